@@ -1,0 +1,60 @@
+"""aez.codec: the runtime that turns pictures into `.aez` files and back.
+
+`container` is the byte format, `entropy` the coding of symbols, `bundle` the models. Needs numpy, onnxruntime and
+constriction, never torch. Importing this package loads none of them: names are imported at first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    AezError,
+    CorruptFile,
+    InvalidArgument,
+    ModelError,
+    OutputError,
+    TruncatedFile,
+    UnsupportedInput,
+    VersionError,
+)
+
+if TYPE_CHECKING:
+    from .bundle import Bundle, find_bundle, list_bundles, write_bundle
+    from .container import ImageHeader, Reader, Writer
+
+_LAZY = {
+    "Bundle": "bundle",
+    "find_bundle": "bundle",
+    "list_bundles": "bundle",
+    "write_bundle": "bundle",
+    "ImageHeader": "container",
+    "Reader": "container",
+    "Writer": "container",
+}
+
+__all__ = [
+    "AezError",
+    "Bundle",
+    "CorruptFile",
+    "ImageHeader",
+    "InvalidArgument",
+    "ModelError",
+    "OutputError",
+    "Reader",
+    "TruncatedFile",
+    "UnsupportedInput",
+    "VersionError",
+    "Writer",
+    "find_bundle",
+    "list_bundles",
+    "write_bundle",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at first use."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,0 +1,368 @@
+"""Entropy coding of one tile: integer symbols and integer tables to bytes and back, without loss.
+
+Guarantees: what decodes, decodes to exactly the symbols that were encoded, on any machine; anything else ends in
+`CorruptFile`. Probabilities are integers with 24 bits, so no floating-point number decides about a symbol. The coder
+is ANS with 32-bit words and a 64-bit state (`constriction`); `FORMAT.md` states it in integers.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import CorruptFile, InvalidArgument, ModelError
+from .quality import LEVELS_PER_KNOT, nearest_knot
+
+Int32 = NDArray[np.int32]
+
+PRECISION = 24
+TOTAL = 1 << PRECISION
+#: Symbols are smaller than this in absolute value, so that sums of them stay far from int32's limits.
+SYMBOL_LIMIT = 1 << 20
+_CHECKSUM_BYTES = 4
+_ESCAPE_BYTES_MAX = 3  # an escape is below 2 * SYMBOL_LIMIT = 2^21: three groups of seven bits
+
+
+def quantize_table(pmf: NDArray[np.float64]) -> NDArray[np.uint32]:
+    """Nearest integer table of a probability mass function: all weights >= 1, the sum exactly 2^24.
+
+    `pmf` is [k], non-negative and finite, of any positive sum. The result is the same on every machine: the sum is
+    correctly rounded, and weights that rounding down left over go to the largest remainders, first come first served.
+    Raises InvalidArgument.
+    """
+    pmf = np.asarray(pmf, np.float64)
+    if pmf.ndim != 1 or not 2 <= pmf.size <= TOTAL // 2:
+        raise InvalidArgument(f"a probability table needs one axis of 2..{TOTAL // 2} entries, not shape {pmf.shape}")
+    lowest, highest = float(pmf.min()), float(pmf.max())
+    if not (lowest >= 0 and 0 < highest < math.inf):
+        raise InvalidArgument(f"probabilities must be finite and >= 0, not all zero; they are {lowest}..{highest}")
+    pmf = pmf / highest  # so that the sum cannot overflow
+    free = TOTAL - pmf.size  # every symbol has one unit for certain
+    share = pmf / math.fsum(pmf.tolist()) * free
+    weights = np.floor(share).astype(np.int64)
+    left = free - int(weights.sum())
+    step = 1 if left > 0 else -1
+    order = np.argsort(-step * (share - weights), kind="stable")
+    while left != 0:  # once, but for rounding errors in `share`
+        chosen = order[weights[order] + step >= 0][: abs(left)]
+        weights[chosen] += step
+        left -= step * chosen.size
+    return (weights + 1).astype(np.uint32)
+
+
+class Tables:
+    """Ragged integer probability tables.
+
+    Table i is `weights[starts[i]:starts[i + 1]]`, of 2m + 2 entries: the symbols -m..m, then ESCAPE, which stands for
+    every other value. All weights are >= 1 and sum to 2^24. Raises ModelError where that does not hold.
+    """
+
+    def __init__(self, weights: NDArray[np.uint32], starts: NDArray[np.int64]) -> None:
+        _check_tables(weights, starts)
+        self.weights = weights
+        self.starts = starts
+        #: int32 [n]: m of each table, the largest symbol that needs no escape.
+        self.reach: Int32 = ((np.diff(starts) - 2) // 2).astype(np.int32)
+        self._models: list[Any] = [None] * self.reach.size
+
+    @classmethod
+    def from_list(cls, tables: list[NDArray[np.uint32]]) -> Tables:
+        """Tables from one array per table."""
+        starts = np.cumsum([0, *(len(table) for table in tables)], dtype=np.int64)
+        return cls(np.concatenate(tables).astype(np.uint32), starts)
+
+    def __len__(self) -> int:
+        """Count of tables."""
+        return self.reach.size
+
+    def __getitem__(self, number: int) -> NDArray[np.uint32]:
+        """Weights of one table, uint32 [2m + 2]."""
+        return self.weights[self.starts[number] : self.starts[number + 1]]
+
+    def model(self, number: int) -> Any:
+        """Constriction's model of one table, made at first use: it represents the integer weights exactly."""
+        model = self._models[number]
+        if model is None:
+            # It gives each symbol one unit and shares the remaining 2^24 - k out; w - 1 sums to just that, unscaled.
+            shares = (self[number] - 1).astype(np.float64)
+            model = constriction.stream.model.Categorical(shares, perfect=False)
+            self._models[number] = model
+        return model
+
+
+def _check_tables(weights: NDArray[np.uint32], starts: NDArray[np.int64]) -> None:
+    if weights.dtype != np.uint32 or weights.ndim != 1 or starts.dtype != np.int64 or starts.ndim != 1:
+        raise ModelError(
+            "probability tables need uint32 weights and int64 starts with one axis each, "
+            f"not {weights.dtype} {weights.shape} and {starts.dtype} {starts.shape}"
+        )
+    if starts.size < 2 or starts[0] != 0 or starts[-1] != weights.size or bool((starts[1:] < starts[:-1]).any()):
+        raise ModelError(f"the starts of the {starts.size - 1} probability tables do not span {weights.size} weights")
+    lengths = np.diff(starts)
+    bad = np.flatnonzero((lengths < 2) | (lengths % 2 == 1) | (lengths > 2 * SYMBOL_LIMIT))
+    if bad.size:
+        raise ModelError(f"probability table {bad[0]} has {lengths[bad[0]]} entries, which is not 2m + 2")
+    sums = np.add.reduceat(weights.astype(np.uint64), starts[:-1])
+    bad = np.flatnonzero((sums != TOTAL) | (np.minimum.reduceat(weights, starts[:-1]) == 0))
+    if bad.size:
+        raise ModelError(f"probability table {bad[0]} is not made of positive weights with the sum {TOTAL}")
+
+
+@dataclass(frozen=True)
+class TileTables:
+    """All tables that a tile needs.
+
+    `hyper` holds one table for each knot of the quality scale and each of `hyper_channels` channels (number
+    knot * hyper_channels + channel); `residual` one for each scale index, of which number 0 is never used.
+    """
+
+    hyper: Tables
+    residual: Tables
+    hyper_channels: int
+
+    def __post_init__(self) -> None:
+        """Raise ModelError where the counts of tables do not fit."""
+        if self.hyper_channels < 1 or len(self.hyper) % self.hyper_channels:
+            raise ModelError(f"{len(self.hyper)} hyper tables do not divide into {self.hyper_channels} channels")
+        if len(self.residual) > 256:
+            raise ModelError(f"{len(self.residual)} residual tables are more than a scale index of 8 bits can name")
+
+    @classmethod
+    def load(cls, array: Callable[[str], NDArray[Any]], hyper_channels: int) -> TileTables:
+        """Tables from the arrays of a bundle; `array` is `Bundle.array`. Raises ModelError."""
+        hyper = Tables(array("hyper_weights"), array("hyper_starts"))
+        residual = Tables(array("residual_weights"), array("residual_starts"))
+        return cls(hyper, residual, hyper_channels)
+
+    def hyper_numbers(self, level: int) -> range:
+        """Numbers of the hyper tables at a quality level, one per channel. Raises InvalidArgument."""
+        level_max = (len(self.hyper) // self.hyper_channels - 1) * LEVELS_PER_KNOT
+        if not 0 <= level <= level_max:
+            raise InvalidArgument(f"quality level {level} is outside this model's 0..{level_max}")
+        first = nearest_knot(level) * self.hyper_channels
+        return range(first, first + self.hyper_channels)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """The coding order of one tile's residuals: by ascending index, then by position.
+
+    `positions` int64 [n] points into the flattened residual; `bounds` int64 [groups + 1] delimits index g in it.
+    """
+
+    positions: NDArray[np.int64]
+    indices: NDArray[np.uint8]
+    bounds: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, index: NDArray[np.uint8], tables: int) -> _Order:
+        if index.dtype != np.uint8 or index.ndim != 3:
+            raise InvalidArgument(f"scale indices must be uint8 [C, H, W], not {index.dtype} {index.shape}")
+        flat = index.reshape(-1)
+        coded = np.flatnonzero(flat)
+        chosen = flat[coded]
+        counts = np.bincount(chosen, minlength=tables)
+        if counts.size > tables:
+            raise ModelError(f"the scale graph gives index {counts.size - 1}, and the model has {tables} tables")
+        order = np.argsort(chosen, kind="stable")  # a radix sort for 8-bit keys
+        return cls(coded[order], chosen[order], np.concatenate(([0], np.cumsum(counts))))
+
+    def groups(self) -> Iterator[tuple[int, int, int]]:
+        """(index, first, end) of every group that has symbols, ascending."""
+        for index in np.flatnonzero(np.diff(self.bounds)).tolist():
+            yield index, int(self.bounds[index]), int(self.bounds[index + 1])
+
+
+def encode_tile(z: Int32, residual: Int32, index: NDArray[np.uint8], level: int, tables: TileTables) -> bytes:
+    """Payload of one tile.
+
+    `z` int32 [Cz, h, w]; `residual` int32 [C, H, W], 0 wherever the scale index is 0; `index` uint8 [C, H, W];
+    values are below 2^20 in absolute value. Raises InvalidArgument.
+    """
+    order = _Order.of(index, len(tables.residual))
+    values, numbers = _check_symbols(z, residual, index.shape, order, level, tables)
+    z_symbols, z_escapes = _to_symbols(z.reshape(z.shape[0], -1), tables.hyper.reach[numbers][:, None])
+    symbols, escapes = _to_symbols(values, tables.residual.reach[order.indices])
+
+    coder = constriction.stream.stack.AnsCoder()
+    # The coder is a stack: what is encoded last is decoded first.
+    for group, first, end in reversed(list(order.groups())):
+        coder.encode_reverse(symbols[first:end], tables.residual.model(group))
+    for channel in range(z.shape[0] - 1, -1, -1):
+        coder.encode_reverse(z_symbols[channel], tables.hyper.model(numbers[channel]))
+
+    escape_bytes = _pack_varints(np.concatenate((z_escapes, escapes)))
+    checksum = _checksum(values, _checksum(z)).to_bytes(_CHECKSUM_BYTES, "little")
+    words: bytes = coder.get_compressed().astype("<u4").tobytes()
+    return checksum + _pack_varints(np.array([len(escape_bytes)])) + escape_bytes + words
+
+
+def ideal_bits(z: Int32, residual: Int32, index: NDArray[np.uint8], level: int, tables: TileTables) -> float:
+    """Bits that the tables assign to one tile's symbols: the sum of -log2 p, and 8 for each byte of an escape."""
+    order = _Order.of(index, len(tables.residual))
+    values, numbers = _check_symbols(z, residual, index.shape, order, level, tables)
+    channels = np.repeat(np.asarray(numbers), z[0].size)
+    bits = 0.0
+    for part, which, chosen in ((z.reshape(-1), channels, tables.hyper), (values, order.indices, tables.residual)):
+        symbols, escapes = _to_symbols(part, chosen.reach[which])
+        weights = chosen.weights[chosen.starts[which] + symbols]
+        bits += PRECISION * part.size - float(np.log2(weights).sum()) + 8 * len(_pack_varints(escapes))
+    return bits
+
+
+class TileDecoder:
+    """One tile's symbols, in the order that the networks need them: `hyper`, then `residual`, then `finish`.
+
+    A damaged payload raises CorruptFile at the latest in `finish`; values before that are not to be trusted.
+    """
+
+    def __init__(self, payload: bytes, tables: TileTables, level: int) -> None:
+        self._tables = tables
+        self._numbers = tables.hyper_numbers(level)
+        if len(payload) <= _CHECKSUM_BYTES:
+            raise CorruptFile(f"a tile's payload ends after {len(payload)} bytes", "tile")
+        self._expected = int.from_bytes(payload[:_CHECKSUM_BYTES], "little")
+        self._checksum = 0
+        size, start = _read_varint(payload, _CHECKSUM_BYTES)
+        end = start + size
+        if end > len(payload) or (len(payload) - end) % 4:
+            raise CorruptFile(
+                f"a tile's {len(payload)} bytes do not hold {size} bytes of escapes and whole words", "tile"
+            )
+        self._escapes = _unpack_varints(payload[start:end])
+        self._escapes_used = 0
+        words = np.frombuffer(payload, "<u4", offset=end).astype(np.uint32)
+        if words.size and words[-1] == 0:
+            raise CorruptFile("a tile's coded words end in a zero", "tile")
+        self._coder = constriction.stream.stack.AnsCoder(words)
+
+    def hyper(self, shape: tuple[int, int, int]) -> Int32:
+        """Hyper-latents, int32 of `shape` [Cz, h, w]. Raises CorruptFile; InvalidArgument for another Cz."""
+        channels = self._tables.hyper_channels
+        if shape[0] != channels or min(shape) < 1:
+            raise InvalidArgument(f"the hyper-latents have {channels} channels, not the shape {shape}")
+        z = np.empty((channels, shape[1] * shape[2]), np.int32)
+        for channel, number in enumerate(self._numbers):
+            z[channel] = self._symbols(self._tables.hyper, number, z.shape[1])
+        self._checksum = _checksum(z, self._checksum)
+        return z.reshape(shape)
+
+    def residual(self, index: NDArray[np.uint8]) -> Int32:
+        """Residuals, int32 [C, H, W], for scale indices uint8 of that shape. Raises CorruptFile."""
+        tables = self._tables.residual
+        order = _Order.of(index, len(tables))
+        values = np.empty(order.positions.size, np.int32)
+        for group, first, end in order.groups():
+            values[first:end] = self._symbols(tables, group, end - first)
+        self._checksum = _checksum(values, self._checksum)
+        residual = np.zeros(index.shape, np.int32)
+        residual.reshape(-1)[order.positions] = values
+        return residual
+
+    def finish(self) -> None:
+        """Check that everything was decoded, and decoded rightly. Raises CorruptFile."""
+        if self._checksum != self._expected:
+            raise CorruptFile(
+                f"a tile's symbols have the checksum {self._checksum:08x}, not {self._expected:08x}: "
+                "the file is damaged or belongs to another model",
+                "tile",
+            )
+        if not self._coder.is_empty() or self._escapes_used != self._escapes.size:
+            raise CorruptFile("a tile holds more data than its symbols use", "tile")
+
+    def _symbols(self, tables: Tables, number: int, count: int) -> Int32:
+        """The next `count` values of one table."""
+        reach = int(tables.reach[number])
+        values: Int32 = self._coder.decode(tables.model(number), count) - np.int32(reach)
+        escaped = np.flatnonzero(values == reach + 1)
+        if escaped.size:
+            values[escaped] = self._next_escapes(escaped.size, reach)
+        return values
+
+    def _next_escapes(self, count: int, reach: int) -> Int32:
+        end = self._escapes_used + count
+        coded = self._escapes[self._escapes_used : end]
+        if coded.size < count:
+            raise CorruptFile(f"a tile needs more than its {self._escapes.size} escapes", "tile")
+        self._escapes_used = end
+        magnitude = (coded >> 1) + (reach + 1)
+        if int(magnitude.max()) >= SYMBOL_LIMIT:
+            raise CorruptFile(f"a tile's escape stands for {magnitude.max()}, the limit is {SYMBOL_LIMIT - 1}", "tile")
+        return np.where(coded & 1, -magnitude, magnitude).astype(np.int32)
+
+
+def _check_symbols(
+    z: Int32, residual: Int32, shape: tuple[int, ...], order: _Order, level: int, tables: TileTables
+) -> tuple[Int32, range]:
+    """The coded residuals in coding order, and the hyper tables' numbers. Raises InvalidArgument."""
+    if z.dtype != np.int32 or z.ndim != 3 or z.shape[0] != tables.hyper_channels or z.size == 0:
+        raise InvalidArgument(f"z must be int32 [{tables.hyper_channels}, h, w], not {z.dtype} {z.shape}")
+    if residual.dtype != np.int32 or residual.shape != shape:
+        raise InvalidArgument(f"residuals must be int32 {list(shape)}, not {residual.dtype} {residual.shape}")
+    values = residual.reshape(-1)[order.positions]
+    if np.count_nonzero(values) != np.count_nonzero(residual):
+        raise InvalidArgument("a residual is not zero where its scale index is 0, so it cannot be coded")
+    for part in (z, values):
+        if part.size and max(-int(part.min()), int(part.max())) >= SYMBOL_LIMIT:
+            raise InvalidArgument(f"symbols must be below {SYMBOL_LIMIT}, not {part.min()}..{part.max()}")
+    return values, tables.hyper_numbers(level)
+
+
+def _to_symbols(values: Int32, reach: Int32) -> tuple[Int32, NDArray[np.int64]]:
+    """Table entries of values, and the escapes' numbers in order: twice the excess over the table, plus 1 if < 0."""
+    magnitude = np.abs(values)
+    escaped = magnitude > reach
+    symbols = np.where(escaped, 2 * reach + 1, values + reach).astype(np.int32)
+    excess = (magnitude - reach - 1)[escaped].astype(np.int64)
+    return symbols, 2 * excess + (values[escaped] < 0)
+
+
+def _checksum(values: Int32, start: int = 0) -> int:
+    """CRC-32 of values as little-endian int32, continuing `start`."""
+    return zlib.crc32(np.ascontiguousarray(values, "<i4").data, start)
+
+
+def _pack_varints(numbers: NDArray[np.int64]) -> bytes:
+    """LEB128 of non-negative numbers below 2^35, back to back."""
+    groups = np.arange(5)
+    parts = numbers[:, None] >> (7 * groups)
+    used = (parts > 0) | (groups == 0)
+    more = np.concatenate((used[:, 1:], np.zeros((numbers.size, 1), bool)), axis=1)
+    octets = (parts & 0x7F) | (more << 7)
+    packed: bytes = octets[used].astype(np.uint8).tobytes()
+    return packed
+
+
+def _unpack_varints(data: bytes) -> NDArray[np.int64]:
+    """Numbers below 2^21 from canonical LEB128. Raises CorruptFile."""
+    octets = np.frombuffer(data, np.uint8).astype(np.int64)
+    last = np.flatnonzero(octets < 0x80)
+    lengths = np.diff(last, prepend=-1)
+    whole = last[-1] + 1 if last.size else 0
+    padded = (octets[last] == 0) & (lengths > 1)
+    if whole != octets.size or bool((lengths > _ESCAPE_BYTES_MAX).any()) or bool(padded.any()):
+        raise CorruptFile("a tile's escapes are not numbers of one to three bytes", "tile")
+    numbers = np.zeros(last.size, np.int64)
+    for place in range(_ESCAPE_BYTES_MAX):
+        has = lengths > place
+        numbers[has] |= (octets[(last - lengths + 1 + place)[has]] & 0x7F) << (7 * place)
+    return numbers
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """(number, position after it) of a canonical LEB128 below 2^35 at `position`. Raises CorruptFile."""
+    number = 0
+    for place, octet in enumerate(data[position : position + 5]):
+        number |= (octet & 0x7F) << (7 * place)
+        if octet < 0x80 and (octet or not place):
+            return number, position + place + 1
+        if octet < 0x80:
+            break
+    raise CorruptFile("the length of a tile's escapes is not a number of one to five bytes", "tile")

@@ -1,0 +1,261 @@
+"""Coding of 8-bit RGB pixels: tiles, halos, symbols. What surrounds the pixels (modes, metadata) is in `pictures`.
+
+A picture is cut in tiles whose symbols are coded independently. The analysis sees each tile with a halo of its
+neighbourhood and the synthesis each tile with a halo of its neighbours' latents, both as wide as the networks'
+receptive fields, so that a tile's border is computed from the same numbers as its middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aez.codec.container import ImageHeader
+from aez.codec.entropy import TileDecoder, encode_tile, ideal_bits
+from aez.codec.errors import CorruptFile, InvalidArgument, ModelError, UnsupportedInput
+from aez.codec.model import Float, ImageModel
+
+Pixels = NDArray[np.uint8]
+TILE_DEFAULT, TILE_MIN, TILE_MAX = 1024, 64, 2048
+#: Symbols are refused above this size; no sane model comes near it.
+SYMBOL_MAX = 1 << 19
+MISSING_GREY = 128
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels, ends exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
+
+    def grow(self, by: int, limit: Box) -> Box:
+        """This box with a margin, cut to `limit`."""
+        return Box(
+            max(self.left - by, limit.left),
+            max(self.top - by, limit.top),
+            min(self.right + by, limit.right),
+            min(self.bottom + by, limit.bottom),
+        )
+
+    def slices(self, origin: Box, stride: int) -> tuple[slice, slice]:
+        """(rows, columns) of this box in an array that starts at `origin` and has one element per `stride` pixels."""
+        return (
+            slice((self.top - origin.top) // stride, (self.bottom - origin.top) // stride),
+            slice((self.left - origin.left) // stride, (self.right - origin.left) // stride),
+        )
+
+
+def check_tile(tile: int, unit: int) -> None:
+    """Raise InvalidArgument for a tile size that this codec does not write."""
+    if not TILE_MIN <= tile <= TILE_MAX or tile % unit:
+        raise InvalidArgument(f"tile size {tile} is not a multiple of {unit} in {TILE_MIN}..{TILE_MAX}")
+
+
+def aligned(box: Box, unit: int) -> Box:
+    """The box with right and bottom rounded up to the unit; left and top of tiles are multiples already."""
+    return Box(box.left, box.top, -(-box.right // unit) * unit, -(-box.bottom // unit) * unit)
+
+
+def _whole(header: ImageHeader, unit: int) -> Box:
+    return aligned(Box(0, 0, header.width, header.height), unit)
+
+
+def _tile_box(header: ImageHeader, number: int, unit: int) -> Box:
+    return aligned(Box(*header.box(number)), unit)
+
+
+@dataclass(frozen=True)
+class TileSymbols:
+    """The integers of one tile, as `entropy.encode_tile` takes them."""
+
+    z: NDArray[np.int32]
+    residual: NDArray[np.int32]
+    index: NDArray[np.uint8]
+
+
+def tile_symbols(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> TileSymbols:
+    """Transform and quantize one tile of a picture uint8 [height, width, 3]."""
+    g = model.geometry
+    box = _tile_box(header, number, g.alignment)
+    seen = box.grow(g.analysis_halo, _whole(header, g.alignment))
+    y, z = model.analysis(_crop(pixels, seen), header.level)
+    rows, columns = box.slices(seen, g.hyper_stride)
+    z_tile = _to_integers(z[:, rows, columns])
+    rows, columns = box.slices(seen, g.latent_stride)
+    mean, index = model.mean(z_tile, header.level), model.index(z_tile, header.level)
+    residual = _to_integers(np.rint(y[:, rows, columns] - mean))
+    residual[index == 0] = 0
+    return TileSymbols(z_tile, residual, index)
+
+
+def encode_tile_pixels(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> bytes:
+    """Payload of one tile."""
+    s = tile_symbols(model, pixels, header, number)
+    return encode_tile(s.z, s.residual, s.index, header.level, model.tables)
+
+
+def ideal_bytes(model: ImageModel, pixels: Pixels, header: ImageHeader) -> float:
+    """Sum of -log2 p over all tiles' symbols, in bytes: what a perfect entropy coder would need."""
+    bits = 0.0
+    for number in range(header.tiles):
+        s = tile_symbols(model, pixels, header, number)
+        bits += ideal_bits(s.z, s.residual, s.index, header.level, model.tables)
+    return bits / 8
+
+
+def _crop(pixels: Pixels, box: Box) -> Float:
+    """Float32 [3, H, W] in 0..1 of a box that may reach over the right and bottom edges, which are repeated."""
+    height, width = pixels.shape[:2]
+    part = pixels[box.top : min(box.bottom, height), box.left : min(box.right, width)]
+    planes = part.transpose(2, 0, 1).astype(np.float32)
+    planes *= np.float32(1 / 255)
+    below, beside = box.height - planes.shape[1], box.width - planes.shape[2]
+    return np.pad(planes, ((0, 0), (0, below), (0, beside)), mode="edge") if below or beside else planes
+
+
+def _to_integers(values: Float) -> NDArray[np.int32]:
+    if not bool(np.isfinite(values).all()) or float(np.abs(values).max(initial=0)) > SYMBOL_MAX:
+        raise ModelError("the model gives latents that are not finite or far too large for this picture")
+    return values.astype(np.int32)
+
+
+def decode_latents(model: ImageModel, payload: bytes, header: ImageHeader, number: int) -> Float:
+    """y of one tile, float32 [channels, H/8, W/8]. Raises CorruptFile when the symbols' checksum does not hold."""
+    g = model.geometry
+    box = _tile_box(header, number, g.alignment)
+    decoder = TileDecoder(payload, model.tables, header.level)
+    z = decoder.hyper((g.hyper_channels, box.height // g.hyper_stride, box.width // g.hyper_stride))
+    residual = decoder.residual(model.index(z, header.level))
+    decoder.finish()
+    return model.mean(z, header.level) + residual
+
+
+@dataclass
+class RegionDecoder:
+    """Decodes rectangles of one file, keeping the latents of few tiles.
+
+    `payload(number)` gives a tile's bytes; where `missing` is a list, damaged tiles are collected in it and leave grey.
+    """
+
+    model: ImageModel
+    header: ImageHeader
+    payload: Callable[[int], bytes]
+    missing: list[CorruptFile] | None = None
+    advance: Callable[[], None] = lambda: None
+
+    def decode(self, region: Box) -> Pixels:
+        """Pixels uint8 [height, width, 3] of a region inside the picture."""
+        out = np.empty((region.height, region.width, 3), np.uint8)
+        latents: dict[int, Float | None] = {}
+        tile, columns = self.header.tile, self.header.columns
+        for row in range(region.top // tile, -(-region.bottom // tile)):
+            for number in [n for n in latents if n // columns < row - 1]:
+                del latents[number]
+            for column in range(region.left // tile, -(-region.right // tile)):
+                self._tile(row * columns + column, region, latents, out)
+                self.advance()
+        return out
+
+    def _tile(self, number: int, region: Box, latents: dict[int, Float | None], out: Pixels) -> None:
+        g = self.model.geometry
+        whole = _whole(self.header, g.alignment)
+        box = Box(*self.header.box(number))
+        shown = box.grow(0, region)
+        # Only the aligned surroundings of what is shown are synthesized.
+        inner = Box(shown.left // g.alignment * g.alignment, shown.top // g.alignment * g.alignment, shown.right, shown.bottom)
+        seen = aligned(inner, g.alignment).grow(g.synthesis_halo, whole)
+        target = out[shown.slices(region, 1)]
+        y = self._assemble(number, seen, latents)
+        if y is None:
+            target[...] = MISSING_GREY
+            return
+        image = self.model.synthesis(y, self.header.level)
+        rows, columns = shown.slices(seen, 1)
+        target[...] = _to_pixels(image[:, rows, columns])
+
+    def _assemble(self, number: int, seen: Box, latents: dict[int, Float | None]) -> Float | None:
+        """Latents of `seen` from all tiles that touch it; None when tile `number` itself is lost."""
+        g = self.model.geometry
+        shape = (g.channels, seen.height // g.latent_stride, seen.width // g.latent_stride)
+        y = np.zeros(shape, np.float32)
+        tile = self.header.tile
+        for row in range(seen.top // tile, min(-(-seen.bottom // tile), self.header.rows)):
+            for column in range(seen.left // tile, min(-(-seen.right // tile), self.header.columns)):
+                other = row * self.header.columns + column
+                if other not in latents:
+                    latents[other] = self._latents(other)
+                part = latents[other]
+                if part is None:
+                    if other == number:
+                        return None
+                    continue
+                box = _tile_box(self.header, other, g.alignment)
+                shared = box.grow(0, seen)
+                y[(slice(None), *shared.slices(seen, g.latent_stride))] = part[
+                    (slice(None), *shared.slices(box, g.latent_stride))
+                ]
+        return y
+
+    def _latents(self, number: int) -> Float | None:
+        try:
+            return decode_latents(self.model, self.payload(number), self.header, number)
+        except CorruptFile as error:
+            named = CorruptFile(f"tile {number}: {error}", error.chunk or "tile")
+            if self.missing is None:
+                raise named from error
+            self.missing.append(named)
+            return None
+
+
+def _to_pixels(image: Float) -> Pixels:
+    scaled = image * np.float32(255)
+    np.rint(scaled, out=scaled)
+    pixels: Pixels = scaled.astype(np.uint8).transpose(1, 2, 0)
+    return pixels
+
+
+def check_plausible(header: ImageHeader, available: int, max_pixels: int) -> None:
+    """Refuse a header whose picture is too large, or larger than the file's bytes can possibly hold.
+
+    `available` counts the file's bytes. Raises UnsupportedInput above `max_pixels`, CorruptFile for the rest.
+    """
+    if header.width * header.height > max_pixels:
+        raise UnsupportedInput(
+            f"a picture of {header.width}x{header.height} pixels is above the limit of {max_pixels} pixels; "
+            "raise max_pixels if the file is to be trusted"
+        )
+    if header.tile > TILE_MAX:
+        raise CorruptFile(f"the header says tiles of {header.tile} pixels, and {TILE_MAX} is the largest", "header")
+    if header.tiles > available:
+        raise CorruptFile(
+            f"the header says {header.width}x{header.height} pixels in {header.tiles} tiles, "
+            f"which a file of {available} bytes cannot hold",
+            "header",
+        )
+
+
+def payload_of(tiles: Mapping[int, bytes]) -> Callable[[int], bytes]:
+    """A `RegionDecoder.payload` over tiles in memory."""
+
+    def payload(number: int) -> bytes:
+        if number not in tiles:
+            raise CorruptFile("it is not in the file, or damaged", "tile")
+        return tiles[number]
+
+    return payload

@@ -1,0 +1,126 @@
+"""An opened image model: the four graphs of a bundle, its tables, and the numbers that tiling needs."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aez.codec.bundle import Bundle
+from aez.codec.entropy import TileTables
+from aez.codec.errors import ModelError
+from aez.codec.quality import LEVEL_MAX
+from aez.codec.runtime import Session, open_session
+
+Float = NDArray[np.float32]
+TASK = "image-codec"
+_INTEGERS = {
+    "alignment": (2, 64),
+    "latent_stride": (1, 64),
+    "hyper_stride": (1, 64),
+    "channels": (1, 4096),
+    "hyper_channels": (1, 4096),
+    "analysis_halo": (0, 512),
+    "synthesis_halo": (0, 512),
+    "level_max": (LEVEL_MAX, LEVEL_MAX),
+}
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes from the manifest's `coding`, in pixels unless they count channels."""
+
+    alignment: int
+    latent_stride: int
+    hyper_stride: int
+    channels: int
+    hyper_channels: int
+    analysis_halo: int
+    synthesis_halo: int
+    level_max: int
+
+    @classmethod
+    def of(cls, coding: dict[str, Any]) -> Geometry:
+        """Checked geometry; raises ModelError for a missing or absurd number."""
+        for name, (low, high) in _INTEGERS.items():
+            value = coding.get(name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ModelError(f"the model's manifest says {name} = {value!r}, which is outside {low}..{high}")
+        geometry = cls(**{name: coding[name] for name in _INTEGERS})
+        g = geometry
+        if g.alignment % g.hyper_stride or g.hyper_stride % g.latent_stride:
+            raise ModelError(f"strides {g.latent_stride}, {g.hyper_stride} and alignment {g.alignment} do not divide")
+        if g.analysis_halo % g.alignment or g.synthesis_halo % g.alignment:
+            raise ModelError("the model's halos are not multiples of its alignment")
+        return geometry
+
+
+@dataclass
+class ImageModel:
+    """Runs a bundle's graphs on one tile at a time. Sessions open at first use; one object serves many threads.
+
+    Arrays are float32 without a batch axis: image [3, H, W] in 0..1 with H, W multiples of the alignment, y and mean
+    [channels, H/8, W/8], z [hyper_channels, H/16, W/16].
+    """
+
+    bundle: Bundle
+    device: str = "auto"
+    threads: int | None = None
+    optimize: bool = True
+    geometry: Geometry = field(init=False)
+    _sessions: dict[str, Session] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check that the bundle is an image codec; raises ModelError otherwise."""
+        if self.bundle.task != TASK:
+            raise ModelError(f"model {self.bundle.name} is made for {self.bundle.task}, not for coding pictures")
+        self.geometry = Geometry.of(self.bundle.coding)
+
+    @functools.cached_property
+    def tables(self) -> TileTables:
+        """The probability tables."""
+        return TileTables.load(self.bundle.array, self.geometry.hyper_channels)
+
+    def analysis(self, image: Float, level: int) -> tuple[Float, Float]:
+        """(y, z) of an image; z holds integers."""
+        result = self._run("analysis", {"image": image}, level)
+        return result["y"], result["z"]
+
+    def mean(self, z: NDArray[np.int32], level: int) -> Float:
+        """Predicted mean of y, in quantization steps."""
+        return self._run("mean", {"z": z.astype(np.float32)}, level)["mean"]
+
+    def index(self, z: NDArray[np.int32], level: int) -> NDArray[np.uint8]:
+        """Scale index of every element of y, exact on every runtime: uint8 [channels, H/8, W/8]."""
+        return self._run("scale", {"z": z.astype(np.float32)}, level)["index"].astype(np.uint8)
+
+    def synthesis(self, y: Float, level: int) -> Float:
+        """Image [3, H, W] in 0..1."""
+        return self._run("synthesis", {"y": y}, level)["image"]
+
+    def _run(self, name: str, inputs: dict[str, Float], level: int) -> dict[str, Float]:
+        session = self._sessions.get(name)
+        if session is None:
+            graph = self.bundle.graph(name)
+            session = open_session(graph, self.device, self.threads, exact=name == "scale", optimize=self.optimize)
+            self._sessions[name] = session
+        feed = {key: value[None] for key, value in inputs.items()} | {"level": np.array([level], np.float32)}
+        results = {key: value[0] for key, value in session.run(feed).items()}
+        missing = {"analysis": {"y", "z"}, "mean": {"mean"}, "scale": {"index"}, "synthesis": {"image"}}[name] - set(results)
+        if missing:
+            raise ModelError(f"the {name} graph of model {self.bundle.name} has no output {missing.pop()}")
+        return results
+
+
+@functools.lru_cache(maxsize=4)
+def _cached(key: tuple[str, bool, str, int | None], bundle: Bundle) -> ImageModel:
+    _, _, device, threads = key
+    return ImageModel(bundle, device, threads)
+
+
+def open_model(bundle: Bundle, device: str = "auto", threads: int | None = None) -> ImageModel:
+    """The model of a bundle on a device; a few are kept open, so that later calls find warm sessions."""
+    return _cached((bundle.id, bundle.half, device, threads), bundle)

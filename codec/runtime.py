@@ -1,0 +1,97 @@
+"""The one place that opens ONNX Runtime sessions: provider choice, threads, memory that stays bounded.
+
+Sessions run without the memory arena: the arena keeps a block for every new input shape, so a process that sees
+pictures of many sizes would grow without end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from aez.codec.errors import InvalidArgument, ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Device = Literal["auto", "cpu", "cuda"]
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open graph. `run` takes and gives float32 arrays by name."""
+
+    inner: onnxruntime.InferenceSession
+    device: str
+    outputs: tuple[str, ...]
+
+    def run(self, inputs: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
+        """Run the graph; raises ModelError when the runtime refuses the inputs."""
+        try:
+            return dict(zip(self.outputs, self.inner.run(None, dict(inputs)), strict=True))
+        except Exception as error:  # onnxruntime raises RuntimeError subclasses without a common public base
+            raise ModelError(f"the model's graph could not be run: {_first_line(error)}") from error
+
+
+def open_session(
+    graph: bytes, device: str = "auto", threads: int | None = None, *, exact: bool = False, optimize: bool = True
+) -> Session:
+    """Open a graph on a device: `auto` takes CUDA where ONNX Runtime offers it and falls back to the CPU.
+
+    `exact` marks a graph whose sums must be exact in float32: on CUDA its convolutions then use an algorithm without
+    Winograd transforms. Raises InvalidArgument for `cuda` without CUDA, ModelError for a graph that cannot be opened.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads if threads is not None else _available_cores()
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    failure: Exception | None = None
+    for name in _candidates(device, onnxruntime.get_available_providers()):
+        try:
+            inner = onnxruntime.InferenceSession(graph, options, providers=[_provider(name, exact)])
+        except Exception as error:
+            failure = error
+            continue
+        if inner.get_providers()[0] == name:
+            return Session(inner, "cuda" if name.startswith("CUDA") else "cpu", tuple(o.name for o in inner.get_outputs()))
+    if device == "cuda":
+        raise InvalidArgument("device cuda was asked for, but CUDA could not be started here; use auto or cpu") from failure
+    raise ModelError(f"the model's graph could not be opened: {_first_line(failure)}") from failure
+
+
+def _candidates(device: str, available: list[str]) -> list[str]:
+    if device not in DEVICES:
+        raise InvalidArgument(f"device {device!r} is unknown; use auto, cpu or cuda")
+    cuda = "CUDAExecutionProvider"
+    if device == "cuda" and cuda not in available:
+        raise InvalidArgument(
+            "device cuda was asked for, but this ONNX Runtime has no CUDA support; install onnxruntime-gpu or use auto"
+        )
+    wanted = {"auto": [cuda, "CPUExecutionProvider"], "cpu": ["CPUExecutionProvider"], "cuda": [cuda]}[device]
+    return [name for name in wanted if name in available]
+
+
+def _provider(name: str, exact: bool) -> str | tuple[str, dict[str, Any]]:
+    if name == "CUDAExecutionProvider" and exact:
+        return name, {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}
+    return name
+
+
+def _available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _first_line(error: Exception | None) -> str:
+    return str(error).strip().splitlines()[0] if error is not None and str(error).strip() else "no reason given"

@@ -1,0 +1,131 @@
+"""From a trained photo network to an `.aezm` bundle, and back to a network that goes on training."""
+
+from __future__ import annotations
+
+import io
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aez.codec.bundle import Bundle, write_bundle
+from aez.codec.entropy import TileTables
+from aez.codec.errors import ModelError
+from aez.codec.quality import LEVEL_MAX, QUALITY_MAX, QUALITY_MIN
+from aez.export.graphs import describe_graphs, export_graphs, load_weights, other_weights
+from aez.export.photo import ALIGNMENT, CHANNELS, HYPER_BLOCKS, PATCH, PhotoConfig, PhotoNetwork
+from aez.export.tables import count_symbols, fit_tables
+
+FAMILY = "photo-dct-hyperprior"
+DECODER_MEMBERS = [
+    "hyper_starts.npy",
+    "hyper_weights.npy",
+    "mean.onnx",
+    "residual_starts.npy",
+    "residual_weights.npy",
+    "scale.onnx",
+    "synthesis.onnx",
+]
+
+
+def export_photo(
+    network: PhotoNetwork,
+    path: Path,
+    name: str,
+    pictures: Iterable[Tensor],
+    provenance: Mapping[str, Any],
+    figures: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Fit tables on `pictures` (batches [B, 3, H, W]), export and check the graphs, write the bundle."""
+    network = network.eval().cpu()
+    tables = fit_tables(network, count_symbols(network, pictures))
+    graphs = export_graphs(network)
+    members = {f"{key}.onnx": graph for key, graph in graphs.items()}
+    members |= {f"{key}.npy": _npy(array) for key, array in _table_arrays(tables).items()}
+    members["other_weights.npy"] = _npy(other_weights(network, graphs))
+    manifest = {
+        "name": name,
+        "family": FAMILY,
+        "task": "image-codec",
+        "coding": {
+            "alignment": ALIGNMENT,
+            "latent_stride": PATCH,
+            "hyper_stride": ALIGNMENT,
+            "channels": CHANNELS,
+            "hyper_channels": network.config.hyper_channels,
+            "analysis_halo": analysis_halo(network.config),
+            "synthesis_halo": synthesis_halo(network.config),
+            "level_max": LEVEL_MAX,
+            "quality_range": [QUALITY_MIN, QUALITY_MAX],
+            "decoder_members": DECODER_MEMBERS,
+        },
+        "graphs": describe_graphs(network.config.hyper_channels),
+        "provenance": {"network": network.config.as_dict(), "versions": _versions(), **provenance},
+        "figures": dict(figures or {}),
+    }
+    return write_bundle(path, manifest, members)
+
+
+def network_from_bundle(bundle: Bundle) -> PhotoNetwork:
+    """The network of a bundle, to go on training. Raises ModelError when the bundle holds none of this family."""
+    if bundle.manifest.get("family") != FAMILY or bundle.half:
+        raise ModelError(f"model {bundle.name} holds no {FAMILY} network to train on from")
+    try:
+        network = PhotoNetwork(PhotoConfig(**bundle.manifest["provenance"]["network"]))
+        graphs = {name: bundle.graph(name) for name in ("analysis", "mean", "scale", "synthesis")}
+        load_weights(network, graphs, bundle.array("other_weights"))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"model {bundle.name} cannot be trained on from: {error}") from error
+    return network
+
+
+def analysis_halo(config: PhotoConfig) -> int:
+    """Receptive field of y and z beyond a tile's border, in pixels, rounded up to the alignment.
+
+    A depthwise 3x3 at 1/8 reaches 8 pixels, at 1/16 it reaches 16; what enters the coarse branch does so in cells of 16.
+    """
+    before, after = config.analysis_blocks - config.analysis_blocks // 2, config.analysis_blocks // 2
+    return _halo(before, config.coarse_blocks, after * PATCH + HYPER_BLOCKS * ALIGNMENT)
+
+
+def synthesis_halo(config: PhotoConfig) -> int:
+    """Receptive field of the synthesis beyond a tile's border, in pixels, rounded up to the alignment."""
+    before, after = config.synthesis_blocks // 2, config.synthesis_blocks - config.synthesis_blocks // 2
+    return _halo(before, config.coarse_blocks, after * PATCH)
+
+
+def _halo(fine_before: int, coarse: int, reach_after: int) -> int:
+    return _round_up(_round_up(reach_after) + coarse * ALIGNMENT + fine_before * PATCH)
+
+
+def _round_up(pixels: int) -> int:
+    return -(-pixels // ALIGNMENT) * ALIGNMENT
+
+
+def _table_arrays(tables: TileTables) -> dict[str, np.ndarray[Any, Any]]:
+    return {
+        "hyper_weights": tables.hyper.weights,
+        "hyper_starts": tables.hyper.starts,
+        "residual_weights": tables.residual.weights,
+        "residual_starts": tables.residual.starts,
+    }
+
+
+def _npy(array: np.ndarray[Any, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "aez": version("aez"),
+        "torch": torch.__version__,
+        "onnx": version("onnx"),
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,137 @@
+"""Building blocks of the transforms: DCT patch embedding, depthwise residual blocks, quality knots, quantization.
+
+All tensors are float32 [batch, channels, height, width]; a `level` is float32 [batch], an integer 0..2048.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from aez.codec.quality import KNOTS, LEVELS_PER_KNOT
+
+#: Orthonormal colour transform: luma, blue-yellow and red-green axes (the three-point DCT over R, G, B order G-centred).
+_COLOUR = torch.tensor(
+    [
+        [1 / math.sqrt(3), 1 / math.sqrt(3), 1 / math.sqrt(3)],
+        [1 / math.sqrt(2), 0.0, -1 / math.sqrt(2)],
+        [1 / math.sqrt(6), -2 / math.sqrt(6), 1 / math.sqrt(6)],
+    ]
+)
+
+
+def dct_basis(size: int = 8) -> Tensor:
+    """Orthonormal DCT-II matrix [frequency, position]."""
+    k = torch.arange(size, dtype=torch.float64)[:, None]
+    n = torch.arange(size, dtype=torch.float64)[None, :]
+    basis = torch.cos(math.pi * (2 * n + 1) * k / (2 * size)) * math.sqrt(2 / size)
+    basis[0] /= math.sqrt(2)
+    return basis.float()
+
+
+def colour_dct_weights(size: int = 8) -> Tensor:
+    """Weights [3*size*size, 3, size, size] of the orthonormal colour + block DCT; their transpose is the inverse."""
+    d = dct_basis(size)
+    kernels = torch.einsum("kc,uy,vx->kuvcyx", _COLOUR, d, d)
+    return kernels.reshape(3 * size * size, 3, size, size).contiguous()
+
+
+class Knots(nn.Module):
+    """One value per channel as a piecewise linear function of the level, through `KNOTS` learned rows.
+
+    `initial` is a tensor [KNOTS, channels]. The forward pass maps level [batch] to [batch, channels, 1, 1].
+    """
+
+    def __init__(self, initial: Tensor) -> None:
+        super().__init__()
+        self.values = nn.Parameter(initial.clone())
+
+    def forward(self, level: Tensor) -> Tensor:
+        return interpolate(self.values, level)[:, :, None, None]
+
+
+def interpolate(rows: Tensor, level: Tensor) -> Tensor:
+    """Linear interpolation of rows [KNOTS, channels] at level [batch]; [batch, channels]."""
+    knot = torch.clamp(torch.floor(level / LEVELS_PER_KNOT), 0, KNOTS - 2)
+    fraction = ((level - knot * LEVELS_PER_KNOT) / LEVELS_PER_KNOT)[:, None]
+    at = knot.long()
+    return rows.index_select(0, at) * (1 - fraction) + rows.index_select(0, at + 1) * fraction
+
+
+class Block(nn.Module):
+    """Residual block: 1x1 expansion, depthwise 3x3, 1x1 projection; scaled by a learned function of the level.
+
+    The projection starts at zero, so that a new block is the identity.
+    """
+
+    def __init__(self, channels: int, expansion: int = 1) -> None:
+        super().__init__()
+        hidden = channels * expansion
+        self.expand = nn.Conv2d(channels, hidden, 1)
+        self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.project = nn.Conv2d(hidden, channels, 1)
+        self.act = nn.LeakyReLU(0.1)
+        self.gate = Knots(torch.ones(KNOTS, channels))
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(cast(Tensor, self.project.bias))
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        branch = self.project(self.act(self.depthwise(self.act(self.expand(x)))))
+        return x + self.gate(level) * branch
+
+
+class CoarseBranch(nn.Module):
+    """Residual branch at half the resolution: wide context at a quarter of the cost. Starts as the identity."""
+
+    def __init__(self, channels: int, width: int, blocks: int, expansion: int = 2) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(channels, width, 2, stride=2)
+        self.blocks = nn.ModuleList(Block(width, expansion) for _ in range(blocks))
+        self.up = nn.Conv2d(width, 4 * channels, 1)
+        self.act = nn.LeakyReLU(0.1)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(cast(Tensor, self.up.bias))
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        coarse = self.down(x)
+        for block in self.blocks:
+            coarse = block(coarse, level)
+        return x + nn.functional.pixel_shuffle(self.up(self.act(coarse)), 2)
+
+
+def round_ste(x: Tensor) -> Tensor:
+    """Rounding whose gradient is the identity (straight-through estimator, Bengio et al. 2013)."""
+    return x + (torch.round(x) - x).detach()
+
+
+def floor_ste(x: Tensor) -> Tensor:
+    """Floor whose gradient is the identity."""
+    return x + (torch.floor(x) - x).detach()
+
+
+class _ClampFunction(torch.autograd.Function):
+    """Clamp that lets gradients through where they push the value back into the range."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.bounds = (low, high)  # type: ignore[attr-defined]
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        low, high = ctx.bounds  # type: ignore[attr-defined]
+        (grad,) = grads
+        blocked = ((x < low) & (grad > 0)) | ((x > high) & (grad < 0))
+        return grad.masked_fill(blocked, 0), None, None
+
+
+def clamp_inward(x: Tensor, low: float, high: float) -> Tensor:
+    """Clamp to [low, high]; outside of it only gradients that lead back inside pass (Ballé's lower bound, two-sided)."""
+    if torch.jit.is_tracing() or torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return x.clamp(low, high)
+    return cast(Tensor, _ClampFunction.apply(x, low, high))

@@ -1,0 +1,41 @@
+"""Rate-distortion losses: R + lambda * D, each picture at its own lambda."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+#: (decoded image, original image) [B, 3, H, W] in 0..1 -> distortion [B], in units that lambda is stated in.
+Distortion = Callable[[Tensor, Tensor], Tensor]
+
+
+def mse_distortion(decoded: Tensor, image: Tensor) -> Tensor:
+    """Mean squared error per picture in 8-bit units: MSE x 255^2 (the convention of Ballé et al. and CompressAI)."""
+    return (decoded - image).square().mean(dim=(1, 2, 3)) * 255.0**2
+
+
+def ms_ssim_distortion(decoded: Tensor, image: Tensor) -> Tensor:
+    """(1 - MS-SSIM) per picture (Wang, Simoncelli, Bovik 2003), scaled so that the MSE's lambdas give like rates.
+
+    Pictures must be larger than 160 pixels on the shorter side (five scales with an 11-pixel window).
+    """
+    similarity = multiscale_structural_similarity_index_measure(
+        decoded.clamp(0, 1), image, data_range=1.0, reduction="none", normalize="relu"
+    )
+    return (1 - similarity) * 2500.0
+
+
+DISTORTIONS: dict[str, Distortion] = {"mse": mse_distortion, "ms-ssim": ms_ssim_distortion}
+
+
+def rate_distortion(bits: Tensor, pixels: int, distortion: Tensor, weight: Tensor, balance: float = 0.4) -> Tensor:
+    """Mean over the batch of (bits per pixel + weight * distortion) * weight^-balance.
+
+    The last factor keeps high rates from drowning the low ones: along a rate-distortion curve both terms grow about as
+    the square root of lambda, so `balance` = 0.5 would weigh relative gains at every rate alike.
+    """
+    loss = bits / pixels + weight * distortion
+    return (loss * weight.detach() ** -balance).mean() / torch.tensor(0.0126, device=bits.device) ** -balance

@@ -1,0 +1,120 @@
+"""Training pictures: any folder of files that Pillow reads, as random crops that depend on (seed, index) alone.
+
+Because item `index` is a pure function of the seed, a training run that stops and resumes at step k draws exactly the
+crops it would have drawn without the stop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from aez.codec.errors import UnsupportedInput
+
+#: Share of the pictures held out for validation, chosen by a hash of the name so that every run agrees.
+VALIDATION_SHARE = 0.03
+CACHE_BYTES = 2 * 2**30
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Files below `folder`, sorted, whose suffix Pillow can open. Raises UnsupportedInput when there is none."""
+    Image.init()
+    readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in readable and p.is_file())
+    if not found:
+        raise UnsupportedInput(f"{folder}: no pictures found; give a folder with JPEG, PNG, AVIF or like files")
+    return found
+
+
+def is_validation(name: str) -> bool:
+    """Whether a file name belongs to the held-out part."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(digest[:4], "big") < VALIDATION_SHARE * 2**32
+
+
+@dataclass
+class PictureFolder:
+    """Decoded pictures, uint8 [height, width, 3], cached up to `cache_bytes`; unreadable ones are named in `skipped`."""
+
+    paths: Sequence[Path]
+    cache_bytes: int = CACHE_BYTES
+    skipped: list[str] = field(default_factory=list)
+    _cache: dict[Path, npt.NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    _cached: int = 0
+
+    def load(self, path: Path) -> npt.NDArray[np.uint8] | None:
+        """The picture in RGB, or None when it cannot be read."""
+        if path in self._cache:
+            return self._cache[path]
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            self.skipped.append(f"{path}: {error}")
+            return None
+        if self._cached + pixels.nbytes <= self.cache_bytes:
+            self._cache[path] = pixels
+            self._cached += pixels.nbytes
+        return pixels
+
+
+class RandomCrops(Dataset[Tensor]):
+    """Item i: float32 [3, crop, crop] in 0..1: a random picture, scale, place and flip, drawn from (seed, i)."""
+
+    def __init__(self, folder: PictureFolder, crop: int, seed: int, smallest_scale: float = 0.5) -> None:
+        self.folder, self.crop, self.seed, self.smallest_scale = folder, crop, seed, smallest_scale
+
+    def __len__(self) -> int:
+        return 2**40
+
+    def __getitem__(self, index: int) -> Tensor:
+        rng = np.random.default_rng([self.seed, index])
+        for _ in range(100):
+            pixels = self.folder.load(self.folder.paths[int(rng.integers(len(self.folder.paths)))])
+            if pixels is not None:
+                return self._crop(pixels, rng)
+        raise UnsupportedInput("a hundred training pictures in a row could not be read; is this a folder of pictures?")
+
+    def _crop(self, pixels: npt.NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
+        height, width = pixels.shape[:2]
+        # Downscaling hides the artefacts of lossy training pictures; a picture smaller than the crop is enlarged.
+        scale = max(float(rng.uniform(self.smallest_scale, 1.0)), self.crop / min(height, width))
+        side = self.crop / scale
+        left, top = rng.uniform(0, max(width - side, 0)), rng.uniform(0, max(height - side, 0))
+        if scale > 0.97 and min(height, width) >= self.crop:
+            x, y = min(int(left), width - self.crop), min(int(top), height - self.crop)
+            patch = pixels[y : y + self.crop, x : x + self.crop]
+        else:
+            x0, y0 = int(left), int(top)
+            x1, y1 = min(int(left + side) + 2, width), min(int(top + side) + 2, height)
+            box = (left - x0, top - y0, min(left - x0 + side, x1 - x0), min(top - y0 + side, y1 - y0))
+            region = Image.fromarray(pixels[y0:y1, x0:x1])
+            patch = np.asarray(region.resize((self.crop, self.crop), Image.Resampling.LANCZOS, box=box))
+        if rng.random() < 0.5:
+            patch = patch[:, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(patch)).permute(2, 0, 1).float() / 255
+
+
+def centre_crops(folder: PictureFolder, crop: int, limit: int) -> Tensor:
+    """Centre crops [N, 3, crop, crop] of up to `limit` pictures that are large enough (validation and calibration)."""
+    crops = []
+    for path in folder.paths:
+        pixels = folder.load(path)
+        if pixels is None or min(pixels.shape[:2]) < crop:
+            continue
+        y, x = (pixels.shape[0] - crop) // 2, (pixels.shape[1] - crop) // 2
+        crops.append(torch.from_numpy(pixels[y : y + crop, x : x + crop].copy()).permute(2, 0, 1).float() / 255)
+        if len(crops) == limit:
+            break
+    if not crops:
+        raise UnsupportedInput(f"no readable picture has at least {crop} x {crop} pixels; give larger ones")
+    return torch.stack(crops)

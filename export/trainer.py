@@ -1,0 +1,308 @@
+"""The training loop that every network shares: schedule, clipping, weight averaging, checkpoints, progress.
+
+Devices, precision and several processes come from Lightning Fabric. A step depends on (seed, step) alone, so a run
+that is killed and resumed continues bit for bit as if it had not been (with `steps`; with `minutes` the schedule follows the
+clock).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from aez.codec.errors import InvalidArgument, UnsupportedInput
+
+CHECKPOINT_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How long and how to train. Exactly one of `steps` and `minutes` bounds the run."""
+
+    steps: int | None = None
+    minutes: float | None = None
+    batch: int = 8
+    learning_rate: float = 1e-3
+    final_rate: float = 0.01
+    warmup_steps: int = 200
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    seed: int = 0
+    device: str = "auto"
+    devices: int | str = "auto"
+    precision: str = "auto"
+    workers: int = 1
+    validate_every: int = 1000
+    checkpoint_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise InvalidArgument("give either steps or minutes")
+        if (self.steps or self.minutes or 0) <= 0 or self.batch < 1:
+            raise InvalidArgument("steps, minutes and batch must be positive")
+
+
+class Task(Protocol):
+    """What the trainer needs of a family of networks."""
+
+    def parameter_groups(self, model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
+        """Optimizer groups; each may carry its own `lr`."""
+
+    def loss(self, model: nn.Module, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Loss to minimise and figures to show."""
+
+    def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """Figures on held-out data."""
+
+
+@dataclass
+class Result:
+    """What a run leaves: the averaged weights, how far it got, and its log."""
+
+    model: nn.Module
+    steps: int
+    seconds: float
+    finished: bool
+    log: list[dict[str, float]]
+
+
+class Trainer:
+    """Runs a `Task` in `folder` (checkpoint.pt, metrics.jsonl). Call `run` once."""
+
+    def __init__(self, task: Task, model: nn.Module, data: Dataset[Tensor], folder: Path, options: TrainOptions) -> None:
+        self.task, self.folder, self.options, self.data = task, folder, options, data
+        self.fabric = _fabric(options)
+        self.fabric.launch()
+        model = model.to(memory_format=torch.channels_last)
+        groups = task.parameter_groups(model, options.learning_rate)
+        optimizer = torch.optim.Adam(groups, lr=options.learning_rate, fused=True)
+        self._base_rates = [group["lr"] for group in optimizer.param_groups]
+        self.model, self.optimizer = self.fabric.setup(model, optimizer)
+        self.average = AveragedModel(
+            self.model.module, multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay), use_buffers=False
+        )
+        self.step, self.seconds = 0, 0.0
+        self.log: list[dict[str, float]] = []
+        self._stop = False
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def progress(self) -> float:
+        """Share of the run that is done, 0..1."""
+        if self.options.steps is not None:
+            return min(self.step / self.options.steps, 1.0)
+        return min(self.seconds / (60 * cast(float, self.options.minutes)), 1.0)
+
+    def rate_factor(self) -> float:
+        """Learning rate relative to its peak: linear warm-up, then a half cosine down to `final_rate`."""
+        warm = min((self.step + 1) / max(self.options.warmup_steps, 1), 1.0)
+        low = self.options.final_rate
+        return warm * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * self.progress())))
+
+    def run(self, resume: bool = False) -> Result:
+        """Train to the end, or to the first SIGINT or SIGTERM (then a checkpoint is kept and `finished` is False)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if resume:
+            self._load()
+        elif self.checkpoint_path.exists():
+            raise InvalidArgument(f"{self.folder} holds a checkpoint; give --resume to go on or remove it")
+        with self._signals(), tqdm(**self._bar()) as bar:
+            self._loop(bar)
+        self._save()
+        return Result(self.average.module, self.step, self.seconds, self.progress() >= 1, self.log)
+
+    def _bar(self) -> dict[str, Any]:
+        shown = {"disable": not self.fabric.is_global_zero, "dynamic_ncols": True, "mininterval": 1.0}
+        if self.options.steps is not None:
+            return shown | {"total": self.options.steps, "initial": self.step, "unit": "step"}
+        minutes = cast(float, self.options.minutes)
+        layout = "{percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} min [{elapsed}<{remaining}{postfix}]"
+        return shown | {"total": minutes, "initial": min(self.seconds / 60, minutes), "bar_format": layout}
+
+    def _loop(self, bar: tqdm[Any]) -> None:
+        saved = mark = time.monotonic()
+        window: list[dict[str, float]] = []
+        for batch in self._batches():
+            window.append(self._train_step(batch))
+            now = time.monotonic()
+            self.seconds += now - mark
+            bar.update(1 if self.options.steps is not None else (now - mark) / 60)
+            mark = now
+            done = self.progress() >= 1 or self._stop
+            if len(window) == 100 or done:
+                self._report(bar, window)
+                window = []
+            if self.step % self.options.validate_every == 0 or (done and not self._stop):
+                self._validate(bar)
+            if now - saved > self.options.checkpoint_seconds:
+                self._save()
+                saved = now
+            if done:
+                return
+
+    def _batches(self) -> Iterator[Tensor]:
+        world, rank, size = self.fabric.world_size, self.fabric.global_rank, self.options.batch
+        first = self.step
+
+        class Order:
+            """Item numbers from the current step on; every process takes its own slice of each step."""
+
+            def __iter__(self) -> Iterator[list[int]]:
+                step = first
+                while True:
+                    start = (step * world + rank) * size
+                    yield list(range(start, start + size))
+                    step += 1
+
+        loader: DataLoader[Tensor] = DataLoader(
+            self.data, batch_sampler=cast(Any, Order()), num_workers=self.options.workers, worker_init_fn=_quiet_worker
+        )
+        for batch in loader:
+            yield self.fabric.to_device(batch).contiguous(memory_format=torch.channels_last)
+
+    def _train_step(self, batch: Tensor) -> dict[str, float]:
+        factor = self.rate_factor()
+        for group, rate in zip(self.optimizer.param_groups, self._base_rates, strict=True):
+            group["lr"] = rate * factor
+        seed = (self.options.seed * 1_000_003 + self.step) * 1009 + self.fabric.global_rank
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+        loss, figures = self.task.loss(self.model, batch, generator)
+        self.fabric.backward(loss)
+        norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.options.clip_norm, error_if_nonfinite=False)
+        if torch.isfinite(cast(Tensor, norm)):  # one bad batch must not poison the weights
+            self.optimizer.step()
+            self.average.update_parameters(self.model.module)
+        self.optimizer.zero_grad()
+        self.step += 1
+        return {"loss": float(loss), **figures, "norm": min(float(cast(Tensor, norm)), 1e6), "rate": factor}
+
+    def _report(self, bar: tqdm[Any], window: list[dict[str, float]]) -> None:
+        mean = {key: sum(row[key] for row in window) / len(window) for key in window[0]}
+        self._record({"step": self.step, "seconds": round(self.seconds, 1), **mean})
+        bar.set_postfix({key: f"{value:.4g}" for key, value in mean.items()})
+
+    def _validate(self, bar: tqdm[Any]) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        self.average.eval()
+        figures = self.task.validate(self.average.module, self.fabric.device)
+        self._record({"step": self.step, "seconds": round(self.seconds, 1), **figures})
+        bar.write(f"step {self.step}: " + "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+
+    def _record(self, row: dict[str, float]) -> None:
+        self.log.append(row)
+        if self.fabric.is_global_zero:
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+    def _save(self) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        state = {
+            "format": CHECKPOINT_FORMAT,
+            "model": self.model.module.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "log": self.log,
+        }
+        temporary = self.checkpoint_path.with_suffix(".part")
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.checkpoint_path)
+
+    def _load(self) -> None:
+        state = load_checkpoint(self.checkpoint_path)
+        try:
+            self.model.module.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise InvalidArgument(f"{self.checkpoint_path}: belongs to a network of other sizes") from error
+        self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
+        if self.fabric.is_global_zero:  # rows written after the checkpoint are written again
+            rows = "".join(json.dumps(row) + "\n" for row in self.log)
+            (self.folder / "metrics.jsonl").write_text(rows)
+
+    def _signals(self) -> _StopOnSignal:
+        def stop() -> None:
+            self._stop = True
+
+        return _StopOnSignal(stop)
+
+
+class _StopOnSignal:
+    """Turns the first SIGINT or SIGTERM into a call; the second has its usual effect."""
+
+    def __init__(self, stop: Any) -> None:
+        self._call = stop
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._old[number] = signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._call()
+        signal.signal(number, self._old[number])
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+
+def load_checkpoint(path: Path) -> Mapping[str, Any]:
+    """A checkpoint as the trainer wrote it. Raises UnsupportedInput when it is missing or not one."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UnsupportedInput(f"{path}: no checkpoint to resume from") from None
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise UnsupportedInput(f"{path}: not a readable checkpoint") from error
+    if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
+        raise UnsupportedInput(f"{path}: not a checkpoint of this version")
+    return state
+
+
+def _fabric(options: TrainOptions) -> Fabric:
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise InvalidArgument("device cuda was asked for, but torch finds no CUDA device; use auto or cpu")
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    devices = options.devices if device == "cuda" else 1
+    precision = options.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if device == "cuda" or _cpu_has_bfloat16() else "32-true"
+    return Fabric(accelerator=device, devices=devices, precision=cast(Any, precision))
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; where it does not, autocast is many times slower."""
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _quiet_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides when to stop
+    torch.set_num_threads(1)

@@ -1,0 +1,127 @@
+"""A second decoder, written from FORMAT.md alone: Python integers, no code of aez, no NumPy, no constriction."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+MODES = ("L", "LA", "RGB", "RGBA")
+
+
+class Damaged(Exception):
+    """The bytes contradict the format."""
+
+
+def demand(condition: bool, what: str) -> None:
+    if not condition:
+        raise Damaged(what)
+
+
+def number(data: bytes, at: int) -> tuple[int, int]:
+    """(LEB128 number, position behind it)."""
+    value = shift = 0
+    while True:
+        demand(at < len(data), "number")
+        value |= (data[at] & 127) << shift
+        shift += 7
+        at += 1
+        if data[at - 1] < 128:
+            return value, at
+
+
+def parse(data: bytes) -> dict[str, Any]:
+    """Header fields, `chunks` [(type, payload)] and `tiles` [content] of a whole file."""
+    demand(data[:8] == b"\x89AEZ\r\n\x1a\x01", "signature")
+    chunks, index, at = [], b"", 8
+    while True:
+        start, letter = at, data[at : at + 1]
+        size, at = number(data, at + 1)
+        payload = data[at : at + size]
+        at += size + 4
+        demand(at <= len(data), "length")
+        demand(zlib.crc32(data[start : at - 4]) == int.from_bytes(data[at - 4 : at], "little"), "checksum")
+        chunks.append((letter.decode(), payload))
+        if letter == b"E":
+            break
+        if letter != b"H":
+            length, octets = at - start, b""
+            while length > 127:
+                octets, length = octets + bytes([length & 127 | 128]), length >> 7
+            index += letter + octets + bytes([length])
+    demand(payload == index, "index")
+    demand(data[at:] == (len(data) - start).to_bytes(4, "little") + b"AEZ\x1a", "end mark")
+    return {**header(chunks[0][1]), "chunks": chunks, "tiles": tiles(chunks)}
+
+
+def header(payload: bytes) -> dict[str, Any]:
+    demand(payload[0] & 15 == 0, "kind")
+    width, at = number(payload, 1)
+    height, at = number(payload, at)
+    tile, end = number(payload, at + 10)
+    demand(end == len(payload), "header")
+    return {
+        "width": width,
+        "height": height,
+        "mode": MODES[payload[0] >> 4],
+        "level": int.from_bytes(payload[at : at + 2], "little"),
+        "model_id": payload[at + 2 : at + 10],
+        "tile": 16 * tile,
+    }
+
+
+def tiles(chunks: list[tuple[str, bytes]]) -> list[bytes]:
+    contents = []
+    for letter, payload in chunks:
+        if letter == "T":
+            which, at = number(payload, 0)
+            demand(which == len(contents), "tile number")
+            contents.append(payload[at:])
+    return contents
+
+
+class Tile:
+    """The symbols of one tile, one at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        self.checksum = int.from_bytes(content[:4], "little")
+        size, at = number(content, 4)
+        self.escapes, self.escape_at = content[at : at + size], 0
+        self.words = [int.from_bytes(content[i : i + 4], "little") for i in range(at + size, len(content), 4)]
+        self.state = 0
+        self.coded = b""
+        for _ in range(2):
+            self.state = self.state << 32 | (self.words.pop() if self.words else 0)
+
+    def symbol(self, weights: list[int]) -> int:
+        """The next symbol, which was coded with a table of integer weights."""
+        quantile, entry, left = self.state & 0xFFFFFF, 0, 0
+        while quantile >= left + weights[entry]:
+            left += weights[entry]
+            entry += 1
+        self.state = (self.state >> 24) * weights[entry] + quantile - left
+        if self.state < 1 << 32 and self.words:
+            self.state = self.state << 32 | self.words.pop()
+        reach = len(weights) // 2 - 1
+        value = entry - reach
+        if value > reach:
+            escape, self.escape_at = number(self.escapes, self.escape_at)
+            value = (reach + 1 + escape // 2) * (-1 if escape & 1 else 1)
+        self.coded += value.to_bytes(4, "little", signed=True)
+        return value
+
+    def hyper(self, tables: list[list[int]], positions: int) -> list[list[int]]:
+        """[channel][position], with one table per channel."""
+        return [[self.symbol(weights) for _ in range(positions)] for weights in tables]
+
+    def residual(self, tables: list[list[int]], indices: list[int]) -> list[int]:
+        """One residual for each of the flattened scale indices."""
+        values = [0] * len(indices)
+        for index in range(1, len(tables)):
+            for position, chosen in enumerate(indices):
+                if chosen == index:
+                    values[position] = self.symbol(tables[index])
+        return values
+
+    def finish(self) -> None:
+        demand(zlib.crc32(self.coded) == self.checksum, "symbols")
+        demand(self.state == 0 and not self.words and self.escape_at == len(self.escapes), "surplus")
