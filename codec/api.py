@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import os
@@ -20,6 +21,7 @@ from aez.codec.image import (
     TILE_DEFAULT,
     Box,
     RegionDecoder,
+    check_header,
     check_plausible,
     check_tile,
     encode_tile_pixels,
@@ -27,13 +29,15 @@ from aez.codec.image import (
 )
 from aez.codec.metrics import psnr as measure_psnr
 from aez.codec.model import ImageModel, open_model
-from aez.codec.pictures import Picture, decode_alpha, encode_alpha, put_together, take_apart
+from aez.codec.pictures import Picture, as_shown, decode_alpha, encode_alpha, put_together, take_apart
 from aez.codec.quality import LEVEL_MAX, level_to_quality, quality_to_level
 
 ImageLike = Image.Image | NDArray[np.uint8]
 ModelLike = str | os.PathLike[str] | bytes | Bundle | None
 MAX_PIXELS = 1 << 30
 QUALITY_DEFAULT = 50.0
+#: No file comes near this many bits per pixel; more is not asked for.
+BPP_MAX = 1e6
 #: A damaged file is given back in part only when this share of the picture's tiles is whole.
 PARTIAL_SHARE = 1 / 64
 
@@ -83,10 +87,10 @@ def encode_picture(
 ) -> Encoded:
     """Encode a picture (Pillow, or uint8 [H, W] or [H, W, 1..4]).
 
-    At most one of `quality` (1..100, default 50), `bpp` (bits per pixel of the whole file, not exceeded), `psnr` (dB over
-    RGB, reached) and `max_bytes` (not exceeded). `tile` is the side of the independently coded tiles, `embed_model`
-    stores the decoding half of the model inside. `progress(done, total)` counts tiles. Raises InvalidArgument (also for
-    a target that no quality reaches), UnsupportedInput, ModelError.
+    At most one of `quality` (1..100, default 50), `bpp` (bits per pixel of the whole file, not exceeded), `psnr` (dB
+    over RGB, reached) and `max_bytes` (not exceeded). `tile` is the side of the independently coded tiles,
+    `embed_model` stores the decoding half of the model inside. `progress(done, total)` counts tiles.
+    Raises InvalidArgument (also for a target that no quality reaches), UnsupportedInput, ModelError.
     """
     bundle = load(model)
     opened = open_model(bundle, device, threads)
@@ -103,7 +107,7 @@ def encode_picture(
     elif bpp is not None:
         if not (math.isfinite(bpp) and bpp > 0):
             raise InvalidArgument(f"bpp {bpp} is not a positive number")
-        level, data = _fit_bytes(job, math.floor(bpp * pixels / 8))
+        level, data = _fit_bytes(job, math.floor(min(bpp, BPP_MAX) * pixels / 8))
     elif max_bytes is not None:
         level, data = _fit_bytes(job, max_bytes)
     else:
@@ -133,7 +137,7 @@ class _Job:
         if self.embedded is not None:
             writer.add(MODEL, self.embedded)
         if self.picture.alpha is not None:
-            writer.add(ALPHA, encode_alpha(self.picture.alpha))
+            writer.add(ALPHA, self._alpha)
         for number in range(header.tiles):
             writer.tile(number, encode_tile_pixels(self.model, self.picture.pixels, header, number))
             if self.progress is not None:
@@ -141,8 +145,13 @@ class _Job:
         writer.close()
         return stream.getvalue()
 
+    @functools.cached_property
+    def _alpha(self) -> bytes:
+        """The alpha chunk, which is the same at every level."""
+        return b"" if self.picture.alpha is None else encode_alpha(self.picture.alpha)
+
     def measure_psnr(self, data: bytes) -> float:
-        return measure_psnr(self.picture.pixels, _pixels(data, self.model))
+        return measure_psnr(self.picture.pixels, as_shown(_pixels(data, self.model), self.picture.mode))
 
 
 def _pixels(data: bytes, model: ImageModel) -> NDArray[np.uint8]:
@@ -219,8 +228,7 @@ def decode_picture(
     if damage and len(tiles) < max(1, math.ceil(header.tiles * PARTIAL_SHARE)):
         raise damage[0]
     opened = open_model(_model_for(header, extras.get(MODEL), model), device, threads)
-    if header.level > opened.geometry.level_max:
-        raise CorruptFile(f"the header says quality level {header.level}, above {opened.geometry.level_max}", "header")
+    check_header(header, opened.geometry)
     box = _region_box(header, region)
     total = _tiles_in(box, header.tile)
     done = 0
@@ -249,9 +257,13 @@ def _model_for(header: ImageHeader, embedded: bytes | None, model: ModelLike) ->
 def _region_box(header: ImageHeader, region: tuple[int, int, int, int] | None) -> Box:
     if region is None:
         return Box(0, 0, header.width, header.height)
+    if len(region) != 4:
+        raise InvalidArgument(f"region {region} is not four integers x, y, width, height")
     x, y, width, height = region
     if x < 0 or y < 0 or width < 1 or height < 1 or x + width > header.width or y + height > header.height:
-        raise InvalidArgument(f"region {x},{y},{width},{height} is not inside the {header.width}x{header.height} picture")
+        raise InvalidArgument(
+            f"region {x},{y},{width},{height} is not inside the {header.width}x{header.height} picture"
+        )
     return Box(x, y, x + width, y + height)
 
 

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, features
+from PIL import Image
 
-from aez.codec.bench_report import Environment, Measurement, Report, load_picture, spread
+from aez.codec.bench_report import Measurement, Report, load_picture, spread
+from aez.codec.environment import describe_environment
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.metrics import ms_ssim, psnr
 from aez.codec.peers import Peer, aez_peer, standard_peers
@@ -33,8 +30,6 @@ LOSSLESS_SUFFIXES = frozenset({".png", ".bmp", ".ppm", ".tif", ".tiff"})
 QUICK_PICTURES, QUICK_POINTS = 3, 5
 
 _EIGHT_BIT_MODES = frozenset({"RGB", "P", "L"})
-_PACKAGES = ("aez", "numpy", "onnxruntime", "constriction", "pillow", "pillow-jxl-plugin")
-_LIBRARIES = {"libjpeg_turbo": "libjpeg-turbo", "webp": "libwebp", "avif": "libavif", "jpg_2000": "openjpeg"}
 
 
 def run(
@@ -86,7 +81,7 @@ def run(
         unavailable=unavailable | failed,
         skipped=skipped,
         quick=quick,
-        environment=_environment(),
+        environment=describe_environment(),
         codecs=tuple(c for c in codecs if c.name not in failed),
         paths=tuple(paths),
     )
@@ -210,31 +205,3 @@ def _progress(total: int, visible: bool) -> Iterator[Callable[[str], None]]:
             bar.update()
 
         yield advance
-
-
-def _environment() -> Environment:
-    return Environment(
-        cpu=_cpu_name(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        versions=_versions(),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _cpu_name() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine() or "unknown processor"
-
-
-def _versions() -> dict[str, str]:
-    """Versions of the packages that are installed and of the image libraries inside Pillow."""
-    versions = {}
-    for package in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    libraries = {library: features.version(feature) for feature, library in _LIBRARIES.items()}
-    return versions | {library: version for library, version in libraries.items() if version}

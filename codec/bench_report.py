@@ -23,11 +23,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from aez.codec.environment import Environment
 from aez.codec.errors import InvalidArgument, OutputError
 from aez.codec.metrics import bd_psnr, bd_rate, ms_ssim_db
 from aez.codec.peers import Peer
 
-__all__ = ["Comparison", "CurvePoint", "Environment", "Measurement", "Monotonicity", "Report"]
+__all__ = ["Comparison", "CurvePoint", "Measurement", "Monotonicity", "Report"]
 
 Picture = npt.NDArray[np.uint8]
 Item = TypeVar("Item")
@@ -86,17 +87,6 @@ class Monotonicity:
     psnr: bool
     pictures: int  # on which both rise
     of: int
-
-
-@dataclass(frozen=True)
-class Environment:
-    """What the figures depend on besides codecs and pictures."""
-
-    cpu: str
-    cores: int
-    system: str
-    versions: dict[str, str]
-    date: str  # UTC, ISO 8601
 
 
 @dataclass(frozen=True)

@@ -217,6 +217,12 @@ def ideal_bits(z: Int32, residual: Int32, index: NDArray[np.uint8], level: int, 
     return bits
 
 
+def symbol_bytes(payload: bytes) -> int:
+    """Bytes of a tile's payload that carry symbols: the words and the escapes."""
+    _, start = _read_varint(payload, _CHECKSUM_BYTES)
+    return len(payload) - start
+
+
 class TileDecoder:
     """One tile's symbols, in the order that the networks need them: `hyper`, then `residual`, then `finish`.
 

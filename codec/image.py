@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from aez.codec.container import ImageHeader
 from aez.codec.entropy import TileDecoder, encode_tile, ideal_bits
-from aez.codec.errors import CorruptFile, InvalidArgument, ModelError, UnsupportedInput
-from aez.codec.model import Float, ImageModel
+from aez.codec.errors import CorruptFile, InvalidArgument, ModelError, TruncatedFile, UnsupportedInput
+from aez.codec.model import Float, Geometry, ImageModel
 
 Pixels = NDArray[np.uint8]
 TILE_DEFAULT, TILE_MIN, TILE_MAX = 1024, 64, 2048
@@ -138,6 +138,7 @@ def _to_integers(values: Float) -> NDArray[np.int32]:
 def decode_latents(model: ImageModel, payload: bytes, header: ImageHeader, number: int) -> Float:
     """y of one tile, float32 [channels, H/8, W/8]. Raises CorruptFile when the symbols' checksum does not hold."""
     g = model.geometry
+    check_header(header, g)
     box = _tile_box(header, number, g.alignment)
     decoder = TileDecoder(payload, model.tables, header.level)
     z = decoder.hyper((g.hyper_channels, box.height // g.hyper_stride, box.width // g.hyper_stride))
@@ -151,6 +152,7 @@ class RegionDecoder:
     """Decodes rectangles of one file, keeping the latents of few tiles.
 
     `payload(number)` gives a tile's bytes; where `missing` is a list, damaged tiles are collected in it and leave grey.
+    No memory is taken for the picture before a first tile of it has been decoded.
     """
 
     model: ImageModel
@@ -160,34 +162,40 @@ class RegionDecoder:
     advance: Callable[[], None] = lambda: None
 
     def decode(self, region: Box) -> Pixels:
-        """Pixels uint8 [height, width, 3] of a region inside the picture."""
-        out = np.empty((region.height, region.width, 3), np.uint8)
+        """Pixels uint8 [height, width, 3] of a region inside the picture. Raises CorruptFile where no tile is whole."""
+        check_header(self.header, self.model.geometry)
+        out: Pixels | None = None
         latents: dict[int, Float | None] = {}
         tile, columns = self.header.tile, self.header.columns
         for row in range(region.top // tile, -(-region.bottom // tile)):
-            for number in [n for n in latents if n // columns < row - 1]:
+            first = (row * tile - self.model.geometry.synthesis_halo) // tile * columns
+            for number in [n for n in latents if n < first]:
                 del latents[number]
             for column in range(region.left // tile, -(-region.right // tile)):
-                self._tile(row * columns + column, region, latents, out)
+                number = row * columns + column
+                shown = Box(*self.header.box(number)).grow(0, region)
+                pixels = self._tile(number, shown, latents)
+                if pixels is not None:
+                    if out is None:
+                        out = np.full((region.height, region.width, 3), MISSING_GREY, np.uint8)
+                    out[shown.slices(region, 1)] = pixels
                 self.advance()
+        if out is None:
+            raise CorruptFile("no tile of the picture is whole where it should be decoded", "tile")
         return out
 
-    def _tile(self, number: int, region: Box, latents: dict[int, Float | None], out: Pixels) -> None:
-        g = self.model.geometry
-        whole = _whole(self.header, g.alignment)
-        box = Box(*self.header.box(number))
-        shown = box.grow(0, region)
+    def _tile(self, number: int, shown: Box, latents: dict[int, Float | None]) -> Pixels | None:
+        """Pixels of the part of a tile that is `shown`, or None where the tile is lost."""
+        unit = self.model.geometry.alignment
         # Only the aligned surroundings of what is shown are synthesized.
-        inner = Box(shown.left // g.alignment * g.alignment, shown.top // g.alignment * g.alignment, shown.right, shown.bottom)
-        seen = aligned(inner, g.alignment).grow(g.synthesis_halo, whole)
-        target = out[shown.slices(region, 1)]
+        inner = Box(shown.left // unit * unit, shown.top // unit * unit, shown.right, shown.bottom)
+        seen = aligned(inner, unit).grow(self.model.geometry.synthesis_halo, _whole(self.header, unit))
         y = self._assemble(number, seen, latents)
         if y is None:
-            target[...] = MISSING_GREY
-            return
+            return None
         image = self.model.synthesis(y, self.header.level)
         rows, columns = shown.slices(seen, 1)
-        target[...] = _to_pixels(image[:, rows, columns])
+        return _to_pixels(image[:, rows, columns])
 
     def _assemble(self, number: int, seen: Box, latents: dict[int, Float | None]) -> Float | None:
         """Latents of `seen` from all tiles that touch it; None when tile `number` itself is lost."""
@@ -226,14 +234,28 @@ class RegionDecoder:
 def _to_pixels(image: Float) -> Pixels:
     scaled = image * np.float32(255)
     np.rint(scaled, out=scaled)
+    np.clip(scaled, 0, 255, out=scaled)
+    if np.isnan(scaled.sum()):
+        raise ModelError("the model gives pixels that are not numbers for these latents")
     pixels: Pixels = scaled.astype(np.uint8).transpose(1, 2, 0)
     return pixels
+
+
+def check_header(header: ImageHeader, geometry: Geometry) -> None:
+    """Raise CorruptFile for a header that no encoder writes for a model of this geometry."""
+    if header.level > geometry.level_max:
+        raise CorruptFile(f"the header says quality level {header.level}, above {geometry.level_max}", "header")
+    if header.tile % geometry.alignment:
+        raise CorruptFile(
+            f"the header says tiles of {header.tile} pixels, not a multiple of {geometry.alignment}", "header"
+        )
 
 
 def check_plausible(header: ImageHeader, available: int, max_pixels: int) -> None:
     """Refuse a header whose picture is too large, or larger than the file's bytes can possibly hold.
 
-    `available` counts the file's bytes. Raises UnsupportedInput above `max_pixels`, CorruptFile for the rest.
+    `available` counts the file's bytes. Raises UnsupportedInput above `max_pixels`, CorruptFile for tiles that are too
+    large, TruncatedFile for more tiles than bytes.
     """
     if header.width * header.height > max_pixels:
         raise UnsupportedInput(
@@ -243,7 +265,7 @@ def check_plausible(header: ImageHeader, available: int, max_pixels: int) -> Non
     if header.tile > TILE_MAX:
         raise CorruptFile(f"the header says tiles of {header.tile} pixels, and {TILE_MAX} is the largest", "header")
     if header.tiles > available:
-        raise CorruptFile(
+        raise TruncatedFile(
             f"the header says {header.width}x{header.height} pixels in {header.tiles} tiles, "
             f"which a file of {available} bytes cannot hold",
             "header",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,41 +88,71 @@ class ImageModel:
 
     def analysis(self, image: Float, level: int) -> tuple[Float, Float]:
         """(y, z) of an image; z holds integers."""
-        result = self._run("analysis", {"image": image}, level)
-        return result["y"], result["z"]
+        g = self.geometry
+        y_shape = (g.channels, image.shape[1] // g.latent_stride, image.shape[2] // g.latent_stride)
+        z_shape = (g.hyper_channels, image.shape[1] // g.hyper_stride, image.shape[2] // g.hyper_stride)
+        y, z = self._run("analysis", {"image": image}, level, {"y": y_shape, "z": z_shape})
+        return y, z
 
     def mean(self, z: NDArray[np.int32], level: int) -> Float:
         """Predicted mean of y, in quantization steps."""
-        return self._run("mean", {"z": z.astype(np.float32)}, level)["mean"]
+        (mean,) = self._run("mean", {"z": z.astype(np.float32)}, level, {"mean": self._latent_shape(z)})
+        return mean
 
     def index(self, z: NDArray[np.int32], level: int) -> NDArray[np.uint8]:
         """Scale index of every element of y, exact on every runtime: uint8 [channels, H/8, W/8]."""
-        return self._run("scale", {"z": z.astype(np.float32)}, level)["index"].astype(np.uint8)
+        (index,) = self._run("scale", {"z": z.astype(np.float32)}, level, {"index": self._latent_shape(z)})
+        with np.errstate(invalid="ignore"):
+            exact = index.astype(np.uint8)
+        if not np.array_equal(exact, index):
+            raise ModelError(f"the scale graph of model {self.bundle.name} gives numbers that are no indices 0..255")
+        return exact
 
     def synthesis(self, y: Float, level: int) -> Float:
         """Image [3, H, W] in 0..1."""
-        return self._run("synthesis", {"y": y}, level)["image"]
+        stride = self.geometry.latent_stride
+        shape = (3, y.shape[1] * stride, y.shape[2] * stride)
+        (image,) = self._run("synthesis", {"y": y}, level, {"image": shape})
+        return image
 
-    def _run(self, name: str, inputs: dict[str, Float], level: int) -> dict[str, Float]:
+    def _latent_shape(self, z: NDArray[np.int32]) -> tuple[int, int, int]:
+        times = self.geometry.hyper_stride // self.geometry.latent_stride
+        return self.geometry.channels, z.shape[1] * times, z.shape[2] * times
+
+    def _run(
+        self, name: str, inputs: dict[str, Float], level: int, shapes: dict[str, tuple[int, int, int]]
+    ) -> list[Float]:
+        """The outputs that `shapes` names, in its order. Raises ModelError where the graph gives other ones."""
         session = self._sessions.get(name)
         if session is None:
             graph = self.bundle.graph(name)
             session = open_session(graph, self.device, self.threads, exact=name == "scale", optimize=self.optimize)
             self._sessions[name] = session
         feed = {key: value[None] for key, value in inputs.items()} | {"level": np.array([level], np.float32)}
-        results = {key: value[0] for key, value in session.run(feed).items()}
-        missing = {"analysis": {"y", "z"}, "mean": {"mean"}, "scale": {"index"}, "synthesis": {"image"}}[name] - set(results)
-        if missing:
-            raise ModelError(f"the {name} graph of model {self.bundle.name} has no output {missing.pop()}")
-        return results
+        results = session.run(feed)
+        for output, shape in shapes.items():
+            found = results.get(output)
+            if not isinstance(found, np.ndarray) or found.dtype != np.float32 or found.shape != (1, *shape):
+                raise ModelError(
+                    f"the {name} graph of model {self.bundle.name} gives no {output} of shape {shape} in float32"
+                )
+        return [results[output][0] for output in shapes]
 
 
-@functools.lru_cache(maxsize=4)
-def _cached(key: tuple[str, bool, str, int | None], bundle: Bundle) -> ImageModel:
-    _, _, device, threads = key
-    return ImageModel(bundle, device, threads)
+_OPEN_MAX = 4
+_open: OrderedDict[tuple[str, bool, str, int | None], ImageModel] = OrderedDict()
+_open_lock = threading.Lock()
 
 
 def open_model(bundle: Bundle, device: str = "auto", threads: int | None = None) -> ImageModel:
-    """The model of a bundle on a device; a few are kept open, so that later calls find warm sessions."""
-    return _cached((bundle.id, bundle.half, device, threads), bundle)
+    """The model of a bundle on a device; a few are kept open, so that later calls find warm sessions.
+
+    Bundles with one id decode alike, so that a bundle that was read again, or out of a file, finds them too.
+    """
+    key = (bundle.id, bundle.half, device, threads)
+    with _open_lock:
+        model = _open.pop(key, None) or ImageModel(bundle, device, threads)
+        _open[key] = model
+        while len(_open) > _OPEN_MAX:
+            _open.popitem(last=False)
+    return model

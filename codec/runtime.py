@@ -44,10 +44,14 @@ def open_session(
 ) -> Session:
     """Open a graph on a device: `auto` takes CUDA where ONNX Runtime offers it and falls back to the CPU.
 
-    `exact` marks a graph whose sums must be exact in float32: on CUDA its convolutions then use an algorithm without
-    Winograd transforms. Raises InvalidArgument for `cuda` without CUDA, ModelError for a graph that cannot be opened.
+    `threads` (all cores by default) are used inside one operator. `exact` marks a graph whose sums must be exact in
+    float32: on CUDA its convolutions then use an algorithm without Winograd transforms. Raises InvalidArgument for
+    `cuda` without CUDA and for less than one thread, ModelError for a graph that cannot be opened.
     """
     import onnxruntime
+
+    if threads is not None and threads < 1:
+        raise InvalidArgument(f"{threads} threads are too few; give 1 or more")
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -61,13 +65,18 @@ def open_session(
     for name in _candidates(device, onnxruntime.get_available_providers()):
         try:
             inner = onnxruntime.InferenceSession(graph, options, providers=[_provider(name, exact)])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as in `run`; the next provider gets its chance
             failure = error
             continue
         if inner.get_providers()[0] == name:
-            return Session(inner, "cuda" if name.startswith("CUDA") else "cpu", tuple(o.name for o in inner.get_outputs()))
+            return Session(
+                inner, "cuda" if name.startswith("CUDA") else "cpu", tuple(o.name for o in inner.get_outputs())
+            )
     if device == "cuda":
-        raise InvalidArgument("device cuda was asked for, but CUDA could not be started here; use auto or cpu") from failure
+        reason = f" ({_first_line(failure)})" if failure is not None else ""
+        raise InvalidArgument(
+            f"device cuda was asked for, but CUDA could not be started here{reason}; use auto or cpu"
+        ) from failure
     raise ModelError(f"the model's graph could not be opened: {_first_line(failure)}") from failure
 
 

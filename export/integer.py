@@ -36,7 +36,7 @@ MULTIPLIER_MAX = 2047
 
 
 def index_to_sigma(index: Tensor) -> Tensor:
-    """Standard deviation of the residual for a scale index (the middle of its bin at index + 0.5)."""
+    """Standard deviation of the residual for a scale index, 0.14 to 256 in quantization steps."""
     return SIGMA_MIN * torch.exp(SIGMA_STEP * index)
 
 
@@ -102,20 +102,45 @@ class ScaleNetwork(nn.Module):
         with torch.no_grad():
             cast(IntegerConv, self.layers[-1]).weight.mul_(0.1)
         self.offset = nn.Parameter(initial_index + 0.5)
-        self.log_multiplier = nn.Parameter(torch.full((KNOTS, hyper), math.log(32.0)))
+        self.log_multiplier = nn.Parameter(torch.full((KNOTS, hyper), math.log(256.0)))
 
     def multiplier(self) -> Tensor:
         """[KNOTS, hyper] integers 1..2047, in sixteenths: what a unit of z counts at each knot."""
         return clamp_inward(round_ste(torch.exp(self.log_multiplier)), 1, MULTIPLIER_MAX)
 
     def forward(self, z: Tensor, level: Tensor) -> Tensor:
+        offset = interpolate(self.offset, level)[:, :, None, None]
+        return self._accumulate(z, level) * (ACC_ONE / INDEX_UNIT) + offset - 0.5
+
+    @torch.no_grad()
+    def index(self, z: Tensor, level: Tensor) -> Tensor:
+        """The integers 0..63 that `ExactScaleNetwork` gives: the continuous index, rounded."""
+        offset = _integer_rows(self.integer_offset(), level)
+        return _whole_index(self._accumulate(z, level) * ACC_ONE + offset)
+
+    def integer_offset(self) -> Tensor:
+        """[KNOTS, channels] `offset` in accumulator units, rounded."""
+        return torch.round(self.offset.detach() * INDEX_UNIT)
+
+    def _accumulate(self, z: Tensor, level: Tensor) -> Tensor:
         multiplier = floor_ste(interpolate(self.multiplier(), level))[:, :, None, None]
         x = clamp_inward(floor_ste(z * multiplier / 2**Z_SHIFT) + Z_ZERO, 0, ACT_MAX) / ACT_ONE
         for layer in self.layers[:-1]:
             x = _activate(layer(x))
-        acc = nn.functional.pixel_shuffle(self.layers[-1](x), 2)
-        offset = interpolate(self.offset, level)[:, :, None, None]
-        return acc * (ACC_ONE / INDEX_UNIT) + offset - 0.5
+        return nn.functional.pixel_shuffle(self.layers[-1](x), 2)
+
+
+def _integer_rows(rows: Tensor, level: Tensor) -> Tensor:
+    """`interpolate` in integers, rounded down: rows [KNOTS, channels], level [batch] -> [batch, channels, 1, 1]."""
+    knot = torch.clamp(torch.floor(level * (1 / LEVELS_PER_KNOT)), 0, KNOTS - 2)
+    fraction = (level - knot * LEVELS_PER_KNOT)[:, None]
+    at = knot.long()
+    mixed = rows.index_select(0, at) * (LEVELS_PER_KNOT - fraction) + rows.index_select(0, at + 1) * fraction
+    return torch.floor(mixed * (1 / LEVELS_PER_KNOT))[:, :, None, None]
+
+
+def _whole_index(acc: Tensor) -> Tensor:
+    return torch.clamp(torch.floor(acc * 2.0**-INDEX_SHIFT), 0, SCALES - 1)
 
 
 class ExactScaleNetwork(nn.Module):
@@ -132,18 +157,11 @@ class ExactScaleNetwork(nn.Module):
             self.register_buffer(f"weight{number}", weight)
             self.register_buffer(f"bias{number}", bias)
         self.layers = [(layer.padding, layer.groups) for layer in cast(list[IntegerConv], network.layers)]
-        self.register_buffer("offset", torch.round(network.offset.detach() * INDEX_UNIT))
+        self.register_buffer("offset", network.integer_offset())
         self.register_buffer("multiplier", network.multiplier().detach())
 
-    def _rows(self, rows: Tensor, level: Tensor) -> Tensor:
-        knot = torch.clamp(torch.floor(level * (1 / LEVELS_PER_KNOT)), 0, KNOTS - 2)
-        fraction = (level - knot * LEVELS_PER_KNOT)[:, None]
-        at = knot.long()
-        mixed = rows.index_select(0, at) * (LEVELS_PER_KNOT - fraction) + rows.index_select(0, at + 1) * fraction
-        return torch.floor(mixed * (1 / LEVELS_PER_KNOT))[:, :, None, None]
-
     def forward(self, z: Tensor, level: Tensor) -> Tensor:
-        scaled = torch.clamp(z, -Z_LIMIT, Z_LIMIT) * self._rows(cast(Tensor, self.multiplier), level)
+        scaled = torch.clamp(z, -Z_LIMIT, Z_LIMIT) * _integer_rows(cast(Tensor, self.multiplier), level)
         x = torch.clamp(torch.floor(scaled * 2.0**-Z_SHIFT) + Z_ZERO, 0, ACT_MAX)
         last = len(self.layers) - 1
         for number, (padding, groups) in enumerate(self.layers):
@@ -151,13 +169,15 @@ class ExactScaleNetwork(nn.Module):
             acc = nn.functional.conv2d(x, weight, bias, padding=padding, groups=groups)
             if number < last:
                 x = torch.clamp(torch.floor(acc * (1 / WEIGHT_ONE)), 0, ACT_MAX)
-        acc = nn.functional.pixel_shuffle(acc, 2) + self._rows(cast(Tensor, self.offset), level)
-        return torch.clamp(torch.floor(acc * 2.0**-INDEX_SHIFT), 0, SCALES - 1)
+        offset = _integer_rows(cast(Tensor, self.offset), level)
+        return _whole_index(nn.functional.pixel_shuffle(acc, 2) + offset)
 
 
 def prove_exact(network: ScaleNetwork) -> list[int]:
     """Worst accumulator of every layer, all below 2^24; raises ValueError otherwise."""
-    offset = torch.round(network.offset.detach() * INDEX_UNIT).abs()
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
+        raise ValueError("scale path: a weight is not a finite number")
+    offset = network.integer_offset().abs()
     bounds = [cast(IntegerConv, layer).worst_accumulator() for layer in network.layers]
     bounds[-1] += int(offset.max())
     interpolation = [

@@ -6,14 +6,14 @@ All tensors are float32 [batch, channels, height, width]; a `level` is float32 [
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from aez.codec.quality import KNOTS, LEVELS_PER_KNOT
 
-#: Orthonormal colour transform: luma, blue-yellow and red-green axes (the three-point DCT over R, G, B order G-centred).
+#: Orthonormal colour transform: luma, red-blue and green-magenta axes (the three-point DCT over R, G, B).
 _COLOUR = torch.tensor(
     [
         [1 / math.sqrt(3), 1 / math.sqrt(3), 1 / math.sqrt(3)],
@@ -79,8 +79,8 @@ class Block(nn.Module):
         nn.init.zeros_(cast(Tensor, self.project.bias))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        branch = self.project(self.act(self.depthwise(self.act(self.expand(x)))))
-        return x + self.gate(level) * branch
+        branch: Tensor = self.project(self.act(self.depthwise(self.act(self.expand(x)))))
+        return x + cast(Tensor, self.gate(level)) * branch
 
 
 class CoarseBranch(nn.Module):
@@ -116,22 +116,20 @@ class _ClampFunction(torch.autograd.Function):
     """Clamp that lets gradients through where they push the value back into the range."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, low: float, high: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.bounds = (low, high)  # type: ignore[attr-defined]
+        ctx.bounds = (low, high)
         return x.clamp(low, high)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        low, high = ctx.bounds  # type: ignore[attr-defined]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        low, high = ctx.bounds
         (grad,) = grads
         blocked = ((x < low) & (grad > 0)) | ((x > high) & (grad < 0))
         return grad.masked_fill(blocked, 0), None, None
 
 
 def clamp_inward(x: Tensor, low: float, high: float) -> Tensor:
-    """Clamp to [low, high]; outside of it only gradients that lead back inside pass (Ballé's lower bound, two-sided)."""
-    if torch.jit.is_tracing() or torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return x.clamp(low, high)
-    return cast(Tensor, _ClampFunction.apply(x, low, high))
+    """Clamp to [low, high]; outside, only gradients that lead back inside pass (Ballé's lower bound, two-sided)."""
+    return cast(Tensor, _ClampFunction.apply(x, low, high))  # type: ignore[no-untyped-call]

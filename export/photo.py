@@ -46,8 +46,8 @@ class PhotoConfig:
     synthesis_expansion: int = 1
     coarse_width: int = 256
     coarse_blocks: int = 2
-    lambda_min: float = 0.0008
-    lambda_max: float = 0.15
+    lambda_min: float = 0.0006
+    lambda_max: float = 0.1
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
@@ -101,7 +101,8 @@ class Synthesis(Transforms):
         self.fine_out = nn.ModuleList(Block(CHANNELS, e) for _ in range(config.synthesis_blocks - half))
         self.unembed = nn.Conv2d(CHANNELS, CHANNELS, 1)
         # Rows in pixel-shuffle order: channel of the picture, then row and column inside the patch.
-        self.unembed.weight.data = colour_dct_weights(PATCH).reshape(CHANNELS, CHANNELS).t().contiguous()[:, :, None, None]
+        inverse_dct = colour_dct_weights(PATCH).reshape(CHANNELS, CHANNELS).t().contiguous()
+        self.unembed.weight.data = inverse_dct[:, :, None, None]
         nn.init.constant_(cast(Tensor, self.unembed.bias), 0.5)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
@@ -128,7 +129,8 @@ class HyperAnalysis(nn.Module):
         x = self.act(self.down(x))
         for block in self.blocks:
             x = block(x, level)
-        return 2 * cast(Tensor, self.out(x))
+        scaled: Tensor = 2 * self.out(x)
+        return scaled
 
 
 class MeanNetwork(nn.Module):
@@ -192,9 +194,10 @@ def _normal_cdf(x: Tensor) -> Tensor:
 def surrogate_bits(exact: Tensor, smooth: Tensor) -> Tensor:
     """The value of `exact` with the gradients of both.
 
-    `exact` is the code length of the rounded symbols (it teaches the density), `smooth` that of the unrounded ones with
-    the density held (it teaches the transforms). Uniform noise in place of the rounding, the usual choice, overstates the
-    rate of nearly-always-zero symbols: by 0.4 bpp at the start of this network, which has three symbols per pixel.
+    `exact` is the code length of the rounded symbols (it teaches the density), `smooth` that of the unrounded ones
+    with the density held (it teaches the transforms). Uniform noise in place of the rounding, the usual choice,
+    overstates the rate of nearly-always-zero symbols: by 0.4 bpp at the start of this network, which has three
+    symbols per pixel.
     """
     return exact + (smooth - smooth.detach())
 
@@ -285,7 +288,7 @@ class PhotoNetwork(nn.Module):
         whitened = self.analysis(image, level)
         z = torch.round(self.hyper_analysis(whitened, level) * self.hyper_gain(level))
         mean = self.mean(z / self.hyper_gain(level), level) * self.gain(level)
-        index = torch.round(self.scale(z, level)).clamp(0, SCALES - 1)
+        index = self.scale.index(z, level)
         residual = torch.round(whitened * self.gain(level) - mean) * (index > 0)
         return residual, index, z, mean
 

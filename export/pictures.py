@@ -7,6 +7,8 @@ crops it would have drawn without the stop.
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,20 @@ from aez.codec.errors import UnsupportedInput
 #: Share of the pictures held out for validation, chosen by a hash of the name so that every run agrees.
 VALIDATION_SHARE = 0.03
 CACHE_BYTES = 2 * 2**30
+#: What Pillow's readers raise on damaged files.
+_READ_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    MemoryError,
+    Image.DecompressionBombError,
+)
+
+logger = logging.getLogger(__name__)
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -37,18 +53,22 @@ def list_pictures(folder: Path) -> list[Path]:
 
 def is_validation(name: str) -> bool:
     """Whether a file name belongs to the held-out part."""
-    digest = hashlib.sha256(name.encode()).digest()
+    digest = hashlib.sha256(os.fsencode(name)).digest()
     return int.from_bytes(digest[:4], "big") < VALIDATION_SHARE * 2**32
 
 
 @dataclass
 class PictureFolder:
-    """Decoded pictures, uint8 [height, width, 3], cached up to `cache_bytes`; unreadable ones are named in `skipped`."""
+    """Decoded pictures, uint8 [height, width, 3], cached up to `cache_bytes`.
+
+    Unreadable ones are named once, in `skipped` and as a warning of this module's logger: a loader's worker holds a
+    copy of the folder, and its `skipped` stays there.
+    """
 
     paths: Sequence[Path]
     cache_bytes: int = CACHE_BYTES
     skipped: list[str] = field(default_factory=list)
-    _cache: dict[Path, npt.NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    _cache: dict[Path, npt.NDArray[np.uint8] | None] = field(default_factory=dict, repr=False)
     _cached: int = 0
 
     def load(self, path: Path) -> npt.NDArray[np.uint8] | None:
@@ -58,8 +78,10 @@ class PictureFolder:
         try:
             with Image.open(path) as image:
                 pixels = np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except _READ_ERRORS as error:
+            self._cache[path] = None
             self.skipped.append(f"{path}: {error}")
+            logger.warning("aez: note: skipped %s: %s", path, error)
             return None
         if self._cached + pixels.nbytes <= self.cache_bytes:
             self._cache[path] = pixels

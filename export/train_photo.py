@@ -53,13 +53,15 @@ class PhotoTask:
             groups.setdefault(factor, []).append(parameter)
         return [{"params": params, "lr": learning_rate * factor} for factor, params in groups.items()]
 
-    def loss(self, model: nn.Module, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(
+        self, model: nn.Module, batch: Tensor, generator: torch.Generator, progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
         low, high = self.levels
         level = torch.randint(low, high + 1, (len(batch),), generator=generator).float().to(batch.device)
         output = model(batch, level)
         distortion = DISTORTIONS[self.distortion](output.image, batch)
         pixels = batch.shape[2] * batch.shape[3]
-        bits = output.latent_bits + output.hyper_bits
+        bits = output.latent_bits + hyper_weight(progress) * output.hyper_bits
         loss = rate_distortion(bits, pixels, distortion, self.config.lambda_at(level))
         figures = {"bpp": float(bits.mean()) / pixels, "hyper_bpp": float(output.hyper_bits.mean()) / pixels}
         return loss, figures
@@ -82,6 +84,14 @@ class PhotoTask:
             figures[f"bpp@{quality}"] = bits / count / self.held_out.shape[2] / self.held_out.shape[3]
             figures[f"psnr@{quality}"] = psnr / count
         return figures
+
+
+def hyper_weight(progress: float) -> float:
+    """Weight of the hyper-latent's bits: low at first, so that it is learned to be used before it has to pay.
+
+    Priced in full from the start, z collapses to nearly nothing in the first thousand steps and recovers slowly.
+    """
+    return min(max((progress - 0.45) / 0.2, 0.15), 1.0)
 
 
 @dataclass(frozen=True)

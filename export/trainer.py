@@ -63,8 +63,10 @@ class Task(Protocol):
     def parameter_groups(self, model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
         """Optimizer groups; each may carry its own `lr`."""
 
-    def loss(self, model: nn.Module, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Loss to minimise and figures to show."""
+    def loss(
+        self, model: nn.Module, batch: Tensor, generator: torch.Generator, progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Loss to minimise and figures to show; `progress` is the share of the run that is done, 0..1."""
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """Figures on held-out data."""
@@ -119,6 +121,7 @@ class Trainer:
     def run(self, resume: bool = False) -> Result:
         """Train to the end, or to the first SIGINT or SIGTERM (then a checkpoint is kept and `finished` is False)."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        torch.set_flush_denormal(True)  # numbers that mean nothing and slow a processor down
         if resume:
             self._load()
         elif self.checkpoint_path.exists():
@@ -184,7 +187,7 @@ class Trainer:
         seed = (self.options.seed * 1_000_003 + self.step) * 1009 + self.fabric.global_rank
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
-        loss, figures = self.task.loss(self.model, batch, generator)
+        loss, figures = self.task.loss(self.model, batch, generator, self.progress())
         self.fabric.backward(loss)
         norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.options.clip_norm, error_if_nonfinite=False)
         if torch.isfinite(cast(Tensor, norm)):  # one bad batch must not poison the weights

@@ -46,7 +46,7 @@ def test_wheel_holds_the_packages_and_their_data(wheel: Path) -> None:
         f"{package}/{path.relative_to(ROOT / folder).as_posix()}"
         for folder, package in FOLDERS.items()
         for pattern in ("*.py", *DATA)
-        for path in (ROOT / folder).glob(pattern)
+        for path in (ROOT / folder).rglob(pattern)
     }
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {name for name in names if ".dist-info/" not in name} == expected

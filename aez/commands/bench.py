@@ -1,0 +1,61 @@
+"""`aez bench`: figures that anybody can measure again."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from aez import messages
+from aez.codec.errors import InvalidArgument
+from aez.commands import bench_codec
+from aez.commands.missing import needs
+
+
+@click.group()
+def bench() -> None:
+    """Measure models against other formats."""
+
+
+for _command in bench_codec.COMMANDS:
+    bench.add_command(_command)
+
+
+@bench.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "-m", "--model", "models", multiple=True, metavar="NAME|PATH", help="A model, by default photo; may be repeated."
+)
+@click.option(
+    "-q", "--quality", "qualities", multiple=True, type=click.FloatRange(1, 100), help="A point of the curves."
+)
+@click.option("--quick", is_flag=True, help="At most three pictures and five points a curve.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plots there."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def rd(
+    folder: Path | None,
+    models: tuple[str, ...],
+    qualities: tuple[float, ...],
+    quick: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Rate-distortion against JPEG, WebP, AVIF, JPEG 2000 and JPEG XL over the lossless pictures in DIR."""
+    if folder is None:
+        raise InvalidArgument("name a folder of lossless pictures (png, bmp, ppm or tiff), such as the Kodak set")
+    from aez.codec.bench_rd import run
+    from aez.codec.bundle import DEFAULT_MODEL
+
+    if output is not None:
+        with needs("matplotlib", ["matplotlib"]):
+            importlib.import_module("matplotlib")  # before the measurements, which take minutes
+    report = run(
+        folder, models or [DEFAULT_MODEL], qualities or None, output, quick=quick, progress=sys.stderr.isatty()
+    )
+    messages.result((report.to_json() if as_json else report.table()).rstrip("\n"))
+    if output is not None:
+        messages.summary(f"wrote the report, plots and contact sheet to {output}")

@@ -1,0 +1,46 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def in_order(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several decorators as one; `--help` lists them in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+inputs = click.argument("inputs", nargs=-1, required=True, metavar="IN...")
+files = click.argument("files", nargs=-1, required=True, metavar="FILE...")
+output = click.option(
+    "-o", "--output", required=True, metavar="OUT|DIR", help="File or folder for the result; - is standard output."
+)
+model = click.option(
+    "-m", "--model", metavar="NAME|PATH", help="Model by name, by id or as an .aezm file, in place of the usual one."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file.")
+device = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where networks run; auto takes CUDA where it is there.",
+)
+running = in_order(
+    device,
+    click.option("--threads", type=click.IntRange(1, 1024), help="Threads for one file; by default all cores, or one."),
+    click.option("--workers", type=click.IntRange(1, 256), help="Files at a time; by default one for each core."),
+    click.option("-f", "--force", is_flag=True, help="Replace files that exist."),
+    as_json,
+)

@@ -1,0 +1,55 @@
+"""What the command line says: results on standard output, everything else on standard error, a sentence each."""
+
+from __future__ import annotations
+
+import os
+import traceback
+
+import click
+
+from aez.codec.errors import OutputError
+
+#: Exit code of a defect, as `sysexits.h` has it.
+EXIT_DEFECT = 70
+DEBUG = "AEZ_DEBUG"
+
+
+def result(text: str) -> None:
+    """Print a line on standard output. Raises OutputError when it does not take it, BrokenPipeError from a pipe."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror or error}") from error
+
+
+def error(text: str) -> None:
+    """Say what went wrong."""
+    click.echo(f"aez: error: {text}", err=True)
+
+
+def warning(text: str) -> None:
+    """Say that a result is not what it should be."""
+    click.echo(f"aez: warning: {text}", err=True)
+
+
+def note(text: str) -> None:
+    """Say what somebody may want to know, and need not act on."""
+    click.echo(f"aez: note: {text}", err=True)
+
+
+def summary(text: str) -> None:
+    """Say what was done."""
+    click.echo(f"aez: {text}", err=True)
+
+
+def unexpected(problem: BaseException) -> str:
+    """One sentence about an error that nobody foresaw; with AEZ_DEBUG set, its traceback goes to standard error."""
+    if os.environ.get(DEBUG):
+        click.echo("".join(traceback.format_exception(problem)), err=True, nl=False)
+    if isinstance(problem, MemoryError):
+        return "the memory does not suffice (MemoryError); use smaller tiles or fewer workers"
+    hint = "" if os.environ.get(DEBUG) else f"; set {DEBUG}=1 for the traceback"
+    first_line = (str(problem).strip().splitlines() or ["no message"])[0]
+    return f"unexpected {type(problem).__name__}: {first_line}{hint}"
