@@ -31,7 +31,7 @@ from aez.codec.peers import standard_peers
 
 Pixels = NDArray[np.uint8]
 SEAM_PIXELS = 8
-AEZ = (sys.executable, "-m", "aez.cli")
+AEZ = (sys.executable, "-m", "aez")
 
 
 def speed(pictures: Iterable[Path], model: ModelLike = None, quality: float = 50, repeats: int = 7) -> dict[str, Any]:

@@ -89,19 +89,26 @@ class TileSymbols:
     index: NDArray[np.uint8]
 
 
-def tile_symbols(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> TileSymbols:
-    """Transform and quantize one tile of a picture uint8 [height, width, 3]."""
+def tile_latents(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> tuple[Float, Float]:
+    """(y, z) of one tile of a picture uint8 [height, width, 3]: y before quantization, z holds integers."""
     g = model.geometry
     box = _tile_box(header, number, g.alignment)
     seen = box.grow(g.analysis_halo, _whole(header, g.alignment))
     y, z = model.analysis(_crop(pixels, seen), header.level)
-    rows, columns = box.slices(seen, g.hyper_stride)
-    z_tile = _to_integers(z[:, rows, columns])
-    rows, columns = box.slices(seen, g.latent_stride)
-    mean, index = model.mean(z_tile, header.level), model.index(z_tile, header.level)
-    residual = _to_integers(np.rint(y[:, rows, columns] - mean))
+    return (
+        y[(slice(None), *box.slices(seen, g.latent_stride))],
+        z[(slice(None), *box.slices(seen, g.hyper_stride))],
+    )
+
+
+def tile_symbols(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> TileSymbols:
+    """Transform and quantize one tile of a picture uint8 [height, width, 3]."""
+    y, latent_z = tile_latents(model, pixels, header, number)
+    z = _to_integers(latent_z)
+    mean, index = model.mean(z, header.level), model.index(z, header.level)
+    residual = _to_integers(np.rint(y - mean))
     residual[index == 0] = 0
-    return TileSymbols(z_tile, residual, index)
+    return TileSymbols(z, residual, index)
 
 
 def encode_tile_pixels(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> bytes:
@@ -144,7 +151,9 @@ def decode_latents(model: ImageModel, payload: bytes, header: ImageHeader, numbe
     z = decoder.hyper((g.hyper_channels, box.height // g.hyper_stride, box.width // g.hyper_stride))
     residual = decoder.residual(model.index(z, header.level))
     decoder.finish()
-    return model.mean(z, header.level) + residual
+    y = model.mean(z, header.level)
+    y += residual  # in place: float32 stays float32
+    return y
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import platform
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ from aez.codec.bundle import Bundle, write_bundle
 from aez.codec.entropy import TileTables
 from aez.codec.errors import ModelError
 from aez.codec.quality import LEVEL_MAX, QUALITY_MAX, QUALITY_MIN
-from aez.export.graphs import describe_graphs, export_graphs, load_weights, other_weights
+from aez.export.graphs import describe_graphs, export_graphs, load_weights, other_weights, round_stored_weights
 from aez.export.photo import ALIGNMENT, CHANNELS, HYPER_BLOCKS, PATCH, PhotoConfig, PhotoNetwork
 from aez.export.tables import count_symbols, fit_tables
 
@@ -41,10 +42,17 @@ def export_photo(
     provenance: Mapping[str, Any],
     figures: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """Fit tables on `pictures` (batches [B, 3, H, W]), export and check the graphs, write the bundle."""
-    network = network.eval().cpu()
-    tables = fit_tables(network, count_symbols(network, pictures))
-    graphs = export_graphs(network)
+    """Fit tables on `pictures` (batches [B, 3, H, W]), export and check the graphs, write the bundle.
+
+    Raises ModelError when the network cannot be exported faithfully, OutputError when the bundle cannot be written.
+    """
+    network = copy.deepcopy(network).eval().cpu()
+    try:
+        round_stored_weights(network)
+        tables = fit_tables(network, count_symbols(network, pictures))
+        graphs = export_graphs(network)
+    except ValueError as error:
+        raise ModelError(f"the network cannot be exported: {error}; its checkpoint stays as it is") from error
     members = {f"{key}.onnx": graph for key, graph in graphs.items()}
     members |= {f"{key}.npy": _npy(array) for key, array in _table_arrays(tables).items()}
     members["other_weights.npy"] = _npy(other_weights(network, graphs))
@@ -87,7 +95,7 @@ def network_from_bundle(bundle: Bundle) -> PhotoNetwork:
 def analysis_halo(config: PhotoConfig) -> int:
     """Receptive field of y and z beyond a tile's border, in pixels, rounded up to the alignment.
 
-    A depthwise 3x3 at 1/8 reaches 8 pixels, at 1/16 it reaches 16; what enters the coarse branch does so in cells of 16.
+    A depthwise 3x3 at 1/8 reaches 8 pixels, at 1/16 it reaches 16; the coarse branch takes cells of 16.
     """
     before, after = config.analysis_blocks - config.analysis_blocks // 2, config.analysis_blocks // 2
     return _halo(before, config.coarse_blocks, after * PATCH + HYPER_BLOCKS * ALIGNMENT)

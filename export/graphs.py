@@ -6,11 +6,11 @@ the network's parameters, so that `network_from_bundle` can go on training from 
 
 from __future__ import annotations
 
-import io
 import logging
+import math
 import warnings
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,23 @@ from torch import Tensor, nn
 
 from aez.codec.quality import LEVEL_MAX
 from aez.codec.runtime import open_session
-from aez.export.integer import ACC_ONE, INDEX_UNIT, WEIGHT_ONE, ExactScaleNetwork
+from aez.export.integer import (
+    ACC_ONE,
+    ACT_MAX,
+    INDEX_SHIFT,
+    INDEX_UNIT,
+    SCALES,
+    WEIGHT_ONE,
+    Z_LIMIT,
+    Z_SHIFT,
+    Z_ZERO,
+    ExactScaleNetwork,
+)
 from aez.export.photo import CHANNELS, PATCH, PhotoNetwork
 
 OPSET = 18
 #: Largest difference between torch and ONNX Runtime that the check accepts, relative to the output's range.
-TOLERANCE = 1e-3  # the stored weights are float16
+TOLERANCE = 1e-3
 #: Weights with at least this many numbers are stored compactly, under their name with this suffix.
 LARGE, STORED = 4096, "_stored"
 
@@ -64,51 +75,67 @@ class SynthesisGraph(_Part):
         return cast(Tensor, n.synthesis(y * n.inverse_gain(level), level)).clamp(0, 1)
 
 
-#: graph -> (inputs, outputs), each name -> (axes after the batch, unit, range). `h8` stands for height / 8 and so on.
-SIGNATURES: dict[str, tuple[dict[str, tuple[list[int | str], str, str]], dict[str, tuple[list[int | str], str, str]]]] = {
-    "analysis": (
-        {"image": ([3, "height", "width"], "RGB", "0..1"), "level": ([], "quality level", "0..2048")},
-        {
-            "y": ([CHANNELS, "height/8", "width/8"], "quantization steps", "real"),
-            "z": (["hyper", "height/16", "width/16"], "symbols", "integer"),
-        },
-    ),
-    "mean": (
-        {"z": (["hyper", "height/16", "width/16"], "symbols", "integer"), "level": ([], "quality level", "0..2048")},
-        {"mean": ([CHANNELS, "height/8", "width/8"], "quantization steps", "real")},
-    ),
-    "scale": (
-        {"z": (["hyper", "height/16", "width/16"], "symbols", "integer"), "level": ([], "quality level", "0..2048")},
-        {"index": ([CHANNELS, "height/8", "width/8"], "table number", "integer 0..63")},
-    ),
-    "synthesis": (
-        {"y": ([CHANNELS, "height/8", "width/8"], "quantization steps", "real"), "level": ([], "quality level", "0..2048")},
-        {"image": ([3, "height", "width"], "RGB", "0..1")},
-    ),
+class Port(NamedTuple):
+    """An input or output of a graph: axes after the batch, unit and range of its values."""
+
+    axes: tuple[int | str, ...]
+    unit: str
+    range: str
+
+
+_LEVEL = Port((), "quality level", "0..2048")
+_IMAGE = Port((3, "height", "width"), "RGB", "0..1")
+_Y = Port((CHANNELS, "height/8", "width/8"), "quantization steps", "real")
+_Z = Port(("hyper", "height/16", "width/16"), "symbols", "integer")
+_INDEX = Port((CHANNELS, "height/8", "width/8"), "table number", "integer 0..63")
+
+#: graph -> (inputs, outputs), each by name. "hyper" stands for the network's count of hyper-latent channels.
+SIGNATURES: dict[str, tuple[dict[str, Port], dict[str, Port]]] = {
+    "analysis": ({"image": _IMAGE, "level": _LEVEL}, {"y": _Y, "z": _Z}),
+    "mean": ({"z": _Z, "level": _LEVEL}, {"mean": _Y}),
+    "scale": ({"z": _Z, "level": _LEVEL}, {"index": _INDEX}),
+    "synthesis": ({"y": _Y, "level": _LEVEL}, {"image": _IMAGE}),
 }
 
 
 def describe_graphs(hyper: int) -> dict[str, object]:
-    """The manifest's `graphs` entry."""
+    """The manifest's `graphs` entry, for a network of `hyper` hyper-latent channels."""
 
-    def side(values: dict[str, tuple[list[int | str], str, str]]) -> list[dict[str, object]]:
+    def side(ports: dict[str, Port]) -> list[dict[str, object]]:
         return [
             {
                 "name": name,
-                "shape": ["batch", *(hyper if axis == "hyper" else axis for axis in axes)],
+                "shape": ["batch", *(hyper if axis == "hyper" else axis for axis in port.axes)],
                 "dtype": "float32",
-                "unit": unit,
-                "range": limits,
+                "unit": port.unit,
+                "range": port.range,
             }
-            for name, (axes, unit, limits) in values.items()
+            for name, port in ports.items()
         ]
 
     return {name: {"inputs": side(inputs), "outputs": side(outputs)} for name, (inputs, outputs) in SIGNATURES.items()}
 
 
+@torch.no_grad()
+def round_stored_weights(network: PhotoNetwork) -> None:
+    """Round in place what bundles store as float16, so that tables and checks see the network that users get.
+
+    The scale path's integers are stored exactly. Raises ValueError for a weight outside float16's range.
+    """
+    for name, parameter in network.named_parameters():
+        if parameter.numel() >= LARGE and not name.startswith("scale."):
+            rounded = parameter.half().float()
+            if not bool(torch.isfinite(rounded).all()):
+                raise ValueError(f"a weight of {name} is outside the range of float16")
+            parameter.copy_(rounded)
+
+
 def export_graphs(network: PhotoNetwork) -> dict[str, bytes]:
-    """ONNX bytes of the four graphs, checked against torch. Raises ValueError when the scale path is not provably exact."""
-    network = network.eval().to("cpu", memory_format=torch.contiguous_format)
+    """ONNX bytes of the four graphs, checked against torch.
+
+    Raises ValueError when the scale path is not provably exact, or a graph does not compute what torch does.
+    """
+    network = network.eval().to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     parts: dict[str, nn.Module] = {
         "analysis": AnalysisGraph(network),
         "mean": MeanGraph(network),
@@ -121,8 +148,10 @@ def export_graphs(network: PhotoNetwork) -> dict[str, bytes]:
     return graphs
 
 
-def example_inputs(name: str, hyper: int, batch: int = 2, height: int = 64, width: int = 96, seed: int = 0) -> dict[str, Tensor]:
-    """Random inputs of a graph with the statistics of real ones."""
+def example_inputs(
+    name: str, hyper: int, batch: int = 2, height: int = 64, width: int = 96, seed: int = 0
+) -> dict[str, Tensor]:
+    """Random inputs of a graph with the statistics of real ones, for pictures of height x width pixels."""
     g = torch.Generator().manual_seed(seed)
     level = torch.randint(0, LEVEL_MAX + 1, (batch,), generator=g).float()
     if name == "analysis":
@@ -141,10 +170,7 @@ def _export(name: str, part: nn.Module, hyper: int) -> bytes:
     batch = torch.export.Dim("batch", min=1, max=4096)
     rows, columns = torch.export.Dim("rows", min=1, max=65536), torch.export.Dim("columns", min=1, max=65536)
     unit = {"analysis": 16, "synthesis": 2}.get(name, 1)
-    shapes = {
-        key: {0: batch} if key == "level" else {0: batch, 2: unit * rows, 3: unit * columns} for key in inputs
-    }
-    buffer = io.BytesIO()
+    shapes = {key: {0: batch} if key == "level" else {0: batch, 2: unit * rows, 3: unit * columns} for key in inputs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -160,8 +186,7 @@ def _export(name: str, part: nn.Module, hyper: int) -> bytes:
             verbose=False,
         )
     assert program is not None
-    program.save(buffer)
-    return _tidy(onnx.load_from_string(buffer.getvalue()), name)
+    return _tidy(program.model_proto, name)
 
 
 def _tidy(model: onnx.ModelProto, name: str) -> bytes:
@@ -179,11 +204,12 @@ def _tidy(model: onnx.ModelProto, name: str) -> bytes:
     del model.graph.metadata_props[:]
     _store_compactly(model, onnx.TensorProto.INT8 if name == "scale" else onnx.TensorProto.FLOAT16)
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
+    serialized: bytes = model.SerializeToString(deterministic=True)
+    return serialized
 
 
 def _store_compactly(model: onnx.ModelProto, kind: int) -> None:
-    """Keep large float32 weights as float16 (int8 for integer ones) behind a Cast, which runtimes fold when they load."""
+    """Keep large float32 weights as float16 (int8 for integers) behind a Cast, which runtimes fold when they load."""
     for tensor in list(model.graph.initializer):
         values = onnx.numpy_helper.to_array(tensor)
         if tensor.data_type != onnx.TensorProto.FLOAT or values.size < LARGE:
@@ -198,27 +224,22 @@ def _store_compactly(model: onnx.ModelProto, kind: int) -> None:
         model.graph.initializer.append(stored)
 
 
-def check_graph(name: str, part: nn.Module, graph: bytes, hyper: int, inputs: Mapping[str, Tensor] | None = None) -> float:
-    """Largest difference between torch and ONNX Runtime over several sizes (or on given inputs), relative to the range.
+def check_graph(
+    name: str, part: nn.Module, graph: bytes, hyper: int, cases: Iterable[Mapping[str, Tensor]] | None = None
+) -> float:
+    """Largest difference between torch and ONNX Runtime relative to the range, on `cases` or on random inputs.
 
     Raises ValueError above `TOLERANCE`; the exact graph must agree to the last bit, and with int64 arithmetic.
     """
     session = open_session(graph, "cpu", threads=1)
-    cases = [dict(inputs)] if inputs is not None else [
-        example_inputs(name, hyper, batch, height, width, seed)
-        for seed, (batch, height, width) in enumerate([(1, 16, 16), (2, 64, 96), (3, 48, 16), (1, 128, 112)])
-    ]
     worst = 0.0
-    for case in cases:
+    for case in cases if cases is not None else _example_cases(name, hyper):
         with torch.no_grad():
             result = part(*case.values())
         expected = result if isinstance(result, tuple) else (result,)
         actual = session.run({key: value.numpy() for key, value in case.items()})
         for (key, found), wanted in zip(actual.items(), expected, strict=True):
-            difference = np.abs(found - wanted.numpy())
-            if name == "analysis" and key == "z":  # a value at the rounding edge may fall either way
-                difference = difference[difference > 1.001] if difference.mean() < 1e-3 else difference
-            worst = max(worst, float(difference.max(initial=0)) / max(1.0, float(wanted.abs().max())))
+            worst = max(worst, _difference(found, wanted.numpy(), rounded=key == "z"))
         if name == "scale":
             exact = exact_index(cast(ExactScaleNetwork, part), case["z"].numpy(), case["level"].numpy())
             if not np.array_equal(exact, actual["index"]):
@@ -228,16 +249,39 @@ def check_graph(name: str, part: nn.Module, graph: bytes, hyper: int, inputs: Ma
     return worst
 
 
-def exact_index(network: ExactScaleNetwork, z: npt.NDArray[np.float32], level: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """The scale graph in int64 NumPy, written independently of torch: the meaning of `index`."""
-    from aez.export.integer import ACT_MAX, INDEX_SHIFT, SCALES, Z_LIMIT, Z_SHIFT, Z_ZERO
+def _example_cases(name: str, hyper: int) -> list[dict[str, Tensor]]:
+    sizes = [(1, 16, 16), (2, 64, 96), (3, 48, 16), (1, 128, 112)]
+    return [
+        example_inputs(name, hyper, batch, height, width, seed) for seed, (batch, height, width) in enumerate(sizes)
+    ]
+
+
+def _difference(found: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32], rounded: bool) -> float:
+    """Largest difference relative to the range (at least 1)."""
+    if found.shape != wanted.shape:
+        raise ValueError(f"a graph gives the shape {found.shape} where torch gives {wanted.shape}")
+    difference = np.abs(found - wanted)
+    if rounded and difference.mean() < TOLERANCE:  # a value at the rounding edge may fall either way
+        difference = difference[difference > 1]
+    worst = float(difference.max(initial=0)) / max(1.0, float(np.abs(wanted).max()))
+    return math.inf if math.isnan(worst) else worst
+
+
+def exact_index(
+    network: ExactScaleNetwork, z: npt.NDArray[np.float32], level: npt.NDArray[np.float32]
+) -> npt.NDArray[np.int64]:
+    """The scale graph in int64 NumPy, written independently of torch: the meaning of `index`.
+
+    `z` [B, hyper, h, w] and `level` [B] hold integers; the result is [B, channels, 2h, 2w], 0..63.
+    """
 
     def rows(name: str) -> npt.NDArray[np.int64]:
-        table = getattr(network, name).numpy().astype(np.int64)
+        table: npt.NDArray[np.int64] = getattr(network, name).numpy().astype(np.int64)
         at = level.astype(np.int64)
         knot = np.clip(at >> 8, 0, len(table) - 2)
         fraction = (at - (knot << 8))[:, None]
-        return cast("npt.NDArray[np.int64]", (table[knot] * (256 - fraction) + table[knot + 1] * fraction) >> 8)
+        mixed: npt.NDArray[np.int64] = (table[knot] * (256 - fraction) + table[knot + 1] * fraction) >> 8
+        return mixed
 
     x = np.clip(z.astype(np.int64), -Z_LIMIT, Z_LIMIT) * rows("multiplier")[:, :, None, None]
     x = np.clip((x >> Z_SHIFT) + Z_ZERO, 0, ACT_MAX)
@@ -259,7 +303,8 @@ def exact_index(network: ExactScaleNetwork, z: npt.NDArray[np.float32], level: n
     batch, channels, height, width = x.shape
     x = x.reshape(batch, channels // 4, 2, 2, height, width).transpose(0, 1, 4, 2, 5, 3)
     x = x.reshape(batch, channels // 4, 2 * height, 2 * width) + rows("offset")[:, :, None, None]
-    return cast("npt.NDArray[np.int64]", np.clip(x >> INDEX_SHIFT, 0, SCALES - 1))
+    index: npt.NDArray[np.int64] = np.clip(x >> INDEX_SHIFT, 0, SCALES - 1)
+    return index
 
 
 def load_weights(network: PhotoNetwork, graphs: Mapping[str, bytes], rest: npt.NDArray[np.float32]) -> None:
@@ -281,7 +326,7 @@ def load_weights(network: PhotoNetwork, graphs: Mapping[str, bytes], rest: npt.N
 
 
 def other_weights(network: PhotoNetwork, graphs: Mapping[str, bytes]) -> npt.NDArray[np.float32]:
-    """Weights that the graphs do not hold under their own names (the density of z; tensors the exporter merged), flat."""
+    """What the graphs do not hold under its own name (the density of z; tensors the exporter merged), flat float32."""
     state = network.state_dict()
     missing = sorted(set(state) - set(_weights_in(state, graphs)))
     return torch.cat([state[key].detach().cpu().float().flatten() for key in missing]).numpy()
@@ -292,7 +337,8 @@ def _weights_in(state: Mapping[str, Tensor], graphs: Mapping[str, bytes]) -> dic
     for name, graph in graphs.items():
         for tensor in onnx.load_from_string(graph).graph.initializer:
             stem = tensor.name.removesuffix(STORED)
-            key, value = stem.removeprefix("network."), torch.from_numpy(onnx.numpy_helper.to_array(tensor).astype(np.float32))
+            value = torch.from_numpy(onnx.numpy_helper.to_array(tensor).astype(np.float32))
+            key = stem.removeprefix("network.")
             if name == "scale":
                 key, value = _scale_parameter(stem, value)
             if key in state and state[key].shape == value.shape:

@@ -110,7 +110,8 @@ class ScaleNetwork(nn.Module):
 
     def forward(self, z: Tensor, level: Tensor) -> Tensor:
         offset = interpolate(self.offset, level)[:, :, None, None]
-        return self._accumulate(z, level) * (ACC_ONE / INDEX_UNIT) + offset - 0.5
+        index: Tensor = self._accumulate(z, level) * (ACC_ONE / INDEX_UNIT) + offset - 0.5
+        return index
 
     @torch.no_grad()
     def index(self, z: Tensor, level: Tensor) -> Tensor:

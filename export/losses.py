@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
+#: The lambda at which the balanced loss equals the plain one.
+_REFERENCE_WEIGHT = 0.0126
+
 #: (decoded image, original image) [B, 3, H, W] in 0..1 -> distortion [B], in units that lambda is stated in.
 Distortion = Callable[[Tensor, Tensor], Tensor]
 
@@ -32,10 +35,12 @@ DISTORTIONS: dict[str, Distortion] = {"mse": mse_distortion, "ms-ssim": ms_ssim_
 
 
 def rate_distortion(bits: Tensor, pixels: int, distortion: Tensor, weight: Tensor, balance: float = 0.4) -> Tensor:
-    """Mean over the batch of (bits per pixel + weight * distortion) * weight^-balance.
+    """Mean over the batch of (bits per pixel + weight * distortion) * (weight / 0.0126)^-balance.
 
-    The last factor keeps high rates from drowning the low ones: along a rate-distortion curve both terms grow about as
-    the square root of lambda, so `balance` = 0.5 would weigh relative gains at every rate alike.
+    `bits`, `distortion` and `weight` are [B]; `pixels` counts those of one picture. The last factor keeps high rates
+    from drowning the low ones: along a rate-distortion curve both terms grow about as the square root of lambda, so
+    `balance` = 0.5 would weigh relative gains at every rate alike.
     """
     loss = bits / pixels + weight * distortion
-    return (loss * weight.detach() ** -balance).mean() / torch.tensor(0.0126, device=bits.device) ** -balance
+    reference = torch.tensor(_REFERENCE_WEIGHT, device=bits.device) ** -balance
+    return (loss * weight.detach() ** -balance).mean() / reference

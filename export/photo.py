@@ -80,7 +80,7 @@ class Analysis(Transforms):
 
     def forward(self, image: Tensor, level: Tensor) -> Tensor:
         """Whitened coefficients [B, 192, H/8, W/8] (unit standard deviation on the calibration pictures)."""
-        x = self.embed(image - 0.5) / cast(Tensor, self.std)
+        x: Tensor = self.embed(image - 0.5) / cast(Tensor, self.std)
         for block in self.fine_in:
             x = block(x, level)
         x = self.coarse(x, level)

@@ -6,7 +6,7 @@ probabilities; the residual tables are made symmetric, as zero-mean residuals ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,13 +25,15 @@ PRIOR_COUNT = 200.0
 #: Largest symbol of a residual table in standard deviations, and in all.
 REACH_SIGMAS, REACH_MAX = 8.0, 1500
 HYPER_REACH_MAX = 255
+#: Symbols are counted one further than tables reach: the outermost counts hold all that lies beyond.
+RESIDUAL_SPAN, HYPER_SPAN = REACH_MAX + 1, HYPER_REACH_MAX + 1
 #: Probability that a table leaves to the escape beyond what was counted.
 ESCAPE_FLOOR = 2.0**-20
 
 
 @dataclass
 class SymbolCounts:
-    """Histograms: `residual` [SCALES, 2 * REACH_MAX + 1] and `hyper` [KNOTS, channels, 2 * HYPER_REACH_MAX + 1]."""
+    """Histograms: `residual` [SCALES, 2 * RESIDUAL_SPAN + 1] and `hyper` [KNOTS, channels, 2 * HYPER_SPAN + 1]."""
 
     residual: npt.NDArray[np.int64]
     hyper: npt.NDArray[np.int64]
@@ -39,8 +41,8 @@ class SymbolCounts:
     @classmethod
     def empty(cls, hyper_channels: int) -> SymbolCounts:
         return cls(
-            np.zeros((SCALES, 2 * REACH_MAX + 1), np.int64),
-            np.zeros((KNOTS, hyper_channels, 2 * HYPER_REACH_MAX + 1), np.int64),
+            np.zeros((SCALES, 2 * RESIDUAL_SPAN + 1), np.int64),
+            np.zeros((KNOTS, hyper_channels, 2 * HYPER_SPAN + 1), np.int64),
         )
 
 
@@ -55,20 +57,18 @@ def count_symbols(network: PhotoNetwork, batches: Iterable[Tensor], seed: int = 
             high = min(knot * LEVELS_PER_KNOT + LEVELS_PER_KNOT // 2 - 1, LEVEL_MAX)
             level = torch.from_numpy(rng.integers(low, high + 1, len(batch))).float().to(batch.device)
             residual, index, z = network.symbols(batch, level)
-            _add(counts.hyper[knot], z.transpose(0, 1).flatten(1), HYPER_REACH_MAX)
+            channel = torch.arange(z.shape[1])[None, :, None, None].expand(z.shape)
+            _add(counts.hyper[knot], channel, z.cpu(), HYPER_SPAN)
             coded = index > 0
-            number = index[coded].long().cpu().numpy()
-            value = residual[coded].long().cpu().numpy().clip(-REACH_MAX, REACH_MAX) + REACH_MAX
-            width = counts.residual.shape[1]
-            flat = np.bincount(number * width + value, minlength=SCALES * width)
-            counts.residual += flat.reshape(SCALES, width)
+            _add(counts.residual, index[coded].cpu(), residual[coded].cpu(), RESIDUAL_SPAN)
     return counts
 
 
-def _add(histograms: npt.NDArray[np.int64], rows: Tensor, reach: int) -> None:
-    values = rows.long().cpu().numpy().clip(-reach, reach) + reach
-    for histogram, row in zip(histograms, values, strict=True):
-        histogram += np.bincount(row, minlength=histogram.size)
+def _add(histograms: npt.NDArray[np.int64], row: Tensor, symbol: Tensor, span: int) -> None:
+    """Count each symbol in the histogram [rows, 2 * span + 1] of its row."""
+    place = symbol.long().clamp(-span, span) + span
+    flat = (row.long() * histograms.shape[1] + place).flatten().numpy()
+    histograms += np.bincount(flat, minlength=histograms.size).reshape(histograms.shape)
 
 
 def fit_tables(network: PhotoNetwork, counts: SymbolCounts) -> TileTables:
@@ -86,7 +86,7 @@ def fit_tables(network: PhotoNetwork, counts: SymbolCounts) -> TileTables:
 def _residual_table(number: int, histogram: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
     sigma = SIGMA_MIN * np.exp(SIGMA_STEP * number)
     reach = int(min(np.ceil(REACH_SIGMAS * sigma) + 1, REACH_MAX))
-    symbols = np.arange(-REACH_MAX, REACH_MAX + 1)
+    symbols = np.arange(-RESIDUAL_SPAN, RESIDUAL_SPAN + 1)
     # Mostly the Gaussian of training; a tenth of a Laplacian gives the heavier tails that residuals have.
     prior = 0.9 * _bin_mass(symbols, sigma, _gaussian_cdf) + 0.1 * _bin_mass(symbols, sigma, _laplace_cdf)
     even = (histogram + histogram[::-1]) / 2
@@ -95,7 +95,7 @@ def _residual_table(number: int, histogram: npt.NDArray[np.int64]) -> npt.NDArra
 
 def _hyper_table(histogram: npt.NDArray[np.int64], prior: Float) -> npt.NDArray[np.uint32]:
     seen = np.flatnonzero(histogram)
-    extent = int(np.abs(seen - HYPER_REACH_MAX).max()) if seen.size else 0
+    extent = int(np.abs(seen - HYPER_SPAN).max()) if seen.size else 0
     return _table(histogram.astype(np.float64), prior, min(extent + 3, HYPER_REACH_MAX))
 
 
@@ -108,25 +108,26 @@ def _table(counts: Float, prior: Float, reach: int) -> npt.NDArray[np.uint32]:
     return quantize_table(np.append(inside, outside))
 
 
-def _bin_mass(symbols: npt.NDArray[np.int64], sigma: float, cdf: object) -> Float:
-    assert callable(cdf)
+def _bin_mass(symbols: npt.NDArray[np.int64], sigma: float, cdf: Callable[[Float], Float]) -> Float:
+    """Probability of every symbol: the mass of its unit bin, taken in the lower tail, where it keeps its digits."""
     edge = np.abs(symbols) - 0.5
-    return np.asarray(cdf(-edge / sigma) - cdf(-(edge + 1) / sigma), np.float64)
+    return cdf(-edge / sigma) - cdf(-(edge + 1) / sigma)
 
 
 def _gaussian_cdf(x: Float) -> Float:
-    return torch.special.ndtr(torch.from_numpy(x)).numpy()
+    distribution: Float = torch.special.ndtr(torch.from_numpy(x)).numpy()
+    return distribution
 
 
 def _laplace_cdf(x: Float) -> Float:
-    scaled = x * np.sqrt(2)
-    return np.where(scaled < 0, 0.5 * np.exp(np.minimum(scaled, 0)), 1 - 0.5 * np.exp(-np.maximum(scaled, 0)))
+    tail: Float = 0.5 * np.exp(-np.sqrt(2) * np.abs(x))
+    return np.where(x < 0, tail, 1 - tail)
 
 
 @torch.no_grad()
 def _hyper_prior(network: PhotoNetwork) -> Float:
-    """Probabilities [KNOTS, channels, 2 * HYPER_REACH_MAX + 1] of the training density at the knots."""
-    symbols = torch.arange(-HYPER_REACH_MAX, HYPER_REACH_MAX + 1).float()
+    """Probabilities [KNOTS, channels, 2 * HYPER_SPAN + 1] of the training density at the knots."""
+    symbols = torch.arange(-HYPER_SPAN, HYPER_SPAN + 1).float()
     channels = network.config.hyper_channels
     z = symbols.repeat(channels, 1)[None, :, :, None].to(network.density.mean.device)
     rows = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from aez.codec.bundle import Bundle
-from aez.codec.errors import InvalidArgument, OutputError
+from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.codec.quality import LEVEL_MAX, quality_to_level
 from aez.export.bundles import export_photo, network_from_bundle
 from aez.export.losses import DISTORTIONS, rate_distortion
-from aez.export.photo import PhotoConfig, PhotoNetwork
+from aez.export.photo import ALIGNMENT, PhotoConfig, PhotoNetwork
 from aez.export.pictures import PictureFolder, RandomCrops, centre_crops, is_validation, list_pictures
 from aez.export.plots import plot_training
 from aez.export.trainer import Result, Trainer, TrainOptions
@@ -26,7 +28,11 @@ VALIDATION_QUALITIES = (10, 50, 90)
 VALIDATION_CROP = 192
 VALIDATION_PICTURES = 24
 CALIBRATION_PICTURES = 200
-TABLE_PICTURES = 160
+TABLE_PICTURES, TABLE_CROP = 160, 256
+#: A perfect picture counts as this: its mean squared error is zero.
+PSNR_MAX = 100.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -61,29 +67,35 @@ class PhotoTask:
         output = model(batch, level)
         distortion = DISTORTIONS[self.distortion](output.image, batch)
         pixels = batch.shape[2] * batch.shape[3]
-        bits = output.latent_bits + hyper_weight(progress) * output.hyper_bits
-        loss = rate_distortion(bits, pixels, distortion, self.config.lambda_at(level))
-        figures = {"bpp": float(bits.mean()) / pixels, "hyper_bpp": float(output.hyper_bits.mean()) / pixels}
-        return loss, figures
+        priced = output.latent_bits + hyper_weight(progress) * output.hyper_bits
+        loss = rate_distortion(priced, pixels, distortion, self.config.lambda_at(level))
+        latent, hyper = float(output.latent_bits.mean()) / pixels, float(output.hyper_bits.mean()) / pixels
+        return loss, {"bpp": latent + hyper, "hyper_bpp": hyper}
 
     @torch.no_grad()
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        """bpp and PSNR (from the mean squared error over all pictures' mean PSNR) at three qualities."""
+        """Means over the held-out pictures of bpp and of PSNR (RGB, 8 bits, in dB) at three qualities."""
         network = cast(PhotoNetwork, model)
-        figures = {}
+        figures: dict[str, float] = {}
         for quality in VALIDATION_QUALITIES:
-            bits, psnr = 0.0, 0.0
-            for image in self.held_out.split(8):
-                image = image.to(device)
-                level = torch.full((len(image),), float(quality_to_level(quality)), device=device)
-                output = network.evaluate(image, level)
-                bits += float((output.latent_bits + output.hyper_bits).sum())
-                mse = (torch.round(output.image * 255) / 255 - image).square().mean(dim=(1, 2, 3))
-                psnr += float((-10 * torch.log10(mse)).sum())
-            count = len(self.held_out)
-            figures[f"bpp@{quality}"] = bits / count / self.held_out.shape[2] / self.held_out.shape[3]
-            figures[f"psnr@{quality}"] = psnr / count
+            bpp, psnr = _rate_and_psnr(network, self.held_out, quality, device)
+            figures |= {f"bpp@{quality}": bpp, f"psnr@{quality}": psnr}
         return figures
+
+
+def _rate_and_psnr(
+    network: PhotoNetwork, pictures: Tensor, quality: float, device: torch.device
+) -> tuple[float, float]:
+    bits, psnr = 0.0, 0.0
+    for original in pictures.split(8):
+        image = original.to(device)
+        level = torch.full((len(image),), float(quality_to_level(quality)), device=device)
+        output = network.evaluate(image, level)
+        bits += float((output.latent_bits + output.hyper_bits).sum())
+        mse = (torch.round(output.image * 255) / 255 - image).square().mean(dim=(1, 2, 3))
+        psnr += float((-10 * torch.log10(mse)).clamp_max(PSNR_MAX).sum())
+    count, _, height, width = pictures.shape
+    return bits / (count * height * width), psnr / count
 
 
 def hyper_weight(progress: float) -> float:
@@ -91,7 +103,7 @@ def hyper_weight(progress: float) -> float:
 
     Priced in full from the start, z collapses to nearly nothing in the first thousand steps and recovers slowly.
     """
-    return min(max((progress - 0.45) / 0.2, 0.15), 1.0)
+    return min(max((progress - 0.43) / 0.1, 0.15), 1.0)
 
 
 @dataclass(frozen=True)
@@ -116,29 +128,49 @@ def prepare(
     crop: int = 128,
     start: PhotoNetwork | None = None,
 ) -> PhotoRun:
-    """Build everything for a run over the pictures in `folder`; `start` goes on from given weights."""
-    paths = list_pictures(folder)
-    held_out = [p for p in paths if is_validation(p.name)]
-    kept = [p for p in paths if not is_validation(p.name)]
-    if not held_out or not kept:  # a handful of pictures: train on all, validate on the first
-        held_out, kept = paths[:1], paths
-    training, validation = PictureFolder(kept), PictureFolder(held_out)
-    crops = _largest_crops(validation, VALIDATION_CROP, VALIDATION_PICTURES)
+    """Build everything for a run over the pictures in `folder`; `start` goes on from given weights.
+
+    Raises UnsupportedInput for a folder without readable pictures of 16 x 16 pixels, InvalidArgument for a `crop` or
+    `distortion` that does not exist.
+    """
+    if crop < ALIGNMENT or crop % ALIGNMENT:
+        raise InvalidArgument(f"crop {crop} is not a positive multiple of {ALIGNMENT}")
+    if distortion not in DISTORTIONS:
+        raise InvalidArgument(f"distortion {distortion!r} is unknown; use {' or '.join(DISTORTIONS)}")
+    training, validation = _split(list_pictures(folder))
+    kept = training.paths
+    try:
+        crops = _largest_crops(validation, VALIDATION_CROP, VALIDATION_PICTURES)
+    except UnsupportedInput:  # the few held-out ones are damaged or tiny
+        crops = _largest_crops(PictureFolder(kept), VALIDATION_CROP, VALIDATION_PICTURES)
     network = start
     if network is None:
         torch.manual_seed(options.seed)
         network = PhotoNetwork(config)
-        network.calibrate(_largest_crops(PictureFolder(kept[:CALIBRATION_PICTURES]), VALIDATION_CROP, CALIBRATION_PICTURES))
+        network.calibrate(
+            _largest_crops(PictureFolder(kept[:CALIBRATION_PICTURES]), VALIDATION_CROP, CALIBRATION_PICTURES)
+        )
     task = PhotoTask(network.config, crops, distortion)
     trainer = Trainer(task, network, RandomCrops(training, crop, options.seed), run_folder, options)
     return PhotoRun(trainer, training, validation, network)
 
 
+def _split(paths: Sequence[Path]) -> tuple[PictureFolder, PictureFolder]:
+    """(training, validation); where the names of a handful of pictures leave one side empty, both hold all of them."""
+    held_out = [path for path in paths if is_validation(path.name)]
+    kept = [path for path in paths if not is_validation(path.name)]
+    if not held_out or not kept:
+        held_out = kept = list(paths)
+    return PictureFolder(kept), PictureFolder(held_out)
+
+
 def _largest_crops(folder: PictureFolder, crop: int, limit: int) -> Tensor:
-    """Centre crops as large as the smallest readable picture allows, at most `crop`, a multiple of 16."""
-    sides = [min(pixels.shape[:2]) for pixels in map(folder.load, folder.paths[:limit]) if pixels is not None]
-    side = min([crop, *(s for s in sides if s >= 16)]) // 16 * 16
-    return centre_crops(folder, side, limit)
+    """Centre crops as large as at least half of the readable pictures allow, at most `crop`, a multiple of 16."""
+    loaded = [folder.load(path) for path in folder.paths[:limit]]
+    sides = sorted(min(pixels.shape[:2]) for pixels in loaded if pixels is not None)
+    usable = [side for side in sides if side >= ALIGNMENT]
+    side = min(crop, usable[len(usable) // 2] if usable else ALIGNMENT)
+    return centre_crops(folder, side // ALIGNMENT * ALIGNMENT, limit)
 
 
 def main(
@@ -153,20 +185,20 @@ def main(
     crop: int = 128,
     config: PhotoConfig | None = None,
 ) -> Bundle | None:
-    """Train on the pictures in `folder` and write the bundle `output`; None when a signal stopped the run before its end.
+    """Train on the pictures in `folder` and write the bundle `output`; None when a signal stopped the run early.
 
-    Checkpoint, metrics and loss curve lie in `<output>.run/`. `start` goes on from a bundle's weights, `resume` from the
-    checkpoint. Raises AezError subclasses.
+    Checkpoint, metrics and loss curve lie in `<output>.run/`. `start` goes on from a bundle's weights, `resume` from
+    the checkpoint. Raises AezError subclasses. With several devices, only the main process returns.
     """
     check_output(output)
     network = network_from_bundle(start) if start is not None else None
     run = prepare(folder, run_folder(output), options, config, distortion, crop, network)
     result = run.go(resume)
-    for line in run.training.skipped:
-        print(f"aez: note: skipped {line}", file=sys.stderr)
+    if not run.trainer.is_main:
+        sys.exit(0)  # any other code would make the launcher end the main process
     plot_training(result.log, run_folder(output) / "training.png", VALIDATION_QUALITIES)
     if not result.finished:
-        print(f"aez: stopped at step {result.steps}; go on with --resume", file=sys.stderr)
+        logger.warning("aez: stopped at step %d; go on with --resume", result.steps)
         return None
     return finish(run, result, output, name or output.stem, folder, options, start, distortion)
 
@@ -182,12 +214,13 @@ def finish(
     distortion: str = "mse",
 ) -> Bundle:
     """Fit the tables on training pictures, export, and write the bundle with how it was made."""
-    network = cast(PhotoNetwork, result.model).eval()
-    crops = _largest_crops(PictureFolder(run.training.paths[:: max(1, len(run.training.paths) // TABLE_PICTURES)]), 256, TABLE_PICTURES)
-    names = "\n".join(sorted(path.name for path in run.training.paths))
+    paths = run.training.paths
+    spread = paths[:: max(1, len(paths) // TABLE_PICTURES)]
+    crops = _largest_crops(PictureFolder(spread), TABLE_CROP, TABLE_PICTURES)
+    names = "\n".join(sorted(path.name for path in paths))
     provenance = {
-        "data": f"{len(run.training.paths)} pictures of the folder {folder.resolve().name}",
-        "data_names_sha256": hashlib.sha256(names.encode()).hexdigest(),
+        "data": f"{len(paths)} pictures of the folder {folder.resolve().name}",
+        "data_names_sha256": hashlib.sha256(os.fsencode(names)).hexdigest(),
         "steps": result.steps,
         "hours": round(result.seconds / 3600, 2),
         "batch": options.batch,
@@ -199,7 +232,7 @@ def finish(
     }
     validation = [row for row in result.log if any(key.startswith("psnr@") for key in row)]
     figures = {"validation": validation[-1]} if validation else {}
-    return export_photo(network, output, name, crops.split(8), provenance, figures)
+    return export_photo(cast(PhotoNetwork, result.model), output, name, crops.split(8), provenance, figures)
 
 
 def run_folder(output: Path) -> Path:
@@ -208,8 +241,10 @@ def run_folder(output: Path) -> Path:
 
 
 def check_output(output: Path) -> None:
-    """Raise OutputError early when the bundle could not be written hours later."""
+    """Raise InvalidArgument or OutputError early when the bundle could not be written hours later."""
     if output.suffix != ".aezm":
         raise InvalidArgument(f"{output}: a model's file name ends in .aezm")
+    if output.is_dir():
+        raise OutputError(f"{output}: a folder is in the place of the model; remove it or give another name")
     if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
         raise OutputError(f"{output.parent}: not a folder that can be written to")

@@ -1,38 +1,49 @@
 """The training loop that every network shares: schedule, clipping, weight averaging, checkpoints, progress.
 
 Devices, precision and several processes come from Lightning Fabric. A step depends on (seed, step) alone, so a run
-that is killed and resumed continues bit for bit as if it had not been (with `steps`; with `minutes` the schedule follows the
-clock).
+that is killed and resumed continues bit for bit as if it had not been (with `steps`; with `minutes` the schedule
+follows the clock).
 """
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from aez.codec.errors import InvalidArgument, UnsupportedInput
+from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 
 CHECKPOINT_FORMAT = 1
+SEED_MAX = 2**32 - 1
+#: The log gets a row of means after so many steps.
+REPORT_EVERY = 100
+#: A run ends in an error after so many steps in a row without a finite gradient.
+BAD_STEPS_MAX = 100
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How long and how to train. Exactly one of `steps` and `minutes` bounds the run."""
+    """How long and how to train. Exactly one of `steps` and `minutes` bounds the run.
+
+    `batch` counts the items of a step in each process; `final_rate` is relative to `learning_rate`; `precision` is one
+    of Fabric's, or `auto`: bfloat16 autocast where the hardware has it. Raises InvalidArgument.
+    """
 
     steps: int | None = None
     minutes: float | None = None
@@ -53,8 +64,10 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
             raise InvalidArgument("give either steps or minutes")
-        if (self.steps or self.minutes or 0) <= 0 or self.batch < 1:
-            raise InvalidArgument("steps, minutes and batch must be positive")
+        if (self.steps or self.minutes or 0) <= 0 or self.batch < 1 or not self.learning_rate > 0:
+            raise InvalidArgument("steps, minutes, batch and learning rate must be positive")
+        if not 0 <= self.seed <= SEED_MAX:
+            raise InvalidArgument(f"seed {self.seed} is outside 0..{SEED_MAX}")
 
 
 class Task(Protocol):
@@ -84,13 +97,18 @@ class Result:
 
 
 class Trainer:
-    """Runs a `Task` in `folder` (checkpoint.pt, metrics.jsonl). Call `run` once."""
+    """Runs a `Task` in `folder` (checkpoint.pt, metrics.jsonl). Call `run` once.
 
-    def __init__(self, task: Task, model: nn.Module, data: Dataset[Tensor], folder: Path, options: TrainOptions) -> None:
+    `data` holds items without end: step s of process r takes the `batch` items from (s * processes + r) * batch on.
+    """
+
+    def __init__(
+        self, task: Task, model: nn.Module, data: Dataset[Tensor], folder: Path, options: TrainOptions
+    ) -> None:
         self.task, self.folder, self.options, self.data = task, folder, options, data
         self.fabric = _fabric(options)
         self.fabric.launch()
-        model = model.to(memory_format=torch.channels_last)
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         groups = task.parameter_groups(model, options.learning_rate)
         optimizer = torch.optim.Adam(groups, lr=options.learning_rate, fused=True)
         self._base_rates = [group["lr"] for group in optimizer.param_groups]
@@ -101,10 +119,20 @@ class Trainer:
         self.step, self.seconds = 0, 0.0
         self.log: list[dict[str, float]] = []
         self._stop = False
+        self._bad_steps = 0
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files; with one device it always is."""
+        return bool(self.fabric.is_global_zero)
 
     @property
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoint.pt"
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.folder / "metrics.jsonl"
 
     def progress(self) -> float:
         """Share of the run that is done, 0..1."""
@@ -119,20 +147,28 @@ class Trainer:
         return warm * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * self.progress())))
 
     def run(self, resume: bool = False) -> Result:
-        """Train to the end, or to the first SIGINT or SIGTERM (then a checkpoint is kept and `finished` is False)."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Train to the end, or to the first SIGINT or SIGTERM (then a checkpoint is kept and `finished` is False).
+
+        Raises UnsupportedInput or InvalidArgument for a checkpoint that is missing, damaged, in the way or of another
+        network; InvalidArgument for a run that diverges; OutputError where the folder cannot be written.
+        """
         torch.set_flush_denormal(True)  # numbers that mean nothing and slow a processor down
         if resume:
             self._load()
         elif self.checkpoint_path.exists():
             raise InvalidArgument(f"{self.folder} holds a checkpoint; give --resume to go on or remove it")
-        with self._signals(), tqdm(**self._bar()) as bar:
-            self._loop(bar)
-        self._save()
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self.is_main:  # rows written after the checkpoint are written again
+                self._metrics_path.write_text("".join(json.dumps(row) + "\n" for row in self.log))
+        if self.progress() < 1:
+            with _stop_on_signal(self._request_stop), tqdm(**self._bar()) as bar:
+                self._loop(bar)
+            self._save()
         return Result(self.average.module, self.step, self.seconds, self.progress() >= 1, self.log)
 
     def _bar(self) -> dict[str, Any]:
-        shown = {"disable": not self.fabric.is_global_zero, "dynamic_ncols": True, "mininterval": 1.0}
+        shown = {"disable": not self.is_main, "dynamic_ncols": True, "mininterval": 1.0}
         if self.options.steps is not None:
             return shown | {"total": self.options.steps, "initial": self.step, "unit": "step"}
         minutes = cast(float, self.options.minutes)
@@ -143,13 +179,16 @@ class Trainer:
         saved = mark = time.monotonic()
         window: list[dict[str, float]] = []
         for batch in self._batches():
-            window.append(self._train_step(batch))
+            figures = self._train_step(batch)
+            if all(map(math.isfinite, figures.values())):
+                window.append(figures)
             now = time.monotonic()
             self.seconds += now - mark
             bar.update(1 if self.options.steps is not None else (now - mark) / 60)
             mark = now
+            self._agree()
             done = self.progress() >= 1 or self._stop
-            if len(window) == 100 or done:
+            if window and (self.step % REPORT_EVERY == 0 or done):
                 self._report(bar, window)
                 window = []
             if self.step % self.options.validate_every == 0 or (done and not self._stop):
@@ -161,24 +200,17 @@ class Trainer:
                 return
 
     def _batches(self) -> Iterator[Tensor]:
-        world, rank, size = self.fabric.world_size, self.fabric.global_rank, self.options.batch
-        first = self.step
-
-        class Order:
-            """Item numbers from the current step on; every process takes its own slice of each step."""
-
-            def __iter__(self) -> Iterator[list[int]]:
-                step = first
-                while True:
-                    start = (step * world + rank) * size
-                    yield list(range(start, start + size))
-                    step += 1
-
+        order = _Order(self.step, self.fabric.world_size, self.fabric.global_rank, self.options.batch)
         loader: DataLoader[Tensor] = DataLoader(
-            self.data, batch_sampler=cast(Any, Order()), num_workers=self.options.workers, worker_init_fn=_quiet_worker
+            self.data, batch_sampler=order, num_workers=self.options.workers, worker_init_fn=_quiet_worker
         )
         for batch in loader:
             yield self.fabric.to_device(batch).contiguous(memory_format=torch.channels_last)
+
+    def _agree(self) -> None:
+        """Let the main process's clock and signals decide for all, so that no process waits for one that has ended."""
+        if self.fabric.world_size > 1:
+            self.seconds, self._stop = self.fabric.broadcast((self.seconds, self._stop))
 
     def _train_step(self, batch: Tensor) -> dict[str, float]:
         factor = self.rate_factor()
@@ -189,12 +221,19 @@ class Trainer:
         generator = torch.Generator().manual_seed(seed)
         loss, figures = self.task.loss(self.model, batch, generator, self.progress())
         self.fabric.backward(loss)
-        norm = self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.options.clip_norm, error_if_nonfinite=False)
+        norm = self.fabric.clip_gradients(
+            self.model, self.optimizer, max_norm=self.options.clip_norm, error_if_nonfinite=False
+        )
         if torch.isfinite(cast(Tensor, norm)):  # one bad batch must not poison the weights
             self.optimizer.step()
             self.average.update_parameters(self.model.module)
+            self._bad_steps = 0
+        else:
+            self._bad_steps += 1
         self.optimizer.zero_grad()
         self.step += 1
+        if self._bad_steps == BAD_STEPS_MAX:
+            raise InvalidArgument(f"the last {BAD_STEPS_MAX} of {self.step} steps diverged; give a lower learning rate")
         return {"loss": float(loss), **figures, "norm": min(float(cast(Tensor, norm)), 1e6), "rate": factor}
 
     def _report(self, bar: tqdm[Any], window: list[dict[str, float]]) -> None:
@@ -203,7 +242,7 @@ class Trainer:
         bar.set_postfix({key: f"{value:.4g}" for key, value in mean.items()})
 
     def _validate(self, bar: tqdm[Any]) -> None:
-        if not self.fabric.is_global_zero:
+        if not self.is_main:
             return
         self.average.eval()
         figures = self.task.validate(self.average.module, self.fabric.device)
@@ -212,12 +251,12 @@ class Trainer:
 
     def _record(self, row: dict[str, float]) -> None:
         self.log.append(row)
-        if self.fabric.is_global_zero:
-            with (self.folder / "metrics.jsonl").open("a") as file:
+        if self.is_main:
+            with self._writing(), self._metrics_path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
 
     def _save(self) -> None:
-        if not self.fabric.is_global_zero:
+        if not self.is_main:
             return
         state = {
             "format": CHECKPOINT_FORMAT,
@@ -228,12 +267,25 @@ class Trainer:
             "seconds": self.seconds,
             "log": self.log,
         }
+        serialized = io.BytesIO()  # in memory, so that a full disk is an OSError and nothing else
+        torch.save(state, serialized)
         temporary = self.checkpoint_path.with_suffix(".part")
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.checkpoint_path)
+        with self._writing():
+            try:
+                with temporary.open("wb") as file:
+                    file.write(serialized.getbuffer())
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(self.checkpoint_path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self.folder} cannot be written to: {error.strerror or error}") from error
 
     def _load(self) -> None:
         state = load_checkpoint(self.checkpoint_path)
@@ -241,37 +293,46 @@ class Trainer:
             self.model.module.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError) as error:
-            raise InvalidArgument(f"{self.checkpoint_path}: belongs to a network of other sizes") from error
-        self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
-        if self.fabric.is_global_zero:  # rows written after the checkpoint are written again
-            rows = "".join(json.dumps(row) + "\n" for row in self.log)
-            (self.folder / "metrics.jsonl").write_text(rows)
+            self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise InvalidArgument(
+                f"{self.checkpoint_path}: belongs to a network of other sizes; resume with the options it began with"
+            ) from error
 
-    def _signals(self) -> _StopOnSignal:
-        def stop() -> None:
-            self._stop = True
-
-        return _StopOnSignal(stop)
+    def _request_stop(self) -> None:
+        self._stop = True
 
 
-class _StopOnSignal:
-    """Turns the first SIGINT or SIGTERM into a call; the second has its usual effect."""
+@dataclass(frozen=True)
+class _Order(Sampler[list[int]]):
+    """Item numbers of the batches from step `first` on, without end; every process takes its own slice of a step."""
 
-    def __init__(self, stop: Any) -> None:
-        self._call = stop
-        self._old: dict[int, Any] = {}
+    first: int
+    processes: int
+    rank: int
+    batch: int
 
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._old[number] = signal.signal(number, self._handle)
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in itertools.count(self.first):
+            start = (step * self.processes + self.rank) * self.batch
+            yield list(range(start, start + self.batch))
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._call()
-        signal.signal(number, self._old[number])
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._old.items():
+@contextmanager
+def _stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into a call; the second has its usual effect."""
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, _frame: object) -> None:
+        stop()
+        signal.signal(number, usual[signal.Signals(number)])
+
+    for number in usual:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
             signal.signal(number, handler)
 
 
@@ -280,11 +341,11 @@ def load_checkpoint(path: Path) -> Mapping[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UnsupportedInput(f"{path}: no checkpoint to resume from") from None
+        raise UnsupportedInput(f"{path}: no checkpoint to resume from; train without --resume") from None
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise UnsupportedInput(f"{path}: not a readable checkpoint") from error
+        raise UnsupportedInput(f"{path}: not a readable checkpoint; remove it and train without --resume") from error
     if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
-        raise UnsupportedInput(f"{path}: not a checkpoint of this version")
+        raise UnsupportedInput(f"{path}: not a checkpoint of this version; remove it and train without --resume")
     return state
 
 

@@ -24,6 +24,12 @@ TAKE_METADATA = frozenset({"AVIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP"})
 #: Lossy formats are written finely: what they lose comes on top of what the codec lost.
 LOSSY_QUALITY = 95
 _TIFF_XMP = 700  # tag
+#: EXIF tags that describe a picture. The others in a TIFF's directory say how its pixels are stored, and a camera's
+#: EXIF may hold them for the file that it wrote: description, make, model, orientation, resolution, software, date,
+#: artist, IPTC, copyright, the EXIF and GPS directories, and the title to the subject as Windows stores them.
+_TIFF_DESCRIPTIVE = frozenset(
+    {270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432, 33723, 34665, 34853, 40091, 40092, 40093, 40094, 40095}
+)
 
 
 @dataclass(frozen=True)
@@ -162,9 +168,22 @@ def _save_options(image: Image.Image, picture_format: str) -> dict[str, Any]:
 
         settings["pnginfo"] = PngInfo()
         settings["pnginfo"].add_itxt("XML:com.adobe.xmp", settings.pop("xmp").decode("utf-8", "replace"))
-    if picture_format == "TIFF" and "xmp" in settings:
-        settings["tiffinfo"] = {_TIFF_XMP: settings.pop("xmp")}
+    if picture_format == "TIFF":
+        settings["exif"] = _tiff_tags(settings.pop("exif", b""), settings.pop("xmp", b""))
     return settings
+
+
+def _tiff_tags(exif: bytes, xmp: bytes) -> Image.Exif:
+    """What a TIFF's directory takes of the metadata."""
+    from PIL import Image
+
+    tags = Image.Exif()
+    tags.load(exif)
+    for tag in set(tags) - _TIFF_DESCRIPTIVE:
+        del tags[tag]
+    if xmp:
+        tags[_TIFF_XMP] = xmp
+    return tags
 
 
 def _summed(damage: tuple[CorruptFile, ...]) -> CorruptFile | None:

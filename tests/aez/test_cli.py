@@ -20,8 +20,7 @@ from PIL import Image
 import aez
 from aez.batch import Outcome, Parallel, Progress, run_batch
 from aez.cli import main
-from aez.codec import entropy
-from aez.codec.container import CHUNK_NAMES, Reader
+from aez.codec.container import CHUNK_NAMES, Reader, Writer
 from aez.codec.errors import AezError
 from aez.commands.decode import DecodeJob
 from aez.files import Job
@@ -32,7 +31,7 @@ SHIPPED = Path(__file__).parent.parent.parent / "codec" / "models" / "photo.aezm
 
 def run(*arguments: str | Path, given: bytes | None = None) -> Result:
     """`aez` with these arguments, in this process."""
-    return CliRunner().invoke(main, [str(a) for a in arguments], input=given, catch_exceptions=False)
+    return CliRunner().invoke(main, [str(a) for a in arguments], input=given, catch_exceptions=False, prog_name="aez")
 
 
 def process(*arguments: str | Path, **options: Any) -> "subprocess.Popen[bytes]":
@@ -98,7 +97,7 @@ def test_pipes_stay_clean(here: Path) -> None:
     assert not list(here.iterdir())
 
 
-@pytest.mark.parametrize(("option", "value"), [("--bpp", 4.0), ("--max-bytes", 1500), ("--psnr", 20.0)])
+@pytest.mark.parametrize(("option", "value"), [("--bpp", 4.0), ("--max-bytes", 1500), ("--psnr", 30.0)])
 def test_targets(here: Path, option: str, value: float) -> None:
     picture().save("a.png")
     (record,) = records(run("encode", "a.png", "-o", "a.aez", option, str(value), "--json"))
@@ -107,10 +106,11 @@ def test_targets(here: Path, option: str, value: float) -> None:
     decoded = np.asarray(aez.open("a.aez")).astype(float)
     psnr = 10 * np.log10(255**2 / np.mean((decoded - np.asarray(picture())) ** 2))
     assert {"--bpp": record["bpp"] <= value, "--max-bytes": size <= value, "--psnr": psnr >= value}[option]
-    assert 1 < record["quality"] < 100
+    assert 1 <= record["quality"] < 100
 
 
-def test_options_reach_the_file(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_options_reach_the_file() -> None:
     image = picture(130, 100)
     image.info["icc_profile"] = b"profile"
     image.save("a.png", icc_profile=b"profile")
@@ -141,15 +141,18 @@ def test_metadata_goes_along(here: Path, suffix: str) -> None:
     image = picture()
     exif = Image.Exif()
     exif[0x010E] = "a title"
+    exif[0x0100] = 4000  # the width, as cameras write it: it must not become the width of a TIFF
+    exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
     image.info |= {"exif": exif.tobytes(), "icc_profile": b"profile" * 20, "xmp": b"<x:xmpmeta/>"}
     (here / "a.aez").write_bytes(aez.encode(image, model=TINY))
     decode = run("decode", "a.aez", "-o", f"a.{suffix}")
     assert (decode.exit_code, "note" in decode.stderr) == (0, False)
-    written = Image.open(f"a.{suffix}")
-    assert written.getexif()[0x010E] == "a title"
-    assert written.info["icc_profile"] == b"profile" * 20
-    xmp = written.info.get("xmp") or written.getexif().get(700)
-    assert xmp == b"<x:xmpmeta/>"
+    with Image.open(f"a.{suffix}") as written:
+        assert written.getexif()[0x010E] == "a title"
+        assert written.getexif().get_ifd(0x8769)[0x9003] == "2024:01:02 03:04:05"
+        assert np.asarray(written.convert("RGB")).shape == (50, 70, 3)
+        assert written.info["icc_profile"] == b"profile" * 20
+        assert (written.info.get("xmp") or written.getexif().get(700)) == b"<x:xmpmeta/>"
 
 
 def test_format_that_takes_no_metadata_is_a_note(here: Path) -> None:
@@ -161,7 +164,8 @@ def test_format_that_takes_no_metadata_is_a_note(here: Path) -> None:
     assert "aez: note: a.aez: BMP does not take xmp\n" in decode.stderr
 
 
-def test_what_encoding_loses_is_a_note(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_what_encoding_loses_is_a_note() -> None:
     Image.fromarray(np.full((20, 30), 40_000, np.uint16)).save("a.png")
     encode = run("encode", "a.png", "-o", "a.aez", "--json")
     assert "aez: note: a.png: 16-bit grey" in encode.stderr
@@ -265,15 +269,18 @@ def test_commands_that_only_look_name_the_damage(here: Path, command: str) -> No
     assert run(command, "bad.aez").exit_code == 3
 
 
-def test_verify_finds_wrong_symbols_behind_right_checksums(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(entropy, "_symbols_checksum", lambda *_: 12345, raising=False)
-        patch.setattr(entropy, "checksum", lambda *_: 12345, raising=False)
-        encoded_file(here / "a.aez")
+def test_verify_finds_wrong_symbols_behind_right_checksums(here: Path) -> None:
+    reader = Reader(io.BytesIO(encoded_file(here / "whole.aez")))
+    with (here / "a.aez").open("wb") as file:
+        writer = Writer(file, reader.header)
+        for chunk in reader.chunks():
+            wrong = bytes([chunk.content[0] ^ 1]) if chunk.tile in (2, 5) else chunk.content[:1]
+            writer.tile(chunk.tile, wrong + chunk.content[1:])
+        writer.close()
     assert run("info", "a.aez").exit_code == 0
     result = run("verify", "a.aez")
     assert result.exit_code == 3
-    assert result.stderr.count("tile ") >= 6
+    assert re.findall(r"tile (\d+): ", result.stderr) == ["2", "5"]
 
 
 def test_verify_checks_the_alpha_plane(here: Path) -> None:
@@ -412,6 +419,7 @@ def test_signal_leaves_nothing_behind(here: Path, number: signal.Signals, code: 
     with (here / "a.png").open("wb") as pipe:  # opens when the command reads, and never ends
         pipe.write(b"\x89PNG")
         pipe.flush()
+        time.sleep(0.5)  # until it waits for more; a signal just before that is noticed only with the next byte
         running.send_signal(number)
         _, said = running.communicate(timeout=60)
     assert running.returncode == code
@@ -442,9 +450,9 @@ def test_interruption_stops_the_other_workers_at_their_next_tile() -> None:
 
 
 def test_info_as_text(here: Path) -> None:
-    data = encoded_file(here / "a.aez", quality=40)
+    data = encoded_file(here / "a.aez", quality=100)
     lines = run("info", "a.aez").stdout.splitlines()
-    assert lines[0] == f"a.aez: image 190x120 RGB, quality 40, {len(data):,} bytes, {len(data) * 8 / 22800:.3f} bpp"
+    assert lines[0] == f"a.aez: image 190x120 RGB, quality 100, {len(data):,} bytes, {len(data) * 8 / 22800:.3f} bpp"
     assert lines[1].endswith("(tiny), 6 tiles of at most 64 pixels a side")
     tiles = next(line.split() for line in lines if line.split()[0] == CHUNK_NAMES["T"])
     assert tiles[1] == "6"
@@ -516,7 +524,7 @@ def test_help_lists_commands_and_exit_codes() -> None:
         assert re.search(rf"^  {command} ", shown, re.M)
         assert run(command, "--help").exit_code == 0
     for error in AezError.__subclasses__():
-        assert re.search(rf"^  {error.exit_code}  ", shown, re.M)
+        assert re.search(rf"^ +{error.exit_code}  ", shown, re.M)
     assert run().exit_code == 2
 
 

@@ -1,0 +1,31 @@
+"""One export that several modules look at: exporting four graphs takes some ten seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from small_photo import make_network, make_pictures
+
+from aez.codec.bundle import Bundle
+from aez.export.bundles import export_photo
+from aez.export.photo import PhotoNetwork
+
+torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Exported:
+    network: PhotoNetwork
+    bundle: Bundle
+    path: Path
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    network = make_network()
+    path = tmp_path_factory.mktemp("exported") / "small.aezm"
+    bundle = export_photo(network, path, "small", make_pictures(8).split(4), {"data": "noise"}, {"psnr": 30.0})
+    return Exported(network, bundle, path)
