@@ -399,13 +399,14 @@ class _Order:
         self.tiles += 1
         return Chunk(info, content, number)
 
-    def missing(self) -> str:
-        """What a file lacks that ends here; empty when nothing."""
+    def missing(self) -> CorruptFile | None:
+        """What a file lacks that ends here."""
         if self.tiles < self.header.tiles:
-            return f"the file holds {self.tiles} of {self.header.tiles} tiles"
+            return CorruptFile(f"the file holds {self.tiles} of {self.header.tiles} tiles", CHUNK_NAMES[TILE])
         if self.header.has_alpha and ALPHA not in self.seen:
-            return f"the file holds no alpha chunk for its pixel mode {self.header.mode}"
-        return ""
+            message = f"the file holds no alpha chunk for its pixel mode {self.header.mode}"
+            return CorruptFile(message, CHUNK_NAMES[ALPHA])
+        return None
 
 
 def _split_tile(info: ChunkInfo, payload: bytes) -> tuple[int, bytes]:
@@ -465,8 +466,8 @@ class Reader:
             if info.type in CHUNK_NAMES:
                 yield chunk
         missing = self._order.missing()
-        if missing and not self.damage:
-            self._report(CorruptFile(missing))
+        if missing is not None and not self.damage:
+            self._report(missing)
         self.complete = not self.damage
 
     def tile(self, number: int) -> bytes:

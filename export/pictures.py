@@ -123,7 +123,7 @@ class RandomCrops(Dataset[Tensor]):
             patch = np.asarray(region.resize((self.crop, self.crop), Image.Resampling.LANCZOS, box=box))
         if rng.random() < 0.5:
             patch = patch[:, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(patch)).permute(2, 0, 1).float() / 255
+        return torch.from_numpy(np.array(patch, order="C")).permute(2, 0, 1).float() / 255
 
 
 def centre_crops(folder: PictureFolder, crop: int, limit: int) -> Tensor:

@@ -69,10 +69,9 @@ class PhotoTask:
         pixels = batch.shape[2] * batch.shape[3]
         priced = output.latent_bits + hyper_weight(progress) * output.hyper_bits
         loss = rate_distortion(priced, pixels, distortion, self.config.lambda_at(level))
-        latent, hyper = float(output.latent_bits.mean()) / pixels, float(output.hyper_bits.mean()) / pixels
+        latent, hyper = (float(bits.detach().mean()) / pixels for bits in (output.latent_bits, output.hyper_bits))
         return loss, {"bpp": latent + hyper, "hyper_bpp": hyper}
 
-    @torch.no_grad()
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """Means over the held-out pictures of bpp and of PSNR (RGB, 8 bits, in dB) at three qualities."""
         network = cast(PhotoNetwork, model)

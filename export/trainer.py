@@ -82,7 +82,7 @@ class Task(Protocol):
         """Loss to minimise and figures to show; `progress` is the share of the run that is done, 0..1."""
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        """Figures on held-out data."""
+        """Figures on held-out data; gradients are off."""
 
 
 @dataclass
@@ -170,10 +170,13 @@ class Trainer:
     def _bar(self) -> dict[str, Any]:
         shown = {"disable": not self.is_main, "dynamic_ncols": True, "mininterval": 1.0}
         if self.options.steps is not None:
-            return shown | {"total": self.options.steps, "initial": self.step, "unit": "step"}
-        minutes = cast(float, self.options.minutes)
+            return shown | {"total": self.options.steps, "initial": self._shown_progress(), "unit": "step"}
         layout = "{percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} min [{elapsed}<{remaining}{postfix}]"
-        return shown | {"total": minutes, "initial": min(self.seconds / 60, minutes), "bar_format": layout}
+        return shown | {"total": self.options.minutes, "initial": self._shown_progress(), "bar_format": layout}
+
+    def _shown_progress(self) -> float:
+        """What the bar counts: steps, or minutes up to their end."""
+        return self.step if self.options.steps is not None else self.progress() * cast(float, self.options.minutes)
 
     def _loop(self, bar: tqdm[Any]) -> None:
         saved = mark = time.monotonic()
@@ -184,9 +187,10 @@ class Trainer:
                 window.append(figures)
             now = time.monotonic()
             self.seconds += now - mark
-            bar.update(1 if self.options.steps is not None else (now - mark) / 60)
             mark = now
             self._agree()
+            bar.n = self._shown_progress()
+            bar.update(0)  # draws, at most once a second
             done = self.progress() >= 1 or self._stop
             if window and (self.step % REPORT_EVERY == 0 or done):
                 self._report(bar, window)
@@ -205,7 +209,8 @@ class Trainer:
             self.data, batch_sampler=order, num_workers=self.options.workers, worker_init_fn=_quiet_worker
         )
         for batch in loader:
-            yield self.fabric.to_device(batch).contiguous(memory_format=torch.channels_last)
+            layout = torch.channels_last if batch.ndim == 4 else torch.contiguous_format
+            yield self.fabric.to_device(batch).contiguous(memory_format=layout)
 
     def _agree(self) -> None:
         """Let the main process's clock and signals decide for all, so that no process waits for one that has ended."""
@@ -234,7 +239,7 @@ class Trainer:
         self.step += 1
         if self._bad_steps == BAD_STEPS_MAX:
             raise InvalidArgument(f"the last {BAD_STEPS_MAX} of {self.step} steps diverged; give a lower learning rate")
-        return {"loss": float(loss), **figures, "norm": min(float(cast(Tensor, norm)), 1e6), "rate": factor}
+        return {"loss": float(loss.detach()), **figures, "norm": min(float(cast(Tensor, norm)), 1e6), "rate": factor}
 
     def _report(self, bar: tqdm[Any], window: list[dict[str, float]]) -> None:
         mean = {key: sum(row[key] for row in window) / len(window) for key in window[0]}
@@ -245,7 +250,8 @@ class Trainer:
         if not self.is_main:
             return
         self.average.eval()
-        figures = self.task.validate(self.average.module, self.fabric.device)
+        with torch.no_grad():
+            figures = self.task.validate(self.average.module, self.fabric.device)
         self._record({"step": self.step, "seconds": round(self.seconds, 1), **figures})
         bar.write(f"step {self.step}: " + "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
 

@@ -1,0 +1,183 @@
+"""The photo network: its start, its code lengths, its gradients."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+from small_photo import SMALL, make_network, make_pictures
+from torch import Tensor, nn
+
+from aez.codec.quality import KNOTS, LEVEL_MAX
+from aez.export.integer import SCALES, index_to_sigma
+from aez.export.layers import Knots
+from aez.export.photo import HyperDensity, PhotoConfig, PhotoNetwork, gaussian_bits, surrogate_bits
+
+LEVEL = torch.tensor([0.0, 700.0, 2048.0])
+
+
+def squared_error(decoded: Tensor, image: Tensor) -> float:
+    return float((decoded - image).square().mean())
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_an_untrained_network_gives_the_picture_back(calibrated: bool) -> None:
+    network = PhotoNetwork(SMALL).eval()
+    image = torch.rand(3, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    if calibrated:
+        network.calibrate(make_pictures(4))
+    with torch.no_grad():
+        y = network.analysis(image, LEVEL) * network.gain(LEVEL)
+        decoded = network.synthesis(y * network.inverse_gain(LEVEL), LEVEL)
+    torch.testing.assert_close(decoded, image, rtol=0, atol=1e-5)
+
+
+def test_the_shapes_are_an_eighth_and_a_sixteenth() -> None:
+    config = PhotoConfig(hyper_channels=6, hyper_width=8, coarse_width=8, coarse_blocks=1)
+    residual, index, z = make_network(config).symbols(make_pictures(3)[:, :, :32, :], LEVEL)
+    assert residual.shape == index.shape == (3, 192, 4, 8)
+    assert z.shape == (3, 6, 2, 4)
+
+
+def test_lambda_runs_geometrically_between_its_ends() -> None:
+    config = PhotoConfig(lambda_min=0.001, lambda_max=0.1)
+    values = config.lambda_at(torch.tensor([0.0, LEVEL_MAX / 2, LEVEL_MAX]))
+    assert values.tolist() == pytest.approx([0.001, 0.01, 0.1])
+
+
+def test_calibration_whitens_the_coefficients_and_starts_the_scales_there() -> None:
+    pictures = make_pictures(16)
+    network = PhotoNetwork(SMALL)
+    network.calibrate(pictures)
+    level = torch.zeros(len(pictures))
+    with torch.no_grad():
+        whitened = network.analysis(pictures, level)
+        step = torch.exp(network.log_gain(level)) * network.analysis.std
+    power = whitened.square().mean(dim=(0, 2, 3))
+    busy = network.analysis.std.flatten() > 2e-3  # below, the standard deviation is held at its least
+    assert busy.sum() > 100
+    torch.testing.assert_close(power[busy], torch.ones_like(power[busy]), rtol=1e-3, atol=0)
+    sigma = index_to_sigma(network.scale.offset[0] - 0.5)
+    expected = step[0].flatten()
+    inside = expected > 0.14
+    assert inside.any()
+    torch.testing.assert_close(sigma[inside], expected[inside], rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("sigma", [0.14, 0.5, 3.0, 40.0])
+def test_gaussian_bits_are_the_code_lengths_of_the_integrated_density(sigma: float) -> None:
+    symbols = torch.arange(-400, 401).float()
+    bits = gaussian_bits(symbols, torch.full_like(symbols, sigma)).double()
+    distribution = stats.norm(scale=sigma)
+    mass = distribution.cdf(symbols.numpy() + 0.5) - distribution.cdf(symbols.numpy() - 0.5)
+    likely = torch.from_numpy(mass) > 2.0**-15
+    torch.testing.assert_close(torch.exp2(-bits)[likely], torch.from_numpy(mass)[likely], rtol=1e-3, atol=0)
+    assert bits.max() <= 20  # what lies further out goes through an escape
+
+
+def test_the_hyper_density_is_a_distribution_at_every_level() -> None:
+    density = HyperDensity(3)
+    for parameter in density.parameters():
+        nn.init.normal_(parameter, std=0.7)
+    symbols = torch.arange(-200, 201).float().repeat(1, 3, 1)[..., None]
+    for level in (0.0, 300.0, 2048.0):
+        bits = density(symbols, torch.tensor([level]))
+        total = torch.exp2(-bits).sum(dim=2)
+        torch.testing.assert_close(total, torch.ones_like(total), rtol=1e-3, atol=0)
+
+
+def test_surrogate_bits_have_the_exact_value_and_both_gradients() -> None:
+    exact, smooth = torch.tensor([2.0, 5.0], requires_grad=True), torch.tensor([1.5, 7.0], requires_grad=True)
+    bits = surrogate_bits(exact, smooth)
+    assert torch.equal(bits, exact)
+    bits.sum().backward()
+    assert exact.grad is not None
+    assert smooth.grad is not None
+    assert exact.grad.tolist() == smooth.grad.tolist() == [1.0, 1.0]
+
+
+def test_the_training_pass_reports_the_code_length_of_the_rounded_symbols() -> None:
+    network, image = make_network(), make_pictures(3)
+    with torch.no_grad():
+        output = network(image, LEVEL)
+        whitened = network.analysis(image, LEVEL)
+        z = torch.round(network.hyper_analysis(whitened, LEVEL) * network.hyper_gain(LEVEL))
+        mean = network.mean(z / network.hyper_gain(LEVEL), LEVEL) * network.gain(LEVEL)
+        residual = torch.round(whitened * network.gain(LEVEL) - mean)
+        sigma = index_to_sigma(network.scale(z, LEVEL).clamp(-8, SCALES - 1))
+        decoded = network.synthesis((residual + mean) * network.inverse_gain(LEVEL), LEVEL)
+    torch.testing.assert_close(output.latent_bits, gaussian_bits(residual, sigma).sum(dim=(1, 2, 3)))
+    torch.testing.assert_close(output.hyper_bits, network.density(z, LEVEL).sum(dim=(1, 2, 3)))
+    torch.testing.assert_close(output.image, decoded)
+
+
+def test_gradients_reach_every_parameter() -> None:
+    network, image = make_network(), make_pictures(KNOTS, side=32)
+    knots = torch.linspace(0, LEVEL_MAX, KNOTS)
+    output = network(image, knots)
+    ((output.image - image).square().sum() + output.latent_bits.sum() + output.hyper_bits.sum()).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()), name
+        assert bool(parameter.grad.any()), name
+
+
+def test_distortion_alone_teaches_the_transforms_through_the_rounding() -> None:
+    network, image = make_network(), make_pictures(1)
+    (network(image, torch.tensor([200.0])).image - image).square().sum().backward()
+    gradient = network.analysis.embed.weight.grad
+    assert gradient is not None
+    assert bool(gradient.any())
+
+
+def test_symbols_are_integers_and_nothing_is_coded_where_the_index_is_zero() -> None:
+    residual, index, z = make_network().symbols(make_pictures(3), LEVEL)
+    for symbols in (residual, index, z):
+        assert torch.equal(symbols, torch.round(symbols))
+    assert (index.min(), index.max() < SCALES) == (0, True)
+    assert not residual[index == 0].any()
+    assert residual.any()
+    assert z.any()
+
+
+def test_evaluation_counts_the_symbols_of_a_file() -> None:
+    network, image = make_network(), make_pictures(3)
+    output = network.evaluate(image, LEVEL)
+    residual, index, z = network.symbols(image, LEVEL)
+    bits = (gaussian_bits(residual, index_to_sigma(index)) * (index > 0)).sum(dim=(1, 2, 3))
+    torch.testing.assert_close(output.latent_bits, bits)
+    with torch.no_grad():
+        torch.testing.assert_close(output.hyper_bits, network.density(z, LEVEL).sum(dim=(1, 2, 3)))
+    assert 0 <= output.image.min() <= output.image.max() <= 1
+
+
+def test_a_higher_level_costs_more_and_shows_more() -> None:
+    network = PhotoNetwork(SMALL).eval()
+    image = make_pictures(1, side=96)
+    network.calibrate(image)
+    outputs = [network.evaluate(image, torch.tensor([level])) for level in (0.0, 1024.0, 2048.0)]
+    bits = [float(output.latent_bits) for output in outputs]
+    errors = [squared_error(output.image, image) for output in outputs]
+    assert bits == sorted(bits)
+    assert bits[0] < bits[-1] / 2
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < errors[0] / 4
+
+
+def test_each_picture_of_a_batch_is_coded_as_if_alone() -> None:
+    network, images = make_network(), make_pictures(3)
+    together = network.evaluate(images, LEVEL)
+    for number in range(3):
+        alone = network.evaluate(images[number : number + 1], LEVEL[number : number + 1])
+        torch.testing.assert_close(alone.image[0], together.image[number], rtol=0, atol=1e-4)
+        assert alone.latent_bits.item() == pytest.approx(together.latent_bits[number].item(), rel=1e-3)
+
+
+def test_the_gain_starts_at_the_step_that_suits_lambda() -> None:
+    network = PhotoNetwork(SMALL)
+    assert isinstance(network.log_gain, Knots)
+    step = 1 / network.gain(torch.tensor([0.0, float(LEVEL_MAX)]))[:, 0, 0, 0]
+    weights = (SMALL.lambda_min, SMALL.lambda_max)
+    assert step.tolist() == pytest.approx([0.015 / math.sqrt(weight) for weight in weights], rel=1e-4)
