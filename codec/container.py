@@ -623,6 +623,8 @@ class Reader:
         try:
             while fields.rest:
                 letter, length = fields.take(1).decode("ascii"), fields.varint()
+                if letter in (HEADER, END):
+                    raise ValueError(f"it lists a chunk of type {letter}")
                 entries.append(ChunkInfo(letter, len(entries) + 1, offset, length, length))
                 offset += length
         except ValueError as error:

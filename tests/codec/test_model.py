@@ -31,7 +31,7 @@ def constant_graph(inputs: tuple[str, ...], output: str, values: np.ndarray[Any,
         [onnx.helper.make_tensor_value_info(output, onnx.helper.np_dtype_to_tensor_dtype(values.dtype), None)],
     )
     opsets = [onnx.helper.make_opsetid("", 17)]
-    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    return bytes(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Geometry)])

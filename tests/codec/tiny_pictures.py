@@ -53,7 +53,7 @@ def _without_zeros(graph: bytes) -> bytes:
         if values.ndim == 4 and not values.any():
             noise = rng.normal(0, 0.06, values.shape).astype(values.dtype)
             model.graph.initializer[number].CopyFrom(numpy_helper.from_array(noise, weights.name))
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def photo(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:

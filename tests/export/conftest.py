@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 import torch
-from small_photo import make_network, make_pictures
+from small_photo import Exported, make_network, make_pictures
 
-from aez.codec.bundle import Bundle
 from aez.export.bundles import export_photo
-from aez.export.photo import PhotoNetwork
 
 torch.set_num_threads(1)
-
-
-@dataclass(frozen=True)
-class Exported:
-    network: PhotoNetwork
-    bundle: Bundle
-    path: Path
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
+from aez.codec.bundle import Bundle
 from aez.export.integer import IntegerConv
 from aez.export.photo import PhotoConfig, PhotoNetwork
 
@@ -17,6 +21,15 @@ SMALL = PhotoConfig(
     coarse_width=8,
     coarse_blocks=1,
 )
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network and the bundle that was written of it."""
+
+    network: PhotoNetwork
+    bundle: Bundle
+    path: Path
 
 
 def make_pictures(count: int, side: int = 64, seed: int = 0) -> Tensor:

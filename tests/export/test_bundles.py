@@ -9,9 +9,8 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
-from conftest import Exported
 from PIL import Image
-from small_photo import SMALL, make_network, make_pictures
+from small_photo import SMALL, Exported, make_network, make_pictures
 from torch import Tensor
 
 import aez
@@ -25,6 +24,7 @@ from aez.export.integer import ExactScaleNetwork, IntegerConv
 from aez.export.photo import PhotoConfig, PhotoNetwork
 
 
+@pytest.mark.slow
 def test_the_bundle_states_what_decoding_needs(exported: Exported) -> None:
     bundle = Bundle.open(exported.path)
     assert (bundle.id, bundle.name, bundle.task) == (exported.bundle.id, "small", "image-codec")
@@ -38,6 +38,7 @@ def test_the_bundle_states_what_decoding_needs(exported: Exported) -> None:
     assert bundle.manifest["figures"] == {"psnr": 30.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [1, 40, 100])
 def test_a_file_holds_what_the_network_evaluates(exported: Exported, quality: float) -> None:
     network = copy.deepcopy(exported.network)
@@ -52,6 +53,7 @@ def test_a_file_holds_what_the_network_evaluates(exported: Exported, quality: fl
     assert np.percentile(difference, 99) < 1.1  # a z or a residual at the rounding edge may fall either way
 
 
+@pytest.mark.slow
 def test_a_file_is_about_as_long_as_the_evaluated_code_length(exported: Exported) -> None:
     image = make_pictures(8)[:1]  # among the pictures that the tables were fitted to
     pixels = (image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
@@ -61,6 +63,7 @@ def test_a_file_is_about_as_long_as_the_evaluated_code_length(exported: Exported
         assert 0.5 * bits < 8 * len(aez.encode(pixels, quality=quality, model=exported.bundle)) < 1.5 * bits + 8 * 100
 
 
+@pytest.mark.slow
 def test_a_network_comes_back_from_its_bundle(exported: Exported) -> None:
     network = network_from_bundle(exported.bundle).eval()
     assert network.config == SMALL
@@ -74,6 +77,7 @@ def test_a_network_comes_back_from_its_bundle(exported: Exported) -> None:
     torch.testing.assert_close(found.image, stored.evaluate(image, level).image, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_exporting_leaves_the_network_as_it_was(exported: Exported) -> None:
     fresh = make_network().state_dict()
     for name, value in exported.network.state_dict().items():
@@ -89,6 +93,7 @@ def test_a_network_whose_scale_path_could_overflow_is_not_exported(tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_only_whole_bundles_of_the_family_can_be_trained_on(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +105,7 @@ def test_only_whole_bundles_of_the_family_can_be_trained_on(
         network_from_bundle(exported.bundle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [{}, {"nonsense": 1}, {"hyper_channels": 5}], ids=str)
 def test_a_bundle_whose_sizes_do_not_fit_is_refused(exported: Exported, network: dict[str, int]) -> None:
     bundle = Bundle.open(exported.path)

@@ -11,8 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import Exported
-from small_photo import SMALL, make_network, make_pictures
+from small_photo import SMALL, Exported, make_network, make_pictures
 from torch import nn
 
 import aez
@@ -34,6 +33,8 @@ from aez.export.graphs import (
 )
 from aez.export.integer import ExactScaleNetwork
 from aez.export.photo import PhotoNetwork
+
+pytestmark = pytest.mark.slow  # they wait for the export
 
 HYPER = SMALL.hyper_channels
 SIZES = [(1, 16, 16), (2, 16, 80), (3, 112, 32)]
@@ -112,7 +113,16 @@ def test_the_scale_graph_is_exact_on_extreme_hyper_latents(
 
 def test_graphs_hold_standard_operators_and_no_trace_of_this_machine(graphs: dict[str, bytes]) -> None:
     root = Path(aez.__file__).resolve().parent.parent
-    private = {str(root), str(Path.home()), str(Path.cwd()), "site-packages", ".py", "torch", "/tmp", socket.gethostname()}
+    private = {
+        str(root),
+        str(Path.home()),
+        str(Path.cwd()),
+        "site-packages",
+        ".py",
+        "torch",
+        "/tmp",
+        socket.gethostname(),
+    }
     if len(getpass.getuser()) > 4:  # "root" occurs by chance
         private.add(getpass.getuser())
     for name, data in graphs.items():

@@ -72,7 +72,9 @@ def test_a_convolution_in_training_is_the_integer_one_in_other_units(kernel: int
     weight, bias = layer.integers()
     assert torch.equal(weight, torch.round(weight))
     assert weight.abs().max() == WEIGHT_MAX
-    integers = torch.nn.functional.conv2d(x.double(), weight.double(), bias.double(), padding=kernel // 2, groups=groups)
+    integers = torch.nn.functional.conv2d(
+        x.double(), weight.double(), bias.double(), padding=kernel // 2, groups=groups
+    )
     assert torch.equal(layer(x / ACT_ONE).double() * ACC_ONE, integers)
 
 

@@ -213,7 +213,7 @@ def test_a_second_interrupt_is_not_held_up(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_finished_run_is_not_trained_further(tmp_path: Path, reference: Path) -> None:
+def test_a_finished_run_is_not_trained_further(reference: Path) -> None:
     task = Regression()
     before = (reference / "checkpoint.pt").read_bytes()
     result = make_trainer(reference, task, steps=40).run(resume=True)
@@ -277,7 +277,9 @@ def test_a_step_without_finite_gradients_changes_no_weight(tmp_path: Path) -> No
 
 
 def test_a_run_that_diverged_ends_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match=f"last {BAD_STEPS_MAX} of 103 steps diverged; give a lower learning rate"):
+    with pytest.raises(
+        InvalidArgument, match=f"last {BAD_STEPS_MAX} of 103 steps diverged; give a lower learning rate"
+    ):
         make_trainer(tmp_path, Regression(lambda step: math.inf if step > 2 else None), steps=1000).run()
 
 

@@ -1,0 +1,49 @@
+"""Make `tiny.aezm`, the smallest photo model that codes: an untrained network of 40,000 weights, mostly a DCT.
+
+    python tests/data/make_tiny.py [OUTPUT.aezm]
+
+Other tests hold what they decode against the committed file, so make it anew only when bundles change. Its id differs
+between versions of torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from aez.codec.bundle import Bundle
+from aez.export.bundles import export_photo
+from aez.export.photo import PhotoConfig, PhotoNetwork
+
+CONFIG = PhotoConfig(
+    hyper_channels=4,
+    hyper_width=8,
+    analysis_blocks=1,
+    analysis_expansion=1,
+    synthesis_blocks=1,
+    coarse_width=8,
+    coarse_blocks=1,
+)
+
+
+def make_pictures(count: int = 16, side: int = 96) -> Tensor:
+    """Smooth structure under noise, float32 [count, 3, side, side] in 0..1."""
+    smooth = nn.functional.interpolate(torch.rand(count, 3, side // 8, side // 8), (side, side), mode="bilinear")
+    return (smooth + 0.03 * torch.randn(smooth.shape)).clamp(0, 1)
+
+
+def make_tiny(path: Path) -> Bundle:
+    """Write the model to `path`."""
+    torch.manual_seed(1)
+    torch.set_num_threads(1)
+    network = PhotoNetwork(CONFIG)
+    pictures = make_pictures()
+    network.calibrate(pictures)
+    return export_photo(network, path, "tiny", pictures.split(8), {"data": "noise"})
+
+
+if __name__ == "__main__":
+    make_tiny(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("tiny.aezm"))
