@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aez.codec.api import ModelLike, decode_picture, encode_picture, load
+from aez.codec.bundle import Bundle
 from aez.codec.container import Reader
 from aez.codec.entropy import symbol_bytes
 from aez.codec.environment import describe_environment
@@ -48,21 +50,18 @@ def speed(pictures: Iterable[Path], model: ModelLike = None, quality: float = 50
         avif_quality, avif_data = min(
             ((q, avif.encode(pixels, q)) for q in range(10, 100, 10)), key=lambda pair: abs(len(pair[1]) - len(data))
         )
-        times = _in_turn(
-            repeats,
-            {
-                "encode": lambda p=pixels: encode_picture(p, quality, bundle),
-                "decode": lambda d=data: np.asarray(decode_picture(d, model=bundle).image),
-                "avif_encode": lambda p=pixels, q=avif_quality: avif.encode(p, q),
-                "avif_decode": lambda d=avif_data: avif.decode(d),
-            },
-        )
-        rows.append(
-            {"picture": path.name, "width": pixels.shape[1], "height": pixels.shape[0], "bytes": len(data), **times}
-        )
-    middle = {
-        key: statistics.median(row[key] for row in rows) for key in ("encode", "decode", "avif_encode", "avif_decode")
-    }
+        actions: dict[str, Callable[[], object]] = {
+            "encode": partial(encode_picture, pixels, quality, bundle),
+            "decode": partial(_decode, data, bundle),
+            "avif_encode": partial(avif.encode, pixels, avif_quality),
+            "avif_decode": partial(avif.decode, avif_data),
+        }
+        times = _in_turn(repeats, actions)
+        height, width = pixels.shape[:2]
+        rows.append({"picture": path.name, "width": width, "height": height, "bytes": len(data), **times})
+    if not rows:
+        raise InvalidArgument("there is no picture to time; give one or more")
+    middle = {name: statistics.median(row[name] for row in rows) for name in times}
     return {
         "machine": asdict(describe_environment()),
         "pictures": rows,
@@ -227,6 +226,10 @@ def soak(
 def _pixels(path: Path) -> Pixels:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def _decode(data: bytes, bundle: Bundle) -> Pixels:
+    return np.asarray(decode_picture(data, model=bundle).image)
 
 
 def _in_turn(repeats: int, actions: dict[str, Callable[[], object]]) -> dict[str, float]:

@@ -23,7 +23,7 @@ from typing import Any, Protocol, cast
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
@@ -114,7 +114,7 @@ class Trainer:
         self._base_rates = [group["lr"] for group in optimizer.param_groups]
         self.model, self.optimizer = self.fabric.setup(model, optimizer)
         self.average = AveragedModel(
-            self.model.module, multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay), use_buffers=False
+            self.model.module, multi_avg_fn=moving_average(options.ema_decay), use_buffers=False
         )
         self.step, self.seconds = 0, 0.0
         self.log: list[dict[str, float]] = []
@@ -340,6 +340,17 @@ def _stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
+
+
+def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+    """Exponential moving average of weights whose decay grows to `decay`, so that short runs forget their start."""
+
+    @torch.no_grad()
+    def update(average: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        kept = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(average, current, 1 - kept)
+
+    return update
 
 
 def load_checkpoint(path: Path) -> Mapping[str, Any]:

@@ -35,10 +35,8 @@ def speed(pictures: tuple[Path, ...], model: str | None, quality: float, repeats
         report,
         as_json,
         [
-            f"array -> .aez   {times['encode']:7.1f} ms   AVIF speed 6 {times['avif_encode']:7.1f} ms"
-            f"   ratio {report['encode_to_avif']:.2f}",
-            f".aez -> array   {times['decode']:7.1f} ms   AVIF         {times['avif_decode']:7.1f} ms"
-            f"   ratio {report['decode_to_avif']:.2f}",
+            _pair("array -> .aez", times["encode"], times["avif_encode"]),
+            _pair(".aez -> array", times["decode"], times["avif_decode"]),
             f"aez decode, from the shell: {report['cold_decode_seconds']:.2f} s",
         ],
     )
@@ -122,6 +120,10 @@ def soak(count: int, model: str | None, as_json: bool) -> None:
 
 
 COMMANDS = (speed, tiles, exact, large, soak)
+
+
+def _pair(what: str, own: float, avif: float) -> str:
+    return f"{what}   {own:7.1f} ms   AVIF speed 6 {avif:7.1f} ms   ratio {own / avif:.2f}"
 
 
 def _given(pictures: tuple[Path, ...]) -> tuple[Path, ...]:
