@@ -279,7 +279,8 @@ def _texture(rng: np.random.Generator, height: int, width: int) -> Pixels:
     """Smooth random colours with some noise: cheap, and not free to code."""
     coarse = rng.integers(0, 256, (math.ceil(height / 24) + 1, math.ceil(width / 24) + 1, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
-    return np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8)
+    noisy: Pixels = np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8)
+    return noisy
 
 
 def _write_large(path: Path, side: int, picture: Path | None) -> None:

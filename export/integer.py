@@ -22,10 +22,11 @@ ACC_ONE = WEIGHT_ONE * ACT_ONE
 WEIGHT_MAX, ACT_MAX = 127, 255
 EXACT_LIMIT = 2**24
 SCALES = 64
-SIGMA_MIN, SIGMA_MAX = 0.14, 256.0
+#: Scales below the smallest are skipped: their rare non-zero residuals cost more bits than their error is worth.
+SIGMA_MIN, SIGMA_MAX = 0.2256, 412.5
 SIGMA_STEP = math.log(SIGMA_MAX / SIGMA_MIN) / (SCALES - 1)
 #: Training lets the index run below zero, so that a scale which wants to be skipped still has a gradient.
-TRAINING_INDEX_MIN = -8.0
+TRAINING_INDEX_MIN = -12.0
 #: Accumulator units per scale index in the last layer, as a power of two.
 INDEX_SHIFT = 9
 INDEX_UNIT = 2**INDEX_SHIFT
@@ -36,7 +37,7 @@ MULTIPLIER_MAX = 2047
 
 
 def index_to_sigma(index: Tensor) -> Tensor:
-    """Standard deviation of the residual for a scale index, 0.14 to 256 in quantization steps."""
+    """Standard deviation of the residual for a scale index 0..63, 0.23 to 412 in quantization steps."""
     return SIGMA_MIN * torch.exp(SIGMA_STEP * index)
 
 

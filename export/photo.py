@@ -46,8 +46,8 @@ class PhotoConfig:
     synthesis_expansion: int = 1
     coarse_width: int = 256
     coarse_blocks: int = 2
-    lambda_min: float = 0.0006
-    lambda_max: float = 0.1
+    lambda_min: float = 0.0002
+    lambda_max: float = 0.06
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)

@@ -48,7 +48,7 @@ class TrainOptions:
     steps: int | None = None
     minutes: float | None = None
     batch: int = 8
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     final_rate: float = 0.01
     warmup_steps: int = 200
     clip_norm: float = 1.0

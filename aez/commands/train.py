@@ -41,7 +41,7 @@ def train() -> None:
 )
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops in a step.")
 @click.option("--crop", type=click.IntRange(16), default=128, show_default=True, help="Side of the crops in pixels.")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Learning rate.")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True, help="Learning rate.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn at random.")
 @click.option("--name", help="The model's name; by default its file's.")
 @click.option("-f", "--force", is_flag=True, help="Replace a model that exists.")

@@ -11,7 +11,7 @@ from small_photo import SMALL, make_network, make_pictures
 from torch import Tensor, nn
 
 from aez.codec.quality import KNOTS, LEVEL_MAX
-from aez.export.integer import SCALES, index_to_sigma
+from aez.export.integer import SCALES, TRAINING_INDEX_MIN, index_to_sigma
 from aez.export.layers import Knots
 from aez.export.photo import HyperDensity, PhotoConfig, PhotoNetwork, gaussian_bits, surrogate_bits
 
@@ -106,7 +106,7 @@ def test_the_training_pass_reports_the_code_length_of_the_rounded_symbols() -> N
         z = torch.round(network.hyper_analysis(whitened, LEVEL) * network.hyper_gain(LEVEL))
         mean = network.mean(z / network.hyper_gain(LEVEL), LEVEL) * network.gain(LEVEL)
         residual = torch.round(whitened * network.gain(LEVEL) - mean)
-        sigma = index_to_sigma(network.scale(z, LEVEL).clamp(-8, SCALES - 1))
+        sigma = index_to_sigma(network.scale(z, LEVEL).clamp(TRAINING_INDEX_MIN, SCALES - 1))
         decoded = network.synthesis((residual + mean) * network.inverse_gain(LEVEL), LEVEL)
     torch.testing.assert_close(output.latent_bits, gaussian_bits(residual, sigma).sum(dim=(1, 2, 3)))
     torch.testing.assert_close(output.hyper_bits, network.density(z, LEVEL).sum(dim=(1, 2, 3)))
