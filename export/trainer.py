@@ -30,6 +30,7 @@ from tqdm import tqdm
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 
 CHECKPOINT_FORMAT = 1
+Tensors = tuple[Tensor, ...] | list[Tensor]
 SEED_MAX = 2**32 - 1
 #: The log gets a row of means after so many steps.
 REPORT_EVERY = 100
@@ -342,11 +343,11 @@ def _stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """Exponential moving average of weights whose decay grows to `decay`, so that short runs forget their start."""
 
     @torch.no_grad()
-    def update(average: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def update(average: Tensors, current: Tensors, count: Tensor | int) -> None:
         kept = min(decay, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(average, current, 1 - kept)
 
