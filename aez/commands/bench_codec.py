@@ -58,7 +58,9 @@ def tiles(pictures: tuple[Path, ...], model: str | None, quality: float, tile: i
         as_json,
         [
             f"tiles of {tile} pixels",
-            f"error at tile borders / elsewhere  {report['seam_ratio']:.3f}",
+            f"error at borders / elsewhere       {report['border_to_elsewhere']:.3f}",
+            f"the same places without tiles      {report['border_to_elsewhere_without_tiles']:.3f}",
+            f"seams: the quotient of both        {report['seam_ratio']:.3f}",
             f"bytes above one tile               {100 * report['tile_cost']:+.2f} %",
             f"largest region difference          {report['region_difference']} / 255",
             f"file above sum of -log2 p          {100 * report['overhead']:+.2f} %",
