@@ -59,6 +59,8 @@ def open_session(
     options.intra_op_num_threads = threads if threads is not None else _available_cores()
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False
+    # A codec runs several sessions in turn: threads of one that spin for more work would hold the others' cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     failure: Exception | None = None
