@@ -74,7 +74,7 @@ def run(
         reasons = "; ".join(f"{name}: {reason}" for name, reason in (unavailable | failed).items())
         raise InvalidArgument(f"no codec could be measured ({reasons}); name one that works here")
     report = Report(
-        folder=str(folder),
+        folder=Path(folder).resolve().name,
         pictures=tuple(p.name for p in paths),
         models=under_test,
         measurements=tuple(measurements),

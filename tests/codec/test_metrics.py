@@ -122,8 +122,8 @@ def test_ms_ssim_in_decibels() -> None:
 
 
 curves = st.lists(
-    st.tuples(st.floats(0.01, 5), st.floats(-20, 20)), min_size=2, max_size=12
-)  # (step of x, y), y in any order
+    st.tuples(st.floats(0.01, 5), st.floats(-20, 20).map(lambda y: round(y, 9))), min_size=2, max_size=12
+)  # (step of x, y), y in any order; slopes near the smallest float overflow, in scipy as here
 
 
 @given(curves)

@@ -153,7 +153,7 @@ def test_threads_and_optimisation_are_passed_on(threads: int | None, optimize: b
     session = open_session(GRAPH, "cpu", threads, optimize=optimize)
     options = session.inner.get_session_options()
     assert options.intra_op_num_threads == threads or (threads is None and options.intra_op_num_threads >= 1)
-    assert not options.enable_cpu_mem_arena
+    assert not options.enable_mem_pattern
     disabled = options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     assert disabled is not optimize
 
