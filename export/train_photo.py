@@ -44,6 +44,7 @@ class PhotoTask:
     distortion: str = "mse"
     levels: tuple[int, int] = (0, LEVEL_MAX)
     transform_rate: float = 0.1
+    cheap_start: bool = True  # see `hyper_weight`; not for a network that is trained already
 
     def parameter_groups(self, model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
         """The DCT that starts the transforms moves ten times slower than the networks beside it."""
@@ -67,7 +68,8 @@ class PhotoTask:
         output = model(batch, level)
         distortion = DISTORTIONS[self.distortion](output.image, batch)
         pixels = batch.shape[2] * batch.shape[3]
-        priced = output.latent_bits + hyper_weight(progress) * output.hyper_bits
+        weight = hyper_weight(progress) if self.cheap_start else 1.0
+        priced = output.latent_bits + weight * output.hyper_bits
         loss = rate_distortion(priced, pixels, distortion, self.config.lambda_at(level))
         latent, hyper = (float(bits.detach().mean()) / pixels for bits in (output.latent_bits, output.hyper_bits))
         return loss, {"bpp": latent + hyper, "hyper_bpp": hyper}
@@ -149,7 +151,7 @@ def prepare(
         network.calibrate(
             _largest_crops(PictureFolder(kept[:CALIBRATION_PICTURES]), VALIDATION_CROP, CALIBRATION_PICTURES)
         )
-    task = PhotoTask(network.config, crops, distortion)
+    task = PhotoTask(network.config, crops, distortion, cheap_start=start is None)
     trainer = Trainer(task, network, RandomCrops(training, crop, options.seed), run_folder, options)
     return PhotoRun(trainer, training, validation, network)
 
