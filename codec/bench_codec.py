@@ -165,7 +165,7 @@ def exactness(
     missing = []
     try:
         cuda = ImageModel(bundle, "cuda")
-        cuda.index(np.zeros((cuda.geometry.hyper_channels, 1, 1), np.int32), 0)
+        cuda.predict(np.zeros((cuda.geometry.hyper_channels, 1, 1), np.int32), 0).index()
         settings["cuda"] = cuda
     except InvalidArgument as error:
         missing.append(f"cuda: {error}")
@@ -177,11 +177,14 @@ def exactness(
         reader = Reader(io.BytesIO(data))
         header = reader.header
         wanted = [tile_symbols(open_model(bundle), pixels, header, number) for number in range(header.tiles)]
-        symbols += sum(int((s.index > 0).sum()) + s.z.size for s in wanted)
+        symbols += sum(int((phase.index > 0).sum()) for s in wanted for phase in s.phases)
+        symbols += sum(s.z.size for s in wanted)
         for name, opened in settings.items():
             for number in reversed(range(header.tiles)):  # another order than that of the encoder
-                index = opened.index(wanted[number].z, header.level)
-                differences[name] += int((index != wanted[number].index).sum())
+                prediction = opened.predict(wanted[number].z, header.level)
+                for phase in wanted[number].phases:
+                    differences[name] += int((prediction.index() != phase.index).sum())
+                    prediction.learn(phase.residual)
                 decode_latents(opened, reader.tile(number), header, number)  # raises unless the checksum holds
     return {
         "machine": asdict(describe_environment()),

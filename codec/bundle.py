@@ -156,6 +156,10 @@ class Bundle:
             if stated != actual:
                 raise ModelError(f"its graph {stem} has the {side} {actual}, and its manifest states {stated}")
 
+    def to_bytes(self) -> bytes:
+        """The bundle as a file's bytes, with the members that are here."""
+        return _zip_bytes(self.manifest, self._members)
+
     def decoding_half(self) -> bytes:
         """Bytes of a bundle with the same manifest and id, holding only what decoding needs."""
         return _zip_bytes(self.manifest, {name: self._members[name] for name in self.coding["decoder_members"]})
@@ -194,14 +198,24 @@ def write_bundle(path: str | os.PathLike[str], manifest: Mapping[str, Any], memb
     `manifest` comes without `members` (and `format`), which are filled in here. Equal arguments give equal bytes.
     Raises ModelError where the bundle would not open, OutputError where it cannot be written.
     """
+    bundle = pack_bundle(manifest, members)
+    save_bundle(bundle, path)
+    return bundle
+
+
+def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> None:
+    """Write a bundle beside `path` and rename it into place. Raises OutputError."""
+    _write_atomically(Path(path), bundle.to_bytes())
+
+
+def pack_bundle(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> Bundle:
+    """The bundle that `write_bundle` would write, in memory. Raises ModelError where it would not open."""
     listed = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in members.items()}
     try:
         data = _zip_bytes({**manifest, "format": FORMAT, "members": listed}, members)
     except (TypeError, ValueError) as error:
-        raise ModelError(f"the manifest of {path} is not plain JSON: {error}") from error
-    bundle = Bundle.open(data)
-    _write_atomically(Path(path), data)
-    return bundle
+        raise ModelError(f"the manifest of the bundle is not plain JSON: {error}") from error
+    return Bundle.open(data)
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

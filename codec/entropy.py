@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,7 +166,7 @@ class _Order:
         if index.dtype != np.uint8 or index.ndim != 3:
             raise InvalidArgument(f"scale indices must be uint8 [C, H, W], not {index.dtype} {index.shape}")
         flat = index.reshape(-1)
-        coded = np.flatnonzero(flat)
+        coded = np.flatnonzero(flat != 0)  # much faster than over integers
         chosen = flat[coded]
         counts = np.bincount(chosen, minlength=tables)
         if counts.size > tables:
@@ -180,40 +180,52 @@ class _Order:
             yield index, int(self.bounds[index]), int(self.bounds[index + 1])
 
 
-def encode_tile(z: Int32, residual: Int32, index: NDArray[np.uint8], level: int, tables: TileTables) -> bytes:
-    """Payload of one tile.
+@dataclass(frozen=True)
+class PhaseSymbols:
+    """The residuals of one phase of a tile, int32 of any shape [C, h, w], and the scale index of each, uint8.
 
-    `z` int32 [Cz, h, w]; `residual` int32 [C, H, W], 0 wherever the scale index is 0; `index` uint8 [C, H, W];
-    values are below 2^20 in absolute value. Raises InvalidArgument.
+    Values are below 2^20 in absolute value, and 0 wherever the index is 0.
     """
-    order = _Order.of(index, len(tables.residual))
-    values, numbers = _check_symbols(z, residual, index.shape, order, level, tables)
+
+    residual: Int32
+    index: NDArray[np.uint8]
+
+
+def encode_tile(z: Int32, phases: Sequence[PhaseSymbols], level: int, tables: TileTables) -> bytes:
+    """Payload of one tile: z int32 [Cz, h, w], below 2^20 in absolute value, and its phases. Raises InvalidArgument."""
+    numbers = _check_hyper(z, level, tables)
     z_symbols, z_escapes = _to_symbols(z.reshape(z.shape[0], -1), tables.hyper.reach[numbers][:, None])
-    symbols, escapes = _to_symbols(values, tables.residual.reach[order.indices])
+    parts = [_coded(phase, tables) for phase in phases]
+    coded = [_to_symbols(values, tables.residual.reach[order.indices]) for order, values in parts]
 
     coder = constriction.stream.stack.AnsCoder()
     # The coder is a stack: what is encoded last is decoded first.
-    for group, first, end in reversed(list(order.groups())):
-        coder.encode_reverse(symbols[first:end], tables.residual.model(group))
+    for (order, _), (symbols, _) in zip(reversed(parts), reversed(coded), strict=True):
+        for group, first, end in reversed(list(order.groups())):
+            coder.encode_reverse(symbols[first:end], tables.residual.model(group))
     for channel in range(z.shape[0] - 1, -1, -1):
         coder.encode_reverse(z_symbols[channel], tables.hyper.model(numbers[channel]))
 
-    escape_bytes = _pack_varints(np.concatenate((z_escapes, escapes)))
-    checksum = _checksum(values, _checksum(z)).to_bytes(_CHECKSUM_BYTES, "little")
+    escape_bytes = _pack_varints(np.concatenate((z_escapes, *(escapes for _, escapes in coded))))
+    checksum = _checksum(z)
+    for _, values in parts:
+        checksum = _checksum(values, checksum)
     words: bytes = coder.get_compressed().astype("<u4").tobytes()
-    return checksum + _pack_varints(np.array([len(escape_bytes)])) + escape_bytes + words
+    head = checksum.to_bytes(_CHECKSUM_BYTES, "little")
+    return head + _pack_varints(np.array([len(escape_bytes)])) + escape_bytes + words
 
 
-def ideal_bits(z: Int32, residual: Int32, index: NDArray[np.uint8], level: int, tables: TileTables) -> float:
+def ideal_bits(z: Int32, phases: Sequence[PhaseSymbols], level: int, tables: TileTables) -> float:
     """Bits that the tables assign to one tile's symbols: the sum of -log2 p, and 8 for each byte of an escape."""
-    order = _Order.of(index, len(tables.residual))
-    values, numbers = _check_symbols(z, residual, index.shape, order, level, tables)
-    channels = np.repeat(np.asarray(numbers), z[0].size)
+    channels = np.repeat(np.asarray(_check_hyper(z, level, tables)), z[0].size)
+    parts = [(z.reshape(-1), channels, tables.hyper)]
+    for order, values in (_coded(phase, tables) for phase in phases):
+        parts.append((values, order.indices.astype(np.int64), tables.residual))
     bits = 0.0
-    for part, which, chosen in ((z.reshape(-1), channels, tables.hyper), (values, order.indices, tables.residual)):
-        symbols, escapes = _to_symbols(part, chosen.reach[which])
+    for values, which, chosen in parts:
+        symbols, escapes = _to_symbols(values, chosen.reach[which])
         weights = chosen.weights[chosen.starts[which] + symbols]
-        bits += PRECISION * part.size - float(np.log2(weights).sum()) + 8 * len(_pack_varints(escapes))
+        bits += PRECISION * values.size - float(np.log2(weights).sum()) + 8 * len(_pack_varints(escapes))
     return bits
 
 
@@ -224,7 +236,7 @@ def symbol_bytes(payload: bytes) -> int:
 
 
 class TileDecoder:
-    """One tile's symbols, in the order that the networks need them: `hyper`, then `residual`, then `finish`.
+    """One tile's symbols, in the order that the networks need them: `hyper`, `residual` per phase, then `finish`.
 
     A damaged payload raises CorruptFile at the latest in `finish`; values before that are not to be trusted.
     """
@@ -261,7 +273,7 @@ class TileDecoder:
         return z.reshape(shape)
 
     def residual(self, index: NDArray[np.uint8]) -> Int32:
-        """Residuals, int32 [C, H, W], for scale indices uint8 of that shape. Raises CorruptFile."""
+        """Residuals of the next phase, int32, for scale indices uint8 [C, h, w]. Raises CorruptFile."""
         tables = self._tables.residual
         order = _Order.of(index, len(tables))
         values = np.empty(order.positions.size, np.int32)
@@ -304,21 +316,30 @@ class TileDecoder:
         return np.where(coded & 1, -magnitude, magnitude).astype(np.int32)
 
 
-def _check_symbols(
-    z: Int32, residual: Int32, shape: tuple[int, ...], order: _Order, level: int, tables: TileTables
-) -> tuple[Int32, range]:
-    """The coded residuals in coding order, and the hyper tables' numbers. Raises InvalidArgument."""
+def _check_hyper(z: Int32, level: int, tables: TileTables) -> range:
+    """The hyper tables' numbers. Raises InvalidArgument for symbols that cannot be coded."""
     if z.dtype != np.int32 or z.ndim != 3 or z.shape[0] != tables.hyper_channels or z.size == 0:
         raise InvalidArgument(f"z must be int32 [{tables.hyper_channels}, h, w], not {z.dtype} {z.shape}")
+    _check_range(z)
+    return tables.hyper_numbers(level)
+
+
+def _coded(phase: PhaseSymbols, tables: TileTables) -> tuple[_Order, Int32]:
+    """The coding order of a phase and its residuals in that order. Raises InvalidArgument."""
+    residual, shape = phase.residual, phase.index.shape
+    order = _Order.of(phase.index, len(tables.residual))
     if residual.dtype != np.int32 or residual.shape != shape:
         raise InvalidArgument(f"residuals must be int32 {list(shape)}, not {residual.dtype} {residual.shape}")
     values = residual.reshape(-1)[order.positions]
     if np.count_nonzero(values) != np.count_nonzero(residual):
         raise InvalidArgument("a residual is not zero where its scale index is 0, so it cannot be coded")
-    for part in (z, values):
-        if part.size and max(-int(part.min()), int(part.max())) >= SYMBOL_LIMIT:
-            raise InvalidArgument(f"symbols must be below {SYMBOL_LIMIT}, not {part.min()}..{part.max()}")
-    return values, tables.hyper_numbers(level)
+    _check_range(values)
+    return order, values
+
+
+def _check_range(values: Int32) -> None:
+    if values.size and max(-int(values.min()), int(values.max())) >= SYMBOL_LIMIT:
+        raise InvalidArgument(f"symbols must be below {SYMBOL_LIMIT}, not {values.min()}..{values.max()}")
 
 
 def _to_symbols(values: Int32, reach: Int32) -> tuple[Int32, NDArray[np.int64]]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.container import ImageHeader
-from aez.codec.entropy import TileDecoder, encode_tile, ideal_bits
+from aez.codec.entropy import PhaseSymbols, TileDecoder, encode_tile, ideal_bits
 from aez.codec.errors import CorruptFile, InvalidArgument, ModelError, TruncatedFile, UnsupportedInput
 from aez.codec.model import Float, Geometry, ImageModel
 
@@ -85,8 +85,7 @@ class TileSymbols:
     """The integers of one tile, as `entropy.encode_tile` takes them."""
 
     z: NDArray[np.int32]
-    residual: NDArray[np.int32]
-    index: NDArray[np.uint8]
+    phases: list[PhaseSymbols]
 
 
 def tile_latents(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> tuple[Float, Float]:
@@ -105,16 +104,22 @@ def tile_symbols(model: ImageModel, pixels: Pixels, header: ImageHeader, number:
     """Transform and quantize one tile of a picture uint8 [height, width, 3]."""
     y, latent_z = tile_latents(model, pixels, header, number)
     z = _to_integers(latent_z)
-    mean, index = model.mean(z, header.level), model.index(z, header.level)
-    residual = _to_integers(np.rint(y - mean))
-    residual[index == 0] = 0
-    return TileSymbols(z, residual, index)
+    prediction = model.predict(z, header.level)
+    phases = []
+    for phase in range(len(model.geometry.phases)):
+        mean = prediction.mean_soon()
+        index = prediction.index()
+        residual = _to_integers(np.rint(model.geometry.take_phase(y, phase) - mean()))
+        residual[index == 0] = 0
+        prediction.learn(residual)
+        phases.append(PhaseSymbols(residual, index))
+    return TileSymbols(z, phases)
 
 
 def encode_tile_pixels(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> bytes:
     """Payload of one tile."""
     s = tile_symbols(model, pixels, header, number)
-    return encode_tile(s.z, s.residual, s.index, header.level, model.tables)
+    return encode_tile(s.z, s.phases, header.level, model.tables)
 
 
 def ideal_bytes(model: ImageModel, pixels: Pixels, header: ImageHeader) -> float:
@@ -122,7 +127,7 @@ def ideal_bytes(model: ImageModel, pixels: Pixels, header: ImageHeader) -> float
     bits = 0.0
     for number in range(header.tiles):
         s = tile_symbols(model, pixels, header, number)
-        bits += ideal_bits(s.z, s.residual, s.index, header.level, model.tables)
+        bits += ideal_bits(s.z, s.phases, header.level, model.tables)
     return bits / 8
 
 
@@ -149,10 +154,16 @@ def decode_latents(model: ImageModel, payload: bytes, header: ImageHeader, numbe
     box = _tile_box(header, number, g.alignment)
     decoder = TileDecoder(payload, model.tables, header.level)
     z = decoder.hyper((g.hyper_channels, box.height // g.hyper_stride, box.width // g.hyper_stride))
-    residual = decoder.residual(model.index(z, header.level))
+    y = np.empty((g.channels, box.height // g.latent_stride, box.width // g.latent_stride), np.float32)
+    prediction = model.predict(z, header.level)
+    for phase in range(len(g.phases)):
+        mean = prediction.mean_soon()
+        residual = decoder.residual(prediction.index())
+        part = mean()
+        part += residual  # in place: float32 stays float32
+        g.put_phase(y, phase, part)
+        prediction.learn(residual)
     decoder.finish()
-    y = model.mean(z, header.level)
-    y += residual  # in place: float32 stays float32
     return y
 
 
@@ -209,9 +220,12 @@ class RegionDecoder:
     def _assemble(self, number: int, seen: Box, latents: dict[int, Float | None]) -> Float | None:
         """Latents of `seen` from all tiles that touch it; None when tile `number` itself is lost."""
         g = self.model.geometry
-        shape = (g.channels, seen.height // g.latent_stride, seen.width // g.latent_stride)
-        y = np.zeros(shape, np.float32)
         tile = self.header.tile
+        if seen == _tile_box(self.header, number, g.alignment):  # nothing to put together
+            if number not in latents:
+                latents[number] = self._latents(number)
+            return latents[number]
+        y = np.zeros((g.channels, seen.height // g.latent_stride, seen.width // g.latent_stride), np.float32)
         for row in range(seen.top // tile, min(-(-seen.bottom // tile), self.header.rows)):
             for column in range(seen.left // tile, min(-(-seen.right // tile), self.header.columns)):
                 other = row * self.header.columns + column

@@ -1,12 +1,15 @@
-"""An opened image model: the four graphs of a bundle, its tables, and the numbers that tiling needs."""
+"""An opened image model: the graphs of a bundle, its tables, and the numbers that coding and tiling need."""
 
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,7 @@ from aez.codec.quality import LEVEL_MAX
 from aez.codec.runtime import Session, open_session
 
 Float = NDArray[np.float32]
+Number = TypeVar("Number", bound=np.generic)
 TASK = "image-codec"
 _INTEGERS = {
     "alignment": (2, 64),
@@ -25,6 +29,7 @@ _INTEGERS = {
     "hyper_stride": (1, 64),
     "channels": (1, 4096),
     "hyper_channels": (1, 4096),
+    "state_channels": (1, 4096),
     "analysis_halo": (0, 512),
     "synthesis_halo": (0, 512),
     "level_max": (LEVEL_MAX, LEVEL_MAX),
@@ -40,9 +45,12 @@ class Geometry:
     hyper_stride: int
     channels: int
     hyper_channels: int
+    state_channels: int
     analysis_halo: int
     synthesis_halo: int
     level_max: int
+    #: The phases in which the latent is coded: (row, column) in each of its cells of hyper_stride, every one once.
+    phases: tuple[tuple[tuple[int, int], ...], ...]
 
     @classmethod
     def of(cls, coding: dict[str, Any]) -> Geometry:
@@ -51,13 +59,44 @@ class Geometry:
             value = coding.get(name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise ModelError(f"the model's manifest says {name} = {value!r}, which is outside {low}..{high}")
-        geometry = cls(**{name: coding[name] for name in _INTEGERS})
-        g = geometry
+        g = cls(**{name: coding[name] for name in _INTEGERS}, phases=_phases(coding.get("phases")))
         if g.alignment % g.hyper_stride or g.hyper_stride % g.latent_stride:
             raise ModelError(f"strides {g.latent_stride}, {g.hyper_stride} and alignment {g.alignment} do not divide")
         if g.analysis_halo % g.alignment or g.synthesis_halo % g.alignment:
             raise ModelError("the model's halos are not multiples of its alignment")
-        return geometry
+        side = range(g.cells)
+        if sorted(place for phase in g.phases for place in phase) != [(row, column) for row in side for column in side]:
+            raise ModelError("the model's phases do not name every position of a cell once")
+        return g
+
+    @property
+    def cells(self) -> int:
+        """Latent positions along one side of a hyper-latent's cell."""
+        return self.hyper_stride // self.latent_stride
+
+    def take_phase(self, y: NDArray[Number], number: int) -> NDArray[Number]:
+        """The latents of one phase of y [C, H, W]: [positions * C, H / cells, W / cells], position after position."""
+        n = self.cells
+        return np.concatenate([y[:, row::n, column::n] for row, column in self.phases[number]])
+
+    def put_phase(self, y: NDArray[Number], number: int, part: NDArray[Number]) -> None:
+        """Inverse of `take_phase`, into y."""
+        n = self.cells
+        positions = self.phases[number]
+        for (row, column), values in zip(positions, part.reshape(len(positions), -1, *part.shape[1:]), strict=True):
+            y[:, row::n, column::n] = values
+
+
+def _phases(listed: object) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """The manifest's `phases`, [[[row, column], ...], ...]. Raises ModelError."""
+    try:
+        phases = tuple(tuple((row, column) for row, column in phase) for phase in cast(Any, listed))
+    except (TypeError, ValueError):
+        phases = ()
+    numbers = [number for phase in phases for place in phase for number in place]
+    if not phases or not all(phases) or not all(type(number) is int for number in numbers):
+        raise ModelError(f"the model's manifest says phases = {repr(listed)[:80]}, which are no lists of (row, column)")
+    return phases
 
 
 @dataclass
@@ -91,42 +130,29 @@ class ImageModel:
         g = self.geometry
         y_shape = (g.channels, image.shape[1] // g.latent_stride, image.shape[2] // g.latent_stride)
         z_shape = (g.hyper_channels, image.shape[1] // g.hyper_stride, image.shape[2] // g.hyper_stride)
-        y, z = self._run("analysis", {"image": image}, level, {"y": y_shape, "z": z_shape})
+        y, z = self.run("analysis", {"image": image}, level, {"y": y_shape, "z": z_shape})
         return y, z
 
-    def mean(self, z: NDArray[np.int32], level: int) -> Float:
-        """Predicted mean of y, in quantization steps."""
-        (mean,) = self._run("mean", {"z": z.astype(np.float32)}, level, {"mean": self._latent_shape(z)})
-        return mean
-
-    def index(self, z: NDArray[np.int32], level: int) -> NDArray[np.uint8]:
-        """Scale index of every element of y, exact on every runtime: uint8 [channels, H/8, W/8]."""
-        (index,) = self._run("scale", {"z": z.astype(np.float32)}, level, {"index": self._latent_shape(z)})
-        with np.errstate(invalid="ignore"):
-            exact = index.astype(np.uint8)
-        if not np.array_equal(exact, index):
-            raise ModelError(f"the scale graph of model {self.bundle.name} gives numbers that are no indices 0..255")
-        return exact
+    def predict(self, z: NDArray[np.int32], level: int) -> Prediction:
+        """What z tells about y, phase after phase."""
+        return Prediction(self, z, level)
 
     def synthesis(self, y: Float, level: int) -> Float:
         """Image [3, H, W] in 0..1."""
         stride = self.geometry.latent_stride
         shape = (3, y.shape[1] * stride, y.shape[2] * stride)
-        (image,) = self._run("synthesis", {"y": y}, level, {"image": shape})
+        (image,) = self.run("synthesis", {"y": y}, level, {"image": shape})
         return image
 
-    def _latent_shape(self, z: NDArray[np.int32]) -> tuple[int, int, int]:
-        times = self.geometry.hyper_stride // self.geometry.latent_stride
-        return self.geometry.channels, z.shape[1] * times, z.shape[2] * times
-
-    def _run(
+    def run(
         self, name: str, inputs: dict[str, Float], level: int, shapes: dict[str, tuple[int, int, int]]
     ) -> list[Float]:
-        """The outputs that `shapes` names, in its order. Raises ModelError where the graph gives other ones."""
+        """The outputs of a graph that `shapes` names, in its order. Raises ModelError where it gives other ones."""
         session = self._sessions.get(name)
         if session is None:
             graph = self.bundle.graph(name)
-            session = open_session(graph, self.device, self.threads, exact=name == "scale", optimize=self.optimize)
+            exact = name.startswith("scale")
+            session = open_session(graph, self.device, self.threads, exact=exact, optimize=self.optimize)
             self._sessions[name] = session
         feed = {key: value[None] for key, value in inputs.items()} | {"level": np.array([level], np.float32)}
         results = session.run(feed)
@@ -137,6 +163,70 @@ class ImageModel:
                     f"the {name} graph of model {self.bundle.name} gives no {output} of shape {shape} in float32"
                 )
         return [results[output][0] for output in shapes]
+
+
+@functools.cache
+def _beside() -> ThreadPoolExecutor:
+    """Threads for means: they are needed later than the scales, which decoding waits for."""
+    return ThreadPoolExecutor(thread_name_prefix="aez-mean")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_beside.cache_clear)  # threads do not survive a fork
+
+
+class Prediction:
+    """Predicts the latent of one tile, phase after phase, from the hyper-latent and the residuals of earlier phases.
+
+    For every phase: `index`, `mean` (either may come first), then `learn` with the residuals; who wants no means leaves
+    them out in every phase. A phase's arrays are [positions * C, h, w] as `Geometry.take_phase` gives them, where the hyper-latent is [hyper_channels, h, w].
+    """
+
+    def __init__(self, model: ImageModel, z: NDArray[np.int32], level: int) -> None:
+        self._model, self._level = model, level
+        self._cells = z.shape[1], z.shape[2]
+        self._number = 0
+        self._inputs: dict[str, Float] = {"z": z.astype(np.float32)}
+        self._states: dict[str, Float] = {}
+        self._next_states: dict[str, Float] = {}
+        self._residuals: list[Float] = []
+
+    def index(self) -> NDArray[np.uint8]:
+        """Scale index of every element of the phase, exact on every runtime: uint8."""
+        index = self._predict("scale", "index")
+        with np.errstate(invalid="ignore"):
+            exact = index.astype(np.uint8)
+        if not np.array_equal(exact, index):
+            name = self._model.bundle.name
+            raise ModelError(f"the scale graph of model {name} gives numbers that are no indices 0..255")
+        return exact
+
+    def mean(self) -> Float:
+        """Predicted mean of the phase, in quantization steps: float32."""
+        return self._predict("mean", "mean")
+
+    def mean_soon(self) -> Callable[[], Float]:
+        """Begin with the mean, beside what the caller does meanwhile; the result is to be called before `learn`."""
+        if self._model.threads == 1:
+            return self.mean
+        return _beside().submit(self.mean).result
+
+    def learn(self, residual: NDArray[np.int32]) -> None:
+        """Go on to the next phase, knowing the residuals of this one."""
+        self._residuals.append(residual.astype(np.float32))
+        self._inputs = {"residual": np.concatenate(self._residuals)}
+        self._states, self._next_states = self._next_states, {}
+        self._number += 1
+
+    def _predict(self, name: str, output: str) -> Float:
+        g = self._model.geometry
+        inputs = self._inputs if self._number == 0 else {"state": self._states[name], **self._inputs}
+        shapes = {
+            output: (len(g.phases[self._number]) * g.channels, *self._cells),
+            "next_state": (g.state_channels, *self._cells),
+        }
+        result, self._next_states[name] = self._model.run(f"{name}{self._number}", inputs, self._level, shapes)
+        return result
 
 
 _OPEN_MAX = 4

@@ -18,18 +18,25 @@ from aez.codec.bundle import Bundle, write_bundle
 from aez.codec.entropy import TileTables
 from aez.codec.errors import ModelError
 from aez.codec.quality import LEVEL_MAX, QUALITY_MAX, QUALITY_MIN
-from aez.export.graphs import describe_graphs, export_graphs, load_weights, other_weights, round_stored_weights
-from aez.export.photo import ALIGNMENT, CHANNELS, HYPER_BLOCKS, PATCH, PhotoConfig, PhotoNetwork
+from aez.export.graphs import (
+    describe_graphs,
+    export_graphs,
+    load_weights,
+    other_weights,
+    round_stored_weights,
+    signatures,
+)
+from aez.export.photo import ALIGNMENT, CHANNELS, HYPER_BLOCKS, PATCH, PHASES, PhotoConfig, PhotoNetwork
 from aez.export.tables import count_symbols, fit_tables
 
 FAMILY = "photo-dct-hyperprior"
 DECODER_MEMBERS = [
     "hyper_starts.npy",
     "hyper_weights.npy",
-    "mean.onnx",
+    *(f"mean{number}.onnx" for number in range(len(PHASES))),
     "residual_starts.npy",
     "residual_weights.npy",
-    "scale.onnx",
+    *(f"scale{number}.onnx" for number in range(len(PHASES))),
     "synthesis.onnx",
 ]
 
@@ -54,8 +61,8 @@ def export_photo(
     except ValueError as error:
         raise ModelError(f"the network cannot be exported: {error}; its checkpoint stays as it is") from error
     members = {f"{key}.onnx": graph for key, graph in graphs.items()}
-    members |= {f"{key}.npy": _npy(array) for key, array in _table_arrays(tables).items()}
-    members["other_weights.npy"] = _npy(other_weights(network, graphs))
+    members |= {f"{key}.npy": npy_bytes(array) for key, array in _table_arrays(tables).items()}
+    members["other_weights.npy"] = npy_bytes(other_weights(network, graphs))
     manifest = {
         "name": name,
         "family": FAMILY,
@@ -66,14 +73,16 @@ def export_photo(
             "hyper_stride": ALIGNMENT,
             "channels": CHANNELS,
             "hyper_channels": network.config.hyper_channels,
+            "state_channels": network.config.hyper_width,
+            "phases": [[list(place) for place in phase] for phase in PHASES],
             "analysis_halo": analysis_halo(network.config),
             "synthesis_halo": synthesis_halo(network.config),
             "level_max": LEVEL_MAX,
             "quality_range": [QUALITY_MIN, QUALITY_MAX],
             "decoder_members": DECODER_MEMBERS,
         },
-        "graphs": describe_graphs(network.config.hyper_channels),
-        "provenance": {"network": network.config.as_dict(), "versions": _versions(), **provenance},
+        "graphs": describe_graphs(network.config),
+        "provenance": {"network": network.config.as_dict(), "versions": versions(), **provenance},
         "figures": dict(figures or {}),
     }
     return write_bundle(path, manifest, members)
@@ -85,7 +94,7 @@ def network_from_bundle(bundle: Bundle) -> PhotoNetwork:
         raise ModelError(f"model {bundle.name} holds no {FAMILY} network to train on from")
     try:
         network = PhotoNetwork(PhotoConfig(**bundle.manifest["provenance"]["network"]))
-        graphs = {name: bundle.graph(name) for name in ("analysis", "mean", "scale", "synthesis")}
+        graphs = {name: bundle.graph(name) for name in signatures(network.config)}
         load_weights(network, graphs, bundle.array("other_weights"))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"model {bundle.name} cannot be trained on from: {error}") from error
@@ -124,13 +133,15 @@ def _table_arrays(tables: TileTables) -> dict[str, np.ndarray[Any, Any]]:
     }
 
 
-def _npy(array: np.ndarray[Any, Any]) -> bytes:
+def npy_bytes(array: np.ndarray[Any, Any]) -> bytes:
+    """An array as a bundle's member `.npy`."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What a bundle was made with, for its provenance."""
     return {
         "aez": version("aez"),
         "torch": torch.__version__,

@@ -1,4 +1,4 @@
-"""Cutting a trained photo network into the four ONNX graphs of a bundle, and checking them against torch.
+"""Cutting a trained photo network into the ONNX graphs of a bundle, and checking them against torch.
 
 Every graph takes dynamic batch, height and width and holds standard operators only. Initializers keep the names of
 the network's parameters, so that `network_from_bundle` can go on training from a bundle.
@@ -6,9 +6,7 @@ the network's parameters, so that `network_from_bundle` can go on training from 
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, cast
 
@@ -30,15 +28,16 @@ from aez.export.integer import (
     Z_LIMIT,
     Z_SHIFT,
     Z_ZERO,
-    ExactScaleNetwork,
+    ExactConv,
+    ExactScale,
+    ExactScaleContext,
+    ExactScaleStart,
 )
-from aez.export.photo import CHANNELS, PATCH, PhotoNetwork
+from aez.export.onnx_export import LARGE, STORED, serialize, store_compactly, tidy, to_onnx
+from aez.export.photo import CHANNELS, PHASES, PhotoConfig, PhotoNetwork, phase_offset
 
-OPSET = 18
 #: Largest difference between torch and ONNX Runtime that the check accepts, relative to the output's range.
 TOLERANCE = 1e-3
-#: Weights with at least this many numbers are stored compactly, under their name with this suffix.
-LARGE, STORED = 4096, "_stored"
 
 
 class _Part(nn.Module):
@@ -59,12 +58,27 @@ class AnalysisGraph(_Part):
         return whitened * n.gain(level), z
 
 
-class MeanGraph(_Part):
-    """z, level -> mean."""
+class MeanStartGraph(_Part):
+    """z, level -> mean of phase 0, state."""
 
-    def forward(self, z: Tensor, level: Tensor) -> Tensor:
+    def forward(self, z: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         n = self.network
-        return cast(Tensor, n.mean(z / n.hyper_gain(level), level) * n.gain(level))
+        mean, state = n.mean.start(z / n.hyper_gain(level), level)
+        return mean * n.gain(level), state
+
+
+class MeanContextGraph(_Part):
+    """state, residuals of the phases before (joined in order), level -> mean of a later phase, state."""
+
+    def __init__(self, network: PhotoNetwork, number: int) -> None:
+        super().__init__(network)
+        self.number = number
+
+    def forward(self, state: Tensor, residual: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        gain = self.network.gain(level)
+        seen = residual / gain.repeat(1, phase_offset(self.number), 1, 1)
+        mean, state = self.network.mean.go_on(self.number, state, seen, level)
+        return mean * gain.repeat(1, len(PHASES[self.number]), 1, 1), state
 
 
 class SynthesisGraph(_Part):
@@ -86,26 +100,53 @@ class Port(NamedTuple):
 _LEVEL = Port((), "quality level", "0..2048")
 _IMAGE = Port((3, "height", "width"), "RGB", "0..1")
 _Y = Port((CHANNELS, "height/8", "width/8"), "quantization steps", "real")
-_Z = Port(("hyper", "height/16", "width/16"), "symbols", "integer")
-_INDEX = Port((CHANNELS, "height/8", "width/8"), "table number", "integer 0..63")
-
-#: graph -> (inputs, outputs), each by name. "hyper" stands for the network's count of hyper-latent channels.
-SIGNATURES: dict[str, tuple[dict[str, Port], dict[str, Port]]] = {
-    "analysis": ({"image": _IMAGE, "level": _LEVEL}, {"y": _Y, "z": _Z}),
-    "mean": ({"z": _Z, "level": _LEVEL}, {"mean": _Y}),
-    "scale": ({"z": _Z, "level": _LEVEL}, {"index": _INDEX}),
-    "synthesis": ({"y": _Y, "level": _LEVEL}, {"image": _IMAGE}),
-}
 
 
-def describe_graphs(hyper: int) -> dict[str, object]:
-    """The manifest's `graphs` entry, for a network of `hyper` hyper-latent channels."""
+def signatures(config: PhotoConfig) -> dict[str, tuple[dict[str, Port], dict[str, Port]]]:
+    """graph -> (inputs, outputs), each by name. `mean` and `scale` have one graph per phase."""
+
+    def cells(channels: int, unit: str, numbers: str) -> Port:
+        return Port((channels, "height/16", "width/16"), unit, numbers)
+
+    z = cells(config.hyper_channels, "symbols", "integer")
+    found: dict[str, tuple[dict[str, Port], dict[str, Port]]] = {
+        "analysis": ({"image": _IMAGE, "level": _LEVEL}, {"y": _Y, "z": z})
+    }
+    for number, phase in enumerate(PHASES):
+        mean = cells(len(phase) * CHANNELS, "quantization steps", "real")
+        index = cells(len(phase) * CHANNELS, "table number", "integer 0..63")
+        residual = cells(phase_offset(number) * CHANNELS, "symbols", "integer")
+        real, exact = (cells(config.hyper_width, "state", numbers) for numbers in ("real", "integer 0..255"))
+        for name, port, state in (("mean", mean, real), ("scale", index, exact)):
+            inputs = {"z": z} if number == 0 else {"state": state, "residual": residual}
+            outputs = {"mean" if name == "mean" else "index": port, "next_state": state}
+            found[f"{name}{number}"] = ({**inputs, "level": _LEVEL}, outputs)
+    found["synthesis"] = ({"y": _Y, "level": _LEVEL}, {"image": _IMAGE})
+    return found
+
+
+def graph_parts(network: PhotoNetwork) -> dict[str, nn.Module]:
+    """The modules behind the graphs, by name. Raises ValueError when the scale path is not provably exact."""
+    parts: dict[str, nn.Module] = {
+        "analysis": AnalysisGraph(network),
+        "mean0": MeanStartGraph(network),
+        "scale0": ExactScaleStart(network.scale),
+        "synthesis": SynthesisGraph(network),
+    }
+    for number in range(1, len(PHASES)):
+        parts[f"mean{number}"] = MeanContextGraph(network, number)
+        parts[f"scale{number}"] = ExactScaleContext(network.scale, number)
+    return parts
+
+
+def describe_graphs(config: PhotoConfig) -> dict[str, object]:
+    """The manifest's `graphs` entry."""
 
     def side(ports: dict[str, Port]) -> list[dict[str, object]]:
         return [
             {
                 "name": name,
-                "shape": ["batch", *(hyper if axis == "hyper" else axis for axis in port.axes)],
+                "shape": ["batch", *port.axes],
                 "dtype": "float32",
                 "unit": port.unit,
                 "range": port.range,
@@ -113,7 +154,10 @@ def describe_graphs(hyper: int) -> dict[str, object]:
             for name, port in ports.items()
         ]
 
-    return {name: {"inputs": side(inputs), "outputs": side(outputs)} for name, (inputs, outputs) in SIGNATURES.items()}
+    return {
+        name: {"inputs": side(inputs), "outputs": side(outputs)}
+        for name, (inputs, outputs) in signatures(config).items()
+    }
 
 
 @torch.no_grad()
@@ -131,128 +175,89 @@ def round_stored_weights(network: PhotoNetwork) -> None:
 
 
 def export_graphs(network: PhotoNetwork) -> dict[str, bytes]:
-    """ONNX bytes of the four graphs, checked against torch.
+    """ONNX bytes of the graphs, checked against torch.
 
     Raises ValueError when the scale path is not provably exact, or a graph does not compute what torch does.
     """
     network = network.eval().to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    parts: dict[str, nn.Module] = {
-        "analysis": AnalysisGraph(network),
-        "mean": MeanGraph(network),
-        "scale": ExactScaleNetwork(network.scale),
-        "synthesis": SynthesisGraph(network),
-    }
-    graphs = {name: _export(name, part, network.config.hyper_channels) for name, part in parts.items()}
+    parts = graph_parts(network)
+    graphs = {name: _export(name, part, network.config) for name, part in parts.items()}
     for name, part in parts.items():
-        check_graph(name, part, graphs[name], network.config.hyper_channels)
+        check_graph(name, part, graphs[name], network.config)
     return graphs
 
 
 def example_inputs(
-    name: str, hyper: int, batch: int = 2, height: int = 64, width: int = 96, seed: int = 0
+    name: str, config: PhotoConfig, batch: int = 2, height: int = 64, width: int = 96, seed: int = 0
 ) -> dict[str, Tensor]:
     """Random inputs of a graph with the statistics of real ones, for pictures of height x width pixels."""
     g = torch.Generator().manual_seed(seed)
     level = torch.randint(0, LEVEL_MAX + 1, (batch,), generator=g).float()
-    if name == "analysis":
-        coarse = torch.rand(batch, 3, height // 8, width // 8, generator=g)
-        return {"image": nn.functional.interpolate(coarse, (height, width), mode="bilinear"), "level": level}
-    if name == "synthesis":
-        y = torch.randn(batch, CHANNELS, height // PATCH, width // PATCH, generator=g)
-        return {"y": y, "level": level}
-    z = torch.round(3 * torch.randn(batch, hyper, height // 16, width // 16, generator=g))
-    return {"z": z, "level": level}
+    inputs: dict[str, Tensor] = {}
+    for key, port in signatures(config)[name][0].items():
+        if key == "level":
+            inputs[key] = level
+        elif key == "image":
+            coarse = torch.rand(batch, 3, height // 8, width // 8, generator=g)
+            inputs[key] = nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+        else:
+            stride = int(str(port.axes[1]).removeprefix("height/"))
+            values = torch.randn(batch, cast(int, port.axes[0]), height // stride, width // stride, generator=g)
+            if key in ("z", "residual"):
+                values = torch.round(3 * values)
+            elif port.range != "real":
+                values = torch.round(64 * values).clamp(0, ACT_MAX)
+            inputs[key] = values
+    return inputs
 
 
-def _export(name: str, part: nn.Module, hyper: int) -> bytes:
-    inputs, outputs = SIGNATURES[name]
-    example = example_inputs(name, hyper)
+def _export(name: str, part: nn.Module, config: PhotoConfig) -> bytes:
+    inputs, outputs = signatures(config)[name]
+    example = example_inputs(name, config)
     batch = torch.export.Dim("batch", min=1, max=4096)
     rows, columns = torch.export.Dim("rows", min=1, max=65536), torch.export.Dim("columns", min=1, max=65536)
     unit = {"analysis": 16, "synthesis": 2}.get(name, 1)
     shapes = {key: {0: batch} if key == "level" else {0: batch, 2: unit * rows, 3: unit * columns} for key in inputs}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns about its own internals
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            part.eval(),
-            tuple(example.values()),
-            input_names=list(inputs),
-            output_names=list(outputs),
-            dynamic_shapes=tuple(shapes[key] for key in example),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    return _tidy(program.model_proto, name)
+    model = to_onnx(part, example, list(outputs), [shapes[key] for key in example])
+    tidy(model, name)
+    store_compactly(model, onnx.TensorProto.INT8 if is_exact(name) else onnx.TensorProto.FLOAT16)
+    return serialize(model)
 
 
-def _tidy(model: onnx.ModelProto, name: str) -> bytes:
-    """Drop what runtimes do not need (paths and traces of this machine) and name the graph."""
-    model.graph.name = name
-    model.doc_string = ""
-    model.producer_name, model.producer_version = "aez", ""
-    del model.metadata_props[:]
-    for node in model.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-    for value in [*model.graph.input, *model.graph.output, *model.graph.value_info]:
-        del value.metadata_props[:]
-    del model.graph.value_info[:]
-    del model.graph.metadata_props[:]
-    _store_compactly(model, onnx.TensorProto.INT8 if name == "scale" else onnx.TensorProto.FLOAT16)
-    onnx.checker.check_model(model, full_check=True)
-    serialized: bytes = model.SerializeToString(deterministic=True)
-    return serialized
-
-
-def _store_compactly(model: onnx.ModelProto, kind: int) -> None:
-    """Keep large float32 weights as float16 (int8 for integers) behind a Cast, which runtimes fold when they load."""
-    for tensor in list(model.graph.initializer):
-        values = onnx.numpy_helper.to_array(tensor)
-        if tensor.data_type != onnx.TensorProto.FLOAT or values.size < LARGE:
-            continue
-        small = values.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
-        if kind == onnx.TensorProto.INT8 and not np.array_equal(small.astype(np.float32), values):
-            raise ValueError(f"{tensor.name}: not 8-bit integers")
-        stored = onnx.numpy_helper.from_array(small, tensor.name + STORED)
-        cast_node = onnx.helper.make_node("Cast", [stored.name], [tensor.name], to=onnx.TensorProto.FLOAT)
-        model.graph.node.insert(0, cast_node)
-        model.graph.initializer.remove(tensor)
-        model.graph.initializer.append(stored)
+def is_exact(name: str) -> bool:
+    """Whether a graph is one of the scale path, which is evaluated in integers."""
+    return name.startswith("scale")
 
 
 def check_graph(
-    name: str, part: nn.Module, graph: bytes, hyper: int, cases: Iterable[Mapping[str, Tensor]] | None = None
+    name: str, part: nn.Module, graph: bytes, config: PhotoConfig, cases: Iterable[Mapping[str, Tensor]] | None = None
 ) -> float:
     """Largest difference between torch and ONNX Runtime relative to the range, on `cases` or on random inputs.
 
-    Raises ValueError above `TOLERANCE`; the exact graph must agree to the last bit, and with int64 arithmetic.
+    Raises ValueError above `TOLERANCE`; the exact graphs must agree to the last bit, and with int64 arithmetic.
     """
     session = open_session(graph, "cpu", threads=1)
     worst = 0.0
-    for case in cases if cases is not None else _example_cases(name, hyper):
+    for case in cases if cases is not None else _example_cases(name, config):
         with torch.no_grad():
             result = part(*case.values())
         expected = result if isinstance(result, tuple) else (result,)
         actual = session.run({key: value.numpy() for key, value in case.items()})
         for (key, found), wanted in zip(actual.items(), expected, strict=True):
             worst = max(worst, _difference(found, wanted.numpy(), rounded=key == "z"))
-        if name == "scale":
-            exact = exact_index(cast(ExactScaleNetwork, part), case["z"].numpy(), case["level"].numpy())
-            if not np.array_equal(exact, actual["index"]):
-                raise ValueError("scale graph: ONNX Runtime and integer arithmetic disagree")
-    if worst > (0 if name == "scale" else TOLERANCE):
+        if isinstance(part, ExactScale):
+            integers = exact_scale(part, {key: value.numpy() for key, value in case.items()})
+            if not all(np.array_equal(integers[key], actual[key]) for key in actual):
+                raise ValueError(f"{name} graph: ONNX Runtime and integer arithmetic disagree")
+    if worst > (0 if is_exact(name) else TOLERANCE):
         raise ValueError(f"{name} graph: torch and ONNX Runtime differ by {worst:.2g} of the range")
     return worst
 
 
-def _example_cases(name: str, hyper: int) -> list[dict[str, Tensor]]:
+def _example_cases(name: str, config: PhotoConfig) -> list[dict[str, Tensor]]:
     sizes = [(1, 16, 16), (2, 64, 96), (3, 48, 16), (1, 128, 112)]
     return [
-        example_inputs(name, hyper, batch, height, width, seed) for seed, (batch, height, width) in enumerate(sizes)
+        example_inputs(name, config, batch, height, width, seed) for seed, (batch, height, width) in enumerate(sizes)
     ]
 
 
@@ -267,44 +272,50 @@ def _difference(found: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32],
     return math.inf if math.isnan(worst) else worst
 
 
-def exact_index(
-    network: ExactScaleNetwork, z: npt.NDArray[np.float32], level: npt.NDArray[np.float32]
-) -> npt.NDArray[np.int64]:
-    """The scale graph in int64 NumPy, written independently of torch: the meaning of `index`.
+def exact_scale(part: ExactScale, inputs: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.int64]]:
+    """A scale graph in int64 NumPy, written independently of torch: the meaning of `index` and `next_state`.
 
-    `z` [B, hyper, h, w] and `level` [B] hold integers; the result is [B, channels, 2h, 2w], 0..63.
+    `inputs` hold integers, shaped as `ExactScaleStart` and `ExactScaleContext` say.
     """
+    level = inputs["level"].astype(np.int64)
 
-    def rows(name: str) -> npt.NDArray[np.int64]:
-        table: npt.NDArray[np.int64] = getattr(network, name).numpy().astype(np.int64)
-        at = level.astype(np.int64)
-        knot = np.clip(at >> 8, 0, len(table) - 2)
-        fraction = (at - (knot << 8))[:, None]
-        mixed: npt.NDArray[np.int64] = (table[knot] * (256 - fraction) + table[knot + 1] * fraction) >> 8
+    def rows(table: Tensor) -> npt.NDArray[np.int64]:
+        knots = table.numpy().astype(np.int64)
+        knot = np.clip(level >> 8, 0, len(knots) - 2)
+        fraction = (level - (knot << 8))[:, None]
+        mixed: npt.NDArray[np.int64] = (knots[knot] * (256 - fraction) + knots[knot + 1] * fraction) >> 8
+        return mixed[:, :, None, None]
+
+    if isinstance(part, ExactScaleStart):
+        z = np.clip(inputs["z"].astype(np.int64), -Z_LIMIT, Z_LIMIT)
+        state = np.clip((z * rows(cast(Tensor, part.multiplier)) >> Z_SHIFT) + Z_ZERO, 0, ACT_MAX)
+        for layer in part.layers:
+            state = np.clip(_exact_conv(cast(ExactConv, layer), state) >> 7, 0, ACT_MAX)
+    else:
+        context = cast(ExactScaleContext, part)
+        size = np.abs(inputs["residual"].astype(np.int64))
+        size = 48 * np.minimum(size, 3) + 6 * np.minimum(size, 18)
+        before = inputs["state"].astype(np.int64)
+        hidden = np.clip(_exact_conv(context.enter, np.concatenate((before, size), axis=1)) >> 7, 0, ACT_MAX)
+        state = np.clip((_exact_conv(context.mix, hidden) + 128 * before) >> 7, 0, ACT_MAX)
+    offset = np.tile(rows(cast(Tensor, part.offset)), (1, part.positions, 1, 1))
+    index = np.clip((_exact_conv(part.out, state) + offset) >> INDEX_SHIFT, 0, SCALES - 1)
+    return {"index": index, "next_state": state}
+
+
+def _exact_conv(conv: ExactConv, x: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    weight = cast(Tensor, conv.weight).numpy().astype(np.int64)
+    bias: npt.NDArray[np.int64] = cast(Tensor, conv.bias).numpy().astype(np.int64)[:, None, None]
+    if conv.groups == 1:
+        mixed: npt.NDArray[np.int64] = np.einsum("oi,bihw->bohw", weight[:, :, 0, 0], x) + bias
         return mixed
-
-    x = np.clip(z.astype(np.int64), -Z_LIMIT, Z_LIMIT) * rows("multiplier")[:, :, None, None]
-    x = np.clip((x >> Z_SHIFT) + Z_ZERO, 0, ACT_MAX)
-    for number, (padding, groups) in enumerate(network.layers):
-        weight = getattr(network, f"weight{number}").numpy().astype(np.int64)
-        bias = getattr(network, f"bias{number}").numpy().astype(np.int64)[:, None, None]
-        if groups == 1:
-            x = np.einsum("oi,bihw->bohw", weight[:, :, 0, 0], x) + bias
-        else:
-            height, width = x.shape[2:]
-            padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-            x = bias + sum(
-                weight[:, 0, dy, dx, None, None] * padded[:, :, dy : dy + height, dx : dx + width]
-                for dy in range(3)
-                for dx in range(3)
-            )
-        if number < len(network.layers) - 1:
-            x = np.clip(x >> 7, 0, ACT_MAX)
-    batch, channels, height, width = x.shape
-    x = x.reshape(batch, channels // 4, 2, 2, height, width).transpose(0, 1, 4, 2, 5, 3)
-    x = x.reshape(batch, channels // 4, 2 * height, 2 * width) + rows("offset")[:, :, None, None]
-    index: npt.NDArray[np.int64] = np.clip(x >> INDEX_SHIFT, 0, SCALES - 1)
-    return index
+    height, width = x.shape[2:]
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    return bias + sum(
+        weight[:, 0, dy, dx, None, None] * padded[:, :, dy : dy + height, dx : dx + width]
+        for dy in range(3)
+        for dx in range(3)
+    )
 
 
 def load_weights(network: PhotoNetwork, graphs: Mapping[str, bytes], rest: npt.NDArray[np.float32]) -> None:
@@ -339,21 +350,21 @@ def _weights_in(state: Mapping[str, Tensor], graphs: Mapping[str, bytes]) -> dic
             stem = tensor.name.removesuffix(STORED)
             value = torch.from_numpy(onnx.numpy_helper.to_array(tensor).astype(np.float32))
             key = stem.removeprefix("network.")
-            if name == "scale":
-                key, value = _scale_parameter(stem, value)
+            if is_exact(name):
+                key, value = _scale_parameter(int(name.removeprefix("scale")), stem, value)
             if key in state and state[key].shape == value.shape:
                 found[key] = value
     return found
 
 
-def _scale_parameter(name: str, value: Tensor) -> tuple[str, Tensor]:
-    """A tensor of the exact graph as the training parameter it came from."""
-    if name.startswith("weight"):
-        return f"scale.layers.{name.removeprefix('weight')}.weight", value / WEIGHT_ONE
-    if name.startswith("bias"):
-        return f"scale.layers.{name.removeprefix('bias')}.bias", value / ACC_ONE
+def _scale_parameter(number: int, name: str, value: Tensor) -> tuple[str, Tensor]:
+    """A tensor of the exact graph of a phase as the training parameter it came from."""
     if name == "offset":
         return "scale.offset", value / INDEX_UNIT
     if name == "multiplier":
         return "scale.log_multiplier", torch.log(value)
-    return name, value
+    if name.startswith("out."):
+        name = f"outs.{number}.{name.removeprefix('out.')}"
+    elif name.startswith(("enter.", "mix.")):
+        name = f"contexts.{number - 1}.{name}"
+    return f"scale.{name}", value / (WEIGHT_ONE if name.endswith(".weight") else ACC_ONE)

@@ -67,9 +67,9 @@ class Block(nn.Module):
     The projection starts at zero, so that a new block is the identity.
     """
 
-    def __init__(self, channels: int, expansion: int = 1) -> None:
+    def __init__(self, channels: int, expansion: float = 1) -> None:
         super().__init__()
-        hidden = channels * expansion
+        hidden = round(channels * expansion)
         self.expand = nn.Conv2d(channels, hidden, 1)
         self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.project = nn.Conv2d(hidden, channels, 1)
@@ -86,11 +86,11 @@ class Block(nn.Module):
 class CoarseBranch(nn.Module):
     """Residual branch at half the resolution: wide context at a quarter of the cost. Starts as the identity."""
 
-    def __init__(self, channels: int, width: int, blocks: int, expansion: int = 2) -> None:
+    def __init__(self, channels: int, width: int, blocks: int, expansion: float = 2) -> None:
         super().__init__()
         self.down = nn.Conv2d(channels, width, 2, stride=2)
         self.blocks = nn.ModuleList(Block(width, expansion) for _ in range(blocks))
-        self.up = nn.Conv2d(width, 4 * channels, 1)
+        self.up = nn.ConvTranspose2d(width, channels, 2, stride=2)  # ONNX Runtime shuffles pixels slowly
         self.act = nn.LeakyReLU(0.1)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(cast(Tensor, self.up.bias))
@@ -99,7 +99,7 @@ class CoarseBranch(nn.Module):
         coarse = self.down(x)
         for block in self.blocks:
             coarse = block(coarse, level)
-        return x + nn.functional.pixel_shuffle(self.up(self.act(coarse)), 2)
+        return x + cast(Tensor, self.up(self.act(coarse)))
 
 
 def round_ste(x: Tensor) -> Tensor:

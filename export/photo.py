@@ -8,6 +8,7 @@ hyper-latent z [B, 64, H/16, W/16].
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, cast
 
@@ -30,6 +31,8 @@ PATCH = 8
 CHANNELS = 3 * PATCH * PATCH
 ALIGNMENT = 2 * PATCH
 HYPER_BLOCKS = 2
+#: The latent is coded in phases over every 2 x 2 cells, (row, column) each: later phases see their neighbours.
+PHASES: tuple[tuple[tuple[int, int], ...], ...] = (((0, 0),), ((1, 1),), ((0, 1), (1, 0)))
 #: Quantization step (in 0..1 pixel units) that suits lambda: about 0.015 / sqrt(lambda) for an orthonormal transform.
 STEP_FOR_UNIT_LAMBDA = 0.015
 
@@ -41,13 +44,15 @@ class PhotoConfig:
     hyper_channels: int = 64
     hyper_width: int = 192
     analysis_blocks: int = 2
-    analysis_expansion: int = 2
+    analysis_expansion: float = 2
     synthesis_blocks: int = 3
-    synthesis_expansion: int = 1
+    synthesis_expansion: float = 2 / 3
     coarse_width: int = 256
     coarse_blocks: int = 2
-    lambda_min: float = 0.0002
-    lambda_max: float = 0.06
+    synthesis_coarse_expansion: float = 1.5
+    mean_expansion: float = 2 / 3
+    lambda_min: float = 0.0004
+    lambda_max: float = 0.12
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
@@ -55,6 +60,26 @@ class PhotoConfig:
     def lambda_at(self, level: Tensor) -> Tensor:
         """Weight of the distortion (MSE x 255^2) at a level: geometric from lambda_min to lambda_max."""
         return self.lambda_min * (self.lambda_max / self.lambda_min) ** (level / LEVEL_MAX)
+
+
+def phase_offset(number: int) -> int:
+    """How many of the four positions are coded before a phase."""
+    return sum(len(phase) for phase in PHASES[:number])
+
+
+def take_phase(y: Tensor, number: int) -> Tensor:
+    """[B, C, 2h, 2w] -> [B, positions * C, h, w]: the latents of one phase, position after position."""
+    return torch.cat([y[:, :, row::2, column::2] for row, column in PHASES[number]], dim=1)
+
+
+def join_phases(parts: list[Tensor]) -> Tensor:
+    """Inverse of `take_phase` over all phases."""
+    positions = [place for phase in PHASES for place in phase]
+    flat = torch.cat(parts, dim=1)
+    batch, _, height, width = flat.shape
+    cells = flat.reshape(batch, 4, -1, height, width)
+    order = [positions.index((row, column)) for row in (0, 1) for column in (0, 1)]
+    return nn.functional.pixel_shuffle(cells[:, order].transpose(1, 2).flatten(1, 2), 2)
 
 
 class Transforms(nn.Module):
@@ -97,7 +122,9 @@ class Synthesis(Transforms):
         half = config.synthesis_blocks // 2
         e = config.synthesis_expansion
         self.fine_in = nn.ModuleList(Block(CHANNELS, e) for _ in range(half))
-        self.coarse = CoarseBranch(CHANNELS, config.coarse_width, config.coarse_blocks)
+        self.coarse = CoarseBranch(
+            CHANNELS, config.coarse_width, config.coarse_blocks, config.synthesis_coarse_expansion
+        )
         self.fine_out = nn.ModuleList(Block(CHANNELS, e) for _ in range(config.synthesis_blocks - half))
         self.unembed = nn.Conv2d(CHANNELS, CHANNELS, 1)
         # Rows in pixel-shuffle order: channel of the picture, then row and column inside the patch.
@@ -133,24 +160,61 @@ class HyperAnalysis(nn.Module):
         return scaled
 
 
+class Context(nn.Module):
+    """What the phases coded so far tell about the next one: into the state of the mean path, and linearly past it."""
+
+    def __init__(self, width: int, expansion: float, sources: int, targets: int) -> None:
+        super().__init__()
+        self.sources = sources
+        self.enter = nn.Conv2d(sources * CHANNELS, width, 1, bias=False)
+        self.block = Block(width, expansion)
+        # Per coefficient, from its neighbours: what predicts brightness and edges across cells.
+        self.linear = nn.ModuleList(
+            nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, groups=CHANNELS, bias=False) for _ in range(sources * targets)
+        )
+        for conv in (self.enter, *cast(list[nn.Conv2d], self.linear)):
+            nn.init.zeros_(conv.weight)
+
+    def forward(self, state: Tensor, seen: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """(state for this phase, linear prediction [B, targets * 192, h, w])."""
+        parts = seen.split(CHANNELS, dim=1)
+        from_parts = [conv(parts[number % self.sources]) for number, conv in enumerate(self.linear)]
+        targets = [
+            sum(from_parts[start + 1 : start + self.sources], from_parts[start])
+            for start in range(0, len(from_parts), self.sources)
+        ]
+        return self.block(state + self.enter(seen), level), torch.cat(targets, dim=1)
+
+
 class MeanNetwork(nn.Module):
-    """Hyper-latent (divided by its gain) -> whitened mean of the coefficients. Starts at zero."""
+    """Hyper-latent (divided by its gain) and earlier phases -> whitened mean of the next phase. Starts at zero."""
 
     def __init__(self, config: PhotoConfig) -> None:
         super().__init__()
         width = config.hyper_width
         self.enter = nn.Conv2d(config.hyper_channels, width, 1)
         self.act = nn.LeakyReLU(0.1)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(HYPER_BLOCKS))
-        self.out = nn.Conv2d(width, 4 * CHANNELS, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(cast(Tensor, self.out.bias))
+        e = config.mean_expansion
+        self.blocks = nn.ModuleList(Block(width, e) for _ in range(HYPER_BLOCKS))
+        self.contexts = nn.ModuleList(
+            Context(width, e, phase_offset(number), len(PHASES[number])) for number in range(1, len(PHASES))
+        )
+        self.outs = nn.ModuleList(nn.Conv2d(width, len(phase) * CHANNELS, 1) for phase in PHASES)
+        for out in cast(list[nn.Conv2d], self.outs):
+            nn.init.zeros_(out.weight)
+            nn.init.zeros_(cast(Tensor, out.bias))
 
-    def forward(self, z: Tensor, level: Tensor) -> Tensor:
+    def start(self, z: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """(mean of the first phase [B, 192, h, w], state [B, width, h, w])."""
         x = self.act(self.enter(z))
         for block in self.blocks:
             x = block(x, level)
-        return nn.functional.pixel_shuffle(self.out(self.act(x)), 2)
+        return self.outs[0](self.act(x)), x
+
+    def go_on(self, number: int, state: Tensor, seen: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """(mean of phase `number`, state), given the whitened residuals of the phases before it, joined in order."""
+        state, linear = self.contexts[number - 1](state, seen, level)
+        return self.outs[number](self.act(state)) + linear, state
 
 
 class HyperDensity(nn.Module):
@@ -191,6 +255,15 @@ def _normal_cdf(x: Tensor) -> Tensor:
     return 0.5 * torch.erfc(x * -math.sqrt(0.5))
 
 
+class Phase(NamedTuple):
+    """One phase of the latent, each [B, positions * 192, h, w]; `symbols` is the rounded residual."""
+
+    residual: Tensor
+    symbols: Tensor
+    index: Tensor
+    mean: Tensor
+
+
 class Output(NamedTuple):
     """What one training pass yields. `image` is not clamped; the bits are sums per picture, [B]."""
 
@@ -218,7 +291,11 @@ class PhotoNetwork(nn.Module):
         hyper = 0.25 * torch.log(weight / weight[KNOTS // 2])
         self.log_hyper_gain = Knots(hyper[:, None].repeat(1, config.hyper_channels))
         self.scale = ScaleNetwork(
-            config.hyper_channels, config.hyper_width, CHANNELS, self._scale_index(torch.ones(CHANNELS))
+            config.hyper_channels,
+            config.hyper_width,
+            CHANNELS,
+            [len(phase) for phase in PHASES],
+            self._scale_index(torch.ones(CHANNELS)),
         )
 
     def _scale_index(self, std: Tensor) -> Tensor:
@@ -247,31 +324,59 @@ class PhotoNetwork(nn.Module):
     def forward(self, image: Tensor, level: Tensor) -> Output:
         """Training pass: uniform noise for the rate, rounding for the distortion (Minnen, Singh 2020)."""
         whitened = self.analysis(image, level)
-        y = whitened * self.gain(level)
         z = self.hyper_analysis(whitened, level) * self.hyper_gain(level)
         hyper_bits = self.density(z + torch.rand_like(z) - 0.5, level)
-        z = round_ste(z)
-        mean = self.mean(z / self.hyper_gain(level), level) * self.gain(level)
-        with torch.autocast(image.device.type, enabled=False):
-            index = clamp_inward(self.scale(z.float(), level), TRAINING_INDEX_MIN, SCALES - 1)
-        residual = (y - mean).float()
-        noisy = residual + torch.rand_like(residual) - 0.5
-        latent_bits = gaussian_bits(noisy, index_to_sigma(index))
-        decoded = round_ste(residual) + mean
-        picture = self.synthesis(decoded * self.inverse_gain(level), level)
-        return Output(picture.float(), latent_bits.sum(dim=(1, 2, 3)), hyper_bits.sum(dim=(1, 2, 3)))
+        y = whitened * self.gain(level)
+        decoded, latent_bits = [], []
+        for part in self._phases(y, round_ste(z), level, round_ste):
+            noisy = part.residual + torch.rand_like(part.residual) - 0.5
+            latent_bits.append(gaussian_bits(noisy, index_to_sigma(part.index)).sum(dim=(1, 2, 3)))
+            decoded.append(part.symbols + part.mean)
+        picture = self.synthesis(join_phases(decoded) * self.inverse_gain(level), level)
+        return Output(picture.float(), torch.stack(latent_bits).sum(dim=0), hyper_bits.sum(dim=(1, 2, 3)))
+
+    def _phases(
+        self, y: Tensor, z: Tensor, level: Tensor, quantize: Callable[[Tensor], Tensor], whole: bool = False
+    ) -> Iterator[Phase]:
+        """Predict and quantize phase after phase; with `whole`, scale indices are integers and index 0 is skipped."""
+        gain = self.gain(level)
+        seen: list[Tensor] = []
+        magnitudes: list[Tensor] = []
+        for number, phase in enumerate(PHASES):
+            repeat = (1, len(phase), 1, 1)
+            if number == 0:
+                mean, mean_state = self.mean.start(z / self.hyper_gain(level), level)
+                with torch.autocast(y.device.type, enabled=False):
+                    acc, scale_state = self.scale.start(z.float(), level)
+            else:
+                mean, mean_state = self.mean.go_on(number, mean_state, torch.cat(seen, dim=1), level)
+                with torch.autocast(y.device.type, enabled=False):
+                    acc, scale_state = self.scale.go_on(number, scale_state, torch.cat(magnitudes, dim=1))
+            mean = mean * gain.repeat(repeat)
+            residual = (take_phase(y, number) - mean).float()
+            if whole:
+                index = self.scale.whole_index(acc, level)
+                symbols = quantize(residual) * (index > 0)
+            else:
+                index = clamp_inward(self.scale.training_index(acc, level), TRAINING_INDEX_MIN, SCALES - 1)
+                symbols = quantize(residual)
+            yield Phase(residual, symbols, index, mean)
+            seen.append(symbols / gain.repeat(repeat))
+            magnitudes.append(symbols.detach())
 
     @torch.no_grad()
     def symbols(self, image: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What a file would hold: (residual, scale index, z), all integers in float32."""
-        return self._quantize(image, level)[:3]
+        residual, index, z, _ = self._quantize(image, level)
+        return residual, index, z
 
     def _quantize(self, image: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         whitened = self.analysis(image, level)
         z = torch.round(self.hyper_analysis(whitened, level) * self.hyper_gain(level))
-        mean = self.mean(z / self.hyper_gain(level), level) * self.gain(level)
-        index = self.scale.index(z, level)
-        residual = torch.round(whitened * self.gain(level) - mean) * (index > 0)
+        parts = list(self._phases(whitened * self.gain(level), z, level, torch.round, whole=True))
+        residual, index, mean = (
+            join_phases([getattr(part, name) for part in parts]) for name in ("symbols", "index", "mean")
+        )
         return residual, index, z, mean
 
     @torch.no_grad()

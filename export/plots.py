@@ -55,3 +55,26 @@ def _plot_validation(axes: Axes, log: Sequence[Mapping[str, float]], figure: str
             color=line.get_color(),
             fontsize=9,
         )
+
+
+def plot_series_training(log: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draw training and validation loss of a detector from the rows of a metrics file.
+
+    Raises OutputError when `path` cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for key, label in (("loss", "training"), ("validation", "validation")):
+        points = [(row["step"], row[key]) for row in log if key in row]
+        if points:
+            axes.plot(*zip(*points, strict=True), marker=".", lw=1, label=label)
+    axes.set(title="loss", xlabel="step")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    try:
+        figure.savefig(path, dpi=110)
+    except OSError as error:
+        raise OutputError(f"the loss curve {path} cannot be written: {error.strerror or error}") from error

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from aez.codec.bundle import Bundle
-from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
+from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.quality import LEVEL_MAX, quality_to_level
 from aez.export.bundles import export_photo, network_from_bundle
 from aez.export.losses import DISTORTIONS, rate_distortion
 from aez.export.photo import ALIGNMENT, PhotoConfig, PhotoNetwork
 from aez.export.pictures import PictureFolder, RandomCrops, centre_crops, is_validation, list_pictures
 from aez.export.plots import plot_training
+from aez.export.run_files import check_output, run_folder
 from aez.export.trainer import Result, Trainer, TrainOptions
 
 VALIDATION_QUALITIES = (10, 50, 90)
@@ -234,18 +235,3 @@ def finish(
     validation = [row for row in result.log if any(key.startswith("psnr@") for key in row)]
     figures = {"validation": validation[-1]} if validation else {}
     return export_photo(cast(PhotoNetwork, result.model), output, name, crops.split(8), provenance, figures)
-
-
-def run_folder(output: Path) -> Path:
-    """Where a run keeps checkpoint, metrics and loss curve."""
-    return output.with_name(output.name + ".run")
-
-
-def check_output(output: Path) -> None:
-    """Raise InvalidArgument or OutputError early when the bundle could not be written hours later."""
-    if output.suffix != ".aezm":
-        raise InvalidArgument(f"{output}: a model's file name ends in .aezm")
-    if output.is_dir():
-        raise OutputError(f"{output}: a folder is in the place of the model; remove it or give another name")
-    if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
-        raise OutputError(f"{output.parent}: not a folder that can be written to")

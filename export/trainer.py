@@ -13,6 +13,7 @@ import json
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,7 +44,9 @@ class TrainOptions:
     """How long and how to train. Exactly one of `steps` and `minutes` bounds the run.
 
     `batch` counts the items of a step in each process; `final_rate` is relative to `learning_rate`; `precision` is one
-    of Fabric's, or `auto`: bfloat16 autocast where the hardware has it. Raises InvalidArgument.
+    of Fabric's, or `auto`: bfloat16 autocast where the hardware has it. `patience` ends a run after so many validations
+    in a row without a lower first figure, and makes the result the averaged weights that had the lowest. `quiet` shows
+    no progress. Raises InvalidArgument.
     """
 
     steps: int | None = None
@@ -61,6 +64,8 @@ class TrainOptions:
     workers: int = 1
     validate_every: int = 1000
     checkpoint_seconds: float = 120.0
+    patience: int | None = None
+    quiet: bool = False
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
@@ -69,6 +74,8 @@ class TrainOptions:
             raise InvalidArgument("steps, minutes, batch and learning rate must be positive")
         if not 0 <= self.seed <= SEED_MAX:
             raise InvalidArgument(f"seed {self.seed} is outside 0..{SEED_MAX}")
+        if self.patience is not None and self.patience < 1:
+            raise InvalidArgument(f"a patience of {self.patience} validations is none; give 1 or more")
 
 
 class Task(Protocol):
@@ -83,7 +90,16 @@ class Task(Protocol):
         """Loss to minimise and figures to show; `progress` is the share of the run that is done, 0..1."""
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        """Figures on held-out data; gradients are off."""
+        """Figures on held-out data; gradients are off. With a patience the first is the one that shall fall."""
+
+
+@dataclass
+class _Best:
+    """The lowest validation figure so far, the averaged weights that had it, and how many were not lower since."""
+
+    value: float = math.inf
+    weights: dict[str, Tensor] | None = None
+    worse: int = 0
 
 
 @dataclass
@@ -119,7 +135,8 @@ class Trainer:
         )
         self.step, self.seconds = 0, 0.0
         self.log: list[dict[str, float]] = []
-        self._stop = False
+        self._stop, self._enough = False, False
+        self._best = _Best()
         self._bad_steps = 0
 
     @property
@@ -162,14 +179,20 @@ class Trainer:
             self.folder.mkdir(parents=True, exist_ok=True)
             if self.is_main:  # rows written after the checkpoint are written again
                 self._metrics_path.write_text("".join(json.dumps(row) + "\n" for row in self.log))
-        if self.progress() < 1:
+        if not self._complete():
             with _stop_on_signal(self._request_stop), tqdm(**self._bar()) as bar:
                 self._loop(bar)
             self._save()
-        return Result(self.average.module, self.step, self.seconds, self.progress() >= 1, self.log)
+        if self._best.weights is not None:
+            self.average.module.load_state_dict(self._best.weights)
+        return Result(self.average.module, self.step, self.seconds, self._complete(), self.log)
+
+    def _complete(self) -> bool:
+        """Whether the run is at its end, early or not."""
+        return self.progress() >= 1 or self._enough
 
     def _bar(self) -> dict[str, Any]:
-        shown = {"disable": not self.is_main, "dynamic_ncols": True, "mininterval": 1.0}
+        shown = {"disable": not self.is_main or self.options.quiet, "dynamic_ncols": True, "mininterval": 1.0}
         if self.options.steps is not None:
             return shown | {"total": self.options.steps, "initial": self._shown_progress(), "unit": "step"}
         layout = "{percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} min [{elapsed}<{remaining}{postfix}]"
@@ -192,11 +215,12 @@ class Trainer:
             self._agree()
             bar.n = self._shown_progress()
             bar.update(0)  # draws, at most once a second
-            done = self.progress() >= 1 or self._stop
+            done = self._complete() or self._stop
             if window and (self.step % REPORT_EVERY == 0 or done):
                 self._report(bar, window)
                 window = []
-            if self.step % self.options.validate_every == 0 or (done and not self._stop):
+            due = self.step % self.options.validate_every == 0 or (self.progress() >= 1 and not self._stop)
+            if due and not self._enough:
                 self._validate(bar)
             if now - saved > self.options.checkpoint_seconds:
                 self._save()
@@ -216,7 +240,7 @@ class Trainer:
     def _agree(self) -> None:
         """Let the main process's clock and signals decide for all, so that no process waits for one that has ended."""
         if self.fabric.world_size > 1:
-            self.seconds, self._stop = self.fabric.broadcast((self.seconds, self._stop))
+            self.seconds, self._stop, self._enough = self.fabric.broadcast((self.seconds, self._stop, self._enough))
 
     def _train_step(self, batch: Tensor) -> dict[str, float]:
         factor = self.rate_factor()
@@ -254,7 +278,19 @@ class Trainer:
         with torch.no_grad():
             figures = self.task.validate(self.average.module, self.fabric.device)
         self._record({"step": self.step, "seconds": round(self.seconds, 1), **figures})
-        bar.write(f"step {self.step}: " + "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+        if self.options.patience is not None:
+            self._judge(next(iter(figures.values())), self.options.patience)
+        if not self.options.quiet:
+            bar.write(f"step {self.step}: " + "  ".join(f"{key} {value:.4g}" for key, value in figures.items()))
+
+    def _judge(self, value: float, patience: int) -> None:
+        """Keep the weights if the figure is the lowest so far; end the run if it has not been for long enough."""
+        if value < self._best.value:
+            weights = {key: tensor.clone() for key, tensor in self.average.module.state_dict().items()}
+            self._best = _Best(value, weights)
+        else:
+            self._best.worse += 1
+        self._enough = self._best.worse >= patience  # seen by all processes after the next step
 
     def _record(self, row: dict[str, float]) -> None:
         self.log.append(row)
@@ -273,6 +309,8 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "log": self.log,
+            "best": dict(vars(self._best)),
+            "enough": self._enough,
         }
         serialized = io.BytesIO()  # in memory, so that a full disk is an OSError and nothing else
         torch.save(state, serialized)
@@ -301,6 +339,7 @@ class Trainer:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
+            self._best, self._enough = _Best(**state.get("best", {})), state.get("enough", False)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise InvalidArgument(
                 f"{self.checkpoint_path}: belongs to a network of other sizes; resume with the options it began with"
@@ -327,7 +366,13 @@ class _Order(Sampler[list[int]]):
 
 @contextmanager
 def _stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into a call; the second has its usual effect."""
+    """Turn the first SIGINT or SIGTERM into a call; the second has its usual effect.
+
+    In another thread than the main one, where Python allows no handlers, signals keep their effect.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def handle(number: int, _frame: object) -> None:

@@ -53,9 +53,14 @@ def _verify(name: str) -> None:
     bundle.verify()
     model = open_model(bundle, "cpu", 1)
     _ = model.tables
-    z = np.zeros((model.geometry.hyper_channels, 1, 1), np.int32)
-    model.index(z, 0)
-    model.synthesis(model.mean(z, 0), 0)
+    g = model.geometry
+    prediction = model.predict(np.zeros((g.hyper_channels, 1, 1), np.int32), 0)
+    y = np.zeros((g.channels, g.cells, g.cells), np.float32)
+    for phase in range(len(g.phases)):
+        residual = np.zeros(prediction.index().shape, np.int32)
+        g.put_phase(y, phase, prediction.mean())
+        prediction.learn(residual)
+    model.synthesis(y, 0)
     messages.result(f"{click.format_filename(name)}: sound ({bundle.name}, {bundle.id})")
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from aez.codec import container
 from aez.codec.container import ImageHeader, Reader, Writer, write_varint
-from aez.codec.entropy import TileDecoder, encode_tile
+from aez.codec.entropy import PhaseSymbols, TileDecoder, encode_tile
 from aez.codec.errors import AezError, CorruptFile, InvalidArgument, OutputError, TruncatedFile, VersionError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -95,7 +95,7 @@ def golden_tiles(header: ImageHeader) -> list[tuple[Any, Any]]:
 def make_golden(header: ImageHeader, extras: dict[str, bytes]) -> bytes:
     tables = small_model.make_tables()
     contents = [
-        encode_tile(z, residual, small_model.scale_index(z), header.level, tables)
+        encode_tile(z, [PhaseSymbols(residual, small_model.scale_index(z))], header.level, tables)
         for z, residual in golden_tiles(header)
     ]
     return write(header, contents, extras)

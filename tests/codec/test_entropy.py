@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import zlib
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from aez.codec.entropy import (
     SYMBOL_LIMIT,
     TOTAL,
+    PhaseSymbols,
     Tables,
     TileDecoder,
     TileTables,
@@ -29,6 +31,19 @@ from aez.codec.errors import CorruptFile, InvalidArgument, ModelError
 
 TABLES = small_model.make_tables()
 LEVEL = 700
+#: Channels at which `make_phases` cuts its phases apart.
+CUTS = (0, 1, 3, 6)
+
+
+def encode(
+    z: NDArray[np.int32],
+    residual: NDArray[np.int32],
+    index: NDArray[np.uint8],
+    level: int = LEVEL,
+    tables: TileTables = TABLES,
+) -> bytes:
+    """A tile of one phase."""
+    return encode_tile(z, [PhaseSymbols(residual, index)], level, tables)
 
 
 def decode(
@@ -89,7 +104,7 @@ def test_random_words_decode_as_the_integer_decoder_says(seed: int) -> None:
 def test_round_trip_and_the_reference_decoder(seed: int, height: int, width: int, level: int) -> None:
     z, residual = small_model.make_symbols(seed, height, width)
     index = small_model.scale_index(z)
-    payload = encode_tile(z, residual, index, level, TABLES)
+    payload = encode(z, residual, index, level)
     found_z, found_residual = decode(payload, z.shape, level)
     np.testing.assert_array_equal(found_z, z)
     np.testing.assert_array_equal(found_residual, residual)
@@ -102,12 +117,110 @@ def test_round_trip_and_the_reference_decoder(seed: int, height: int, width: int
     oracle.finish()
 
 
+def make_phases(seed: int, height: int, width: int) -> tuple[NDArray[np.int32], list[PhaseSymbols]]:
+    """(z, symbols in three phases of one, two and three channels)."""
+    z, values = small_model.make_symbols(seed, height, width)
+    phases: list[PhaseSymbols] = []
+    for first, end in itertools.pairwise(CUTS):
+        index = next_index(z, [phase.residual for phase in phases])
+        phases.append(PhaseSymbols(np.where(index > 0, values[first:end], 0).astype(np.int32), index))
+    return z, phases
+
+
+def next_index(z: NDArray[np.int32], seen: list[NDArray[np.int32]]) -> NDArray[np.uint8]:
+    """Indices of the phase after those that were seen; any other residual there would give others."""
+    index = small_model.scale_index(z)[CUTS[len(seen)] : CUTS[len(seen) + 1]]
+    return ((index + sum(np.abs(residual).sum(axis=0) for residual in seen)) % small_model.SCALES).astype(np.uint8)
+
+
+def decode_phases(payload: bytes, shape: tuple[int, ...], level: int = LEVEL) -> list[NDArray[np.int32]]:
+    """[z, residuals of every phase]."""
+    decoder = TileDecoder(payload, TABLES, level)
+    z = decoder.hyper((shape[0], shape[1], shape[2]))
+    seen: list[NDArray[np.int32]] = []
+    for _ in itertools.pairwise(CUTS):
+        seen.append(decoder.residual(next_index(z, seen)))
+    decoder.finish()
+    return [z, *seen]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 5), st.integers(0, 2048))
+@settings(max_examples=40, deadline=None)
+def test_phases_come_back_one_after_the_other(seed: int, height: int, width: int, level: int) -> None:
+    z, phases = make_phases(seed, height, width)
+    payload = encode_tile(z, phases, level, TABLES)
+    for found, expected in zip(
+        decode_phases(payload, z.shape, level), [z, *(phase.residual for phase in phases)], strict=True
+    ):
+        assert found.dtype == np.int32
+        np.testing.assert_array_equal(found, expected)
+
+    oracle = reference_decoder.Tile(payload)
+    oracle.hyper([TABLES.hyper[number].tolist() for number in TABLES.hyper_numbers(level)], height * width)
+    tables = [TABLES.residual[number].tolist() for number in range(len(TABLES.residual))]
+    for phase in phases:
+        assert oracle.residual(tables, phase.index.reshape(-1).tolist()) == phase.residual.reshape(-1).tolist()
+    oracle.finish()
+
+
+def test_phases_cost_what_their_symbols_do_and_no_more() -> None:
+    z, phases = make_phases(3, 3, 4)
+    one_by_one = [ideal_bits(z, phases[:count], LEVEL, TABLES) for count in range(len(phases) + 1)]
+    assert one_by_one == sorted(one_by_one)
+    alone = [ideal_bits(z, [phase], LEVEL, TABLES) - one_by_one[0] for phase in phases]
+    assert np.diff(one_by_one).tolist() == pytest.approx(alone)
+    assert min(alone) > 0
+    # A phase more, of which nothing is coded, changes no byte.
+    skipped = PhaseSymbols(np.zeros((2, 3, 4), np.int32), np.zeros((2, 3, 4), np.uint8))
+    assert encode_tile(z, [skipped, *phases, skipped], LEVEL, TABLES) == encode_tile(z, phases, LEVEL, TABLES)
+
+
+def test_phases_in_another_order_or_too_few_are_an_error() -> None:
+    z, phases = make_phases(3, 3, 4)
+    payload = encode_tile(z, phases, LEVEL, TABLES)
+    first, second, third = phases
+    for wrong in ([], [first], [first, second], [second, first, third], [first, third, second], [*phases, third]):
+        decoder = TileDecoder(payload, TABLES, LEVEL)
+        decoder.hyper((4, 3, 4))
+        with pytest.raises(CorruptFile):  # noqa: PT012 - at the latest when it finishes
+            for phase in wrong:
+                decoder.residual(phase.index)
+            decoder.finish()
+
+
+def test_damage_at_any_byte_of_a_tile_with_phases_is_an_error() -> None:
+    z, phases = make_phases(11, 2, 2)
+    payload = encode_tile(z, phases, LEVEL, TABLES)
+    for position in range(len(payload)):
+        flipped = bytearray(payload)
+        flipped[position] ^= 1 << position % 8
+        for damaged in (payload[:position], bytes(flipped)):
+            with pytest.raises(CorruptFile):
+                decode_phases(damaged, z.shape)
+
+
+@pytest.mark.parametrize("number", range(len(CUTS) - 1))
+def test_a_phase_that_cannot_be_coded_is_refused(number: int) -> None:
+    z, phases = make_phases(11, 2, 2)
+    sound = phases[number]
+    for residual, message in (
+        (np.where(sound.index == 0, 1, sound.residual).astype(np.int32), "scale index is 0"),
+        (sound.residual.astype(np.int64), "int32"),
+        (sound.residual[:, 1:], "int32"),
+        (np.where(sound.index > 0, SYMBOL_LIMIT, 0).astype(np.int32), str(SYMBOL_LIMIT)),
+    ):
+        phases[number] = PhaseSymbols(residual, sound.index)
+        for use in (encode_tile, ideal_bits):
+            with pytest.raises(InvalidArgument, match=message):
+                use(z, phases, LEVEL, TABLES)
+
+
 @pytest.mark.parametrize("magnitude", [SYMBOL_LIMIT - 1, 20_000, 200, 63, 1])
 def test_escapes_of_every_size(magnitude: int) -> None:
     z = np.zeros((4, 1, 2), np.int32)
     z[0] = [[magnitude, -magnitude]]
     residual = np.where(small_model.scale_index(z) > 0, -magnitude, 0).astype(np.int32)
-    payload = encode_tile(z, residual, small_model.scale_index(z), LEVEL, TABLES)
+    payload = encode(z, residual, small_model.scale_index(z))
     found_z, found_residual = decode(payload, z.shape)
     np.testing.assert_array_equal(found_z, z)
     np.testing.assert_array_equal(found_residual, residual)
@@ -116,7 +229,7 @@ def test_escapes_of_every_size(magnitude: int) -> None:
 def test_where_everything_is_skipped_only_z_is_coded() -> None:
     z = np.ones((4, 2, 2), np.int32)
     index = np.zeros((6, 4, 4), np.uint8)
-    payload = encode_tile(z, np.zeros(index.shape, np.int32), index, LEVEL, TABLES)
+    payload = encode(z, np.zeros(index.shape, np.int32), index)
     decoder = TileDecoder(payload, TABLES, LEVEL)
     np.testing.assert_array_equal(decoder.hyper((4, 2, 2)), z)
     assert not decoder.residual(index).any()
@@ -147,9 +260,11 @@ def photo_like() -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8
 
 def test_the_size_is_ideal_within_one_percent() -> None:
     z, residual, index, tables = photo_like()
-    payload = encode_tile(z, residual, index, 2048, tables)
-    assert len(payload) > 10_000
-    assert 8 * len(payload) < 1.01 * ideal_bits(z, residual, index, 2048, tables)
+    cuts = zip(np.split(residual, [48, 96]), np.split(index, [48, 96]), strict=True)
+    for phases in ([PhaseSymbols(residual, index)], [PhaseSymbols(*part) for part in cuts]):
+        payload = encode_tile(z, phases, 2048, tables)
+        assert len(payload) > 10_000
+        assert 8 * len(payload) < 1.01 * ideal_bits(z, phases, 2048, tables)
 
 
 def test_ideal_bits_is_the_sum_over_symbols() -> None:
@@ -168,20 +283,20 @@ def test_ideal_bits_is_the_sum_over_symbols() -> None:
         else:
             excess = 2 * (abs(value) - reach - 1) + (value < 0)
             bits += 8 * max(1, -(-excess.bit_length() // 7)) - math.log2(int(table[-1]) / TOTAL)
-    assert ideal_bits(z, residual, index, LEVEL, TABLES) == pytest.approx(bits, rel=1e-12)
+    assert ideal_bits(z, [PhaseSymbols(residual, index)], LEVEL, TABLES) == pytest.approx(bits, rel=1e-12)
 
 
 def test_without_escapes_they_cost_one_byte() -> None:
     z = np.zeros((4, 1, 1), np.int32)
     index = np.zeros((6, 2, 2), np.uint8)
-    payload = encode_tile(z, np.zeros(index.shape, np.int32), index, LEVEL, TABLES)
+    payload = encode(z, np.zeros(index.shape, np.int32), index)
     assert payload[4] == 0
     assert len(payload) <= 5 + 8
 
 
 def small_payload() -> tuple[bytes, tuple[int, ...]]:
     z, residual = small_model.make_symbols(11, 2, 2)
-    return encode_tile(z, residual, small_model.scale_index(z), LEVEL, TABLES), z.shape
+    return encode(z, residual, small_model.scale_index(z)), z.shape
 
 
 def test_truncation_at_every_byte_is_an_error() -> None:
@@ -213,9 +328,9 @@ def test_surplus_words_or_escapes_are_an_error() -> None:
     index = small_model.scale_index(z)
     checksum_of_z = zlib.crc32(z.astype("<i4").tobytes()).to_bytes(4, "little")
     skipped = np.zeros(index.shape, np.uint8)
-    without = encode_tile(z, np.zeros(index.shape, np.int32), skipped, LEVEL, TABLES)
+    without = encode(z, np.zeros(index.shape, np.int32), skipped)
     within_reach = np.clip(residual, -1, 1) * (index > 0)
-    words = encode_tile(z, within_reach, index, LEVEL, TABLES)[4:]
+    words = encode(z, within_reach, index)[4:]
     for payload in (checksum_of_z + words, checksum_of_z + b"\x01\x05" + without[5:]):
         decoder = TileDecoder(payload, TABLES, LEVEL)
         np.testing.assert_array_equal(decoder.hyper((4, 2, 2)), z)
@@ -245,7 +360,7 @@ def test_what_cannot_be_coded_is_refused(change: dict[str, NDArray[np.int32]], m
     index[0, 0, 0] = 7
     arguments = {"z": np.zeros((4, 2, 2), np.int32), "residual": np.zeros((6, 4, 4), np.int32), "index": index}
     with pytest.raises(InvalidArgument, match=message):
-        encode_tile(**{"level": LEVEL, **arguments, **change}, tables=TABLES)  # type: ignore[arg-type]
+        encode(**{**arguments, **change})  # type: ignore[arg-type]
 
 
 def test_an_index_without_a_table_is_the_models_fault() -> None:

@@ -14,12 +14,13 @@ from tiny_pictures import lively, lively_model, photo, tiny, tiny_model
 
 from aez.codec.api import decode_picture, encode_picture
 from aez.codec.container import ImageHeader, Reader
-from aez.codec.entropy import TileDecoder, ideal_bits, symbol_bytes
+from aez.codec.entropy import PhaseSymbols, TileDecoder, ideal_bits, symbol_bytes
 from aez.codec.errors import CorruptFile, InvalidArgument, ModelError, TruncatedFile, UnsupportedInput
 from aez.codec.image import (
     MISSING_GREY,
     Box,
     RegionDecoder,
+    TileSymbols,
     check_plausible,
     check_tile,
     decode_latents,
@@ -44,17 +45,19 @@ def encode_tiles(model: ImageModel, pixels: NDArray[np.uint8], header: ImageHead
     return {number: encode_tile_pixels(model, pixels, header, number) for number in range(header.tiles)}
 
 
-def decode_symbols(
-    model: ImageModel, payload: bytes, header: ImageHeader, number: int
-) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.int32]]:
-    """(z, index, residual) of one tile."""
+def decode_symbols(model: ImageModel, payload: bytes, header: ImageHeader, number: int) -> TileSymbols:
+    """The symbols of one tile."""
     left, top, right, bottom = header.box(number)
     decoder = TileDecoder(payload, model.tables, header.level)
     z = decoder.hyper((model.geometry.hyper_channels, -(-(bottom - top) // 16), -(-(right - left) // 16)))
-    index = model.index(z, header.level)
-    residual = decoder.residual(index)
+    prediction = model.predict(z, header.level)
+    phases = []
+    for _ in model.geometry.phases:
+        index = prediction.index()
+        phases.append(PhaseSymbols(decoder.residual(index), index))
+        prediction.learn(phases[-1].residual)
     decoder.finish()
-    return z, index, residual
+    return TileSymbols(z, phases)
 
 
 def whole(header: ImageHeader) -> Box:
@@ -86,26 +89,61 @@ def test_symbols_are_the_same_whatever_the_threads_the_optimisation_and_the_orde
         model = lively_model(threads, optimize)
         random.Random(seed).shuffle(order)
         for number in order:
-            z, index, residual = decode_symbols(model, tiles[number], header, number)
-            np.testing.assert_array_equal(z, encoded[number].z)
-            np.testing.assert_array_equal(index, encoded[number].index)
-            np.testing.assert_array_equal(residual, encoded[number].residual)
+            found = decode_symbols(model, tiles[number], header, number)
+            np.testing.assert_array_equal(found.z, encoded[number].z)
+            for one, other in zip(found.phases, encoded[number].phases, strict=True):
+                np.testing.assert_array_equal(one.index, other.index)
+                np.testing.assert_array_equal(one.residual, other.residual)
+
+
+def test_every_phase_of_a_tile_has_symbols() -> None:
+    pixels = photo(64, 64)
+    symbols = tile_symbols(lively_model(), pixels, header_of(pixels, 64), 0)
+    assert [phase.index.shape for phase in symbols.phases] == [(192, 4, 4), (192, 4, 4), (384, 4, 4)]
+    for phase in symbols.phases:
+        assert phase.residual.any()
+        assert not phase.residual[phase.index == 0].any()
+
+
+@pytest.mark.parametrize("level", [0, LEVEL, 2048])
+def test_decoded_latents_are_those_of_the_encoder_within_half_a_step(level: int) -> None:
+    pixels, model = photo(70, 100), lively_model()
+    header = header_of(pixels, 64, level)
+    for number, payload in encode_tiles(model, pixels, header).items():
+        y, _ = tile_latents(model, pixels, header, number)
+        decoded = decode_latents(model, payload, header, number)
+        coded = np.zeros(y.shape, bool)
+        for phase, symbols in enumerate(tile_symbols(model, pixels, header, number).phases):
+            model.geometry.put_phase(coded, phase, symbols.index > 0)
+        assert coded.mean() > 0.01
+        assert np.abs(decoded - y)[coded].max() < 0.51
 
 
 @pytest.mark.parametrize("size", [3, 1 << 19])
 @pytest.mark.parametrize("level", [0, 1, 777, 2048])
-def test_scale_indices_of_any_z_are_the_same_whatever_the_threads_and_the_optimisation(level: int, size: int) -> None:
-    channels = tiny_model().geometry.hyper_channels
-    z = np.random.default_rng(level).integers(-size, size + 1, (channels, 9, 7)).astype(np.int32)
-    expected = tiny_model().index(z, level)
-    assert np.unique(expected).size > 8
+def test_indices_of_any_symbols_are_the_same_whatever_the_threads_and_the_optimisation(level: int, size: int) -> None:
+    rng, g = np.random.default_rng(level), lively_model().geometry
+    channels = [g.hyper_channels, *(len(positions) * g.channels for positions in g.phases)]
+    z, *residuals = (rng.integers(-size, size + 1, (count, 9, 7)).astype(np.int32) for count in channels)
+
+    def indices(threads: int, optimize: bool) -> list[NDArray[np.uint8]]:
+        prediction = lively_model(threads, optimize).predict(z, level)
+        found = []
+        for residual in residuals:
+            found.append(prediction.index())
+            prediction.learn(residual)
+        return found
+
+    expected = indices(1, True)
+    assert all(np.unique(index).size > 8 for index in expected)
     for threads, optimize in [(2, True), (1, False), (2, False)]:
-        np.testing.assert_array_equal(tiny_model(threads, optimize).index(z, level), expected)
+        for found, wanted in zip(indices(threads, optimize), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("level", [0, LEVEL, 2048])
 def test_the_reference_decoder_reads_the_same_symbols(level: int) -> None:
-    model, pixels = tiny_model(), photo(40, 70)
+    model, pixels = lively_model(), photo(40, 70)
     header = header_of(pixels, 64, level)
     weights = model.tables
     residual_tables = [weights.residual[i].tolist() for i in range(len(weights.residual))]
@@ -115,8 +153,12 @@ def test_the_reference_decoder_reads_the_same_symbols(level: int) -> None:
         tile = reference_decoder.Tile(payload)
         z = tile.hyper(hyper_tables, symbols.z[0].size)
         assert z == symbols.z.reshape(len(z), -1).tolist()
-        index = model.index(np.array(z, np.int32).reshape(symbols.z.shape), level)
-        assert tile.residual(residual_tables, index.ravel().tolist()) == symbols.residual.ravel().tolist()
+        prediction = model.predict(np.array(z, np.int32).reshape(symbols.z.shape), level)
+        for phase in symbols.phases:
+            index = prediction.index()
+            residual = tile.residual(residual_tables, index.ravel().tolist())
+            assert residual == phase.residual.ravel().tolist()
+            prediction.learn(np.array(residual, np.int32).reshape(index.shape))
         tile.finish()
 
 
@@ -264,14 +306,17 @@ def test_ideal_size_is_near_the_coded_one() -> None:
     ideal, coded = ideal_bytes(model, pixels, header), sum(symbol_bytes(tile) for tile in tiles.values())
     assert ideal <= coded + 4 * len(tiles) < 1.01 * ideal + 12 * len(tiles)
     symbols = tile_symbols(model, pixels, header, 0)
-    assert ideal_bits(symbols.z, symbols.residual, symbols.index, 2048, model.tables) < 8 * ideal
+    assert ideal_bits(symbols.z, symbols.phases, 2048, model.tables) < 8 * ideal
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e7])
-def test_latents_that_cannot_be_coded_are_refused(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", [(0, 0), (1, 1), (1, 0)])
+def test_latents_that_cannot_be_coded_are_refused(
+    place: tuple[int, int], value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, pixels = ImageModel(lively(), "cpu", 1), photo(16, 16)
     y, z = model.analysis(np.zeros((3, 16, 16), np.float32), LEVEL)
-    y[3, 1, 1] = value
+    y[3, *place] = value
     monkeypatch.setattr(model, "analysis", lambda *_: (y, z))
     with pytest.raises(ModelError, match="latents"):
         encode_tile_pixels(model, pixels, header_of(pixels, 64), 0)

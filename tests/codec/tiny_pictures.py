@@ -34,8 +34,8 @@ def tiny_model(threads: int = 1, optimize: bool = True) -> ImageModel:
 
 @functools.cache
 def lively() -> Bundle:
-    """`tiny` with numbers in place of the zeros that its networks start from, so that neighbours matter everywhere."""
-    changed = {f"{name}.onnx": _without_zeros(tiny().graph(name)) for name in ("analysis", "mean", "synthesis")}
+    """`tiny` with numbers in place of the zeros that its networks start from: neighbours and earlier phases matter."""
+    changed = {f"{name}.onnx": _without_zeros(name, tiny().graph(name)) for name in tiny().manifest["graphs"]}
     with tempfile.TemporaryDirectory() as folder:
         return altered_bundle(Path(folder), members=changed, name="lively")
 
@@ -45,13 +45,16 @@ def lively_model(threads: int = 1, optimize: bool = True) -> ImageModel:
     return ImageModel(lively(), "cpu", threads, optimize)
 
 
-def _without_zeros(graph: bytes) -> bytes:
+def _without_zeros(name: str, graph: bytes) -> bytes:
     model = onnx.load_from_string(graph)
     rng = np.random.default_rng(0)
     for number, weights in enumerate(model.graph.initializer):
         values = numpy_helper.to_array(weights)
         if values.ndim == 4 and not values.any():
-            noise = rng.normal(0, 0.06, values.shape).astype(values.dtype)
+            noise = rng.normal(0, 0.06, values.shape)
+            if name.startswith("scale"):  # the weights are integers, in units of 1/128
+                noise = np.rint(256 * noise)
+            noise = noise.astype(values.dtype)
             model.graph.initializer[number].CopyFrom(numpy_helper.from_array(noise, weights.name))
     return bytes(model.SerializeToString())
 

@@ -1,4 +1,4 @@
-"""Make `tiny.aezm`, the smallest photo model that codes: untrained, 284,000 weights, mostly zeros and a DCT.
+"""Make `tiny.aezm`, the smallest photo model that codes: untrained, 276,000 weights, mostly zeros and a DCT.
 
     python tests/data/make_tiny.py [OUTPUT.aezm]
 

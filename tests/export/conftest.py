@@ -1,4 +1,4 @@
-"""One export that several modules look at: exporting four graphs takes some ten seconds."""
+"""One export that several modules look at: exporting its graphs takes some ten seconds."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from aez.export.photo import PhotoConfig, PhotoNetwork
 
 SMALL = PhotoConfig(
     hyper_channels=4,
-    hyper_width=8,
+    hyper_width=24,  # wide enough that some weights of every graph are stored compactly
     analysis_blocks=1,
     analysis_expansion=1,
     synthesis_blocks=1,
@@ -49,7 +49,7 @@ def make_network(config: PhotoConfig = SMALL, seed: int = 1) -> PhotoNetwork:
         for parameter in network.parameters():
             if not parameter.any():
                 parameter.normal_(std=0.02)
-        last = network.scale.layers[-1]
-        assert isinstance(last, IntegerConv)
-        last.weight.mul_(4)  # so that the scale index follows z
+        for out in network.scale.outs:
+            assert isinstance(out, IntegerConv)
+            out.weight.mul_(4)  # so that the scale index follows z and earlier phases
     return network.eval()

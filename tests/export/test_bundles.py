@@ -16,12 +16,13 @@ from torch import Tensor
 import aez
 from aez.codec.bundle import Bundle
 from aez.codec.errors import ModelError
+from aez.codec.model import Geometry
 from aez.codec.quality import quality_to_level
 from aez.export import bundles
 from aez.export.bundles import analysis_halo, export_photo, network_from_bundle, synthesis_halo
 from aez.export.graphs import round_stored_weights
-from aez.export.integer import ExactScaleNetwork, IntegerConv
-from aez.export.photo import PhotoConfig, PhotoNetwork
+from aez.export.integer import IntegerConv, prove_exact
+from aez.export.photo import PHASES, PhotoConfig, PhotoNetwork, join_phases, take_phase
 
 
 @pytest.mark.slow
@@ -31,11 +32,25 @@ def test_the_bundle_states_what_decoding_needs(exported: Exported) -> None:
     coding = bundle.coding
     assert (coding["alignment"], coding["latent_stride"], coding["hyper_stride"]) == (16, 8, 16)
     assert (coding["channels"], coding["hyper_channels"], coding["level_max"]) == (192, 4, 2048)
+    assert coding["state_channels"] == SMALL.hyper_width
+    assert coding["phases"] == [[[0, 0]], [[1, 1]], [[0, 1], [1, 0]]]
     assert set(coding["decoder_members"]) < set(bundle.members)
     assert set(bundle.members) - set(coding["decoder_members"]) == {"analysis.onnx", "other_weights.npy"}
     assert bundle.manifest["provenance"]["data"] == "noise"
     assert bundle.manifest["provenance"]["network"] == SMALL.as_dict()
     assert bundle.manifest["figures"] == {"psnr": 30.0}
+
+
+@pytest.mark.slow
+def test_the_codec_and_the_network_mean_the_same_phases(exported: Exported) -> None:
+    geometry = Geometry.of(exported.bundle.coding)
+    y = torch.randn(1, geometry.channels, 6, 10, generator=torch.Generator().manual_seed(0))
+    together = np.empty_like(y[0].numpy())
+    for number in range(len(PHASES)):
+        part = take_phase(y, number)[0].numpy()
+        np.testing.assert_array_equal(geometry.take_phase(y[0].numpy(), number), part)
+        geometry.put_phase(together, number, part)
+    np.testing.assert_array_equal(together, join_phases([take_phase(y, n) for n in range(len(PHASES))])[0].numpy())
 
 
 @pytest.mark.slow
@@ -84,11 +99,12 @@ def test_exporting_leaves_the_network_as_it_was(exported: Exported) -> None:
         assert torch.equal(value, fresh[name]), name
 
 
-def test_a_network_whose_scale_path_could_overflow_is_not_exported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("layer", ["layers.1", "contexts.0.mix", "outs.2"])
+def test_a_network_whose_scale_path_could_overflow_is_not_exported(layer: str, tmp_path: Path) -> None:
     network = make_network()
     with torch.no_grad():
-        cast(IntegerConv, network.scale.layers[1]).bias[0] = 1e5
-    with pytest.raises(ModelError, match=r"cannot be exported: scale path, step 1: an accumulator can reach \d+"):
+        cast(IntegerConv, network.scale.get_submodule(layer)).bias[0] = 1e5
+    with pytest.raises(ModelError, match=rf"cannot be exported: scale path, {layer}: an accumulator can reach \d+"):
         export_photo(network, tmp_path / "bad.aezm", "bad", [make_pictures(1)], {})
     assert not list(tmp_path.iterdir())
 
@@ -155,7 +171,7 @@ def test_the_committed_small_model_opens_and_codes() -> None:
     """`tests/data/tiny.aezm`, which other tests lean on, still belongs to this code."""
     bundle = Bundle.open(Path(__file__).parent.parent / "data" / "tiny.aezm")
     network = network_from_bundle(bundle)
-    ExactScaleNetwork(network.scale)
+    prove_exact(network.scale)
     picture = Image.fromarray(np.full((20, 30, 3), 90, np.uint8))
     decoded = aez.decode(aez.encode(picture, quality=80, model=bundle), model=bundle)
     assert decoded.size == (30, 20)

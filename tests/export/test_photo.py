@@ -12,8 +12,19 @@ from torch import Tensor, nn
 
 from aez.codec.quality import KNOTS, LEVEL_MAX
 from aez.export.integer import SCALES, TRAINING_INDEX_MIN, index_to_sigma
-from aez.export.layers import Knots
-from aez.export.photo import HyperDensity, PhotoConfig, PhotoNetwork, gaussian_bits
+from aez.export.layers import Knots, round_ste
+from aez.export.photo import (
+    CHANNELS,
+    PHASES,
+    Context,
+    HyperDensity,
+    PhotoConfig,
+    PhotoNetwork,
+    gaussian_bits,
+    join_phases,
+    phase_offset,
+    take_phase,
+)
 
 LEVEL = torch.tensor([0.0, 700.0, 2048.0])
 
@@ -39,6 +50,17 @@ def test_the_shapes_are_an_eighth_and_a_sixteenth() -> None:
     residual, index, z = make_network(config).symbols(make_pictures(3)[:, :, :32, :], LEVEL)
     assert residual.shape == index.shape == (3, 192, 4, 8)
     assert z.shape == (3, 6, 2, 4)
+
+
+def test_phases_take_every_position_once_and_join_again() -> None:
+    assert sorted(place for phase in PHASES for place in phase) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert [phase_offset(number) for number in range(len(PHASES) + 1)] == [0, 1, 2, 4]
+    y = torch.randn(2, CHANNELS, 6, 4, generator=torch.Generator().manual_seed(0))
+    parts = [take_phase(y, number) for number in range(len(PHASES))]
+    assert torch.equal(join_phases(parts), y)
+    for part, phase in zip(parts, PHASES, strict=True):
+        for block, (row, column) in zip(part.split(CHANNELS, dim=1), phase, strict=True):
+            assert torch.equal(block, y[:, :, row::2, column::2])
 
 
 def test_lambda_runs_geometrically_between_its_ends() -> None:
@@ -98,14 +120,74 @@ def test_the_training_pass_prices_noisy_symbols_and_decodes_rounded_ones() -> No
         smooth_z = network.hyper_analysis(whitened, LEVEL) * network.hyper_gain(LEVEL)
         noisy_z = smooth_z + torch.rand_like(smooth_z) - 0.5
         z = torch.round(smooth_z)
-        mean = network.mean(z / network.hyper_gain(LEVEL), LEVEL) * network.gain(LEVEL)
-        residual = whitened * network.gain(LEVEL) - mean
-        noisy = residual + torch.rand_like(residual) - 0.5
-        sigma = index_to_sigma(network.scale(z, LEVEL).clamp(TRAINING_INDEX_MIN, SCALES - 1))
-        decoded = network.synthesis((torch.round(residual) + mean) * network.inverse_gain(LEVEL), LEVEL)
-    torch.testing.assert_close(output.latent_bits, gaussian_bits(noisy, sigma).sum(dim=(1, 2, 3)))
+        gain = network.gain(LEVEL)
+        bits, symbols, decoded = torch.zeros(3), list[Tensor](), list[Tensor]()
+        for number, phase in enumerate(PHASES):
+            if number == 0:
+                mean, mean_state = network.mean.start(z / network.hyper_gain(LEVEL), LEVEL)
+                acc, scale_state = network.scale.start(z, LEVEL)
+            else:
+                seen = torch.cat(symbols, dim=1)
+                whitened_seen = torch.cat([part / gain for part in seen.split(CHANNELS, dim=1)], dim=1)
+                mean, mean_state = network.mean.go_on(number, mean_state, whitened_seen, LEVEL)
+                acc, scale_state = network.scale.go_on(number, scale_state, seen)
+            mean = mean * gain.repeat(1, len(phase), 1, 1)
+            residual = take_phase(whitened * gain, number) - mean
+            noisy = residual + torch.rand_like(residual) - 0.5
+            index = network.scale.training_index(acc, LEVEL).clamp(TRAINING_INDEX_MIN, SCALES - 1)
+            bits += gaussian_bits(noisy, index_to_sigma(index)).sum(dim=(1, 2, 3))
+            symbols.append(torch.round(residual))
+            decoded.append(symbols[-1] + mean)
+        picture = network.synthesis(join_phases(decoded) * network.inverse_gain(LEVEL), LEVEL)
+    torch.testing.assert_close(output.latent_bits, bits)
     torch.testing.assert_close(output.hyper_bits, network.density(noisy_z, LEVEL).sum(dim=(1, 2, 3)))
-    torch.testing.assert_close(output.image, decoded)
+    torch.testing.assert_close(output.image, picture)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("changed", range(len(PHASES)))
+@torch.no_grad()
+def test_a_phase_is_predicted_from_those_before_it_and_from_no_other(changed: int, whole: bool) -> None:
+    network, image = make_network(), make_pictures(3)
+    whitened = network.analysis(image, LEVEL)
+    z = torch.round(network.hyper_analysis(whitened, LEVEL) * network.hyper_gain(LEVEL))
+    y = whitened * network.gain(LEVEL)
+    parts = [take_phase(y, number) for number in range(len(PHASES))]
+    parts[changed] = parts[changed] + 3 * torch.randn(parts[changed].shape)
+    before = list(network._phases(y, z, LEVEL, torch.round, whole))
+    after = list(network._phases(join_phases(parts), z, LEVEL, torch.round, whole))
+    assert not torch.equal(before[changed].symbols, after[changed].symbols)
+    for number, (old, new) in enumerate(zip(before, after, strict=True)):
+        for one, other in ((old.mean, new.mean), (old.index, new.index)):
+            assert torch.equal(one, other) == (number <= changed)
+
+
+def test_the_scales_learn_nothing_through_the_symbols_that_they_see() -> None:
+    """The magnitudes of symbols are context, not a way to make them larger or smaller."""
+    network, y = make_network(), torch.randn(1, CHANNELS, 4, 4, requires_grad=True)
+    phases = network._phases(y, torch.zeros(1, 4, 2, 2), LEVEL[:1], round_ste)
+    total = torch.stack([phase.index.sum() for phase in phases]).sum()
+    assert torch.autograd.grad(total, y, allow_unused=True) == (None,)
+
+
+@pytest.mark.parametrize(("sources", "targets"), [(1, 1), (2, 2), (3, 1)])
+@torch.no_grad()
+def test_each_linear_context_leads_from_one_position_to_another(sources: int, targets: int) -> None:
+    context = Context(8, 1.5, sources, targets)
+    seen = torch.randn(1, sources * CHANNELS, 3, 3)
+    state = torch.randn(1, 8, 3, 3)
+    unchanged, nothing = context(state, seen, LEVEL[:1])
+    assert torch.equal(unchanged, state)  # new, it is the identity and predicts nothing
+    assert nothing.shape == (1, targets * CHANNELS, 3, 3)
+    assert not nothing.any()
+    for number, conv in enumerate(context.linear):
+        assert isinstance(conv, nn.Conv2d)
+        conv.weight[:, 0, 1, 1] = number + 1
+    _, linear = context(state, seen, LEVEL[:1])
+    parts = seen.split(CHANNELS, dim=1)
+    for target, found in enumerate(linear.split(CHANNELS, dim=1)):
+        expected = sum((target * sources + source + 1) * part for source, part in enumerate(parts))
+        torch.testing.assert_close(found, expected)
 
 
 def test_gradients_reach_every_parameter() -> None:

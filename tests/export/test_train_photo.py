@@ -193,7 +193,7 @@ def test_every_parameter_belongs_to_one_group_with_its_rate() -> None:
         "synthesis.unembed.bias": 0.001,
         "scale.offset": 0.2,
         "density.mean": 0.05,
-        "mean.out.weight": 0.01,
+        "mean.outs.0.weight": 0.01,
     }
     parameters = dict(network.named_parameters())
     assert {name: rates[id(parameters[name])] for name in expected} == pytest.approx(expected)

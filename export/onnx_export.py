@@ -1,0 +1,81 @@
+"""What every exported graph shares: the call of torch's exporter, and the tidying of what comes out.
+
+A tidy graph holds standard operators, names and numbers, and nothing of the machine that made it.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+OPSET = 18
+#: Weights with at least this many numbers are stored compactly, under their name with this suffix.
+LARGE, STORED = 4096, "_stored"
+
+
+def to_onnx(
+    module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], dynamic_shapes: Sequence[dict[int, Any]]
+) -> onnx.ModelProto:
+    """The module as an ONNX model: example inputs by name, names of the outputs, dynamic axes of each input."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            module.eval(),
+            tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=tuple(dynamic_shapes),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    return model
+
+
+def tidy(model: onnx.ModelProto, name: str) -> None:
+    """Drop in place what runtimes do not need (paths and traces of this machine) and name the graph."""
+    model.graph.name = name
+    model.doc_string = ""
+    model.producer_name, model.producer_version = "aez", ""
+    del model.metadata_props[:]
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in [*model.graph.input, *model.graph.output, *model.graph.value_info]:
+        del value.metadata_props[:]
+    del model.graph.value_info[:]
+    del model.graph.metadata_props[:]
+
+
+def store_compactly(model: onnx.ModelProto, kind: int) -> None:
+    """Keep large float32 weights as float16 (int8 for integers) behind a Cast, which runtimes fold when they load."""
+    for tensor in list(model.graph.initializer):
+        values = onnx.numpy_helper.to_array(tensor)
+        if tensor.data_type != onnx.TensorProto.FLOAT or values.size < LARGE:
+            continue
+        small = values.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+        if kind == onnx.TensorProto.INT8 and not np.array_equal(small.astype(np.float32), values):
+            raise ValueError(f"{tensor.name}: not 8-bit integers")
+        stored = onnx.numpy_helper.from_array(small, tensor.name + STORED)
+        cast_node = onnx.helper.make_node("Cast", [stored.name], [tensor.name], to=onnx.TensorProto.FLOAT)
+        model.graph.node.insert(0, cast_node)
+        model.graph.initializer.remove(tensor)
+        model.graph.initializer.append(stored)
+
+
+def serialize(model: onnx.ModelProto) -> bytes:
+    """The checked model as bytes, equal for equal models."""
+    onnx.checker.check_model(model, full_check=True)
+    serialized: bytes = model.SerializeToString(deterministic=True)
+    return serialized
