@@ -2,3 +2,21 @@
 
 Nothing outside this package imports torch; what leaves it is an `.aezm` bundle of plain ONNX graphs and tables.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aez.export.series_detector import SeriesDetector
+
+__all__ = ["SeriesDetector"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at first use: the package itself loads neither torch nor scikit-learn."""
+    if name == "SeriesDetector":
+        from aez.export.series_detector import SeriesDetector
+
+        return SeriesDetector
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

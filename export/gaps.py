@@ -1,0 +1,58 @@
+"""How much worse a network does when samples are missing, measured, so that a gap raises no alarm by itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+#: Shares of a window's samples that are present, at which the effect is measured.
+SHARES = (0.0, 0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
+
+
+class GapFactor(nn.Module):
+    """Share present [batch], 0..1 -> factor [batch], 1 and up, by which scores grow with so much missing.
+
+    Piecewise linear between `SHARES`; 1 everywhere until `set`.
+    """
+
+    factors: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("factors", torch.ones(len(SHARES)))
+
+    def forward(self, share: Tensor) -> Tensor:
+        starts, ends = torch.tensor(SHARES[:-1]), torch.tensor(SHARES[1:])
+        slopes = (self.factors[1:] - self.factors[:-1]) / (ends - starts).to(share.device)
+        steps = (share[:, None] - starts.to(share.device)).clamp_min(0.0)
+        inside = torch.minimum(steps, (ends - starts).to(share.device))
+        return self.factors[0] + (inside * slopes).sum(1)
+
+    def set(self, scores: Tensor) -> None:
+        """Take a high score [len(SHARES)] at each share; a factor never falls as more is missing, nor below 1."""
+        factors = (scores / scores[-1].clamp_min(1e-12)).clamp_min(1.0)
+        factors[0] = factors[1]
+        self.factors.copy_(factors.flip(0).cummax(0).values.flip(0))
+
+
+def hide(windows: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Windows [n, time, channels] of which about the share `share` is left, the rest NaN.
+
+    In every other window a run of rows goes (an outage), in the rest whole channels (dead sensors); with one channel it
+    is always rows.
+    """
+    n, time, channels = windows.shape
+    rows = _hidden_runs(n, time, round((1 - share) * time), generator)[:, :, None].expand(n, time, channels)
+    count = round((1 - share) * channels)
+    order = torch.rand(n, channels, generator=generator).argsort(1).argsort(1)
+    columns = (order < count)[:, None].expand(n, time, channels)
+    even = (torch.arange(n) % 2 == 0) | (channels == 1)
+    hidden = torch.where(even[:, None, None], rows, columns)
+    return windows.masked_fill(hidden.to(windows.device), torch.nan)
+
+
+def _hidden_runs(n: int, time: int, length: int, generator: torch.Generator) -> Tensor:
+    """[n, time], True in one run of `length` rows at a random place."""
+    start = torch.randint(0, time - length + 1, (n, 1), generator=generator)
+    row = torch.arange(time)
+    return (row >= start) & (row < start + length)
