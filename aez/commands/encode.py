@@ -112,7 +112,8 @@ def _opened(model: str | None, tile: int | None, device: str, threads: int | Non
     opened = open_model(bundle, device, threads)
     side = TILE_DEFAULT if tile is None else tile
     check_tile(side, opened.geometry.alignment)
-    opened.index(np.zeros((opened.geometry.hyper_channels, 1, 1), np.int32), 0)  # opens a session on the device
+    z = np.zeros((opened.geometry.hyper_channels, 1, 1), np.int32)
+    opened.predict(z, 0).index()  # opens a session on the device
     return {"model": bundle, "tile": side, "device": device, "threads": threads}
 
 
