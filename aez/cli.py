@@ -19,6 +19,7 @@ from aez.commands.decode import decode
 from aez.commands.encode import encode
 from aez.commands.info import info
 from aez.commands.models import models
+from aez.commands.score import score
 from aez.commands.train import train
 from aez.commands.verify import verify
 
@@ -34,7 +35,7 @@ Exit codes:
   2    wrong arguments, or a target that cannot be reached
   3    a damaged or cut-off .aez file, or one that needs a newer aez
   4    a model that is missing, damaged, or not the right one
-  5    an input that is no picture, or cannot be read
+  5    an input that is no picture or no series, or cannot be read
   6    a result that cannot be written, or exists already
   70   a defect of aez; AEZ_DEBUG=1 shows the traceback
   130  interrupted; no file is left half-written
@@ -106,9 +107,9 @@ def _ended_by_sigterm() -> Iterator[None]:
 @click.group(cls=Program, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="aez", message="%(prog)s %(version)s")
 def main() -> None:
-    """Compress photographs with a neural network, and decode them again."""
+    """Compress photographs with a neural network, and watch series of measurements with one."""
 
 
-COMMANDS: Sequence[click.Command] = (encode, decode, info, verify, models, train, bench)
+COMMANDS: Sequence[click.Command] = (encode, decode, info, verify, models, train, score, bench)
 for command in COMMANDS:
     main.add_command(command)

@@ -179,7 +179,8 @@ class Prediction:
     """Predicts the latent of one tile, phase after phase, from the hyper-latent and the residuals of earlier phases.
 
     For every phase: `index`, `mean` (either may come first), then `learn` with the residuals; who wants no means leaves
-    them out in every phase. A phase's arrays are [positions * C, h, w] as `Geometry.take_phase` gives them, where the hyper-latent is [hyper_channels, h, w].
+    them out in every phase. A phase's arrays are [positions * C, h, w] as `Geometry.take_phase` gives them, where the
+    hyper-latent is [hyper_channels, h, w].
     """
 
     def __init__(self, model: ImageModel, z: NDArray[np.int32], level: int) -> None:

@@ -23,7 +23,7 @@ from aez.codec.runtime import open_session
 from aez.export.families.base import Family, within
 from aez.export.gaps import SHARES, GapFactor, hide
 from aez.export.onnx_export import serialize, tidy, to_onnx
-from aez.export.scaling import Scaling, SoftScale
+from aez.export.scaling import ScaleLayer, Scaling
 
 GRAPH = "detector"
 OUTPUTS = ("score", "channel_score", "reconstruction")
@@ -90,10 +90,10 @@ class DetectorGraph(nn.Module):
     window float32 [batch, time, channels], raw, NaN = missing -> score [batch], channel_score [batch, channels],
     reconstruction [batch, time, channels], raw.
 
-    A channel's error is the mean square of what is present, in scaled units, over the channel's normal error. A channel
-    that is missing from a window counts neither way, and a window without a sample scores 0. Scores of windows with
-    gaps are divided by what gaps of that size do to normal windows. `calibrate`, then set `threshold`; before, all of
-    this is 1.
+    A channel's error is the mean square of what is present, in scaled units, times the square of `ScaleLayer.excess`,
+    over the channel's normal error. A channel that is missing from a window counts neither way, and a window without a
+    sample scores 0. Scores of windows with gaps are divided by what gaps of that size do to normal windows.
+    `calibrate`, then set `threshold`; before, all of this is 1.
     """
 
     normal: Tensor
@@ -110,7 +110,7 @@ class DetectorGraph(nn.Module):
         if options.tail is not None and options.tail > network.window:
             raise InvalidArgument(f"tail {options.tail} is longer than the window of {network.window} samples")
         self.network, self.scaling, self.options = network, scaling, options
-        self.scale, self.gap_factor = SoftScale(scaling, network.window), GapFactor()
+        self.scale, self.gap_factor = ScaleLayer(scaling, network.window), GapFactor()
         self.window, self.channels = network.window, network.channels
         self.tail = options.tail or network.window
         self.parts = [(member, kind) for member in range(len(network.members)) for kind in options.kinds]
@@ -126,24 +126,29 @@ class DetectorGraph(nn.Module):
         self.register_buffer("threshold", torch.ones(()))
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, present = self.scale(window)
-        errors, codes, reconstructions = self._members(x, present)
+        x, present, errors, codes, reconstructions = self._members(window)
         counts = present[:, -self.tail :].sum(1)
         scores, blames = [], []
         for part, (member, kind) in enumerate(self.parts):
             score, blame = self._part(kind, member, x, errors[member], codes[member], counts)
             scores.append(score / self.part_scale[part])
             blames.append(blame / self.part_scale[part])
-        usual = self.threshold * self.gap_factor(present.mean((1, 2)))
+        usual = self.threshold * self.gap_factor(self._share_present(present, counts))
         score, blame = _mean(scores) / usual, _mean(blames) / usual[:, None]
         raw = self.scale.inverse(_mean(reconstructions))
         return score, blame, raw
 
-    def _members(self, x: Tensor, present: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Of each member: mean squared error [batch, channels] over the tail, code [batch, L], reconstruction."""
+    def _members(self, window: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+        """Scaled window, what is present, and of each member: error [batch, channels], code [batch, L], reconstruction.
+
+        Errors are means over the tail, not yet divided by anything.
+        """
         errors, codes, reconstructions = [], [], []
+        widths, present = self.scale.widths(window)
+        x = self.scale.clip(widths)
         tail = present[:, -self.tail :]
-        share = 1 / tail.sum(1).clamp_min(1.0)
+        excess = self.scale.excess(widths[:, -self.tail :])
+        share = excess * excess / tail.sum(1).clamp_min(1.0)
         for member in self.network.members:
             code = member.encode(x, present)
             reconstruction = member.decode(code)
@@ -151,7 +156,13 @@ class DetectorGraph(nn.Module):
             errors.append((difference * difference).sum(1) * share)
             codes.append(code)
             reconstructions.append(reconstruction)
-        return errors, codes, reconstructions
+        return x, present, errors, codes, reconstructions
+
+    def _share_present(self, present: Tensor, counts: Tensor) -> Tensor:
+        """Share of the whole window that is present [batch]; `counts` [batch, channels] is that of the tail."""
+        if self.tail < self.window:
+            counts = present.sum(1)
+        return counts.mean(1) / self.window
 
     def _part(
         self, kind: Kind, member: int, x: Tensor, error: Tensor, code: Tensor, counts: Tensor
@@ -203,9 +214,8 @@ class DetectorGraph(nn.Module):
         seen = torch.zeros(self.channels, dtype=torch.float64, device=total.device)
         codes: list[list[Tensor]] = [[] for _ in self.network.members]
         for batch in batches:
-            x, present = self.scale(batch)
+            _, present, errors, latents, _ = self._members(batch)
             here = present[:, -self.tail :].sum(1).clamp_max(1.0)
-            errors, latents, _ = self._members(x, present)
             for member, (error, code) in enumerate(zip(errors, latents, strict=True)):
                 total[member] += (error * here).sum(0)
                 codes[member].append(code)
@@ -236,8 +246,7 @@ class DetectorGraph(nn.Module):
     def _part_scores(self, batches: Iterable[Tensor]) -> list[Tensor]:
         found: list[list[Tensor]] = [[] for _ in self.parts]
         for batch in batches:
-            x, present = self.scale(batch)
-            errors, codes, _ = self._members(x, present)
+            x, present, errors, codes, _ = self._members(batch)
             counts = present[:, -self.tail :].sum(1)
             for part, (member, kind) in enumerate(self.parts):
                 found[part].append(self._part(kind, member, x, errors[member], codes[member], counts)[0])

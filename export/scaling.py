@@ -1,8 +1,8 @@
 """Scaling of sensor channels that survives outliers, constant channels, missing samples and broken sensors.
 
-A channel is shifted by its median and divided by a robust width; what is then larger than `KNEE` grows with its
-logarithm only, so that one broken sensor neither drowns the others nor overflows. A channel that still has more than
-unit variance (rare, high bursts) is shrunk to it.
+A channel is shifted by its median and divided by a robust width. Networks see values clipped at `LIMIT` widths, so that
+one broken sensor cannot drown the others; how far beyond a channel goes counts by its logarithm, in `excess`, so that
+no score overflows. A channel that still has more than unit variance (rare, high bursts) is shrunk to it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from aez.codec.errors import UnsupportedInput
 
 Floats = NDArray[np.float64]
 
-#: Scaled values are linear up to here and logarithmic beyond.
-KNEE = 4.0
+#: Widths at which values are clipped. On eight machines of SMD a PCA had a mean AUC-PR of 0.506, 0.519, 0.534 and 0.533
+#: with 6, 8, 12 and 20, and less where the network itself saw logarithms.
+LIMIT = 10.0
 #: Interquartile range of a normal distribution in standard deviations (2 * 0.6745).
 NORMAL_IQR = 1.349
 #: Width of a channel that never moved, relative to its value; float32 resolves a ten-thousandth of it.
@@ -29,19 +30,16 @@ STILL = 1e-3
 #: No width is below this share of the channel's value: float32 resolves it ten times.
 RESOLUTION = 1e-6
 TINY = 1e-6
-_OFFSET = 1 - math.log(KNEE)
-#: Scaled values beyond this count as this, infinity too: their soft-clipped squares are far within float32.
+#: Widths beyond this count as this, infinity too: the square of their logarithm is far within float32.
 _FARTHEST = 1e18
-#: What `SoftScale.inverse` takes as the largest scaled value: soft-clipped `_FARTHEST`.
-_HIGHEST = KNEE * (1 + math.log(_FARTHEST / KNEE))
 
 
 @dataclass(frozen=True)
 class Scaling:
     """How channels are scaled, each array float64 [channels].
 
-    A scaled value is gain * soft_clip((value - centre) / scale), of unit variance at most. `low` and `high` are the
-    range that was seen; all but `gain` (0..1) are in the sensors' units.
+    A scaled value is gain * clip((value - centre) / scale, -LIMIT, LIMIT), of unit variance at most. `low` and `high`
+    are the range that was seen; all but `gain` (0..1) are in the sensors' units.
     """
 
     centre: Floats
@@ -72,7 +70,7 @@ def fit_scaling(values: NDArray[np.floating], names: Sequence[str] | None = None
             name = names[number] if names is not None else f"number {number + 1}"
             raise UnsupportedInput(f"channel {name} has no value in the training rows; leave it out")
         centre, scale = robust_centre(finite), robust_scale(finite)
-        gain = 1 / max(1.0, float(np.std(soft_clip((finite - centre) / scale))))
+        gain = 1 / max(1.0, float(np.std(np.clip((finite - centre) / scale, -LIMIT, LIMIT))))
         columns.append((centre, scale, gain, finite.min(), finite.max()))
     return Scaling(*np.array(columns, np.float64).T)
 
@@ -100,14 +98,7 @@ def robust_scale(values: Floats) -> float:
     return max(float(width), RESOLUTION * abs(float(p50)), TINY)
 
 
-def soft_clip(values: Floats) -> Floats:
-    """Identity up to `KNEE`, and beyond it KNEE * (1 + ln(|v| / KNEE)) with v's sign: continuous with its slope."""
-    growth = np.log(np.clip(np.abs(values), KNEE, _FARTHEST)) + _OFFSET
-    clipped: Floats = np.clip(values, -KNEE, KNEE) * growth
-    return clipped
-
-
-class SoftScale(nn.Module):
+class ScaleLayer(nn.Module):
     """`Scaling` as a layer of a graph: values float32 [batch, time, channels] with NaN where one is missing.
 
     What it multiplies with has the shape of a window [time, channels]: on rows of one channel's vector runtimes are
@@ -117,29 +108,42 @@ class SoftScale(nn.Module):
     centre: Tensor
     inverse_scale: Tensor
     gain: Tensor
-    inverse_gain: Tensor
-    outward: Tensor
+    back: Tensor
 
     def __init__(self, scaling: Scaling, window: int) -> None:
         super().__init__()
         self.register_buffer("centre", _tiled(scaling.centre, window))
         self.register_buffer("inverse_scale", _tiled(1 / scaling.scale, window))
         self.register_buffer("gain", _tiled(scaling.gain, window))
-        self.register_buffer("inverse_gain", _tiled(1 / scaling.gain, window))
-        self.register_buffer("outward", _tiled(scaling.scale / math.e, window))
+        self.register_buffer("back", _tiled(scaling.scale / scaling.gain, window))
+        self._gains = bool(np.any(scaling.gain != 1))
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """(scaled values with 0 where one is missing, present: 1 or 0); both finite for whatever comes in."""
+        widths, present = self.widths(values)
+        return self.clip(widths), present
+
+    def widths(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """(Distance from the centre in widths, present), before the clipping; perhaps infinite."""
         missing = torch.isnan(values)
-        linear = (torch.where(missing, self.centre, values) - self.centre) * self.inverse_scale
-        growth = torch.log(linear.abs().clamp(KNEE, _FARTHEST)) + _OFFSET
-        return linear.clamp(-KNEE, KNEE) * growth * self.gain, torch.logical_not(missing).to(values.dtype)
+        filled = torch.where(missing, self.centre, values)
+        return (filled - self.centre) * self.inverse_scale, torch.logical_not(missing).to(values.dtype)
+
+    def clip(self, widths: Tensor) -> Tensor:
+        """Scaled values."""
+        clipped = widths.clamp(-LIMIT, LIMIT)
+        return clipped * self.gain if self._gains else clipped
+
+    def excess(self, widths: Tensor) -> Tensor:
+        """Factor [batch, channels], 1 and up, for what clipping hides of [batch, time, channels].
+
+        1 + ln(the largest distance over the limit), and 1 where nothing was clipped.
+        """
+        return torch.log(widths.abs().amax(1).clamp(LIMIT, _FARTHEST)) + (1 - math.log(LIMIT))
 
     def inverse(self, scaled: Tensor) -> Tensor:
-        """Values in the sensors' units that `forward` scales to `scaled`."""
-        scaled = scaled * self.inverse_gain
-        growth = torch.exp(scaled.abs().clamp(KNEE, _HIGHEST) * (1 / KNEE))
-        return scaled.clamp(-KNEE, KNEE) * growth * self.outward + self.centre
+        """Values in the sensors' units that are scaled to `scaled`."""
+        return scaled * self.back + self.centre
 
 
 def _tiled(values: Floats, window: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from aez.codec.errors import UnsupportedInput
 from aez.codec.windows import sliding_windows
-from aez.export.scaling import KNEE, robust_centre, robust_scale
+from aez.export.scaling import LIMIT, robust_centre, robust_scale
 
 Rows = NDArray[np.float32]
 #: Runs of rows, (start, end exclusive).
@@ -109,8 +109,8 @@ def split_rows(
     """Split each series: its last `held_out` calibrates, and of what comes before the last `validation` validates.
 
     A gap of one window lies between the parts, so that none has seen another's rows or their neighbours. A series too
-    short for three parts fits only. No window touches the rows `left_out` [(start, end exclusive)] of its series.
-    Raises UnsupportedInput where no series is long enough.
+    short for all parts fits only; with a `validation` of 0 there are two. No window touches the rows `left_out`
+    [(start, end exclusive)] of its series. Raises UnsupportedInput where no series is long enough.
     """
     parts: tuple[list[Rows], list[Rows], list[Rows]] = ([], [], [])
     for rows, spans in zip(series, left_out or [()] * len(series), strict=True):
@@ -131,9 +131,9 @@ def split_rows(
 
 
 def _limits(rows: int, window: int, held_out: float, validation: float) -> tuple[int, int]:
-    """Ends of the first two parts; the other two hold a window and the gap before it, at least."""
+    """Ends of the first two parts; the ones that follow hold a window and the gap before it, at least."""
     end = min(round(rows * (1 - held_out)), rows - 2 * window)
-    return min(round(end * (1 - validation)), end - 2 * window), end
+    return min(round(end * (1 - validation)), end - 2 * window) if validation else end, end
 
 
 def _between(start: int, stop: int, spans: Spans) -> Iterator[tuple[int, int]]:
@@ -177,7 +177,7 @@ def _dominant_period(rows: NDArray[np.float64]) -> int | None:
         if not finite.any() or np.ptp(column[finite]) == 0:
             continue
         centre = robust_centre(column[finite])
-        scaled = np.clip((np.where(finite, column, centre) - centre) / robust_scale(column[finite]), -KNEE, KNEE)
+        scaled = np.clip((np.where(finite, column, centre) - centre) / robust_scale(column[finite]), -LIMIT, LIMIT)
         scaled -= scaled.mean()
         spectrum = np.fft.rfft(scaled, 2 * len(scaled))
         correlation = np.fft.irfft(spectrum * spectrum.conj())[: lags + 1]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from aez.codec.bundle import Bundle, save_bundle
 from aez.codec.errors import InvalidArgument, UnsupportedInput
-from aez.codec.events import DEFAULT_RULE, EventRule
+from aez.codec.events import DEFAULT_RULE, EventRule, find_events
 from aez.codec.series import Series, select_channels
 from aez.codec.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.export.detector_bundle import CHECKED_WINDOWS, Described, pack_detector
@@ -26,7 +26,7 @@ from aez.export.families.base import Family, Figures, within
 from aez.export.gaps import hide
 from aez.export.plots import plot_series_training
 from aez.export.run_files import check_output, run_folder
-from aez.export.scaling import Scaling, SoftScale, fit_scaling
+from aez.export.scaling import ScaleLayer, Scaling, fit_scaling
 from aez.export.series_windows import Rows, ShuffledWindows, Spans, Split, Windows, split_rows, suggest_window
 from aez.export.trainer import Result, Trainer, TrainOptions
 from aez.export.training_faults import find_faults
@@ -37,6 +37,8 @@ DEFAULT_FAMILY = "dense"
 #: Closed forms see at most so many windows, and so many numbers.
 CLOSED_FORM_WINDOWS, CLOSED_FORM_NUMBERS = 20_000, 48_000_000
 VALIDATION_WINDOWS = 2_000
+#: Share of the fitted part that tells when to stop.
+VALIDATION = 0.15
 #: Gaps in training leave at least this share of a window.
 LEAST_LEFT = 0.5
 _BATCH = 1024
@@ -120,7 +122,7 @@ class LossOf(nn.Module):
 
     def __init__(self, network: Family, scaling: Scaling, gaps: float = 0.0) -> None:
         super().__init__()
-        self.network, self.scale, self.gaps = network, SoftScale(scaling, network.window), gaps
+        self.network, self.scale, self.gaps = network, ScaleLayer(scaling, network.window), gaps
 
     def forward(self, windows: Tensor, generator: torch.Generator, progress: float) -> tuple[Tensor, Figures]:
         x, present = self.scale(windows)
@@ -211,7 +213,8 @@ def fit_detector(
     left_out, notices = _faults(rows, [one.name for one in series]) if config.robust else ([], [])
     longest = max(rows, key=len)
     window = config.window or suggest_window(longest)
-    split = split_rows(rows, window, config.held_out, left_out=left_out)
+    trained = build(config.family, window, len(channels), **config.options).trained
+    split = split_rows(rows, window, config.held_out, VALIDATION if trained else 0.0, left_out)
     scaling = fit_scaling(np.concatenate(split.fit.runs), channels)
     if still := [name for name, flag in zip(channels, scaling.still, strict=True) if flag]:
         notices.append(f"{_listed(still)} never moved in the training rows; any movement will score high")
@@ -237,7 +240,7 @@ def close_form(network: Family, scaling: Scaling, windows: Windows) -> None:
     """Set what the family finds in closed form, from windows spread over all."""
     numbers = windows.window * network.channels
     sample = windows.spread(max(2, min(CLOSED_FORM_WINDOWS, CLOSED_FORM_NUMBERS // numbers)))
-    x, present = SoftScale(scaling, windows.window)(sample)
+    x, present = ScaleLayer(scaling, windows.window)(sample)
     network.fit(x, present)
 
 
@@ -315,6 +318,7 @@ def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) ->
             "median_score": round(float(np.median(relative)), 4),
             "p99_score": round(float(np.quantile(relative, 0.99)), 4),
             "share_above_1": round(float(np.mean(relative > 1)), 6),
+            "events": len(find_events(_joined(relative, fitted.split.held_out, config.rule), rule=config.rule)),
         }
     }
     if validation := [row for row in (result.log if result else []) if "validation" in row]:

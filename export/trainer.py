@@ -170,7 +170,6 @@ class Trainer:
         Raises UnsupportedInput or InvalidArgument for a checkpoint that is missing, damaged, in the way or of another
         network; InvalidArgument for a run that diverges; OutputError where the folder cannot be written.
         """
-        torch.set_flush_denormal(True)  # numbers that mean nothing and slow a processor down
         if resume:
             self._load()
         elif self.checkpoint_path.exists():
@@ -180,7 +179,7 @@ class Trainer:
             if self.is_main:  # rows written after the checkpoint are written again
                 self._metrics_path.write_text("".join(json.dumps(row) + "\n" for row in self.log))
         if not self._complete():
-            with _stop_on_signal(self._request_stop), tqdm(**self._bar()) as bar:
+            with _no_denormals(), _stop_on_signal(self._request_stop), tqdm(**self._bar()) as bar:
                 self._loop(bar)
             self._save()
         if self._best.weights is not None:
@@ -362,6 +361,16 @@ class _Order(Sampler[list[int]]):
         for step in itertools.count(self.first):
             start = (step * self.processes + self.rank) * self.batch
             yield list(range(start, start + self.batch))
+
+
+@contextmanager
+def _no_denormals() -> Iterator[None]:
+    """Flush numbers to 0 that mean nothing and slow a processor down; a caller's own arithmetic stays as it is."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @contextmanager

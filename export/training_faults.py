@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from aez.export.families.pca import PCA
-from aez.export.scaling import SoftScale, fit_scaling
+from aez.export.scaling import ScaleLayer, fit_scaling
 from aez.export.series_windows import Rows, Windows
 
 #: A window is a fault when its error is so many robust deviations of the logarithm above the median, and so many times
@@ -47,7 +47,7 @@ def find_faults(series: Sequence[Rows]) -> list[Faults]:
     if not seen:
         return []
     windows = Windows([rows[:, seen] for rows in series], window)
-    scale = SoftScale(fit_scaling(joined[:, seen]), window)
+    scale = ScaleLayer(fit_scaling(joined[:, seen]), window)
     network = PCA(window, len(seen), components=0.9, most=_COMPONENTS)
     network.fit(*scale(windows.spread(_FITTED)))
     errors = []

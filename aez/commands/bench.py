@@ -10,16 +10,16 @@ import click
 
 from aez import messages
 from aez.codec.errors import InvalidArgument
-from aez.commands import bench_codec
+from aez.commands import bench_codec, bench_detect
 from aez.commands.missing import needs
 
 
 @click.group()
 def bench() -> None:
-    """Measure models against other formats."""
+    """Measure models against other formats and detectors."""
 
 
-for _command in bench_codec.COMMANDS:
+for _command in (*bench_codec.COMMANDS, *bench_detect.COMMANDS):
     bench.add_command(_command)
 
 

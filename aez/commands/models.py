@@ -16,6 +16,12 @@ from aez.batch import run_each
 if TYPE_CHECKING:
     from aez.codec.bundle import Bundle, Listing
 
+#: As in aez.codec.detector, which brings more than a listing needs.
+DETECTOR = "detector"
+#: What a listing tells of a detector.
+DETECTOR_FACTS = ("window", "channels", "period_seconds", "threshold", "score", "event_rule")
+CHANNELS_SHOWN = 4
+
 
 @click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each model.")
@@ -39,18 +45,30 @@ def models(context: click.Context, as_json: bool) -> None:
 @models.command()
 @click.argument("models", nargs=-1, required=True, metavar="NAME|PATH...")
 def verify(models: tuple[str, ...]) -> None:
-    """Check models in full: hashes, sizes, operators, tables, and one run of the decoding graphs."""
+    """Check models in full: hashes, sizes, operators, tables, and one run of the graphs."""
     sys.exit(run_each(models, _verify))
 
 
 def _verify(name: str) -> None:
-    import numpy as np
-
     from aez.codec.bundle import find_bundle
-    from aez.codec.model import open_model
 
     bundle = find_bundle(Path(name) if Path(name).is_file() else name)
     bundle.verify()
+    if bundle.task == DETECTOR:
+        from aez.codec.detector import Detector
+
+        Detector(bundle, "cpu", 1)  # runs the probe, whose scores must be those that the bundle promises
+    else:
+        _run_codec(bundle)
+    messages.result(f"{click.format_filename(name)}: sound ({bundle.name}, {bundle.id})")
+
+
+def _run_codec(bundle: Bundle) -> None:
+    """Run what decodes a picture once."""
+    import numpy as np
+
+    from aez.codec.model import open_model
+
     model = open_model(bundle, "cpu", 1)
     _ = model.tables
     g = model.geometry
@@ -61,7 +79,6 @@ def _verify(name: str) -> None:
         g.put_phase(y, phase, prediction.mean())
         prediction.learn(residual)
     model.synthesis(y, 0)
-    messages.result(f"{click.format_filename(name)}: sound ({bundle.name}, {bundle.id})")
 
 
 def _entry(listing: Listing) -> dict[str, Any]:
@@ -80,6 +97,8 @@ def _entry(listing: Listing) -> dict[str, Any]:
 def _details(bundle: Bundle) -> dict[str, Any]:
     summary = bundle.summary()
     summary["quality_range"] = bundle.coding.get("quality_range")
+    if bundle.task == DETECTOR:
+        summary |= {name: bundle.coding.get(name) for name in DETECTOR_FACTS}
     summary["provenance"] = bundle.manifest["provenance"]
     return summary
 
@@ -92,8 +111,19 @@ def _lines(entry: dict[str, Any]) -> Iterator[str]:
     if entry["quality_range"]:
         low, high = entry["quality_range"]
         yield f"  quality {low:g} to {high:g}"
+    if entry["task"] == DETECTOR:
+        yield from _detector_lines(entry)
     for key, value in _flat(entry["figures"]):
         yield f"  {key}: {value}"
+
+
+def _detector_lines(entry: dict[str, Any]) -> Iterator[str]:
+    names = entry["channels"] or []
+    more = f" and {len(names) - CHANNELS_SHOWN} more" if len(names) > CHANNELS_SHOWN else ""
+    every = f", one every {entry['period_seconds']:g} s" if entry["period_seconds"] else ""
+    yield f"  window {entry['window']} rows{every}"
+    yield f"  {len(names)} channels: {', '.join(map(str, names[:CHANNELS_SHOWN]))}{more}"
+    yield f"  threshold {entry['threshold']:.4g} of {entry['score']}, family {entry['family']}"
 
 
 def _flat(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -37,6 +37,16 @@ device = click.option(
     show_default=True,
     help="Where networks run; auto takes CUDA where it is there.",
 )
+series_reading = in_order(
+    click.option("--time-column", metavar="NAME", help="The column with the times; by default it is found."),
+    click.option("--array", metavar="NAME", help="The array of an NPZ file that holds the values."),
+    click.option(
+        "--resample",
+        type=click.FloatRange(0, min_open=True),
+        metavar="SECONDS",
+        help="Put rows on an even clock first: the mean of each so many seconds.",
+    ),
+)
 running = in_order(
     device,
     click.option("--threads", type=click.IntRange(1, 1024), help="Threads for one file; by default all cores, or one."),

@@ -1,4 +1,4 @@
-"""`aez train`: from a folder of pictures to a model."""
+"""`aez train`: from a folder of pictures to a model, and the group of what trains."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from aez import messages
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
 from aez.commands.missing import needs
+from aez.commands.train_series import series
 
 TRAINING_MODULES = ("torch", "torchmetrics", "lightning_fabric", "onnx", "onnxscript", "matplotlib")
 #: MS-SSIM takes five scales of an 11-pixel window: (11 - 1) * 2^4.
@@ -22,6 +23,9 @@ EXIT_STOPPED = 130
 @click.group()
 def train() -> None:
     """Train models; needs `pip install 'aez[train]'`."""
+
+
+train.add_command(series)
 
 
 @train.command()

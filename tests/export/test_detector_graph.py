@@ -28,7 +28,7 @@ from aez.export.detector_graph import (
 )
 from aez.export.families import build
 from aez.export.gaps import SHARES, GapFactor, hide
-from aez.export.scaling import SoftScale, fit_scaling, soft_clip
+from aez.export.scaling import LIMIT, ScaleLayer, fit_scaling
 
 WINDOW, CHANNELS = 16, 4
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -56,7 +56,7 @@ def make(family: str = "pca", options: ScoreOptions | None = None, **family_opti
     scaling = fit_scaling(training)
     network = build(family, WINDOW, CHANNELS, **family_options)
     with torch.no_grad():
-        network.fit(*SoftScale(scaling, WINDOW)(windows_of(training)))
+        network.fit(*ScaleLayer(scaling, WINDOW)(windows_of(training)))
     graph = DetectorGraph(network.eval(), scaling, options).eval()
     graph.calibrate(windows_of(series(seed=1)).split(100))
     return graph
@@ -95,12 +95,14 @@ def test_the_score_agrees_with_numpy(tail: int | None) -> None:
     score, channel_score, _ = run(graph, windows)
     s, pca, raw = graph.scaling, graph.network, windows.numpy().astype(np.float64)
     present = ~np.isnan(raw)
-    x = np.where(present, s.gain * soft_clip((raw - s.centre) / s.scale), 0)
+    widths = np.where(present, (raw - s.centre) / s.scale, 0)
+    x = s.gain * np.clip(widths, -LIMIT, LIMIT)
     flat, mean, basis = x.reshape(len(x), -1), pca.mean.numpy(), pca.basis.numpy()
     code = ((flat - mean) * present.reshape(len(x), -1)) @ basis
     difference = (x - (code @ basis.T + mean).reshape(x.shape)) * present
     kept = slice(-(tail or WINDOW), None)
-    error = np.square(difference[:, kept]).sum(1) / np.maximum(present[:, kept].sum(1), 1)
+    excess = 1 + np.log(np.maximum(np.abs(widths[:, kept]).max(1) / LIMIT, 1))
+    error = np.square(excess) * np.square(difference[:, kept]).sum(1) / np.maximum(present[:, kept].sum(1), 1)
     gaps = np.interp(present.mean((1, 2)), SHARES, graph.gap_factor.factors.numpy())
     wanted = error / graph.normal[0].numpy() / 2.5 / gaps[:, None]
     assert channel_score == pytest.approx(wanted, rel=1e-3, abs=1e-4)
