@@ -1,0 +1,216 @@
+"""What `aez bench detect` found: as a table for people, as JSON for programs, as pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aez.codec.bench_report import write_whole
+from aez.codec.environment import Environment, describe_environment
+from aez.codec.errors import OutputError
+
+_PACKAGES = ("aez", "numpy", "scipy", "torch", "scikit-learn", "pyod", "onnxruntime")
+_WIDTH = 116
+
+
+@dataclass(frozen=True)
+class CaseFigures:
+    """One detector on one case: figures by name (NaN where not defined), and what it said of the training data."""
+
+    case: str
+    detector: str
+    figures: dict[str, float]
+    fit_seconds: float
+    score_seconds: float
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Scores of a case for a drawing: labels [time], scores [time] by detector; `limited`: 1 is their limit."""
+
+    case: str
+    labels: npt.NDArray[np.uint8]
+    scores: Mapping[str, npt.NDArray[np.float64]]
+    limited: bool
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: its title, and how a summary is shown in it."""
+
+    title: str
+    text: Callable[[Mapping[str, float]], str]
+
+
+def _number(key: str, digits: int = 3, factor: float = 1.0) -> Callable[[Mapping[str, float]], str]:
+    def text(summary: Mapping[str, float]) -> str:
+        value = summary.get(key, math.nan) * factor
+        return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+    return text
+
+
+def _part(part: str, whole: str) -> Callable[[Mapping[str, float]], str]:
+    return lambda summary: f"{summary[part]:.0f}/{summary[whole]:.0f}"
+
+
+_TIMES = (Column("fit s", _number("fit_seconds", 1)), Column("score s", _number("score_seconds", 2)))
+_SERIES_COLUMNS = (
+    Column("VUS-PR", _number("vus_pr")),
+    Column("AUC-PR", _number("auc_pr")),
+    Column("AUC-ROC", _number("auc_roc")),
+    Column("events", _part("events_found", "events")),
+    Column("precision", _number("event_precision", 2)),
+    Column("false/day", _number("false_alarms_per_day", 2)),
+    Column("delay", _number("median_delay_rows", 0)),
+    Column("top channel", _number("top_channel_share", 2)),
+    Column("in alarm %", _number("alarm_share", 1, 100)),
+    *_TIMES,
+)
+_COLUMNS: dict[str, tuple[Column, ...]] = {
+    "skab": (
+        Column("F1", _number("f1")),
+        Column("FAR %", _number("false_alarm_rate", 1, 100)),
+        Column("MAR %", _number("missed_alarm_rate", 1, 100)),
+        Column("NAB-type", _number("nab_standard", 1)),
+        Column("low FP", _number("nab_low_fp", 1)),
+        Column("low FN", _number("nab_low_fn", 1)),
+        *_TIMES,
+    ),
+    "nab": (
+        Column("standard", _number("nab_standard", 1)),
+        Column("low FP", _number("nab_low_fp", 1)),
+        Column("low FN", _number("nab_low_fn", 1)),
+        Column("windows", _part("windows_found", "windows")),
+        Column("false rows", _number("false_alarm_rows", 0)),
+        Column("AUC-PR", _number("auc_pr")),
+        *_TIMES,
+    ),
+    "smd": _SERIES_COLUMNS,
+    "folder": _SERIES_COLUMNS,
+}
+_TITLES = {"skab": "SKAB", "nab": "NAB", "smd": "SMD", "folder": "folder"}
+
+
+@dataclass(frozen=True)
+class DetectReport:
+    """Figures of one benchmark.
+
+    kind: of `codec.detect_data.LOADERS`; folder: its name; detectors: in the table's order, `own` among them.
+    settings: of our detectors. summary: figures by detector, over all cases. failures: (detector, case, why).
+    """
+
+    kind: str
+    folder: str
+    detectors: tuple[str, ...]
+    own: tuple[str, ...]
+    cases: tuple[str, ...]
+    quick: bool
+    settings: Mapping[str, Any]
+    jobs: int
+    rules: tuple[str, ...]
+    summary: Mapping[str, Mapping[str, float]]
+    figures: tuple[CaseFigures, ...]
+    failures: tuple[tuple[str, str, str], ...]
+    environment: Environment
+    traces: tuple[Trace, ...] = field(default=(), repr=False)
+
+    def to_json(self) -> str:
+        """Everything but the traces as one JSON object; figures that are not defined are null."""
+        figures = {
+            "benchmark": self.kind,
+            "folder": self.folder,
+            "quick": self.quick,
+            "cases": self.cases,
+            "own": self.own,
+            "settings": self.settings,
+            "processes": self.jobs,
+            "rules": self.rules,
+            "environment": dataclasses.asdict(self.environment),
+            "summary": self.summary,
+            "per_case": [dataclasses.asdict(one) for one in self.figures],
+            "failures": [dict(zip(("detector", "case", "reason"), one, strict=True)) for one in self.failures],
+        }
+        return json.dumps(_plain(figures), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+    def table(self) -> str:
+        """The report as text."""
+        machine = self.environment
+        versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+        count = f"{len(self.cases)} case{'s' if len(self.cases) != 1 else ''}"
+        lines = [
+            f"Detection on {_TITLES[self.kind]}: {count} of {self.folder}{' (quick)' if self.quick else ''}",
+            f"{machine.cpu}, {machine.cores} cores, {self.jobs} processes, {machine.system}; {machine.date}",
+            *textwrap.wrap(versions, _WIDTH, break_on_hyphens=False),
+        ]
+        if self.settings:
+            lines.append(f"settings: {', '.join(f'{key}={value}' for key, value in self.settings.items())}")
+        columns = _COLUMNS[self.kind]
+        rows = [["detector", *(column.title for column in columns)]]
+        rows += [[name, *(column.text(self.summary[name]) for column in columns)] for name in self.detectors]
+        lines += ["", *_aligned(rows), ""]
+        settings_rule = ("The settings above change our detectors, not the peers.",) if self.settings else ()
+        for rule in (*self.rules, *settings_rule):
+            lines += textwrap.wrap(rule, _WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+        if self.failures:
+            lines += ["", "Not measured:", *(f"  {who} on {case}: {why}" for who, case, why in self.failures)]
+        return "\n".join(lines) + "\n"
+
+    def save(self, out_dir: str | Path) -> None:
+        """Write detect.json, detect.txt, figures.png and scores.png into a folder, which is made when missing.
+
+        Needs matplotlib. Raises OutputError.
+        """
+        from aez.export import bench_detect_figures
+
+        out = Path(out_dir)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the folder {out}: {error.strerror}") from error
+        write_whole(out / "detect.json", self.to_json().encode())
+        write_whole(out / "detect.txt", self.table().encode())
+        write_whole(out / "figures.png", bench_detect_figures.bars_png(self))
+        if self.traces:
+            write_whole(out / "scores.png", bench_detect_figures.scores_png(self))
+
+
+def describe_machine() -> Environment:
+    """The machine, the date, and the versions that detection depends on."""
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return dataclasses.replace(describe_environment(), versions=versions)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of one length as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """The same structure with None for every number that JSON cannot hold."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

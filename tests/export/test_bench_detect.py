@@ -1,0 +1,300 @@
+"""The detection benchmark on small generated folders of each layout, with PCA in the place of what takes long."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from aez.codec.bench_detect_speed import speed
+from aez.codec.detect_data import Case, load_skab
+from aez.codec.detect_metrics import average_precision, changepoint_score, changepoints_of, point_metrics
+from aez.codec.detect_peers import AllOnes, PrincipalComponents, skab_isolation_forest
+from aez.codec.detect_vus import vus_pr
+from aez.codec.errors import AezError, InvalidArgument, UnsupportedInput
+from aez.codec.events import find_events
+from aez.codec.thresholds import alarm_budget
+from aez.export import SeriesDetector
+from aez.export.bench_contestants import Outsider, Own, Task
+from aez.export.bench_detect import parse_settings, run
+from aez.export.bench_protocols import PROTOCOLS
+
+pytest.importorskip("pyarrow")
+
+Floats = npt.NDArray[np.float64]
+PEERS = ("random", "all ones", "PCA")
+START = datetime(2020, 3, 9, 10, 0, 0)
+
+
+def waves(rows: int, seed: int, channels: int = 3) -> Floats:
+    """Noisy sines, period 25."""
+    rng = np.random.default_rng(seed)
+    return np.sin(2 * np.pi * np.arange(rows)[:, None] / 25 + np.arange(channels)) + 0.1 * rng.normal(
+        size=(rows, channels)
+    )
+
+
+def faulty(rows: int, seed: int, spans: Sequence[tuple[int, int]], channels: int = 3) -> tuple[Floats, Floats]:
+    """Values with the second channel (of one: the first) off during the spans, and labels."""
+    values, labels = waves(rows, seed, channels), np.zeros(rows)
+    for start, end in spans:
+        values[start:end, min(1, channels - 1)] += 3
+        labels[start:end] = 1
+    return values, labels
+
+
+def write_smd(folder: Path, machines: int = 2, channels: int = 3) -> Path:
+    (folder / "interpretation_label").mkdir(parents=True)
+    for number in range(1, machines + 1):
+        test, labels = faulty(600, 100 + number, [(200, 230), (400, 440)], channels)
+        np.savez(folder / f"machine-1-{number}.npz", train=waves(900, number, channels), test=test, test_label=labels)
+        causes = folder / "interpretation_label" / f"machine-1-{number}.txt"
+        causes.write_text("200-230:2\n400-440:2,3\n", encoding="utf-8")
+    return folder
+
+
+def write_csv(path: Path, header: str, rows: Floats, step: timedelta, separator: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [header] + [
+        separator.join([f"{START + number * step:%Y-%m-%d %H:%M:%S}", *(f"{value:.5f}" for value in row)])
+        for number, row in enumerate(rows)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_skab(folder: Path, files: int = 2) -> Path:
+    for number in range(files):
+        values, labels = faulty(700, number, [(520, 620)])
+        rows = np.column_stack([values, labels, changepoints_of(labels)])
+        path = folder / "valve1" / f"{number}.csv"
+        write_csv(path, "datetime;a;b;c;anomaly;changepoint", rows, timedelta(seconds=1), ";")
+    return folder
+
+
+def write_nab(folder: Path, files: int = 2) -> Path:
+    windows = {}
+    for number in range(files):
+        values, _ = faulty(1000, number, [(600, 610)], channels=1)
+        write_csv(folder / "real" / f"{number}.csv", "timestamp,value", values, timedelta(minutes=5), ",")
+        moment = [START + row * timedelta(minutes=5) for row in (590, 650)]
+        windows[f"real/{number}.csv"] = [[f"{at:%Y-%m-%d %H:%M:%S}.000000" for at in moment]]
+    (folder / "labels").mkdir()
+    (folder / "labels" / "combined_windows.json").write_text(json.dumps(windows), encoding="utf-8")
+    return folder
+
+
+def write_folder(folder: Path, cases: Sequence[str] = ("pump",)) -> Path:
+    for number, name in enumerate(cases):
+        test, labels = faulty(600, 50 + number, [(300, 340)])
+        write_csv(folder / name / "train.csv", "time,a,b,c", waves(900, number), timedelta(minutes=1), ",")
+        write_csv(folder / name / "test.csv", "time,a,b,c", test, timedelta(minutes=1), ",")
+        (folder / name / "labels.csv").write_text("\n".join(["label", *(f"{x:.0f}" for x in labels)]), encoding="utf-8")
+    return folder
+
+
+def test_machines_get_figures_by_row_and_by_event(tmp_path: Path) -> None:
+    report = run(write_smd(tmp_path / "smd"), ["pca"], {"window": 20}, PEERS, jobs=1)
+    assert report.kind == "smd"
+    assert report.detectors == ("aez pca", "random", "all ones", "PCA")
+    assert report.cases == ("machine-1-1", "machine-1-2")
+    ours, chance, ones = (report.summary[name] for name in ("aez pca", "random", "all ones"))
+    assert (ours["events"], ours["events_found"], ours["event_recall"]) == (4, 4, 1)
+    assert ours["auc_pr"] > 0.6
+    assert ours["vus_pr"] > 0.6
+    assert ours["top_channel_share"] == 1
+    assert 0 <= ours["median_delay_rows"] < 20
+    assert ours["median_delay_seconds"] == 60 * ours["median_delay_rows"]
+    labelled = 70 / 600
+    assert chance["auc_pr"] == pytest.approx(labelled, abs=0.06)
+    assert ones["auc_pr"] == ones["vus_pr"] == pytest.approx(labelled)
+    # Everything in one alarm finds all events, and the share of the rows in alarm gives it away.
+    assert (ones["event_recall"], ones["alarm_share"]) == (1, 1)
+    assert ours["alarm_share"] < 0.3
+    assert math.isnan(chance["top_channel_share"])
+
+
+def test_figures_of_ours_are_those_of_series_detector(tmp_path: Path) -> None:
+    folder = write_smd(tmp_path / "smd", machines=1)
+    report = run(folder, ["pca"], {"window": 20}, ["PCA"], jobs=1)
+    with np.load(folder / "machine-1-1.npz") as arrays:
+        train, test, labels = arrays["train"], arrays["test"], arrays["test_label"]
+    scores = SeriesDetector("pca", 20, period=60).fit(train).anomaly_score(test)
+    figures = next(one.figures for one in report.figures if one.detector == "aez pca")
+    assert figures["auc_pr"] == pytest.approx(average_precision(labels, scores))
+    assert figures["vus_pr"] == pytest.approx(vus_pr(labels, scores, int(figures["buffer_rows"])))
+    assert figures["buffer_rows"] == 50  # twice the period of 25
+    assert figures["alarms"] == len(find_events(scores))
+    peer = next(one.figures for one in report.figures if one.detector == "PCA")
+    assert peer["auc_pr"] == pytest.approx(average_precision(labels, PrincipalComponents().fit(train).score(test)))
+
+
+def test_a_peers_limit_comes_from_rows_that_it_did_not_learn_from() -> None:
+    train, (test, labels) = waves(1000, 1), faulty(300, 2, [(100, 120)])
+    case = Case("one", train, test, labels.astype(np.uint8), None, None, 60.0, ("a", "b", "c"))
+    scored = Outsider("PCA", PrincipalComponents).judge(case, Task())
+    peer = PrincipalComponents().fit(train[:700])
+    limit = alarm_budget(peer.score(train[700:]), 1, 1440)
+    np.testing.assert_allclose(scored.score, peer.score(test) / limit)
+    np.testing.assert_array_equal(scored.ranking, PrincipalComponents().fit(train).score(test))
+    assert (Outsider("all ones", AllOnes).judge(case, Task()).score > 1).all()
+    assert np.isnan(Outsider("PCA", PrincipalComponents).judge(case, Task(ranking=False)).ranking).all()
+
+
+def test_the_first_window_looks_back_where_the_test_follows_the_training_rows() -> None:
+    values = waves(1200, 1)
+    case = Case("one", values[:900], values[900:], np.zeros(300, np.uint8), None, (), None, ("a", "b", "c"))
+    own = Own("pca", {"window": 20})
+    follows, apart = own.judge(case, Task(follows=True)), own.judge(case, Task())
+    detector = SeriesDetector("pca", 20).fit(values[:900])
+    np.testing.assert_allclose(follows.score, detector.anomaly_score(values)[900:], rtol=1e-6)
+    np.testing.assert_allclose(follows.score[19:], apart.score[19:], rtol=1e-6)
+    assert len(set(apart.score[:20])) == 1
+    assert follows.score.shape == apart.score.shape == (300,)
+    assert follows.channel_score is not None
+    assert follows.channel_score.shape == (300, 3)
+
+
+def test_skab_is_pooled_over_its_files(tmp_path: Path) -> None:
+    report = run(write_skab(tmp_path / "skab"), ["pca"], {"window": 10}, PEERS, jobs=1)
+    assert report.kind == "skab"
+    ours, ones = report.summary["aez pca"], report.summary["all ones"]
+    assert ours["f1"] > 0.7
+    assert ours["false_alarm_rate"] < 0.3
+    assert ours["nab_standard"] > 30
+    # 100 of 300 rows are labelled: precision 1/3, recall 1.
+    assert ones["f1"] == pytest.approx(0.5)
+    assert (ones["false_alarm_rate"], ones["missed_alarm_rate"]) == (1, 0)
+    # A flag from the first row on is one changepoint, outside the two windows of each file.
+    time = np.arange(300) * 10**9
+    marks = np.zeros(300)
+    marks[[120, 220]] = 1
+    assert ones["nab_standard"] == pytest.approx(changepoint_score([(time, marks, np.arange(300) == 0)]).standard)
+
+
+def test_skabs_own_isolation_forest_stands_beside_all_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROTOCOLS, "skab", replace(PROTOCOLS["skab"], peers={"all ones": AllOnes}))
+    report = run(write_skab(tmp_path / "skab", files=1), ["pca"], jobs=1)
+    assert report.detectors == ("aez pca", "all ones", "isolation forest, as in SKAB's table")
+    case = next(load_skab(tmp_path / "skab"))
+    flags, held = skab_isolation_forest(case.train, case.test)
+    found = report.summary["isolation forest, as in SKAB's table"]
+    assert found["f1"] == pytest.approx(point_metrics([(case.labels, flags)]).f1, nan_ok=True)
+    predicted = changepoints_of(held)
+    assert found["nab_standard"] == changepoint_score([(case.time, case.changepoints, predicted)]).standard
+
+
+def test_nab_takes_one_limit_for_all_files(tmp_path: Path) -> None:
+    report = run(write_nab(tmp_path / "nab"), ["pca"], {"window": 10}, [*PEERS, "windowed gaussian"], jobs=1)
+    assert report.kind == "nab"
+    ours, silent = report.summary["aez pca"], report.summary["all ones"]
+    assert ours["windows"] == ours["windows_found"] == 2
+    assert ours["nab_standard"] > 70
+    assert silent["nab_standard"] >= 0
+    assert set(report.summary) == {"aez pca", "random", "all ones", "PCA", "Windowed Gaussian"}
+
+
+def test_a_folder_of_ones_own_and_several_families(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "mine", ["fan", "pump", "valve", "wheel"])
+    report = run(folder, ["pca", "pca"], {"window": 20}, ["all ones"], quick=True, jobs=1)
+    assert report.kind == "folder"
+    assert report.own == ("aez pca",)
+    assert report.cases == ("fan", "wheel")  # every third
+    assert math.isnan(report.summary["aez pca"]["vus_pr"])
+    ours = report.summary["aez pca"]
+    assert ours["events_found"] == 2
+    assert ours["false_alarms_per_day"] == pytest.approx(ours["false_alarms"] / (1200 / 1440))
+
+
+@pytest.mark.slow
+def test_processes_find_the_same_as_one(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "mine", ["fan", "pump"])
+    one, two = (run(folder, ["pca"], {"window": 20}, ["PCA"], jobs=jobs) for jobs in (1, 2))
+    assert two.jobs == 2
+    assert [(f.case, f.detector) for f in one.figures] == [(f.case, f.detector) for f in two.figures]
+    for first, second in zip(one.figures, two.figures, strict=True):
+        assert first.figures == pytest.approx(second.figures, rel=1e-5, nan_ok=True)
+
+
+def test_a_case_that_cannot_be_learned_from_is_named_and_left_out(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "mine", ["fan", "pump"])
+    lines = (folder / "fan" / "train.csv").read_text().splitlines()
+    (folder / "fan" / "train.csv").write_text("\n".join(lines[:12]) + "\n")
+    report = run(folder, ["pca"], {"window": 20}, ["all ones"], jobs=1)
+    assert [(who, case) for who, case, _ in report.failures] == [("aez pca", "fan")]
+    assert report.summary["aez pca"]["cases"] == 1
+    assert "aez pca on fan: " in report.table()
+    with pytest.raises(AezError, match=r"none of our detectors could learn from any case; fan: "):
+        run(folder, ["pca"], {"window": 800}, ["all ones"], jobs=1)
+
+
+def test_the_report_as_files(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    report = run(write_smd(tmp_path / "smd"), ["pca"], {"window": 20, "percentile": 99}, PEERS, quick=True, jobs=1)
+    report.save(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "detect.json",
+        "detect.txt",
+        "figures.png",
+        "scores.png",
+    ]
+    figures = json.loads((tmp_path / "out" / "detect.json").read_text())
+    assert figures["summary"]["aez pca"]["events"] == 2
+    assert figures["summary"]["random"]["vus_pr"] is None
+    assert figures["settings"] == {"window": 20, "percentile": 99}
+    assert {one["detector"] for one in figures["per_case"]} == set(report.detectors)
+    assert figures["environment"]["versions"]["scikit-learn"]
+    text = (tmp_path / "out" / "detect.txt").read_text()
+    assert text == report.table()
+    for shown in ("Detection on SMD: 1 case of smd (quick)", "settings: window=20, percentile=99", "AUC-PR", "2/2"):
+        assert shown in text
+    assert str(tmp_path) not in text + (tmp_path / "out" / "detect.json").read_text()
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("write", [write_skab, write_nab], ids=["skab", "nab"])
+def test_every_kind_can_be_drawn(tmp_path: Path, write: object) -> None:
+    pytest.importorskip("matplotlib")
+    assert callable(write)
+    run(write(tmp_path / "data"), ["pca"], {"window": 10}, ["all ones"], jobs=1).save(tmp_path / "out")
+    for name in ("figures.png", "scores.png"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_names_that_do_not_exist_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "mine")
+    (folder / "pump" / "deeper").mkdir()
+    with pytest.raises(InvalidArgument, match="peer 'svm' is unknown; use random, all ones"):
+        run(folder, ["pca"], peers=["svm"], jobs=1)
+    with pytest.raises(InvalidArgument, match="family 'gru' is unknown"):
+        run(folder, ["pca", "gru"], jobs=1)
+    with pytest.raises(UnsupportedInput, match="is not SKAB, SMD, NAB"):
+        run(folder / "pump" / "deeper", ["pca"], jobs=1)
+
+
+def test_settings_are_read_as_what_they_are() -> None:
+    texts = ["window=60", "score_kind=reconstruction+mahalanobis", "robust=false", "options.width=64", "tail=null"]
+    assert parse_settings(texts) == {
+        "window": 60,
+        "score_kind": "reconstruction+mahalanobis",
+        "robust": False,
+        "options": {"width": 64},
+        "tail": None,
+    }
+    for wrong in ("windows=60", "window", "family=conv", "options=1"):
+        with pytest.raises(InvalidArgument, match=f"'{wrong}' is no setting; use alarms, "):
+            parse_settings([wrong])
+
+
+def test_speed_is_windows_per_second(tmp_path: Path) -> None:
+    SeriesDetector("pca", 8).fit(waves(400, 1)).save(tmp_path / "pump.aezm")
+    found = speed(tmp_path / "pump.aezm", seconds=0.02)
+    assert (found["model"], found["window"], found["channels"]) == ("pump", 8, 3)
+    for rates in found["windows_per_second"].values():
+        assert rates["32"] > rates["1"] > 100
