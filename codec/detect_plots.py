@@ -83,6 +83,8 @@ def plot_png(scored: Scored, units: Sequence[str] = (), dpi: int = 110) -> bytes
 
 
 def _draw_score(panel: Axes, scored: Scored, axis: _Axis) -> None:
+    from matplotlib.ticker import FuncFormatter
+
     score = np.minimum(scored.overview.score, _DRAWN)
     _shade(panel, scored, axis)
     panel.stairs(score, axis.edges, color=_INK, lw=1, baseline=None)
@@ -90,7 +92,7 @@ def _draw_score(panel: Axes, scored: Scored, axis: _Axis) -> None:
     highest = np.nanmax(score, initial=1.0)
     if highest >= _LOG_FROM:
         panel.set_yscale("log")
-        panel.yaxis.set_major_formatter(_number)
+        panel.yaxis.set_major_formatter(FuncFormatter(_number))
         lowest = score[score > 0].min(initial=0.5)
         panel.set_ylim(max(min(float(lowest), 0.5) * 0.8, 0.02), 2 * highest)
     else:
@@ -124,6 +126,7 @@ def _draw_score(panel: Axes, scored: Scored, axis: _Axis) -> None:
 def _draw_heat(figure: Figure, panel: Axes, scored: Scored, axis: _Axis, channels: Sequence[int]) -> None:
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import FuncFormatter
 
     blame = np.minimum(scored.overview.channel_score[:, channels].T, _DRAWN)
     high = max(10.0, float(np.nanmax(blame, initial=1.0)))
@@ -143,7 +146,7 @@ def _draw_heat(figure: Figure, panel: Axes, scored: Scored, axis: _Axis, channel
     panel.set_ylabel(f"channels\n({more} more, lower)" if more else "channels", fontsize=9)
     bar = figure.colorbar(mesh, ax=panel, pad=0.005, fraction=0.02, extend="min")
     bar.ax.tick_params(labelsize=8)
-    bar.ax.yaxis.set_major_formatter(_number)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(_number))
     bar.set_label("channel's score", fontsize=8)
 
 

@@ -212,7 +212,7 @@ class ExactScale(nn.Module):
         super().__init__()
         prove_exact(network)
         self.out = ExactConv(cast(IntegerConv, network.outs[number]))
-        self.positions = self.out.weight.shape[0] // network.offset.shape[1]
+        self.positions: int = cast(Tensor, self.out.weight).shape[0] // network.offset.shape[1]
         self.register_buffer("offset", network.integer_offset())
 
     def _index(self, state: Tensor, level: Tensor) -> Tensor:

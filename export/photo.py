@@ -255,7 +255,8 @@ def _normal_cdf(x: Tensor) -> Tensor:
     return 0.5 * torch.erfc(x * -math.sqrt(0.5))
 
 
-class Phase(NamedTuple):
+@dataclass(frozen=True)
+class Phase:
     """One phase of the latent, each [B, positions * 192, h, w]; `symbols` is the rounded residual."""
 
     residual: Tensor

@@ -83,7 +83,7 @@ def score(
     from aez.codec.score_series import Reading
 
     detector = load_detector(Path(model) if Path(model).is_file() else model, device)
-    given = {name: rule[name] for name in RULE_OPTIONS if rule[name] is not None}
+    given = {name: value for name in RULE_OPTIONS if (value := rule[name]) is not None}
     reading = Reading(time_column=time_column, array=array, resample=resample)
     done: list[Scored] = []
     show = _show_json if as_json else _show_short if outputs.named else _show
