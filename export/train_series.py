@@ -213,7 +213,8 @@ def fit_detector(
     left_out, notices = _faults(rows, [one.name for one in series]) if config.robust else ([], [])
     longest = max(rows, key=len)
     window = config.window or suggest_window(longest)
-    trained = build(config.family, window, len(channels), **config.options).trained
+    with torch.random.fork_rng():
+        trained = build(config.family, window, len(channels), **config.options).trained
     split = split_rows(rows, window, config.held_out, VALIDATION if trained else 0.0, left_out)
     scaling = fit_scaling(np.concatenate(split.fit.runs), channels)
     if still := [name for name, flag in zip(channels, scaling.still, strict=True) if flag]:

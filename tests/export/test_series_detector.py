@@ -134,9 +134,10 @@ def test_a_row_is_judged_by_the_window_that_ends_there(detector: SeriesDetector)
 
 def test_missing_samples_are_no_outliers(detector: SeriesDetector) -> None:
     rows = values(1200, seed=5)
+    whole = (detector.predict(rows) == -1).mean()
     rows[300:340] = np.nan
     rows[600:700, 2] = np.nan
-    assert (detector.predict(rows) == -1).mean() < 0.03
+    assert (detector.predict(rows) == -1).mean() < whole + 0.01
     assert np.isfinite(detector.anomaly_score(rows)).all()
     gaps = values()
     gaps[::9, 1] = np.nan
