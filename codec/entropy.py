@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CorruptFile, InvalidArgument, ModelError
+from .hyper_context import CONTEXTS, PHASES, table_indices
 from .quality import LEVELS_PER_KNOT, nearest_knot
 
 Int32 = NDArray[np.int32]
@@ -119,42 +120,61 @@ def _check_tables(weights: NDArray[np.uint32], starts: NDArray[np.int64]) -> Non
 class TileTables:
     """All tables that a tile needs.
 
-    `hyper` holds one table for each knot of the quality scale and each of `hyper_channels` channels (number
-    knot * hyper_channels + channel); `residual` one for each scale index, of which number 0 is never used.
+    `hyper` holds at most 256 tables, of which number 0 is never used; `numbers` uint8 [knots, CONTEXTS, Cz] says which
+    of them codes the hyper-latents of a channel in a context, at each knot of the quality scale. `residual` holds one
+    table for each scale index, of which number 0 is never used.
     """
 
     hyper: Tables
+    numbers: NDArray[np.uint8]
     residual: Tables
-    hyper_channels: int
 
     def __post_init__(self) -> None:
-        """Raise ModelError where the counts of tables do not fit."""
-        if self.hyper_channels < 1 or len(self.hyper) % self.hyper_channels:
-            raise ModelError(f"{len(self.hyper)} hyper tables do not divide into {self.hyper_channels} channels")
-        if len(self.residual) > 256:
-            raise ModelError(f"{len(self.residual)} residual tables are more than a scale index of 8 bits can name")
+        """Raise ModelError where the tables do not fit."""
+        numbers = self.numbers
+        if numbers.dtype != np.uint8 or numbers.ndim != 3 or numbers.shape[1] != CONTEXTS or not numbers.size:
+            raise ModelError(
+                f"the numbers of hyper tables are uint8 [knots, {CONTEXTS}, channels], not {numbers.dtype} "
+                f"{list(numbers.shape)}"
+            )
+        if numbers.min() == 0 or numbers.max() >= len(self.hyper):
+            raise ModelError(
+                f"hyper tables have the numbers 1..{len(self.hyper) - 1}, not {numbers.min()}..{numbers.max()}"
+            )
+        for name, tables in (("hyper", self.hyper), ("residual", self.residual)):
+            if len(tables) > 256:
+                raise ModelError(f"{len(tables)} {name} tables are more than a number of 8 bits can name")
+
+    @property
+    def hyper_channels(self) -> int:
+        """Cz."""
+        channels: int = self.numbers.shape[2]
+        return channels
 
     @classmethod
     def load(cls, array: Callable[[str], NDArray[Any]], hyper_channels: int) -> TileTables:
         """Tables from the arrays of a bundle; `array` is `Bundle.array`. Raises ModelError."""
         hyper = Tables(array("hyper_weights"), array("hyper_starts"))
         residual = Tables(array("residual_weights"), array("residual_starts"))
-        return cls(hyper, residual, hyper_channels)
+        tables = cls(hyper, array("hyper_numbers"), residual)
+        if tables.hyper_channels != hyper_channels:
+            raise ModelError(f"there are hyper tables for {tables.hyper_channels} channels, not {hyper_channels}")
+        return tables
 
-    def hyper_numbers(self, level: int) -> range:
-        """Numbers of the hyper tables at a quality level, one per channel. Raises InvalidArgument."""
-        level_max = (len(self.hyper) // self.hyper_channels - 1) * LEVELS_PER_KNOT
+    def hyper_numbers(self, level: int) -> NDArray[np.uint8]:
+        """Numbers of the hyper tables at a quality level, uint8 [CONTEXTS, Cz]. Raises InvalidArgument."""
+        level_max = (len(self.numbers) - 1) * LEVELS_PER_KNOT
         if not 0 <= level <= level_max:
             raise InvalidArgument(f"quality level {level} is outside this model's 0..{level_max}")
-        first = nearest_knot(level) * self.hyper_channels
-        return range(first, first + self.hyper_channels)
+        numbers: NDArray[np.uint8] = self.numbers[nearest_knot(level)]
+        return numbers
 
 
 @dataclass(frozen=True)
 class _Order:
-    """The coding order of one tile's residuals: by ascending index, then by position.
+    """The coding order of one phase's symbols: by ascending index of their tables, then by position.
 
-    `positions` int64 [n] points into the flattened residual; `bounds` int64 [groups + 1] delimits index g in it.
+    `positions` int64 [n] points into the flattened array; `bounds` int64 [groups + 1] delimits index g in it.
     """
 
     positions: NDArray[np.int64]
@@ -164,7 +184,7 @@ class _Order:
     @classmethod
     def of(cls, index: NDArray[np.uint8], tables: int) -> _Order:
         if index.dtype != np.uint8 or index.ndim != 3:
-            raise InvalidArgument(f"scale indices must be uint8 [C, H, W], not {index.dtype} {index.shape}")
+            raise InvalidArgument(f"indices of tables must be uint8 [C, H, W], not {index.dtype} {index.shape}")
         flat = index.reshape(-1)
         coded = np.flatnonzero(flat != 0)  # much faster than over integers
         chosen = flat[coded]
@@ -191,25 +211,34 @@ class PhaseSymbols:
     index: NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Symbols that are coded one after the other: values int32 [n] in the order's order, and their tables."""
+
+    order: _Order
+    values: Int32
+    tables: Tables
+
+    @classmethod
+    def of(cls, symbols: Int32, index: NDArray[np.uint8], tables: Tables) -> _Part:
+        order = _Order.of(index, len(tables))
+        return cls(order, symbols.reshape(-1)[order.positions], tables)
+
+
 def encode_tile(z: Int32, phases: Sequence[PhaseSymbols], level: int, tables: TileTables) -> bytes:
     """Payload of one tile: z int32 [Cz, h, w], below 2^20 in absolute value, and its phases. Raises InvalidArgument."""
-    numbers = _check_hyper(z, level, tables)
-    z_symbols, z_escapes = _to_symbols(z.reshape(z.shape[0], -1), tables.hyper.reach[numbers][:, None])
-    parts = [_coded(phase, tables) for phase in phases]
-    coded = [_to_symbols(values, tables.residual.reach[order.indices]) for order, values in parts]
-
+    parts = _parts(z, phases, level, tables)
+    coded = [_to_symbols(part.values, part.tables.reach[part.order.indices]) for part in parts]
     coder = constriction.stream.stack.AnsCoder()
     # The coder is a stack: what is encoded last is decoded first.
-    for (order, _), (symbols, _) in zip(reversed(parts), reversed(coded), strict=True):
-        for group, first, end in reversed(list(order.groups())):
-            coder.encode_reverse(symbols[first:end], tables.residual.model(group))
-    for channel in range(z.shape[0] - 1, -1, -1):
-        coder.encode_reverse(z_symbols[channel], tables.hyper.model(numbers[channel]))
+    for part, (symbols, _) in zip(reversed(parts), reversed(coded), strict=True):
+        for group, first, end in reversed(list(part.order.groups())):
+            coder.encode_reverse(symbols[first:end], part.tables.model(group))
 
-    escape_bytes = _pack_varints(np.concatenate((z_escapes, *(escapes for _, escapes in coded))))
-    checksum = _checksum(z)
-    for _, values in parts:
-        checksum = _checksum(values, checksum)
+    escape_bytes = _pack_varints(np.concatenate([escapes for _, escapes in coded]))
+    checksum = 0
+    for part in parts:
+        checksum = _checksum(part.values, checksum)
     words: bytes = coder.get_compressed().astype("<u4").tobytes()
     head = checksum.to_bytes(_CHECKSUM_BYTES, "little")
     return head + _pack_varints(np.array([len(escape_bytes)])) + escape_bytes + words
@@ -217,15 +246,12 @@ def encode_tile(z: Int32, phases: Sequence[PhaseSymbols], level: int, tables: Ti
 
 def ideal_bits(z: Int32, phases: Sequence[PhaseSymbols], level: int, tables: TileTables) -> float:
     """Bits that the tables assign to one tile's symbols: the sum of -log2 p, and 8 for each byte of an escape."""
-    channels = np.repeat(np.asarray(_check_hyper(z, level, tables)), z[0].size)
-    parts = [(z.reshape(-1), channels, tables.hyper)]
-    for order, values in (_coded(phase, tables) for phase in phases):
-        parts.append((values, order.indices.astype(np.int64), tables.residual))
     bits = 0.0
-    for values, which, chosen in parts:
-        symbols, escapes = _to_symbols(values, chosen.reach[which])
-        weights = chosen.weights[chosen.starts[which] + symbols]
-        bits += PRECISION * values.size - float(np.log2(weights).sum()) + 8 * len(_pack_varints(escapes))
+    for part in _parts(z, phases, level, tables):
+        which = part.order.indices.astype(np.int64)
+        symbols, escapes = _to_symbols(part.values, part.tables.reach[which])
+        weights = part.tables.weights[part.tables.starts[which] + symbols]
+        bits += PRECISION * part.values.size - float(np.log2(weights).sum()) + 8 * len(_pack_varints(escapes))
     return bits
 
 
@@ -266,23 +292,14 @@ class TileDecoder:
         channels = self._tables.hyper_channels
         if shape[0] != channels or min(shape) < 1:
             raise InvalidArgument(f"the hyper-latents have {channels} channels, not the shape {shape}")
-        z = np.empty((channels, shape[1] * shape[2]), np.int32)
-        for channel, number in enumerate(self._numbers):
-            z[channel] = self._symbols(self._tables.hyper, number, z.shape[1])
-        self._checksum = _checksum(z, self._checksum)
-        return z.reshape(shape)
+        z = np.zeros(shape, np.int32)
+        for phase in range(PHASES):
+            z += self._decode(self._tables.hyper, table_indices(z, phase, self._numbers))
+        return z
 
     def residual(self, index: NDArray[np.uint8]) -> Int32:
         """Residuals of the next phase, int32, for scale indices uint8 [C, h, w]. Raises CorruptFile."""
-        tables = self._tables.residual
-        order = _Order.of(index, len(tables))
-        values = np.empty(order.positions.size, np.int32)
-        for group, first, end in order.groups():
-            values[first:end] = self._symbols(tables, group, end - first)
-        self._checksum = _checksum(values, self._checksum)
-        residual = np.zeros(index.shape, np.int32)
-        residual.reshape(-1)[order.positions] = values
-        return residual
+        return self._decode(self._tables.residual, index)
 
     def finish(self) -> None:
         """Check that everything was decoded, and decoded rightly. Raises CorruptFile."""
@@ -294,6 +311,17 @@ class TileDecoder:
             )
         if not self._coder.is_empty() or self._escapes_used != self._escapes.size:
             raise CorruptFile("a tile holds more data than its symbols use", "tile")
+
+    def _decode(self, tables: Tables, index: NDArray[np.uint8]) -> Int32:
+        """Symbols with the tables of `index`, int32 of its shape; 0 where it is 0."""
+        order = _Order.of(index, len(tables))
+        values = np.empty(order.positions.size, np.int32)
+        for group, first, end in order.groups():
+            values[first:end] = self._symbols(tables, group, end - first)
+        self._checksum = _checksum(values, self._checksum)
+        symbols = np.zeros(index.shape, np.int32)
+        symbols.reshape(-1)[order.positions] = values
+        return symbols
 
     def _symbols(self, tables: Tables, number: int, count: int) -> Int32:
         """The next `count` values of one table."""
@@ -316,25 +344,26 @@ class TileDecoder:
         return np.where(coded & 1, -magnitude, magnitude).astype(np.int32)
 
 
-def _check_hyper(z: Int32, level: int, tables: TileTables) -> range:
-    """The hyper tables' numbers. Raises InvalidArgument for symbols that cannot be coded."""
+def _parts(z: Int32, phases: Sequence[PhaseSymbols], level: int, tables: TileTables) -> list[_Part]:
+    """A tile's symbols in the order of coding. Raises InvalidArgument for those that cannot be coded."""
     if z.dtype != np.int32 or z.ndim != 3 or z.shape[0] != tables.hyper_channels or z.size == 0:
         raise InvalidArgument(f"z must be int32 [{tables.hyper_channels}, h, w], not {z.dtype} {z.shape}")
     _check_range(z)
-    return tables.hyper_numbers(level)
+    numbers = tables.hyper_numbers(level)
+    parts = [_Part.of(z, table_indices(z, phase, numbers), tables.hyper) for phase in range(PHASES)]
+    return parts + [_residual_part(phase, tables.residual) for phase in phases]
 
 
-def _coded(phase: PhaseSymbols, tables: TileTables) -> tuple[_Order, Int32]:
-    """The coding order of a phase and its residuals in that order. Raises InvalidArgument."""
+def _residual_part(phase: PhaseSymbols, tables: Tables) -> _Part:
+    """Raises InvalidArgument for residuals that cannot be coded."""
     residual, shape = phase.residual, phase.index.shape
-    order = _Order.of(phase.index, len(tables.residual))
     if residual.dtype != np.int32 or residual.shape != shape:
         raise InvalidArgument(f"residuals must be int32 {list(shape)}, not {residual.dtype} {residual.shape}")
-    values = residual.reshape(-1)[order.positions]
-    if np.count_nonzero(values) != np.count_nonzero(residual):
+    part = _Part.of(residual, phase.index, tables)
+    if np.count_nonzero(part.values) != np.count_nonzero(residual):
         raise InvalidArgument("a residual is not zero where its scale index is 0, so it cannot be coded")
-    _check_range(values)
-    return order, values
+    _check_range(part.values)
+    return part
 
 
 def _check_range(values: Int32) -> None:

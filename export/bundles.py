@@ -31,6 +31,7 @@ from aez.export.tables import count_symbols, fit_tables
 
 FAMILY = "photo-dct-hyperprior"
 DECODER_MEMBERS = [
+    "hyper_numbers.npy",
     "hyper_starts.npy",
     "hyper_weights.npy",
     *(f"mean{number}.onnx" for number in range(len(PHASES))),
@@ -126,6 +127,7 @@ def _round_up(pixels: int) -> int:
 
 def _table_arrays(tables: TileTables) -> dict[str, np.ndarray[Any, Any]]:
     return {
+        "hyper_numbers": tables.numbers,
         "hyper_weights": tables.hyper.weights,
         "hyper_starts": tables.hyper.starts,
         "residual_weights": tables.residual.weights,

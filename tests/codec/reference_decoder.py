@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from typing import Any
 
@@ -79,6 +80,26 @@ def tiles(chunks: list[tuple[str, bytes]]) -> list[bytes]:
     return contents
 
 
+def hyper_phase(row: int, column: int) -> int:
+    """0, 1 or 2: when a position of z is coded."""
+    return {(0, 0): 0, (1, 1): 1}.get((row % 2, column % 2), 2)
+
+
+def hyper_context(plane: list[list[int]], row: int, column: int) -> int:
+    """0..7, for one position of a channel [row][column] of z, in which the phases before are known."""
+    phase = hyper_phase(row, column)
+    if phase == 0:
+        return 0
+    near = [
+        plane[i][j]
+        for i in range(max(row - 1, 0), min(row + 2, len(plane)))
+        for j in range(max(column - 1, 0), min(column + 2, len(plane[0])))
+        if abs(i - row) + abs(j - column) == (2 if phase == 1 else 1)
+    ]
+    s, n = sum(near), len(near)
+    return min(max((4 * s + n) // (2 * n), -3), 3) + 4
+
+
 class Tile:
     """The symbols of one tile, one at a time."""
 
@@ -109,9 +130,20 @@ class Tile:
         self.coded += value.to_bytes(4, "little", signed=True)
         return value
 
-    def hyper(self, tables: list[list[int]], positions: int) -> list[list[int]]:
-        """[channel][position], with one table per channel."""
-        return [[self.symbol(weights) for _ in range(positions)] for weights in tables]
+    def hyper(
+        self, tables: list[list[int]], numbers: list[list[list[int]]], level: int, height: int, width: int
+    ) -> list[list[list[int]]]:
+        """z as [channel][row][column]; `numbers` [knot][context][channel] name the tables."""
+        chosen = numbers[(level + 128) // 256]
+        channels = range(len(chosen[0]))
+        z = [[[0] * width for _ in range(height)] for _ in channels]
+        places = list(itertools.product(channels, range(height), range(width)))
+        for phase in range(3):
+            now = [place for place in places if hyper_phase(*place[1:]) == phase]
+            order = sorted((chosen[hyper_context(z[c], row, column)][c], c, row, column) for c, row, column in now)
+            for table, channel, row, column in order:
+                z[channel][row][column] = self.symbol(tables[table])
+        return z
 
     def residual(self, tables: list[list[int]], indices: list[int]) -> list[int]:
         """One residual for each of the flattened scale indices."""

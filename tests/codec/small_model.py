@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from aez.codec.entropy import TOTAL, Tables, TileTables
 
 HYPER_CHANNELS, CHANNELS, KNOTS, SCALES = 4, 6, 9, 8
+CONTEXTS, HYPER_TABLES = 8, 15
 
 
 def falling_table(reach: int, spread: int) -> NDArray[np.uint32]:
@@ -22,9 +23,12 @@ def falling_table(reach: int, spread: int) -> NDArray[np.uint32]:
 
 
 def make_tables() -> TileTables:
-    hyper = [falling_table(3 + number % 5, 1 + number % 3) for number in range(KNOTS * HYPER_CHANNELS)]
+    """15 hyper tables besides number 0; at every knot channels and contexts share them."""
+    hyper = [falling_table(3 + number % 5, 1 + number % 3) for number in range(HYPER_TABLES + 1)]
     residual = [falling_table(number, 1 + number) for number in range(SCALES)]
-    return TileTables(Tables.from_list(hyper), Tables.from_list(residual), HYPER_CHANNELS)
+    knot, context, channel = np.ogrid[:KNOTS, :CONTEXTS, :HYPER_CHANNELS]
+    numbers = 1 + (5 * knot + 3 * context + channel) % HYPER_TABLES
+    return TileTables(Tables.from_list(hyper), numbers.astype(np.uint8), Tables.from_list(residual))
 
 
 def scale_index(z: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import random
-import zlib
 
 import constriction
 import numpy as np
@@ -54,6 +53,10 @@ def decode(
     residual = decoder.residual(small_model.scale_index(z))
     decoder.finish()
     return z, residual
+
+
+def as_lists(tables: Tables) -> list[list[int]]:
+    return [tables[number].tolist() for number in range(len(tables))]
 
 
 def random_table(rng: np.random.Generator, reach: int) -> NDArray[np.uint32]:
@@ -110,9 +113,8 @@ def test_round_trip_and_the_reference_decoder(seed: int, height: int, width: int
     np.testing.assert_array_equal(found_residual, residual)
 
     oracle = reference_decoder.Tile(payload)
-    hyper = [TABLES.hyper[number].tolist() for number in TABLES.hyper_numbers(level)]
-    assert oracle.hyper(hyper, height * width) == z.reshape(z.shape[0], -1).tolist()
-    tables = [TABLES.residual[number].tolist() for number in range(len(TABLES.residual))]
+    assert oracle.hyper(as_lists(TABLES.hyper), TABLES.numbers.tolist(), level, height, width) == z.tolist()
+    tables = as_lists(TABLES.residual)
     assert oracle.residual(tables, index.reshape(-1).tolist()) == residual.reshape(-1).tolist()
     oracle.finish()
 
@@ -156,8 +158,8 @@ def test_phases_come_back_one_after_the_other(seed: int, height: int, width: int
         np.testing.assert_array_equal(found, expected)
 
     oracle = reference_decoder.Tile(payload)
-    oracle.hyper([TABLES.hyper[number].tolist() for number in TABLES.hyper_numbers(level)], height * width)
-    tables = [TABLES.residual[number].tolist() for number in range(len(TABLES.residual))]
+    assert oracle.hyper(as_lists(TABLES.hyper), TABLES.numbers.tolist(), level, height, width) == z.tolist()
+    tables = as_lists(TABLES.residual)
     for phase in phases:
         assert oracle.residual(tables, phase.index.reshape(-1).tolist()) == phase.residual.reshape(-1).tolist()
     oracle.finish()
@@ -236,11 +238,63 @@ def test_where_everything_is_skipped_only_z_is_coded() -> None:
     decoder.finish()
 
 
-def test_knots_choose_the_hyper_tables() -> None:
-    assert TABLES.hyper_numbers(0) == range(4)
-    assert TABLES.hyper_numbers(127) == range(4)
-    assert TABLES.hyper_numbers(128) == range(4, 8)
-    assert TABLES.hyper_numbers(2048) == range(32, 36)
+@pytest.mark.parametrize(
+    ("level", "knot"), [(0, 0), (127, 0), (128, 1), (383, 1), (384, 2), (1919, 7), (1920, 8), (2048, 8)]
+)
+def test_knots_choose_the_hyper_tables(level: int, knot: int) -> None:
+    np.testing.assert_array_equal(TABLES.hyper_numbers(level), TABLES.numbers[knot])
+
+
+def test_a_hyper_latent_is_coded_with_the_table_of_its_knot_channel_and_context() -> None:
+    # Each table is nearly certain of one symbol, so that any other table would cost eight bits more.
+    certain = []
+    for symbol in range(-3, 4):
+        weights = np.full(8, TOTAL // 256, np.uint32)
+        weights[symbol + 3] += TOTAL - int(weights.sum())
+        certain.append(weights)
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(1, 8, (9, 8, 2)).astype(np.uint8)
+    tables = TileTables(Tables.from_list([certain[0], *certain]), numbers, TABLES.residual)
+    for level in (0, 1024, 2048):
+        z = np.zeros((2, 5, 6), np.int32)
+        for phase in range(3):
+            for channel, row, column in np.ndindex(z.shape):
+                if reference_decoder.hyper_phase(row, column) == phase:
+                    context = reference_decoder.hyper_context(z[channel].tolist(), row, column)
+                    z[channel, row, column] = int(numbers[(level + 128) // 256, context, channel]) - 4
+        bits = ideal_bits(z, [], level, tables)
+        assert bits == pytest.approx(z.size * -math.log2(1 - 7 / 256), rel=1e-9)
+        assert len(encode_tile(z, [], level, tables)) <= 5 + 8
+        assert ideal_bits(z[:, :, ::-1].copy(), [], level, tables) > bits + 100
+
+
+def test_hyper_latents_are_coded_by_phase_then_by_table() -> None:
+    """The order that FORMAT.md states, seen in the order of the escapes: all others are symbols within the tables."""
+    numbers = np.ones((1, 8, 2), np.uint8)
+    numbers[0, 0, 0] = 2  # channel 0 comes after channel 1 in the first phase
+    table = small_model.falling_table(1, 1)
+    tables = TileTables(Tables.from_list([table] * 3), numbers, TABLES.residual)
+    z = np.array([[[2, 6, 3], [8, 5, 9]], [[12, 16, 13], [18, 15, 19]]], np.int32)
+    payload = encode_tile(z, [], 0, tables)
+    assert payload[4] == z.size
+    assert [2 + octet // 2 for octet in payload[5 : 5 + z.size]] == [12, 13, 2, 3, 5, 15, 6, 8, 9, 16, 18, 19]
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 1), (4, 1, 2), (4, 2, 1), (4, 1, 9), (4, 9, 1), (4, 2, 2), (4, 7, 3)])
+def test_hyper_latents_of_every_shape_come_back(shape: tuple[int, int, int]) -> None:
+    z = np.random.default_rng(0).integers(-4, 5, shape).astype(np.int32)
+    payload = encode_tile(z, [], LEVEL, TABLES)
+    decoder = TileDecoder(payload, TABLES, LEVEL)
+    found = decoder.hyper(shape)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, z)
+    decoder.finish()
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 2), (5, 2, 2), (4, 0, 2), (4, 2, 0)])
+def test_hyper_latents_of_another_shape_are_not_asked_for(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(InvalidArgument, match="4 channels"):
+        TileDecoder(small_payload()[0], TABLES, LEVEL).hyper(shape)
 
 
 def photo_like() -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8], TileTables]:
@@ -251,11 +305,12 @@ def photo_like() -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8
     for spread in spreads:
         values = np.arange(-int(8 * spread + 2), int(8 * spread + 3))
         tables.append(quantize_table(np.append(np.exp(-np.abs(values) / spread), 1e-5)))
-    hyper = Tables.from_list([tables[20]] * 9 * 64)
+    hyper = Tables.from_list([tables[20]] * 4)
+    numbers = rng.integers(1, 4, (9, 8, 64)).astype(np.uint8)
     index = np.where(rng.random((192, 16, 24)) < 0.2, rng.integers(1, 64, (192, 16, 24)), 0).astype(np.uint8)
     residual = np.where(index > 0, np.rint(rng.laplace(0, 1, index.shape) * spreads[index]), 0).astype(np.int32)
     z = np.rint(rng.laplace(0, spreads[20], (64, 8, 12))).astype(np.int32)
-    return z, residual, index, TileTables(hyper, Tables.from_list(tables), 64)
+    return z, residual, index, TileTables(hyper, numbers, Tables.from_list(tables))
 
 
 def test_the_size_is_ideal_within_one_percent() -> None:
@@ -271,7 +326,10 @@ def test_ideal_bits_is_the_sum_over_symbols() -> None:
     z, residual = small_model.make_symbols(3, 2, 3)
     index = small_model.scale_index(z)
     numbers = TABLES.hyper_numbers(LEVEL)
-    coded = [(TABLES.hyper[numbers[c]], v) for c, plane in enumerate(z) for v in plane.ravel().tolist()]
+    coded = [
+        (TABLES.hyper[numbers[reference_decoder.hyper_context(z[c].tolist(), row, column), c]], int(z[c, row, column]))
+        for c, row, column in np.ndindex(z.shape)
+    ]
     coded += [
         (TABLES.residual[i], v) for i, v in zip(index.ravel().tolist(), residual.ravel().tolist(), strict=True) if i
     ]
@@ -315,6 +373,20 @@ def test_every_flipped_bit_is_an_error() -> None:
             decode(bytes(damaged), shape)
 
 
+def test_damage_to_hyper_latents_alone_is_an_error() -> None:
+    """A wrong symbol changes the contexts of later ones, and with them how many symbols each table is asked for."""
+    z, _ = small_model.make_symbols(4, 5, 3)
+    payload = encode_tile(z, [], LEVEL, TABLES)
+    for bit in range(8 * len(payload)):
+        damaged = bytearray(payload)
+        damaged[bit // 8] ^= 1 << bit % 8
+        for content in (bytes(damaged), payload[: bit // 8]):
+            with pytest.raises(CorruptFile):  # noqa: PT012 - at the latest when it finishes
+                decoder = TileDecoder(content, TABLES, LEVEL)
+                decoder.hyper((4, 5, 3))
+                decoder.finish()
+
+
 def test_random_bytes_are_an_error() -> None:
     rng = random.Random(5)
     for _ in range(500):
@@ -326,9 +398,9 @@ def test_surplus_words_or_escapes_are_an_error() -> None:
     z, residual = small_model.make_symbols(11, 2, 2)
     z = np.clip(z, -3, 3)  # no escapes
     index = small_model.scale_index(z)
-    checksum_of_z = zlib.crc32(z.astype("<i4").tobytes()).to_bytes(4, "little")
     skipped = np.zeros(index.shape, np.uint8)
     without = encode(z, np.zeros(index.shape, np.int32), skipped)
+    checksum_of_z = without[:4]
     within_reach = np.clip(residual, -1, 1) * (index > 0)
     words = encode(z, within_reach, index)[4:]
     for payload in (checksum_of_z + words, checksum_of_z + b"\x01\x05" + without[5:]):
@@ -397,14 +469,65 @@ def test_tables_load_by_the_names_of_a_bundles_members() -> None:
     arrays = {
         "hyper_weights": TABLES.hyper.weights,
         "hyper_starts": TABLES.hyper.starts,
+        "hyper_numbers": TABLES.numbers,
         "residual_weights": TABLES.residual.weights,
         "residual_starts": TABLES.residual.starts,
     }
     loaded = TileTables.load(arrays.__getitem__, small_model.HYPER_CHANNELS)
     payload, shape = small_payload()
     decode(payload, shape, tables=loaded)
-    with pytest.raises(ModelError, match="5 channels"):
+    with pytest.raises(ModelError, match="for 4 channels, not 5"):
         TileTables.load(arrays.__getitem__, 5)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        TABLES.numbers.astype(np.int64),
+        TABLES.numbers.astype(np.int8),
+        TABLES.numbers[0],
+        TABLES.numbers[:, :, :, None],
+        TABLES.numbers[:, :7],
+        np.concatenate((TABLES.numbers, TABLES.numbers[:, :1]), axis=1),
+        TABLES.numbers.transpose(0, 2, 1),
+        TABLES.numbers[:0],
+        TABLES.numbers[:, :, :0],
+    ],
+    ids=lambda numbers: f"{numbers.dtype} {numbers.shape}",
+)
+def test_numbers_of_hyper_tables_of_another_shape_or_type_are_refused(numbers: NDArray[np.uint8]) -> None:
+    with pytest.raises(ModelError, match=r"uint8 \[knots, 8, channels\]"):
+        TileTables(TABLES.hyper, numbers, TABLES.residual)
+
+
+@pytest.mark.parametrize(("number", "message"), [(0, r"1\.\.15, not 0\.\."), (16, r"\.\.16"), (255, r"\.\.255")])
+def test_numbers_without_a_hyper_table_are_refused(number: int, message: str) -> None:
+    numbers = TABLES.numbers.copy()
+    numbers[8, 7, 3] = number
+    with pytest.raises(ModelError, match=message):
+        TileTables(TABLES.hyper, numbers, TABLES.residual)
+
+
+def test_there_are_at_most_256_tables_of_a_kind() -> None:
+    table = small_model.falling_table(0, 1)
+    for count, fits in ((256, True), (257, False)):
+        many = Tables.from_list([table] * count)
+        for name, hyper, residual in (("hyper", many, TABLES.residual), ("residual", TABLES.hyper, many)):
+            if fits:
+                TileTables(hyper, TABLES.numbers, residual)
+            else:
+                with pytest.raises(ModelError, match=f"257 {name} tables"):
+                    TileTables(hyper, TABLES.numbers, residual)
+
+
+def test_the_last_of_256_hyper_tables_codes_too() -> None:
+    table = small_model.falling_table(2, 1)
+    numbers = np.full((1, 8, 1), 255, np.uint8)
+    tables = TileTables(Tables.from_list([table] * 256), numbers, TABLES.residual)
+    z = np.array([[[1, -2, 7], [0, 2, -1]]], np.int32)
+    decoder = TileDecoder(encode_tile(z, [], 0, tables), tables, 0)
+    np.testing.assert_array_equal(decoder.hyper((1, 2, 3)), z)
+    decoder.finish()
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=2, max_size=300).filter(lambda pmf: sum(pmf) > 0))

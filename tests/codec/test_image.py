@@ -147,13 +147,13 @@ def test_the_reference_decoder_reads_the_same_symbols(level: int) -> None:
     header = header_of(pixels, 64, level)
     weights = model.tables
     residual_tables = [weights.residual[i].tolist() for i in range(len(weights.residual))]
-    hyper_tables = [weights.hyper[i].tolist() for i in weights.hyper_numbers(level)]
+    hyper_tables = [weights.hyper[i].tolist() for i in range(len(weights.hyper))]
     for number, payload in encode_tiles(model, pixels, header).items():
         symbols = tile_symbols(model, pixels, header, number)
         tile = reference_decoder.Tile(payload)
-        z = tile.hyper(hyper_tables, symbols.z[0].size)
-        assert z == symbols.z.reshape(len(z), -1).tolist()
-        prediction = model.predict(np.array(z, np.int32).reshape(symbols.z.shape), level)
+        z = tile.hyper(hyper_tables, weights.numbers.tolist(), level, *symbols.z.shape[1:])
+        assert z == symbols.z.tolist()
+        prediction = model.predict(np.array(z, np.int32), level)
         for phase in symbols.phases:
             index = prediction.index()
             residual = tile.residual(residual_tables, index.ravel().tolist())

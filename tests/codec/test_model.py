@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 from numpy.typing import NDArray
 from tiny_pictures import altered_bundle, lively, lively_model, photo, tiny, tiny_model
 
+from aez.codec.api import encode_picture
 from aez.codec.bundle import Bundle
-from aez.codec.errors import ModelError
+from aez.codec.errors import InvalidArgument, ModelError
 from aez.codec.model import Geometry, ImageModel, open_model
 from aez.codec.runtime import Session
 
@@ -292,6 +294,36 @@ def test_phases_that_the_graphs_do_not_compute(phases: list[list[list[int]]], tm
     for mean_first in (False, True):
         with pytest.raises(ModelError, match=r"the (scale|mean)\d graph of model tiny gives no (index|mean) of shape"):
             predictions(model, random_z(model, 0), 0, random_residuals(model, 0), mean_first)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (np.ones((9, 8, 5), np.uint8), "for 5 channels, not 4"),
+        (np.ones((9, 7, 4), np.uint8), r"not uint8 \[9, 7, 4\]"),
+        (np.ones((36,), np.uint8), r"not uint8 \[36\]"),
+        (np.ones((9, 8, 4), np.int64), r"not int64 \[9, 8, 4\]"),
+        (np.zeros((9, 8, 4), np.uint8), r"not 0\.\.0"),
+        (np.full((9, 8, 4), 255, np.uint8), r"not 255\.\.255"),
+    ],
+)
+def test_numbers_of_hyper_tables_that_do_not_fit(numbers: NDArray[Any], message: str, tmp_path: Path) -> None:
+    file = io.BytesIO()
+    np.save(file, numbers)
+    altered = altered_bundle(tmp_path, members={"hyper_numbers.npy": file.getvalue()})
+    with pytest.raises(ModelError, match=message):
+        _ = ImageModel(altered, "cpu", 1).tables
+    with pytest.raises(ModelError, match=message):
+        encode_picture(photo(16, 16), 50, altered, threads=1)
+
+
+def test_fewer_knots_are_fewer_levels(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    np.save(file, tiny().array("hyper_numbers")[:3])
+    model = ImageModel(altered_bundle(tmp_path, members={"hyper_numbers.npy": file.getvalue()}), "cpu", 1)
+    assert model.tables.hyper_numbers(512).shape == (8, 4)
+    with pytest.raises(InvalidArgument, match=r"level 513 is outside this model's 0\.\.512"):
+        model.tables.hyper_numbers(513)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 8, 16), (1, 1, 16, 16), (2, 3, 16, 16), (3, 16, 16), (1,)])

@@ -34,6 +34,7 @@ def test_the_bundle_states_what_decoding_needs(exported: Exported) -> None:
     assert (coding["channels"], coding["hyper_channels"], coding["level_max"]) == (192, 4, 2048)
     assert coding["state_channels"] == SMALL.hyper_width
     assert coding["phases"] == [[[0, 0]], [[1, 1]], [[0, 1], [1, 0]]]
+    assert bundle.array("hyper_numbers").shape == (9, 8, 4)
     assert set(coding["decoder_members"]) < set(bundle.members)
     assert set(bundle.members) - set(coding["decoder_members"]) == {"analysis.onnx", "other_weights.npy"}
     assert bundle.manifest["provenance"]["data"] == "noise"
