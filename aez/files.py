@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aez.codec.errors import AezError, InvalidArgument, OutputError, UnsupportedInput
+from aez.codec.whole_files import write_whole
 
 STDIO = "-"
 
@@ -84,26 +82,25 @@ def check_target(job: Job, force: bool) -> None:
 
 
 def write_output(target: str, data: bytes, force: bool = False) -> None:
-    """Write a file beside its name, flush it to the disk and rename it; `-` and devices are written directly.
+    """Write a file as `write_whole` does; `-` and devices are written directly.
 
-    An existing file is replaced with `force` only, and keeps its permissions. Raises OutputError, and BrokenPipeError
-    from standard output.
+    Raises OutputError, and BrokenPipeError from standard output.
     """
     try:
         if target == STDIO:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
             return
-        path = Path(os.path.realpath(target))  # through a symbolic link, not over it
-        if path.exists() and not path.is_file():
+        path = Path(target)
+        if path.exists() and not (path.is_file() or path.is_dir()):
             path.write_bytes(data)
             return
-        _write_beside(path, data, force)
     except BrokenPipeError:
         raise
     except OSError as error:
         name = "standard output" if target == STDIO else target
         raise OutputError(f"{name} cannot be written: {_reason(error)}") from error
+    write_whole(target, data, force)
 
 
 def _expand(given: str, accepts: Callable[[Path], bool]) -> list[str]:
@@ -130,33 +127,6 @@ def _make_folder(folder: Path) -> None:
 def _refuse_existing(path: Path, force: bool) -> None:
     if path.is_file() and not force:
         raise OutputError(f"{path} exists; give --force to replace it")
-
-
-def _write_beside(path: Path, data: bytes, force: bool) -> None:
-    # A short name of its own: the target's may already be as long as the file system allows.
-    partial = path.parent / f".aez-{secrets.token_hex(8)}.part"
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        _refuse_existing(path, force)
-        if path.is_file():
-            shutil.copymode(path, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the system lets a folder be opened."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _reason(error: OSError) -> str:

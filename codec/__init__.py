@@ -23,11 +23,14 @@ from .errors import (
 if TYPE_CHECKING:
     from .bundle import Bundle, find_bundle, list_bundles, write_bundle
     from .container import ImageHeader, Reader, Writer
+    from .picture_detector import PictureDetector, load_picture_detector
 
 _LAZY = {
     "Bundle": "bundle",
+    "PictureDetector": "picture_detector",
     "find_bundle": "bundle",
     "list_bundles": "bundle",
+    "load_picture_detector": "picture_detector",
     "write_bundle": "bundle",
     "ImageHeader": "container",
     "Reader": "container",
@@ -42,6 +45,7 @@ __all__ = [
     "InvalidArgument",
     "ModelError",
     "OutputError",
+    "PictureDetector",
     "Reader",
     "TruncatedFile",
     "UnsupportedInput",
@@ -49,6 +53,7 @@ __all__ = [
     "Writer",
     "find_bundle",
     "list_bundles",
+    "load_picture_detector",
     "write_bundle",
 ]
 

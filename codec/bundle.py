@@ -15,7 +15,6 @@ import math
 import os
 import re
 import struct
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,8 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InvalidArgument, ModelError, OutputError
+from .errors import InvalidArgument, ModelError
 from .onnx_check import check_graph
+from .whole_files import write_whole
 
 FORMAT = 1
 SUFFIX = ".aezm"
@@ -205,7 +205,7 @@ def write_bundle(path: str | os.PathLike[str], manifest: Mapping[str, Any], memb
 
 def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> None:
     """Write a bundle beside `path` and rename it into place. Raises OutputError."""
-    _write_atomically(Path(path), bundle.to_bytes())
+    write_whole(path, bundle.to_bytes(), force=True)
 
 
 def pack_bundle(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> Bundle:
@@ -216,23 +216,6 @@ def pack_bundle(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> Bu
     except (TypeError, ValueError) as error:
         raise ModelError(f"the manifest of the bundle is not plain JSON: {error}") from error
     return Bundle.open(data)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"the bundle {path} cannot be written: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def _zip_bytes(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> bytes:

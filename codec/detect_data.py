@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aez.codec.detect_metrics import nab_probation
+from aez.codec.detect_nab import nab_probation
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series import Series, select_channels
 from aez.codec.series_files import read_series

@@ -5,7 +5,7 @@ and standard deviation of the training rows, with missing values at the mean, so
 float64 [time], larger is more anomalous; every row gets one. `window` makes a row the last of so many rows side by
 side; the first rows of a test then look at its first row repeated.
 
-scikit-learn, PyOD and aeon come with the extra `bench`.
+scikit-learn and PyOD come with the extra `bench`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One HTML file about scored series that a person can send to a colleague: it needs nothing beside it, and no script.
 
-Every text from data or models is escaped, and a content security policy in the page lets nothing be loaded.
+Every text from data or models is escaped.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from aez.codec.detect_text import LEAST_SHARE, event_cells, format_duration, lis
 from aez.codec.detector import Detector
 from aez.codec.errors import InvalidArgument
 from aez.codec.events import Event
+from aez.codec.html_page import facts_table, html_page
 from aez.codec.score_series import Scored
 
 __all__ = ["report_html"]
@@ -22,29 +23,6 @@ __all__ = ["report_html"]
 EVENTS_SHOWN = 500
 _CHANNELS_SHOWN = 4
 _CHANNEL_NAMES = 40
-
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; color: #1d2530; background: #fff;
-  margin: 2rem auto; max-width: 76rem; padding: 0 1.25rem; }
-h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-.sub { color: #5c6673; margin: 0 0 1.4rem; }
-.verdict { border-left: 6px solid; background: #f6f7f9; padding: .8rem 1.1rem; font-size: 1.1rem; margin: 0 0 1rem; }
-.notice { background: #fff8e5; border-left: 6px solid #d99a00; padding: .5rem 1.1rem; margin: .5rem 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th { text-align: left; font-weight: 600; color: #5c6673; }
-td, th { padding: .3rem 1.1rem .3rem 0; vertical-align: top; }
-.events { width: 100%; } .events td, .events th { border-bottom: 1px solid #e3e6ea; white-space: nowrap; }
-.facts th { font-weight: 400; min-width: 9rem; } .facts td { overflow-wrap: anywhere; }
-.number { text-align: right; } .pill { color: #fff; border-radius: 1em; padding: .1rem .6rem; font-size: .85rem; }
-.channel { display: inline-block; min-width: 7rem; margin-right: .9rem; }
-.bar { display: block; height: 4px; background: #1f4e79; border-radius: 2px; }
-img { width: 100%; height: auto; } footer { color: #5c6673; margin: 2.5rem 0 1rem; font-size: .85rem; }
-.id { font-family: ui-monospace, Consolas, monospace; font-size: .9em; }
-@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } tr, img { break-inside: avoid; } }
-"""
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def report_html(detector: Detector, scored: Sequence[Scored], version: str = "") -> str:
@@ -61,20 +39,13 @@ def report_html(detector: Detector, scored: Sequence[Scored], version: str = "")
         if len(scored) > 1:
             body.append(f"<h1>{escape(one.stream or one.source)}</h1>")
         body += _section(detector, one)
-    body += ["<h2>Model</h2>", _facts(_model_facts(detector, scored[0]))]
+    body += ["<h2>Model</h2>", facts_table(_model_facts(detector, scored[0]))]
     made = f"Made by aez{f' {version}' if version else ''}."
     body.append(
         f"<footer>A score of 1 is the model's threshold; higher is less usual. {escape(made)} "
         "This file holds everything it shows and loads nothing.</footer>"
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
-    )
+    return html_page(title, body)
 
 
 def _section(detector: Detector, one: Scored) -> Iterable[str]:
@@ -91,7 +62,7 @@ def _section(detector: Detector, one: Scored) -> Iterable[str]:
     about = f"Score of {one.stream or 'the series'} over time, scores by channel, and the channels themselves"
     yield f'<img alt="{escape(about)}" src="data:image/png;base64,{png}">'
     yield "<h2>Data</h2>"
-    yield _facts([("file", one.source), *_summary_facts(one)])
+    yield facts_table([("file", one.source), *_summary_facts(one)])
 
 
 def _event_table(one: Scored) -> str:
@@ -141,8 +112,3 @@ def _model_facts(detector: Detector, one: Scored) -> Iterable[tuple[str, str]]:
     yield "event rule", f"{opens}, {joins}"
     if data := bundle.manifest["provenance"].get("data"):
         yield "trained on", str(data)
-
-
-def _facts(facts: Iterable[tuple[str, str]]) -> str:
-    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>\n" for name, text in facts)
-    return f'<table class="facts">{rows}</table>'

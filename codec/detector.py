@@ -7,7 +7,6 @@ is scored.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,17 +18,16 @@ from numpy.typing import NDArray
 from aez.codec.bundle import Bundle, find_bundle
 from aez.codec.errors import InvalidArgument, ModelError, UnsupportedInput
 from aez.codec.events import EventRule
+from aez.codec.manifest_values import check_outputs, check_probe, positive, texts, whole, wrong
 from aez.codec.runtime import open_session
 from aez.codec.series import Series, select_channels
 from aez.codec.windows import window_batches
 
-__all__ = ["GRAPH", "TASK", "Detector", "SeriesScores", "WindowScores", "load_detector"]
+__all__ = ["GRAPH", "OTHER_PERIOD", "TASK", "Detector", "SeriesScores", "WindowScores", "load_detector"]
 
 Float = NDArray[np.float32]
 TASK = "detector"
 GRAPH = "detector"
-#: Largest relative difference between the probe's score here and where the model was made.
-PROBE_TOLERANCE = 1e-3
 WINDOW_MAX, CHANNELS_MAX = 4096, 4096
 #: The batch shapes that a session sees; windows of more values than `_LARGE` never come 256 at a time.
 _BATCHES = (1, 32, 256)
@@ -37,7 +35,7 @@ _LARGE = 4096
 #: A channel whose values lie this many ranges outside what training saw has other units, most likely.
 _FAR_OUTSIDE = 10.0
 #: Another sampling period than in training, relatively.
-_OTHER_PERIOD = 0.1
+OTHER_PERIOD = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,21 +74,16 @@ class Detector:
             raise ModelError(f"model {bundle.name} is made for {bundle.task}, not for scoring series")
         self.bundle = bundle
         coding = bundle.coding
-        self.window = _whole(coding, "window", WINDOW_MAX)
+        self.window = whole(coding, "window", WINDOW_MAX)
         self.channels = _names(coding, "channels")
-        self.units = _texts(coding, "units", len(self.channels))
-        self.period = _positive(coding, "period_seconds", optional=True)
-        threshold = _positive(coding, "threshold")
-        assert threshold is not None
-        self.threshold = threshold
+        self.units = texts(coding, "units", len(self.channels))
+        self.period = None if coding.get("period_seconds") is None else positive(coding, "period_seconds")
+        self.threshold = positive(coding, "threshold")
         self.score_kind = str(coding.get("score", ""))
         self.ranges = _ranges(coding, len(self.channels))
         self.event_rule = _event_rule(coding)
         self._session = open_session(bundle.graph(GRAPH), device, threads)
-        expected = {"score", "channel_score", "reconstruction"}
-        if not expected <= set(self._session.outputs):
-            given = ", ".join(self._session.outputs)
-            raise ModelError(f"the graph of model {bundle.name} gives {given}, not {', '.join(sorted(expected))}")
+        check_outputs(bundle, self._session.outputs, {"score", "channel_score", "reconstruction"})
         self._check_probe()
 
     @property
@@ -144,7 +137,7 @@ class Detector:
     def notices(self, series: Series) -> list[str]:
         """What looks wrong with a series for this model, one sentence each: another sampling period, other units."""
         found = []
-        if self.period and series.period and abs(series.period / self.period - 1) > _OTHER_PERIOD:
+        if self.period and series.period and abs(series.period / self.period - 1) > OTHER_PERIOD:
             found.append(
                 f"rows come every {series.period:g} s, and the model learned from one every {self.period:g} s; resample"
             )
@@ -219,13 +212,7 @@ class Detector:
                 f"the probe of model {self.bundle.name} has the shape {windows.shape}, not that of its windows"
             )
         found = self.score_windows(windows.astype(np.float32)).score
-        with np.errstate(invalid="ignore"):
-            difference = np.abs(found - expected) / np.maximum(np.abs(expected), 1e-3)
-        if not np.all(difference <= PROBE_TOLERANCE):
-            raise ModelError(
-                f"model {self.bundle.name} scores its probe {', '.join(f'{s:.5g}' for s in found)} here instead of "
-                f"{', '.join(f'{s:.5g}' for s in expected)}; its threshold would mean nothing"
-            )
+        check_probe(self.bundle, found, expected)
 
 
 def load_detector(source: str | os.PathLike[str] | bytes, device: str = "auto", threads: int | None = None) -> Detector:
@@ -248,40 +235,13 @@ def _far_outside(column: NDArray[np.float64], low: float, high: float) -> tuple[
     return float(finite.min()), float(finite.max())
 
 
-def _wrong(name: str, value: object, wanted: str) -> ModelError:
-    return ModelError(f"the model's manifest says {name} = {str(value)[:80]}, which is not {wanted}")
-
-
-def _whole(coding: dict[str, Any], name: str, most: int) -> int:
-    value = coding.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise _wrong(name, value, f"a whole number in 1..{most}")
-    return value
-
-
-def _positive(coding: dict[str, Any], name: str, optional: bool = False) -> float | None:
-    value = coding.get(name)
-    if value is None and optional:
-        return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not (value > 0 and math.isfinite(value)):
-        raise _wrong(name, value, "a positive number")
-    return float(value)
-
-
-def _texts(coding: dict[str, Any], name: str, count: int) -> tuple[str, ...]:
-    value = coding.get(name)
-    if not isinstance(value, list) or len(value) != count or not all(isinstance(text, str) for text in value):
-        raise _wrong(name, value, f"a list of {count} texts")
-    return tuple(value)
-
-
 def _names(coding: dict[str, Any], name: str) -> tuple[str, ...]:
     value = coding.get(name)
     if not isinstance(value, list) or not 1 <= len(value) <= CHANNELS_MAX:
-        raise _wrong(name, value, "a list of names")
-    names = _texts(coding, name, len(value))
+        raise wrong(name, value, "a list of names")
+    names = texts(coding, name, len(value))
     if len(set(names)) < len(names):
-        raise _wrong(name, value, "a list of different names")
+        raise wrong(name, value, "a list of different names")
     return names
 
 
@@ -292,7 +252,7 @@ def _ranges(coding: dict[str, Any], count: int) -> tuple[tuple[float, float], ..
     except (TypeError, ValueError):
         found = ()
     if len(found) != count or not all(low <= high for low, high in found):
-        raise _wrong("ranges", value, f"a list of {count} pairs (low, high)")
+        raise wrong("ranges", value, f"a list of {count} pairs (low, high)")
     return found
 
 
@@ -301,4 +261,4 @@ def _event_rule(coding: dict[str, Any]) -> EventRule:
     try:
         return replace(EventRule(), **(value if isinstance(value, dict) else {"rule": value}))
     except (TypeError, InvalidArgument) as error:
-        raise _wrong("event_rule", value, "a rule for events") from error
+        raise wrong("event_rule", value, "a rule for events") from error

@@ -20,7 +20,10 @@ import numpy.typing as npt
 
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["DEFAULT_RULE", "Event", "EventRule", "EventTracker", "EventUpdate", "Severity", "find_events"]
+__all__ = [
+    *("DEFAULT_RULE", "Event", "EventRule", "EventTracker", "EventUpdate", "Severity"),
+    *("find_events", "severity_of"),
+]
 
 Severity = Literal["warning", "serious", "critical"]
 Scores = npt.NDArray[np.floating[Any]]
@@ -56,6 +59,13 @@ class EventRule:
 DEFAULT_RULE = EventRule()
 
 
+def severity_of(score: float) -> Severity:
+    """In words: `warning` below 2, `serious` below 5, `critical` from there; `score` is in thresholds."""
+    if score < 2:
+        return "warning"
+    return "serious" if score < 5 else "critical"
+
+
 @dataclass(frozen=True)
 class Event:
     """One event.
@@ -85,10 +95,8 @@ class Event:
 
     @property
     def severity(self) -> Severity:
-        """By the peak: `warning` below 2, `serious` below 5, `critical` from there."""
-        if self.peak < 2:
-            return "warning"
-        return "serious" if self.peak < 5 else "critical"
+        """That of the peak, see `severity_of`."""
+        return severity_of(self.peak)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, severity included; channels as a list of {"name", "share"}."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from aez.codec.detect_overview import Overview, OverviewBuilder
 from aez.codec.detect_text import duration_of, format_duration, iso_time, listed, verdict
-from aez.codec.detector import Detector, SeriesScores
+from aez.codec.detector import OTHER_PERIOD, Detector, SeriesScores
 from aez.codec.errors import UnsupportedInput
 from aez.codec.events import Event, EventRule, EventTracker
 from aez.codec.series import Series, in_order, read_batches, resample
@@ -27,8 +27,6 @@ __all__ = ["Reading", "Scored", "ScoredBatch", "describe_event", "score_file"]
 
 #: Rows of a piece; a file of at most `_KEPT` values is read once, a longer one twice.
 _ROWS, _KEPT = 65_536, 2**24
-#: Another sampling period than in training, relatively.
-OTHER_PERIOD = 0.2
 
 
 @dataclass(frozen=True)

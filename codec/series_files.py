@@ -225,7 +225,7 @@ class SeriesReader(Iterator[Series]):
                 text = excerpt(block.columns[name], row)
                 raise UnsupportedInput(
                     f"{self._path}, {block.place(row)}: column {name!r} holds {text} among its numbers; "
-                    " write a missing sample as an empty field, NaN, null, NA or -, or ignore the column"
+                    "write a missing sample as an empty field, NaN, null, NA or -, or ignore the column"
                 )
             infinite = np.abs(column) > _LARGEST
             if infinite.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -22,6 +23,7 @@ def whole_file(path: str | os.PathLike[str], force: bool = False) -> Iterator[Pa
     does. Raises OutputError where the file exists, or it or its folder cannot be written.
     """
     target = Path(os.path.realpath(path))
+    # A short name of its own: the target's may already be as long as the file system allows.
     partial = target.parent / f".aez-{secrets.token_hex(8)}.part"
     try:
         _refuse(target, force)
@@ -33,6 +35,7 @@ def whole_file(path: str | os.PathLike[str], force: bool = False) -> Iterator[Pa
         if target.is_file():
             shutil.copymode(target, partial)
         partial.replace(target)
+        _sync_folder(target.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
@@ -43,6 +46,16 @@ def write_whole(path: str | os.PathLike[str], data: bytes, force: bool = False) 
     """Write a file's bytes as `whole_file` does. Raises OutputError."""
     with whole_file(path, force) as partial:
         partial.write_bytes(data)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _refuse(target: Path, force: bool) -> None:

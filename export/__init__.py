@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aez.export.series_detector import SeriesDetector
+    from aez.export.train_images import PictureConfig, learn_pictures
 
-__all__ = ["SeriesDetector"]
+__all__ = ["PictureConfig", "SeriesDetector", "learn_pictures"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from aez.export.series_detector import SeriesDetector
 
         return SeriesDetector
+    if name in ("PictureConfig", "learn_pictures"):
+        from aez.export import train_images
+
+        return getattr(train_images, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

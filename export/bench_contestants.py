@@ -11,16 +11,18 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from aez.codec.adaptive import adapt, alarm_levels
 from aez.codec.detect_data import Case
 from aez.codec.detect_peers import AllOnes, Peer, skab_isolation_forest
 from aez.codec.events import DEFAULT_RULE
 from aez.codec.thresholds import alarm_budget
 from aez.export.series_detector import SeriesDetector
+from aez.export.train_series import MARGIN
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-#: The peers' limit: so many alarms a day on the last part of the training rows, as for ours.
+#: The peers' limit: so many alarms a day on the last part of the training rows, times MARGIN, as for ours.
 ALARMS_PER_DAY, HELD_OUT = 1.0, 0.3
 #: Rows of a day where there is no clock.
 ROWS_PER_DAY = 1440.0
@@ -32,12 +34,14 @@ class Task:
     """What a protocol wants of a contestant.
 
     ranking: scores for measures without a limit; limited: scores by the limit; follows: whether the test's rows come
-    right after the training's, so that the first window may look back.
+    right after the training's, so that the first window may look back; drifting: whether streams change for good, so
+    that our ranking is by how loud a score is beside those of its recent past.
     """
 
     ranking: bool = True
     limited: bool = True
     follows: bool = False
+    drifting: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Scored:
     ranking: [time], on any scale. score: [time], 1 is the limit, which saw neither test rows nor labels.
     channel_score: [time, channels], for those that blame channels, where the case knows who is to blame.
     flags: (rows flagged, rows flagged for changepoints), for those that have a rule of their own.
+    held_out: [n], on the scale of `score`: of the training rows that set the limit, for ours.
     """
 
     ranking: Floats
@@ -56,6 +61,7 @@ class Scored:
     notices: tuple[str, ...] = ()
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
+    held_out: Floats | None = None
 
 
 class Contestant(Protocol):
@@ -88,22 +94,28 @@ class Own:
         fitted = time.perf_counter()
         before = min(detector.window_ - 1, len(case.train)) if task.follows else 0
         rows = np.concatenate([case.train[len(case.train) - before :], case.test])
-        score = detector.anomaly_score(rows)[before:]
+        found = detector.explain(rows)
         scored = time.perf_counter()
-        blame = detector.channel_scores(rows)[before:] if task.limited and case.causes is not None else None
+        score = ranking = found.score[before:]
+        if task.drifting:
+            ranking = alarm_levels(adapt(score, detector.decision_scores_[detector.window_ - 1 :]))
+        blame = found.channel_score[before:] if task.limited and case.causes is not None else None
         notices = tuple(str(one.message) for one in caught if one.category is UserWarning)
-        return Scored(score, score, blame, None, notices, fitted - start, scored - fitted)
+        times = fitted - start, scored - fitted
+        return Scored(ranking, score, blame, None, notices, *times, held_out=detector.held_out_scores_)
 
 
 @dataclass(frozen=True)
 class Outsider:
     """A peer. For the ranking it learns from all training rows; for the limit from what comes before the held-out ones.
 
-    The limit is the alarm budget on the held-out rows, as ours. All ones, which no budget would let speak, flags all.
+    The limit is the alarm budget on the held-out rows with the margin of ours. All ones, which no budget would let
+    speak, flags all. adapted: its ranking follows a stream that drifts as ours does.
     """
 
     name: str
     make: Callable[[], Peer]
+    adapted: bool = False
 
     def judge(self, case: Case, task: Task) -> Scored:
         nothing = np.full(len(case.test), np.nan)
@@ -112,7 +124,10 @@ class Outsider:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the peers' libraries
             if task.ranking:
-                ranking, fit_seconds, score_seconds = _timed(self.make(), case.train, case.test)
+                peer = self.make()
+                ranking, fit_seconds, score_seconds = _timed(peer, case.train, case.test)
+                if self.adapted:
+                    ranking = alarm_levels(adapt(ranking, peer.score(case.train)))
             if task.limited:
                 cut = len(case.train) - max(1, round(HELD_OUT * len(case.train)))
                 later = np.concatenate([case.train[cut:], case.test])
@@ -149,4 +164,4 @@ def _timed(peer: Peer, train: npt.ArrayLike, test: npt.ArrayLike) -> tuple[Float
 
 def _limit(held_out: Floats, period_seconds: float | None) -> float:
     rows = _DAY / period_seconds if period_seconds else ROWS_PER_DAY
-    return max(alarm_budget(held_out, ALARMS_PER_DAY, rows, DEFAULT_RULE), 1e-12)
+    return max(MARGIN * alarm_budget(held_out, ALARMS_PER_DAY, rows, DEFAULT_RULE), 1e-12)

@@ -18,6 +18,7 @@ from aez.codec.extras import library
 from aez.export.bench_contestants import Contestant, Outsider, Own, Task
 from aez.export.bench_detect_report import CaseFigures, DetectReport, Trace, describe_machine
 from aez.export.bench_protocols import PROTOCOLS, Protocol, Result, mean
+from aez.export.bench_thresholds import WAYS, LimitFigures, Trial, compare_limits
 from aez.export.families import family_class
 from aez.export.series_detector import SeriesDetector
 from aez.export.train_series import DEFAULT_FAMILY
@@ -25,6 +26,8 @@ from aez.export.train_series import DEFAULT_FAMILY
 QUICK_STEP = 3
 #: Scores of so many cases are drawn.
 TRACES = 2
+#: Where ways of choosing a limit are compared: the others have a protocol of their own for it.
+WITH_THRESHOLDS = ("smd", "folder")
 #: Settings of a detector that the benchmark sets itself.
 _NOT_SETTINGS = ("family", "period", "convention", "verbose", "options")
 
@@ -36,6 +39,7 @@ def run(
     peers: Sequence[str] | None = None,
     *,
     quick: bool = False,
+    thresholds: bool = False,
     jobs: int | None = None,
     progress: bool = False,
 ) -> DetectReport:
@@ -47,14 +51,17 @@ def run(
         settings: parameters of `SeriesDetector`, as from `parse_settings`.
         peers: names of those to set beside ours, upper and lower case alike; None takes all.
         quick: every third case, and no VUS-PR.
+        thresholds: compare ways of choosing our detectors' limit too, on SMD and folders.
         jobs: processes at a time, one for each core by default; each then computes with one thread.
         progress: a bar on standard error.
 
-    Raises InvalidArgument for names that do not exist, UnsupportedInput for a folder that is no benchmark, AezError
-    where a peer's library is missing or none of our detectors could learn from any case.
+    Raises InvalidArgument for names that do not exist and for thresholds elsewhere, UnsupportedInput for a folder that
+    is no benchmark, AezError where a peer's library is missing or none of our detectors could learn from any case.
     """
     kind = benchmark_kind(folder)
     protocol = PROTOCOLS[kind]
+    if thresholds and kind not in WITH_THRESHOLDS:
+        raise InvalidArgument("ways of choosing a threshold are compared on SMD and on folders, not here")
     for family in families:
         family_class(family)  # raises before anything is measured
     own = [Own(family, dict(settings or {})) for family in dict.fromkeys(families)]
@@ -66,7 +73,7 @@ def run(
     by_name = {case.name: case for case in cases}
     outcomes: list[Result | Failure] = []
     with tqdm(total=len(pairs), unit="run", disable=not progress) as bar:
-        for outcome in _in_parallel(pairs, protocol, quick, jobs):
+        for outcome in _in_parallel(pairs, _Examiner(protocol, quick, thresholds), jobs):
             outcomes.append(replace(outcome, case=by_name[outcome.case.name]))  # a process sends copies
             bar.update()
     order = {(contestant.name, case.name): at for at, (contestant, case) in enumerate(pairs)}
@@ -93,6 +100,7 @@ def run(
         failures=tuple((failure.contestant, failure.case.name, failure.reason) for failure in failures),
         environment=describe_machine(),
         traces=_traces(results, names, protocol.task),
+        thresholds={name: found for name in names if (found := _limits(results, name))},
     )
 
 
@@ -141,29 +149,49 @@ class Failure:
     reason: str
 
 
-def _in_parallel(
-    pairs: Sequence[tuple[Contestant, Case]], protocol: Protocol, quick: bool, jobs: int
-) -> Iterable[Result | Failure]:
+def _in_parallel(pairs: Sequence[tuple[Contestant, Case]], examine: _Examiner, jobs: int) -> Iterable[Result | Failure]:
     """What came of each pair, as it comes."""
     if jobs == 1:
-        return (_examine(contestant, case, protocol, quick) for contestant, case in pairs)
+        return (examine(contestant, case) for contestant, case in pairs)
     joblib = library("joblib", "bench")
     with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
         run_all = joblib.Parallel(return_as="generator_unordered")
         found: Iterable[Result | Failure] = run_all(
-            joblib.delayed(_examine)(contestant, case, protocol, quick) for contestant, case in pairs
+            joblib.delayed(examine)(contestant, case) for contestant, case in pairs
         )
     return found
 
 
-def _examine(contestant: Contestant, case: Case, protocol: Protocol, quick: bool) -> Result | Failure:
-    try:
-        result = Result(case, contestant.name, contestant.judge(case, protocol.task))
-        protocol.examine(result, quick)
-        result.scored = replace(result.scored, channel_score=None)  # large, and of no more use
-    except (AezError, ValueError, TypeError) as error:  # scikit-learn's and torch's opinion of a setting
-        return Failure(case, contestant.name, (str(error).strip().splitlines() or [type(error).__name__])[0])
-    return result
+@dataclass(frozen=True)
+class _Examiner:
+    """Lets a contestant judge a case, and judges it."""
+
+    protocol: Protocol
+    quick: bool
+    thresholds: bool
+
+    def __call__(self, contestant: Contestant, case: Case) -> Result | Failure:
+        try:
+            result = Result(case, contestant.name, contestant.judge(case, self.protocol.task))
+            self.protocol.examine(result, self.quick)
+            scored = result.scored
+            if self.thresholds and scored.held_out is not None:
+                trial = Trial(scored.held_out, scored.score, case.labels, case.period_seconds)
+                result.limits = compare_limits(trial)
+            result.scored = replace(scored, channel_score=None, held_out=None)  # large, and of no more use
+        except (AezError, ValueError, TypeError) as error:  # scikit-learn's and torch's opinion of a setting
+            return Failure(case, contestant.name, (str(error).strip().splitlines() or [type(error).__name__])[0])
+        return result
+
+
+def _limits(results: Sequence[Result], contestant: str) -> dict[str, dict[str, float]]:
+    """A contestant's figures with each way of choosing its limit, over all cases in which it can be taken."""
+    pooled: dict[str, LimitFigures] = {}
+    for result in results:
+        if result.contestant == contestant:
+            for way, figures in result.limits.items():
+                pooled[way] = pooled[way] + figures if way in pooled else figures
+    return {way: pooled[way].as_dict() for way in WAYS if way in pooled}
 
 
 def _summary(protocol: Protocol, results: Sequence[Result]) -> dict[str, float]:

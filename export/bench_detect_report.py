@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aez.codec.bench_report import write_whole
 from aez.codec.environment import Environment, describe_environment
 from aez.codec.errors import OutputError
+from aez.codec.whole_files import write_whole
 
 _PACKAGES = ("aez", "numpy", "scipy", "torch", "scikit-learn", "pyod", "onnxruntime")
 _WIDTH = 116
@@ -74,10 +74,28 @@ _SERIES_COLUMNS = (
     Column("events", _part("events_found", "events")),
     Column("precision", _number("event_precision", 2)),
     Column("false/day", _number("false_alarms_per_day", 2)),
+    Column("at 1/day", _number("events_found_equal", 0)),
     Column("delay", _number("median_delay_rows", 0)),
     Column("top channel", _number("top_channel_share", 2)),
     Column("in alarm %", _number("alarm_share", 1, 100)),
     *_TIMES,
+)
+_LIMIT_COLUMNS = (
+    Column("limit", _number("limit", 2)),
+    Column("normal above %", _number("normal_above", 2, 100)),
+    Column("events", _part("events_found", "events")),
+    Column("precision", _number("event_precision", 2)),
+    Column("false/day", _number("false_alarms_per_day", 2)),
+    Column("delay", _number("median_delay_rows", 0)),
+    Column("cases", _number("cases", 0)),
+)
+_LIMIT_RULES = (
+    (
+        "Thresholds: all rows of the table share a detector and its scores; each limit comes from the scores of the "
+        "held-out training rows, and is judged on the test rows. The best F1 alone sees the test's labels: it says "
+        "what a limit could reach there, and is no result."
+    ),
+    "Limit: 1 is the shipped one; median over the cases. Normal above: share of the unlabelled test rows above it.",
 )
 _COLUMNS: dict[str, tuple[Column, ...]] = {
     "skab": (
@@ -110,6 +128,7 @@ class DetectReport:
 
     kind: of `codec.detect_data.LOADERS`; folder: its name; detectors: in the table's order, `own` among them.
     settings: of our detectors. summary: figures by detector, over all cases. failures: (detector, case, why).
+    thresholds: by our detector and way of choosing its limit, figures over all cases; empty unless asked for.
     """
 
     kind: str
@@ -126,6 +145,7 @@ class DetectReport:
     failures: tuple[tuple[str, str, str], ...]
     environment: Environment
     traces: tuple[Trace, ...] = field(default=(), repr=False)
+    thresholds: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Everything but the traces as one JSON object; figures that are not defined are null."""
@@ -143,6 +163,8 @@ class DetectReport:
             "per_case": [dataclasses.asdict(one) for one in self.figures],
             "failures": [dict(zip(("detector", "case", "reason"), one, strict=True)) for one in self.failures],
         }
+        if self.thresholds:
+            figures["thresholds"] = self.thresholds
         return json.dumps(_plain(figures), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
     def table(self) -> str:
@@ -157,12 +179,12 @@ class DetectReport:
         ]
         if self.settings:
             lines.append(f"settings: {', '.join(f'{key}={value}' for key, value in self.settings.items())}")
-        columns = _COLUMNS[self.kind]
-        rows = [["detector", *(column.title for column in columns)]]
-        rows += [[name, *(column.text(self.summary[name]) for column in columns)] for name in self.detectors]
-        lines += ["", *_aligned(rows), ""]
+        lines += ["", *_rows("detector", _COLUMNS[self.kind], {name: self.summary[name] for name in self.detectors})]
+        for name, ways in self.thresholds.items():
+            lines += ["", *_rows(f"{name}, threshold by", _LIMIT_COLUMNS, ways)]
+        lines.append("")
         settings_rule = ("The settings above change our detectors, not the peers.",) if self.settings else ()
-        for rule in (*self.rules, *settings_rule):
+        for rule in (*self.rules, *settings_rule, *(_LIMIT_RULES if self.thresholds else ())):
             lines += textwrap.wrap(rule, _WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
         if self.failures:
             lines += ["", "Not measured:", *(f"  {who} on {case}: {why}" for who, case, why in self.failures)]
@@ -180,11 +202,11 @@ class DetectReport:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the folder {out}: {error.strerror}") from error
-        write_whole(out / "detect.json", self.to_json().encode())
-        write_whole(out / "detect.txt", self.table().encode())
-        write_whole(out / "figures.png", bench_detect_figures.bars_png(self))
+        write_whole(out / "detect.json", self.to_json().encode(), force=True)
+        write_whole(out / "detect.txt", self.table().encode(), force=True)
+        write_whole(out / "figures.png", bench_detect_figures.bars_png(self), force=True)
         if self.traces:
-            write_whole(out / "scores.png", bench_detect_figures.scores_png(self))
+            write_whole(out / "scores.png", bench_detect_figures.scores_png(self), force=True)
 
 
 def describe_machine() -> Environment:
@@ -194,6 +216,12 @@ def describe_machine() -> Environment:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return dataclasses.replace(describe_environment(), versions=versions)
+
+
+def _rows(title: str, columns: Sequence[Column], summaries: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """A table as lines: its heading, and a row for each summary."""
+    heading = [title, *(column.title for column in columns)]
+    return _aligned([heading, *([name, *(c.text(summary) for c in columns)] for name, summary in summaries.items())])
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -59,7 +59,7 @@ def pack_detector(graph: DetectorGraph, described: Described, windows: NDArray[n
         "task": TASK,
         "coding": {
             **metadata,
-            "score": graph.options.name,
+            "score": graph.score_name,
             "ranges": [[float(low), float(high)] for low, high in zip(scaling.low, scaling.high, strict=True)],
             "event_rule": asdict(described.rule),
             "decoder_members": sorted(members),

@@ -12,27 +12,48 @@ SHARES = (0.0, 0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 class GapFactor(nn.Module):
     """Share present [batch], 0..1 -> factor [batch], 1 and up, by which scores grow with so much missing.
 
-    Piecewise linear between `SHARES`; 1 everywhere until `set`.
+    Piecewise linear between `SHARES` of the usual share; 1 from the usual share on, and everywhere until `set`.
     """
 
     factors: Tensor
+    usual: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("factors", torch.ones(len(SHARES)))
+        self.register_buffer("usual", torch.ones(()))
 
     def forward(self, share: Tensor) -> Tensor:
+        share = share / self.usual
         starts, ends = torch.tensor(SHARES[:-1]), torch.tensor(SHARES[1:])
         slopes = (self.factors[1:] - self.factors[:-1]) / (ends - starts).to(share.device)
         steps = (share[:, None] - starts.to(share.device)).clamp_min(0.0)
         inside = torch.minimum(steps, (ends - starts).to(share.device))
         return self.factors[0] + (inside * slopes).sum(1)
 
-    def set(self, scores: Tensor) -> None:
-        """Take a high score [len(SHARES)] at each share; a factor never falls as more is missing, nor below 1."""
+    def reset(self) -> None:
+        """Back to 1 everywhere."""
+        self.factors.fill_(1)
+        self.usual.fill_(1)
+
+    def set(self, scores: Tensor, usual: float = 1.0) -> None:
+        """Take a high score [len(SHARES)] at each share; a factor never falls as more is missing, nor below 1.
+
+        `usual` is the share present in the windows in which the gaps were made. What they lack themselves is part of
+        what is normal, and of the threshold: dividing by a factor for it would make the threshold too low for windows
+        that lack less.
+        """
         factors = (scores / scores[-1].clamp_min(1e-12)).clamp_min(1.0)
         factors[0] = factors[1]
         self.factors.copy_(factors.flip(0).cummax(0).values.flip(0))
+        self.usual.fill_(usual)
+
+
+def usual_share(windows: Tensor) -> float:
+    """The median share that is present of windows [n, time, channels], empty ones aside; 1 where all are empty."""
+    shares = (~windows.isnan()).to(windows.dtype).mean((1, 2))
+    shares = shares[shares > 0]
+    return float(shares.median()) if len(shares) else 1.0
 
 
 def hide(windows: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -21,6 +21,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from aez.codec.errors import UnsupportedInput
+from aez.codec.picture_files import list_pictures
+
+__all__ = ["PictureFolder", "RandomCrops", "centre_crops", "is_validation", "list_pictures"]
 
 #: Share of the pictures held out for validation, chosen by a hash of the name so that every run agrees.
 VALIDATION_SHARE = 0.03
@@ -39,16 +42,6 @@ _READ_ERRORS = (
 )
 
 logger = logging.getLogger(__name__)
-
-
-def list_pictures(folder: Path) -> list[Path]:
-    """Files below `folder`, sorted, whose suffix Pillow can open. Raises UnsupportedInput when there is none."""
-    Image.init()
-    readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in readable and p.is_file())
-    if not found:
-        raise UnsupportedInput(f"{folder}: no pictures found; give a folder with JPEG, PNG, AVIF or like files")
-    return found
 
 
 def is_validation(name: str) -> bool:

@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 #: Widths at which values are clipped. On eight machines of SMD a PCA had a mean AUC-PR of 0.506, 0.519, 0.534 and 0.533
 #: with 6, 8, 12 and 20, and less where the network itself saw logarithms.
 LIMIT = 10.0
-#: Interquartile range of a normal distribution in standard deviations (2 * 0.6745).
-NORMAL_IQR = 1.349
+#: The percentiles between which values set the width: broken rows at either end, less than a hundredth, do not move it.
+WINSORISED = (1.0, 99.0)
 #: Width of a channel that never moved, relative to its value; float32 resolves a ten-thousandth of it.
 STILL = 1e-3
 #: No width is below this share of the channel's value: float32 resolves it ten times.
@@ -83,19 +83,18 @@ def robust_centre(values: Floats) -> float:
 def robust_scale(values: Floats) -> float:
     """Width of finite values [n]: positive, in their unit.
 
-    The interquartile range over 1.349 (the standard deviation of normal values); where that is zero because most values
-    are one, the standard deviation of the values winsorised to their 1..99 %; where that is zero too, the whole range;
-    for values that are all one, a thousandth of it.
+    The standard deviation of the values winsorised to `WINSORISED`; where that is zero because nearly all values are
+    one, the whole range; for values that are all one, a thousandth of it. The interquartile range, which resists more
+    broken rows, makes channels that move in bursts far too loud: with it a PCA's mean AUC-PR on SMD is 0.496 instead of
+    0.505, and its F1 on SKAB 0.79 instead of 0.80.
     """
-    p1, p25, p50, p75, p99 = np.percentile(values, [1, 25, 50, 75, 99])
-    width = (p75 - p25) / NORMAL_IQR
-    if width == 0:
-        width = float(np.std(np.clip(values, p1, p99)))
+    low, middle, high = np.percentile(values, [WINSORISED[0], 50, WINSORISED[1]])
+    width = float(np.std(np.clip(values, low, high)))
     if width == 0:
         width = float(np.ptp(values))
     if width == 0:
-        width = STILL * abs(p50)
-    return max(float(width), RESOLUTION * abs(float(p50)), TINY)
+        width = STILL * abs(middle)
+    return max(float(width), RESOLUTION * abs(float(middle)), TINY)
 
 
 class ScaleLayer(nn.Module):
@@ -126,8 +125,8 @@ class ScaleLayer(nn.Module):
     def widths(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """(Distance from the centre in widths, present), before the clipping; perhaps infinite."""
         missing = torch.isnan(values)
-        filled = torch.where(missing, self.centre, values)
-        return (filled - self.centre) * self.inverse_scale, torch.logical_not(missing).to(values.dtype)
+        widths = (values - self.centre) * self.inverse_scale
+        return torch.where(missing, 0.0, widths), torch.logical_not(missing).to(values.dtype)
 
     def clip(self, widths: Tensor) -> Tensor:
         """Scaled values."""

@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from aez.export.detector_graph import Kind, Rule, ScoreOptions
 from aez.export.series_windows import shortest_series
 from aez.export.train_series import (
     DEFAULT_FAMILY,
+    MARGIN,
     DetectorConfig,
     Fitted,
     LimitOptions,
@@ -36,6 +37,13 @@ Floats = NDArray[np.float64]
 Convention = Literal["sklearn", "pyod"]
 CONVENTIONS: tuple[Convention, ...] = ("sklearn", "pyod")
 _BATCH = 256
+
+
+class RowScores(NamedTuple):
+    """Scores of rows: `score` [time], `channel_score` [time, channels]; 1.0 is the limit."""
+
+    score: Floats
+    channel_score: Floats
 
 
 class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
@@ -61,11 +69,13 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         family: one of `aez.export.families.NAMES`.
         window: rows of a window; None takes the data's dominant period, or 32.
         options: options of the family.
-        score_kind: reconstruction, mahalanobis, elbo (variational only), or several joined by "+".
+        score_kind: reconstruction, mahalanobis, elbo (variational only), or several joined by "+"; None takes
+            reconstruction+mahalanobis, or reconstruction alone for families with long codes.
         rule: how the channels' errors become one score: mean, max or largest (mean of the largest three).
         tail: the last rows of a window whose errors count; None counts all.
         threshold: budget, percentile or pot; `alarms` a day (with `period`, in seconds; else in 1440 rows),
             `percentile` and `risk` belong to them in this order.
+        margin: the limit of a budget is this times what the held-out rows say.
         held_out: share of the rows, the latest, that calibrates errors and threshold and trains nothing.
         robust: leave out training rows that plainly are faults, with a warning.
         steps, minutes: how long to train; None: as the data need, with early stopping.
@@ -75,7 +85,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         verbose: show progress.
 
     Attributes, after `fit`: threshold_, decision_scores_, labels_, window_, n_features_in_ (and feature_names_in_ for a
-    table with names), offset_ (-threshold_, as score_samples - offset_ is decision_function in scikit-learn).
+    table with names), offset_ (-threshold_, as score_samples - offset_ is decision_function in scikit-learn), and
+    held_out_scores_ (of the windows that set the limit, in order of time; 1 is the limit, as everywhere).
     """
 
     def __init__(
@@ -84,13 +95,14 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         window: int | None = None,
         *,
         options: Mapping[str, Any] | None = None,
-        score_kind: str = "reconstruction",
+        score_kind: str | None = None,
         rule: str = "mean",
         tail: int | None = None,
         threshold: str = "budget",
         alarms: float = 1.0,
         percentile: float = 99.9,
         risk: float = 1e-4,
+        margin: float = MARGIN,
         period: float | None = None,
         held_out: float = 0.3,
         robust: bool = True,
@@ -104,6 +116,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.family, self.window, self.options = family, window, options
         self.score_kind, self.rule, self.tail = score_kind, rule, tail
         self.threshold, self.alarms, self.percentile, self.risk = threshold, alarms, percentile, risk
+        self.margin = margin
         self.period, self.held_out, self.robust = period, held_out, robust
         self.steps, self.minutes, self.seed, self.device = steps, minutes, seed, device
         self.convention, self.verbose = convention, verbose
@@ -111,7 +124,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803 - scikit-learn's name
         """Learn from normal rows [time, channels]; `y` is ignored.
 
-        Raises InvalidArgument (a ValueError) for parameters or data that cannot be learned from.
+        Raises InvalidArgument (a ValueError) for parameters or data that cannot be learned from, UnsupportedInput for
+        rows in which nothing moves.
         """
         del y
         if self.convention not in CONVENTIONS:
@@ -134,19 +148,23 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.window_ = fitted.graph.window
         self.threshold_ = 1.0
         self.offset_ = -self.threshold_
-        self.decision_scores_ = self._scores(values)
+        self.held_out_scores_ = fitted.scores.astype(np.float64) / float(fitted.graph.threshold)
+        self.decision_scores_ = self._both(values).score
         self.labels_ = (self.decision_scores_ > self.threshold_).astype(np.int64)
         return self
 
     def anomaly_score(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Scores [time], 0 and up; above 1 is anomalous. Raises InvalidArgument for fewer rows than a window."""
-        check_is_fitted(self)
-        return self._scores(self._validated(X, reset=False))
+        return self.explain(X).score
 
     def channel_scores(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Scores [time, channels] on the same scale: which channels are to blame."""
+        return self.explain(X).channel_score
+
+    def explain(self, X: ArrayLike) -> RowScores:  # noqa: N803
+        """`anomaly_score` and `channel_scores` in one pass."""
         check_is_fitted(self)
-        return self._both(self._validated(X, reset=False))[1]
+        return self._both(self._validated(X, reset=False))
 
     def score_samples(self, X: ArrayLike) -> Floats:  # noqa: N803
         """The negative scores [time]: larger is more normal."""
@@ -180,7 +198,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
         """A saved detector, ready to score; `parameters` as for the constructor (they matter for another `fit`).
 
-        It has no decision_scores_ and labels_, which belong to the training rows. Raises ModelError.
+        It has no decision_scores_, labels_ and held_out_scores_, which belong to the training rows. Raises ModelError.
         """
         detector = load_detector(path)
         network = detector.bundle.manifest["provenance"].get("network", {})
@@ -205,14 +223,13 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return state
 
     def _config(self) -> DetectorConfig:
+        kinds = tuple(self.score_kind.split("+")) if self.score_kind else ()
         return DetectorConfig(
             family=self.family,
             window=self.window,
             options=dict(self.options or {}),
-            score=ScoreOptions(
-                cast(tuple[Kind, ...], tuple(self.score_kind.split("+"))), cast(Rule, self.rule), tail=self.tail
-            ),
-            limit=LimitOptions(cast(Method, self.threshold), self.percentile, self.risk, self.alarms),
+            score=ScoreOptions(cast(tuple[Kind, ...], kinds), cast(Rule, self.rule), tail=self.tail),
+            limit=LimitOptions(cast(Method, self.threshold), self.percentile, self.risk, self.alarms, self.margin),
             held_out=self.held_out,
             robust=self.robust,
         )
@@ -227,11 +244,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         values = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
         return cast(Floats, values)
 
-    def _scores(self, values: Floats) -> Floats:
-        return self._both(values)[0]
-
-    def _both(self, values: Floats) -> tuple[Floats, Floats]:
-        """Scores [time] and channel scores [time, channels]."""
+    def _both(self, values: Floats) -> RowScores:
         if len(values) < self.window_:
             raise InvalidArgument(f"{len(values)} rows are fewer than a window of {self.window_}; give more")
         score, channel_score = np.empty(len(values)), np.empty(values.shape)
@@ -240,7 +253,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             score[row : row + count], channel_score[row : row + count] = found[:count], blame[:count]
         first = self.window_ - 1
         score[:first], channel_score[:first] = score[first], channel_score[first]
-        return score, channel_score
+        return RowScores(score, channel_score)
 
     def _run(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if self._fitted is None:

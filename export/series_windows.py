@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,13 +20,13 @@ Rows = NDArray[np.float32]
 #: Runs of rows, (start, end exclusive).
 Spans = Sequence[tuple[int, int]]
 
-WINDOW_DEFAULT, WINDOW_MIN, WINDOW_MAX = 32, 8, 256
+WINDOW_DEFAULT, WINDOW_MIN, WINDOW_MAX = 32, 10, 256
 #: A period counts when the channels' mean autocorrelation rises to this much at it.
 CLEAR_PERIOD = 0.3
 #: Rows that a period is sought in.
 _PERIOD_ROWS = 50_000
 #: A window is at most this share of the rows, so that every part of the split holds some.
-ROWS_PER_WINDOW = 20
+ROWS_PER_WINDOW = 40
 #: The fitted part of a series holds so many windows side by side, or the series is too short.
 FEWEST_WINDOWS = 4
 
@@ -68,10 +69,19 @@ class Windows:
             yield self.take(np.arange(start, min(start + batch, len(self))))
 
 
+class Numbered(Protocol):
+    """Windows, or pictures, that are taken by number."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, numbers: NDArray[np.integer]) -> Tensor:
+        """Those of these numbers (0 .. len - 1), [n, ...]."""
+
+
 class ShuffledWindows(Dataset[Tensor]):
     """Windows without end: item i is one of epoch i // n, and every window comes once in an epoch."""
 
-    def __init__(self, windows: Windows, seed: int) -> None:
+    def __init__(self, windows: Numbered, seed: int) -> None:
         self.windows, self.seed = windows, seed
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
@@ -155,11 +165,11 @@ def shortest_series(window: int, held_out: float = 0.3, validation: float = 0.15
 
 
 def suggest_window(values: NDArray[np.floating]) -> int:
-    """Length of windows for values [time, channels]: their dominant period, if it is clear and within 8..256, else 32.
+    """Length of windows for values [time, channels]: their dominant period, if it is clear and within 10..256, else 32.
 
     The period is the lag of the highest peak of the channels' mean autocorrelation. Channels are scaled by
     `robust_scale` and clipped, missing samples count as the median. A short series gets a window that fits
-    twenty times.
+    forty times.
     """
     rows = np.asarray(values[:_PERIOD_ROWS], np.float64)
     most = max(1, len(values) // ROWS_PER_WINDOW)

@@ -20,7 +20,7 @@ _MODULES = ("torch", "sklearn", "lightning_fabric", "onnx", "onnxscript", "jobli
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="FOLDER")
 @click.option(
-    "--model-family", "families", multiple=True, metavar="NAME", help="A family of ours, by default dense; repeatable."
+    "--model-family", "families", multiple=True, metavar="NAME", help="A family of ours, by default pca; repeatable."
 )
 @click.option(
     "--detector",
@@ -31,6 +31,7 @@ _MODULES = ("torch", "sklearn", "lightning_fabric", "onnx", "onnxscript", "jobli
 )
 @click.option("--peers", metavar="NAME,NAME", help="Which detectors of others to set beside; all by default, or none.")
 @click.option("--quick", is_flag=True, help="Every third case, and no VUS-PR.")
+@click.option("--thresholds", is_flag=True, help="Compare ways of choosing our threshold as well, on SMD and folders.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes at a time; by default one for each core.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plots there."
@@ -42,6 +43,7 @@ def detect(
     settings: tuple[str, ...],
     peers: str | None,
     quick: bool,
+    thresholds: bool,
     jobs: int | None,
     output: Path | None,
     as_json: bool,
@@ -64,6 +66,7 @@ def detect(
             parse_settings(settings),
             _names(peers),
             quick=quick,
+            thresholds=thresholds,
             jobs=jobs,
             progress=sys.stderr.isatty(),
         )

@@ -16,10 +16,11 @@ from aez.batch import run_each
 if TYPE_CHECKING:
     from aez.codec.bundle import Bundle, Listing
 
-#: As in aez.codec.detector, which brings more than a listing needs.
-DETECTOR = "detector"
+#: As in aez.codec.detector and aez.codec.picture_detector, which bring more than a listing needs.
+DETECTOR, PICTURE_DETECTOR = "detector", "picture-detector"
 #: What a listing tells of a detector.
 DETECTOR_FACTS = ("window", "channels", "period_seconds", "threshold", "score", "event_rule")
+PICTURE_FACTS = ("height", "width", "colours", "threshold", "score")
 CHANNELS_SHOWN = 4
 
 
@@ -58,6 +59,10 @@ def _verify(name: str) -> None:
         from aez.codec.detector import Detector
 
         Detector(bundle, "cpu", 1)  # runs the probe, whose scores must be those that the bundle promises
+    elif bundle.task == PICTURE_DETECTOR:
+        from aez.codec.picture_detector import PictureDetector
+
+        PictureDetector(bundle, "cpu", 1)
     else:
         _run_codec(bundle)
     messages.result(f"{click.format_filename(name)}: sound ({bundle.name}, {bundle.id})")
@@ -99,6 +104,8 @@ def _details(bundle: Bundle) -> dict[str, Any]:
     summary["quality_range"] = bundle.coding.get("quality_range")
     if bundle.task == DETECTOR:
         summary |= {name: bundle.coding.get(name) for name in DETECTOR_FACTS}
+    elif bundle.task == PICTURE_DETECTOR:
+        summary |= {name: bundle.coding.get(name) for name in PICTURE_FACTS}
     summary["provenance"] = bundle.manifest["provenance"]
     return summary
 
@@ -113,6 +120,10 @@ def _lines(entry: dict[str, Any]) -> Iterator[str]:
         yield f"  quality {low:g} to {high:g}"
     if entry["task"] == DETECTOR:
         yield from _detector_lines(entry)
+    elif entry["task"] == PICTURE_DETECTOR:
+        colours = "grey" if entry["colours"] == 1 else "colour"
+        yield f"  pictures of {entry['width']} x {entry['height']} pixels, {colours}"
+        yield f"  threshold {entry['threshold']:.4g} of {entry['score']}, family {entry['family']}"
     for key, value in _flat(entry["figures"]):
         yield f"  {key}: {value}"
 

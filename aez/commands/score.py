@@ -1,4 +1,4 @@
-"""`aez score`: a series through a detector, as scores, events, a plot, a report."""
+"""`aez score`: series or pictures through a detector, as scores, events, plots, a report."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from aez import messages
 from aez.batch import run_each
 from aez.codec.errors import AezError, InvalidArgument
 from aez.commands import options
+from aez.commands.score_pictures import PictureOutputs, score_pictures
 from aez.files import Job, check_target
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from aez.codec.events import EventRule
     from aez.codec.score_series import Scored
 
+#: As in aez.codec.picture_detector, which brings more than a choice needs.
+PICTURES = "picture-detector"
 RULE_OPTIONS = ("open_after", "close_after", "merge_within", "min_length")
 
 
@@ -43,9 +46,13 @@ class Outputs:
 @click.command()
 @click.argument("model", metavar="MODEL")
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
-@click.option("-o", "--output", metavar="OUT", help="Write the score of every row: .csv, .parquet or .jsonl.")
+@click.option(
+    "-o", "--output", metavar="OUT", help="Write the score of every row, or of every picture: .csv, .parquet or .jsonl."
+)
 @click.option("--events", metavar="OUT", help="Write the events: .csv, .parquet, .jsonl or .json.")
-@click.option("--plot", metavar="OUT.png", help="Draw score, threshold, events and channels.")
+@click.option(
+    "--plot", metavar="OUT.png|DIR", help="Draw score, threshold, events and channels; of pictures, heat maps into DIR."
+)
 @click.option("--report", metavar="OUT.html", help="Write one page about it that can be sent to somebody.")
 @options.series_reading
 @click.option(
@@ -72,18 +79,27 @@ def score(
     as_json: bool,
     **rule: int | None,
 ) -> None:
-    """Score series (CSV, JSON Lines, Parquet, NPZ, NPY) with a detector and show the events.
+    """Score series (CSV, JSON Lines, Parquet, NPZ, NPY) or pictures with a detector and show what is abnormal.
 
-    MODEL is a name or an .aezm file made by `aez train series`. A score of 1 is its threshold. Rules for events come
-    with the model; options replace them. Events do not change the exit code.
+    MODEL is a name or an .aezm file made by `aez train series` or `aez train images`. A score of 1 is its threshold.
+    Rules for events come with the model; options replace them. DATA may be folders of pictures. What is found does not
+    change the exit code.
     """
+    from aez.codec.bundle import find_bundle
+
+    bundle = find_bundle(Path(model) if Path(model).is_file() else model)
+    given = {name: value for name in RULE_OPTIONS if (value := rule[name]) is not None}
+    if bundle.task == PICTURES:
+        series_only = {"events": events, "time_column": time_column, "array": array, "resample": resample, **given}
+        if unfit := next((name for name, asked in series_only.items() if asked is not None), None):
+            raise InvalidArgument(f"--{unfit.replace('_', '-')} is for series, and {bundle.name} scores pictures")
+        sys.exit(score_pictures(bundle, data, PictureOutputs(output, plot, report, force), device, as_json))
     outputs = Outputs(output, events, plot, report)
     _check_outputs(outputs, data, force)
-    from aez.codec.detector import load_detector
+    from aez.codec.detector import Detector
     from aez.codec.score_series import Reading
 
-    detector = load_detector(Path(model) if Path(model).is_file() else model, device)
-    given = {name: value for name in RULE_OPTIONS if (value := rule[name]) is not None}
+    detector = Detector(bundle, device)
     reading = Reading(time_column=time_column, array=array, resample=resample)
     done: list[Scored] = []
     show = _show_json if as_json else _show_short if outputs.named else _show

@@ -11,6 +11,7 @@ from aez import messages
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
 from aez.commands.missing import needs
+from aez.commands.train_images import images
 from aez.commands.train_series import series
 
 TRAINING_MODULES = ("torch", "torchmetrics", "lightning_fabric", "onnx", "onnxscript", "matplotlib")
@@ -26,6 +27,7 @@ def train() -> None:
 
 
 train.add_command(series)
+train.add_command(images)
 
 
 @train.command()

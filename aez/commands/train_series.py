@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aez import messages
-from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
+from aez.codec.errors import InvalidArgument, OutputError
 from aez.commands import options
 from aez.commands.missing import needs
 
@@ -21,7 +21,8 @@ TRAINING_MODULES = ("torch", "torchmetrics", "lightning_fabric", "onnx", "onnxsc
 #: As in aez.export.families, which cannot be imported without torch.
 FAMILIES = ("contractive", "conv", "denoising", "dense", "ensemble", "lstm", "pca", "sparse", "variational")
 #: Which option belongs to which choice of the threshold.
-LIMITS = {"budget": "alarms", "percentile": "percentile", "pot": "risk"}
+LIMITS = {"alarms": "budget", "margin": "budget", "percentile": "percentile", "risk": "pot"}
+METHODS = ("budget", "percentile", "pot")
 #: Exit code of a run that a signal stopped before its end.
 EXIT_STOPPED = 130
 #: Names of columns that tell about the rows instead of measuring something.
@@ -32,27 +33,26 @@ DAY = 86_400.0
 @click.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="MODEL.aezm", help="The model.")
-@click.option("--family", type=click.Choice(FAMILIES), default="dense", show_default=True, help="The network.")
+@click.option("--family", type=click.Choice(FAMILIES), default="pca", show_default=True, help="The network.")
 @click.option("--window", type=click.IntRange(1, 4096), help="Rows of a window; by default suggested from the data.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for so long.")
 @click.option("--steps", type=click.IntRange(1), help="Train for so many steps; by default a few passes.")
 @click.option("--resume", is_flag=True, help="Go on with the run that was stopped.")
 @click.option(
     "--threshold",
-    type=click.Choice(list(LIMITS)),
+    type=click.Choice(METHODS),
     help="How the threshold is chosen: a budget of alarms, a percentile of held-out scores, or peaks over threshold.  "
     "[default: budget]",
 )
 @click.option("--alarms", type=float, metavar="N", help="Budget: false alarms a day (in 1440 rows without a clock), 1.")
+@click.option("--margin", type=float, metavar="M", help="Budget: its limit is M times what held-out rows say, 1.5.")
 @click.option("--percentile", type=float, metavar="P", help="Percentile of the held-out scores, 99.9.")
 @click.option("--risk", type=float, metavar="R", help="Probability that a normal row exceeds the threshold, 1e-4.")
 @click.option(
     "--score",
     "kind",
-    default="reconstruction",
-    show_default=True,
     metavar="KIND",
-    help="reconstruction, elbo, mahalanobis, or several joined by +.",
+    help="reconstruction, elbo, mahalanobis, or several joined by +.  [default: reconstruction+mahalanobis]",
 )
 @click.option("--channels", metavar="A,B", help="Columns to learn, by default all that hold numbers.")
 @click.option("--ignore", metavar="A,B", help="Columns to leave out, such as labels.")
@@ -71,9 +71,10 @@ def series(
     resume: bool,
     threshold: str | None,
     alarms: float | None,
+    margin: float | None,
     percentile: float | None,
     risk: float | None,
-    kind: str,
+    kind: str | None,
     channels: str | None,
     ignore: str | None,
     time_column: str | None,
@@ -93,7 +94,7 @@ def series(
         raise InvalidArgument("give only one of --minutes and --steps")
     if output.exists() and not (force or resume):
         raise OutputError(f"{output} exists; give --force to replace it")
-    limit = _limit(threshold, {"alarms": alarms, "percentile": percentile, "risk": risk})
+    limit = _limit(threshold, {"alarms": alarms, "margin": margin, "percentile": percentile, "risk": risk})
     changes: dict[str, Any] = {"seed": seed, "device": device, "quiet": not sys.stderr.isatty()}
     if minutes is not None:
         changes["minutes"] = minutes
@@ -105,7 +106,7 @@ def series(
         from aez.export.train_series import DetectorConfig, LimitOptions, main
 
         check_output(output)
-        options_of_score = ScoreOptions(kinds=tuple(kind.split("+")))  # type: ignore[arg-type]
+        options_of_score = ScoreOptions(kinds=tuple(kind.split("+")) if kind else ())  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         read = [_read(path, resample, time_column=time_column, array=array, **columns) for path in data]
@@ -120,12 +121,12 @@ def series(
 def _limit(method: str | None, values: dict[str, float | None]) -> dict[str, Any]:
     """Arguments of LimitOptions; an option that is given decides on the method."""
     given = {name: value for name, value in values.items() if value is not None}
-    fitting = [name for name, option in LIMITS.items() if option in given]
-    if len(fitting) > 1:
+    methods = sorted({LIMITS[name] for name in given})
+    if len(methods) > 1:
         raise InvalidArgument(f"give only one of {' and '.join('--' + name for name in given)}")
-    if method is not None and fitting and fitting != [method]:
-        raise InvalidArgument(f"--{LIMITS[fitting[0]]} belongs to --threshold {fitting[0]}, not to {method}")
-    return {"method": method or (fitting or ["budget"])[0], **given}
+    if method is not None and methods and methods != [method]:
+        raise InvalidArgument(f"--{next(iter(given))} belongs to --threshold {methods[0]}, not to {method}")
+    return {"method": method or (methods or ["budget"])[0], **given}
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -133,9 +134,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 
 def _read(path: Path, period: float | None, **known: Any) -> Series:
-    """A file's rows in order of time; says what they are like. Raises UnsupportedInput where nothing moves."""
-    import numpy as np
-
+    """A file's rows in order of time; says what they are like. Raises as `read_series`."""
     from aez.codec.series import in_order, read_series, resample
 
     label = click.format_filename(path)
@@ -150,8 +149,6 @@ def _read(path: Path, period: float | None, **known: Any) -> Series:
             )
     if period is not None:
         found = resample(found, period)
-    if not np.any(np.fmax.reduce(found.values, axis=0) > np.fmin.reduce(found.values, axis=0)):
-        raise UnsupportedInput(f"{path}: no channel ever moves, and there is nothing to learn from constant data")
     for name in found.channels:
         if name.casefold() in LABELS:
             messages.warning(f"{label}: channel {name!r} looks like a label; leave it out with --ignore {name}")

@@ -9,8 +9,14 @@ from torch import Tensor
 
 from aez.export.families.base import Family, within
 
-#: Rounds of filling missing samples with their reconstruction and fitting again.
-FILLING_ROUNDS = 3
+#: Components at most, and numbers of all of them together, but for windows so large that few would be left.
+MOST, BASIS_NUMBERS, FEWEST = 64, 80_000, 16
+#: Missing samples are filled with a reconstruction from the components that explain this share of the variance. With
+#: all of them it would give back whatever was filled in before, and the gaps' own pattern would become a component.
+FILLING_SHARE = 0.95
+#: Filling and fitting end when what is filled in moves by less than this (in the data's deviations), or after so many
+#: rounds.
+FILLED, FILLING_ROUNDS = 0.02, 10
 #: Up to this size a covariance is decomposed exactly; larger ones by a randomised projection.
 EXACT_MAX = 3000
 
@@ -18,8 +24,8 @@ EXACT_MAX = 3000
 class PCA(Family):
     """Reconstruction from the first principal components of whole windows.
 
-    `components` below 1 is the share of the variance that they explain, else their number; there are at most `most`.
-    The linear autoencoder with the least squared error (Baldi, Hornik 1989).
+    `components` below 1 is the share of the variance that they explain, else their number; there are at most `most`, by
+    default 64, and fewer for windows of more than 1,250 numbers, which would else be slow to score. The linear autoencoder with the least squared error (Baldi, Hornik 1989).
     """
 
     family: ClassVar[str] = "pca"
@@ -27,17 +33,20 @@ class PCA(Family):
     mean: Tensor
     basis: Tensor
 
-    def __init__(self, window: int, channels: int, *, components: float = 0.95, most: int = 64) -> None:
+    def __init__(self, window: int, channels: int, *, components: float = 0.9, most: int | None = None) -> None:
         super().__init__(window, channels)
         within("components", components, 1e-6, 1e6)
+        size = window * channels
+        if most is None:
+            most = max(FEWEST, min(MOST, BASIS_NUMBERS // size // 16 * 16))  # whole registers
         within("most", most, 1, 4096)
-        self.components, self.most = components, min(most, window * channels)
-        self.register_buffer("mean", torch.zeros(window * channels))
-        self.register_buffer("basis", torch.zeros(window * channels, 1))
+        self.components, self.most = components, min(most, size)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("basis", torch.zeros(size, 1))
 
     def encode(self, x: Tensor, present: Tensor) -> Tensor:
-        centred = x.flatten(1) - self.mean
-        return (centred * present.flatten(1)) @ self.basis
+        del present  # what is missing counts as 0, the channel's median: a pass over the window less than its mean
+        return torch.addmm(-self.mean @ self.basis, x.flatten(1), self.basis)
 
     def decode(self, latent: Tensor) -> Tensor:
         return self.shaped(latent @ self.basis.T + self.mean)
@@ -51,26 +60,35 @@ class PCA(Family):
         """How many components to keep of those whose shares of the variance are given."""
         if self.components >= 1:
             return min(int(self.components), len(variances))
-        return min(int((variances.cumsum(0) < self.components).sum()) + 1, len(variances))
+        return _explaining(variances, self.components)
 
 
 @torch.no_grad()
 def principal_components(rows: Tensor, present: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
     """(mean [d], orthonormal basis [d, k], share of the variance of each [k]) of rows [n, d], k <= most.
 
-    Missing entries are filled with their column's mean, then some rounds with their reconstruction (the EM of Roweis
-    1998 without noise).
+    Missing entries are filled with their column's mean, then with their reconstruction from the first components,
+    round by round (the EM of Roweis 1998 without noise).
     """
     mean = (rows * present).sum(0) / present.sum(0).clamp_min(1)
     centred = (rows - mean) * present
     basis, variances = _decompose(centred, most)
-    if not bool(present.all()):
-        for _ in range(FILLING_ROUNDS):
-            filled = torch.where(present > 0, centred, centred @ basis @ basis.T)
-            shift = filled.mean(0)
-            mean, centred = mean + shift, filled - shift
-            basis, variances = _decompose(centred, most)
+    missing = present == 0
+    for _ in range(FILLING_ROUNDS if bool(missing.any()) else 0):
+        few = basis[:, : _explaining(variances, FILLING_SHARE)]
+        filled = torch.where(missing, centred @ few @ few.T, centred)
+        moved = (filled - centred).square().sum() / missing.sum()
+        shift = filled.mean(0)
+        mean, centred = mean + shift, filled - shift
+        basis, variances = _decompose(centred, most)
+        if moved <= FILLED**2 * centred.square().mean():
+            break
     return mean, basis, variances
+
+
+def _explaining(variances: Tensor, share: float) -> int:
+    """How many components explain this share of the variance, or all there are; `variances` are their own shares."""
+    return min(int((variances.cumsum(0) < share).sum()) + 1, len(variances))
 
 
 def _decompose(centred: Tensor, most: int) -> tuple[Tensor, Tensor]:

@@ -58,6 +58,14 @@ def test_detect_as_json(machines: Path) -> None:
     assert report["settings"] == {"window": 20}
 
 
+def test_ways_of_choosing_a_threshold_are_compared_when_asked_for(machines: Path) -> None:
+    done = run("bench", "detect", machines, *QUICKLY, "--quick", "--thresholds")
+    assert done.exit_code == 0, done.output
+    _, _, compared = done.stdout.partition("aez pca, threshold by")
+    for way in ("as shipped", "budget, 1 alarm a day", "percentile 99.9", "best F1 (sees the labels)"):
+        assert way in compared
+
+
 def test_peers_can_be_left_out(machines: Path) -> None:
     quickly = [*QUICKLY[:4], "--peers", "none", "--jobs", "1", "--quick", "--json"]
     assert list(json.loads(run("bench", "detect", machines, *quickly).stdout)["summary"]) == ["aez pca"]

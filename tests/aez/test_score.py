@@ -162,6 +162,7 @@ def test_the_rule_for_events_can_be_replaced() -> None:
     assert score("plant.csv", "--open-after", "0").exit_code == 2
 
 
+@pytest.mark.slow
 def test_series_without_a_clock_are_told_by_rows(here: Path) -> None:
     np.savez(here / "plant.npz", values=faulty(), channels=np.array(CHANNELS))
     result = score("plant.npz", "--report", "r.html", "--plot", "p.png", "-o", "s.csv")
@@ -233,6 +234,7 @@ def test_no_events_make_an_empty_table() -> None:
     assert "start_time" in pyarrow.parquet.read_table("e.parquet").column_names
 
 
+@pytest.mark.slow
 def test_files_that_exist_are_kept_unless_forced(here: Path) -> None:
     for option, name in (("-o", "s.csv"), ("--events", "e.csv"), ("--plot", "p.png"), ("--report", "r.html")):
         (here / name).write_text("mine")
@@ -346,6 +348,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(here: Path, detector: De
     assert not [a for _, a in page.tags if {"href", "onload"} & a.keys() or (a.get("src") or "data:")[:5] != "data:"]
 
 
+@pytest.mark.slow
 def test_a_report_escapes_whatever_names_hold(tmp_path: Path) -> None:
     bad = '<script>alert("x")</script> & $\\frac$ \u202e'
     names = ("<b>flow</b>", "pres & sure", "heat $_{")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,11 @@ from click.testing import CliRunner, Result
 from aez.cli import main
 from aez.codec.bundle import Bundle
 from aez.codec.detector import load_detector
-from aez.commands.train_series import FAMILIES, LIMITS
+from aez.commands.train_series import FAMILIES, LIMITS, series
+from aez.commands.train_series import METHODS as CHOICES
 from aez.export.families import NAMES
-from aez.export.train_series import METHODS
+from aez.export.series_detector import SeriesDetector
+from aez.export.train_series import DEFAULT_FAMILY, MARGIN, METHODS, DetectorConfig, SeriesTask
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -54,13 +58,17 @@ def train(*arguments: str | Path) -> Result:
     return run("train", "series", *arguments)
 
 
-def test_choices_are_those_of_the_library() -> None:
+def test_choices_and_defaults_are_those_of_the_library() -> None:
     assert set(FAMILIES) == set(NAMES)
-    assert set(LIMITS) == set(METHODS)
+    defaults = {option.name: option.default for option in series.params}
+    assert defaults["family"] == DEFAULT_FAMILY == SeriesDetector().family == DetectorConfig().family
+    said = next(option.help for option in series.params if option.name == "margin")
+    assert f"what held-out rows say, {MARGIN:g}." in said
+    assert set(CHOICES) == set(LIMITS.values()) == set(METHODS)
 
 
 def test_one_command_makes_a_detector_and_tells_what_it_did(here: Path) -> None:
-    result = train("plant.csv", "-o", "pump.aezm", "--family", "pca")
+    result = train("plant.csv", "-o", "pump.aezm")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "  rows      1,600\n" in result.stderr
     assert "  channels  3: flow, pressure, heat\n" in result.stderr
@@ -72,29 +80,64 @@ def test_one_command_makes_a_detector_and_tells_what_it_did(here: Path) -> None:
     )
     detector = load_detector(here / "pump.aezm")
     assert (detector.window, detector.channels, detector.period) == (20, ("flow", "pressure", "heat"), 10.0)
+    assert detector.score_kind == "reconstruction+mahalanobis"
     assert detector.bundle.manifest["figures"]["held_out"]["events"] == 0
 
 
+@pytest.mark.slow
 def test_a_network_that_is_trained_leaves_figures_and_a_loss_curve(here: Path) -> None:
-    result = train("plant.csv", "-o", "pump.aezm", "--steps", "20", "--window", "16", "--device", "cpu")
+    usual = ("plant.csv", "-o", "pump.aezm", "--family", "dense", "--steps", "20", "--window", "16", "--device", "cpu")
+    result = train(*usual)
     assert result.exit_code == 0, result.stderr
     left = {path.name for path in (here / "pump.aezm.run").iterdir()}
     assert {"checkpoint.pt", "metrics.jsonl", "training.png"} <= left
     rows = [json.loads(line) for line in (here / "pump.aezm.run" / "metrics.jsonl").read_text().splitlines()]
     assert any("validation" in row for row in rows)
     # The run of before is in nobody's way.
-    again = train("plant.csv", "-o", "pump.aezm", "--steps", "20", "--window", "16", "--device", "cpu", "-f")
+    again = train(*usual, "-f")
     assert again.exit_code == 0, again.stderr
 
 
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_with_resume_to_the_model_of_one_that_was_not(
+    here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    usual = ("plant.csv", "--family", "dense", "--steps", "8", "--window", "16", "--device", "cpu")
+    assert train(*usual, "-o", "whole.aezm").exit_code == 0
+    loss, calls = SeriesTask.loss, []
+
+    def interrupt(self: SeriesTask, *rest: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(self, *rest)
+
+    monkeypatch.setattr(SeriesTask, "loss", interrupt)
+    with caplog.at_level(logging.WARNING):
+        stopped = train(*usual, "-o", "pump.aezm")
+    assert (stopped.exit_code, (here / "pump.aezm").exists()) == (130, False)
+    assert "stopped at step 3; go on with --resume" in caplog.text
+    again = train(*usual, "-o", "pump.aezm")
+    assert (again.exit_code, "give --resume to go on" in again.stderr) == (2, True)
+    resumed = train(*usual, "-o", "pump.aezm", "--resume")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert len(calls) == 8
+    assert Bundle.open(here / "pump.aezm").id == Bundle.open(here / "whole.aezm").id
+    nothing = train(*usual, "-o", "other.aezm", "--resume")
+    assert (nothing.exit_code, "no checkpoint to resume from" in nothing.stderr) == (5, True)
+
+
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model(here: Path) -> None:
     ids = set()
+    usual = ("plant.csv", "--family", "dense", "--steps", "10", "--seed", "3", "--device", "cpu")
     for name in ("a.aezm", "b.aezm"):
-        assert train("plant.csv", "-o", name, "--steps", "10", "--seed", "3", "--device", "cpu").exit_code == 0
+        assert train(*usual, "-o", name).exit_code == 0
         ids.add(Bundle.open(here / name).id)
     assert len(ids) == 1
 
 
+@pytest.mark.slow
 def test_columns_are_chosen_left_out_and_warned_of(here: Path) -> None:
     rows = np.column_stack([values(), np.arange(1600) % 400 == 0])
     write(here / "plant.csv", rows, ("flow", "pressure", "heat", "anomaly"))
@@ -109,6 +152,7 @@ def test_columns_are_chosen_left_out_and_warned_of(here: Path) -> None:
     assert (lacking.exit_code, "'Flow' (nearest: 'flow')" in lacking.stderr) == (5, True)
 
 
+@pytest.mark.slow
 def test_several_files_are_several_series_of_the_same_channels(here: Path) -> None:
     write(here / "other.csv", values(seed=1)[:, ::-1], ("heat", "pressure", "flow"))
     result = train("plant.csv", "other.csv", "-o", "pump.aezm", "--family", "pca")
@@ -117,6 +161,7 @@ def test_several_files_are_several_series_of_the_same_channels(here: Path) -> No
     assert 750 < low < high < 1050
 
 
+@pytest.mark.slow
 def test_resampled_data_gives_a_model_of_that_period(here: Path) -> None:
     write(here / "plant.csv", np.repeat(values(), 2, axis=0), step=5)
     assert train("plant.csv", "-o", "a.aezm", "--family", "pca", "--resample", "10").exit_code == 0
@@ -124,11 +169,12 @@ def test_resampled_data_gives_a_model_of_that_period(here: Path) -> None:
     assert (detector.period, detector.window) == (10.0, 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "kept"),
     [
-        ([], {"method": "budget", "alarms": 1.0}),
-        (["--alarms", "100"], {"method": "budget", "alarms": 100.0}),
+        ([], {"method": "budget", "alarms": 1.0, "margin": 1.5}),
+        (["--alarms", "100", "--margin", "1"], {"method": "budget", "alarms": 100.0, "margin": 1.0}),
         (["--percentile", "95"], {"method": "percentile", "percentile": 95.0}),
         (["--threshold", "pot", "--risk", "0.001"], {"method": "pot", "risk": 0.001}),
     ],
@@ -143,14 +189,17 @@ def test_the_threshold_is_chosen_as_asked(here: Path, options: list[str], kept: 
         assert manifest["figures"]["held_out"]["share_above_1"] == pytest.approx(0.05, abs=0.005)
 
 
+@pytest.mark.slow
 def test_a_score_of_another_kind(here: Path) -> None:
     options = ("plant.csv", "-o", "pump.aezm", "--family", "pca", "--score")
-    assert train(*options, "reconstruction+mahalanobis").exit_code == 0
-    assert load_detector(here / "pump.aezm").score_kind == "reconstruction+mahalanobis"
+    for kinds in ("mahalanobis", "mahalanobis+reconstruction"):
+        assert train(*options, kinds, "-f").exit_code == 0
+        assert load_detector(here / "pump.aezm").score_kind == kinds
     wrong = train(*options, "distance", "-f")
     assert (wrong.exit_code, "score 'distance' is unknown" in wrong.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_faults_in_training_data_are_named(here: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = values()
     rows[400:440, 1] += 4000
@@ -161,6 +210,7 @@ def test_faults_in_training_data_are_named(here: Path, caplog: pytest.LogCapture
     assert "aez: plant: rows 3" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_clock_that_goes_backwards_is_put_right_and_said(here: Path) -> None:
     assert train("plant.csv", "-o", "a.aezm", "--family", "pca").exit_code == 0
     lines = (here / "plant.csv").read_text().splitlines()
@@ -184,6 +234,8 @@ def test_a_clock_that_goes_backwards_is_put_right_and_said(here: Path) -> None:
         ("plant.csv -o a.aezm --minutes 1 --steps 1", 2, "only one of --minutes and --steps"),
         ("plant.csv -o a.aezm --alarms 1 --risk 0.1", 2, "only one of --alarms and --risk"),
         ("plant.csv -o a.aezm --threshold pot --alarms 2", 2, "--alarms belongs to --threshold budget, not to pot"),
+        ("plant.csv -o a.aezm --margin 2 --risk 0.001", 2, "only one of --margin and --risk"),
+        ("plant.csv -o a.aezm --margin 0.5", 2, "margin 0.5 is outside 1..1000"),
         ("plant.csv -o a.aezm --percentile 20", 2, "percentile"),
         ("plant.csv -o a.aezm --family lstn", 2, "lstn"),
         ("plant.csv -o a.aezm --time-column flow_", 2, "flow_"),

@@ -8,7 +8,6 @@ import io
 import json
 import random
 import re
-import stat
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -118,7 +117,6 @@ def test_equal_contents_give_equal_bytes(written: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.aezm"
     write_bundle(again, dict(reversed(MANIFEST.items())), dict(reversed(MEMBERS.items())))
     assert again.read_bytes() == written.read_bytes()
-    assert stat.S_IMODE(again.stat().st_mode) == 0o644
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -162,7 +160,7 @@ def test_the_decoding_half_needs_its_members() -> None:
 
 
 def test_writing_to_nowhere_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="No such file"):
+    with pytest.raises(OutputError, match=r"the folder .*absent does not exist"):
         write_bundle(tmp_path / "absent" / "m.aezm", MANIFEST, MEMBERS)
 
 

@@ -219,6 +219,7 @@ def test_another_period_and_other_units_are_noticed(detector: Detector) -> None:
     assert detector.notices(series(usual)) == []
     (slow,) = detector.notices(series(usual, period=600.0))
     assert slow == "rows come every 600 s, and the model learned from one every 60 s; resample"
+    assert [len(detector.notices(series(usual, period=period))) for period in (45.0, 50.0, 70.0, 75.0)] == [1, 0, 0, 1]
     (units,) = detector.notices(series(usual * [1000, 1]))
     assert units.startswith("channel flow has values from -99")
     assert units.endswith("far outside the -3 to 3 l/s of the training data; check its units")

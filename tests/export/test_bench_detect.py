@@ -14,17 +14,19 @@ import numpy.typing as npt
 import pytest
 
 from aez.codec.bench_detect_speed import speed
+from aez.codec.detect_changepoints import changepoint_score, changepoints_of
 from aez.codec.detect_data import Case, load_skab
-from aez.codec.detect_metrics import average_precision, changepoint_score, changepoints_of, point_metrics
+from aez.codec.detect_metrics import point_metrics
 from aez.codec.detect_peers import AllOnes, PrincipalComponents, skab_isolation_forest
-from aez.codec.detect_vus import vus_pr
+from aez.codec.detect_ranking import average_precision, vus_pr
 from aez.codec.errors import AezError, InvalidArgument, UnsupportedInput
 from aez.codec.events import find_events
-from aez.codec.thresholds import alarm_budget
+from aez.codec.thresholds import alarm_budget, percentile
 from aez.export import SeriesDetector
 from aez.export.bench_contestants import Outsider, Own, Task
 from aez.export.bench_detect import parse_settings, run
 from aez.export.bench_protocols import PROTOCOLS
+from aez.export.bench_thresholds import ORACLE, WAYS, Trial, compare_limits
 
 pytest.importorskip("pyarrow")
 
@@ -161,6 +163,74 @@ def test_the_first_window_looks_back_where_the_test_follows_the_training_rows() 
     assert follows.channel_score.shape == (300, 3)
 
 
+def test_ways_of_choosing_a_limit_share_one_pass_of_scores(tmp_path: Path) -> None:
+    folder = write_smd(tmp_path / "smd", machines=2)
+    report = run(folder, ["pca"], {"window": 20}, ["all ones"], quick=True, thresholds=True, jobs=1)
+    assert list(report.thresholds) == ["aez pca"]
+    ways = report.thresholds["aez pca"]
+    (shipped,) = (one.figures for one in report.figures if one.detector == "aez pca")
+    assert ways["as shipped"]["limit"] == 1
+    for name in ("events_found", "alarms", "false_alarms", "event_precision", "median_delay_rows"):
+        assert ways["as shipped"][name] == pytest.approx(shipped[name], nan_ok=True)
+    with np.load(folder / "machine-1-1.npz") as arrays:
+        train, test, labels = arrays["train"], arrays["test"], arrays["test_label"]
+    detector = SeriesDetector("pca", 20, period=60).fit(train)
+    limit = percentile(detector.held_out_scores_, 95)
+    scores = detector.anomaly_score(test)
+    by_percentile = ways["percentile 95"]
+    assert by_percentile["limit"] == pytest.approx(limit)
+    assert by_percentile["normal_above"] == pytest.approx(np.mean(scores[labels == 0] > limit))
+    assert by_percentile["alarms"] == len(find_events(scores / limit))
+    assert ways["percentile 95"]["limit"] < ways["percentile 99"]["limit"] < ways["percentile 99.9"]["limit"]
+    text = report.table()
+    assert "aez pca, threshold by" in text
+    assert all(name in text for name in ways)
+    assert all(len(line) <= 120 for line in text.splitlines())
+    assert json.loads(report.to_json())["thresholds"]["aez pca"].keys() == ways.keys()
+
+
+def test_a_limit_that_needs_more_than_there_is_is_left_out() -> None:
+    rng = np.random.default_rng(0)
+    test, none = rng.gamma(9, size=2000) / 30, np.zeros(2000, np.uint8)
+    labels = none.copy()
+    labels[500:550] = 1
+    test[500:550] += 3
+    many, few = rng.gamma(9, size=3000) / 30, rng.gamma(9, size=60) / 30
+    found = compare_limits(Trial(many, test, labels, 60.0))
+    assert list(found) == list(WAYS)
+    assert {found[way].events.found for way in WAYS} == {1}
+    assert found[ORACLE].above == 0
+    assert found["percentile 99"].above == pytest.approx(0.01 * 1950, abs=12)
+    tails = {way for way in WAYS if "peaks" in way}
+    assert set(WAYS) - set(compare_limits(Trial(few, test, none, None))) == {*tails, ORACLE}
+
+
+def test_the_streaming_limit_learns_nothing_from_an_open_event() -> None:
+    rng = np.random.default_rng(1)
+    held_out, quiet = rng.gamma(9, size=5000) / 30, rng.gamma(9, size=3000) / 30
+    way = next(way for way in WAYS if way.startswith("streaming"))
+    loud = quiet.copy()
+    loud[1000:1400] = 4
+    usual, after = (
+        np.asarray(WAYS[way](Trial(held_out, test, np.zeros(3000, np.uint8), None))) for test in (quiet, loud)
+    )
+    assert usual.shape == (3000,)
+    assert len(np.unique(usual)) > 10
+    assert len(np.unique(after[1002:1410])) == 1  # from the row that opened it to the quiet one that closed it
+
+
+def test_figures_of_several_cases_add_up() -> None:
+    rng = np.random.default_rng(2)
+    held_out, labels = rng.random(500), np.zeros(400, np.uint8)
+    labels[200:220] = 1
+    trials = [Trial(held_out, rng.random(400) + 2 * labels, labels, 60.0) for _ in range(2)]
+    one, two = (compare_limits(trial)["percentile 95"] for trial in trials)
+    both = (one + two).as_dict()
+    assert (both["cases"], both["events"], both["events_found"]) == (2, 2, 2)
+    assert both["normal_above"] == pytest.approx((one.above + two.above) / 760)
+    assert both["limit"] == one.limits[0] == two.limits[0]
+
+
 def test_skab_is_pooled_over_its_files(tmp_path: Path) -> None:
     report = run(write_skab(tmp_path / "skab"), ["pca"], {"window": 10}, PEERS, jobs=1)
     assert report.kind == "skab"
@@ -274,6 +344,8 @@ def test_names_that_do_not_exist_are_refused_before_anything_is_measured(tmp_pat
         run(folder, ["pca"], peers=["svm"], jobs=1)
     with pytest.raises(InvalidArgument, match="family 'gru' is unknown"):
         run(folder, ["pca", "gru"], jobs=1)
+    with pytest.raises(InvalidArgument, match="compared on SMD and on folders"):
+        run(write_skab(tmp_path / "skab"), ["pca"], thresholds=True, jobs=1)
     with pytest.raises(UnsupportedInput, match="is not SKAB, SMD, NAB"):
         run(folder / "pump" / "deeper", ["pca"], jobs=1)
 

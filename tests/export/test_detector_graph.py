@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import getpass
+import itertools
 import json
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,20 +19,26 @@ import torch
 
 from aez.codec.errors import InvalidArgument, ModelError
 from aez.codec.onnx_check import check_graph
-from aez.export import detector_graph
+from aez.export import scored_graph
 from aez.export.detector_graph import (
     ERROR_FLOOR,
-    TOLERANCE,
+    KINDS,
+    LATENT_MOST,
+    LATENT_SHARE,
+    PART_QUANTILE,
     DetectorGraph,
     ScoreOptions,
-    compare_scores,
     export_detector,
+    part_weights,
 )
 from aez.export.families import build
-from aez.export.gaps import SHARES, GapFactor, hide
+from aez.export.gaps import SHARES, GapFactor, hide, usual_share
 from aez.export.scaling import LIMIT, ScaleLayer, fit_scaling
+from aez.export.scored_graph import TOLERANCE, compare_scores
 
 WINDOW, CHANNELS = 16, 4
+ERRORS = ("reconstruction",)
+BOTH = ("reconstruction", "mahalanobis")
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -52,13 +60,12 @@ def windows_of(values: Array, stride: int = 3) -> torch.Tensor:
 def make(family: str = "pca", options: ScoreOptions | None = None, **family_options: Any) -> DetectorGraph:
     """A graph fitted on one series and calibrated on another, without training."""
     torch.manual_seed(0)
-    training = series()
-    scaling = fit_scaling(training)
+    scaling = fit_scaling(series())
     network = build(family, WINDOW, CHANNELS, **family_options)
     with torch.no_grad():
-        network.fit(*ScaleLayer(scaling, WINDOW)(windows_of(training)))
+        network.fit(*ScaleLayer(scaling, WINDOW)(FITTED))
     graph = DetectorGraph(network.eval(), scaling, options).eval()
-    graph.calibrate(windows_of(series(seed=1)).split(100))
+    graph.calibrate(HELD_OUT.split(100), FITTED.split(100))
     return graph
 
 
@@ -74,21 +81,21 @@ def broken(windows: torch.Tensor, channel: int = 1, value: float = 40.0) -> torc
     return spoiled
 
 
-FRESH = windows_of(series(400, seed=2))
+FITTED, HELD_OUT, FRESH = (windows_of(series(n, seed)) for n, seed in ((1200, 0), (1200, 1), (400, 2)))
 
 
 def test_shapes_and_normal_scores() -> None:
     score, channel_score, reconstruction = run(make(), FRESH)
     n = len(FRESH)
     assert (score.shape, channel_score.shape, reconstruction.shape) == ((n,), (n, CHANNELS), (n, WINDOW, CHANNELS))
-    assert 0.3 < score.mean() < 2  # errors are counted in what is normal
+    assert 0.3 < score.mean() < 1  # the parts are counted in their high quantile
     assert reconstruction[..., 2] == pytest.approx(FRESH[..., 2].numpy(), abs=40)
     assert np.allclose(reconstruction[..., 3], 7, atol=1e-4)
 
 
 @pytest.mark.parametrize("tail", [None, 5])
 def test_the_score_agrees_with_numpy(tail: int | None) -> None:
-    graph = make(options=ScoreOptions(tail=tail))
+    graph = make(options=ScoreOptions(ERRORS, tail=tail))
     graph.threshold.fill_(2.5)
     windows = broken(FRESH, 1)
     windows[::2, 3:6, 0] = torch.nan
@@ -110,8 +117,8 @@ def test_the_score_agrees_with_numpy(tail: int | None) -> None:
 
 
 def test_a_channels_normal_error_is_what_calibration_saw() -> None:
-    graph = make()
-    score, channel_score, _ = run(graph, windows_of(series(seed=1)))
+    graph = make(options=ScoreOptions(ERRORS))
+    score, channel_score, _ = run(graph, HELD_OUT)
     assert channel_score[:, :3].mean(0) == pytest.approx(np.ones(3), rel=1e-3)
     assert graph.normal[0, 3].item() == pytest.approx(ERROR_FLOOR)  # it stands still
     assert score == pytest.approx(channel_score.mean(1), rel=1e-4)
@@ -143,7 +150,7 @@ def test_one_broken_sensor_does_not_drown_the_others() -> None:
 
 
 def test_a_window_without_a_sample_is_no_alarm() -> None:
-    for kinds in (("reconstruction",), ("mahalanobis",), ("reconstruction", "mahalanobis")):
+    for kinds in (ERRORS, ("mahalanobis",), BOTH):
         score, channel_score, reconstruction = run(make(options=ScoreOptions(kinds)), FRESH * torch.nan)
         assert not score.any()
         assert not channel_score.any()
@@ -175,7 +182,7 @@ def test_faults_are_seen_beside_gaps() -> None:
     ("rule", "largest"), [("max", 3), ("largest", 1), ("largest", 2), ("largest", 99), ("mean", 3)]
 )
 def test_rules_join_the_channels(rule: Any, largest: int) -> None:
-    graph = make(options=ScoreOptions(rule=rule, largest=largest))
+    graph = make(options=ScoreOptions(ERRORS, rule=rule, largest=largest))
     score, channel_score, _ = run(graph, broken(FRESH, 1))
     kept = {"max": 1, "largest": min(largest, CHANNELS), "mean": CHANNELS}[rule]
     assert score == pytest.approx(np.sort(channel_score, axis=1)[:, -kept:].mean(1), rel=1e-4)
@@ -190,13 +197,13 @@ def test_the_tail_sees_the_end_of_the_window_alone() -> None:
     assert run(graph, early)[1][:, 1].mean() < run(graph, late)[1][:, 1].mean() / 3
 
 
-def test_the_mahalanobis_distance_agrees_with_its_formula() -> None:
+def test_the_mahalanobis_distance_from_the_fitted_windows_agrees_with_its_formula() -> None:
     graph = make(options=ScoreOptions(("mahalanobis",)), components=3)
     with torch.no_grad():
-        normal = graph.network.encode(*graph.scale(windows_of(series(seed=1)))).double().numpy()
+        normal = graph.network.encode(*graph.scale(FITTED)).double().numpy()
         codes = graph.network.encode(*graph.scale(FRESH)).double().numpy()
     covariance = np.cov(normal, rowvar=False)
-    shrunk = 0.95 * covariance + 0.05 * np.trace(covariance) / 3 * np.eye(3)
+    shrunk = 0.7 * covariance + 0.3 * np.trace(covariance) / 3 * np.eye(3)
     centred = codes - normal.mean(0)
     wanted = np.einsum("ni,ij,nj->n", centred, np.linalg.inv(shrunk), centred) / 3
     score, channel_score, _ = run(graph, FRESH)
@@ -205,7 +212,7 @@ def test_the_mahalanobis_distance_agrees_with_its_formula() -> None:
 
 
 def test_the_elbo_adds_the_codes_divergence_to_the_errors() -> None:
-    plain = make("variational")
+    plain = make("variational", ScoreOptions(ERRORS))
     elbo = make("variational", ScoreOptions(("elbo",)))
     with torch.no_grad():
         divergence = elbo.network.divergence(elbo.scale(FRESH)[0]).numpy()  # type: ignore[operator]
@@ -215,25 +222,65 @@ def test_the_elbo_adds_the_codes_divergence_to_the_errors() -> None:
     assert channel_score.mean(1) == pytest.approx(score, rel=1e-3)
 
 
-def test_a_combination_is_the_mean_of_its_kinds_by_their_own_quantiles() -> None:
-    kinds = ("reconstruction", "mahalanobis")
-    both = make(options=ScoreOptions(kinds))
-    parts = []
+@pytest.mark.parametrize("kinds", [BOTH, BOTH[::-1], ("elbo", *BOTH), ("reconstruction", "elbo")])
+def test_a_combination_is_the_weighted_sum_of_its_kinds_by_their_own_quantiles(kinds: Any) -> None:
+    both = make("variational", ScoreOptions(kinds))
+    errors = len(kinds) - ("mahalanobis" in kinds)
+    share = 0.8 if "mahalanobis" in kinds else 1.0
+    wanted = np.zeros(len(FRESH))
     for kind in kinds:
-        single = make(options=ScoreOptions((kind,)))
-        normal = run(single, windows_of(series(seed=1)))[0]
-        parts.append(run(single, FRESH)[0] / np.quantile(normal, detector_graph.PART_QUANTILE))
-    assert run(both, FRESH)[0] == pytest.approx(np.mean(parts, axis=0), rel=1e-3)
+        single = make("variational", ScoreOptions((kind,)))
+        relative = run(single, FRESH)[0] / np.quantile(run(single, HELD_OUT)[0], PART_QUANTILE)
+        wanted += relative * (0.2 if kind == "mahalanobis" else share / errors)
+    assert run(both, FRESH)[0] == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_weights_sum_to_1_and_the_latents_have_their_share(count: int, members: int) -> None:
+    for kinds in itertools.permutations(KINDS, count):
+        weights = np.array(part_weights(kinds, members)).reshape(members, count)
+        assert weights.sum() == pytest.approx(1)
+        assert (weights == weights[0]).all()
+        of_kind = dict(zip(kinds, weights.sum(0).tolist(), strict=True))
+        latent = of_kind.pop("mahalanobis", None)
+        if of_kind:
+            assert latent == (None if latent is None else pytest.approx(LATENT_SHARE))
+            assert list(of_kind.values()) == pytest.approx([(1 - (latent or 0)) / len(of_kind)] * len(of_kind))
+
+
+def test_errors_and_latents_make_the_score_unless_the_code_is_long() -> None:
+    for longest, kinds in ((3, BOTH), (LATENT_MOST, BOTH), (LATENT_MOST + 1, ERRORS)):
+        network: Any = SimpleNamespace(members=[SimpleNamespace(latent=2), SimpleNamespace(latent=longest)])
+        assert ScoreOptions().kinds_for(network) == kinds
+        assert ScoreOptions(("mahalanobis",)).kinds_for(network) == ("mahalanobis",)
+    assert make().score_name == "reconstruction+mahalanobis"
+    wide = DetectorGraph(build("dense", WINDOW, 16, overcomplete=True), fit_scaling(np.arange(32.0).reshape(2, 16)))
+    assert wide.network.latent > LATENT_MOST
+    assert (wide.score_name, tuple(wide.latent_whitening.shape)) == ("reconstruction", (1, 1, 1))
+
+
+def test_how_codes_are_distributed_comes_from_the_fitted_windows_and_the_scale_from_held_out_ones() -> None:
+    graph = make()
+    mean, whitening, scale = (one.clone() for one in (graph.latent_mean, graph.latent_whitening, graph.part_scale))
+    drifted = HELD_OUT + torch.tensor([0.5, 2.0, 0.0, 0.0])
+    graph.calibrate(drifted.split(100), FITTED.split(64))
+    assert torch.allclose(graph.latent_mean, mean, atol=1e-5)
+    assert torch.allclose(graph.latent_whitening, whitening, rtol=1e-3, atol=1e-5)
+    alone = make(options=ScoreOptions(("mahalanobis",)))  # of the windows from before
+    assert graph.part_scale[1].item() == pytest.approx(np.quantile(run(alone, drifted)[0], PART_QUANTILE), rel=1e-3)
+    assert graph.part_scale[1] > 1.2 * scale[1]
+    graph.calibrate(HELD_OUT.split(100), drifted.split(100))
+    assert not torch.allclose(graph.latent_mean, mean, atol=0.1)
 
 
 def test_an_ensembles_score_is_the_mean_of_its_members_normalised_scores() -> None:
     members = (("pca", {"components": 2}), ("pca", {"components": 5}))
-    graph = make("ensemble", of=members)
+    graph = make("ensemble", ScoreOptions(ERRORS), of=members)
     parts = []
     for _, options in members:
-        single = make("pca", **options)
-        normal = run(single, windows_of(series(seed=1)))[0]
-        parts.append(run(single, FRESH)[0] / np.quantile(normal, detector_graph.PART_QUANTILE))
+        single = make("pca", ScoreOptions(ERRORS), **options)
+        parts.append(run(single, FRESH)[0] / np.quantile(run(single, HELD_OUT)[0], PART_QUANTILE))
     assert run(graph, FRESH)[0] == pytest.approx(np.mean(parts, axis=0), rel=1e-3)
 
 
@@ -251,16 +298,15 @@ def test_scores_are_divided_by_the_threshold(threshold: float) -> None:
 def test_calibration_returns_the_scores_that_the_graph_gives() -> None:
     graph = make()
     graph.threshold.fill_(9)
-    windows = windows_of(series(seed=1))
-    scores = graph.calibrate(windows.split(64))
-    assert scores == pytest.approx(run(graph, windows)[0], rel=1e-5)
+    scores = graph.calibrate(HELD_OUT.split(64), FITTED.split(64))
+    assert scores == pytest.approx(run(graph, HELD_OUT)[0], rel=1e-5)
     assert graph.threshold.item() == 1
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"kinds": ()},
+        {"kinds": ("",)},
         {"kinds": ("elbo", "elbo")},
         {"kinds": ("likelihood",)},
         {"rule": "sum"},
@@ -305,6 +351,32 @@ def test_a_gap_factor_is_linear_between_what_was_measured_and_never_falls() -> N
     at = factor(torch.tensor(SHARES))
     assert at.tolist() == pytest.approx([4, 4, 3.5, 3.5, 2, 2, 2, 1, 1])
     assert factor(torch.tensor([0.925])).item() == pytest.approx(1.5)
+    factor.set(torch.tensor([9.0, 8.0, 6.0, 7.0, 4.0, 4.0, 4.0, 1.0, 2.0]), usual=0.8)
+    assert factor(0.8 * torch.tensor(SHARES)).tolist() == pytest.approx(at.tolist())
+    assert factor(torch.tensor([0.8, 0.9, 1.0])).tolist() == [1, 1, 1]
+    factor.reset()
+    assert factor(torch.tensor([0.0, 0.4, 1.0])).tolist() == [1, 1, 1]
+
+
+def test_the_usual_share_is_that_of_most_windows_that_have_any() -> None:
+    windows = torch.zeros(5, 4, 2)
+    windows[0, 0, 0] = windows[1, 2, 1] = windows[2] = windows[3] = torch.nan
+    assert usual_share(windows) == pytest.approx(7 / 8)
+    assert usual_share(windows[2:4]) == 1
+
+
+def test_what_is_always_missing_is_part_of_what_is_normal() -> None:
+    """Every eighth sample of a channel is missing where the threshold is found: whole windows score no higher."""
+    gappy = series(seed=1)
+    gappy[::8, 1] = np.nan
+    graph = make()
+    batches = windows_of(gappy).split(100)
+    calibrated = np.quantile(graph.calibrate(batches, batches), 0.99)
+    fresh = series(1200, seed=2)
+    gaps = fresh.copy()
+    gaps[::8, 1] = np.nan
+    for rows in (fresh, gaps):
+        assert np.quantile(run(graph, windows_of(rows))[0], 0.99) < 1.1 * calibrated
 
 
 # -- export -----------------------------------------------------------------------------------------------------------
@@ -315,7 +387,7 @@ METADATA = {"window": WINDOW, "channels": ["a", "b", "c", "d"], "threshold": 2.0
 
 @pytest.fixture(scope="module")
 def exported() -> Exported:
-    graph = make("dense", ScoreOptions(("reconstruction", "mahalanobis"), rule="largest", tail=9))
+    graph = make("dense", ScoreOptions(BOTH, rule="largest", tail=9))
     graph.threshold.fill_(2.0)
     probe = torch.stack([FRESH[0], broken(FRESH[:1], 2, 4e4)[0]])
     probe[1, 3] = torch.nan
@@ -367,6 +439,6 @@ def test_a_graph_that_computes_something_else_is_not_exported(
     other = make("dense")
     assert compare_scores(graph, data, FRESH.numpy()) <= TOLERANCE
     assert compare_scores(other, data, FRESH.numpy()) > TOLERANCE
-    monkeypatch.setattr(detector_graph, "serialize", lambda _: data)
+    monkeypatch.setattr(scored_graph, "serialize", lambda _: data)
     with pytest.raises(ModelError, match="the exported graph's scores differ from torch's by"):
         export_detector(other, METADATA, FRESH.numpy(), probe)

@@ -316,6 +316,25 @@ def test_pca_fits_around_missing_samples() -> None:
     assert (network.mean - 1).abs().max() < (zeros - 1).abs().max()
 
 
+def test_gaps_that_come_regularly_leave_no_trace_in_the_components() -> None:
+    """Windows with 64 possible components of 75 numbers, of which one in 27 is missing."""
+    rng = np.random.default_rng(0)
+    values = np.sin(2 * np.pi * np.arange(1000)[:, None] / 25 + np.arange(3)) + 0.1 * rng.normal(size=(1000, 3))
+    gappy = values.copy()
+    gappy[::9, 1] = np.nan
+    whole, seen = (
+        torch.from_numpy(np.lib.stride_tricks.sliding_window_view(rows, 25, axis=0).astype(np.float32)).mT.contiguous()
+        for rows in (values, gappy)
+    )
+    errors = []
+    for x in (whole, seen):
+        network = PCA(25, 3)
+        network.fit(x.nan_to_num(0.0), (~x.isnan()).float())
+        assert network.latent == 2
+        errors.append((network(whole, torch.ones_like(whole)) - whole).square().mean((0, 1)))
+    assert torch.allclose(*errors, rtol=0.02)
+
+
 def test_pca_of_windows_that_are_all_equal_reconstructs_them() -> None:
     x = torch.full((10, WINDOW, CHANNELS), 2.5)
     network = PCA(WINDOW, CHANNELS)

@@ -34,12 +34,23 @@ def test_a_normal_channel_gets_its_mean_and_deviation() -> None:
     assert robust_scale(values) == pytest.approx(3, rel=0.03)
 
 
-def test_outliers_hardly_change_the_width() -> None:
+def test_less_than_a_hundredth_of_outliers_at_either_end_hardly_changes_the_width() -> None:
     values = 70 + 3 * normal()
     spoiled = values.copy()
-    spoiled[::50] = 1e9
+    spoiled[::110] = 1e9
     assert robust_scale(spoiled) == pytest.approx(robust_scale(values), rel=0.1)
     assert fit_scaling(spoiled[:, None]).scale[0] < 4
+    spoiled[1::110] = -1e9
+    assert robust_scale(spoiled) == pytest.approx(robust_scale(values), rel=0.1)
+
+
+def test_the_width_is_the_deviation_of_what_is_left_when_the_outermost_hundredths_are_pulled_in() -> None:
+    values = np.arange(101.0)  # the percentiles are the values themselves
+    pulled_in = np.array([1.0, *range(1, 100), 99.0])
+    assert robust_scale(values) == pytest.approx(pulled_in.std())
+    assert robust_scale(-7 * values[::-1] + 3) == pytest.approx(7 * pulled_in.std())
+    values[[0, -1]] = -1e12, 1e12
+    assert robust_scale(values) == pytest.approx(pulled_in.std())
 
 
 def test_a_channel_that_mostly_repeats_a_value_gets_its_winsorised_deviation() -> None:

@@ -20,10 +20,13 @@ from aez.codec.detector import load_detector
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.codec.events import EventRule, find_events
 from aez.codec.series import Series
-from aez.codec.thresholds import peaks_over_threshold, percentile
+from aez.codec.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.export.scaling import fit_scaling
 from aez.export.series_windows import (
+    ROWS_PER_WINDOW,
     WINDOW_DEFAULT,
+    WINDOW_MAX,
+    WINDOW_MIN,
     ShuffledWindows,
     Windows,
     shortest_series,
@@ -132,9 +135,15 @@ def test_the_shortest_series_is_just_long_enough(window: int) -> None:
         split_rows([numbered(shortest - 1)], window)
 
 
-@pytest.mark.parametrize("period", [8, 20, 47, 150, 256])
+@pytest.mark.parametrize("period", [WINDOW_MIN, 20, 47, 150, WINDOW_MAX])
 def test_the_window_is_the_datas_period(period: int) -> None:
-    assert suggest_window(values(8000, 4, period)) == pytest.approx(period, abs=1)
+    assert suggest_window(values(12_000, 4, period)) == pytest.approx(period, abs=1)
+
+
+@pytest.mark.parametrize("period", [4, 8, WINDOW_MIN - 1])
+def test_of_a_period_that_is_too_short_the_window_holds_several(period: int) -> None:
+    window = suggest_window(values(8000, 4, period))
+    assert (window >= WINDOW_MIN, window <= 40, window % period) == (True, True, 0)
 
 
 def test_a_period_is_found_beside_gaps_outliers_and_still_channels() -> None:
@@ -156,7 +165,7 @@ def test_without_a_clear_period_the_window_is_the_usual_one() -> None:
 @pytest.mark.parametrize("n", [1, 5, 40, 300])
 def test_a_short_series_gets_a_window_that_can_be_learned(n: int) -> None:
     window = suggest_window(values(n, 2, 50))
-    assert 1 <= window <= max(1, n // 20)
+    assert 1 <= window <= max(1, n // ROWS_PER_WINDOW)
     if n >= shortest_series(1):
         split_rows([numbered(n)], window)
 
@@ -225,6 +234,18 @@ def test_limits_are_those_of_the_thresholds_module(tmp_path: Path) -> None:
     assert float(by_tail.graph.threshold) == pytest.approx(peaks_over_threshold(by_tail.scores, 1e-3))
 
 
+def test_a_margin_is_a_factor_on_the_limit_of_a_budget_and_on_no_other(tmp_path: Path) -> None:
+    rows = values(4000)
+    plain, usual, wide = (fit(rows, tmp_path, limit=LimitOptions(**how)) for how in ({"margin": 1}, {}, {"margin": 3}))
+    assert np.array_equal(plain.scores, wide.scores)
+    assert float(plain.graph.threshold) == pytest.approx(alarm_budget(plain.scores, 1, 1440))
+    assert float(usual.graph.threshold) == pytest.approx(1.5 * float(plain.graph.threshold))
+    assert float(wide.graph.threshold) == pytest.approx(3 * float(plain.graph.threshold))
+    for how in ({"method": "percentile", "percentile": 95.0}, {"method": "pot", "risk": 1e-3}):
+        narrow, wide = (fit(rows, tmp_path, limit=LimitOptions(**how, margin=margin)) for margin in (1, 3))
+        assert torch.equal(narrow.graph.threshold, wide.graph.threshold)
+
+
 @pytest.mark.parametrize("alarms", [0.0, 10.0, 40.0])
 def test_a_budget_of_alarms_holds_on_the_rows_that_were_held_out(tmp_path: Path, alarms: float) -> None:
     rng = np.random.default_rng(3)
@@ -245,7 +266,13 @@ def test_a_budget_of_alarms_holds_on_the_rows_that_were_held_out(tmp_path: Path,
 
 @pytest.mark.parametrize(
     ("method", "wrong"),
-    [("quantile", {}), ("percentile", {"percentile": 101}), ("pot", {"risk": 0.5}), ("budget", {"alarms": -1})],
+    [
+        ("quantile", {}),
+        ("percentile", {"percentile": 101}),
+        ("pot", {"risk": 0.5}),
+        ("budget", {"alarms": -1}),
+        ("budget", {"margin": 0.9}),
+    ],
 )
 def test_limits_out_of_range_are_refused(method: Any, wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidArgument):
@@ -314,6 +341,8 @@ def test_series_share_the_channels_of_the_first_and_infinite_values_are_missing(
         (values(30), "30 rows are too few to learn and calibrate windows of 10"),
         (np.full((500, 2), np.nan), "channel c0 has no value in the training rows"),
         (np.empty((500, 0)), "has no channel to learn from"),
+        (np.full((500, 2), 7.0), "no channel of s0 ever moves, and there is nothing to learn from constant data"),
+        (np.where(np.arange(1000).reshape(500, 2) % 3, 7.0, np.nan), "no channel of s0 ever moves"),
     ],
 )
 def test_data_that_cannot_be_learned_from_are_refused(rows: Array, message: str, tmp_path: Path) -> None:
@@ -321,13 +350,15 @@ def test_data_that_cannot_be_learned_from_are_refused(rows: Array, message: str,
         fit(rows, tmp_path, window=10)
 
 
-def test_constant_data_can_be_learned_and_any_movement_is_an_alarm(tmp_path: Path) -> None:
-    fitted = fit(np.full((500, 2), 7.0), tmp_path, window=10)
-    moved = torch.full((1, 10, 2), 7.0)
+def test_any_movement_of_a_channel_that_stood_still_is_an_alarm(tmp_path: Path) -> None:
+    rows = values(500, 2)
+    rows[:, 1] = 7.0
+    fitted = fit(rows, tmp_path, window=10)
+    fresh = torch.from_numpy(rows[None, -10:].astype(np.float32))
     with torch.no_grad():
-        assert fitted.graph(moved)[0] < 1
-        moved[0, 5:, 1] = 7.5
-        assert fitted.graph(moved)[0] > 5
+        assert fitted.graph(fresh)[0] < 2
+        fresh[0, 5:, 1] = 7.5
+        assert fitted.graph(fresh)[0] > 5
 
 
 # -- early stopping ---------------------------------------------------------------------------------------------------
@@ -466,7 +497,7 @@ def test_the_bundle_says_how_it_was_made(trained: Path) -> None:
     provenance = manifest["provenance"]
     assert provenance["data"] == "3,000 rows of 3 channels: monday, tuesday"
     assert provenance["network"] == {"family": "dense", "window": 10, "options": {"latent": 4}}
-    assert provenance["threshold"] == {"method": "budget", "alarms": 1.0}
+    assert provenance["threshold"] == {"method": "budget", "alarms": 1.0, "margin": 1.5}
     assert provenance["steps"] == 30
     assert 0 < manifest["figures"]["held_out"]["median_score"] < 1
     assert manifest["figures"]["validation"]["validation"] > 0
