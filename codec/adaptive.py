@@ -46,6 +46,8 @@ class AdaptiveScore:
         if scores.size < _FEWEST:
             raise InvalidArgument(f"{scores.size} scores are too few to start from; give {_FEWEST} or more")
         self._past: deque[float] = deque(scores[-memory:].tolist(), maxlen=memory)
+        self._sum = self._squares = self._highest = 0.0
+        self._fresh = 0
         self._renew()
 
     def update(self, score: float) -> float:

@@ -102,6 +102,19 @@ class Detector:
         score, channel_score = (np.concatenate([found[key] for found in outputs]) for key in ("score", "channel_score"))
         return WindowScores(score, channel_score)
 
+    def score_batch(self, batch: Float) -> WindowScores:
+        """Scores of float32 windows [batch, window, channels], NaN = missing, no infinities; the graph gets them as is.
+
+        For callers that keep to few batch sizes themselves: memory grows with each new one. Raises InvalidArgument.
+        """
+        if batch.ndim != 3 or batch.shape[1:] != (self.window, len(self.channels)) or batch.dtype != np.float32:
+            raise InvalidArgument(
+                f"a batch for model {self.bundle.name} is float32 [n, {self.window}, {len(self.channels)}], "
+                f"not {batch.dtype} {list(batch.shape)}"
+            )
+        found = self._run(batch, len(batch))
+        return WindowScores(found["score"], found["channel_score"])
+
     def reconstruct(self, windows: NDArray[np.floating]) -> Float:
         """What the network makes of windows [n, window, channels]: of the same shape, in the sensors' units.
 

@@ -180,6 +180,11 @@ class EventTracker:
         return self._next_row
 
     @property
+    def idle(self) -> bool:
+        """Whether no event is open and none may be about to: quiet rows change nothing then."""
+        return self._event is None and self._run is None
+
+    @property
     def current(self) -> Event | None:
         """The event that has opened and not closed, as it stands."""
         if self._event is None or self._opened is None:
@@ -237,7 +242,7 @@ class EventTracker:
         loud = np.flatnonzero(values > 1)
         at = 0
         while at < values.size:
-            if self._event is None and self._run is None:  # quiet rows change nothing now
+            if self.idle:  # quiet rows change nothing now
                 next_loud = np.searchsorted(loud, at)
                 if next_loud == loud.size:
                     break

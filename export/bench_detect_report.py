@@ -73,11 +73,11 @@ _SERIES_COLUMNS = (
     Column("AUC-ROC", _number("auc_roc")),
     Column("events", _part("events_found", "events")),
     Column("precision", _number("event_precision", 2)),
-    Column("false/day", _number("false_alarms_per_day", 2)),
-    Column("at 1/day", _number("events_found_equal", 0)),
+    Column("false/d", _number("false_alarms_per_day", 2)),
+    Column("at 1/d", _number("events_found_equal", 0)),
     Column("delay", _number("median_delay_rows", 0)),
-    Column("top channel", _number("top_channel_share", 2)),
-    Column("in alarm %", _number("alarm_share", 1, 100)),
+    Column("top ch.", _number("top_channel_share", 2)),
+    Column("alarm %", _number("alarm_share", 1, 100)),
     *_TIMES,
 )
 _LIMIT_COLUMNS = (
@@ -85,7 +85,7 @@ _LIMIT_COLUMNS = (
     Column("normal above %", _number("normal_above", 2, 100)),
     Column("events", _part("events_found", "events")),
     Column("precision", _number("event_precision", 2)),
-    Column("false/day", _number("false_alarms_per_day", 2)),
+    Column("false/d", _number("false_alarms_per_day", 2)),
     Column("delay", _number("median_delay_rows", 0)),
     Column("cases", _number("cases", 0)),
 )

@@ -37,7 +37,7 @@ SHRINKAGE = 0.3
 #: A PCA's mean AUC-PR on SMD is 0.508 without it, 0.522 with a share of 0.2 and 0.536 with 0.5; on SKAB, where normal
 #: rows drift along the components, its F1 at the default limit is 0.78, 0.80 and 0.78.
 LATENT_SHARE = 0.2
-#: Longer codes are scored by their errors alone, unless asked: their covariance would be guesswork, and its matrix large.
+#: Longer codes are scored by their errors alone, unless asked: their covariance would be guesswork and large.
 LATENT_MOST = 256
 #: Windows on which gaps are tried, in all and of each batch.
 _GAPS_MAX, _GAPS_PER_BATCH = 2000, 200

@@ -46,7 +46,7 @@ LEAST_LEFT = 0.5
 _BATCH = 1024
 DAY = 86_400.0
 #: The limit of a budget over what the held-out part says. A PCA on SMD gave 1.23 false alarms a day with 1, 0.91 with
-#: 1.3 and 0.83 with 1.5; on SKAB, with 120 rows held out, it flagged 36 % of the normal rows with 1.2 and 22 % with 1.5.
+#: 1.3 and 0.83 with 1.5; on SKAB, with 120 rows held out, it flagged 36 % of the normal rows with 1.2, 22 % with 1.5.
 MARGIN = 1.5
 
 Method = Literal["percentile", "pot", "budget"]

@@ -54,6 +54,14 @@ DAY = 86_400.0
     metavar="KIND",
     help="reconstruction, elbo, mahalanobis, or several joined by +.  [default: reconstruction+mahalanobis]",
 )
+@click.option(
+    "--rule",
+    type=click.Choice(("mean", "max", "largest")),
+    default="mean",
+    show_default=True,
+    help="How the channels' errors become one: their mean, the largest, or the mean of the largest three (local faults "
+    "among many channels).",
+)
 @click.option("--channels", metavar="A,B", help="Columns to learn, by default all that hold numbers.")
 @click.option("--ignore", metavar="A,B", help="Columns to leave out, such as labels.")
 @options.series_reading
@@ -75,6 +83,7 @@ def series(
     percentile: float | None,
     risk: float | None,
     kind: str | None,
+    rule: str,
     channels: str | None,
     ignore: str | None,
     time_column: str | None,
@@ -106,7 +115,7 @@ def series(
         from aez.export.train_series import DetectorConfig, LimitOptions, main
 
         check_output(output)
-        options_of_score = ScoreOptions(kinds=tuple(kind.split("+")) if kind else ())  # type: ignore[arg-type]
+        options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         read = [_read(path, resample, time_column=time_column, array=array, **columns) for path in data]

@@ -25,7 +25,8 @@ class PCA(Family):
     """Reconstruction from the first principal components of whole windows.
 
     `components` below 1 is the share of the variance that they explain, else their number; there are at most `most`, by
-    default 64, and fewer for windows of more than 1,250 numbers, which would else be slow to score. The linear autoencoder with the least squared error (Baldi, Hornik 1989).
+    default 64, and fewer for windows of more than 1,250 numbers, which would else be slow to score. The linear
+    autoencoder with the least squared error (Baldi, Hornik 1989).
     """
 
     family: ClassVar[str] = "pca"

@@ -525,7 +525,7 @@ def test_models_tell_what_a_detector_watches(here: Path, monkeypatch: pytest.Mon
     lines = run("models").stdout.splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("pump  "))
     assert lines[at + 1 : at + 3] == ["  window 20 rows, one every 10 s", "  3 channels: flow, pressure, heat"]
-    assert re.fullmatch(r"  threshold [\d.]+ of reconstruction, family pca", lines[at + 3])
+    assert re.fullmatch(r"  threshold [\d.]+ of reconstruction\+mahalanobis, family pca", lines[at + 3])
     entries = [json.loads(line) for line in run("models", "--json").stdout.splitlines()]
     pump = next(entry for entry in entries if entry["name"] == "pump")
     assert (pump["window"], pump["channels"]) == (20, list(CHANNELS))

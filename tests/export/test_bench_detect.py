@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from aez.codec.adaptive import adapt, alarm_levels
 from aez.codec.bench_detect_speed import speed
 from aez.codec.detect_changepoints import changepoint_score, changepoints_of
 from aez.codec.detect_data import Case, load_skab
@@ -23,10 +24,11 @@ from aez.codec.errors import AezError, InvalidArgument, UnsupportedInput
 from aez.codec.events import find_events
 from aez.codec.thresholds import alarm_budget, percentile
 from aez.export import SeriesDetector
-from aez.export.bench_contestants import Outsider, Own, Task
+from aez.export.bench_contestants import Outsider, Own, Scored, Task
 from aez.export.bench_detect import parse_settings, run
-from aez.export.bench_protocols import PROTOCOLS
+from aez.export.bench_protocols import PROTOCOLS, Result, _events_at
 from aez.export.bench_thresholds import ORACLE, WAYS, Trial, compare_limits
+from aez.export.train_series import MARGIN
 
 pytest.importorskip("pyarrow")
 
@@ -119,6 +121,8 @@ def test_machines_get_figures_by_row_and_by_event(tmp_path: Path) -> None:
     # Everything in one alarm finds all events, and the share of the rows in alarm gives it away.
     assert (ones["event_recall"], ones["alarm_share"]) == (1, 1)
     assert ours["alarm_share"] < 0.3
+    assert ours["events_found_equal"] == 4
+    assert ones["events_found_equal"] == 0
     assert math.isnan(chance["top_channel_share"])
 
 
@@ -142,7 +146,7 @@ def test_a_peers_limit_comes_from_rows_that_it_did_not_learn_from() -> None:
     case = Case("one", train, test, labels.astype(np.uint8), None, None, 60.0, ("a", "b", "c"))
     scored = Outsider("PCA", PrincipalComponents).judge(case, Task())
     peer = PrincipalComponents().fit(train[:700])
-    limit = alarm_budget(peer.score(train[700:]), 1, 1440)
+    limit = MARGIN * alarm_budget(peer.score(train[700:]), 1, 1440)
     np.testing.assert_allclose(scored.score, peer.score(test) / limit)
     np.testing.assert_array_equal(scored.ranking, PrincipalComponents().fit(train).score(test))
     assert (Outsider("all ones", AllOnes).judge(case, Task()).score > 1).all()
@@ -161,6 +165,84 @@ def test_the_first_window_looks_back_where_the_test_follows_the_training_rows() 
     assert follows.score.shape == apart.score.shape == (300,)
     assert follows.channel_score is not None
     assert follows.channel_score.shape == (300, 3)
+
+
+def test_where_streams_drift_rows_are_ranked_by_how_loud_they_are_beside_their_past() -> None:
+    values = waves(1200, 1, channels=1)
+    values[1000:1004] += 5
+    values[1100:] *= 1.5
+    case = Case("one", values[:900], values[900:], np.zeros(300, np.uint8), None, (), None, ("a",))
+    own = Own("pca", {"window": 20})
+    usual, drifting = (own.judge(case, Task(limited=False, follows=True, drifting=drifts)) for drifts in (False, True))
+    detector = SeriesDetector("pca", 20).fit(values[:900])
+    np.testing.assert_array_equal(usual.ranking, usual.score)
+    np.testing.assert_array_equal(drifting.score, usual.score)  # the limit is another matter
+    wanted = alarm_levels(adapt(detector.anomaly_score(values)[900:], detector.decision_scores_[19:]))
+    np.testing.assert_allclose(drifting.ranking, wanted, rtol=1e-4)
+    assert np.argmax(drifting.ranking) in range(100, 124)
+    peer = PrincipalComponents(window=32).fit(values[:900])
+    plain, adapted = (
+        Outsider("PCA", lambda: PrincipalComponents(window=32), adapted=flag).judge(case, Task(limited=False))
+        for flag in (False, True)
+    )
+    np.testing.assert_array_equal(plain.ranking, peer.score(values[900:]))
+    wanted = alarm_levels(adapt(peer.score(values[900:]), peer.score(values[:900])))
+    np.testing.assert_array_equal(adapted.ranking, wanted)
+
+
+def judged(*cases: tuple[Floats, list[tuple[int, int]]], seconds: float | None = 60.0) -> list[Result]:
+    """Results of a contestant with these scores and labelled events."""
+    results = []
+    for number, (score, spans) in enumerate(cases):
+        labels = np.zeros(score.size, np.uint8)
+        for start, end in spans:
+            labels[start:end] = 1
+        empty = np.zeros((score.size, 1))
+        case = Case(str(number), empty, empty, labels, None, None, seconds, ("a",))
+        results.append(Result(case, "one", Scored(score, score)))
+    return results
+
+
+def loud(rows: int, *spans: tuple[int, int, float]) -> Floats:
+    """Scores of 0.01, and of the value given in each span."""
+    score = np.full(rows, 0.01)
+    for start, end, value in spans:
+        score[start:end] = value
+    return score
+
+
+def test_events_are_counted_where_one_factor_on_all_limits_gives_the_false_alarms_asked_for() -> None:
+    """One day in two cases, three false alarms (2.0, 0.7, 0.5) and four events (3.0, 1.2, 0.6, 0.4)."""
+    first = loud(720, (100, 110, 2.0), (200, 210, 0.7), (300, 310, 3.0), (400, 410, 0.6))
+    second = loud(720, (100, 110, 0.5), (300, 310, 1.2), (400, 410, 0.4))
+    results = judged((first, [(300, 310), (400, 410)]), (second, [(300, 310), (400, 410)]))
+    assert _events_at(results, 0.0) == 1  # above 2.0
+    assert _events_at(results, 0.5) == 1
+    assert _events_at(results, 1.0) == 2  # above 0.7
+    assert _events_at(results, 2.0) == 3  # above 0.5
+    assert _events_at(results, 1e6) == 4
+    scaled = [replace(one, scored=Scored(one.scored.ranking, 7 * one.scored.score)) for one in results]
+    assert [_events_at(scaled, float(most)) for most in range(3)] == [1, 2, 3]
+    assert _events_at(results[:1], 2.0) == 1  # of half a day: 2.0 alone
+    assert _events_at(results[:1], 4.0) == 2
+
+
+def test_without_a_clock_or_a_factor_no_events_are_counted() -> None:
+    score = loud(1440, (100, 110, 2.0), (300, 310, 3.0))
+    assert math.isnan(_events_at(judged((score, [(300, 310)]), seconds=None), 1.0))
+    beyond = judged((1000 * score, [(300, 310)]))
+    assert math.isnan(_events_at(beyond, 0.5))
+    assert _events_at(beyond, 1.0) == 1
+    silent = judged((0 * score, [(300, 310)]))
+    assert _events_at(silent, 1.0) == 0
+
+
+def test_one_alarm_over_everything_finds_nothing_at_equal_false_alarms() -> None:
+    always = np.full(1440, 2.0)
+    assert _events_at(judged((always, [(300, 310)])), 1.0) == 0
+    most = loud(1440, (0, 800, 2.0), (900, 910, 3.0))
+    assert _events_at(judged((most, [(300, 390), (900, 910)])), 1.0) == 1
+    assert _events_at(judged((most, [(30, 800), (900, 910)])), 1.0) == 2
 
 
 def test_ways_of_choosing_a_limit_share_one_pass_of_scores(tmp_path: Path) -> None:
@@ -268,6 +350,7 @@ def test_nab_takes_one_limit_for_all_files(tmp_path: Path) -> None:
     assert ours["nab_standard"] > 70
     assert silent["nab_standard"] >= 0
     assert set(report.summary) == {"aez pca", "random", "all ones", "PCA", "Windowed Gaussian"}
+    assert {one.name for one in PROTOCOLS["nab"].references} == {"PCA, adapted", "Windowed Gaussian, adapted"}
 
 
 def test_a_folder_of_ones_own_and_several_families(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_the_score_agrees_with_numpy(tail: int | None) -> None:
     widths = np.where(present, (raw - s.centre) / s.scale, 0)
     x = s.gain * np.clip(widths, -LIMIT, LIMIT)
     flat, mean, basis = x.reshape(len(x), -1), pca.mean.numpy(), pca.basis.numpy()
-    code = ((flat - mean) * present.reshape(len(x), -1)) @ basis
+    code = (flat - mean) @ basis  # what is missing counts as 0
     difference = (x - (code @ basis.T + mean).reshape(x.shape)) * present
     kept = slice(-(tail or WINDOW), None)
     excess = 1 + np.log(np.maximum(np.abs(widths[:, kept]).max(1) / LIMIT, 1))
@@ -126,10 +126,13 @@ def test_a_channels_normal_error_is_what_calibration_saw() -> None:
 
 def test_the_channel_that_broke_is_the_one_to_blame() -> None:
     graph = make()
-    for channel, value in ((0, 30.0), (1, 40.0), (2, 3000.0), (3, 8.0)):
+    for channel, value in ((0, 30.0), (1, 60.0), (2, 3000.0), (3, 8.0)):
         score, channel_score, _ = run(graph, broken(FRESH, channel, value))
         assert (score > 3).all()
         assert (channel_score.argmax(1) == channel).all()
+    # Nearer to what is normal, the channel that always was the sum of it and another is as suspicious.
+    ranked = run(graph, broken(FRESH, 1, 30.0))[1].argsort(1)
+    assert {*ranked[:, -2:].flatten().tolist()} == {1, 2}
 
 
 @pytest.mark.parametrize("value", [1e6, 1e30, 3e38, float("inf"), float("-inf")])
