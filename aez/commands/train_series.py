@@ -111,10 +111,14 @@ def series(
         changes |= {"steps": steps, "validate_every": max(1, min(steps // 20, 150))}
     with needs("aez[train]", TRAINING_MODULES):
         from aez.export.detector_graph import ScoreOptions
+        from aez.export.families import family_class
         from aez.export.run_files import check_output, run_folder
         from aez.export.train_series import DetectorConfig, LimitOptions, main
 
         check_output(output)
+        idle = [name for name, given in (("--steps", steps), ("--minutes", minutes), ("--resume", resume)) if given]
+        if idle and family_class(family).trained is False:
+            messages.warning(f"{' and '.join(idle)} change nothing: {family} is fitted in closed form")
         options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}

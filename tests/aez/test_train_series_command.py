@@ -257,3 +257,13 @@ def test_bad_input_ends_in_one_sentence_and_leaves_no_model(here: Path, argument
     assert len(errors) == 1
     assert said in errors[0]
     assert not (here / "a.aezm").exists()
+
+
+def test_options_of_training_are_told_to_change_nothing_for_a_closed_form(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).standard_normal((400, 2)).cumsum(axis=0) % 7
+    np.save(tmp_path / "rows.npy", rows)
+    made = CliRunner().invoke(
+        main, ["train", "series", str(tmp_path / "rows.npy"), "-o", str(tmp_path / "m.aezm"), "--steps", "5"]
+    )
+    assert made.exit_code == 0, made.output
+    assert "--steps change nothing: pca is fitted in closed form" in made.output
