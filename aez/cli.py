@@ -19,6 +19,7 @@ from aez.commands.decode import decode
 from aez.commands.encode import encode
 from aez.commands.info import info
 from aez.commands.models import models
+from aez.commands.monitor import monitor
 from aez.commands.score import score
 from aez.commands.train import train
 from aez.commands.verify import verify
@@ -110,6 +111,6 @@ def main() -> None:
     """Compress photographs with a neural network, and watch series of measurements with one."""
 
 
-COMMANDS: Sequence[click.Command] = (encode, decode, info, verify, models, train, score, bench)
+COMMANDS: Sequence[click.Command] = (encode, decode, info, verify, models, train, score, monitor, bench)
 for command in COMMANDS:
     main.add_command(command)

@@ -1,0 +1,171 @@
+"""From a configuration's entries to what does the work: models, engine, parsers, sources, sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aez.codec.detector import Detector, load_detector
+from aez.codec.errors import AezError
+from aez.daemon.config import ConfigError, Configuration, Fault, ModelConfig, SinkConfig, SourceConfig
+from aez.daemon.config_schema import PARSE_KEYS, RULE_KEYS
+from aez.daemon.engine import Engine, Watched
+from aez.daemon.limits import Limits
+from aez.daemon.parse import Parser, parser
+from aez.daemon.parse.options import Options
+from aez.daemon.records import Chunk, Malformed, Samples
+from aez.daemon.sinks import SINKS, Sink
+from aez.daemon.sources import Source, open_source
+from aez.daemon.store import Store
+from aez.daemon.streams import Columns
+
+__all__ = ["LoadedModel", "Parsers", "engine", "limits", "models", "parse_options", "sinks", "source", "watched"]
+
+
+def limits(config: Configuration) -> Limits:
+    """The bounds that all parts keep to."""
+    return Limits.from_mapping(config.limits)
+
+
+def source(config: Configuration, entry: SourceConfig, *, once: bool = False) -> Source:
+    """A source that is not started yet; `once` lets files end. Raises ConfigError for options it does not take."""
+    options = {name: value for name, value in entry.options.items() if name not in PARSE_KEYS and value is not None}
+    if "jetstream" in options:
+        options["stream"] = options.pop("jetstream")  # as `stream` says how streams are named
+    if once and "follow" in options:
+        options["follow"] = False
+    if entry.options.get("header") and entry.kind in ("stdin", "file"):
+        options["header"] = False  # the configuration tells the columns, so the data do not
+    bounds = limits(config)
+    if entry.kind in ("stdin", "file"):
+        options["line_bytes"] = bounds.line_bytes
+    elif entry.kind == "http":
+        options["body_bytes"] = bounds.body_bytes
+    try:
+        return open_source(entry.kind, entry.name, **options)
+    except AezError as error:
+        raise _refused(config, entry.line, f"source {entry.name}", error) from error
+
+
+def parse_options(entry: SourceConfig) -> dict[str, Any]:
+    """What the parser of a source's messages is told."""
+    return {name: entry.options[name] for name in PARSE_KEYS if entry.options.get(name) is not None}
+
+
+def sinks(config: Configuration) -> dict[str, Sink]:
+    """The sinks by name; they connect to nothing yet. Raises ConfigError for options that one does not take."""
+    return {entry.name: _sink(config, entry) for entry in config.sinks}
+
+
+def _sink(config: Configuration, entry: SinkConfig) -> Sink:
+    kind = SINKS[entry.kind]
+    options = {name: value for name, value in entry.options.items() if value is not None}
+    try:
+        return kind(**options)
+    except (AezError, TypeError) as error:
+        raise _refused(config, entry.line, f"sink {entry.name}", error) from error
+
+
+def _refused(config: Configuration, line: int, what: str, error: Exception) -> ConfigError:
+    return ConfigError([Fault(config.label, line, what, str(error))])
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is open, and the configuration's entry that asked for it."""
+
+    entry: ModelConfig
+    detector: Detector
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    @property
+    def id(self) -> str:
+        return self.detector.bundle.id
+
+    @property
+    def device(self) -> str:
+        return self.detector.device
+
+
+def models(config: Configuration, *, only: ModelConfig | None = None) -> list[LoadedModel]:
+    """Open all models, or `only` one. Raises ConfigError that names every one that cannot be used."""
+    found, faults = [], []
+    for entry in config.models if only is None else (only,):
+        try:
+            detector = load_detector(
+                Path(entry.path) if Path(entry.path).is_absolute() else entry.path,
+                config.service["device"],
+                config.service["threads"],
+            )
+        except AezError as error:
+            faults.append(Fault(config.label, entry.line, f"model {entry.name}", str(error)))
+            continue
+        found.append(LoadedModel(entry, detector))
+    if faults:
+        raise ConfigError(faults)
+    return found
+
+
+def watched(config: Configuration, loaded: Sequence[LoadedModel]) -> list[Watched]:
+    """The models as an engine takes them. Raises ConfigError for settings that do not fit a model."""
+    return [_watched(config, one) for one in loaded]
+
+
+def _watched(config: Configuration, one: LoadedModel) -> Watched:
+    entry, options = one.entry, dict(one.entry.options)
+    changes = {name: value for name in RULE_KEYS if (value := options.pop(name)) is not None}
+    try:
+        made = Watched(
+            entry.name,
+            one.detector,
+            entry.streams,
+            rule=replace(one.detector.event_rule, **changes),
+            **{name: value for name, value in options.items() if value is not None},
+        )
+        Columns(one.detector.channels, dict(made.columns))
+    except AezError as error:
+        raise _refused(config, entry.line, f"model {entry.name}", error) from error
+    return made
+
+
+def engine(config: Configuration, loaded: Sequence[LoadedModel], store: Store) -> Engine:
+    """The engine, its streams as they were at the last commit. Raises ConfigError."""
+    made = Engine(watched(config, loaded), streams=config.limits["streams"])
+    for stream, state in store.states():
+        made.restore(stream, state.data)
+    return made
+
+
+class Parsers:
+    """Parses the chunks of all sources, each by its own options; the format is the chunk's.
+
+    admit: whether a stream of that name may come in, asked once for each new one. Raises ConfigError.
+    """
+
+    def __init__(self, config: Configuration, admit: Callable[[str], bool] | None = None) -> None:
+        self._limits, self._admit = limits(config), admit
+        self._entries = {entry.name: entry for entry in config.sources}
+        self._made: dict[tuple[str, str], Parser] = {}
+        for entry in config.sources:
+            try:
+                self._parser(entry.name, entry.options["format"])
+            except AezError as error:
+                raise _refused(config, entry.line, f"source {entry.name}", error) from error
+
+    def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
+        """Samples and malformed messages of chunks of one source and format; none of a source that was taken out."""
+        if chunks[0].source not in self._entries:
+            return [], []
+        return self._parser(chunks[0].source, chunks[0].format).parse_many(chunks)
+
+    def _parser(self, source: str, kind: str) -> Parser:
+        made = self._made.get((source, kind))
+        if made is None:
+            options = Options.from_mapping(parse_options(self._entries[source]))
+            made = self._made[source, kind] = parser(kind, options, self._limits, self._admit)
+        return made

@@ -1,0 +1,70 @@
+"""Parsers: bytes of a chunk in, rows of numbers and malformed messages out.
+
+Guarantee: a message becomes one row or one Malformed (by its count), never both, and none harms another; only what is
+idle (blank lines, comments) and an Arrow stream behind its first damaged byte give nothing. Times and values do not
+depend on which messages stand beside them. Memory is bounded by a small multiple of the chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from aez.codec.errors import InvalidArgument
+from aez.daemon.limits import Limits
+from aez.daemon.parse.faults import REASONS
+from aez.daemon.parse.names import Admit
+from aez.daemon.parse.options import Options
+from aez.daemon.records import Chunk, Malformed, Samples
+
+__all__ = ["FORMATS", "REASONS", "Admit", "Options", "Parser", "parser"]
+
+#: Formats of messages.
+FORMATS = ("json", "csv", "line", "arrow")
+
+
+class Parser(Protocol):
+    """A parser of one source's messages; it learns from them what they look like, and belongs to one thread."""
+
+    def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
+        """The rows of a chunk, those of one set of columns together in the order of arrival, and what is malformed."""
+        ...
+
+    def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
+        """The same for consecutive chunks, at least one, at once; much faster where each holds but a message or two."""
+        ...
+
+
+def parser(
+    format: str,
+    options: Options | Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
+    admit: Admit | None = None,
+) -> Parser:
+    """A parser of "json", "csv", "line" or "arrow".
+
+    `admit` is asked whether a stream of this name may be taken in; by default the first `limits.streams` may. Raises
+    InvalidArgument for an unknown format or option.
+    """
+    if not isinstance(options, Options):
+        options = Options.from_mapping(options or {})
+    limits = limits or Limits()
+    match format:
+        case "json":
+            from aez.daemon.parse.json_lines import JsonLines
+
+            return JsonLines(options, limits, admit)
+        case "csv":
+            from aez.daemon.parse.csv_rows import CsvRows
+
+            return CsvRows(options, limits, admit)
+        case "line":
+            from aez.daemon.parse.line_protocol import LineProtocol
+
+            return LineProtocol(options, limits, admit)
+        case "arrow":
+            from aez.daemon.parse.arrow_rows import ArrowRows
+
+            return ArrowRows(options, limits, admit)
+        case _:
+            raise InvalidArgument(f"there is no format {format!r}; formats are {', '.join(FORMATS)}")

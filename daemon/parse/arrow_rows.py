@@ -1,0 +1,215 @@
+"""Arrow IPC: streams back to back, each with its schema, as `pyarrow.ipc.new_stream` writes them.
+
+Columns of numbers are values, of texts keys; times are timestamps or numbers. A null or NaN is a missing value; an
+infinity or a number beyond the limit makes its row malformed. What is compressed may be larger than its bytes: a
+source that does not trust its senders bounds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aez.codec.extras import library
+from aez.daemon.limits import Limits
+from aez.daemon.parse import times
+from aez.daemon.parse.faults import Fault, Faults
+from aez.daemon.parse.lines import Clock, Mapper
+from aez.daemon.parse.names import Admit, Origin, StreamNames
+from aez.daemon.parse.options import Options
+from aez.daemon.parse.rows import Part, Rows
+from aez.daemon.records import Chunk, Malformed, Samples
+
+__all__ = ["ArrowRows"]
+
+
+class ArrowRows:
+    """A parser of Arrow IPC streams."""
+
+    def __init__(self, options: Options, limits: Limits, admit: Admit | None = None) -> None:
+        self.options = options
+        self.limits = limits
+        self.names = StreamNames(options, limits, admit)
+        self.mapper = Mapper(options, self.names, "auto")
+        self.clock = Clock()
+
+    def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
+        return self.parse_many([chunk])
+
+    def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
+        rows, faults = Rows(self.limits), Faults(self.limits.malformed)
+        place = 0
+        for chunk in chunks:
+            for batch in self._batches(chunk.data, faults):
+                try:
+                    self._add(batch, chunk, place, rows, faults)
+                except Fault as fault:
+                    faults.add(fault.reason, fault.detail, b"", max(1, batch.num_rows))
+                place += batch.num_rows
+        return rows.samples(), faults.result()
+
+    def _batches(self, data: bytes, faults: Faults) -> list[Any]:
+        """Batches up to the first fault: behind it nothing tells where the next stream begins."""
+        pa, ipc = library("pyarrow", "monitor"), library("pyarrow.ipc", "monitor")
+        source = pa.BufferReader(data)
+        batches: list[Any] = []
+        start = 0
+        try:
+            while (start := source.tell()) < len(data):
+                for batch in ipc.open_stream(source):
+                    batch.validate(full=True)
+                    batches.append(batch)
+        except (pa.ArrowException, OSError, EOFError, ValueError) as error:
+            message = str(error).partition("\n")[0]
+            faults.add("syntax", f"the Arrow stream at byte {start:,} is damaged: {message[:200]}", data[start:])
+        return batches
+
+    def _add(self, batch: Any, chunk: Chunk, place: int, rows: Rows, faults: Faults) -> None:
+        count = batch.num_rows
+        if batch.num_columns > self.limits.columns:
+            raise Fault("too_many_columns", f"the batch has {batch.num_columns:,} columns")
+        names = list(batch.schema.names)
+        if len(set(names)) < len(names):
+            raise Fault("syntax", "the batch names a column twice")
+        if not count:
+            return
+        good = np.ones(count, bool)
+        moments = self._times(batch, names, chunk, good, faults)
+        values, columns = self._values(batch, names, good, faults)
+        stream = self._streams(batch, names, (chunk.stream, chunk.source), rows, good, faults)
+        order = np.arange(place, place + count)
+        if good.all():
+            rows.add(columns, Part(order, moments, stream, values))
+        else:
+            rows.add(columns, Part(order[good], moments[good], stream[good], values[good]))
+
+    def _times(
+        self, batch: Any, names: Sequence[str], chunk: Chunk, good: NDArray[np.bool_], faults: Faults
+    ) -> NDArray[np.int64]:
+        pa = library("pyarrow", "monitor")
+        name = self.mapper.time_name(names)
+        if name is None:
+            if self.options.time:
+                raise Fault("no_time", f"the batch has no {self.options.time!r}")
+            return self.clock.arrivals(len(good), chunk.received) + np.arange(len(good))
+        column = _plain(batch.column(name))
+        kind, missing = column.type, np.zeros(len(good), bool)
+        if column.null_count:
+            missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), bool)
+        if pa.types.is_null(kind):
+            moments, wrong = np.zeros(len(good), np.int64), missing
+        elif pa.types.is_timestamp(kind):
+            try:
+                moments = column.cast(pa.timestamp("ns", kind.tz)).cast(pa.int64()).fill_null(0).to_numpy()
+            except pa.ArrowInvalid:
+                raise Fault("bad_time", f"{name!r} holds times beyond the year 2262") from None
+            wrong = missing
+        elif pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
+            moments, wrong = times.from_integers(column.fill_null(0).cast(pa.int64()).to_numpy(), self.mapper.unit)
+        elif pa.types.is_floating(kind) or pa.types.is_uint64(kind):
+            floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            moments, wrong = times.from_floats(floats, self.mapper.unit)
+        elif pa.types.is_string(kind):
+            moments, wrong = times.from_texts(column)
+        else:
+            raise Fault("bad_time", f"{name!r} is of type {kind}, which is no time")
+        if missing.any():
+            wrong = wrong & ~missing
+            if self.options.time:
+                _refuse(missing, good, faults, "no_time", f"{name!r} is missing")
+            else:
+                arrival = self.clock.arrivals(len(good), chunk.received)
+                moments = np.where(missing, arrival + np.arange(len(good)), moments)
+        _refuse(wrong, good, faults, "bad_time", f"{name!r} holds what is no time")
+        return np.asarray(moments, np.int64)
+
+    def _values(
+        self, batch: Any, names: Sequence[str], good: NDArray[np.bool_], faults: Faults
+    ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        pa = library("pyarrow", "monitor")
+        time_name, mapper = self.mapper.time_name(names), self.mapper
+        taken = {}
+        for name in names:
+            if name == time_name or name in mapper.tags or not mapper.takes(name):
+                continue
+            column = _plain(batch.column(name))
+            kind, types = column.type, pa.types
+            if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)):
+                if mapper.wanted:
+                    raise Fault("wrong_type", f"{name!r} is of type {kind} where a number belongs")
+                continue
+            mapper.check_name(name, self.limits.name_bytes)
+            taken[mapper.renamed(name)] = column
+        mapper.check_complete(dict.fromkeys(taken, 0.0))
+        columns = mapper.sorted(taken)
+        values = np.empty((len(good), len(columns)))
+        for index, name in enumerate(columns):
+            values[:, index] = taken[name].cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        beyond = np.abs(values) > self.limits.magnitude
+        if beyond.any():
+            infinite = np.asarray(np.isinf(values).any(axis=1))
+            _refuse(infinite, good, faults, "not_finite", "a value is infinite")
+            _refuse(
+                np.asarray(beyond.any(axis=1)) & ~infinite,
+                good,
+                faults,
+                "too_large",
+                f"beyond {self.limits.magnitude:g}",
+            )
+        return values, columns
+
+    def _streams(
+        self,
+        batch: Any,
+        names: Sequence[str],
+        origin: Origin,
+        rows: Rows,
+        good: NDArray[np.bool_],
+        faults: Faults,
+    ) -> NDArray[np.int32]:
+        pa = library("pyarrow", "monitor")
+        combined = np.zeros(len(good), np.int64)
+        keys: list[tuple[str, list[str | None], NDArray[np.int64]]] = []
+        for name in sorted(self.mapper.tags & set(names)):
+            column = _plain(batch.column(name))
+            if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
+                raise Fault("wrong_type", f"{name!r}, which tells the stream, is of type {column.type}")
+            encoded = column.cast(pa.string()).dictionary_encode(null_encoding="encode")
+            codes = encoded.indices.to_numpy().astype(np.int64)
+            keys.append((name, encoded.dictionary.to_pylist(), codes))
+            combined = combined * len(encoded.dictionary) + codes
+            combined = pa.array(combined).dictionary_encode().indices.to_numpy().astype(np.int64)
+        first = np.full(int(combined.max()) + 1, 0)
+        first[combined[::-1]] = np.arange(len(combined))[::-1]
+        numbers = np.full(len(first), -1, np.int32)
+        counts = np.bincount(combined[good], minlength=len(first))
+        for index in np.flatnonzero(counts).tolist():
+            row = int(first[index])
+            pairs = {name: value for name, words, codes in keys if (value := words[codes[row]]) is not None}
+            try:
+                numbers[index] = rows.stream(self.names(origin, pairs), pairs)
+            except Fault as fault:
+                faults.add(fault.reason, fault.detail, b"", int(counts[index]))
+        stream = numbers[combined]
+        good &= stream >= 0
+        return stream
+
+
+def _plain(column: Any) -> Any:
+    """Without a dictionary, and texts of one kind."""
+    pa = library("pyarrow", "monitor")
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
+    return column
+
+
+def _refuse(wrong: NDArray[np.bool_], good: NDArray[np.bool_], faults: Faults, reason: str, detail: str) -> None:
+    count = int(np.count_nonzero(wrong & good))
+    if count:
+        faults.add(reason, detail, b"", count)
+        good &= ~wrong

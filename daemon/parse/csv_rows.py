@@ -1,0 +1,211 @@
+"""CSV: a line of column names, then a row a line; a newline within quotes is not supported.
+
+An empty cell, `NaN`, `NA`, `null` and the like are missing values; `inf` makes a row malformed.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from aez.codec.errors import InvalidArgument
+from aez.codec.series_columns import MISSING
+from aez.daemon.limits import Limits
+from aez.daemon.parse.faults import Fault, Faults
+from aez.daemon.parse.lines import Layout, LineParser, Message, text_of
+from aez.daemon.parse.names import Admit, Origin
+from aez.daemon.parse.numbers import FLOAT, INTEGER, float_of
+from aez.daemon.parse.options import Options
+from aez.daemon.parse.skeleton import Skeleton
+from aez.daemon.records import Chunk, Malformed, Samples
+
+__all__ = ["CsvRows"]
+
+_BOM = b"\xef\xbb\xbf"
+_BLANKS = b" \t\r"
+#: Headers whose layouts are kept.
+_HEADERS = 16
+_TRUTH = {"true": 1.0, "false": 0.0}
+#: What a cell that was passed over as a text must not be, for it might be a number in another row.
+_NO_PROSE = r'(?i)"|^\s*[-+.0-9]|^\s*(inf|infinity|true|false|' + "|".join(map(re.escape, sorted(MISSING))) + r")\s*$"
+_FORBIDDEN_KEY = r'"|^$|^\s|\s$'
+
+
+class CsvRows(LineParser):
+    """A parser of CSV. A chunk without a header brings it in its first line, unless the options name the columns."""
+
+    def __init__(self, options: Options, limits: Limits, admit: Admit | None = None) -> None:
+        super().__init__(options, limits, admit)
+        self.delimiters = options.separator.encode()
+        self.words = {
+            word: value
+            for lower, value in [*((word, math.nan) for word in MISSING), *_TRUTH.items()]
+            for word in (lower, lower.upper(), lower.title(), "NaN" if lower == "nan" else lower)
+        }
+        self._columns: tuple[str, ...] = ()
+        self._layouts_by_header: dict[tuple[str, ...], list[Layout]] = {}
+
+    def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
+        samples: list[Samples] = []
+        malformed: list[Malformed] = []
+        parts = ((self._split(chunk), chunk) for chunk in chunks)
+        for header, group in groupby(parts, key=lambda part: part[0][0]):
+            members = list(group)
+            pieces = [body for (_, body), _ in members]
+            try:
+                self._use(header)
+            except Fault as fault:
+                faults = Faults(self.limits.malformed)
+                faults.add(fault.reason, fault.detail, header, 1 + sum(piece.count(b"\n") for piece in pieces))
+                malformed += faults.result()
+                continue
+            origins = [(chunk.stream, chunk.source) for _, chunk in members]
+            more_samples, more_malformed = self._parse(pieces, origins, members[-1][1].received)
+            self._layouts_by_header[self._columns] = self.layouts
+            samples += more_samples
+            malformed += more_malformed
+        return samples, malformed
+
+    def _split(self, chunk: Chunk) -> tuple[bytes, bytes]:
+        """The header and the rows, with a newline after the last."""
+        data = chunk.data if chunk.data.endswith(b"\n") else chunk.data + b"\n"
+        if self.options.header:
+            return b"", data
+        first, _, rest = data.partition(b"\n")
+        first = first.removeprefix(_BOM).rstrip(b"\r")
+        if chunk.header is None:
+            return first, rest
+        header = chunk.header.encode().removeprefix(_BOM).rstrip(b"\r\n")
+        return header, rest if first == header else data
+
+    def _use(self, header: bytes) -> None:
+        names = list(self.options.header)
+        if not names:
+            if len(header) > self.limits.line_bytes:
+                raise Fault("too_long", "the line of column names is too long")
+            names = [name.strip() for name in self._cells(text_of(header))]
+        if len(names) > self.limits.columns:
+            raise Fault("too_many_columns", f"the header names {len(names):,} columns")
+        if len(set(names)) < len(names) or "" in names:
+            raise Fault("syntax", "the header names a column twice, or leaves one without a name")
+        for name in names:
+            self.mapper.check_name(name, self.limits.name_bytes)
+        self._columns = tuple(names)
+        self.layouts = self._layouts_by_header.pop(self._columns, [])
+        if len(self._layouts_by_header) >= _HEADERS:
+            self._layouts_by_header.clear()
+
+    def _cells(self, text: str) -> list[str]:
+        if '"' not in text:
+            return text.split(self.options.separator)
+        try:
+            (cells,) = csv.reader([text], delimiter=self.options.separator, skipinitialspace=True, strict=True)
+        except (csv.Error, ValueError) as error:
+            raise Fault("syntax", f"not CSV: {error}") from None
+        return cells
+
+    def read(self, line: bytes, origin: Origin) -> Iterable[Message]:  # noqa: ARG002
+        if not line.strip(_BLANKS):
+            return []
+        text, mapper = text_of(line), self.mapper
+        cells = [cell.strip() for cell in self._cells(text)]
+        if len(cells) != len(self._columns):
+            reason = "missing_column" if len(cells) < len(self._columns) else "syntax"
+            raise Fault(reason, f"the row has {len(cells):,} cells, the header {len(self._columns):,}")
+        time_name = mapper.time_name(self._columns)
+        moment = None if time_name is None else _time(cells[self._columns.index(time_name)])
+        if self.options.time and moment is None:
+            raise Fault("no_time", f"the row has no {self.options.time!r}")
+        keys, values = {}, {}
+        for name, cell in zip(self._columns, cells, strict=True):
+            if name == time_name:
+                continue
+            if name in mapper.tags:
+                if cell:
+                    keys[name] = cell
+            elif mapper.takes(name):
+                value = self._value(cell, name)
+                if value is not None:
+                    values[mapper.renamed(name)] = value
+        mapper.check_complete(values)
+        return [Message(moment, dict(sorted(keys.items())), values)]
+
+    def _value(self, cell: str, name: str) -> float | None:
+        """None for a text that is passed over."""
+        lower = cell.lower()
+        if lower in MISSING:
+            return math.nan
+        if lower in _TRUTH:
+            return _TRUTH[lower]
+        try:
+            return float_of(cell, name, self.limits.magnitude)
+        except Fault as fault:
+            if fault.reason == "wrong_type" and not self.mapper.wanted:
+                return None
+            raise
+
+    def learn(self, line: bytes) -> Layout | None:
+        mapper, spans = self.mapper, []
+        place = 0
+        for raw in line.split(self.delimiters):
+            spans.append(_span(raw, place))
+            place += len(raw) + 1
+        if len(spans) != len(self._columns):
+            return None
+        time_name = mapper.time_name(self._columns)
+        numbers: list[tuple[int, str | None]] = []
+        texts, keys, moment = [], [], None
+        for slot, (name, (start, end)) in enumerate(zip(self._columns, spans, strict=True)):
+            cell = line[start:end].decode()
+            if name == time_name:
+                moment = (slot, "number" if FLOAT.fullmatch(cell) else "cell")
+            elif name in mapper.tags:
+                keys.append((name, slot, True))
+            elif not mapper.takes(name) or self._value(cell, name) is None:
+                texts.append(slot)
+            else:
+                numbers.append((slot, mapper.renamed(name)))
+        columns = [name for _, name in numbers]
+        if len(set(columns)) < len(columns):
+            return None
+        try:
+            skeleton = Skeleton(line, spans, self.delimiters)
+        except ValueError:
+            return None
+        return Layout(
+            skeleton,
+            tuple(numbers),
+            texts=tuple(texts),
+            time=moment,
+            keys=tuple(sorted(keys)),
+            forbidden='"' if mapper.wanted else _NO_PROSE,
+            forbidden_key=_FORBIDDEN_KEY,
+        )
+
+
+def _span(raw: bytes, place: int) -> tuple[int, int]:
+    """A cell without blanks around it, and without its quotes."""
+    inner = raw.strip(_BLANKS)
+    start = place + len(raw) - len(raw.lstrip(_BLANKS)) if inner else place
+    if len(inner) > 1 and inner[:1] == inner[-1:] == b'"' and inner.count(b'"') == 2:
+        return start + 1, start + len(inner) - 1
+    return start, start + len(inner)
+
+
+def _time(cell: str) -> int | float | str | None:
+    if not cell or cell.lower() in MISSING:
+        return None
+    if INTEGER.fullmatch(cell) and len(cell) <= 20:
+        return int(cell)
+    return float(cell) if FLOAT.fullmatch(cell) else cell
+
+
+def check_header(options: Options) -> None:
+    """Raise InvalidArgument when columns that the options name are not in the header that they give."""
+    named = {*options.columns, *options.tags, *([options.time] if options.time else [])}
+    lacking = sorted(named - set(options.header)) if options.header else []
+    if lacking:
+        raise InvalidArgument(f"option header lacks {lacking[0]!r}, which another option names")

@@ -1,0 +1,191 @@
+"""JSON Lines: one object, or a list of objects, a line.
+
+Members of objects within the object are columns by their path, as in `motor.temperature`; lists within are passed
+over. `NaN` and `Infinity`, which are not JSON, make a message malformed; null is a missing value.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from aez.daemon.parse.faults import Fault
+from aez.daemon.parse.lines import Layout, LineParser, Message, text_of
+from aez.daemon.parse.names import Origin, fill
+from aez.daemon.parse.numbers import value_of
+from aez.daemon.parse.skeleton import Skeleton
+
+__all__ = ["JsonLines"]
+
+_TOKEN = re.compile(rb'"[^"]*"|[-+.0-9a-zA-Z]+|[{}\[\],:]')
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_DELIMITERS = b","
+_FORBIDDEN = r'["\x00-\x1f]'
+#: Segments of a skeleton; a line of more goes the careful way.
+_SEGMENTS = 4096
+
+
+def _refuse(word: str) -> float:
+    raise Fault("not_finite", f"the message holds {word}")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)
+
+
+class JsonLines(LineParser):
+    """A parser of JSON Lines."""
+
+    delimiters = _DELIMITERS
+    words = {"null": math.nan, "true": 1.0, "false": 0.0}  # noqa: RUF012
+
+    def read(self, line: bytes, origin: Origin) -> Iterable[Message]:
+        if line.isspace() or not line:
+            return []
+        value = self._loaded(line)
+        if isinstance(value, dict):
+            return [self._message(value)]
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            return [self._message(item) for item in value]
+        if self.options.value and isinstance(value, int | float) and not isinstance(value, bool):
+            name = fill(self.options.value, origin, {})
+            self.mapper.check_name(name, self.limits.name_bytes)
+            number = value_of(value, name, self.limits.magnitude)
+            return [Message(None, {}, {self.mapper.renamed(name): number})]
+        raise Fault("not_an_object", "the message is JSON, but no object")
+
+    def _loaded(self, line: bytes) -> Any:
+        # Before it is built: what nests deep, or has very many members, costs much more than its bytes.
+        if line.count(b"{") + line.count(b"[") > self.limits.depth and _depth(line) > self.limits.depth:
+            raise Fault("too_deep", f"the message nests deeper than {self.limits.depth}")
+        text = text_of(line)
+        try:
+            return _decoder.decode(text)
+        except json.JSONDecodeError as error:
+            raise Fault("syntax", f"not JSON: {error.msg} at character {error.pos}") from None
+        except RecursionError:
+            raise Fault("too_deep", "the message nests too deep") from None
+        except ValueError:  # an integer of thousands of digits
+            raise Fault("too_large", "the message holds an integer of thousands of digits") from None
+
+    def _message(self, item: dict[str, Any]) -> Message:
+        mapper, magnitude = self.mapper, self.limits.magnitude
+        if any(isinstance(value, dict) for value in item.values()):
+            item = dict(_flat(item, ""))
+        if len(item) > self.limits.columns:
+            raise Fault("too_many_columns", f"the message has {len(item):,} columns; {self.limits.columns:,} may be")
+        time_name = mapper.time_name(item)
+        moment = None if time_name is None else item[time_name]
+        if self.options.time and moment is None:
+            raise Fault("no_time", f"the message has no {self.options.time!r}")
+        if isinstance(moment, bool) or not isinstance(moment, int | float | str | None):
+            raise Fault("bad_time", f"{time_name!r} is neither a number nor a text")
+        keys = {name: _key(item[name], name) for name in sorted(mapper.tags) if item.get(name) is not None}
+        values = {}
+        for name, value in item.items():
+            if name == time_name or name in mapper.tags or not mapper.takes(name):
+                continue
+            if isinstance(value, str | list) and not mapper.wanted:
+                continue
+            self.mapper.check_name(name, self.limits.name_bytes)
+            if type(value) is float and -magnitude <= value <= magnitude:
+                values[mapper.renamed(name)] = value
+            else:
+                values[mapper.renamed(name)] = value_of(value, name, magnitude)
+        mapper.check_complete(values)
+        return Message(moment, keys, values)
+
+    def learn(self, line: bytes) -> Layout | None:
+        # Of a list, or a bare number, the places of the values are no names.
+        if not line.lstrip().startswith(b"{") or line.count(b",") > _SEGMENTS:
+            return None
+        scalars = list(_scalars(line))
+        names = [name for name, _, _, _ in scalars if name is not None]
+        if len(set(names)) < len(names):
+            return None
+        try:
+            skeleton = Skeleton(line, [(start, end) for _, start, end, _ in scalars], _DELIMITERS)
+        except ValueError:
+            return None
+        mapper = self.mapper
+        time_name = mapper.time_name(names)
+        numbers: list[tuple[int, str | None]] = []
+        texts, keys, moment = [], [], None
+        for slot, (name, _, _, is_text) in enumerate(scalars):
+            if name is not None and name == time_name:
+                moment = (slot, "text" if is_text else "number")
+            elif name in mapper.tags and name is not None:
+                keys.append((name, slot, is_text))
+            elif is_text:
+                texts.append(slot)
+            else:
+                taken = name is not None and mapper.takes(name)
+                numbers.append((slot, mapper.renamed(name) if taken and name is not None else None))
+        columns = [name for _, name in numbers if name is not None]
+        if len(set(columns)) < len(columns):
+            return None
+        return Layout(
+            skeleton,
+            tuple(numbers),
+            texts=tuple(texts),
+            time=moment,
+            keys=tuple(sorted(keys)),
+            forbidden=_FORBIDDEN,
+            forbidden_key=_FORBIDDEN,
+        )
+
+
+def _depth(line: bytes) -> int:
+    """How deep brackets nest."""
+    depth = deepest = 0
+    for bracket in re.findall(rb"[\[{}\]]", _STRING.sub(b"", line)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _flat(item: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for name, value in item.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{path}{name}.")
+        else:
+            yield path + name, value
+
+
+def _key(value: Any, name: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise Fault("wrong_type", f"{name!r}, which tells the stream, is neither a text nor a whole number")
+
+
+def _scalars(line: bytes) -> Iterator[tuple[str | None, int, int, bool]]:
+    """The path (None within a list), span, and whether it is a text, of each scalar of a line without a backslash."""
+    names: list[str | None] = []  # of each open object its current member, of a list None
+    expects_member: list[bool] = []
+    for token in _TOKEN.finditer(line):
+        start, end = token.span()
+        byte = line[start]
+        if byte == ord("{"):
+            names.append("")
+            expects_member.append(True)
+        elif byte == ord("["):
+            names.append(None)
+            expects_member.append(False)
+        elif byte in b"}]":
+            names.pop()
+            expects_member.pop()
+        elif byte == ord(","):
+            expects_member[-1] = names[-1] is not None
+        elif byte == ord(":"):
+            expects_member[-1] = False
+        elif expects_member[-1]:
+            names[-1] = line[start + 1 : end - 1].decode()
+        else:
+            parts = [name for name in names if name is not None]
+            path = None if len(parts) < len(names) else ".".join(parts)
+            is_text = byte == ord('"')
+            yield path, start + is_text, end - is_text, is_text

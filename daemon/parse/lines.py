@@ -1,0 +1,469 @@
+"""What the parsers of all line formats share: regular lines by skeleton, the rest one by one.
+
+A line's result does not depend on the way it was read. The careful way is the definition; the fast one takes only
+lines that it proves to mean the same, and leaves the others.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aez.codec.extras import library
+from aez.daemon.limits import Limits
+from aez.daemon.parse import slots, times
+from aez.daemon.parse.faults import Fault, Faults
+from aez.daemon.parse.names import Admit, Origin, StreamNames
+from aez.daemon.parse.options import Options
+from aez.daemon.parse.rows import Part, Rows
+from aez.daemon.parse.skeleton import Skeleton, Spans, Text
+from aez.daemon.records import Chunk, Malformed, Samples
+
+__all__ = ["Clock", "Layout", "LineParser", "Mapper", "Message", "text_of"]
+
+Flags = NDArray[np.bool_]
+
+#: Fewer lines are not worth the fast way; skeletons that are kept; new ones that one chunk may teach.
+_FEW, _KEPT, _LESSONS = 8, 32, 32
+#: Bytes that are read at a time: arrays that fit into the cache, and that the allocator keeps, are twice as fast.
+_BLOCK = 350_000
+#: Names of columns that are remembered as sound.
+_NAMES = 10_000
+_BOM = b"\xef\xbb\xbf"
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+#: A number that names a stream, written as Python writes it.
+_WHOLE_KEY = r"^(0|-?[1-9][0-9]{0,17})$"
+
+
+@dataclass(slots=True)
+class Message:
+    """One message read the careful way. time: int, float, text or None; keys: texts; values by new names."""
+
+    time: int | float | str | None
+    keys: dict[str, str]
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the slots of a skeleton mean. Numbers are given as (slot, column), the column None where it is not taken.
+
+    integers: numbers that must be whole. unsigned: slots without a sign. texts: slots that are not taken, but must be
+    free of `forbidden`, a regular expression. time: slot, and "integer", "number", "text" or "cell" (a text, but no
+    number). keys: (name, slot, whether it is a text, which is free of `forbidden_key`). constants: keys that all lines
+    of the skeleton share.
+    """
+
+    skeleton: Skeleton
+    numbers: tuple[tuple[int, str | None], ...]
+    integers: tuple[tuple[int, str | None], ...] = ()
+    unsigned: tuple[int, ...] = ()
+    texts: tuple[int, ...] = ()
+    time: tuple[int, str] | None = None
+    keys: tuple[tuple[str, int, bool], ...] = ()
+    constants: Mapping[str, str] = field(default_factory=dict)
+    forbidden: str = ""
+    forbidden_key: str = ""
+
+
+class Clock:
+    """Times of messages that have none: the time of arrival, rising by 1 ns from row to row."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def arrivals(self, rows: int, received: float) -> int:
+        """The time of the first of so many rows."""
+        age = max(0.0, time.monotonic() - received)
+        first = max(time.time_ns() - int(age * 1e9), self._last + 1)
+        self._last = first + rows
+        return first
+
+
+class Mapper:
+    """Which columns are what, after the options; shared by all formats."""
+
+    def __init__(self, options: Options, names: StreamNames, unit: str) -> None:
+        self.options = options
+        self.unit = options.time_unit or unit
+        self.times = (options.time,) if options.time else ("time", "timestamp", "ts")
+        self.wanted = frozenset(options.columns)
+        self.tags = frozenset([*names.columns, *options.tags])
+        self._names: set[str] = set()
+        self.order = {options.rename.get(name, name): i for i, name in enumerate(options.columns)}
+
+    def takes(self, name: str) -> bool:
+        """Whether a column, which is neither the time nor a key, is a value."""
+        return name in self.wanted if self.wanted else True
+
+    def time_name(self, names: Iterable[str] | Mapping[str, Any]) -> str | None:
+        """The column of the time among these."""
+        return next((name for name in self.times if name in names), None)
+
+    def sorted(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """New names in the order of Samples: as configured, or by name."""
+        if self.order:
+            return tuple(sorted(columns, key=lambda name: self.order.get(name, len(self.order))))
+        return tuple(sorted(columns))
+
+    def renamed(self, name: str) -> str:
+        return self.options.rename.get(name, name)
+
+    def check_name(self, name: str, limit: int) -> None:
+        """Raise Fault when a column may not be called so."""
+        if name in self._names:
+            return
+        if _SURROGATE.search(name) or len(name.encode()) > limit:
+            raise Fault("bad_name", f"a column's name is no text, or longer than {limit} bytes: {name[:50]!r}")
+        if len(self._names) >= _NAMES:
+            self._names.clear()
+        self._names.add(name)
+
+    def check_complete(self, values: Mapping[str, float]) -> None:
+        if self.options.complete and len(values) < len(self.wanted):
+            lacks = next(name for name in self.options.columns if self.renamed(name) not in values)
+            raise Fault("missing_column", f"the message has no {lacks!r}")
+        if not values:
+            raise Fault("no_values", "the message has no value that is taken")
+
+
+class LineParser(ABC):
+    """A parser of messages of one line each."""
+
+    delimiters: bytes  #: what ends a value, beside a newline
+    words: Mapping[str, float]  #: what may stand for a number
+    unit = "auto"
+    series = False
+
+    def __init__(self, options: Options, limits: Limits, admit: Admit | None = None) -> None:
+        self.options = options
+        self.limits = limits
+        self.names = StreamNames(options, limits, admit, self.series)
+        self.mapper = Mapper(options, self.names, self.unit)
+        self.clock = Clock()
+        self.layouts: list[Layout] = []
+
+    @abstractmethod
+    def read(self, line: bytes, origin: Origin) -> Iterable[Message]:
+        """The messages of a line, none of an idle one, the careful way; raises Fault."""
+
+    @abstractmethod
+    def learn(self, line: bytes) -> Layout | None:
+        """The layout of a line that was read well as one message; None for one without."""
+
+    def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
+        return self.parse_many([chunk])
+
+    def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
+        pieces = [chunk.data if chunk.data.endswith(b"\n") else chunk.data + b"\n" for chunk in chunks]
+        return self._parse(pieces, [(chunk.stream, chunk.source) for chunk in chunks], chunks[-1].received)
+
+    def _parse(
+        self, pieces: Sequence[bytes], origins: Sequence[Origin], received: float
+    ) -> tuple[list[Samples], list[Malformed]]:
+        work = _Work(self, pieces, origins, received)
+        work.run()
+        return work.rows.samples(), work.faults.result()
+
+
+class _Work:
+    """The parsing of some chunks."""
+
+    def __init__(self, parser: LineParser, pieces: Sequence[bytes], origins: Sequence[Origin], received: float) -> None:
+        self.parser = parser
+        self.limits = parser.limits
+        self.rows = Rows(parser.limits)
+        self.faults = Faults(parser.limits.malformed)
+        self.pieces = pieces
+        self.origins = origins
+        self.received = received
+        self._read: list[tuple[int, int, bytes, Message]] = []
+        self._arrival = 0
+        self._before = 0  # lines of the data before those of `text`
+
+    def run(self) -> None:
+        data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        if not _has_lines(data, _FEW):
+            self._arrival = self.parser.clock.arrivals(_FEW, self.received)
+            index = 0
+            for origin, piece in enumerate(self.pieces):
+                for line in piece.split(b"\n")[:-1]:
+                    self._carefully(index, line, origin)
+                    index += 1
+        else:
+            start = 0
+            while start < len(data):
+                end = len(data)
+                if end - start > 2 * _BLOCK:
+                    end = data.index(b"\n", start + _BLOCK) + 1
+                self._many(Text(data[start:end], self.parser.delimiters), start)
+                start = end
+        self._add_read()
+
+    def _many(self, text: Text, place: int) -> None:
+        """Read lines that begin at this byte of the data."""
+        self.text = text
+        arrival = self.parser.clock.arrivals(len(text), self.received)
+        if not place:
+            self._arrival = arrival
+        self.origin = self._origins_of_lines(text, place)
+        lengths = text.ends - text.starts
+        open_lines = (lengths > 0) & (lengths <= self.limits.line_bytes)
+        done = self._regular(open_lines & ~self._hazardous(text))
+        for line in np.flatnonzero((lengths > 0) & ~done).tolist():
+            self._carefully(line, text.line(line), int(self.origin[line]))
+        self._before += len(text)
+
+    def _origins_of_lines(self, text: Text, place: int) -> NDArray[np.int64]:
+        """Index of the origin of each line; equal origins have one index."""
+        if len(self.pieces) == 1:
+            return np.zeros(len(text), np.int64)
+        ends = np.cumsum([len(piece) for piece in self.pieces])
+        places: dict[Origin, int] = {}
+        index = np.array([places.setdefault(origin, i) for i, origin in enumerate(self.origins)])
+        return index[np.searchsorted(ends, text.starts + place, side="right")]
+
+    def _hazardous(self, text: Text) -> Flags:
+        """Lines that could have a skeleton and yet mean something else."""
+        flags = np.zeros(len(text), bool)
+        if b"\\" in text.data:
+            flags[text.lines_at(np.flatnonzero(text.buffer == ord("\\")))] = True
+        # The one number that Arrow reads and `slots` cannot tell from one of JSON: `1.e5`.
+        buffer = text.buffer
+        point_e = np.flatnonzero((buffer[:-2] == ord(".")) & (buffer[1:-1] | 0x20 == ord("e")))
+        if len(point_e):  # in a number, not in the name of a column
+            follows = buffer[point_e + 2]
+            point_e = point_e[(follows - np.uint8(ord("0")) <= 9) | (follows == ord("+")) | (follows == ord("-"))]
+            flags[text.lines_at(point_e)] = True
+        if not text.data.isascii() and not _is_utf8(text.data):
+            flags[text.lines_at(np.flatnonzero(text.buffer >= 128))] = True
+        return flags
+
+    def _regular(self, regular: Flags) -> Flags:
+        """Read what is regular; returns flags of lines that need no other way."""
+        parser, text = self.parser, self.text
+        done = np.zeros(len(text), bool)
+        hits = [(self._take(layout, regular, done), layout) for layout in parser.layouts]
+        known = {layout.skeleton.key for layout in parser.layouts}
+        for _ in range(_LESSONS):
+            lines = np.flatnonzero(regular)
+            if len(lines) < _FEW:
+                break
+            first = int(lines[0])
+            line = text.line(first)
+            regular[first], done[first] = False, True
+            well = self._carefully(first, line, int(self.origin[first]))
+            layout = parser.learn(line) if well and not line.startswith(_BOM) else None
+            if layout is not None and layout.skeleton.key not in known:
+                known.add(layout.skeleton.key)
+                hits.append((self._take(layout, regular, done), layout))
+        # The commonest first, at the next chunk; what no line has any more goes when there are too many.
+        hits.sort(key=lambda hit: -hit[0])
+        parser.layouts = [layout for _, layout in hits[:_KEPT]]
+        return done
+
+    def _take(self, layout: Layout, regular: Flags, done: Flags) -> int:
+        """Read the regular lines that have the layout, which are regular no more; returns their number."""
+        lines = np.flatnonzero(regular)
+        if not len(lines):
+            return 0
+        spans = layout.skeleton.find(self.text, lines)
+        if len(spans.lines):
+            regular[spans.lines] = False
+            good = self._extract(layout, spans)
+            done[spans.lines[good]] = True
+        return len(spans.lines)
+
+    def _extract(self, layout: Layout, spans: Spans) -> Flags:
+        """Take the rows of a layout; returns flags of those that were, or were refused by their stream's name."""
+        text, mapper = self.text, self.parser.mapper
+        values, columns, good = self._values(layout, spans)
+        for slot in layout.texts:
+            good &= ~_matches(slots.texts(text, *_slot(spans, slot)), layout.forbidden)
+        if layout.unsigned:
+            good &= (text.buffer[spans.starts[:, list(layout.unsigned)]] != ord("-")).all(axis=1)
+        if layout.time is None:
+            moments = self._arrival + self._before + spans.lines
+        else:
+            moments, wrong = _moments(text, spans, *layout.time, mapper.unit)
+            good &= ~wrong
+        keys, wrong = self._keys(layout, spans)
+        good &= ~wrong
+        if not good.all():
+            spans, moments, values = spans.rows(good), moments[good], values[good]
+            keys = keys[good]
+        if len(spans.lines):
+            stream = self._streams(layout, spans, keys)
+            taken = stream >= 0
+            if not taken.all():
+                spans, moments, values, stream = spans.rows(taken), moments[taken], values[taken], stream[taken]
+            self.rows.add(columns, Part(self._before + spans.lines, moments, stream, values))
+        return good
+
+    def _values(self, layout: Layout, spans: Spans) -> tuple[NDArray[np.float64], tuple[str, ...], Flags]:
+        pairs = [*layout.numbers, *layout.integers]
+        columns = self.parser.mapper.sorted(name for _, name in pairs if name is not None)
+        floats = [slot for slot, _ in layout.numbers]
+        every, wrong = slots.numbers(self.text, spans.starts[:, floats], spans.ends[:, floats], self.parser.words)
+        good: Flags = ~np.any(wrong, axis=1)
+        if layout.integers:
+            whole = [slot for slot, _ in layout.integers]
+            integers, wrong = slots.integers(self.text, spans.starts[:, whole], spans.ends[:, whole])
+            good &= ~wrong.any(axis=1)
+            every = np.concatenate([every, integers.astype(np.float64)], axis=1)
+        place = {name: index for index, (_, name) in enumerate(pairs)}
+        order = [place[name] for name in columns]
+        values = every if order == list(range(len(pairs))) else every[:, order]
+        good &= ~np.any(np.abs(values) > self.limits.magnitude, axis=1)
+        return values, columns, good
+
+    def _keys(self, layout: Layout, spans: Spans) -> tuple[NDArray[np.int64], Flags]:
+        """A number for each combination of origin and keys, and flags of rows whose keys need care."""
+        pa = library("pyarrow", "monitor")
+        combined = self.origin[spans.lines] if len(self.pieces) > 1 else np.zeros(len(spans.lines), np.int64)
+        wrong = np.zeros(len(spans.lines), bool)
+        for number, (_, slot, is_text) in enumerate(layout.keys):
+            encoded = slots.texts(self.text, *_slot(spans, slot)).dictionary_encode()
+            codes = encoded.indices.to_numpy().astype(np.int64)
+            if is_text:
+                refused = _matches(encoded.dictionary, layout.forbidden_key)
+            else:
+                refused = ~_matches(encoded.dictionary, _WHOLE_KEY)
+            if refused.any():
+                wrong |= refused[codes]
+            if number or len(self.pieces) > 1:
+                # Made small again at each step, for the product of many sets may pass 2**63.
+                combined = pa.array(combined * len(refused) + codes).dictionary_encode().indices.to_numpy()
+                combined = combined.astype(np.int64)
+            else:
+                combined = codes
+        return combined, wrong
+
+    def _streams(self, layout: Layout, spans: Spans, keys: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The stream of each row; -1 where it is refused, which is noted."""
+        first = np.full(int(keys.max()) + 1, -1)
+        first[keys[::-1]] = np.arange(len(keys))[::-1]
+        counts = np.bincount(keys)
+        numbers = np.full(len(first), -1, np.int32)
+        for key in np.flatnonzero(first >= 0).tolist():
+            row = int(first[key])
+            starts, ends, line = spans.starts[row], spans.ends[row], int(spans.lines[row])
+            pairs = {name: self.text.data[starts[slot] : ends[slot]].decode() for name, slot, _ in layout.keys}
+            try:
+                numbers[key] = self._stream({**layout.constants, **pairs}, int(self.origin[line]))
+            except Fault as fault:
+                self.faults.add(fault.reason, fault.detail, self.text.line(line), int(counts[key]))
+        return numbers[keys]
+
+    def _stream(self, keys: dict[str, str], origin: int) -> int:
+        return self.rows.stream(self.parser.names(self.origins[origin], keys), keys)
+
+    def _carefully(self, index: int, line: bytes, origin: int) -> bool:
+        """Read one line; returns whether it gave exactly one message."""
+        line = line.removeprefix(_BOM)
+        try:
+            if len(line) > self.limits.line_bytes:
+                raise Fault("too_long", f"a message of {len(line):,} bytes; {self.limits.line_bytes:,} are allowed")
+            messages = list(self.parser.read(line, self.origins[origin]))
+        except Fault as fault:
+            self.faults.add(fault.reason, fault.detail, line)
+            return False
+        self._read += [(self._before + index, origin, line, message) for message in messages]
+        return len(messages) == 1
+
+    def _add_read(self) -> None:
+        """Add what was read carefully to the rows."""
+        if not self._read:
+            return
+        mapper = self.parser.mapper
+        timed = [row for row, (_, _, _, message) in enumerate(self._read) if message.time is not None]
+        moments = np.array([self._arrival + index for index, _, _, _ in self._read], np.int64)
+        wrong = np.zeros(len(moments), bool)
+        if timed:
+            moments[timed], wrong[timed] = times.from_objects([self._read[r][3].time for r in timed], mapper.unit)
+        orders: dict[tuple[str, ...], tuple[str, ...]] = {}
+        sets: dict[tuple[str, ...], list[tuple[int, int, int, list[float]]]] = {}
+        for (index, origin, line, message), moment, bad in zip(
+            self._read, moments.tolist(), wrong.tolist(), strict=True
+        ):
+            try:
+                if bad:
+                    raise Fault("bad_time", f"{str(message.time)[:100]!r} is no time")
+                stream = self._stream(message.keys, origin)
+            except Fault as fault:
+                self.faults.add(fault.reason, fault.detail, line)
+                continue
+            names = tuple(message.values)
+            columns = orders.get(names) or orders.setdefault(names, mapper.sorted(names))
+            row = (index, moment, stream, [message.values[name] for name in columns])
+            sets.setdefault(columns, []).append(row)
+        for columns, rows in sets.items():
+            order, times_of_rows, streams, values = zip(*rows, strict=True)
+            part = Part(
+                np.array(order, np.int64),
+                np.array(times_of_rows, np.int64),
+                np.array(streams, np.int32),
+                np.array(values, np.float64).reshape(len(rows), len(columns)),
+            )
+            self.rows.add(columns, part)
+
+
+def _has_lines(data: bytes, count: int) -> bool:
+    end = -1
+    for _ in range(count):
+        end = data.find(b"\n", end + 1)
+        if end < 0:
+            return False
+    return True
+
+
+def _slot(spans: Spans, slot: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return spans.starts[:, slot], spans.ends[:, slot]
+
+
+def _moments(text: Text, spans: Spans, slot: int, kind: str, unit: str) -> tuple[NDArray[np.int64], Flags]:
+    """Times of a slot, and flags of those that need care."""
+    starts, ends = _slot(spans, slot)
+    if kind in ("text", "cell"):
+        column = slots.texts(text, starts, ends)
+        moments, wrong = times.from_texts(column)
+        return moments, wrong | _matches(column, r"^\s*[-+.0-9eE]*\s*$") if kind == "cell" else wrong
+    whole, other = slots.integers(text, starts, ends)
+    moments, wrong = times.from_integers(whole, unit)
+    wrong |= other
+    if kind == "number" and other.any():
+        # A whole number that is none of int64 must not come back as a rounded one.
+        rows = np.flatnonzero(other)
+        rows = rows[~slots.is_integer(text, starts[rows], ends[rows])]
+        values, bad = slots.numbers(text, starts[rows], ends[rows], {})
+        moments[rows], late = times.from_floats(values, unit)
+        wrong[rows] = bad | late
+    return moments, wrong
+
+
+def _matches(column: Any, pattern: str) -> Flags:
+    compute = library("pyarrow.compute", "monitor")
+    return np.asarray(compute.match_substring_regex(column, pattern).to_numpy(zero_copy_only=False), bool)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def text_of(line: bytes) -> str:
+    """The line as text; raises Fault when it is not UTF-8."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise Fault("encoding", f"byte {error.start} is not UTF-8") from None

@@ -1,0 +1,386 @@
+"""The process: opens what the configuration names, runs it, and ends it in order.
+
+Order of a start: configuration, models, store, sinks, worker, page, sources. Order of an end: sources stop reading, the
+worker works off the queue and commits, sources get their last acknowledgements, sinks get what time is left, all is
+closed. Killed at any moment instead, the next start goes on from the last commit.
+
+Signals: SIGTERM and SIGINT drain within `service.drain_seconds`, a second one gives up what is under way; SIGHUP
+reloads the configuration and the models, and keeps the old ones where the new cannot be used.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from aez.codec.errors import AezError
+from aez.daemon import build
+from aez.daemon.config import ConfigError, Configuration, Fault, SourceConfig, load
+from aez.daemon.dead_letters import DeadLetters
+from aez.daemon.delivery import Deliveries
+from aez.daemon.event_store import Retention
+from aez.daemon.metrics import Metrics
+from aez.daemon.notify import Notifier
+from aez.daemon.pipeline import Intake, Worker
+from aez.daemon.records import EventRecord, Position
+from aez.daemon.sources import Source
+from aez.daemon.store import Store
+from aez.daemon.web import Web
+
+__all__ = ["EXIT_DEFECT", "EXIT_FORCED", "Monitor"]
+
+_log = logging.getLogger(__name__)
+#: Exit codes of a run that ended by a defect, and of one whose end was forced.
+EXIT_DEFECT = 70
+EXIT_FORCED = 1
+_STUCK_SECONDS = 30.0
+_FORGET_SECONDS = 60.0
+_POLL_SECONDS = 0.1
+
+
+class Monitor:
+    """One monitor. `run` is all of its life; `start` and `end` are its halves for whoever waits otherwise.
+
+    once: end when every source has come to its end; sources without one are refused. page: whether to listen.
+    """
+
+    def __init__(self, config: Configuration, *, once: bool = False, page: bool = True) -> None:
+        self.config = config
+        self.once = once
+        self.metrics = Metrics()
+        self._page = page and bool(config.web["enabled"]) and not once
+        self._notifier = Notifier()
+        self._stop = threading.Event()
+        self._force = threading.Event()
+        self._reload_wanted = threading.Event()
+        self._reload_lock = threading.Lock()
+        self._sources: dict[str, Source] = {}
+        self._ready = False
+        self._last_word = 0.0
+        self._web: Web | None = None
+        self._exit_code = 0
+
+    # Its life
+
+    def run(self) -> int:
+        """Run until a signal, or with `once` until the data end; the exit code. Raises AezError at a start."""
+        with self._signals():
+            try:
+                self.start()
+                self._watch()
+            finally:
+                self.end()
+        return self._exit_code
+
+    def start(self) -> None:
+        """Open everything and begin. Raises AezError; `end` then closes what was opened."""
+        config = self.config
+        sources = {one.name: self._source(config, one) for one in config.sources}
+        sinks = build.sinks(config)
+        build.Parsers(config)
+        self._models = build.models(config)
+        build.watched(config, self._models)
+        # Nothing has been touched so far, and what is wrong with the configuration has been said.
+        self.store = Store(
+            config.resolve(config.state["path"]),
+            exclusive=True,
+            outbox_limit=config.state["outbox"],
+            synchronous=config.state["synchronous"],
+        )
+        self.engine = build.engine(config, self._models, self.store)
+        self._deliveries = Deliveries(self.store, sinks)
+        self.intake = Intake(config.service["queue"])
+        service = config.service
+        self.worker = Worker(
+            self.intake,
+            build.Parsers(config, self.engine.admit),
+            self.engine,
+            self.store,
+            acknowledge=self._acknowledge,
+            committed=self._committed,
+            progress=self._progress,
+            dead_letters=DeadLetters(
+                config.resolve(service["dead_letters"]), int(service["dead_letters_mb"] * (1 << 20))
+            ),
+            metrics=self.metrics,
+            batch_seconds=service["batch_ms"] / 1000,
+            commit_seconds=service["commit_ms"] / 1000,
+        )
+        self._deliveries.start()
+        self.worker.start()
+        if self._page:
+            web = Web(self, config.web["host"], config.web["port"], config.web["token"])
+            web.start()
+            self._web = web
+            _log.info("the page is at http://%s:%d/", web.host, web.port)
+        positions = self.store.positions()
+        for name, source in sources.items():
+            self._start_source(name, source, positions.get(name))
+        self._show_versions()
+        self.metrics.config_good.set(1)
+        self._ready = True
+        self._notifier.ready(f"{len(sources)} sources, {len(self._models)} models")
+        _log.info(
+            "watching: %s; models: %s",
+            ", ".join(sources),
+            ", ".join(f"{one.name} ({one.id[:8]})" for one in self._models),
+        )
+
+    def _source(self, config: Configuration, entry: SourceConfig) -> Source:
+        if self.once and entry.kind not in ("file", "stdin"):
+            text = f"{entry.kind} has no end, so that --once would wait for ever"
+            raise ConfigError([Fault(config.label, entry.line, f"source {entry.name}", text)])
+        return build.source(config, entry, once=self.once)
+
+    def _start_source(self, name: str, source: Source, position: Position | None) -> None:
+        self._sources[name] = source
+        source.start(self.intake.put, position)
+
+    def _watch(self) -> None:
+        """Wait for an end, and do on the way what is due."""
+        forgotten = time.monotonic()
+        while not self._stop.wait(_POLL_SECONDS):
+            if not self.worker.alive:
+                return
+            if self._reload_wanted.is_set():
+                self._reload_wanted.clear()
+                try:
+                    self.reload()
+                except AezError as error:
+                    _log.error("the configuration was not reloaded, the old one stays: %s", error)
+            if self.once and self._ended():
+                self.worker.flush()
+                return
+            if time.monotonic() - forgotten > _FORGET_SECONDS:
+                forgotten = time.monotonic()
+                self._forget()
+
+    def _ended(self) -> bool:
+        """Whether all sources came to their end and what they gave is durable."""
+        return all(source.done.is_set() for source in self._sources.values()) and self.worker.idle
+
+    def _forget(self) -> None:
+        state = self.config.state
+        try:
+            self.store.events.forget(Retention(state["retention_days"], state["retention_events"]))
+        except AezError as error:
+            self.metrics.errors.labels("retention").inc()
+            _log.warning("old events could not be deleted: %s", error)
+
+    def end(self) -> None:
+        """Drain and close; may be called whatever was opened."""
+        self._ready = False
+        self._notifier.stopping()
+        deadline = time.monotonic() + self.config.service["drain_seconds"]
+        for source in self._sources.values():
+            source.stop(0.0 if self._force.is_set() else max(0.0, min(2.0, deadline - time.monotonic())))
+        if hasattr(self, "worker"):
+            self._end_worker(deadline)
+        if hasattr(self, "_deliveries"):
+            self._deliveries.stop(0.0 if self._force.is_set() else max(0.0, deadline - time.monotonic()))
+        for source in self._sources.values():
+            try:
+                source.close()
+            except Exception:  # noqa: BLE001 - the others shall be closed as well
+                _log.exception("source %s could not be closed", source.name)
+        if self._web is not None:
+            self._web.stop()
+        if hasattr(self, "store"):
+            self.store.close()
+        if self._exit_code == 0 and self._sources:
+            _log.info("ended; all that came is stored")
+
+    def _end_worker(self, deadline: float) -> None:
+        self.worker.stop()
+        while not self.worker.join(_POLL_SECONDS):
+            if self._force.is_set() or time.monotonic() > deadline:
+                _log.warning("%d chunks were not worked off; they come again where their source can", len(self.intake))
+                self._exit_code = EXIT_FORCED
+                self.worker.give_up()
+                self.worker.join(2.0)
+                break
+        if self.worker.failure is not None:
+            failure = self.worker.failure
+            self._exit_code = failure.exit_code if isinstance(failure, AezError) else EXIT_DEFECT
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Handlers for the time of a run; in another thread than the main one there are none."""
+
+        def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler
+            if self._stop.is_set():
+                self._force.set()
+            self._stop.set()
+
+        def reload(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+            self._reload_wanted.set()
+
+        handlers = {signal.SIGTERM: end, signal.SIGINT: end}
+        if hasattr(signal, "SIGHUP"):
+            handlers[signal.SIGHUP] = reload
+        previous: dict[signal.Signals, Any] = {}
+        try:
+            for number, handler in handlers.items():
+                previous[number] = signal.signal(number, handler)
+        except ValueError:  # not the main thread
+            previous.clear()
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def counts(self) -> dict[str, int]:
+        """How many `rows` came in and how many messages were `refused`, since the start."""
+        return {"rows": self.worker.rows, "refused": self.worker.refused}
+
+    def stop(self) -> None:
+        """As SIGTERM."""
+        self._stop.set()
+
+    # What the worker calls
+
+    def _acknowledge(self, source: str, position: Position) -> None:
+        found = self._sources.get(source)
+        if found is None:
+            return
+        try:
+            found.acknowledge(position)
+        except Exception:  # noqa: BLE001 - what was not acknowledged comes again, and changes nothing then
+            self.metrics.errors.labels("acknowledge").inc()
+            _log.exception("source %s could not be told that its data are stored", source)
+
+    def _committed(self, records: Sequence[EventRecord]) -> None:
+        for record in records:
+            _log.debug("event %s of %s: %s", record.id[:12], record.stream, record.action)
+
+    def _progress(self) -> None:
+        wanted = self._notifier.watchdog_seconds
+        now = time.monotonic()
+        if wanted is not None and now - self._last_word >= wanted / 4:
+            self._last_word = now
+            self._notifier.progress()
+
+    # Reloading
+
+    def reload(self) -> str:
+        """Take the configuration file as it is now; says what changed. Raises AezError, and then nothing changed."""
+        with self._reload_lock:
+            self._notifier.reloading()
+            try:
+                done = self._reload()
+            except AezError:
+                self.metrics.reloads.labels("failure").inc()
+                self.metrics.config_good.set(0)
+                raise
+            finally:
+                self._notifier.ready()
+            self.metrics.reloads.labels("success").inc()
+            self.metrics.config_good.set(1)
+            self._show_versions()
+            _log.info("reloaded: %s", done)
+            return done
+
+    def _reload(self) -> str:
+        new = load(self.config.path)
+        old = self.config
+        models = build.models(new)
+        fixed = [name for name in ("service", "limits", "state", "web") if getattr(new, name) != getattr(old, name)]
+        old_sources = {one.name: one for one in old.sources}
+        new_sources = {one.name: one for one in new.sources}
+        leaving = [name for name, one in old_sources.items() if new_sources.get(name) != one]
+        coming = [name for name, one in new_sources.items() if old_sources.get(name) != one]
+        made = {name: self._source(new, new_sources[name]) for name in coming}  # refuses bad options
+        sinks = build.sinks(new) if new.sinks != old.sinks else None
+        parsers, watched = build.Parsers(new, self.engine.admit), build.watched(new, models)
+        # From here on nothing refuses but the engine, which then changes nothing.
+
+        changes = []
+        for name in leaving:
+            self._sources[name].stop()
+
+        def swap() -> None:
+            self.worker.settle()
+            self.engine.replace_models(watched)
+            self.worker.parser = parsers
+
+        self.worker.call(swap)
+        if [(one.entry, one.id) for one in models] != [(one.entry, one.id) for one in self._models]:
+            changes.append("models")
+        for name in leaving:
+            self._sources.pop(name).close()
+        positions = self.store.positions()
+        for name, source in made.items():
+            self._start_source(name, source, positions.get(name))
+        if leaving or coming:
+            changes.append(f"sources {', '.join(sorted({*leaving, *coming}))}")
+        if sinks is not None:
+            self._deliveries.stop(1.0)  # what they had still to take stays for those of the same name
+            self._deliveries = Deliveries(self.store, sinks)
+            self._deliveries.start()
+            changes.append("sinks")
+        self.config, self._models = new, models
+        if fixed:
+            changes.append(f"{', '.join(fixed)} only with a restart")
+        return "; ".join(changes) or "nothing changed"
+
+    def _show_versions(self) -> None:
+        self.metrics.model.clear()
+        for one in self._models:
+            self.metrics.model.labels(one.name, one.id[:16], one.device).set(1)
+        self.metrics.config.clear()
+        self.metrics.config.labels(self.config.version).set(1)
+        self.metrics.config_time.set(time.time())
+
+    # What the page asks for
+
+    def health(self) -> Sequence[str]:
+        """What is wrong with the process itself."""
+        if not self.worker.alive:
+            return ["the worker has ended"]
+        silent = time.monotonic() - self.worker.last_progress
+        return [f"the worker made no progress for {silent:.0f} s"] if silent > _STUCK_SECONDS else []
+
+    def readiness(self) -> Sequence[str]:
+        """What is missing for the job."""
+        found = [*self.health()]
+        if not self._ready:
+            found.append("it is starting or ending")
+        if self.worker.stuck:
+            found.append(self.worker.stuck)
+        return found + [f"source {name}: {text}" for name, one in list(self._sources.items()) if (text := one.status())]
+
+    def refresh(self) -> None:
+        """Bring gauges up to date."""
+        self.metrics.queue.set(len(self.intake))
+        self.metrics.queue_bytes.set(self.intake.size)
+        for name, source in list(self._sources.items()):
+            self.metrics.source_up.labels(name).set(0 if source.status() else 1)
+        for sink in self._deliveries.statuses():
+            self.metrics.pending.labels(sink.name).set(sink.pending)
+            self.metrics.sink_up.labels(sink.name).set(0 if sink.last_error else 1)
+
+    def streams(self) -> Sequence[Mapping[str, Any]]:
+        """One entry for each stream."""
+        found: Sequence[Mapping[str, Any]] = self.worker.call(self.engine.describe, 5.0)
+        return found
+
+    def events(self, *, stream: str | None, limit: int, open_only: bool) -> Sequence[Mapping[str, Any]]:
+        """The latest events first."""
+        found = self.store.events.list(stream=stream, limit=limit, state="open" if open_only else None)
+        return [one.as_dict() for one in found]
+
+    def acknowledge(self, event_id: str, by: str, comment: str) -> bool:
+        """Note that a person has seen an event."""
+        if self.store.events.get(event_id) is None:
+            return False
+        self.store.events.acknowledge(event_id, by)
+        if comment.strip():
+            self.store.events.comment(event_id, by, comment)
+        return True

@@ -1,0 +1,155 @@
+"""Prometheus Alertmanager, API version 2: an alert for each open event.
+
+Guarantee: a record is delivered once Alertmanager answered 2xx. The labels `alertname`, `stream`, `event` (its id),
+`severity` and those of the configuration are the alert's identity, so that a record that comes twice is the same alert
+again. Alertmanager forgets alerts that are not renewed: open ones are posted again every `resend_seconds`, and end by
+themselves `resend_seconds` x 4 after the last post, should the monitor die.
+
+An event that closes ends its alert `hold_seconds` later, so that one which opened and closed while Alertmanager was
+away is still told to people (its group_wait is 30 s by default). A severity that rises makes a new alert and ends the
+lower one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aez.codec.errors import InvalidArgument
+from aez.daemon.event_store import SEVERITIES
+from aez.daemon.records import EventRecord
+from aez.daemon.sinks.base import Sink
+from aez.daemon.sinks.http import Endpoint
+from aez.daemon.sinks.wire import iso_time, plain
+
+__all__ = ["AlertmanagerSink"]
+
+_OWN_LABELS = ("alertname", "stream", "event", "severity", "model")
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_SECOND = 1_000_000_000
+_MOST = 500  # alerts in one post
+
+
+class AlertmanagerSink(Sink):
+    """Posts to `url`/api/v2/alerts.
+
+    url: Alertmanager's root, such as http://localhost:9093. labels: more labels for each alert.
+    page_url: the monitor's page, which alerts then link to.
+    resend_seconds: how often open alerts are renewed. hold_seconds: how long a closed one stays, 0 or more.
+    token, username, password, ca_file, timeout: see `Endpoint`.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        labels: Mapping[str, str] | None = None,
+        page_url: str = "",
+        resend_seconds: float = 60.0,
+        hold_seconds: float = 60.0,
+        token: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        ca_file: str | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        self._endpoint = Endpoint(
+            url, ca_file=ca_file, token=token, username=username, password=password, timeout=timeout
+        )
+        if not resend_seconds > 0 or not hold_seconds >= 0:
+            raise InvalidArgument(
+                "resend_seconds of an Alertmanager sink is more than 0 and hold_seconds 0 or more, not "
+                f"{resend_seconds!r} and {hold_seconds!r}"
+            )
+        self.refresh_seconds = resend_seconds
+        self._hold = int(hold_seconds * _SECOND)
+        self._page = page_url
+        self._labels = dict(labels or {})
+        for name in self._labels:
+            if not _LABEL.fullmatch(name) or name in _OWN_LABELS:
+                raise InvalidArgument(
+                    f"{name!r} is no label for an Alertmanager sink: letters, digits and _, and none of "
+                    + ", ".join(_OWN_LABELS)
+                )
+
+    def __repr__(self) -> str:
+        return f"AlertmanagerSink({self._endpoint.name!r})"
+
+    def deliver(self, records: Sequence[EventRecord]) -> None:
+        last = {record.id: record for record in records}  # Alertmanager holds one state for each
+        self._post([alert for record in last.values() for alert in self._alerts(record)])
+
+    def refresh(self, records: Sequence[EventRecord]) -> None:
+        self._post([self._alert(record, _severity(record), self._expiry()) for record in records])
+
+    def check(self) -> None:
+        self._endpoint.connect()
+
+    def _post(self, alerts: list[dict[str, Any]]) -> None:
+        for start in range(0, len(alerts), _MOST):
+            body = json.dumps(alerts[start : start + _MOST], allow_nan=False).encode()
+            self._endpoint.post(body, {}, "/api/v2/alerts")
+
+    def _expiry(self) -> int:
+        assert self.refresh_seconds is not None
+        return time.time_ns() + int(4 * self.refresh_seconds * _SECOND)
+
+    def _alerts(self, record: EventRecord) -> list[dict[str, Any]]:
+        severity = _severity(record)
+        closed = record.action in ("close", "heard")
+        end = time.time_ns() + self._hold if closed else self._expiry()
+        lower = SEVERITIES[: SEVERITIES.index(severity)] if record.sequence else ()
+        return [
+            *(self._alert(record, one, time.time_ns()) for one in lower),
+            self._alert(record, severity, end),
+        ]
+
+    def _alert(self, record: EventRecord, severity: str, end: int) -> dict[str, Any]:
+        event = plain(record.event)
+        start = event.get("start_time")
+        start = start if isinstance(start, int) else record.time
+        silent = record.action in ("silent", "heard")
+        stream = _utf8(record.stream)
+        blamed = ", ".join(
+            f"{one.get('name')} {one.get('share') or 0:.0%}"
+            for one in event.get("channels") or ()
+            if isinstance(one, dict)
+        )
+        annotations = {
+            "summary": f"{stream} fell silent" if silent else f"{stream} behaves unusually",
+            "channels": blamed,
+            "peak": "" if event.get("peak") is None else f"{event['peak']:.3g}",
+            "model": record.model,
+            "action": record.action,
+            "sequence": str(record.sequence),
+            "started": iso_time(start),
+            "ended": iso_time(event["end_time"] if isinstance(event.get("end_time"), int) else record.time)
+            if record.action in ("close", "heard")
+            else "",
+        }
+        alert = {
+            "labels": self._labels
+            | {
+                "alertname": "AezSilence" if silent else "AezAnomaly",
+                "stream": stream,
+                "event": record.id,
+                "severity": severity,
+            },
+            "annotations": {name: _utf8(text) for name, text in annotations.items() if text},
+            # Alertmanager refuses an alert that ends before it starts, as one of a clock that runs ahead would.
+            "startsAt": iso_time(min(start, end - _SECOND)),
+            "endsAt": iso_time(end),
+        }
+        return alert | ({"generatorURL": self._page} if self._page else {})
+
+
+def _severity(record: EventRecord) -> str:
+    found = record.event.get("severity")
+    return found if found in SEVERITIES else SEVERITIES[0]
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

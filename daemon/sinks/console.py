@@ -1,0 +1,63 @@
+"""Standard output: a line for each step of an event.
+
+Guarantee: each line is flushed to whoever reads before it counts as delivered. A line is repeated only when the process
+ended between that and writing the cursor.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Literal, TextIO
+
+from aez.codec.errors import InvalidArgument
+from aez.daemon.records import EventRecord
+from aez.daemon.sinks.base import Sink, SinkError
+from aez.daemon.sinks.wire import as_json, iso_time, plain
+
+__all__ = ["ConsoleSink", "as_text"]
+
+
+class ConsoleSink(Sink):
+    """Writes to standard output.
+
+    format: "text" for people, "json" for one JSON object a line.
+    stream: another text stream to write to.
+    """
+
+    def __init__(self, *, format: Literal["text", "json"] = "text", stream: TextIO | None = None) -> None:
+        if format not in ("text", "json"):
+            raise InvalidArgument(f'the format of a console sink is "text" or "json", not {format!r}')
+        self._line = as_text if format == "text" else as_json
+        self._format = format
+        self._stream = stream
+
+    def __repr__(self) -> str:
+        return f"ConsoleSink(format={self._format!r})"
+
+    def deliver(self, records: Sequence[EventRecord]) -> None:
+        stream = sys.stdout if self._stream is None else self._stream
+        try:
+            stream.write("".join(self._line(record) + "\n" for record in records))
+            stream.flush()
+        except (OSError, ValueError) as error:  # ValueError: it is closed
+            raise SinkError(f"standard output takes no more: {getattr(error, 'strerror', None) or error}") from error
+
+
+def as_text(record: EventRecord) -> str:
+    """One line for people: when, what, where, how bad, and the channels to blame."""
+    event = plain(record.event)
+    words = [iso_time(record.time), record.action, _printable(record.stream), str(event.get("severity") or "")]
+    peak = event.get("peak")
+    if isinstance(peak, (int, float)):
+        words.append(f"peak {peak:.3g}")
+    blamed = [one for one in event.get("channels") or () if isinstance(one, dict)][:3]
+    if blamed:
+        words.append(", ".join(f"{_printable(str(one.get('name')))} {one.get('share') or 0:.0%}" for one in blamed))
+    words.append(f"[{record.id[:12]}.{record.sequence}]")
+    return "  ".join(word for word in words if word)
+
+
+def _printable(text: str) -> str:
+    """Without the control characters that would steer somebody's terminal."""
+    return text.encode("unicode_escape").decode() if not text.isprintable() else text

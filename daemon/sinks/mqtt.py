@@ -1,0 +1,152 @@
+"""Topics of an MQTT broker, QoS 1.
+
+Guarantee: a record is delivered once the broker acknowledged it (PUBACK). A connection that breaks before means that it
+is published again, so that subscribers may get it twice; `id` and `sequence` tell. Records of a stream keep their
+order. What the broker does with it, retention and subscribers that are away, is the broker's to keep.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from aez.codec.errors import InvalidArgument
+from aez.daemon.records import EventRecord
+from aez.daemon.sinks.base import Rejected, Sink, SinkError
+from aez.daemon.sinks.wire import as_json
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client
+
+__all__ = ["MqttSink"]
+
+_LONGEST_TOPIC = 65_535  # bytes
+
+
+class MqttSink(Sink):
+    """Publishes each record as JSON.
+
+    host, port: the broker's; port None is 1883, or 8883 with TLS.
+    topic: "{stream}" and "{action}" in it are replaced; in a stream's name +, #, / and what is not
+        printable (brokers end the connection over it) become _.
+    client_id: empty for one that the broker gives. username, password: where the broker wants them.
+    tls: encrypt, and verify the broker's certificate. ca_file: PEM certificates to trust in place of the system's.
+    retain: the broker keeps the last record of each topic for subscribers to come.
+    timeout: seconds for connecting, and for the acknowledgements of one delivery.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int | None = None,
+        topic: str = "aez/events/{stream}",
+        client_id: str = "",
+        username: str | None = None,
+        password: str | None = None,
+        tls: bool = False,
+        ca_file: str | None = None,
+        retain: bool = False,
+        timeout: float = 10.0,
+    ) -> None:
+        if not host:
+            raise InvalidArgument("the host of an MQTT sink is empty")
+        port = (8883 if tls else 1883) if port is None else port
+        if not 1 <= port <= 65535:
+            raise InvalidArgument(f"the port of an MQTT sink is 1 to 65535, not {port}")
+        if not topic or any(sign in topic for sign in "+#\0"):
+            raise InvalidArgument(f"an MQTT sink cannot publish to the topic {topic!r}; leave out + and #")
+        if password is not None and username is None:
+            raise InvalidArgument("an MQTT sink with a password needs a username")
+        if not timeout > 0:
+            raise InvalidArgument(f"the timeout of an MQTT sink is more than 0 seconds, not {timeout!r}")
+        if ca_file is not None and not tls:
+            raise InvalidArgument("an MQTT sink with a ca_file needs tls = true")
+        self._host, self._port, self._topic, self._client_id = host, port, topic, client_id
+        self._username, self._password = username, password
+        self._tls, self._ca_file, self._retain, self._timeout = tls, ca_file, retain, timeout
+        self._client: Client | None = None
+
+    def __repr__(self) -> str:
+        return f"MqttSink({self._name!r})"
+
+    @property
+    def _name(self) -> str:
+        return f"mqtt://{self._host}:{self._port}"
+
+    def deliver(self, records: Sequence[EventRecord]) -> None:
+        messages = [(self._topic_of(record), as_json(record).encode()) for record in records]
+        client = self._connected()
+        deadline = time.monotonic() + self._timeout
+        try:
+            sent = [client.publish(topic, payload, qos=1, retain=self._retain) for topic, payload in messages]
+            for one in sent:
+                one.wait_for_publish(max(0.001, deadline - time.monotonic()))
+                if not one.is_published():
+                    raise SinkError(f"{self._name} did not acknowledge within {self._timeout:g} s")
+        except (OSError, RuntimeError, ValueError) as error:
+            self.close()
+            raise SinkError(f"{self._name} took no message: {error}") from error
+        except SinkError:
+            self.close()  # the client would publish what it still holds once more
+            raise
+
+    def check(self) -> None:
+        self._connected()
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.disconnect()
+            client.loop_stop()
+
+    def _topic_of(self, record: EventRecord) -> str:
+        stream = "".join("_" if sign in "+#/" or not sign.isprintable() else sign for sign in record.stream)
+        stream = stream.encode("utf-8", "backslashreplace").decode()
+        topic = self._topic.replace("{action}", record.action).replace("{stream}", stream)
+        if len(topic.encode()) > _LONGEST_TOPIC:
+            raise Rejected(f"the topic for stream {record.stream[:40]!r}... is longer than MQTT allows")
+        return topic
+
+    def _connected(self) -> Client:
+        if self._client is not None:
+            if self._client.is_connected():
+                return self._client
+            self.close()
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        client = Client(CallbackAPIVersion.VERSION2, self._client_id, reconnect_on_failure=False)
+        answered = threading.Event()
+        refusal: list[str] = []
+
+        def on_connect(_client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+            if reason.is_failure:
+                refusal.append(str(reason))
+            answered.set()
+
+        client.on_connect = on_connect
+        client.connect_timeout = self._timeout
+        if self._username is not None:
+            client.username_pw_set(self._username, self._password)
+        try:
+            if self._tls:
+                client.tls_set(self._ca_file)
+            client.connect(self._host, self._port, keepalive=30)
+        except (OSError, ValueError) as error:
+            detail = getattr(error, "strerror", None) or type(error).__name__
+            if isinstance(error, ssl.SSLCertVerificationError):
+                detail = f"its certificate is not trusted: {error.verify_message}; see ca_file"
+            raise SinkError(f"{self._name} cannot be reached: {detail}") from error
+        client.loop_start()
+        self._client = client
+        if not answered.wait(self._timeout):
+            self.close()
+            raise SinkError(f"{self._name} did not answer within {self._timeout:g} s")
+        if refusal:
+            self.close()
+            raise SinkError(f"{self._name} refuses the connection: {refusal[0]}")
+        return client

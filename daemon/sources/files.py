@@ -1,0 +1,444 @@
+"""Files that grow and are rotated.
+
+Delivery: at least once. The position says for each file up to which byte it was read, and how to know that file
+again: device, inode and a hash of its first bytes, so that an inode that was given to another file is noticed. After a
+restart reading goes on at that byte. A line is handed on once it is whole.
+
+Rotation: a file that was renamed is read to its end before its successor is begun; one that was copied and truncated
+is read on in its copy. Both also when it happened, several times even, while the process was away, as long as the
+old files stand beside the new one under names like `data.csv.1` or `data.csv-20260131`. A compressed one is not read:
+what of it was not read before is lost, and logged. Truncation leaves a gap by nature: lines that were written between
+copy and truncation are in neither file.
+
+Memory: one block of 1 MiB and one unfinished line per file. While the queue is full nothing is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import hashlib
+import logging
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aez.codec.errors import InvalidArgument
+from aez.daemon.records import Chunk, Position
+from aez.daemon.sources import Put, Source
+from aez.daemon.sources.lines import LINE_BYTES, LineCutter
+
+_BLOCK = 1 << 20
+_HEAD = 1024  # bytes that a file is known by
+_ROTATED = re.compile(r"[.-][0-9][0-9T_:.-]*")  # behind the whole name: .1, -20260131, .2026-01-31_10-00
+_COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".zip")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Tail:
+    """A file being read: offset is behind the last line handed on, head its first bytes up to there.
+
+    copied: it is a copy, made before the file under the name was truncated.
+    """
+
+    base: str
+    file: int
+    device: int
+    inode: int
+    offset: int
+    head: bytes
+    cutter: LineCutter
+    modified: int
+    stream: str
+    copied: bool
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "device": self.device,
+            "inode": self.inode,
+            "offset": self.offset,
+            "head": hashlib.sha256(self.head).hexdigest(),
+            "head_bytes": len(self.head),
+            "skipping": self.cutter.skipping,
+            "modified": self.modified,
+            "copied": self.copied,
+        }
+
+
+class Files(Source):
+    """Lines of files, followed as they grow.
+
+    paths: files or patterns (`*`, `?`, `[...]`, `**`). format: "json", "csv" or "line".
+    follow: stay for what is appended; otherwise read each file to its end, in the order of their names, and be done.
+    from_beginning: whether files found at the very first start are read from their first byte or from their end.
+    header: each CSV file begins with a line of column names. `Chunk.stream` is the file's name without extension and
+    rotation. poll_seconds: pause between
+    looks at files that did not grow. scan_seconds: pause between looks for new files. line_bytes: the longest line
+    handed on whole. max_files: the most files open at once.
+
+    Raises:
+        InvalidArgument: no path, or a format that has no lines.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        paths: Sequence[str],
+        format: str = "json",
+        follow: bool = True,
+        from_beginning: bool = True,
+        header: bool = True,
+        poll_seconds: float = 0.05,
+        scan_seconds: float = 1.0,
+        line_bytes: int = LINE_BYTES,
+        max_files: int = 500,
+    ) -> None:
+        super().__init__(name, format)
+        if isinstance(paths, str) or not paths:
+            raise InvalidArgument(f"Source {name!r}: paths is {paths!r}; give a list of at least one path or pattern.")
+        if format == "arrow":
+            raise InvalidArgument(f"Source {name!r}: format 'arrow' has no lines to follow; use json, csv or line.")
+        self._patterns = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - Path would resolve no pattern
+        self._follow = follow
+        self._from_beginning = from_beginning
+        self._header = header and format == "csv"
+        self._poll_seconds = poll_seconds
+        self._scan_seconds = scan_seconds
+        self._line_bytes = line_bytes
+        self._max_files = max_files
+        self._tails: dict[str, _Tail] = {}
+        self._stored: dict[str, Mapping[str, Any]] = {}  # of files that an earlier run read and this one has not seen
+        self._states: dict[str, Mapping[str, Any]] = {}
+        self._first_scan = True
+
+    def start(self, put: Put, position: Position | None = None) -> None:
+        self._put = put
+        if position is not None:
+            self._stored = dict(position["files"])
+            self._states = dict(self._stored)
+            self._from_beginning = True  # a file that is new now appeared while the process was away
+        self._spawn(self._run)
+
+    def close(self) -> None:
+        self.stop()
+        for tail in self._tails.values():
+            with contextlib.suppress(OSError):
+                os.close(tail.file)
+        self._tails.clear()
+
+    def _run(self) -> None:
+        if not self._follow:
+            self._read_once()
+            return
+        next_scan = 0.0
+        while not self._stopping.is_set():
+            if time.monotonic() >= next_scan:
+                self._scan()
+                next_scan = time.monotonic() + self._scan_seconds
+            grown = False
+            for tail in list(self._tails.values()):
+                if self._stopping.is_set():
+                    return
+                grown |= self._step(tail)
+            if not grown:
+                self._stopping.wait(self._poll_seconds)
+
+    def _read_once(self) -> None:
+        self._scan()
+        for base in sorted(self._tails):
+            while base in self._tails and not self._stopping.is_set():
+                tail = self._tails[base]
+                if not self._step(tail):
+                    self._finish(tail)
+                    break
+        if not self._stopping.is_set():
+            self.done.set()
+
+    def _scan(self) -> None:
+        """Open the files that are there and not yet open."""
+        known = {(tail.device, tail.inode) for tail in self._tails.values()}
+        found = sorted({path for pattern in self._patterns for path in _matches(pattern)} - self._tails.keys())
+        self._move_stored(found)
+        names = {*found, *self._tails, *self._stored}
+        wanted = [path for path in found if not _is_rotated(path, names) and _inode(path) not in known]
+        # Rotated away while nobody looked, and nothing new is there yet.
+        wanted += [path for path in self._stored if not Path(path).exists() and history(path)]
+        trouble = ""
+        for path in wanted:
+            if len(self._tails) >= self._max_files:
+                trouble = f"more than {self._max_files} files match; {path} and others are not read (raise max_files)."
+                break
+            try:
+                self._open_found(path)
+            except FileNotFoundError:
+                continue  # gone since it was listed; the next scan sees what is there
+            except OSError as error:
+                trouble = f"cannot read {path}: {error.strerror or error}."
+        if not self._tails and not trouble and not self._follow:
+            trouble = f"no file matches {', '.join(self._patterns)}."
+        self._first_scan = False
+        self._set_trouble(trouble)
+
+    def _move_stored(self, found: Sequence[str]) -> None:
+        """Keep what is known of a file that was renamed to another name of the pattern while nobody looked."""
+        if not self._stored:
+            return
+        inodes = {(state["device"], state["inode"]): base for base, state in self._stored.items()}
+        for path in found:
+            base = inodes.get(_inode(path) or (0, 0))
+            if base not in (None, path) and path not in self._stored and _begins_as(path, self._stored[base]):
+                self._stored[path] = self._stored.pop(base)
+
+    def _open_found(self, path: str) -> None:
+        state = self._stored.get(path)
+        if state is not None:
+            self._resume(path, state)
+            del self._stored[path]
+        elif self._first_scan and not self._from_beginning:
+            self._open(path, path, at_end=True)
+        else:
+            self._open(path, path)
+
+    def _resume(self, base: str, state: Mapping[str, Any]) -> None:
+        """Find the file that the state is of, under its own name or a rotated one, and go on in it."""
+        rotated = history(base)
+        candidates = [base, *reversed(rotated)]
+        same = [path for path in candidates if _inode(path) == (state["device"], state["inode"])]
+        for path in [*same, *(path for path in candidates if path not in same and path != base)]:
+            if path not in same and state["head_bytes"] == 0:
+                continue
+            if _begins_as(path, state):
+                self._open(base, path, state, copied=state["copied"] or path not in same)
+                return
+        later = [path for path in rotated if _modified(path) > state["modified"]]
+        if state["offset"]:
+            _log.warning(
+                "source %s: the file that was %s up to byte %d is not there any more; what followed in it is lost",
+                self.name,
+                base,
+                state["offset"],
+            )
+        self._open(base, later[0] if later else base)
+
+    def _open(
+        self,
+        base: str,
+        path: str,
+        state: Mapping[str, Any] | None = None,
+        at_end: bool = False,
+        copied: bool = False,
+    ) -> None:
+        """Open the file at `path` as what `base` holds now, or held before it was rotated."""
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(file)
+            raise OSError(errno.EINVAL, "not a regular file")
+        offset = status.st_size if at_end else 0
+        skipping = offset > 0 and os.pread(file, 1, offset - 1) != b"\n"
+        if state is not None:
+            offset, skipping = state["offset"], state["skipping"]
+        header = None
+        if self._header and offset:
+            header = os.pread(file, self._line_bytes, 0).partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r")
+        old = self._tails.get(base)
+        self._tails[base] = _Tail(
+            base,
+            file,
+            status.st_dev,
+            status.st_ino,
+            offset,
+            os.pread(file, min(_HEAD, offset), 0),
+            LineCutter(self._line_bytes, self._header, skipping, header),
+            state["modified"] if state else status.st_mtime_ns,
+            Path(base).stem,
+            copied,
+        )
+        if old is not None:
+            os.close(old.file)
+        self._note(self._tails[base])
+
+    def _note(self, tail: _Tail) -> None:
+        self._states = {**self._states, tail.base: tail.state()}
+
+    def _step(self, tail: _Tail) -> bool:
+        """Read one block of a file, or see where it went; True when there may be more at once."""
+        status = os.fstat(tail.file)
+        at = tail.offset + len(tail.cutter.rest)
+        if status.st_size == at and status.st_mtime_ns == tail.modified:
+            return self._follow_rotation(tail)
+        if status.st_size < at or os.pread(tail.file, len(tail.head), 0) != tail.head:
+            self._truncated(tail)
+            return True
+        if at == status.st_size == 0 and _inode(tail.base) == (tail.device, tail.inode) and self._begin_missed(tail):
+            return True
+        modified = status.st_mtime_ns
+        data = os.pread(tail.file, _BLOCK, at)
+        if len(data) == 0 or at + len(data) >= status.st_size:
+            tail.modified = modified
+        if not data:
+            return self._follow_rotation(tail)
+        self._settle(tail, data, *tail.cutter.feed(data))
+        return True
+
+    def _settle(self, tail: _Tail, data: bytes, lines: bytes, settled: int) -> None:
+        """Move on by `settled` bytes, of which `lines` are handed on."""
+        before = tail.offset
+        tail.offset += settled
+        if len(tail.head) < _HEAD and settled:
+            if len(tail.head) == before == 0 and settled <= len(data):
+                tail.head = data[: min(_HEAD, settled)]
+            else:
+                tail.head = os.pread(tail.file, min(_HEAD, tail.offset), 0)
+        if settled:
+            self._note(tail)
+        if lines:
+            position = {"files": self._states}
+            header = tail.cutter.header
+            self._put(Chunk(self.name, lines, self.format, position, time.monotonic(), tail.stream, header))
+
+    def _finish(self, tail: _Tail) -> None:
+        """Hand on the last line of a file that nobody writes to any more, though no newline ends it."""
+        self._settle(tail, b"", *tail.cutter.finish())
+
+    def _truncated(self, tail: _Tail) -> None:
+        """The file was emptied under its name: read on in the copy made of it, or begin again."""
+        wanted = {**tail.state(), "offset": tail.offset + len(tail.cutter.rest)}
+        for path in reversed(history(tail.base)):
+            if tail.head and _inode(path) != (tail.device, tail.inode) and _begins_as(path, wanted):
+                self._open(tail.base, path, tail.state(), copied=True)
+                return
+        if self._begin_missed(tail):
+            return
+        _log.info("source %s: %s was truncated; reading it from its beginning", self.name, tail.base)
+        tail.offset = 0
+        tail.head = b""
+        tail.cutter = LineCutter(self._line_bytes, self._header)
+        tail.modified = os.fstat(tail.file).st_mtime_ns
+        self._note(tail)
+
+    def _begin_missed(self, tail: _Tail) -> bool:
+        """Begin the oldest copy of what was written and truncated between two looks at the file, if there is one."""
+        for path in history(tail.base):
+            if _modified(path) > tail.modified and _inode(path) != (tail.device, tail.inode):
+                self._open(tail.base, path, copied=True)
+                return True
+        return False
+
+    def _follow_rotation(self, tail: _Tail) -> bool:
+        """At the end of a file: whether another one has taken its place, which is begun then."""
+        if not self._follow and _inode(tail.base) == (tail.device, tail.inode):
+            return False
+        following = self._successor(tail)
+        if following is None:
+            if os.fstat(tail.file).st_nlink == 0 and self._follow:
+                self._finish(tail)
+                self._drop(tail)
+            return False
+        # The writer has moved on, so nothing comes after what the old file holds now.
+        status = os.fstat(tail.file)
+        if status.st_size > tail.offset + len(tail.cutter.rest):
+            return True
+        self._finish(tail)
+        base = tail.base
+        moved = self._still_matched(tail)
+        if moved is not None:  # under a pattern the old file goes on as one of its own, at its end
+            self._tails[moved] = self._tails.pop(base)
+            tail.base = moved
+            self._note(tail)
+        # A copy's original may not have been truncated yet, and is not to be read twice.
+        original = tail.copied and following == base and tail.head and _begins_as(base, tail.state())
+        self._open(base, following, tail.state() if original else None, copied=tail.copied and following != base)
+        return True
+
+    def _still_matched(self, tail: _Tail) -> str | None:
+        """The name that a renamed file now has, if that matches a pattern and is no rotated name."""
+        existing = {*self._tails, *self._stored}
+        for pattern in self._patterns:
+            for path in _matches(pattern):
+                if path != tail.base and path not in existing and _inode(path) == (tail.device, tail.inode):
+                    return None if _is_rotated(path, existing) else path
+        return None
+
+    def _successor(self, tail: _Tail) -> str | None:
+        """The file begun after this one: the next rotated one, or what has the name now, once it holds data."""
+        if _inode(tail.base) == (tail.device, tail.inode):
+            return None
+        rotated = history(tail.base)
+        mine = [at for at, path in enumerate(rotated) if _inode(path) == (tail.device, tail.inode)]
+        later = rotated[mine[0] + 1 :] if mine else [path for path in rotated if _modified(path) > tail.modified]
+        if later:
+            return later[0]
+        with contextlib.suppress(OSError):
+            if Path(tail.base).stat().st_size > 0:
+                return tail.base
+        return None
+
+    def _drop(self, tail: _Tail) -> None:
+        os.close(self._tails.pop(tail.base).file)
+        self._states = {base: state for base, state in self._states.items() if base != tail.base}
+
+
+def history(base: str) -> list[str]:
+    """Rotated, uncompressed predecessors of the file `base` that stand beside it, the oldest first."""
+    folder, name = os.path.split(base)
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+        for entry in entries:
+            suffix = entry.name.removeprefix(name)
+            if entry.name.startswith(name) and _ROTATED.fullmatch(suffix) and entry.is_file():
+                number = suffix[1:]
+                # Of two that were written last in one tick of the clock, .2 is older than .1.
+                order = -int(number) if number.isdigit() and len(number) < 5 else 0
+                with contextlib.suppress(OSError):
+                    found.append((entry.stat().st_mtime_ns, order, entry.name))
+    return [str(Path(folder, name)) for _, _, name in sorted(found)]
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    paths = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - the pattern is absolute
+    return (path for path in paths if not path.endswith(_COMPRESSED))
+
+
+def _is_rotated(path: str, others: set[str]) -> bool:
+    """Whether the name is another file's with a number or date behind it."""
+    return any(
+        path.startswith(other) and _ROTATED.fullmatch(path, len(other))
+        for end in (match.start() for match in re.finditer(r"[.-]", path))
+        if (other := path[:end]) in others
+    )
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _modified(path: str) -> int:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _begins_as(path: str, state: Mapping[str, Any]) -> bool:
+    """Whether the file may be the one that the state is of: long enough, and with the same first bytes."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - as good as Path.open, and str is what glob gives
+            head = file.read(state["head_bytes"])
+            size = os.fstat(file.fileno()).st_size
+    except OSError:
+        return False
+    return bool(size >= state["offset"] and hashlib.sha256(head).hexdigest() == state["head"])
