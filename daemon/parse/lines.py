@@ -30,8 +30,8 @@ __all__ = ["Clock", "Layout", "LineParser", "Mapper", "Message", "text_of"]
 
 Flags = NDArray[np.bool_]
 
-#: Fewer lines are not worth the fast way; skeletons that are kept; new ones that one chunk may teach.
-_FEW, _KEPT, _LESSONS = 8, 32, 32
+#: Fewer lines are not worth the fast way; skeletons that are kept; lessons in vain that end the search for new ones.
+_FEW, _KEPT, _VAIN = 8, 32, 4
 #: Bytes that are read at a time: arrays that fit into the cache, and that the allocator keeps, are twice as fast.
 _BLOCK = 350_000
 #: Names of columns that are remembered as sound.
@@ -252,7 +252,8 @@ class _Work:
         done = np.zeros(len(text), bool)
         hits = [(self._take(layout, regular, done), layout) for layout in parser.layouts]
         known = {layout.skeleton.key for layout in parser.layouts}
-        for _ in range(_LESSONS):
+        vain = 0  # lessons in a row that served too few lines
+        while vain < _VAIN:
             lines = np.flatnonzero(regular)
             if len(lines) < _FEW:
                 break
@@ -261,12 +262,14 @@ class _Work:
             regular[first], done[first] = False, True
             well = self._carefully(first, line, int(self.origin[first]))
             layout = parser.learn(line) if well and not line.startswith(_BOM) else None
+            vain += 1
             if layout is not None and layout.skeleton.key not in known:
                 known.add(layout.skeleton.key)
                 hits.append((self._take(layout, regular, done), layout))
-        # The commonest first, at the next chunk; what no line has any more goes when there are too many.
+                vain = 0 if hits[-1][0] >= _FEW else vain
+        # The commonest first, at the next chunk. Those of few lines are forgotten; those of none may come again.
         hits.sort(key=lambda hit: -hit[0])
-        parser.layouts = [layout for _, layout in hits[:_KEPT]]
+        parser.layouts = [layout for count, layout in hits if not 0 < count < _FEW][:_KEPT]
         return done
 
     def _take(self, layout: Layout, regular: Flags, done: Flags) -> int:
@@ -275,8 +278,8 @@ class _Work:
         if not len(lines):
             return 0
         spans = layout.skeleton.find(self.text, lines)
-        if len(spans.lines):
-            regular[spans.lines] = False
+        regular[spans.lines] = False
+        if len(spans.lines) >= _FEW:
             good = self._extract(layout, spans)
             done[spans.lines[good]] = True
         return len(spans.lines)
