@@ -1,6 +1,7 @@
 """What all tests share: hypothesis' settings, the `gpu` marker, and a user's model folder that is empty."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,10 @@ from hypothesis import settings
 # No deadline: a test machine may be busy. In CI the examples are the same at every run.
 settings.register_profile("aez", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("aez")
+
+# Shells start jobs in the background with SIGINT ignored, and processes hand that on: tests of Ctrl+C need it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
