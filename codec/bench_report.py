@@ -27,6 +27,7 @@ from aez.codec.environment import Environment
 from aez.codec.errors import InvalidArgument, OutputError
 from aez.codec.metrics import bd_psnr, bd_rate, ms_ssim_db
 from aez.codec.peers import Peer
+from aez.codec.report_text import aligned, plain
 
 __all__ = ["Comparison", "CurvePoint", "Measurement", "Monotonicity", "Report"]
 
@@ -138,7 +139,7 @@ class Report:
             "curves": {name: [dataclasses.asdict(p) for p in curve] for name, curve in self.curves.items()},
             "measurements": [dataclasses.asdict(m) for m in self.measurements],
         }
-        return json.dumps(_finite(figures), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        return json.dumps(plain(figures), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -266,7 +267,7 @@ class Report:
             if c.codec == model
         ]
         if rows:
-            yield from _aligned([[f"{model} against", *titles], *rows])
+            yield from aligned([[f"{model} against", *titles], *rows], gap="   ")
         verdict = next(m for m in self.monotonicity if m.codec == model)
         yield (
             f"{model}: with quality, bpp {'rises' if verdict.bpp else _NOT_RISING} and PSNR "
@@ -280,7 +281,7 @@ class Report:
             for p in curve:
                 figures = [f"{p.bpp:.3f}", f"{p.psnr:.2f}", f"{p.ms_ssim_db:.2f}"]
                 rows.append([name, f"{p.quality:g}", *figures, f"{p.encode_ms:.1f}", f"{p.decode_ms:.1f}"])
-        return _aligned(rows)
+        return aligned(rows, gap="   ")
 
 
 def load_picture(path: Path) -> Picture:
@@ -340,24 +341,6 @@ def _rises(values: Iterable[float]) -> bool:
 
 def _signed(value: float | None, unit: str) -> str:
     return "-" if value is None else f"{value:+.2f} {unit}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of one length as lines: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "   ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
-
-
-def _finite(value: Any) -> Any:
-    """The same structure with None for every number that JSON cannot hold."""
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _measurement(entry: dict[str, Any]) -> Measurement:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from aez.codec.environment import Environment, describe_environment
 from aez.codec.errors import OutputError
+from aez.codec.report_text import aligned, plain
 from aez.codec.whole_files import write_whole
 
 _PACKAGES = ("aez", "numpy", "scipy", "torch", "scikit-learn", "pyod", "onnxruntime")
@@ -165,7 +166,7 @@ class DetectReport:
         }
         if self.thresholds:
             figures["thresholds"] = self.thresholds
-        return json.dumps(_plain(figures), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        return json.dumps(plain(figures), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
     def table(self) -> str:
         """The report as text."""
@@ -221,24 +222,4 @@ def describe_machine() -> Environment:
 def _rows(title: str, columns: Sequence[Column], summaries: Mapping[str, Mapping[str, float]]) -> list[str]:
     """A table as lines: its heading, and a row for each summary."""
     heading = [title, *(column.title for column in columns)]
-    return _aligned([heading, *([name, *(c.text(summary) for c in columns)] for name, summary in summaries.items())])
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of one length as lines: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """The same structure with None for every number that JSON cannot hold."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return aligned([heading, *([name, *(c.text(summary) for c in columns)] for name, summary in summaries.items())])

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from aez.codec.bench_report import write_whole
 from aez.codec.environment import Environment
 from aez.codec.errors import OutputError
+from aez.codec.report_text import aligned, plain
+from aez.codec.whole_files import write_whole
 
 _OWN, _PEER = "#c2255c", "#868e96"
 _RULES = (
@@ -65,7 +66,7 @@ class ImagesReport:
     def to_json(self) -> str:
         """Everything as one JSON object; figures that are not defined are null."""
         report = {**dataclasses.asdict(self), "summary": self.summary, "rules": _RULES}
-        return json.dumps(_plain(report), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        return json.dumps(plain(report), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
     def table(self) -> str:
         """The report as text."""
@@ -91,7 +92,7 @@ class ImagesReport:
         by_class += [
             [name, *(f"{one.auroc:.3f}" for one in self.figures if one.detector == name)] for name in self.detectors
         ]
-        lines += [*_aligned(rows), "", *_aligned(by_class), ""]
+        lines += [*aligned(rows), "", *aligned(by_class), ""]
         lines += [f"- {rule}" for rule in _RULES]
         if self.skipped:
             lines += ["", "Not read:", *(f"  {text}" for text in self.skipped)]
@@ -107,9 +108,9 @@ class ImagesReport:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the folder {out}: {error.strerror}") from error
-        write_whole(out / "images.json", self.to_json().encode())
-        write_whole(out / "images.txt", self.table().encode())
-        write_whole(out / "images.png", self.bars_png())
+        write_whole(out / "images.json", self.to_json().encode(), force=True)
+        write_whole(out / "images.txt", self.table().encode(), force=True)
+        write_whole(out / "images.png", self.bars_png(), force=True)
 
     def bars_png(self) -> bytes:
         """Mean AUROC of every detector, ours in another colour, and a dot for each class, as a PNG."""
@@ -135,21 +136,3 @@ class ImagesReport:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of one length as lines: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
-
-
-def _plain(value: object) -> object:
-    """The same structure with None for every number that JSON cannot hold."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

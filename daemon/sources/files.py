@@ -8,7 +8,7 @@ Rotation: a file that was renamed is read to its end before its successor is beg
 is read on in its copy. Both also when it happened, several times even, while the process was away, as long as the
 old files stand beside the new one under names like `data.csv.1` or `data.csv-20260131`. A compressed one is not read:
 what of it was not read before is lost, and logged. Truncation leaves a gap by nature: lines that were written between
-copy and truncation are in neither file.
+copy and truncation are in neither file; and lines read while the copy was being made may come twice.
 
 Memory: one block of 1 MiB and one unfinished line per file. While the queue is full nothing is read.
 """
@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.records import Chunk, Position
@@ -36,6 +36,7 @@ from aez.daemon.sources.lines import LINE_BYTES, LineCutter
 
 _BLOCK = 1 << 20
 _HEAD = 1024  # bytes that a file is known by
+_SETTLED = 1_000_000_000  # ns without a change after which a file's time is taken as it stands
 _ROTATED = re.compile(r"[.-][0-9][0-9T_:.-]*")  # behind the whole name: .1, -20260131, .2026-01-31_10-00
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".zip")
 
@@ -46,7 +47,7 @@ _log = logging.getLogger(__name__)
 class _Tail:
     """A file being read: offset is behind the last line handed on, head its first bytes up to there.
 
-    copied: it is a copy, made before the file under the name was truncated.
+    copied: it is a copy, made before the file under the name was truncated. previous: the file read before this one.
     """
 
     base: str
@@ -59,6 +60,11 @@ class _Tail:
     modified: int
     stream: str
     copied: bool
+    previous: tuple[int, int] | None = None
+
+    @property
+    def id(self) -> tuple[int, int]:
+        return self.device, self.inode
 
     def state(self) -> dict[str, Any]:
         return {
@@ -148,7 +154,7 @@ class Files(Source):
             for tail in list(self._tails.values()):
                 if self._stopping.is_set():
                     return
-                grown |= self._step(tail)
+                grown |= self._advance(tail)
             if not grown:
                 self._stopping.wait(self._poll_seconds)
 
@@ -157,7 +163,7 @@ class Files(Source):
         for base in sorted(self._tails):
             while base in self._tails and not self._stopping.is_set():
                 tail = self._tails[base]
-                if not self._step(tail):
+                if not self._advance(tail):
                     self._finish(tail)
                     break
         if not self._stopping.is_set():
@@ -165,13 +171,13 @@ class Files(Source):
 
     def _scan(self) -> None:
         """Open the files that are there and not yet open."""
-        known = {(tail.device, tail.inode) for tail in self._tails.values()}
+        known = {tail.id for tail in self._tails.values()}
         found = sorted({path for pattern in self._patterns for path in _matches(pattern)} - self._tails.keys())
         self._move_stored(found)
         names = {*found, *self._tails, *self._stored}
         wanted = [path for path in found if not _is_rotated(path, names) and _inode(path) not in known]
         # Rotated away while nobody looked, and nothing new is there yet.
-        wanted += [path for path in self._stored if not Path(path).exists() and history(path)]
+        wanted += [path for path in self._stored if not Path(path).exists() and lineage(path)]
         trouble = ""
         for path in wanted:
             if len(self._tails) >= self._max_files:
@@ -210,16 +216,14 @@ class Files(Source):
 
     def _resume(self, base: str, state: Mapping[str, Any]) -> None:
         """Find the file that the state is of, under its own name or a rotated one, and go on in it."""
-        rotated = history(base)
-        candidates = [base, *reversed(rotated)]
-        same = [path for path in candidates if _inode(path) == (state["device"], state["inode"])]
-        for path in [*same, *(path for path in candidates if path not in same and path != base)]:
-            if path not in same and state["head_bytes"] == 0:
-                continue
-            if _begins_as(path, state):
-                self._open(base, path, state, copied=state["copied"] or path not in same)
+        known = lineage(base)
+        same = [past for past in known if past.inode == (state["device"], state["inode"])]
+        copies = [past for past in reversed(known) if past not in same and past.path != base]
+        for past in [*same, *(copies if state["head_bytes"] else ())]:
+            if _begins_as(past.path, state):
+                self._open(base, past.path, state, copied=state["copied"] or past not in same, seen=past)
                 return
-        later = [path for path in rotated if _modified(path) > state["modified"]]
+        later = [past.path for past in known if past.path != base and past.modified > state["modified"]]
         if state["offset"]:
             _log.warning(
                 "source %s: the file that was %s up to byte %d is not there any more; what followed in it is lost",
@@ -236,10 +240,18 @@ class Files(Source):
         state: Mapping[str, Any] | None = None,
         at_end: bool = False,
         copied: bool = False,
+        seen: Past | None = None,
     ) -> None:
-        """Open the file at `path` as what `base` holds now, or held before it was rotated."""
+        """Open the file at `path` as what `base` holds now, or held before it was rotated.
+
+        Raises:
+            FileNotFoundError: none is there, or by now another one than was `seen` there.
+        """
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         status = os.fstat(file)
+        if seen is not None and seen.inode != (status.st_dev, status.st_ino):
+            os.close(file)
+            raise FileNotFoundError(errno.ENOENT, "was renamed since its folder was listed", path)
         if not stat.S_ISREG(status.st_mode):
             os.close(file)
             raise OSError(errno.EINVAL, "not a regular file")
@@ -250,7 +262,6 @@ class Files(Source):
         header = None
         if self._header and offset:
             header = os.pread(file, self._line_bytes, 0).partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r")
-        old = self._tails.get(base)
         self._tails[base] = _Tail(
             base,
             file,
@@ -259,16 +270,21 @@ class Files(Source):
             offset,
             os.pread(file, min(_HEAD, offset), 0),
             LineCutter(self._line_bytes, self._header, skipping, header),
-            state["modified"] if state else status.st_mtime_ns,
+            # What is not read yet may be copied and truncated before it is, and its copy bears this very time.
+            state["modified"] if state else (seen.modified if seen else status.st_mtime_ns) - (offset == 0),
             Path(base).stem,
             copied,
         )
-        if old is not None:
-            os.close(old.file)
         self._note(self._tails[base])
 
     def _note(self, tail: _Tail) -> None:
         self._states = {**self._states, tail.base: tail.state()}
+
+    def _advance(self, tail: _Tail) -> bool:
+        try:
+            return self._step(tail)
+        except FileNotFoundError:  # renamed again since its folder was listed; the next look sees where to
+            return True
 
     def _step(self, tail: _Tail) -> bool:
         """Read one block of a file, or see where it went; True when there may be more at once."""
@@ -276,15 +292,21 @@ class Files(Source):
         at = tail.offset + len(tail.cutter.rest)
         if status.st_size == at and status.st_mtime_ns == tail.modified:
             return self._follow_rotation(tail)
-        if status.st_size < at or os.pread(tail.file, len(tail.head), 0) != tail.head:
+        if status.st_size < at:
             self._truncated(tail)
             return True
-        if at == status.st_size == 0 and _inode(tail.base) == (tail.device, tail.inode) and self._begin_missed(tail):
+        if at == 0 and _inode(tail.base) == tail.id and self._begin_missed(tail):
             return True
-        modified = status.st_mtime_ns
         data = os.pread(tail.file, _BLOCK, at)
-        if len(data) == 0 or at + len(data) >= status.st_size:
-            tail.modified = modified
+        # Looked at after the data: were these first bytes another file's by now, the data might be too.
+        if os.pread(tail.file, len(tail.head), 0) != tail.head:
+            self._truncated(tail)
+            return True
+        if not data and status.st_size > at:  # truncated since it was looked at, or it would have given something
+            return True
+        # A file being truncated shows its new size before its new time: believe that of an empty one later.
+        if at + len(data) >= status.st_size and (data or at or time.time_ns() - status.st_mtime_ns > _SETTLED):
+            tail.modified = status.st_mtime_ns
         if not data:
             return self._follow_rotation(tail)
         self._settle(tail, data, *tail.cutter.feed(data))
@@ -313,9 +335,10 @@ class Files(Source):
     def _truncated(self, tail: _Tail) -> None:
         """The file was emptied under its name: read on in the copy made of it, or begin again."""
         wanted = {**tail.state(), "offset": tail.offset + len(tail.cutter.rest)}
-        for path in reversed(history(tail.base)):
-            if tail.head and _inode(path) != (tail.device, tail.inode) and _begins_as(path, wanted):
-                self._open(tail.base, path, tail.state(), copied=True)
+        for past in reversed(self._predecessors(tail)):
+            if tail.head and _begins_as(past.path, wanted):
+                self._open(tail.base, past.path, tail.state(), copied=True, seen=past)
+                os.close(tail.file)
                 return
         if self._begin_missed(tail):
             return
@@ -328,15 +351,23 @@ class Files(Source):
 
     def _begin_missed(self, tail: _Tail) -> bool:
         """Begin the oldest copy of what was written and truncated between two looks at the file, if there is one."""
-        for path in history(tail.base):
-            if _modified(path) > tail.modified and _inode(path) != (tail.device, tail.inode):
-                self._open(tail.base, path, copied=True)
+        predecessors = self._predecessors(tail)
+        inodes = [past.inode for past in predecessors]
+        read = inodes.index(tail.previous) + 1 if tail.previous in inodes else 0
+        for past in predecessors[read:]:
+            if past.modified > tail.modified:
+                self._open(tail.base, past.path, copied=True, seen=past)
+                os.close(tail.file)
                 return True
         return False
 
+    def _predecessors(self, tail: _Tail) -> list[Past]:
+        """Rotated files beside this one, the oldest first."""
+        return [past for past in lineage(tail.base) if past.path != tail.base and past.inode != tail.id]
+
     def _follow_rotation(self, tail: _Tail) -> bool:
         """At the end of a file: whether another one has taken its place, which is begun then."""
-        if not self._follow and _inode(tail.base) == (tail.device, tail.inode):
+        if not self._follow and _inode(tail.base) == tail.id:
             return False
         following = self._successor(tail)
         if following is None:
@@ -349,15 +380,18 @@ class Files(Source):
         if status.st_size > tail.offset + len(tail.cutter.rest):
             return True
         self._finish(tail)
-        base = tail.base
+        base, newest = tail.base, following.path == tail.base
+        # A copy's original may not have been truncated yet, and is not to be read twice.
+        state = tail.state() if tail.copied and newest and tail.head and _begins_as(base, tail.state()) else None
         moved = self._still_matched(tail)
-        if moved is not None:  # under a pattern the old file goes on as one of its own, at its end
-            self._tails[moved] = self._tails.pop(base)
+        self._open(base, following.path, state, copied=tail.copied and not newest, seen=following)
+        self._tails[base].previous = tail.id
+        if moved is None:
+            os.close(tail.file)
+        else:  # under a pattern the old file goes on as one of its own, at its end
+            self._tails[moved] = tail
             tail.base = moved
             self._note(tail)
-        # A copy's original may not have been truncated yet, and is not to be read twice.
-        original = tail.copied and following == base and tail.head and _begins_as(base, tail.state())
-        self._open(base, following, tail.state() if original else None, copied=tail.copied and following != base)
         return True
 
     def _still_matched(self, tail: _Tail) -> str | None:
@@ -365,43 +399,74 @@ class Files(Source):
         existing = {*self._tails, *self._stored}
         for pattern in self._patterns:
             for path in _matches(pattern):
-                if path != tail.base and path not in existing and _inode(path) == (tail.device, tail.inode):
+                if path != tail.base and path not in existing and _inode(path) == tail.id:
                     return None if _is_rotated(path, existing) else path
         return None
 
-    def _successor(self, tail: _Tail) -> str | None:
+    def _successor(self, tail: _Tail) -> Past | None:
         """The file begun after this one: the next rotated one, or what has the name now, once it holds data."""
-        if _inode(tail.base) == (tail.device, tail.inode):
+        if _inode(tail.base) == tail.id:
             return None
-        rotated = history(tail.base)
-        mine = [at for at, path in enumerate(rotated) if _inode(path) == (tail.device, tail.inode)]
-        later = rotated[mine[0] + 1 :] if mine else [path for path in rotated if _modified(path) > tail.modified]
-        if later:
-            return later[0]
-        with contextlib.suppress(OSError):
-            if Path(tail.base).stat().st_size > 0:
-                return tail.base
-        return None
+        known = lineage(tail.base)
+        mine = [at for at, past in enumerate(known) if past.inode == tail.id]
+        if mine:
+            later = known[mine[0] + 1 :]
+        else:
+            later = [past for past in known if past.path == tail.base or past.modified > tail.modified]
+        if later and later[0].path == tail.base and later[0].size == 0:
+            return None
+        return later[0] if later else None
 
     def _drop(self, tail: _Tail) -> None:
         os.close(self._tails.pop(tail.base).file)
         self._states = {base: state for base, state in self._states.items() if base != tail.base}
 
 
-def history(base: str) -> list[str]:
-    """Rotated, uncompressed predecessors of the file `base` that stand beside it, the oldest first."""
+class Past(NamedTuple):
+    """A file that stands under a name, or under that name rotated. modified: in ns. inode: device and inode."""
+
+    modified: int
+    order: int
+    path: str
+    inode: tuple[int, int]
+    size: int
+
+
+def lineage(base: str) -> list[Past]:
+    """The file `base` and its rotated, uncompressed predecessors beside it as they stood at one moment.
+
+    The oldest comes first and `base`, where it is there, last.
+    """
+    found: list[Past] = []
+    for _ in range(20):  # until no rotation falls between the listing and the looks at what was listed
+        found, whole = _listing(base)
+        if whole:
+            break
+    return sorted(found, key=lambda past: (past.path == base, past))
+
+
+def _listing(base: str) -> tuple[list[Past], bool]:
+    """The files as listed, and whether each one still was what the listing says when it was looked at."""
     folder, name = os.path.split(base)
-    found = []
+    found, whole = [], True
     with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
-        for entry in entries:
+        for entry in list(entries):
             suffix = entry.name.removeprefix(name)
-            if entry.name.startswith(name) and _ROTATED.fullmatch(suffix) and entry.is_file():
-                number = suffix[1:]
-                # Of two that were written last in one tick of the clock, .2 is older than .1.
-                order = -int(number) if number.isdigit() and len(number) < 5 else 0
-                with contextlib.suppress(OSError):
-                    found.append((entry.stat().st_mtime_ns, order, entry.name))
-    return [str(Path(folder, name)) for _, _, name in sorted(found)]
+            if not entry.name.startswith(name) or (suffix and not _ROTATED.fullmatch(suffix)):
+                continue
+            number = suffix[1:]
+            # Of two that were written last in one tick of the clock, .2 is older than .1.
+            order = -int(number) if number.isdigit() and len(number) < 5 else 0
+            try:
+                status = os.stat(entry.path)  # noqa: PTH116 - Path would only wrap the same call
+            except OSError:
+                whole = False
+                continue
+            whole &= entry.is_symlink() or status.st_ino == entry.inode()
+            if stat.S_ISREG(status.st_mode):
+                inode = status.st_dev, status.st_ino
+                found.append(Past(status.st_mtime_ns, order, str(Path(folder, entry.name)), inode, status.st_size))
+    return found, whole
 
 
 def _matches(pattern: str) -> Iterator[str]:
@@ -424,13 +489,6 @@ def _inode(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _modified(path: str) -> int:
-    try:
-        return Path(path).stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _begins_as(path: str, state: Mapping[str, Any]) -> bool:
