@@ -100,9 +100,8 @@ class Event:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, severity included; channels as a list of {"name", "share"}."""
-        data = asdict(self)
-        data["channels"] = [{"name": name, "share": share} for name, share in self.channels]
-        return data | {"severity": self.severity}
+        channels = [{"name": name, "share": share} for name, share in self.channels]
+        return {**vars(self), "channels": channels, "severity": self.severity}
 
 
 @dataclass(frozen=True)
@@ -129,6 +128,9 @@ class _Stretch:
     @property
     def length(self) -> int:
         return self.last + 1 - self.start
+
+    def state(self) -> dict[str, Any]:
+        return {**vars(self), "shares": list(self.shares)}
 
     def add(self, row: int, score: float, shares: list[float], time: int | None) -> None:
         self.last, self.last_time = row, time
@@ -272,8 +274,8 @@ class EventTracker:
             "channels": list(self.channels),
             "rule": asdict(self.rule),
             "next_row": self._next_row,
-            "run": None if self._run is None else asdict(self._run),
-            "event": None if self._event is None else asdict(self._event),
+            "run": None if self._run is None else self._run.state(),
+            "event": None if self._event is None else self._event.state(),
             "opened": self._opened,
             "quiet": self._quiet,
             "quiet_enough": self._quiet_enough,
@@ -305,8 +307,8 @@ class EventTracker:
         values = np.asarray(channel_score, np.float64)
         if values.shape != (len(self.channels),):
             raise InvalidArgument(f"{len(self.channels)} channels need as many scores, not an array {values.shape}")
-        blame = np.nan_to_num(values, nan=0.0, posinf=_LARGEST_SHARE).clip(0, _LARGEST_SHARE)
-        return [float(value) for value in blame]
+        # A loop, as NumPy costs ten times as much for so few; NaN is not above 0 either.
+        return [min(value, _LARGEST_SHARE) if value > 0 else 0.0 for value in values.tolist()]
 
     def _loud(self, row: int, score: float, shares: list[float], time: int | None) -> list[EventUpdate]:
         self._quiet = 0

@@ -120,6 +120,11 @@ class ImageModel:
             raise ModelError(f"model {self.bundle.name} is made for {self.bundle.task}, not for coding pictures")
         self.geometry = Geometry.of(self.bundle.coding)
 
+    @property
+    def runs_on(self) -> str:
+        """`cpu` or `cuda` once a graph ran; before that the device that was asked for."""
+        return next((session.device for session in self._sessions.values()), self.device)
+
     @functools.cached_property
     def tables(self) -> TileTables:
         """The probability tables."""

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aez.codec.detector import Detector, load_detector
-from aez.codec.errors import AezError
+from aez.codec.bundle import find_bundle
+from aez.codec.detector import Detector
+from aez.codec.errors import AezError, InvalidArgument
+from aez.codec.model import TASK as IMAGE_CODEC
+from aez.codec.model import ImageModel
+from aez.codec.picture_detector import TASK as PICTURE_DETECTOR
+from aez.codec.picture_detector import PictureDetector
 from aez.daemon.config import ConfigError, Configuration, Fault, ModelConfig, SinkConfig, SourceConfig
 from aez.daemon.config_schema import PARSE_KEYS, RULE_KEYS
 from aez.daemon.engine import Engine, Watched
+from aez.daemon.frame_pictures import FramePictures
+from aez.daemon.frames import CodecFrames, DetectorFrames, FrameModel
 from aez.daemon.limits import Limits
 from aez.daemon.parse import Parser, parser
 from aez.daemon.parse.options import Options
 from aez.daemon.records import Chunk, Malformed, Samples
+from aez.daemon.score_files import Rotation
+from aez.daemon.score_log import ScoreLog, Selection
 from aez.daemon.sinks import SINKS, Sink
 from aez.daemon.sources import Source, open_source
 from aez.daemon.store import Store
-from aez.daemon.streams import Columns
+from aez.daemon.streams import Columns, Router
+from aez.daemon.traces import Traces
 
-__all__ = ["LoadedModel", "Parsers", "engine", "limits", "models", "parse_options", "sinks", "source", "watched"]
+__all__ = [
+    "LoadedModel",
+    "Parsers",
+    "engine",
+    "limits",
+    "models",
+    "parse_options",
+    "score_log",
+    "sinks",
+    "source",
+    "traces",
+    "watched",
+]
+
+#: Frames that teach a stream's limit, where neither threshold nor warm_up is given.
+_LEARNED = 100
 
 
 def limits(config: Configuration) -> Limits:
@@ -41,8 +67,11 @@ def source(config: Configuration, entry: SourceConfig, *, once: bool = False) ->
     bounds = limits(config)
     if entry.kind in ("stdin", "file"):
         options["line_bytes"] = bounds.line_bytes
+    elif entry.kind == "frames":
+        options["frame_bytes"] = bounds.body_bytes
     elif entry.kind == "http":
-        options["body_bytes"] = bounds.body_bytes
+        options |= {"body_bytes": bounds.body_bytes, "connections": bounds.connections}
+        options["pending_bytes"] = max(64 << 20, bounds.body_bytes)
     try:
         return open_source(entry.kind, entry.name, **options)
     except AezError as error:
@@ -77,7 +106,7 @@ class LoadedModel:
     """A model that is open, and the configuration's entry that asked for it."""
 
     entry: ModelConfig
-    detector: Detector
+    detector: Detector | FrameModel
 
     @property
     def name(self) -> str:
@@ -91,17 +120,18 @@ class LoadedModel:
     def device(self) -> str:
         return self.detector.device
 
+    @property
+    def takes(self) -> str:
+        """What it scores, in a word or two."""
+        return "frames" if isinstance(self.detector, FrameModel) else f"{len(self.detector.channels)} channels"
+
 
 def models(config: Configuration, *, only: ModelConfig | None = None) -> list[LoadedModel]:
     """Open all models, or `only` one. Raises ConfigError that names every one that cannot be used."""
     found, faults = [], []
     for entry in config.models if only is None else (only,):
         try:
-            detector = load_detector(
-                Path(entry.path) if Path(entry.path).is_absolute() else entry.path,
-                config.service["device"],
-                config.service["threads"],
-            )
+            detector = _opened(config, entry)
         except AezError as error:
             faults.append(Fault(config.label, entry.line, f"model {entry.name}", str(error)))
             continue
@@ -109,6 +139,32 @@ def models(config: Configuration, *, only: ModelConfig | None = None) -> list[Lo
     if faults:
         raise ConfigError(faults)
     return found
+
+
+def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
+    """What the bundle of a model is made for. Raises AezError."""
+    bundle = find_bundle(Path(entry.path) if Path(entry.path).is_absolute() else entry.path)
+    device, threads = config.service["device"], config.service["threads"]
+    options = entry.options
+    for name in ("threshold", "quality"):
+        if options[name] is not None and bundle.task != IMAGE_CODEC:
+            raise InvalidArgument(f"{name} is for image codecs, and this is a {bundle.task}; set limits instead")
+    if bundle.task not in (IMAGE_CODEC, PICTURE_DETECTOR):
+        return Detector(bundle, device, 1)  # batches run side by side instead, see `engine`
+    for name in ("columns", "period", "lateness"):
+        if options[name]:
+            raise InvalidArgument(f"{name} is for telemetry, and this model watches frames; take it out")
+    made: FrameModel
+    if bundle.task == PICTURE_DETECTOR:
+        made = DetectorFrames(PictureDetector(bundle, device, threads))
+    else:
+        made = CodecFrames(ImageModel(bundle, device, threads), options["quality"] or 50.0, options["threshold"])
+        if made.learns and options["adapt"]:
+            raise InvalidArgument("adapt needs a threshold; without one each stream's limit is learned once")
+    if config.state["pictures"]:
+        folder = config.resolve(config.state["path"]).with_suffix(".pictures")
+        made.pictures = FramePictures(folder, config.state["pictures"], least=None if made.learns else 0.5)
+    return made
 
 
 def watched(config: Configuration, loaded: Sequence[LoadedModel]) -> list[Watched]:
@@ -119,6 +175,13 @@ def watched(config: Configuration, loaded: Sequence[LoadedModel]) -> list[Watche
 def _watched(config: Configuration, one: LoadedModel) -> Watched:
     entry, options = one.entry, dict(one.entry.options)
     changes = {name: value for name in RULE_KEYS if (value := options.pop(name)) is not None}
+    for of_codecs in ("threshold", "quality"):
+        del options[of_codecs]
+    if isinstance(one.detector, FrameModel):
+        if one.detector.learns:
+            options["learn"] = options["warm_up"] or _LEARNED
+        if one.detector.pictures is not None:
+            options["illustrate"] = one.detector.pictures.illustrate
     try:
         made = Watched(
             entry.name,
@@ -133,22 +196,62 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
     return made
 
 
+def traces(config: Configuration) -> Traces | None:
+    """What sends traces to a collector, where one is named. Raises ConfigError where it cannot."""
+    if config.service["traces"] is None:
+        return None
+    try:
+        return Traces(config.service["traces"], config.service["traces_ratio"])
+    except AezError as error:
+        raise _refused(config, 1, "service.traces", error) from error
+
+
+def score_log(config: Configuration, counted: Callable[[str, int], None]) -> ScoreLog | None:
+    """What writes all scores, where a folder is named for them; `counted` hears of rows written and dropped."""
+    options = config.scores
+    if options["path"] is None:
+        return None
+    selection = Selection(
+        options["streams"], options["models"], options["every"], options["channel_scores"], options["values"]
+    )
+    rotation = Rotation(
+        options["rotate_rows"], options["rotate_seconds"], options["max_files"], options["retention_days"]
+    )
+    return ScoreLog(Path(options["path"]), options["format"], selection, rotation, counted=counted)
+
+
 def engine(config: Configuration, loaded: Sequence[LoadedModel], store: Store) -> Engine:
     """The engine, its streams as they were at the last commit. Raises ConfigError."""
-    made = Engine(watched(config, loaded), streams=config.limits["streams"])
+    made = Engine(watched(config, loaded), streams=config.limits["streams"], workers=_workers(config, loaded))
     for stream, state in store.states():
         made.restore(stream, state.data)
     return made
 
 
+def _workers(config: Configuration, loaded: Sequence[LoadedModel]) -> int:
+    """Threads that score; one where a GPU does it."""
+    if any(one.device != "cpu" for one in loaded):
+        return 1
+    return int(config.service["threads"] or os.cpu_count() or 1)
+
+
 class Parsers:
     """Parses the chunks of all sources, each by its own options; the format is the chunk's.
 
-    admit: whether a stream of that name may come in, asked once for each new one. Raises ConfigError.
+    admit: whether a stream of that name may come in, asked once for each new one. models: those that watch frames
+    measure them here; progress: is called before each frame. Raises ConfigError.
     """
 
-    def __init__(self, config: Configuration, admit: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self,
+        config: Configuration,
+        admit: Callable[[str], bool] | None = None,
+        models: Sequence[LoadedModel] = (),
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._progress = progress
         self._limits, self._admit = limits(config), admit
+        self._models, self._router = models, Router([one.entry.streams for one in models])
         self._entries = {entry.name: entry for entry in config.sources}
         self._made: dict[tuple[str, str], Parser] = {}
         for entry in config.sources:
@@ -167,5 +270,12 @@ class Parsers:
         made = self._made.get((source, kind))
         if made is None:
             options = Options.from_mapping(parse_options(self._entries[source]))
-            made = self._made[source, kind] = parser(kind, options, self._limits, self._admit)
+            made = self._made[source, kind] = parser(kind, options, self._limits, self._admit, self._frames)
         return made
+
+    def _frames(self, stream: str) -> FrameModel | None:
+        """The model that watches a stream's frames: the first that takes the stream, if it is one of pictures."""
+        self._progress()
+        place = self._router.model(stream)
+        model = None if place is None else self._models[place].detector
+        return model if isinstance(model, FrameModel) else None

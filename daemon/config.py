@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.config_schema import LIMITS, MODEL, SERVICE, SINKS, SOURCES, STATE, WEB, Table
+from aez.daemon.config_schema import LIMITS, MODEL, SCORES, SERVICE, SINKS, SOURCES, STATE, WEB, Table
 from aez.daemon.toml_lines import Path as Place
 from aez.daemon.toml_lines import key_lines, written
+from aez.daemon.traces import endpoint_fault
 
 __all__ = ["ConfigError", "Configuration", "Fault", "ModelConfig", "Secret", "SinkConfig", "SourceConfig", "load"]
 
@@ -28,7 +29,7 @@ _SECRET_MAX = 64 << 10
 SECRETS = ("token", "password", "secret")
 #: Kinds of sources that open a port of their own.
 LISTENERS = ("http",)
-TOP = ("service", "limits", "state", "web", "models", "sources", "sinks")
+TOP = ("service", "limits", "state", "web", "scores", "models", "sources", "sinks")
 
 
 class Secret(str):
@@ -107,6 +108,7 @@ class Configuration:
     limits: Mapping[str, Any]
     state: Mapping[str, Any]
     web: Mapping[str, Any]
+    scores: Mapping[str, Any]
     models: tuple[ModelConfig, ...]
     sources: tuple[SourceConfig, ...]
     sinks: tuple[SinkConfig, ...]
@@ -171,6 +173,7 @@ class _Reader:
             "limits": self._table(("limits",), document.get("limits", {}), LIMITS),
             "state": self._table(("state",), document.get("state", {}), STATE),
             "web": self._table(("web",), document.get("web", {}), WEB),
+            "scores": self._table(("scores",), document.get("scores", {}), SCORES),
             "models": self._models(document),
             "sources": self._kinds(document, "sources", SOURCES, SourceConfig),
             "sinks": self._kinds(document, "sinks", SINKS, SinkConfig),
@@ -178,8 +181,12 @@ class _Reader:
         for name in ("models", "sources"):
             if not document.get(name):
                 self.fault((name,), f"there is none; add [[{name}]]")
+        if found["service"]["traces"] is not None and (fault := endpoint_fault(found["service"]["traces"])):
+            self.fault(("service", "traces"), fault)
         self._names(document)
+        self._scores(document, found)
         self._ports(found)
+        self._certificates(found)
         return found
 
     def _models(self, document: dict[str, Any]) -> tuple[ModelConfig, ...]:
@@ -199,6 +206,14 @@ class _Reader:
                     self.fault((*place, "streams"), "a pattern is empty; * stands for all streams")
             models.append(ModelConfig(name, self._model_path(path), tuple(streams), values, self.lines.get(place, 1)))
         return tuple(models)
+
+    def _scores(self, document: dict[str, Any], found: dict[str, Any]) -> None:
+        if document.get("scores") and found["scores"]["path"] is None:
+            self.fault(("scores", "path"), "it is missing; name the folder that the scores go to")
+        known = [one.name for one in found["models"]]
+        for name in found["scores"]["models"]:
+            if name not in known:
+                self.fault(("scores", "models"), f"there is no model {name!r}; there is {', '.join(known)}")
 
     def _model_path(self, path: str) -> str:
         """Names of models stay as they are; a path begins at the configuration's folder."""
@@ -321,15 +336,41 @@ class _Reader:
                 else:
                     seen[name] = place[1] if isinstance(place[1], int) else 0
 
+    def _certificates(self, found: dict[str, Any]) -> None:
+        """Certificates exist, can be read, and have their key."""
+        tables: list[tuple[Place, Mapping[str, Any]]] = [(("web",), found["web"])]
+        for name in ("sources", "sinks"):
+            tables += [(self._place(name, one.line), one.options) for one in found[name]]
+        for place, options in tables:
+            certificate, key = options.get("tls_certificate"), options.get("tls_key")
+            if key and not certificate:
+                self.fault((*place, "tls_key"), "a key needs its tls_certificate")
+            if not certificate:
+                continue
+            from aez.daemon.tls import server_context  # most configurations have none
+
+            try:
+                server_context(certificate, key)
+            except InvalidArgument as error:
+                self.fault((*place, "tls_certificate"), str(error))
+
     def _ports(self, found: dict[str, Any]) -> None:
         """Two listeners on one port are refused here, before one of them fails at the start."""
         taken: dict[int, str] = {}
-        if found["web"].get("port"):
-            taken[found["web"]["port"]] = "the web page"
-        for index, source in enumerate(found["sources"]):
+        if found["web"]["enabled"] and found["web"]["port"]:
+            taken[found["web"]["port"]] = f"the web page{self._in_line(('web', 'port'))}"
+        for source in found["sources"]:
             port = source.options.get("port")
             if source.kind not in LISTENERS or not port:
                 continue
+            place = (*self._place("sources", source.line), "port")
             if port in taken:
-                self.fault(("sources", index, "port"), f"port {port} is already that of {taken[port]}")
-            taken.setdefault(port, f"source {source.name}")
+                self.fault(place, f"port {port} is already that of {taken[port]}")
+            taken.setdefault(port, f"source {source.name}{self._in_line(place)}")
+
+    def _place(self, name: str, line: int) -> Place:
+        """Of the table that begins in that line."""
+        return next((place for place, at in self.lines.items() if at == line and place[:1] == (name,)), (name,))
+
+    def _in_line(self, place: Place) -> str:
+        return f" in line {self.lines[place]}" if place in self.lines else ""

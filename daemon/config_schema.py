@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LIMITS", "MODEL", "PARSE_KEYS", "RULE_KEYS", "SERVICE", "SINKS", "SOURCES", "STATE", "WEB", "Key", "Table"]
+__all__ = [
+    "LIMITS",
+    "MODEL",
+    "PARSE_KEYS",
+    "RULE_KEYS",
+    "SCORES",
+    "SERVICE",
+    "SINKS",
+    "SOURCES",
+    "STATE",
+    "WEB",
+    "Key",
+    "Table",
+]
 
 
 @dataclass(frozen=True)
@@ -124,14 +137,16 @@ def _port(default: int, purpose: str) -> Key:
 SERVICE: Table = {
     "log": Key("text", "console", "how logs are written", choices=("console", "json")),
     "log_level": Key("text", "info", "what is logged", choices=("debug", "info", "warning", "error")),
-    "queue": Key("whole", 64, "chunks, of up to about 1 MiB, that wait at most", low=1, high=65536),
+    "queue": Key("whole", 4096, "chunks, of up to about 1 MiB, that wait at most", low=1, high=65536),
     "batch_ms": Key("number", 5.0, "rows wait so long for others to be scored with", low=0, high=10_000),
     "commit_ms": Key("number", 200.0, "under load the state is written so often", low=0, high=60_000),
     "drain_seconds": Key("number", 20.0, "SIGTERM waits so long for what is under way", low=0, high=3600),
     "device": Key("text", "auto", "where models run", choices=("auto", "cpu", "cuda")),
-    "threads": Key("whole", None, "threads of one model; all cores by default", low=1, high=1024),
+    "threads": Key("whole", None, "threads that score; all cores by default", low=1, high=1024),
     "dead_letters": Key("text", "dead-letters.jsonl", "the file of messages that could not be used"),
     "dead_letters_mb": Key("number", 16.0, "what that file and the one before it take at most", low=0, high=1e6),
+    "traces": Key("text", None, "the OTLP/HTTP collector that traces go to, such as http://localhost:4318"),
+    "traces_ratio": Key("number", 0.1, "share of batches without events that are traced", low=0, high=1),
 }
 LIMITS: Table = {
     "line_bytes": Key("whole", 2**20, "one message of a line format", low=16, high=2**30),
@@ -142,6 +157,7 @@ LIMITS: Table = {
     "name_bytes": Key("whole", 256, "a stream's or column's name", low=1, high=65536),
     "streams": Key("whole", 20_000, "streams at once; further ones are counted and dropped", low=1, high=10_000_000),
     "connections": Key("whole", 256, "open connections of one listener", low=1, high=65536),
+    "pixels": Key("whole", 2**25, "of one image; one with more is not decoded", low=64, high=178_000_000),
     "magnitude": Key("number", 1e18, "a value beyond it is malformed", low=1, high=1e300),
     "malformed": Key("whole", 100, "messages of one reason and chunk that are kept one by one", low=1, high=100_000),
 }
@@ -149,6 +165,7 @@ STATE: Table = {
     "path": Key("text", "monitor.db", "the SQLite file of state and events"),
     "retention_days": Key("number", 90.0, "closed events are kept so long", low=0.001, high=36_500),
     "retention_events": Key("whole", 100_000, "closed events at most", low=1, high=1_000_000_000),
+    "pictures": Key("whole", 500, "pictures of events' worst frames that are kept; 0 for none", low=0, high=1_000_000),
     "outbox": Key("whole", 100_000, "steps of events that are kept for sinks that are down", low=1, high=1_000_000_000),
     "synchronous": Key("text", "full", "normal lets a power cut take back seconds", choices=("full", "normal")),
 }
@@ -156,7 +173,23 @@ WEB: Table = {
     "enabled": Key("flag", True, "whether there is a page, /metrics and the rest"),
     "host": Key("text", "127.0.0.1", "the address to listen at; 0.0.0.0 for all"),
     "port": _port(9464, "the port; 0 takes a free one"),
-    **_secret("token", "the token that /api asks for"),
+    **_secret("token", "the token that the page, /api and /metrics ask for"),
+    "tls_certificate": Key("path", help="certificate, for HTTPS"),
+    "tls_key": Key("path", help="its key"),
+    "connections": Key("whole", 100, "open connections; further ones are closed", low=1, high=65_536),
+}
+SCORES: Table = {
+    "path": Key("path", None, "the folder of the files; no scores are written without"),
+    "format": Key("text", "parquet", "what is written", choices=("parquet", "jsonl")),
+    "streams": Key("texts", ["*"], "patterns of the streams whose scores are written"),
+    "models": Key("texts", [], "models whose scores are written; all by default"),
+    "every": Key("whole", 1, "rows whose number is a multiple of it are written", low=1, high=1_000_000_000),
+    "channel_scores": Key("flag", False, "whether each channel's score is written, too"),
+    "values": Key("flag", False, "whether the rows' values are written, too"),
+    "rotate_rows": Key("whole", 1_000_000, "rows that make a file full", low=1, high=100_000_000),
+    "rotate_seconds": Key("number", 3600.0, "seconds that make a file full", low=1, high=31_536_000),
+    "max_files": Key("whole", 1000, "full files at most; the oldest go", low=1, high=10_000_000),
+    "retention_days": Key("number", 30.0, "full files are kept so long", low=0.001, high=36_500),
 }
 MODEL: Table = {
     "name": Key("text", help="by default that of the file"),
@@ -171,6 +204,8 @@ MODEL: Table = {
     "adapt": Key("flag", False, "let limits follow streams that drift, but not while an event is open"),
     "risk": Key("number", 1e-4, "probability that a normal row exceeds an adapted limit", low=1e-9, high=0.0199),
     "reach": Key("number", 2.0, "an adapted limit stays between the given one over and times this", low=1.01, high=1e3),
+    "threshold": Key("number", None, "of an image codec: dB PSNR, below it a frame is abnormal", low=1, high=99),
+    "quality": Key("number", None, "of an image codec: what frames are coded with; 50 by default", low=1, high=100),
     "update_every": Key("whole", 60, "rows between two updates of an open event, at least", low=1, high=10_000_000),
     "open_after": Key("whole", None, "rows above the threshold that open an event", low=1, high=1_000_000),
     "close_after": Key("whole", None, "rows below it that close one", low=1, high=1_000_000),
@@ -196,6 +231,11 @@ _PARSE: dict[str, Key] = {
     "separator": Key("text", ",", "of CSV"),
     "measurement_prefix": Key("flag", False, "call line protocol's columns measurement.field"),
 }
+#: Messages of brokers and requests may be pictures, too.
+_MESSAGES: dict[str, Key] = {
+    **_PARSE,
+    "format": Key("text", "json", "what messages are", choices=("json", "csv", "line", "arrow", "image")),
+}
 #: Keys of a source that say how its messages are read.
 PARSE_KEYS = tuple(name for name in _PARSE if name not in ("name", "kind", "format"))
 SOURCES: Mapping[str, Table] = {
@@ -207,8 +247,17 @@ SOURCES: Mapping[str, Table] = {
         "from_beginning": Key("flag", True, "whether the first start reads what is there already"),
         "max_files": Key("whole", 500, "files open at once", low=1, high=100_000),
     },
+    "frames": {
+        **{name: _PARSE[name] for name in ("name", "kind", "streams")},
+        "format": Key("text", "image", "what files are", choices=("image",)),
+        "stream": Key("text", help="a template such as {topic[0]}-{topic[1]} of the levels of the file's folder"),
+        "paths": Key("paths", required=True, help="files, or patterns such as cameras/*/*.jpg"),
+        "follow": Key("flag", True, "go on when files appear"),
+        "from_beginning": Key("flag", True, "whether the first start reads what is there already"),
+        "settle_seconds": Key("number", 1.0, "a file is whole when nothing changed for so long", low=0.05, high=3600),
+    },
     "http": {
-        **_PARSE,
+        **_MESSAGES,
         "host": Key("text", "127.0.0.1", "the address to listen at"),
         "port": _port(8086, "the port; 8086 is InfluxDB's"),
         **_secret("token", "the token that pushes need"),
@@ -216,7 +265,7 @@ SOURCES: Mapping[str, Table] = {
         "tls_key": Key("path", help="its key"),
     },
     "mqtt": {
-        **_PARSE,
+        **_MESSAGES,
         "host": Key("text", "127.0.0.1", "the broker"),
         "port": _port(1883, "its port"),
         "topics": Key("texts", required=True, help="topics, with the wildcards + and #"),
@@ -228,12 +277,12 @@ SOURCES: Mapping[str, Table] = {
         "tls_certificate": Key("path", help="our certificate"),
         "tls_key": Key("path", help="its key"),
         "version": Key("text", "5", "of MQTT", choices=("5", "3.1.1")),
-        "gather_seconds": Key("number", 0.02, "messages wait so long for others", low=0, high=60),
+        "gather_seconds": Key("number", 0.005, "messages wait so long for others", low=0, high=60),
         "receive_maximum": Key("whole", 10_000, "messages under way at once", low=1, high=65_535),
         "session_seconds": Key("whole", 604_800, "the broker keeps messages for us so long", low=0, high=2**32 - 1),
     },
     "nats": {
-        **_PARSE,
+        **_MESSAGES,
         "servers": Key("texts", ["nats://127.0.0.1:4222"], "the servers"),
         "subject": Key("text", required=True, help="the subject, with wildcards"),
         "jetstream": Key("text", help="the JetStream stream that holds it; found by the subject by default"),
@@ -242,6 +291,8 @@ SOURCES: Mapping[str, Table] = {
         **_secret("password", "the password"),
         **_secret("token", "the token"),
         "tls_ca": Key("path", help="certificates to trust, in place of the system's"),
+        "tls_certificate": Key("path", help="our certificate"),
+        "tls_key": Key("path", help="its key"),
     },
 }
 _SINK: dict[str, Key] = {
@@ -279,7 +330,7 @@ SINKS: Mapping[str, Table] = {
         "labels": Key("map", {}, "further labels"),
         "page_url": Key("text", help="of this monitor's page, for the links in alerts"),
         "resend_seconds": Key("number", 60.0, "open alerts are sent again so often", low=1, high=86_400),
-        "hold_seconds": Key("number", 60.0, low=0, high=86_400),
+        "hold_seconds": Key("number", 60.0, "an alert stays so long after its event closed", low=0, high=86_400),
         **_secret("token", "the bearer token"),
         **_LOGIN,
     },
@@ -300,5 +351,14 @@ SINKS: Mapping[str, Table] = {
         "create_stream": Key("text", help="a JetStream stream to create for them"),
         **_secret("token", "the token"),
         **_LOGIN,
+    },
+    "postgres": {
+        **_SINK,
+        "url": Key("text", required=True, help="such as postgresql://aez@db.example.org:5432/monitoring"),
+        **_secret("password", "the password"),
+        "schema": Key("text", "aez", "the schema of the tables; it is created when missing"),
+        "retention_days": Key("number", 90.0, "closed events are kept so long", low=0.001, high=36_500),
+        "retention_events": Key("whole", 1_000_000, "closed events at most", low=1, high=1_000_000_000),
+        "timeout": _LOGIN["timeout"],
     },
 }

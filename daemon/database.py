@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from aez.codec.errors import CorruptFile, OutputError, VersionError
+from aez.daemon.private_files import private
 
 __all__ = ["Database", "StoreCorrupt", "StoreError", "StoreFull", "StoreLocked", "Synchronous"]
 
@@ -50,7 +51,7 @@ class StoreCorrupt(CorruptFile):
 class Database:
     """The file and its connections.
 
-    path: created when missing, its folder is not.
+    path: created when missing, with mode 0600, as are the files beside it; its folder is not created.
     schema: statements that create what is missing of the tables; `version` is theirs, kept in the file.
     exclusive: refuse a second `Database` that is exclusive as well, in whatever process (a lock on `path` + ".lock",
         which ends with the process, however it ends). Others may read and write beside it.
@@ -80,6 +81,8 @@ class Database:
         self._closed = False
         self._lock_file = self._lock() if exclusive else None
         self._writers: dict[bool, sqlite3.Connection] = {}
+        with contextlib.suppress(OSError):  # SQLite says what is wrong with the path
+            open(self.path, "ab", opener=private).close()  # the log takes the mode of the file
         try:
             with self._named_errors():
                 durable = self._open(synchronous)
@@ -195,7 +198,7 @@ class Database:
     def _lock(self) -> IO[bytes]:
         path = Path(f"{self.path}.lock")
         try:
-            file = path.open("ab")
+            file = os.fdopen(private(str(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
         except OSError as error:
             raise StoreError(f"the store {self.path} cannot be locked: {error.strerror or error}") from error
         try:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from aez.daemon.private_files import private
 from aez.daemon.records import Malformed
 
 __all__ = ["DeadLetters"]
@@ -50,11 +51,12 @@ class DeadLetters:
         self.kept += len(lines)
 
     def _write(self, data: bytes) -> None:
-        with self.path.open("ab") as file:
+        with open(self.path, "ab", opener=private) as file:
             if file.tell() and file.tell() + len(data) > self.limit // 2:
                 file.close()
                 self.path.replace(self.path.with_name(self.path.name + ".1"))
-                self.path.write_bytes(data)
+                with open(self.path, "wb", opener=private) as fresh:
+                    fresh.write(data)
                 return
             file.write(data)
 

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,7 @@ from aez.codec.errors import AezError, InvalidArgument
 from aez.daemon.records import EventRecord
 from aez.daemon.sinks.base import Rejected, Sink
 from aez.daemon.store import Pending, Store
+from aez.daemon.traces import Traces
 
 __all__ = ["Deliveries", "Delivery", "DeliveryStatus", "Retry"]
 
@@ -79,14 +81,24 @@ class DeliveryStatus:
 class Delivery:
     """One sink, which `store.register_sinks` has named, and its thread.
 
-    batch: steps handed over at once, 1 or more.
+    batch: steps handed over at once, 1 or more. traces: where each attempt is noted.
     """
 
-    def __init__(self, store: Store, name: str, sink: Sink, *, batch: int = 100, retry: Retry | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        sink: Sink,
+        *,
+        batch: int = 100,
+        retry: Retry | None = None,
+        traces: Traces | None = None,
+    ) -> None:
         if batch < 1:
             raise InvalidArgument(f"a delivery hands over 1 step or more at once, not {batch}")
         self.name, self.sink = name, sink
         self._store, self._batch, self._retry = store, batch, retry or Retry()
+        self._traces = traces
         self._news = threading.Event()  # something to look at: a commit, or the end
         self._stopping = threading.Event()
         self._drain_until = 0.0
@@ -161,7 +173,8 @@ class Delivery:
         try:
             pending = self._store.pending(self.name, 1 if self._tripped else self._batch)
             if pending:
-                self._hand_over(pending)
+                with self._traced(pending):
+                    self._hand_over(pending)
             refreshed = self._refresh()
         except Exception as error:  # noqa: BLE001 a sink with a fault of its own must not end its thread
             return self._failed(error)
@@ -172,6 +185,11 @@ class Delivery:
         if self.sink.refresh_seconds is None:
             return _IDLE_SECONDS
         return min(_IDLE_SECONDS, max(0.01, self._refresh_at - time.monotonic()))
+
+    def _traced(self, pending: Sequence[Pending]) -> AbstractContextManager[None]:
+        if self._traces is None:
+            return nullcontext()
+        return self._traces.delivery(self.name, [one.record for one in pending], self._failed_in_row + 1)
 
     def _hand_over(self, pending: Sequence[Pending]) -> None:
         if self._failing_since is None:
@@ -222,17 +240,25 @@ class Delivery:
 class Deliveries:
     """All sinks of a monitor, by name.
 
-    Registers their names with the store. batch, retry: for each. Raises as `Store.register_sinks` does.
+    Registers their names with the store. batch, retry, traces: for each. Raises as `Store.register_sinks` does.
     """
 
     def __init__(
-        self, store: Store, sinks: Mapping[str, Sink], *, batch: int = 100, retry: Retry | None = None
+        self,
+        store: Store,
+        sinks: Mapping[str, Sink],
+        *,
+        batch: int = 100,
+        retry: Retry | None = None,
+        traces: Traces | None = None,
     ) -> None:
         left = store.register_sinks(sinks)
         for name, pending in left.items():
             if pending:
                 log.warning("sink %s is no longer configured; %d steps of events were still due to it", name, pending)
-        self._deliveries = [Delivery(store, name, sink, batch=batch, retry=retry) for name, sink in sinks.items()]
+        self._deliveries = [
+            Delivery(store, name, sink, batch=batch, retry=retry, traces=traces) for name, sink in sinks.items()
+        ]
 
     def start(self) -> None:
         """Begin delivering."""

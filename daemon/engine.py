@@ -23,18 +23,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.bundle import Bundle
 from aez.codec.detector import WindowScores
 from aez.codec.errors import InvalidArgument
 from aez.codec.events import Event, EventRule, EventTracker
 from aez.daemon.follow import Follower, Limit
+from aez.daemon.learned_limit import LearnedLimit
 from aez.daemon.records import EventRecord, Samples
 from aez.daemon.ring import Rings
 from aez.daemon.step import BATCHES, Scorer, Scores
 from aez.daemon.stream_state import StreamState, pack, unpack
+from aez.daemon.stream_table import StreamTable
 from aez.daemon.streams import Aligned, Aligner, Columns, Router, grown
 
-__all__ = ["Engine", "Scored", "StreamModel", "Watched"]
+__all__ = ["Engine", "Recent", "Scored", "StreamModel", "Watched"]
 
 _log = logging.getLogger(__name__)
 Float = NDArray[np.float32]
@@ -47,10 +48,19 @@ _FIRST_ROOM = 64
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-class StreamModel(Protocol):
-    """What scores windows of channels: `aez.codec.detector.Detector`."""
+class Identified(Protocol):
+    """What a model is known by: its bundle."""
 
-    bundle: Bundle
+    @property
+    def id(self) -> str: ...
+
+
+class StreamModel(Protocol):
+    """What scores windows of channels: `aez.codec.detector.Detector`, or a model of `aez.daemon.frames`."""
+
+    @property
+    def bundle(self) -> Identified: ...
+
     window: int
     channels: tuple[str, ...]
     period: float | None
@@ -75,6 +85,9 @@ class Watched:
         exceeds them (see `Limit`).
     rule: when events open and close; by default the model's.
     update_every: rows between two updates of an open event, at least.
+    learn: rows of a stream that teach its limit, for models without a threshold, and open no event; 0 for none.
+    illustrate: gets a stream, the times and scores (1 is its limit) of rows, the records that follow from them and the
+        event that is open behind them; returns the records in full.
     """
 
     name: str
@@ -91,6 +104,8 @@ class Watched:
     reach: float = 2.0
     rule: EventRule | None = None
     update_every: int = 60
+    learn: int = 0
+    illustrate: Callable[[str, Ints, Float, Sequence[EventRecord], Event | None], list[EventRecord]] | None = None
 
     def __post_init__(self) -> None:
         numbers = {"period": self.period, "lateness": self.lateness, "silent_after": self.silent_after}
@@ -103,6 +118,8 @@ class Watched:
             if not 0 < limit < math.inf:
                 raise InvalidArgument(f"the limit of {pattern} for model {self.name} is above 0, not {limit}")
         Limit(self.risk, self.reach)
+        if self.learn:
+            LearnedLimit(self.learn)
 
     @property
     def period_ns(self) -> int | None:
@@ -116,7 +133,8 @@ class Scored:
     """Rows that were scored, for whoever wants all of them; sorted by stream, then by row.
 
     names: the streams' names, by number; `rows.stream` indexes it. score: float32 [n], 1.0 is the model's threshold;
-    channel_score: float32 [n, channels]. limit: float32 [n], the streams' own limits, on the same scale.
+    channel_score: float32 [n, channels]. limit: float32 [n], the streams' own limits, on the same scale. Nobody changes
+    any of it afterwards.
     """
 
     model: str
@@ -125,6 +143,21 @@ class Scored:
     score: Float
     channel_score: Float
     limit: Float
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recent:
+    """A stream's last rows: values float32 [at most window - 1, channels], in the sensors' units, NaN = missing.
+
+    row, time: number and time (ns since 1970 UTC) of the last one. period: ns between rows; None without a clock.
+    """
+
+    model: str
+    values: Float
+    row: int
+    time: int
+    period: int | None
 
 
 class Engine:
@@ -132,7 +165,8 @@ class Engine:
 
     models: tried in this order for a stream's name. streams: how many there may be in all; samples of further ones are
     counted and dropped. future: seconds that a sample's time may lie ahead of the clock; it is dropped beyond. clock:
-    ns since 1970 UTC. sizes: windows of a batch (see `Scorer`). listener: gets all scores.
+    ns since 1970 UTC. sizes: windows of a batch; workers: threads that score them (see `Scorer`). listener: gets all
+    scores.
 
     The sessions are warm once it is made. Raises InvalidArgument for settings that make no sense.
     """
@@ -145,12 +179,14 @@ class Engine:
         future: float = 86_400.0,
         clock: Callable[[], int] = time.time_ns,
         sizes: tuple[int, ...] = BATCHES,
+        workers: int = 1,
         listener: Callable[[Scored], None] | None = None,
     ) -> None:
         if streams < 1 or not 0 <= future <= 1e9:
             raise InvalidArgument(f"an engine takes 1 stream or more, not {streams}; future {future} is in seconds")
         self.streams, self.listener = streams, listener
         self._future, self._clock, self._sizes = int(future * _SECOND), clock, sizes
+        self._workers = workers
         self._counts: dict[str, float] = defaultdict(int)
         self._waiting_records: list[EventRecord] = []
         self._set_models(models)
@@ -160,7 +196,7 @@ class Engine:
         for name in names:
             if names.count(name) > 1:
                 raise InvalidArgument(f"two models are called {name}; give each a name of its own")
-        kinds = [_Kind(model, self._sizes) for model in models]
+        kinds = [_Kind(model, self._sizes, self._workers) for model in models]
         self.models = tuple(models)
         self._kinds, self._router = kinds, Router([model.streams for model in models])
         self._places: dict[str, tuple[int, int]] = {}
@@ -298,9 +334,10 @@ class Engine:
     def stats(self) -> dict[str, float]:
         """Counters since the start, and as they are: `streams`, `open_events`, `silent`, `waiting` (rows).
 
-        `scored` rows, `gap_rows` that were made up, `afresh` streams, `batches` run with so many `windows`, fillers
-        included, in `inference_seconds`; samples that were dropped as `dropped.<reason>`: late, duplicate, future (a
-        time that cannot be), no_model, no_channel (none of the model's columns), too_many_streams.
+        `scored` rows (`scored.<model>` those of one model), `gap_rows` that were made up, `afresh` streams, `batches`
+        run with so many `windows`, fillers included, in `inference_seconds`; samples that were dropped as
+        `dropped.<reason>`: late, duplicate, future (a time that cannot be), no_model, no_channel (none of the model's
+        columns), too_many_streams.
         """
         found = dict(self._counts)
         for kind in self._kinds:
@@ -321,25 +358,29 @@ class Engine:
 
         `state` is "normal", "event" or "silent"; `score` that of the last row if this process scored it, or None.
         """
-        return [kind.describe(number) for kind in self._kinds for number in range(len(kind.names))]
+        return [table.entry(number) for table in self.tables() for number in range(len(table))]
 
-    def recent(self, stream: str) -> Float | None:
-        """The stream's last rows, float32 [at most window - 1, channels]; None for a stream that is not known."""
+    def tables(self) -> list[StreamTable]:
+        """How the streams of each model stand: copies that the next call of this engine leaves alone."""
+        return [kind.table() for kind in self._kinds]
+
+    def recent(self, stream: str) -> Recent | None:
+        """The stream's last rows, a copy; None for a stream that is not known."""
         if stream not in self._places:
             return None
         kind, number = self._places[stream]
-        return self._kinds[kind].rings.state(number)[1].copy()
+        return self._kinds[kind].recent(number)
 
 
 class _Kind:
     """The streams of one model; a stream is a number here."""
 
-    def __init__(self, watched: Watched, sizes: tuple[int, ...]) -> None:
+    def __init__(self, watched: Watched, sizes: tuple[int, ...], workers: int) -> None:
         detector = watched.detector
         self.watched, self.model_id = watched, detector.bundle.id
         self.rule = watched.rule or detector.event_rule
         self.columns = Columns(detector.channels, dict(watched.columns))
-        self.scorer = Scorer(detector, sizes)
+        self.scorer = Scorer(detector, sizes, workers)
         self.scorer.warm_up()
         self.scorer.batches = self.scorer.windows = 0
         self.scorer.seconds = 0.0
@@ -351,7 +392,7 @@ class _Kind:
         self.rings = Rings(detector.window, len(detector.channels))
         self.names: list[str] = []
         self.followers: dict[int, Follower] = {}
-        self.limits: dict[int, Limit] = {}
+        self.limits: dict[int, Limit | LearnedLimit] = {}
         self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
         self.limit = np.empty(0, np.float32)
@@ -372,7 +413,10 @@ class _Kind:
             self._changed = grown(self._changed, size, 0)
             self.heard, self.since = grown(self.heard, size, 0), grown(self.since, size, 0)
         self.limit[number] = next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
-        if self.watched.adapt:
+        if self.watched.learn:
+            self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
+            self.limit[number] = 1
+        elif self.watched.adapt:
             self.limits[number] = Limit(self.watched.risk, self.watched.reach)
         return number
 
@@ -430,7 +474,8 @@ class _Kind:
         limit = self.limit[rows.stream]
         records = self._events(rows, first, heads, Scores(score, blame), valid, before, limit)
         if listener is not None:
-            listener(Scored(self.watched.name, self.names, rows, score, blame, limit))
+            channels = self.watched.detector.channels
+            listener(Scored(self.watched.name, self.names, rows, score, blame, limit, channels))
         return records
 
     def _events(
@@ -445,9 +490,9 @@ class _Kind:
     ) -> list[EventRecord]:
         """What opens, grows and closes; `limit` is set to what applied, where limits adapt."""
         ends = np.append(first[1:], len(rows))
-        cold = before < self.scorer.window - 1 + self.watched.warm_up
+        cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
         records: list[EventRecord] = []
-        if self.watched.adapt:
+        if self.watched.adapt or self.watched.learn:
             for number, start, end in zip(heads.tolist(), first.tolist(), ends.tolist(), strict=True):
                 records += self._adapt(number, rows, slice(start, end), scores, valid, cold, limit)
             return records
@@ -495,6 +540,9 @@ class _Kind:
             tracker = EventTracker(self.rule, self.watched.detector.channels, self.names[number], self.model_id)
             follower = self.followers[number] = Follower(tracker, self.watched.name, self.watched.update_every)
         records = follower.update(rows.row[part], relative, blame[part], rows.time[part])
+        if self.watched.illustrate is not None:
+            open_now = follower.tracker.current
+            records = self.watched.illustrate(self.names[number], rows.time[part], relative, records, open_now)
         self.busy[number] = not follower.idle
         if follower.idle:
             del self.followers[number]
@@ -586,14 +634,15 @@ class _Kind:
             return "its model has another period now"
         if state.window != self.scorer.window or state.ring.shape[1] != self.scorer.channels:
             return "its state has another window"
-        follower = limit = None
+        follower: Follower | None = None
+        limit: Limit | LearnedLimit | None = None
         try:
             if "events" in state.details:
                 follower = Follower.from_state(
                     state.details["events"], self.watched.name, self.watched.update_every, self.rule
                 )
-            if "limit" in state.details and self.watched.adapt:
-                limit = Limit.from_state(state.details["limit"], self.watched.risk, self.watched.reach)
+            if "limit" in state.details:
+                limit = self._limit_from(number, state.details["limit"])
         except InvalidArgument as error:
             return str(error)
         self.aligner.restore(number, state.aligner)
@@ -605,11 +654,19 @@ class _Kind:
             self.limits[number] = limit
         return ""
 
+    def _limit_from(self, number: int, state: Mapping[str, Any]) -> Limit | LearnedLimit | None:
+        """The limit of a state; None where this model's stand still. Raises InvalidArgument."""
+        fresh = self.limits.get(number)
+        if isinstance(fresh, LearnedLimit):
+            return LearnedLimit.from_state(state, fresh.rows, fresh.factor)
+        return None if fresh is None else Limit.from_state(state, self.watched.risk, self.watched.reach)
+
     def totals(self) -> dict[str, float]:
         """What it counted."""
         counts, scorer = self.aligner.counts, self.scorer
         return {
             "scored": self.scored,
+            f"scored.{self.watched.name}": self.scored,
             "batches": scorer.batches,
             "windows": scorer.windows,
             "inference_seconds": scorer.seconds,
@@ -619,22 +676,27 @@ class _Kind:
             "dropped.duplicate": counts["duplicate"],
         }
 
-    def describe(self, number: int) -> dict[str, Any]:
-        score = float(self.last[number])
-        limit = float(self.limit[number]) * (self.limits[number].value if number in self.limits else 1.0)
-        follower = self.followers.get(number)
-        state = "silent" if self.silent[number] else "event" if follower is not None and follower.open else "normal"
-        event: Event | None = None if follower is None else follower.tracker.current
-        return {
-            "stream": self.names[number],
-            "model": self.watched.name,
-            "rows": int(self.rings.count[number]),
-            "newest": int(self.aligner.newest(number)),
-            "score": None if math.isnan(score) else score,
-            "limit": limit,
-            "state": state,
-            "event": None if event is None else event.id,
-        }
+    def table(self) -> StreamTable:
+        count = len(self.names)
+        limit = self.limit[:count].copy()
+        for number, follows in self.limits.items():
+            limit[number] *= follows.value
+        current = {number: follower.tracker.current for number, follower in self.followers.items() if follower.open}
+        return StreamTable(
+            self.watched.name,
+            self.names,
+            self.rings.count[:count].copy(),
+            self.aligner.newest(np.arange(count)),
+            self.last[:count].copy(),
+            limit,
+            self.silent[:count].copy(),
+            {number: event.id for number, event in current.items() if event is not None},
+        )
+
+    def recent(self, number: int) -> Recent:
+        (state,) = self.aligner.states(np.array([number]))
+        time = state.anchor + state.slot * self.period if self.period is not None else state.slot
+        return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period)
 
 
 def _part(rows: Aligned, start: int, end: int) -> Aligned:

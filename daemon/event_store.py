@@ -1,6 +1,7 @@
 """The events as people ask for them: list, one, acknowledge, comment, and forgetting the old.
 
-Holds each event's last record; what people add is in the file when the method returns.
+Holds each event's last record; what people add is in the database when the method returns. The same statements run on
+SQLite (`aez.daemon.database`) and on PostgreSQL (`aez.daemon.postgres`).
 """
 
 from __future__ import annotations
@@ -8,24 +9,32 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.database import Database
+from aez.daemon.event_sql import EVENT_COLUMNS, SEVERITIES, storable
 from aez.daemon.records import EventRecord
 
-__all__ = ["SEVERITIES", "Comment", "EventStore", "Retention", "StoredEvent", "storable"]
+__all__ = ["Comment", "EventDatabase", "EventStore", "Retention", "StoredEvent"]
 
 State = Literal["open", "closed"]
-SEVERITIES = ("warning", "serious", "critical")
 
 _MOST = 1000  # events in one answer
 _LONGEST_COMMENT = 10_000
-_COLUMNS = (
-    "id, stream, model, sequence, action, state, severity, start, end, time, stored, event, acknowledged, "
-    "acknowledged_by"
-)
+
+
+class EventDatabase(Protocol):
+    """Where the tables of `event_sql` are.
+
+    A connection has `execute` and `executemany`, with parameters `?` and `:name`; what is raised within one takes the
+    transaction back.
+    """
+
+    def read(self) -> AbstractContextManager[Any]: ...
+    def write(self, durable: bool = True) -> AbstractContextManager[Any]: ...
+    def give_back_space(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -109,9 +118,9 @@ class StoredEvent:
 
 
 class EventStore:
-    """Events in a store's database; every method may be called from any thread and raises as `Database` does."""
+    """Events in a database; every method may be called from any thread and raises as the database does."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: EventDatabase) -> None:
         self._database = database
 
     def list(
@@ -144,9 +153,9 @@ class EventStore:
             raise InvalidArgument(f"a list holds 1 to {_MOST} events, not {limit}; ask for the next with after=")
         if state not in (None, "open", "closed"):
             raise InvalidArgument(f"an event is open or closed, not {state!r}")
-        where, values = ["1"], {"limit": limit}  # type: tuple[list[str], dict[str, Any]]
+        where, values = ["TRUE"], {"limit": limit}  # type: tuple[list[str], dict[str, Any]]
         if since is not None:
-            where.append("(end IS NULL OR end >= :since)")
+            where.append('("end" IS NULL OR "end" >= :since)')
             values["since"] = since
         if until is not None:
             where.append("start < :until")
@@ -172,7 +181,7 @@ class EventStore:
                 where.append("(start, id) < (:start, :after)")
                 values |= {"start": found[0], "after": storable(after)}
             rows = connection.execute(
-                f"SELECT {_COLUMNS}, (SELECT count(*) FROM comments WHERE event = events.id) FROM events "
+                f"SELECT {EVENT_COLUMNS}, (SELECT count(*) FROM comments WHERE comments.event = events.id) FROM events "
                 f"WHERE {' AND '.join(where)} ORDER BY start DESC, id DESC LIMIT :limit",
                 values,
             ).fetchall()
@@ -181,7 +190,7 @@ class EventStore:
     def get(self, event: str) -> StoredEvent | None:
         """One event with its comments, the oldest first; None where there is none."""
         with self._database.read() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM events WHERE id = ?", (storable(event),)).fetchone()
+            row = connection.execute(f"SELECT {EVENT_COLUMNS} FROM events WHERE id = ?", (storable(event),)).fetchone()
             comments = connection.execute(
                 "SELECT time, author, text FROM comments WHERE event = ? ORDER BY number", (storable(event),)
             ).fetchall()
@@ -191,15 +200,15 @@ class EventStore:
         """The last record of every open event, the earliest start first."""
         with self._database.read() as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM events WHERE state = 'open' ORDER BY start, id"
+                f"SELECT {EVENT_COLUMNS} FROM events WHERE state = 'open' ORDER BY start, id"
             ).fetchall()
         return tuple(_event(row).record for row in rows)
 
     def count(self, state: State | None = None) -> int:
         """How many there are."""
         with self._database.read() as connection:
-            where = "" if state is None else " WHERE state = :state"
-            found: int = connection.execute(f"SELECT count(*) FROM events{where}", {"state": state}).fetchone()[0]
+            where, values = ("", ()) if state is None else (" WHERE state = ?", (state,))
+            found: int = connection.execute(f"SELECT count(*) FROM events{where}", values).fetchone()[0]
             return found
 
     def acknowledge(self, event: str, by: str, now: int | None = None) -> bool:
@@ -228,7 +237,7 @@ class EventStore:
         return written
 
     def forget(self, retention: Retention, now: int | None = None, most: int = 1000) -> int:
-        """Delete what the retention no longer keeps, at most `most` events at once; returns how many events went.
+        """Delete events that the retention no longer keeps, at most `most` at once; returns how many went.
 
         Call it now and then; each call holds up the writers for a moment only.
         """
@@ -253,10 +262,6 @@ class EventStore:
                 ]
             connection.executemany("DELETE FROM comments WHERE event = ?", [(one,) for one in gone])
             connection.executemany("DELETE FROM events WHERE id = ?", [(one,) for one in gone])
-            connection.execute(
-                "DELETE FROM states WHERE rowid IN (SELECT rowid FROM states WHERE stored < ? LIMIT ?)",
-                (moment - int(retention.state_days * 86_400e9), most),
-            )
         self._database.give_back_space()
         return len(gone)
 
@@ -264,11 +269,6 @@ class EventStore:
     def _require(connection: Any, event: str) -> None:
         if connection.execute("SELECT 1 FROM events WHERE id = ?", (storable(event),)).fetchone() is None:
             raise InvalidArgument(f"there is no event {event!r}")
-
-
-def storable(text: str) -> str:
-    r"""Text as SQLite takes it: half a surrogate pair becomes its escape (\udc80)."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _now(now: int | None) -> int:

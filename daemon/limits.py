@@ -24,6 +24,7 @@ class Limits:
     name_bytes: a stream's or column's name in UTF-8.
     streams: streams at once.
     connections: open connections of one listener.
+    pixels: of one image.
     magnitude: a value beyond it is malformed. The square of the default still fits into float32, which networks use.
     malformed: messages of one reason and chunk that are kept one by one; further ones are only counted.
 
@@ -38,6 +39,7 @@ class Limits:
     name_bytes: int = 256
     streams: int = 20_000
     connections: int = 256
+    pixels: int = 2**25
     magnitude: float = 1e18
     malformed: int = 100
 

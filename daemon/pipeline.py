@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Protocol
@@ -21,15 +22,23 @@ from aez.daemon.database import StoreError
 from aez.daemon.dead_letters import DeadLetters
 from aez.daemon.metrics import Metrics
 from aez.daemon.records import Chunk, EventRecord, Malformed, Position, Samples
+from aez.daemon.traces import BatchFacts, Traces
 
 __all__ = ["Engine", "Intake", "Parser", "Store", "Worker"]
 
 _log = logging.getLogger(__name__)
-#: A batch is cut at so many bytes, and the queue holds so many at most.
-_BATCH_BYTES = 4 << 20
+#: A batch is cut at so many bytes, and the queue holds so many at most. Larger ones parse slower: they leave the cache.
+_BATCH_BYTES = 1 << 20
 _QUEUE_BYTES = 64 << 20
+#: Where so many bytes wait, the next batch is parsed while one is scored; below, handing over costs more than it saves.
+_AHEAD_BYTES = 128 << 10
 _TICK_SECONDS = 0.5
+#: While little comes in, there are so many seconds between commits for each second that one takes.
+_COMMIT_SHARE = 10
 _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+_Parsed = tuple[str, list[Samples], list[Malformed]]
 
 
 class Parser(Protocol):
@@ -59,11 +68,11 @@ class Store(Protocol):
 class Intake:
     """The bounded queue of chunks. `put` waits while it is full, and drops the chunk once it is closed."""
 
-    def __init__(self, chunks: int = 64, size: int = _QUEUE_BYTES) -> None:
+    def __init__(self, chunks: int = 4096, size: int = _QUEUE_BYTES) -> None:
         self._limit, self._size_limit = chunks, size
         self._waiting: deque[Chunk] = deque()
         self._bytes = 0
-        self._closed = False
+        self._closed = self._woken = False
         self._changed = threading.Condition()
 
     def put(self, chunk: Chunk) -> None:
@@ -83,21 +92,23 @@ class Intake:
     def take(self, timeout: float, linger: float = 0.0) -> list[Chunk]:
         """The chunks of a batch, in order: waits `timeout` seconds for the first and up to `linger` for a full one."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed, timeout)
+            self._changed.wait_for(lambda: self._waiting or self._closed or self._woken, timeout)
+            self._woken = False
             if linger > 0 and self._waiting and not self._closed:
                 self._changed.wait_for(lambda: self._bytes >= _BATCH_BYTES or self._closed, linger)
             taken: list[Chunk] = []
             size = 0
-            while self._waiting and (not taken or size + len(self._waiting[0].data) <= _BATCH_BYTES):
+            while self._waiting and (not taken or size + _weight(self._waiting[0]) <= _BATCH_BYTES):
                 taken.append(self._waiting.popleft())
-                size += len(taken[-1].data)
-            self._bytes -= size
+                size += _weight(taken[-1])
+                self._bytes -= len(taken[-1].data)
             self._changed.notify_all()
         return taken
 
     def wake(self) -> None:
-        """Let `take` look again; for work that does not come by a chunk."""
+        """Let `take` return at once; for work that does not come by a chunk."""
         with self._changed:
+            self._woken = True
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -107,12 +118,35 @@ class Intake:
             self._changed.notify_all()
 
     @property
+    def oldest(self) -> float | None:
+        """When the chunk that waits longest came (`time.monotonic()`); None where none waits."""
+        with self._changed:
+            return self._waiting[0].received if self._waiting else None
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """Chunks and bytes that may wait."""
+        return self._limit, self._size_limit
+
+    @property
     def size(self) -> int:
         """Bytes that wait."""
         return self._bytes
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+
+@dataclass
+class _Batch:
+    """Chunks that were taken out of the queue, and what their parser makes of them: (source, samples, malformed).
+
+    times: `time.monotonic()` when they were taken, and when parsing began and ended.
+    """
+
+    chunks: list[Chunk]
+    parsed: Future[list[_Parsed]]
+    times: list[float]
 
 
 @dataclass
@@ -128,11 +162,12 @@ class _Pending:
 
 
 class Worker:
-    """The thread that parses, scores and commits.
+    """The thread that parses, scores and commits; under load a second one parses the next batch meanwhile.
 
     acknowledge: gets (source, position) after the commit. committed: is called after each commit with the events in it.
     batch_seconds: rows wait so long for others. commit_seconds: under load there is one commit in so many seconds; an
-    event, or an empty queue, commits at once. progress: is called while work goes on, at least every half second.
+    event commits at once, and so does an empty queue where commits are cheap. progress: is called while work goes on,
+    at least every half second.
 
     failure: what ended the thread before its time. stuck: why nothing can be committed just now, or nothing. rows: how
     many came in. refused: messages that could not be used.
@@ -150,6 +185,7 @@ class Worker:
         progress: Callable[[], None] = lambda: None,
         dead_letters: DeadLetters | None = None,
         metrics: Metrics | None = None,
+        traces: Traces | None = None,
         batch_seconds: float = 0.0,
         commit_seconds: float = 0.2,
     ) -> None:
@@ -161,14 +197,21 @@ class Worker:
         self.rows = self.refused = 0
         self.last_progress = time.monotonic()
         self._acknowledge, self._committed, self._progress = acknowledge, committed, progress
-        self._dead_letters = dead_letters
+        self._dead_letters, self._traces = dead_letters, traces
         self._batch_seconds, self._commit_seconds = batch_seconds, commit_seconds
         self._pending = _Pending()
         self._calls: deque[Callable[[], None]] = deque()
         self._stop, self._give_up = threading.Event(), threading.Event()
         self._busy = False
-        self._last_commit = self._last_tick = 0.0
+        self._last_commit = self._last_tick = self._rest_seconds = 0.0
+        self._ahead: _Batch | None = None
+        self._parsing = ThreadPoolExecutor(1, "parser")
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+
+    def adjust(self, *, dead_letters: DeadLetters, batch_seconds: float, commit_seconds: float) -> None:
+        """Go on with other settings; in the worker's thread, see `call`."""
+        self._dead_letters = dead_letters
+        self._batch_seconds, self._commit_seconds = batch_seconds, commit_seconds
 
     def start(self) -> None:
         self._thread.start()
@@ -197,7 +240,14 @@ class Worker:
     @property
     def idle(self) -> bool:
         """Whether nothing waits and all that came is durable."""
-        return not self._busy and not len(self.intake) and not self._pending and not self._calls
+        return not (self._busy or len(self.intake) or self._ahead or self._pending or self._calls)
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the arrival of the oldest data that are not durable yet; 0 where all are."""
+        ahead = self._ahead
+        moments = (self._pending.oldest, ahead.chunks[0].received if ahead else None, self.intake.oldest)
+        return max((time.monotonic() - moment for moment in moments if moment is not None), default=0.0)
 
     def call(self, function: Callable[[], Any], timeout: float = 60.0) -> Any:
         """Run a function in the worker's thread between two batches and give what it gives, or raises."""
@@ -229,7 +279,7 @@ class Worker:
         try:
             while not self._give_up.is_set():
                 self._round()
-                if self._stop.is_set() and not len(self.intake):
+                if self._stop.is_set() and not len(self.intake) and self._ahead is None:
                     break
             if not self._give_up.is_set():
                 self._commit()
@@ -237,18 +287,22 @@ class Worker:
             self.failure = error
             self.intake.close()
             _log.critical("the worker ended: %s", error, exc_info=not isinstance(error, AezError))
+        finally:
+            self._parsing.shutdown(wait=False, cancel_futures=True)
 
     def _round(self) -> None:
         """One turn: calls, a batch, the clock, perhaps a commit."""
         wait = _TICK_SECONDS
         if self._pending:
-            wait = min(wait, max(0.0, self._last_commit + self._commit_seconds - time.monotonic()))
-        chunks = self.intake.take(0.0 if self._calls else wait, self._batch_seconds)
+            wait = min(wait, max(0.0, self._last_commit + self._rest_seconds - time.monotonic()))
+        batch = self._next(0.0 if self._calls else wait, self._batch_seconds)
         self._busy = True
         try:
             self._say_progress()
-            if chunks:
-                self._process(chunks)
+            if batch is not None:
+                if self.intake.size >= _AHEAD_BYTES and not self._calls:
+                    self._ahead = self._begin(self.intake.take(0.0), self._parsing.submit)
+                self._process(batch)
             while self._calls:  # behind what was taken, so that a new parser or an end comes after it
                 self._calls.popleft()()
             now = time.monotonic()
@@ -256,44 +310,85 @@ class Worker:
                 self._last_tick = now
                 self._note(self.engine.tick(time.time_ns()))
                 self.metrics.set_counts(self.engine.stats())
-            overdue = now - self._last_commit >= self._commit_seconds
-            if self._pending and (self._pending.events or overdue or not len(self.intake)):
+            idle = not len(self.intake) and self._ahead is None
+            rest = self._rest_seconds if idle else self._commit_seconds
+            if self._pending and (self._pending.events or now - self._last_commit >= rest):
                 self._commit()
         finally:
             self._busy = False
         self.metrics.queue.set(len(self.intake))
         self.metrics.queue_bytes.set(self.intake.size)
 
-    def _process(self, chunks: list[Chunk]) -> None:
-        start = time.perf_counter()
-        runs = groupby(chunks, key=lambda chunk: (chunk.source, chunk.format))
-        samples = [found for (source, _), run in runs for found in self._parse(source, list(run))]
-        parsed = time.perf_counter()
-        self._note(self.engine.process(samples))
-        self.metrics.step_seconds.observe(time.perf_counter() - parsed)
-        self.metrics.parse_seconds.observe(parsed - start)
+    def _next(self, timeout: float, linger: float = 0.0) -> _Batch | None:
+        """The batch that was parsed ahead, or one that is taken now and parsed in this thread; None where none came."""
+        ahead, self._ahead = self._ahead, None
+        return ahead or self._begin(self.intake.take(timeout, linger), _at_once)
+
+    def _begin(self, chunks: list[Chunk], submit: Callable[..., Future[list[_Parsed]]]) -> _Batch | None:
+        if not chunks:
+            return None
+        times = [time.monotonic()]
+        return _Batch(chunks, submit(self._parse_all, chunks, times), times)
+
+    def _process(self, batch: _Batch) -> None:
+        samples: list[Samples] = []
+        for source, found, malformed in batch.parsed.result():
+            rows = sum(map(len, found))
+            self.rows += rows
+            self.metrics.samples.labels(source).inc(rows)
+            samples += found
+            if malformed:
+                self._refuse(source, malformed)
+            if rows:
+                newest = max(int(one.time.max()) for one in found if len(one))
+                self.metrics.newest.labels(source).set(newest / 1e9)
+        oldest = min(chunk.received for chunk in batch.chunks)
+        self._pending.oldest = oldest if self._pending.oldest is None else min(oldest, self._pending.oldest)
+        start = time.monotonic()
+        records = self.engine.process(samples)
+        end = time.monotonic()
+        self._note(records)
+        self.metrics.step_seconds.observe(end - start)
         self.metrics.batch_rows.observe(sum(map(len, samples)))
-        for chunk in chunks:
+        for chunk in batch.chunks:
             self._pending.positions[chunk.source] = chunk.position
             self.metrics.bytes.labels(chunk.source).inc(len(chunk.data))
-        oldest = min(chunk.received for chunk in chunks)
-        self._pending.oldest = oldest if self._pending.oldest is None else min(oldest, self._pending.oldest)
-        self.metrics.set_counts(self.engine.stats())
+        counts = self.engine.stats()
+        self.metrics.set_counts(counts)
+        if self._traces is not None:
+            facts = BatchFacts(
+                received=oldest,
+                taken=batch.times[0],
+                parse_begin=batch.times[1],
+                parse_end=batch.times[2],
+                score_begin=start,
+                score_end=end,
+                sources=sorted({chunk.source for chunk in batch.chunks}),
+                chunks=len(batch.chunks),
+                size=sum(len(chunk.data) for chunk in batch.chunks),
+                rows=sum(map(len, samples)),
+                counts=counts,
+                events=records,
+            )
+            self._traces.batch(facts)
 
-    def _parse(self, source: str, chunks: list[Chunk]) -> list[Samples]:
+    def _parse_all(self, chunks: Sequence[Chunk], times: list[float]) -> list[_Parsed]:
+        start = time.monotonic()
+        runs = groupby(chunks, key=lambda chunk: (chunk.source, chunk.format))
+        found = [parsed for (source, _), run in runs for parsed in self._parse(source, list(run))]
+        times += start, time.monotonic()
+        self.metrics.parse_seconds.observe(times[-1] - start)
+        return found
+
+    def _parse(self, source: str, chunks: list[Chunk]) -> list[_Parsed]:
         try:
-            samples, malformed = self.parser.parse_many(chunks)
+            return [(source, *self.parser.parse_many(chunks))]
         except Exception as error:  # noqa: BLE001 - a message that a parser did not foresee must not stop the others
             _log.exception("a chunk of source %s could not be parsed", source)
             self.metrics.errors.labels("parser").inc()
             if len(chunks) > 1:
                 return [found for chunk in chunks for found in self._parse(source, [chunk])]
-            samples, malformed = [], [Malformed("unforeseen", type(error).__name__, chunks[0].data[:1000])]
-        self.rows += sum(map(len, samples))
-        self.metrics.samples.labels(source).inc(sum(map(len, samples)))
-        if malformed:
-            self._refuse(source, malformed)
-        return samples
+            return [(source, [], [Malformed("unforeseen", type(error).__name__, chunks[0].data[:1000])])]
 
     def _refuse(self, source: str, malformed: Iterable[Malformed]) -> None:
         letters = list(malformed)
@@ -311,9 +406,9 @@ class Worker:
         pending = self._pending
         if not pending and not always:
             return
+        start = time.monotonic()
         states = self.engine.touched()
         attempt = 0
-        start = time.perf_counter()
         while True:
             try:
                 self.store.commit(pending.positions, states, pending.events)
@@ -333,23 +428,26 @@ class Worker:
             self.stuck = ""
         self._pending = _Pending()
         self._last_commit = time.monotonic()
+        self._rest_seconds = min(self._commit_seconds, _COMMIT_SHARE * (self._last_commit - start))
         self.metrics.commits.inc()
-        self.metrics.commit_seconds.observe(time.perf_counter() - start)
+        self.metrics.commit_seconds.observe(self._last_commit - start)
+        self.metrics.last_commit.set_to_current_time()
         if pending.oldest is not None:
-            self.metrics.lag.set(self._last_commit - pending.oldest)
+            self.metrics.delay_seconds.observe(self._last_commit - pending.oldest)
         for record in pending.events:
             self.metrics.events.labels(record.action).inc()
         for source, position in pending.positions.items():
             self._acknowledge(source, position)
+        if self._traces is not None:
+            self._traces.committed(start, self._last_commit, time.monotonic(), attempt)
         self._committed(pending.events)
 
     def settle(self) -> None:
         """Work off what waits now and commit it; only from within `call`."""
-        left = len(self.intake)
-        while left > 0:
-            chunks = self.intake.take(0.0)
-            self._process(chunks)
-            left -= len(chunks)
+        left = len(self.intake) + (len(self._ahead.chunks) if self._ahead else 0)
+        while left > 0 and (batch := self._next(0.0)) is not None:
+            self._process(batch)
+            left -= len(batch.chunks)
         self._commit()
 
     def flush(self) -> None:
@@ -365,3 +463,15 @@ class Worker:
     def _say_progress(self) -> None:
         self.last_progress = time.monotonic()
         self._progress()
+
+
+def _weight(chunk: Chunk) -> int:
+    """What it counts for in a batch: its bytes; of images, which take long, a batch holds 16 at most."""
+    return max(len(chunk.data), _BATCH_BYTES // 16) if chunk.format == "image" else len(chunk.data)
+
+
+def _at_once(function: Callable[..., list[_Parsed]], *arguments: Any) -> Future[list[_Parsed]]:
+    """As an executor's `submit`, in the thread that calls."""
+    future: Future[list[_Parsed]] = Future()
+    future.set_result(function(*arguments))
+    return future

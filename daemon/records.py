@@ -19,11 +19,12 @@ class Chunk:
 
     source: the source's name in the configuration.
     data: messages back to back; of line formats with a newline after each but perhaps the last.
-    format: "json", "csv", "line" or "arrow"; a source takes it from its configuration.
+    format: "json", "csv", "line", "arrow" or "image" (one message); a source takes it from its configuration.
     position: where the source stands behind this chunk; it is acknowledged once all that follows from it is durable.
     received: `time.monotonic()` of its arrival.
     stream: the stream, where the source knows it (an MQTT topic, a file's name); None where the messages tell.
     header: the line of column names that CSV data without one follow; None otherwise.
+    time: of an image, ns since 1970 UTC, where the source knows it; None for the time of arrival.
     """
 
     source: str
@@ -33,6 +34,7 @@ class Chunk:
     received: float
     stream: str | None = None
     header: str | None = None
+    time: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Samples:
 
     streams: names of the streams that occur. stream: int32 [n], index into it for each row.
     time: int64 [n], ns since 1970 UTC; the time of arrival where the message has none.
-    columns: names of the values. values: float64 [n, columns], NaN = missing.
+    columns: names of the values. values: float64 or float32 [n, columns], NaN = missing.
     tags: what else a message said of its stream, by stream name; for routing, never scored.
     """
 
@@ -49,7 +51,7 @@ class Samples:
     stream: npt.NDArray[np.int32]
     time: npt.NDArray[np.int64]
     columns: tuple[str, ...]
-    values: npt.NDArray[np.float64]
+    values: npt.NDArray[np.floating]
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Recorded files through the whole monitor, as fast as it goes, with a state of its own that is thrown away."""
+"""Recorded files through the whole monitor, with a state of its own that is thrown away."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.config import Configuration, SourceConfig
+from aez.daemon.config import Configuration, SinkConfig, SourceConfig
+from aez.daemon.config_schema import SOURCES
 from aez.daemon.service import EXIT_FORCED, Monitor
 
 __all__ = ["replay"]
@@ -16,9 +17,18 @@ __all__ = ["replay"]
 _SUFFIXES = {".csv": "csv", ".lp": "line", ".line": "line", ".arrow": "arrow", ".arrows": "arrow"}
 
 
-def replay(config: Configuration, files: Sequence[Path], source: str | None, folder: Path) -> dict[str, int]:
+def replay(
+    config: Configuration,
+    files: Sequence[Path],
+    source: str | None,
+    folder: Path,
+    *,
+    speed: float | None = None,
+    sinks: Sequence[SinkConfig] = (),
+) -> dict[str, int]:
     """Score files as the source of that name (by default the first) would; `folder` takes the state and events.
 
+    speed: seconds of the data's own time in a second; None: as fast as it goes. sinks: get the steps of events.
     Returns the numbers of `rows` and of `refused` messages. Raises InvalidArgument for no such source.
     """
     entry = next((one for one in config.sources if source in (None, one.name)), None)
@@ -31,25 +41,21 @@ def replay(config: Configuration, files: Sequence[Path], source: str | None, fol
         options["format"] = found.pop()
     state = {**config.state, "path": str(folder / "monitor.db"), "synchronous": "normal"}
     service = {**config.service, "dead_letters": str(folder / "dead-letters.jsonl")}
-    keep = {name for name in options if name in _FILE_KEYS}
+    kind = "frames" if options["format"] == "image" else "file"
+    keep = {name for name in options if name in _KEYS[kind]}
     changed = dataclasses.replace(
         config,
-        sources=(SourceConfig(entry.name, "file", MappingProxyType({name: options[name] for name in keep})),),
-        sinks=(),
+        sources=(SourceConfig(entry.name, kind, MappingProxyType({name: options[name] for name in keep})),),
+        sinks=tuple(sinks),
+        scores={**config.scores, "path": None},
         state=state,
         service=service,
     )
-    monitor = Monitor(changed, once=True)
+    monitor = Monitor(changed, once=True, speed=speed)
     code = monitor.run()
     if code == EXIT_FORCED:
         raise InvalidArgument("the replay was interrupted")
     return monitor.counts()
 
 
-def _file_keys() -> frozenset[str]:
-    from aez.daemon.config_schema import SOURCES
-
-    return frozenset(SOURCES["file"]) - {"name", "kind"}
-
-
-_FILE_KEYS = _file_keys()
+_KEYS = {kind: frozenset(SOURCES[kind]) - {"name", "kind"} for kind in ("file", "frames")}

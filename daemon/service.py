@@ -12,25 +12,36 @@ from __future__ import annotations
 
 import logging
 import signal
+import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from aez.codec.errors import AezError
-from aez.daemon import build
+from aez.daemon import build, logs
+from aez.daemon.check import certificate_warnings
 from aez.daemon.config import ConfigError, Configuration, Fault, SourceConfig, load
 from aez.daemon.dead_letters import DeadLetters
 from aez.daemon.delivery import Deliveries
+from aez.daemon.engine import Scored
 from aez.daemon.event_store import Retention
+from aez.daemon.live import Live, Watch
+from aez.daemon.live_client import history_data
 from aez.daemon.metrics import Metrics
 from aez.daemon.notify import Notifier
+from aez.daemon.pace import paced
 from aez.daemon.pipeline import Intake, Worker
-from aez.daemon.records import EventRecord, Position
-from aez.daemon.sources import Source
+from aez.daemon.records import Chunk, EventRecord, Position
+from aez.daemon.score_log import ScoreLog
+from aez.daemon.sources import Put, Source
 from aez.daemon.store import Store
+from aez.daemon.stream_table import Listing, StreamTable
+from aez.daemon.tls import load as renew_certificate
+from aez.daemon.tls import server_context
+from aez.daemon.traces import Traces
 from aez.daemon.web import Web
 
 __all__ = ["EXIT_DEFECT", "EXIT_FORCED", "Monitor"]
@@ -43,18 +54,39 @@ _STUCK_SECONDS = 30.0
 _FORGET_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 
+#: Tables of the configuration whose keys are the process's own, and those of them that a reload takes.
+_TABLES = ("service", "limits", "state", "web", "scores")
+_LIVE = {
+    "service": (
+        "log",
+        "log_level",
+        "batch_ms",
+        "commit_ms",
+        "drain_seconds",
+        "device",
+        "dead_letters",
+        "dead_letters_mb",
+    ),
+    "limits": ("depth", "columns", "name_bytes", "magnitude", "malformed"),
+    "state": ("retention_days", "retention_events"),
+}
+
 
 class Monitor:
     """One monitor. `run` is all of its life; `start` and `end` are its halves for whoever waits otherwise.
 
     once: end when every source has come to its end; sources without one are refused. page: whether to listen.
+    speed: hold recorded data back to so many seconds of their own time in a second; None takes them as they come.
     """
 
-    def __init__(self, config: Configuration, *, once: bool = False, page: bool = True) -> None:
-        self.config = config
+    def __init__(
+        self, config: Configuration, *, once: bool = False, page: bool = True, speed: float | None = None
+    ) -> None:
+        self.config = self._begun = config
         self.once = once
         self.metrics = Metrics()
         self._page = page and bool(config.web["enabled"]) and not once
+        self._speed = speed
         self._notifier = Notifier()
         self._stop = threading.Event()
         self._force = threading.Event()
@@ -64,6 +96,13 @@ class Monitor:
         self._ready = False
         self._last_word = 0.0
         self._web: Web | None = None
+        self._page_tls: ssl.SSLContext | None = None
+        self.live = Live()
+        self._listing = Listing()
+        #: Get all rows that are scored, in the worker's thread.
+        self._listeners: list[Callable[[Scored], None]] = []
+        self._score_log: ScoreLog | None = None
+        self._traces: Traces | None = None
         self._exit_code = 0
 
     # Its life
@@ -86,6 +125,7 @@ class Monitor:
         build.Parsers(config)
         self._models = build.models(config)
         build.watched(config, self._models)
+        self._traces = build.traces(config)
         # Nothing has been touched so far, and what is wrong with the configuration has been said.
         self.store = Store(
             config.resolve(config.state["path"]),
@@ -94,31 +134,34 @@ class Monitor:
             synchronous=config.state["synchronous"],
         )
         self.engine = build.engine(config, self._models, self.store)
-        self._deliveries = Deliveries(self.store, sinks)
+        self._deliveries = Deliveries(self.store, sinks, traces=self._traces)
         self.intake = Intake(config.service["queue"])
-        service = config.service
+        self.metrics.queue_room.set(self.intake.room[0])
+        self.metrics.queue_bytes_room.set(self.intake.room[1])
         self.worker = Worker(
             self.intake,
-            build.Parsers(config, self.engine.admit),
+            build.Parsers(config, self.engine.admit, self._models, self._measuring),
             self.engine,
             self.store,
             acknowledge=self._acknowledge,
             committed=self._committed,
             progress=self._progress,
-            dead_letters=DeadLetters(
-                config.resolve(service["dead_letters"]), int(service["dead_letters_mb"] * (1 << 20))
-            ),
             metrics=self.metrics,
-            batch_seconds=service["batch_ms"] / 1000,
-            commit_seconds=service["commit_ms"] / 1000,
+            traces=self._traces,
+            **_settings(config),
         )
         self._deliveries.start()
+        if self._page:
+            self.live.use({model.name: model.detector for model in self.engine.models})
+            self._listeners.append(self.live.scored)
+        self._score_log = build.score_log(config, self.metrics.count_scores)
+        if self._score_log is not None:
+            self._score_log.start()
+            self._listeners.append(self._score_log.take)
+        self.engine.listener = self._scored if self._listeners else None
         self.worker.start()
         if self._page:
-            web = Web(self, config.web["host"], config.web["port"], config.web["token"])
-            web.start()
-            self._web = web
-            _log.info("the page is at http://%s:%d/", web.host, web.port)
+            self._web = self._open_page(config.web)
         positions = self.store.positions()
         for name, source in sources.items():
             self._start_source(name, source, positions.get(name))
@@ -132,15 +175,39 @@ class Monitor:
             ", ".join(f"{one.name} ({one.id[:8]})" for one in self._models),
         )
 
+    def _open_page(self, options: Mapping[str, Any]) -> Web:
+        certificate = options["tls_certificate"]
+        self._page_tls = server_context(certificate, options["tls_key"]) if certificate else None
+        web = Web(
+            self,
+            options["host"],
+            options["port"],
+            options["token"],
+            tls=self._page_tls,
+            connections=options["connections"],
+        )
+        web.start()
+        _log.info("the page is at %s", web.address)
+        return web
+
     def _source(self, config: Configuration, entry: SourceConfig) -> Source:
-        if self.once and entry.kind not in ("file", "stdin"):
+        if self.once and entry.kind not in ("file", "frames", "stdin"):
             text = f"{entry.kind} has no end, so that --once would wait for ever"
             raise ConfigError([Fault(config.label, entry.line, f"source {entry.name}", text)])
         return build.source(config, entry, once=self.once)
 
     def _start_source(self, name: str, source: Source, position: Position | None) -> None:
         self._sources[name] = source
-        source.start(self.intake.put, position)
+        put: Put = self.intake.put
+        if self._speed is not None:
+            put = paced(put, self._times, self._speed, self._stop)
+        source.start(put, position)
+
+    def _times(self, chunk: Chunk) -> Sequence[int]:
+        if chunk.time is not None:
+            return [chunk.time]
+        samples, _ = build.Parsers(self.config, models=self._models).parse_many([chunk])
+        return [int(time) for batch in samples for time in batch.time]
 
     def _watch(self) -> None:
         """Wait for an end, and do on the way what is due."""
@@ -168,7 +235,7 @@ class Monitor:
     def _forget(self) -> None:
         state = self.config.state
         try:
-            self.store.events.forget(Retention(state["retention_days"], state["retention_events"]))
+            self.store.forget(Retention(state["retention_days"], state["retention_events"]))
         except AezError as error:
             self.metrics.errors.labels("retention").inc()
             _log.warning("old events could not be deleted: %s", error)
@@ -182,6 +249,8 @@ class Monitor:
             source.stop(0.0 if self._force.is_set() else max(0.0, min(2.0, deadline - time.monotonic())))
         if hasattr(self, "worker"):
             self._end_worker(deadline)
+        if self._score_log is not None and not self._score_log.close(max(1.0, deadline - time.monotonic())):
+            _log.warning("some scores were not written; their files did not take them in time")
         if hasattr(self, "_deliveries"):
             self._deliveries.stop(0.0 if self._force.is_set() else max(0.0, deadline - time.monotonic()))
         for source in self._sources.values():
@@ -191,6 +260,8 @@ class Monitor:
                 _log.exception("source %s could not be closed", source.name)
         if self._web is not None:
             self._web.stop()
+        if self._traces is not None:
+            self._traces.stop()
         if hasattr(self, "store"):
             self.store.close()
         if self._exit_code == 0 and self._sources:
@@ -256,11 +327,22 @@ class Monitor:
             self.metrics.errors.labels("acknowledge").inc()
             _log.exception("source %s could not be told that its data are stored", source)
 
+    def _scored(self, scored: Scored) -> None:
+        for listener in self._listeners:
+            listener(scored)
+
     def _committed(self, records: Sequence[EventRecord]) -> None:
+        self.live.committed(records)
         for record in records:
             _log.debug("event %s of %s: %s", record.id[:12], record.stream, record.action)
 
+    def _measuring(self) -> None:
+        """A frame is measured: slow models of pictures make progress within a batch, too."""
+        self.worker.last_progress = time.monotonic()
+        self._progress()
+
     def _progress(self) -> None:
+        self.live.look(self.engine)
         wanted = self._notifier.watchdog_seconds
         now = time.monotonic()
         if wanted is not None and now - self._last_word >= wanted / 4:
@@ -291,14 +373,14 @@ class Monitor:
         new = load(self.config.path)
         old = self.config
         models = build.models(new)
-        fixed = [name for name in ("service", "limits", "state", "web") if getattr(new, name) != getattr(old, name)]
+        fixed = _fixed(self._begun, new)
         old_sources = {one.name: one for one in old.sources}
         new_sources = {one.name: one for one in new.sources}
         leaving = [name for name, one in old_sources.items() if new_sources.get(name) != one]
         coming = [name for name, one in new_sources.items() if old_sources.get(name) != one]
         made = {name: self._source(new, new_sources[name]) for name in coming}  # refuses bad options
         sinks = build.sinks(new) if new.sinks != old.sinks else None
-        parsers, watched = build.Parsers(new, self.engine.admit), build.watched(new, models)
+        parsers, watched = build.Parsers(new, self.engine.admit, models, self._measuring), build.watched(new, models)
         # From here on nothing refuses but the engine, which then changes nothing.
 
         changes = []
@@ -308,13 +390,20 @@ class Monitor:
         def swap() -> None:
             self.worker.settle()
             self.engine.replace_models(watched)
+            if self._page:
+                self.live.use({model.name: model.detector for model in watched})
             self.worker.parser = parsers
+            self.worker.adjust(**_settings(new))
 
         self.worker.call(swap)
+        if (new.service["log"], new.service["log_level"]) != (old.service["log"], old.service["log_level"]):
+            logs.set_up(new.service["log"], new.service["log_level"])
         if [(one.entry, one.id) for one in models] != [(one.entry, one.id) for one in self._models]:
             changes.append("models")
         for name in leaving:
             self._sources.pop(name).close()
+        for source in self._sources.values():
+            source.renew()  # certificates end, and their files are written anew under the same name
         positions = self.store.positions()
         for name, source in made.items():
             self._start_source(name, source, positions.get(name))
@@ -322,15 +411,21 @@ class Monitor:
             changes.append(f"sources {', '.join(sorted({*leaving, *coming}))}")
         if sinks is not None:
             self._deliveries.stop(1.0)  # what they had still to take stays for those of the same name
-            self._deliveries = Deliveries(self.store, sinks)
+            self._deliveries = Deliveries(self.store, sinks, traces=self._traces)
             self._deliveries.start()
             changes.append("sinks")
+        if self._page_tls is not None and (certificate := self._begun.web["tls_certificate"]):
+            renew_certificate(self._page_tls, certificate, self._begun.web["tls_key"])
         self.config, self._models = new, models
+        if taken := [name for name in _differing(old, new) if name not in fixed]:
+            changes.append(", ".join(taken))
         if fixed:
             changes.append(f"{', '.join(fixed)} only with a restart")
         return "; ".join(changes) or "nothing changed"
 
     def _show_versions(self) -> None:
+        for warning in certificate_warnings(self.config):
+            _log.warning("%s", warning)
         self.metrics.model.clear()
         for one in self._models:
             self.metrics.model.labels(one.name, one.id[:16], one.device).set(1)
@@ -358,18 +453,75 @@ class Monitor:
 
     def refresh(self) -> None:
         """Bring gauges up to date."""
-        self.metrics.queue.set(len(self.intake))
-        self.metrics.queue_bytes.set(self.intake.size)
-        for name, source in list(self._sources.items()):
-            self.metrics.source_up.labels(name).set(0 if source.status() else 1)
-        for sink in self._deliveries.statuses():
-            self.metrics.pending.labels(sink.name).set(sink.pending)
-            self.metrics.sink_up.labels(sink.name).set(0 if sink.last_error else 1)
+        metrics = self.metrics
+        metrics.queue.set(len(self.intake))
+        metrics.queue_bytes.set(self.intake.size)
+        metrics.lag.set(self.worker.lag)
+        metrics.ready.set(not self.readiness())
+        metrics.state_writable.set(not self.worker.stuck)
+        metrics.state_bytes.set(self.store.size)
+        metrics.set_sources({name: not source.status() for name, source in list(self._sources.items())})
+        metrics.set_sinks(self._deliveries.statuses())
+        if self._traces is not None:
+            metrics.set_counts({"errors.traces": self._traces.failures})
 
-    def streams(self) -> Sequence[Mapping[str, Any]]:
-        """One entry for each stream."""
-        found: Sequence[Mapping[str, Any]] = self.worker.call(self.engine.describe, 5.0)
+    def summary(self) -> Mapping[str, Any]:
+        """How the whole stands: figures, sources, sinks, models, and what is wrong."""
+        return {
+            "rows": self.worker.rows,
+            "refused": self.worker.refused,
+            "open_events": self.store.events.count("open"),
+            "lag": round(self.worker.lag, 2),
+            "queue": len(self.intake),
+            "sources": [
+                {"name": name, "kind": one.kind, "trouble": self._sources[name].status()}
+                for name, one in ((entry.name, entry) for entry in self.config.sources)
+                if name in self._sources
+            ],
+            "sinks": [
+                {"name": one.name, "pending": one.pending, "trouble": one.last_error}
+                for one in self._deliveries.statuses()
+            ],
+            "models": [{"name": one.name, "id": one.id, "device": one.device} for one in self._models],
+            "problems": list(self.readiness()),
+        }
+
+    def _tables(self) -> Sequence[StreamTable]:
+        """How the streams stand, at most a second ago."""
+        found: Sequence[StreamTable] = self.live.fresh_tables() or self.worker.call(self.engine.tables, 5.0)
         return found
+
+    def streams(
+        self, *, search: str = "", state: str | None = None, offset: int = 0, limit: int = 1000
+    ) -> Mapping[str, Any]:
+        """A page of streams, by state and name."""
+        return self._listing.page(self._tables(), search=search, state=state, offset=offset, limit=limit)
+
+    def stream(self, name: str) -> Mapping[str, Any] | None:
+        """One stream's entry."""
+        return self._listing.one(self._tables(), name)
+
+    def watch(self, stream: str) -> Watch | None:
+        """Begin to watch a stream; None where it is not known, or too many are watched."""
+
+        def begin() -> Watch | None:
+            recent = self.engine.recent(stream)
+            return None if recent is None else self.live.watch(stream, recent)
+
+        found: Watch | None = self.live.watched(stream) or self.worker.call(begin, 5.0)
+        return found
+
+    def rows(self, stream: str, count: int) -> Mapping[str, Any] | None:
+        """The last rows of a stream with scores and reconstruction."""
+        watch = self.watch(stream)
+        entry = self.stream(stream)
+        if watch is None or entry is None:
+            return None
+        try:
+            model, rows = watch.rows()
+        finally:
+            self.live.unwatch(watch)
+        return {**entry, **history_data(model, rows.part(slice(max(0, len(rows.row) - count), None)))}
 
     def events(self, *, stream: str | None, limit: int, open_only: bool) -> Sequence[Mapping[str, Any]]:
         """The latest events first."""
@@ -383,4 +535,42 @@ class Monitor:
         self.store.events.acknowledge(event_id, by)
         if comment.strip():
             self.store.events.comment(event_id, by, comment)
+        self.live.touched(event_id)
         return True
+
+    def comment(self, event_id: str, by: str, text: str) -> bool:
+        """Add a comment to an event."""
+        if self.store.events.get(event_id) is None:
+            return False
+        self.store.events.comment(event_id, by, text)
+        self.live.touched(event_id)
+        return True
+
+    def event(self, event_id: str) -> Mapping[str, Any] | None:
+        """One event with its comments."""
+        found = self.store.events.get(event_id)
+        return None if found is None else found.as_dict()
+
+
+def _settings(config: Configuration) -> dict[str, Any]:
+    """What `Worker.adjust` takes."""
+    service = config.service
+    return {
+        "dead_letters": DeadLetters(
+            config.resolve(service["dead_letters"]), int(service["dead_letters_mb"] * (1 << 20))
+        ),
+        "batch_seconds": service["batch_ms"] / 1000,
+        "commit_seconds": service["commit_ms"] / 1000,
+    }
+
+
+def _differing(old: Configuration, new: Configuration) -> list[str]:
+    """Keys of the process's own tables that are not the same in both."""
+    tables = [(name, getattr(old, name), getattr(new, name)) for name in _TABLES]
+    return [f"{name}.{key}" for name, before, after in tables for key in after if before[key] != after[key]]
+
+
+def _fixed(begun: Configuration, new: Configuration) -> list[str]:
+    """Keys that stay as they were at the start of the process."""
+    live = {f"{name}.{key}" for name, keys in _LIVE.items() for key in keys}
+    return [name for name in _differing(begun, new) if name not in live]

@@ -8,6 +8,8 @@ sizes, because ONNX Runtime's memory grows with each new shape.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -45,9 +47,12 @@ class Scores(NamedTuple):
 
 
 class Scorer:
-    """Scores rows with a model. `batches`, `windows` and `seconds` count what was run, fillers included."""
+    """Scores rows with a model, in `workers` threads where there are batches for them.
 
-    def __init__(self, model: Model, sizes: tuple[int, ...] = BATCHES) -> None:
+    `batches`, `windows` and `seconds` count what was run, fillers included; seconds of the wall clock.
+    """
+
+    def __init__(self, model: Model, sizes: tuple[int, ...] = BATCHES, workers: int = 1) -> None:
         if not sizes or sizes[0] != 1 or list(sizes) != sorted(set(sizes)):
             raise InvalidArgument(f"batch sizes rise from 1, unlike {sizes}")
         self.model = model
@@ -56,7 +61,9 @@ class Scorer:
         self.sizes = tuple(size for size in sizes if size == 1 or size * values <= _VALUES)
         self.batches = self.windows = 0
         self.seconds = 0.0
-        self._buffers: dict[int, Float] = {}
+        self._buffers: dict[tuple[int, int], Float] = {}
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers - 1, "scorer") if workers > 1 else None
 
     def warm_up(self) -> None:
         """Run each batch size once, so that the first rows do not wait for it."""
@@ -90,26 +97,45 @@ class Scorer:
     def score(self, rows: Float, starts: Ints) -> Scores:
         """Scores of the windows of `rows`, float32 [n, channels] and contiguous, that begin at `starts`, int64 [k]."""
         total = len(starts)
-        score = np.empty(total, np.float32)
-        channel_score = np.empty((total, self.channels), np.float32)
-        view = rows_view(rows, self.window)
+        found = Scores(np.empty(total, np.float32), np.empty((total, self.channels), np.float32))
+        jobs = []
         at = 0
         while at < total:
             size = self._size(total - at)
-            count = min(size, total - at)
-            batch = self._buffer(size)
-            low, high = int(starts[at]), int(starts[at + count - 1])  # they rise
-            batch[:count] = view[low : high + 1] if high - low == count - 1 else view[starts[at : at + count]]
-            batch[count:] = batch[count - 1]
-            begun = time.perf_counter()
-            found = self.model.score_batch(batch.reshape(size, self.window, self.channels))
-            self.seconds += time.perf_counter() - begun
+            jobs.append(slice(at, min(total, at + size)))
             self.batches += 1
             self.windows += size
-            score[at : at + count] = found.score[:count]
-            channel_score[at : at + count] = found.channel_score[:count]
-            at += count
-        return Scores(score, channel_score)
+            at += size
+        begun = time.perf_counter()
+        view = rows_view(rows, self.window)
+        if self._pool is None or len(jobs) < 2:
+            self._run(view, starts, jobs, found, 0)
+        else:
+            shares = [jobs[worker :: self._workers] for worker in range(self._workers)]
+            others = [
+                self._pool.submit(self._run, view, starts, share, found, worker)
+                for worker, share in enumerate(shares[1:], 1)
+                if share
+            ]
+            self._run(view, starts, shares[0], found, 0)
+            for other in others:
+                other.result()
+        self.seconds += time.perf_counter() - begun
+        return found
+
+    def _run(self, view: Float, starts: Ints, jobs: Sequence[slice], into: Scores, worker: int) -> None:
+        """Score the windows of these jobs, a batch each; no two workers at a time may have the same number."""
+        for job in jobs:
+            mine = starts[job]
+            count = len(mine)
+            size = self._size(count)
+            batch = self._buffer(size, worker)
+            low, high = int(mine[0]), int(mine[-1])  # they rise
+            batch[:count] = view[low : high + 1] if high - low == count - 1 else view[mine]
+            batch[count:] = batch[count - 1]
+            found = self.model.score_batch(batch.reshape(size, self.window, self.channels))
+            into.score[job] = found.score[:count]
+            into.channel_score[job] = found.channel_score[:count]
 
     def _size(self, left: int) -> int:
         """The batch for so many windows: the largest one that is at least half full, the second one from 2 on.
@@ -121,7 +147,7 @@ class Scorer:
                 return size
         return self.sizes[min(left, len(self.sizes), 2) - 1]
 
-    def _buffer(self, size: int) -> Float:
-        if size not in self._buffers:
-            self._buffers[size] = np.empty((size, self.window * self.channels), np.float32)
-        return self._buffers[size]
+    def _buffer(self, size: int, worker: int) -> Float:
+        if (size, worker) not in self._buffers:
+            self._buffers[size, worker] = np.empty((size, self.window * self.channels), np.float32)
+        return self._buffers[size, worker]

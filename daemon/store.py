@@ -11,7 +11,8 @@ its cursor was written (id and sequence tell the receiver). A sink that is down 
 holds at most `outbox_limit` steps: beyond that the oldest go, and each sink that had not got them counts them as
 `dropped`.
 
-PostgreSQL would be a second class with these methods, held to the same tests; there is none yet.
+Events go to PostgreSQL by a sink (`aez.daemon.sinks.postgres`): what a monitor needs to go on after it was killed stays
+in a file beside it, which no network takes away.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from typing import Any, NamedTuple
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.database import Database, StoreCorrupt, StoreError, StoreFull, StoreLocked, Synchronous
-from aez.daemon.event_store import SEVERITIES, EventStore, storable
+from aez.daemon.event_sql import EVENT_TABLES, UPSERT_EVENT, event_values, storable
+from aez.daemon.event_store import EventStore, Retention
+from aez.daemon.plain import plain
 from aez.daemon.records import EventRecord, Position
-from aez.daemon.sinks.wire import plain
 
 __all__ = [
     "Pending",
@@ -42,24 +44,14 @@ __all__ = [
 ]
 
 _VERSION = 1
-_SCHEMA = """
+_SCHEMA = (
+    EVENT_TABLES.format(number="INTEGER PRIMARY KEY")
+    + """
 CREATE TABLE IF NOT EXISTS positions (source TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS states (
     stream TEXT NOT NULL UNIQUE, model TEXT NOT NULL, stored INTEGER NOT NULL, state BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS states_by_age ON states (stored);
-CREATE TABLE IF NOT EXISTS events (
-    id TEXT PRIMARY KEY, stream TEXT NOT NULL, model TEXT NOT NULL, sequence INTEGER NOT NULL, action TEXT NOT NULL,
-    state TEXT NOT NULL, severity TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER, time INTEGER NOT NULL,
-    stored INTEGER NOT NULL, event TEXT NOT NULL, acknowledged INTEGER, acknowledged_by TEXT NOT NULL DEFAULT ''
-);
-CREATE INDEX IF NOT EXISTS events_by_start ON events (start, id);
-CREATE INDEX IF NOT EXISTS events_by_stream ON events (stream, start, id);
-CREATE INDEX IF NOT EXISTS events_by_state ON events (state, stored);
-CREATE TABLE IF NOT EXISTS comments (
-    number INTEGER PRIMARY KEY, event TEXT NOT NULL, time INTEGER NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS comments_by_event ON comments (event, number);
 CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, sequence INTEGER NOT NULL, action TEXT NOT NULL,
     stream TEXT NOT NULL, model TEXT NOT NULL, time INTEGER NOT NULL, event TEXT NOT NULL
@@ -72,25 +64,17 @@ CREATE TABLE IF NOT EXISTS rejected (
     number INTEGER PRIMARY KEY, sink TEXT NOT NULL, time INTEGER NOT NULL, reason TEXT NOT NULL, record TEXT NOT NULL
 );
 """
+)
 
 _UPSERT_STATE = """
 INSERT INTO states (stream, model, stored, state) VALUES (?, ?, ?, ?) ON CONFLICT (stream)
 DO UPDATE SET model = excluded.model, stored = excluded.stored, state = excluded.state
-"""
-_UPSERT_EVENT = """
-INSERT INTO events (id, stream, model, sequence, action, state, severity, start, end, time, stored, event)
-VALUES (:id, :stream, :model, :sequence, :action, :state, :severity, :start, :end, :time, :stored, :event)
-ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, action = excluded.action, state = excluded.state,
-    severity = excluded.severity, start = min(start, excluded.start), end = excluded.end, time = excluded.time,
-    stored = excluded.stored, event = excluded.event
-WHERE excluded.sequence > events.sequence
 """
 _OUT = """
 INSERT INTO outbox (id, sequence, action, stream, model, time, event)
 VALUES (:id, :sequence, :action, :stream, :model, :time, :event)
 """
 _REJECTED_KEPT = 1000
-_CLOSING = ("close", "heard")
 
 
 class StreamState(NamedTuple):
@@ -184,13 +168,13 @@ class Store:
             (storable(key), storable(models if isinstance(models, str) else models.get(key, "")), moment, state)
             for key, state in (states or {}).items()
         ]
-        steps = [_columns(record, moment) for record in events]
+        steps = [event_values(record, moment) for record in events]
         fresh = 0
         with self._database.write() as connection:
             connection.executemany("INSERT OR REPLACE INTO positions (source, position) VALUES (?, ?)", placed)
             connection.executemany(_UPSERT_STATE, kept)
             for step in steps:
-                if connection.execute(_UPSERT_EVENT, step).rowcount == 1:
+                if connection.execute(UPSERT_EVENT, step).rowcount == 1:
                     connection.execute(_OUT, step)
                     fresh += 1
             if fresh:
@@ -229,6 +213,17 @@ class Store:
         """Drop the states of these streams, as for a model that changed."""
         with self._database.write() as connection:
             connection.executemany("DELETE FROM states WHERE stream = ?", [(storable(one),) for one in streams])
+
+    def forget(self, retention: Retention, now: int | None = None, most: int = 1000) -> int:
+        """As `EventStore.forget`, and the states of streams that were not heard of, at most `most` at once."""
+        moment = time.time_ns() if now is None else now
+        gone = self.events.forget(retention, moment, most)
+        with self._database.write(durable=False) as connection:
+            connection.execute(
+                "DELETE FROM states WHERE rowid IN (SELECT rowid FROM states WHERE stored < ? LIMIT ?)",
+                (moment - int(retention.state_days * 86_400e9), most),
+            )
+        return gone
 
     def register_sinks(self, names: Iterable[str]) -> dict[str, int]:
         """Say which sinks there are; a new one gets what comes from now on.
@@ -367,24 +362,3 @@ def _end(connection: sqlite3.Connection) -> int:
     """The highest number the outbox ever gave."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
     return 0 if row is None else int(row[0])
-
-
-def _columns(record: EventRecord, moment: int) -> dict[str, Any]:
-    event = plain(record.event)
-    closing = record.action in _CLOSING
-    start, end = event.get("start_time"), event.get("end_time")
-    severity = event.get("severity")
-    return {
-        "id": storable(record.id),
-        "stream": storable(record.stream),
-        "model": storable(record.model),
-        "sequence": int(record.sequence),
-        "action": record.action,
-        "state": "closed" if closing else "open",
-        "severity": severity if severity in SEVERITIES else SEVERITIES[0],
-        "start": start if isinstance(start, int) else int(record.time),
-        "end": (end if isinstance(end, int) else int(record.time)) if closing else None,
-        "time": int(record.time),
-        "stored": moment,
-        "event": json.dumps(event, separators=(",", ":"), allow_nan=False),
-    }

@@ -66,7 +66,10 @@ class Columns:
         self._known: dict[tuple[str, ...], tuple[Ints, Ints] | None] = {}
 
     def take(self, columns: tuple[str, ...], values: NDArray[np.floating]) -> Float | None:
-        """float32 [n, channels], NaN = missing, of values [n, columns]; None where no channel is among the columns."""
+        """float32 [n, channels], NaN = missing, of values [n, columns]; None where no channel is among the columns.
+
+        It may be the same array, its infinities made NaN.
+        """
         if columns not in self._known:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
@@ -81,7 +84,7 @@ class Columns:
         with np.errstate(over="ignore"):
             if len(into) == len(self._wanted):
                 same = len(columns) == len(source) and bool((source == np.arange(len(source))).all())
-                return clean((values if same else values[:, source]).astype(np.float32))
+                return clean((values if same else values[:, source]).astype(np.float32, order="C", copy=False))
             taken = np.full((len(values), len(self._wanted)), np.nan, np.float32)
             taken[:, into] = values[:, source]
         return clean(taken)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"aez": "aez", "codec": "aez/codec", "daemon": "aez/daemon", "export": "aez/export"}
-DATA = ("py.typed", "FORMAT.md", "models/*.aezm")
+DATA = ("py.typed", "FORMAT.md", "models/*.aezm", "page/*.*", "page/vendor/*")
 
 
 @pytest.fixture(scope="module")

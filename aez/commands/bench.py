@@ -10,7 +10,7 @@ import click
 
 from aez import messages
 from aez.codec.errors import InvalidArgument
-from aez.commands import bench_codec, bench_detect, bench_images
+from aez.commands import bench_codec, bench_detect, bench_images, bench_monitor
 from aez.commands.missing import needs
 
 
@@ -19,7 +19,12 @@ def bench() -> None:
     """Measure models against other formats and detectors."""
 
 
-for _command in (*bench_codec.COMMANDS, *bench_detect.COMMANDS, *bench_images.COMMANDS):
+for _command in (
+    *bench_codec.COMMANDS,
+    *bench_detect.COMMANDS,
+    *bench_images.COMMANDS,
+    *bench_monitor.COMMANDS,
+):
     bench.add_command(_command)
 
 

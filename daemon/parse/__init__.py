@@ -8,7 +8,7 @@ depend on which messages stand beside them. Memory is bounded by a small multipl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.limits import Limits
@@ -17,10 +17,13 @@ from aez.daemon.parse.names import Admit
 from aez.daemon.parse.options import Options
 from aez.daemon.records import Chunk, Malformed, Samples
 
+if TYPE_CHECKING:
+    from aez.daemon.frames import FrameModels
+
 __all__ = ["FORMATS", "REASONS", "Admit", "Options", "Parser", "parser"]
 
 #: Formats of messages.
-FORMATS = ("json", "csv", "line", "arrow")
+FORMATS = ("json", "csv", "line", "arrow", "image")
 
 
 class Parser(Protocol):
@@ -40,11 +43,12 @@ def parser(
     options: Options | Mapping[str, Any] | None = None,
     limits: Limits | None = None,
     admit: Admit | None = None,
+    frames: FrameModels = lambda stream: None,  # noqa: ARG005
 ) -> Parser:
-    """A parser of "json", "csv", "line" or "arrow".
+    """A parser of "json", "csv", "line", "arrow" or "image".
 
-    `admit` is asked whether a stream of this name may be taken in; by default the first `limits.streams` may. Raises
-    InvalidArgument for an unknown format or option.
+    `admit` is asked whether a stream of this name may be taken in; by default the first `limits.streams` may. `frames`
+    gives the model of a stream's images. Raises InvalidArgument for an unknown format or option.
     """
     if not isinstance(options, Options):
         options = Options.from_mapping(options or {})
@@ -66,5 +70,9 @@ def parser(
             from aez.daemon.parse.arrow_rows import ArrowRows
 
             return ArrowRows(options, limits, admit)
+        case "image":
+            from aez.daemon.parse.images import Images
+
+            return Images(options, limits, admit, frames)
         case _:
             raise InvalidArgument(f"there is no format {format!r}; formats are {', '.join(FORMATS)}")

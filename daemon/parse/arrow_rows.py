@@ -128,7 +128,7 @@ class ArrowRows:
 
     def _values(
         self, batch: Any, names: Sequence[str], good: NDArray[np.bool_], faults: Faults
-    ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         pa = library("pyarrow", "monitor")
         time_name, mapper = self.mapper.time_name(names), self.mapper
         taken = {}
@@ -145,20 +145,19 @@ class ArrowRows:
             taken[mapper.renamed(name)] = column
         mapper.check_complete(dict.fromkeys(taken, 0.0))
         columns = mapper.sorted(taken)
-        values = np.empty((len(good), len(columns)))
+        values = np.empty((len(good), len(columns)), np.float32)
+        infinite, beyond = np.zeros(len(good), bool), np.zeros(len(good), bool)
         for index, name in enumerate(columns):
-            values[:, index] = taken[name].cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        beyond = np.abs(values) > self.limits.magnitude
+            column = taken[name].cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            too_large = np.abs(column) > self.limits.magnitude
+            if too_large.any():
+                infinite |= np.isinf(column)
+                beyond |= too_large
+            with np.errstate(over="ignore"):
+                values[:, index] = column
         if beyond.any():
-            infinite = np.asarray(np.isinf(values).any(axis=1))
             _refuse(infinite, good, faults, "not_finite", "a value is infinite")
-            _refuse(
-                np.asarray(beyond.any(axis=1)) & ~infinite,
-                good,
-                faults,
-                "too_large",
-                f"beyond {self.limits.magnitude:g}",
-            )
+            _refuse(beyond & ~infinite, good, faults, "too_large", f"beyond {self.limits.magnitude:g}")
         return values, columns
 
     def _streams(

@@ -28,6 +28,9 @@ REASONS = (
     "bad_stream",  # a name that is empty, too long or has control characters
     "unknown_stream",  # none of the configured patterns
     "too_many_streams",
+    "bad_image",  # damaged, or of no format that is read here
+    "too_many_pixels",
+    "no_model",  # an image of a stream that no model of pictures watches
 )
 _KEPT_BYTES = 1000
 

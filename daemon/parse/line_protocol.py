@@ -104,6 +104,12 @@ class LineProtocol(LineParser):
         integers: list[tuple[int, str | None]] = []
         keys, texts, unsigned = [], [], []
         spans: list[_Span] = []
+        constants = {}
+        if self.options.measurement_prefix:  # it names the columns
+            constants["measurement"] = parts.measurement
+        else:
+            keys.append(("measurement", 0, True))
+            spans.append((0, len(parts.measurement.encode())))
         for name, span in parts.tags:
             keys.append((name, len(spans), True))
             spans.append(span)
@@ -124,7 +130,7 @@ class LineProtocol(LineParser):
                 unsigned.append(slot)
         if parts.time is not None:
             spans.append(parts.time)
-        names = [name for name, _, _ in keys] + ["measurement"]
+        names = [*constants, *(name for name, _, _ in keys)]
         columns = [name for _, name in [*numbers, *integers] if name is not None]
         if len(set(names)) < len(names) or len(set(columns)) < len(columns):
             return None
@@ -142,9 +148,9 @@ class LineProtocol(LineParser):
             tuple(texts),
             None if parts.time is None else (len(spans) - 1, "integer"),
             tuple(keys),
-            {"measurement": parts.measurement},
+            constants,
             forbidden='"',
-            forbidden_key='^$|["=]',
+            forbidden_key='^$|^#|["=]',  # a line that begins with # is a comment
         )
 
 

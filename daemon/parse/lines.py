@@ -91,6 +91,7 @@ class Mapper:
     """Which columns are what, after the options; shared by all formats."""
 
     def __init__(self, options: Options, names: StreamNames, unit: str) -> None:
+        library("pyarrow.compute", "monitor")  # loaded now, so that the first message does not wait for it
         self.options = options
         self.unit = options.time_unit or unit
         self.times = (options.time,) if options.time else ("time", "timestamp", "ts")

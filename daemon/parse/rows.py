@@ -24,7 +24,7 @@ class Part:
     order: NDArray[np.int64]
     time: NDArray[np.int64]
     stream: NDArray[np.int32]
-    values: NDArray[np.float64]
+    values: NDArray[np.floating]
 
 
 class Rows:

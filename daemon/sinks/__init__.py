@@ -6,6 +6,7 @@ from aez.daemon.sinks.console import ConsoleSink
 from aez.daemon.sinks.json_lines import JsonLinesSink
 from aez.daemon.sinks.mqtt import MqttSink
 from aez.daemon.sinks.nats import NatsSink
+from aez.daemon.sinks.postgres import PostgresSink
 from aez.daemon.sinks.webhook import WebhookSink
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "JsonLinesSink",
     "MqttSink",
     "NatsSink",
+    "PostgresSink",
     "Rejected",
     "Sink",
     "SinkError",
@@ -29,4 +31,5 @@ SINKS: dict[str, type[Sink]] = {
     "alertmanager": AlertmanagerSink,
     "mqtt": MqttSink,
     "nats": NatsSink,
+    "postgres": PostgresSink,
 }

@@ -19,11 +19,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.event_store import SEVERITIES
+from aez.daemon.event_sql import SEVERITIES
+from aez.daemon.plain import plain
 from aez.daemon.records import EventRecord
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sinks.http import Endpoint
-from aez.daemon.sinks.wire import iso_time, plain
+from aez.daemon.sinks.wire import iso_time
 
 __all__ = ["AlertmanagerSink"]
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Literal, TextIO
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.plain import plain
 from aez.daemon.records import EventRecord
 from aez.daemon.sinks.base import Sink, SinkError
-from aez.daemon.sinks.wire import as_json, iso_time, plain
+from aez.daemon.sinks.wire import as_json, iso_time
 
 __all__ = ["ConsoleSink", "as_text"]
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.private_files import private
 from aez.daemon.records import EventRecord
 from aez.daemon.sinks.base import Sink, SinkError
 from aez.daemon.sinks.wire import as_json
@@ -28,7 +30,8 @@ _TAIL_BYTES = 16 << 20  # of which the last steps are read at the start
 class JsonLinesSink(Sink):
     """Appends to `path`; others may read it, or move it away, while it is written.
 
-    path: the newest file; its folder exists. Full ones are `path`.1 (the latest) to `path`.`count`.
+    path: the newest file, made with mode 0600, or that of the file before it; its folder exists. Full ones are
+        `path`.1 (the latest) to `path`.`count`.
     max_bytes: a file is full when the next line would take it beyond this; 0 never rotates.
     count: full files kept besides the newest, 0 or more.
     fsync: whether every delivery waits for the disk.
@@ -43,6 +46,7 @@ class JsonLinesSink(Sink):
             )
         self.path = Path(path)
         self._max_bytes, self._count, self._fsync = max_bytes, count, fsync
+        self._mode: int | None = None  # that the next file gets
         self._written: deque[tuple[str, int]] | None = None  # None until the file's end was read
 
     def __repr__(self) -> str:
@@ -73,7 +77,7 @@ class JsonLinesSink(Sink):
         lines = [(record, (as_json(record) + "\n").encode()) for record in records]
         at = 0
         while at < len(lines):
-            with self.path.open("ab") as file:
+            with open(self.path, "ab", opener=private) as file:
                 size = start = file.tell()
                 taken = at
                 while at < len(lines) and (
@@ -84,6 +88,8 @@ class JsonLinesSink(Sink):
                 if at > taken:
                     self._write(file.fileno(), b"".join(line for _, line in lines[taken:at]), start)
             if start == 0:
+                if self._mode is not None:
+                    self.path.chmod(self._mode)
                 self._sync_folder()
             if self._written is not None:
                 self._written.extend((record.id, record.sequence) for record, _ in lines[taken:at])
@@ -102,6 +108,7 @@ class JsonLinesSink(Sink):
             raise
 
     def _rotate(self) -> None:
+        self._mode = stat.S_IMODE(self.path.stat().st_mode)
         if self._count == 0:
             self.path.unlink()
         else:

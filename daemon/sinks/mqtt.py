@@ -7,13 +7,13 @@ order. What the broker does with it, retention and subscribers that are away, is
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon import tls as certificates
 from aez.daemon.records import EventRecord
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.sinks.wire import as_json
@@ -67,7 +67,8 @@ class MqttSink(Sink):
             raise InvalidArgument("an MQTT sink with a ca_file needs tls = true")
         self._host, self._port, self._topic, self._client_id = host, port, topic, client_id
         self._username, self._password = username, password
-        self._tls, self._ca_file, self._retain, self._timeout = tls, ca_file, retain, timeout
+        self._tls = certificates.client_context(ca_file) if tls else None
+        self._retain, self._timeout = retain, timeout
         self._client: Client | None = None
 
     def __repr__(self) -> str:
@@ -133,14 +134,11 @@ class MqttSink(Sink):
         if self._username is not None:
             client.username_pw_set(self._username, self._password)
         try:
-            if self._tls:
-                client.tls_set(self._ca_file)
+            if self._tls is not None:
+                client.tls_set_context(self._tls)
             client.connect(self._host, self._port, keepalive=30)
         except (OSError, ValueError) as error:
-            detail = getattr(error, "strerror", None) or type(error).__name__
-            if isinstance(error, ssl.SSLCertVerificationError):
-                detail = f"its certificate is not trusted: {error.verify_message}; see ca_file"
-            raise SinkError(f"{self._name} cannot be reached: {detail}") from error
+            raise SinkError(f"{self._name} cannot be reached: {certificates.failure(error)}") from error
         client.loop_start()
         self._client = client
         if not answered.wait(self._timeout):

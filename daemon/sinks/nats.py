@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon import tls as certificates
 from aez.daemon.records import EventRecord
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.sinks.wire import as_json
@@ -78,10 +79,7 @@ class NatsSink(Sink):
         self._token, self._username, self._password = token, username, password
         self._tls: ssl.SSLContext | None = None
         if parts.scheme == "tls" or ca_file is not None:
-            try:
-                self._tls = ssl.create_default_context(cafile=ca_file)
-            except (OSError, ssl.SSLError) as error:
-                raise InvalidArgument(f"the certificates in {ca_file} cannot be read: {error.strerror}") from error
+            self._tls = certificates.client_context(ca_file)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._client: Client | None = None
@@ -138,10 +136,11 @@ class NatsSink(Sink):
                 return self._client
             await _close(self._client)
             self._client = None
-        from nats.aio.client import Client
         from nats.js.errors import NotFoundError
 
-        client = Client()
+        from aez.daemon.nats_connection import NatsClient
+
+        client = NatsClient()
         try:
             await client.connect(
                 self._name,
@@ -188,17 +187,11 @@ class NatsSink(Sink):
             raise SinkError(f"{self._name} did not answer within {self._timeout:g} s") from error
         except (Error, OSError, EOFError) as error:
             self.close()
-            raise SinkError(f"{self._name} took no message: {_detail(error)}") from error
+            raise SinkError(f"{self._name} took no message: {certificates.failure(error)}") from error
 
 
 def _message_id(record: EventRecord) -> str:
     return f"{record.id}.{record.sequence}".encode("ascii", "backslashreplace").decode()
-
-
-def _detail(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}; see ca_file"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 async def _ignore(error: Exception) -> None:

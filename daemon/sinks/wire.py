@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aez.daemon.plain import plain
 from aez.daemon.records import EventRecord
 
-__all__ = ["as_dict", "as_json", "iso_time", "plain"]
+__all__ = ["as_dict", "as_json", "iso_time"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,16 +40,3 @@ def iso_time(nanoseconds: int) -> str:
     except OverflowError:
         moment = (datetime.max if nanoseconds > 0 else datetime.min).replace(tzinfo=UTC)
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: keys as text, NumPy's numbers as Python's, what is not finite as None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

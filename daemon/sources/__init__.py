@@ -26,15 +26,17 @@ __all__ = ["FORMATS", "KINDS", "Put", "Source", "open_source"]
 Put = Callable[[Chunk], None]
 
 #: Formats of a chunk's data.
-FORMATS = ("json", "csv", "line", "arrow")
+FORMATS = ("json", "csv", "line", "arrow", "image")
 
 #: Kinds of source as the configuration names them, with the module and class of each.
 KINDS = {
     "stdin": ("stdin", "Stdin"),
     "file": ("files", "Files"),
+    "frames": ("frames", "Frames"),
     "http": ("http_push", "HttpPush"),
     "mqtt": ("mqtt", "Mqtt"),
     "nats": ("nats", "Nats"),
+    "nats_tap": ("nats_tap", "NatsTap"),  # a second reader; no configuration names it
 }
 
 _log = logging.getLogger(__name__)
@@ -83,6 +85,9 @@ class Source(ABC):
     def close(self) -> None:
         """Give back connections and files; what was not acknowledged comes again after a restart, where it can."""
         self.stop()
+
+    def renew(self) -> None:  # noqa: B027 - most sources show no certificate
+        """Read the certificate that it shows again, which was checked before; connections that are open keep theirs."""
 
     def status(self) -> str:
         """Why nothing can come in just now, in one sentence; empty while all is well."""

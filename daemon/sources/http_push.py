@@ -5,7 +5,8 @@ follows from it is durable, and with 503 and Retry-After when that takes longer 
 waiting already, or when the process is stopping; it may then be stored all the same, and its repetition with it. In the
 order of arrival. Memory: `pending_bytes` over all requests, `body_bytes` for one (413 beyond it), both unpacked.
 
-POST /push takes JSON Lines, a JSON array, CSV (text/csv) or an Arrow stream (application/vnd.apache.arrow.stream).
+POST /push takes JSON Lines, a JSON array, CSV (text/csv) or an Arrow stream (application/vnd.apache.arrow.stream), and
+one picture of a stream at /push?stream=NAME (image/png, image/jpeg and the like).
 POST /write and /api/v2/write take line protocol the way InfluxDB 1 and 2 do, so that Telegraf's outputs influxdb and
 influxdb_v2 need nothing but this address; /ping and `CREATE DATABASE` at /query are answered for them. Bodies may be
 packed with gzip or deflate. Never 429: Telegraf's influxdb output throws away what is answered with any 4xx.
@@ -22,15 +23,17 @@ import contextlib
 import hmac
 import logging
 import re
-import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon import tls
+from aez.daemon.connections import HANDSHAKE_SECONDS, Connections
 from aez.daemon.records import Chunk, Position
 from aez.daemon.sources import Put, Source
 from aez.daemon.sources.messages import as_lines
@@ -70,13 +73,6 @@ class _Waiting:
             self.loop.call_soon_threadsafe(answer)
 
 
-class _OneTooMany(asyncio.Protocol):
-    """A connection that is closed as soon as it is there."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
-
-
 class HttpPush(Source):
     """What is posted to an address.
 
@@ -84,7 +80,8 @@ class HttpPush(Source):
     token: what senders must show; None: nothing. tls_certificate, tls_key: files, for HTTPS. format: of bodies at /push
     whose Content-Type does not tell. body_bytes: the largest body, unpacked. answer_seconds: how long a sender waits
     for an answer; Telegraf gives up after 5. pending_bytes: what may wait at once. connections: that may be open at
-    once; further ones are closed (where it listens itself).
+    once; further ones are closed (where it listens itself). idle_seconds: how long a connection stays without a whole
+    request.
 
     Raises:
         InvalidArgument: an empty token, or a value out of range.
@@ -104,6 +101,7 @@ class HttpPush(Source):
         answer_seconds: float = 4.0,
         pending_bytes: int = 64 << 20,
         connections: int = 256,
+        idle_seconds: float = 75.0,
     ) -> None:
         super().__init__(name, format)
         if token == "":
@@ -115,14 +113,12 @@ class HttpPush(Source):
         #: Where it listens; the port that was found, once started with port 0.
         self.host, self.port = host, port
         self._token = token
-        self._tls: ssl.SSLContext | None = None
-        if tls_certificate:
-            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            self._tls.load_cert_chain(tls_certificate, tls_key)
+        self._certificate, self._key = tls_certificate, tls_key
+        self._tls = tls.server_context(tls_certificate, tls_key) if tls_certificate else None
         self._body_bytes = body_bytes
         self._answer_seconds = answer_seconds
         self._pending_bytes = pending_bytes
-        self._connections = connections
+        self._connections, self._idle_seconds = connections, idle_seconds
         self._lock = threading.Condition()
         self._queue: deque[_Waiting] = deque()  # not yet put
         self._unacknowledged: deque[_Waiting] = deque()
@@ -151,6 +147,10 @@ class HttpPush(Source):
             self._trouble = "not listening yet."
             self._spawn(self._serve, "serve")
             self._ready.wait(10)
+
+    def renew(self) -> None:
+        if self._tls is not None and self._certificate is not None:
+            tls.load(self._tls, self._certificate, self._key)
 
     def acknowledge(self, position: Position) -> None:
         with self._lock:
@@ -189,7 +189,7 @@ class HttpPush(Source):
         self._loop = asyncio.get_running_loop()
         application = web.Application()
         application.add_routes(self.routes())
-        runner = web.AppRunner(application, access_log=None, keepalive_timeout=75, shutdown_timeout=2)
+        runner = web.AppRunner(application, access_log=None, keepalive_timeout=self._idle_seconds, shutdown_timeout=2)
         await runner.setup()
         listener = None
         try:
@@ -201,16 +201,16 @@ class HttpPush(Source):
             await runner.cleanup()
 
     async def _open_port(self, runner: web.AppRunner) -> asyncio.Server | None:
-        def protocol() -> asyncio.Protocol:
-            server = runner.server
-            return _OneTooMany() if server is None or len(server.connections) >= self._connections else server()
-
-        pause = 0.5
+        server = runner.server
+        assert server is not None
         assert self._closing is not None
+        protocol = Connections(self._connections, server)
+        encrypted: dict[str, Any] = {"ssl": self._tls, "ssl_handshake_timeout": HANDSHAKE_SECONDS} if self._tls else {}
+        pause = 0.5
         while not self._closing.is_set():
             try:
                 loop = asyncio.get_running_loop()
-                listener = await loop.create_server(protocol, self.host, self.port, ssl=self._tls, backlog=128)
+                listener = await loop.create_server(protocol, self.host, self.port, backlog=128, **encrypted)
             except OSError as error:
                 self._set_trouble(f"cannot listen at {self.host}:{self.port}: {error.strerror or error}.")
                 self._ready.set()
@@ -266,8 +266,10 @@ class HttpPush(Source):
         return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), self._token.encode())
 
     async def _push(self, request: web.Request) -> web.Response:
-        format = _CONTENT_TYPES.get(request.content_type, self.format)
-        return await self._take(request, format, lambda body: as_lines(body, format))
+        is_image = request.content_type.startswith("image/")
+        format = "image" if is_image else _CONTENT_TYPES.get(request.content_type, self.format)
+        stream = request.query.get("stream") if format == "image" else None
+        return await self._take(request, format, lambda body: as_lines(body, format), stream)
 
     async def _write(self, request: web.Request) -> web.Response:
         precision = request.query.get("precision", "")
@@ -282,7 +284,9 @@ class HttpPush(Source):
             return web.json_response({"results": [{"statement_id": 0}]})
         return _refusal(400, "invalid", "nothing can be queried here")
 
-    async def _take(self, request: web.Request, format: str, convert: Callable[[bytes], bytes]) -> web.Response:
+    async def _take(
+        self, request: web.Request, format: str, convert: Callable[[bytes], bytes], stream: str | None = None
+    ) -> web.Response:
         """Read the body, queue it, and answer when it is durable."""
         held = 0
         parts = []
@@ -309,16 +313,16 @@ class HttpPush(Source):
                 data = convert(data)
             else:
                 data = await asyncio.get_running_loop().run_in_executor(None, convert, data)
-            return await self._queued(data, format) if data.strip() else web.Response(status=204)
+            return await self._queued(data, format, stream) if data.strip() else web.Response(status=204)
         finally:
             self._held -= held
 
-    async def _queued(self, data: bytes, format: str) -> web.Response:
+    async def _queued(self, data: bytes, format: str, stream: str | None) -> web.Response:
         with self._lock:
             if self._stopping.is_set():
                 return _later("stopping")
             self._number += 1
-            chunk = Chunk(self.name, data, format, {"request": self._number}, time.monotonic())
+            chunk = Chunk(self.name, data, format, {"request": self._number}, time.monotonic(), stream)
             waiting = _Waiting(asyncio.get_running_loop(), chunk, self._number)
             self._queue.append(waiting)
             self._lock.notify_all()

@@ -10,9 +10,9 @@ def as_lines(payload: bytes, format: str) -> bytes:
     """One message's payload as lines, each ended by a newline; empty when there is nothing in it.
 
     A JSON array becomes one line per element, and a JSON object that spans several lines becomes one. What is no
-    valid JSON stays as it is, for the parser to report. Arrow data is never touched.
+    valid JSON stays as it is, for the parser to report. Arrow data and images are never touched.
     """
-    if format == "arrow":
+    if format in ("arrow", "image"):
         return payload
     payload = payload.strip(b" \t\r\n")
     if not payload:
@@ -40,10 +40,10 @@ def _json_lines(payload: bytes) -> bytes:
 def gather(messages: Iterable[tuple[str, bytes]], format: str) -> list[tuple[str, bytes]]:
     """Messages of each topic back to back, topics in the order of their first message.
 
-    messages: pairs of topic and payload as `as_lines` gives them. Arrow and CSV messages stay apart, as each may bring
-    a schema or header of its own.
+    messages: pairs of topic and payload as `as_lines` gives them. Images stay apart; so do Arrow and CSV messages, as
+    each may bring a schema or header of its own.
     """
-    if format in ("arrow", "csv"):
+    if format in ("arrow", "csv", "image"):
         return [(topic, payload) for topic, payload in messages if payload]
     groups: dict[str, list[bytes]] = {}
     for topic, payload in messages:

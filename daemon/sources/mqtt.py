@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -32,6 +33,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon import tls as certificates
 from aez.daemon.records import Chunk, Position
 from aez.daemon.sources import Put, Source
 from aez.daemon.sources.messages import as_lines, gather
@@ -56,7 +58,7 @@ class Mqtt(Source):
     messages; their topic becomes `Chunk.stream`. username, password, tls, tls_ca (file; None: the system's),
     tls_certificate and tls_key (files; the client's own): how to get in. version: "5" or "3.1.1". gather_seconds,
     gather_bytes: messages are gathered until either is reached. session_seconds: how long the broker keeps the session
-    without a connection.
+    without a connection; with 0 it ends with the connection, and what was not delivered is gone.
 
     Raises:
         InvalidArgument: no topic, no client_id, or a value out of range.
@@ -79,7 +81,7 @@ class Mqtt(Source):
         tls_key: str | None = None,
         version: str = "5",
         keepalive_seconds: int = 60,
-        gather_seconds: float = 0.02,
+        gather_seconds: float = 0.005,
         gather_bytes: int = 1 << 20,
         receive_maximum: int = 10_000,
         message_bytes: int = 16 << 20,
@@ -111,14 +113,14 @@ class Mqtt(Source):
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
-            clean_session=None if self._v5 else False,
+            clean_session=None if self._v5 else session_seconds == 0,
             protocol=_VERSIONS[version],
             manual_ack=True,
         )
         if username is not None:
             self._client.username_pw_set(username, password)
         if tls or tls_ca or tls_certificate:
-            self._client.tls_set(tls_ca, tls_certificate, tls_key)
+            self._client.tls_set_context(certificates.client_context(tls_ca, tls_certificate, tls_key))
         self._client.reconnect_delay_set(1, 30)
         self._client.on_socket_open = _without_delay
         self._client.on_connect = self._connected
@@ -191,7 +193,8 @@ class Mqtt(Source):
 
     def _connect_failed(self, client: Client, userdata: Any) -> None:
         del client, userdata
-        self._set_trouble(f"cannot reach the broker at {self._address[0]}:{self._address[1]}.")
+        reason = certificates.failure(sys.exception())  # paho calls this where it caught it
+        self._set_trouble(f"cannot reach the broker at {self._address[0]}:{self._address[1]}: {reason}.")
 
     def _disconnected(
         self, client: Client, userdata: Any, flags: DisconnectFlags, reason: ReasonCode, properties: Properties | None

@@ -17,13 +17,11 @@ import asyncio
 import contextlib
 import json
 import logging
-import ssl
 import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -32,6 +30,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolic
 from nats.js.errors import NotFoundError, ServerError
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon import tls as certificates
+from aez.daemon.nats_connection import NatsClient
 from aez.daemon.records import Chunk, Position
 from aez.daemon.sources import Put, Source
 from aez.daemon.sources.messages import as_lines, gather
@@ -76,7 +76,7 @@ class Nats(Source):
         tls_ca: str | None = None,
         tls_certificate: str | None = None,
         tls_key: str | None = None,
-        gather_seconds: float = 0.02,
+        gather_seconds: float = 0.005,
         gather_bytes: int = 1 << 20,
         pull_messages: int = 5_000,
         acknowledge_seconds: float = 60.0,
@@ -84,6 +84,8 @@ class Nats(Source):
         super().__init__(name, format)
         if isinstance(servers, str) or not servers:
             raise InvalidArgument(f"Source {name!r}: servers is {servers!r}; give a list of at least one address.")
+        if any("@" in server for server in servers):  # which would show in logs
+            raise InvalidArgument(f"Source {name!r}: an address in servers holds a user; give username and password.")
         if not subject:
             raise InvalidArgument(f"Source {name!r}: subject is empty; name what to read.")
         if not durable or any(character in durable for character in ".*> \t\r\n/\\"):
@@ -105,10 +107,7 @@ class Nats(Source):
             "user_credentials": credentials,
         }
         if tls or tls_ca or tls_certificate:
-            context = ssl.create_default_context(cafile=tls_ca)
-            if tls_certificate:
-                context.load_cert_chain(tls_certificate, tls_key)
-            self._options["tls"] = context
+            self._options["tls"] = certificates.client_context(tls_ca, tls_certificate, tls_key)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Event | None = None
         # All below is touched in the loop alone.
@@ -186,7 +185,7 @@ class Nats(Source):
                 _log.info("source %s: the consumer is made anew: %s", self.name, reason)
                 pause = 0.5
             except (NatsError, OSError, TimeoutError) as error:
-                self._set_trouble(f"NATS at {', '.join(self._servers)}: {str(error) or type(error).__name__}.")
+                self._set_trouble(f"NATS at {', '.join(self._servers)}: {certificates.failure(error)}.")
                 await self._disconnect()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), pause)
@@ -237,7 +236,8 @@ class Nats(Source):
         async def silent(error: Exception) -> None:
             _log.debug("source %s: %s", self.name, error)
 
-        return await nats.connect(
+        client = NatsClient()
+        await client.connect(
             self._servers,
             name=f"aez-{self.name}",
             disconnected_cb=lost,
@@ -246,6 +246,7 @@ class Nats(Source):
             connect_timeout=5,
             **{key: value for key, value in self._options.items() if value is not None},
         )
+        return client
 
     async def _make_consumer(self, context: JetStreamContext, stream: str) -> None:
         """A durable consumer that begins behind the last message that is known to be durable."""

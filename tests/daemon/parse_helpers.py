@@ -26,7 +26,7 @@ def rows(samples: Iterable[Samples]) -> list[Row]:
     found: list[Row] = []
     for one in samples:
         assert one.values.shape == (len(one.time), len(one.columns))
-        assert one.values.dtype == float
+        assert one.values.dtype.name in ("float64", "float32")
         assert one.stream.dtype == "int32"
         assert one.time.dtype == "int64"
         assert set(range(len(one.streams))) == set(one.stream.tolist())

@@ -14,8 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from brokers import Broker, start_mosquitto, start_nats
+from postgres_server import PASSWORD, running_postgres
 
-from aez.daemon.sinks import AlertmanagerSink, ConsoleSink, JsonLinesSink, MqttSink, NatsSink, Sink, WebhookSink
+from aez.daemon.records import EventRecord
+from aez.daemon.sinks import (
+    AlertmanagerSink,
+    ConsoleSink,
+    JsonLinesSink,
+    MqttSink,
+    NatsSink,
+    PostgresSink,
+    Sink,
+    WebhookSink,
+)
+from aez.daemon.sinks.wire import as_dict
 
 Step = tuple[str, int]
 
@@ -278,6 +290,33 @@ class NatsReceiver(Receiver):
         self.broker.stop()
 
 
+class PostgresReceiver(Receiver):
+    """A database of its own in a real PostgreSQL; it is broken by stopping the server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = running_postgres()
+        self.database = folder.name
+        self.server.create(self.database)
+
+    def sink(self) -> Sink:
+        return PostgresSink(url=self.server.url(self.database), password=PASSWORD, timeout=5)
+
+    def records(self) -> list[dict[str, Any]]:
+        with self.server.connect(self.database) as connection:
+            if connection.execute("SELECT to_regclass('aez.steps')").fetchone() == (None,):
+                return []
+            rows = connection.execute(
+                "SELECT id, sequence, action, stream, model, time, event FROM aez.steps ORDER BY number"
+            ).fetchall()
+        return [as_dict(EventRecord(*row[:-1], json.loads(row[-1]))) for row in rows]
+
+    def broken(self) -> None:
+        self.server.stop()
+
+    def mended(self) -> None:
+        self.server.start()
+
+
 RECEIVERS: dict[str, Callable[[Path], Receiver]] = {
     "console": ConsoleReceiver,
     "json_lines": JsonLinesReceiver,
@@ -285,6 +324,7 @@ RECEIVERS: dict[str, Callable[[Path], Receiver]] = {
     "alertmanager": AlertmanagerReceiver,
     "mqtt": MqttReceiver,
     "nats": NatsReceiver,
+    "postgres": PostgresReceiver,
 }
 
 

@@ -20,6 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from aez.daemon.records import Chunk
 from aez.daemon.sources import Source
 from aez.daemon.sources.files import Files
+from aez.daemon.sources.frames import Frames
 from aez.daemon.sources.http_push import HttpPush
 from aez.daemon.sources.mqtt import Mqtt
 from aez.daemon.sources.nats import Nats
@@ -110,6 +111,27 @@ class FilesFeeder:
     def feed(self, numbers: Iterable[int]) -> None:
         with self.path.open("ab") as file:
             file.write(b"".join(message(number) + b"\n" for number in numbers))
+
+    def close(self) -> None:
+        pass
+
+
+class FramesFeeder:
+    """Renames whole files into the folder; what is in them is no matter to the source."""
+
+    replays = True
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def source(self) -> Source:
+        return Frames("source", paths=[str(self.folder / "*.png")], settle_seconds=0.05, scan_seconds=0.01)
+
+    def feed(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            new = self.folder / "new"
+            new.write_bytes(message(number) + b"\n")
+            new.rename(self.folder / f"{number:06d}.png")
 
     def close(self) -> None:
         pass

@@ -108,9 +108,14 @@ def test_all_faults_are_told_at_once_in_the_order_of_lines(folder: Path) -> None
 def test_two_sources_on_one_port_are_refused(folder: Path) -> None:
     http = "[[sources]]\nname = '{}'\nkind = 'http'\nport = {}\n"
     (found,) = faults(folder, LEAST + http.format("a", 8086) + http.format("b", 8086))
-    assert found == ":13: sources[2].port: port 8086 is already that of source a"
+    assert found == ":13: sources[2].port: port 8086 is already that of source a in line 9"
     (found,) = faults(folder, LEAST + http.format("a", 9464))
     assert found == ":9: sources[1].port: port 9464 is already that of the web page"
+    (found,) = faults(folder, LEAST + http.format("a", 8000) + "[web]\nport = 8000\n")
+    assert found == ":9: sources[1].port: port 8000 is already that of the web page in line 11"
+    load(write(folder, LEAST + http.format("a", 8000) + "[web]\nport = 8000\nenabled = false\n"))
+    found = faults(folder, LEAST + "[[sources]]\nkind = 'pigeon'\n" + http.format("a", 8086) + http.format("b", 8086))[1]
+    assert found == ":15: sources[3].port: port 8086 is already that of source a in line 11"
     load(write(folder, LEAST + http.format("a", 0) + http.format("b", 0)))
 
 

@@ -473,7 +473,7 @@ def test_streams_are_described_as_plain_data() -> None:
     json.dumps(found, allow_nan=False)
     recent = some.recent("a")
     assert recent is not None
-    assert recent.shape == (WINDOW - 1, 2)
+    assert (recent.values.shape, recent.row, recent.model) == ((WINDOW - 1, 2), 19, "plant")
     assert some.recent("b") is None
     assert some.stats()["open_events"] == 1
 

@@ -162,6 +162,15 @@ def test_comments_and_blank_lines_are_idle() -> None:
     assert len(samples[0]) == 10
 
 
+def test_many_measurements_share_a_layout_and_comments_of_it_stay_idle() -> None:
+    lines = [b"%spump%02d x=1,y=2 17000000000000000%02d\n" % (b"#" * (n % 7 == 3), n, n) for n in range(60)]
+    reader = parser("line")
+    samples, malformed = reader.parse(chunk(b"".join(lines), "line"))
+    assert not malformed
+    assert sorted(samples[0].streams) == [f"pump{n:02d}" for n in range(60) if n % 7 != 3]
+    assert len(reader.layouts) == 1  # type: ignore[attr-defined]
+
+
 def test_fields_name_streams_too(read: Read) -> None:
     assert read("line", b'm,a=1 unit="u7",x=1 1700000000000000000', {"stream": "unit"}) == (START, "u7", {"x": 1.0})
     assert read("line", b"m,a=1 unit=7i,x=1 1700000000000000000", {"stream": "{a}-{unit}"})[1] == "1-7"

@@ -59,11 +59,12 @@ def test_batch_sizes_begin_with_one_and_rise(sizes: tuple[int, ...]) -> None:
         Scorer(Magnitude(), sizes)
 
 
-def test_batches_have_a_few_shapes_whatever_comes() -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_have_a_few_shapes_whatever_comes(workers: int) -> None:
     model = Magnitude()
-    scorer = Scorer(model)
-    rows = np.random.default_rng(0).normal(size=(900, 2)).astype(np.float32)
-    for count in [*range(1, 70), 255, 256, 257, 600]:
+    scorer = Scorer(model, workers=workers)
+    rows = np.random.default_rng(0).normal(size=(3600, 2)).astype(np.float32)
+    for count in [*range(1, 70), 255, 256, 257, 600, 3500]:
         starts = np.arange(count)
         found = scorer.score(rows, starts)
         windows = np.lib.stride_tricks.sliding_window_view(rows, WINDOW, axis=0)[:count].swapaxes(1, 2)

@@ -169,7 +169,7 @@ def test_forgetting_goes_in_small_steps(filled: Store) -> None:
 def test_states_of_streams_unheard_of_go_too(store: Store) -> None:
     store.commit({}, {"old": b"1"}, now=START)
     store.commit({}, {"new": b"2"}, now=START + DAY)
-    store.events.forget(Retention(state_days=1), now=START + DAY + 1)
+    store.forget(Retention(state_days=1), now=START + DAY + 1)
     assert [key for key, _ in store.states()] == ["new"]
 
 

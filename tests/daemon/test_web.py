@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from aez.codec.errors import AezError, InvalidArgument
+from aez.daemon.access import Gate, Wait
 from aez.daemon.metrics import Metrics
 from aez.daemon.web import Web
 
@@ -35,8 +39,15 @@ class Pretend:
     def readiness(self) -> Sequence[str]:
         return self.problems
 
-    def streams(self) -> Sequence[Mapping[str, Any]]:
-        return [{"stream": "<b>sat</b>"}]
+    def streams(self, **wanted: Any) -> Mapping[str, Any]:
+        self.asked.append(wanted)
+        return {"streams": [{"stream": "<b>sat</b>"}], "total": 1}
+
+    def rows(self, stream: str, count: int) -> Mapping[str, Any] | None:
+        return {"stream": stream, "count": count} if stream == "a/b" else None
+
+    def event(self, event_id: str) -> Mapping[str, Any] | None:
+        return {"id": "a", "comments": []} if event_id == "a" else None
 
     def events(self, *, stream: str | None, limit: int, open_only: bool) -> Sequence[Mapping[str, Any]]:
         self.asked.append((stream, limit, open_only))
@@ -46,6 +57,12 @@ class Pretend:
 
     def acknowledge(self, event_id: str, by: str, comment: str) -> bool:
         self.asked.append((event_id, by, comment))
+        return event_id == "a"
+
+    def comment(self, event_id: str, by: str, text: str) -> bool:
+        if not text:
+            raise InvalidArgument("a comment has 1 character or more")
+        self.asked.append((event_id, by, text))
         return event_id == "a"
 
     def reload(self) -> str:
@@ -87,7 +104,8 @@ def ask(web: Web, path: str, data: bytes | None = None, **headers: str) -> tuple
     except urllib.error.HTTPError as error:
         with error:
             code, body, found = error.code, error.read(), error.headers
-    return code, json.loads(body) if found["Content-Type"].startswith("application/json") else body.decode(), found
+    is_json = found.get("Content-Type", "").startswith("application/json")
+    return code, json.loads(body) if is_json else body.decode(), found
 
 
 def test_probes_tell_what_is_wrong(web: Web, view: Pretend) -> None:
@@ -111,16 +129,31 @@ def test_metrics_are_prometheus_text_with_gauges_of_now(web: Web, view: Pretend)
     }
     assert found["aez_queue_chunks", ()] == 7
     assert found["aez_samples_total", (("source", 'a "b"\n'),)] == 3
-    assert found["aez_resident_memory_bytes", ()] > 1e7
+    assert found["process_resident_memory_bytes", ()] > 1e7
 
 
 def test_streams_and_events_are_json_and_names_stay_text(web: Web, view: Pretend) -> None:
     code, body, headers = ask(web, "/api/streams")
-    assert (code, body) == (200, {"streams": [{"stream": "<b>sat</b>"}]})
+    assert (code, body["streams"]) == (200, [{"stream": "<b>sat</b>"}])
     assert headers["Content-Type"].startswith("application/json")
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert ask(web, "/api/events?limit=5&open=true&stream=x%20y")[:2] == (200, {"events": [{"id": "a"}]})
-    assert view.asked == [("x y", 5, True)]
+    assert view.asked[1:] == [("x y", 5, True)]
+    assert ask(web, "/api/events/a")[:2] == (200, {"id": "a", "comments": []})
+    assert ask(web, "/api/events/b")[0] == 404
+
+
+def test_streams_are_asked_for_by_page_and_rows_by_any_name(web: Web, view: Pretend) -> None:
+    ask(web, "/api/streams?search=%3Cb%3E&state=event&offset=50&limit=25")
+    ask(web, "/api/streams")
+    assert view.asked == [
+        {"search": "<b>", "state": "event", "offset": 50, "limit": 25},
+        {"search": "", "state": None, "offset": 0, "limit": 1000},
+    ]
+    assert ask(web, "/api/streams?offset=-1")[0] == 400
+    assert ask(web, "/api/rows?stream=a%2Fb&rows=5")[:2] == (200, {"stream": "a/b", "count": 5})
+    assert ask(web, "/api/rows?stream=c")[0] == 404
+    assert ask(web, "/api/rows")[0] == 400
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "x", "1e3", "%D9%A3", "9" * 50])
@@ -136,7 +169,7 @@ def test_a_defect_shows_no_inside(web: Web, caplog: pytest.LogCaptureFixture) ->
     assert "hush-hush" in caplog.text
 
 
-@pytest.mark.parametrize("path", ["/../etc/passwd", "/%2e%2e/etc/passwd", "/static/x", "/api/events/a"])
+@pytest.mark.parametrize("path", ["/../etc/passwd", "/%2e%2e/etc/passwd", "/page/", "/page/x", "/page/..%2Fweb.py"])
 def test_other_paths_are_not_there(web: Web, path: str) -> None:
     assert ask(web, path)[0] in (404, 405)
 
@@ -149,6 +182,14 @@ def test_acknowledging_takes_who_and_why(web: Web, view: Pretend) -> None:
     assert ask(web, "/api/events/a/acknowledge", b"{")[0] == 400
     assert ask(web, "/api/events/a/acknowledge", b"[1]")[0] == 400
     assert ask(web, "/api/events/a/acknowledge", b"x" * (1 << 20))[0] == 413
+
+
+def test_a_comment_needs_a_text(web: Web, view: Pretend) -> None:
+    body = json.dumps({"by": "ann", "text": "a loose cable"}).encode()
+    assert ask(web, "/api/events/a/comment", body)[:2] == (200, {"commented": "a"})
+    assert view.asked == [("a", "ann", "a loose cable")]
+    assert ask(web, "/api/events/b/comment", body)[0] == 404
+    assert ask(web, "/api/events/a/comment", b"{}")[0] == 400
 
 
 def test_another_page_in_the_browser_cannot_change_anything(web: Web, view: Pretend) -> None:
@@ -178,6 +219,100 @@ def test_a_token_guards_all_but_the_probes(locked: Web) -> None:
     assert ask(locked, "/metrics", Authorization="Bearer sesame")[0] == 200
     assert ask(locked, "/healthz")[0] == 200
     assert ask(locked, "/readyz")[0] == 200
+
+
+def login(web: Web, token: str) -> tuple[int, str]:
+    """The answer's code, and the cookie as a browser would send it back."""
+    code, _, headers = ask(web, "/api/login", json.dumps({"token": token}).encode())
+    return code, headers.get("Set-Cookie", "")
+
+
+def test_a_browser_gets_a_cookie_for_the_token(locked: Web) -> None:
+    code, text, _ = ask(locked, "/")
+    assert code == 401
+    assert 'id="login"' in text
+    assert ask(locked, "/page/login.js")[0] == 200
+    assert login(locked, "sesam")[0] == 401
+    code, cookie = login(locked, "sesame")
+    assert code == 200
+    assert "sesame" not in cookie
+    assert {"HttpOnly", "SameSite=Strict"} <= {part.strip() for part in cookie.split(";")}
+    shown = cookie.partition(";")[0]
+    assert ask(locked, "/api/events", Cookie=shown)[0] == 200
+    assert 'id="login"' not in ask(locked, "/", Cookie=shown)[1]
+    end = shown.partition("=")[2].partition(".")[0]
+    for wrong in (shown[:-1], shown.replace(end, str(int(end) + 1)), f"{shown.partition('=')[0]}=\u0663.x"):
+        assert ask(locked, "/api/events", Cookie=wrong)[0] == 401, wrong
+
+
+def test_who_guesses_tokens_has_to_wait(locked: Web) -> None:
+    _, cookie = login(locked, "sesame")
+    for number in range(10):
+        assert login(locked, f"wrong {number}")[0] == 401
+    code, body, headers = ask(locked, "/api/login", b'{"token": "sesame"}')
+    assert code == 429
+    assert 1 <= int(headers["Retry-After"]) <= 60
+    assert "too many wrong tokens" in body["error"]
+    assert ask(locked, "/metrics", Authorization="Bearer sesame")[0] == 429
+    assert ask(locked, "/metrics", Cookie=cookie.partition(";")[0])[0] == 200  # who is in stays in
+
+
+def test_cookies_end_and_waiting_does() -> None:
+    now = [1e9]
+    gate = Gate("sesame", now=lambda: now[0], ticks=lambda: now[0])
+    cookie = gate.cookie()
+    assert gate.knows(cookie)
+    assert Gate("sesame", now=lambda: now[0]).knows(cookie)  # also after a restart
+    assert not Gate("another", now=lambda: now[0]).knows(cookie)
+    for _ in range(10):
+        assert not gate.shows("wrong", "10.0.0.1")
+    with pytest.raises(Wait):
+        gate.shows("sesame", "10.0.0.1")
+    assert gate.shows("sesame", "10.0.0.2")
+    now[0] += 61
+    assert gate.shows("sesame", "10.0.0.1")
+    now[0] += 31 * 86_400
+    assert not gate.knows(cookie)
+
+
+def test_without_a_token_a_name_from_elsewhere_is_not_answered(web: Web, locked: Web) -> None:
+    for path in ("/", "/api/events", "/metrics"):
+        assert ask(web, path, Host="attacker.example:80")[0] == 403
+        assert ask(web, path, Host=f"localhost:{web.port}")[0] == 200
+        assert ask(web, path, Host="[::1]:9464")[0] == 200
+    assert ask(locked, "/metrics", Host="monitor.example", Authorization="Bearer sesame")[0] == 200
+
+
+def test_connections_are_limited(view: Pretend) -> None:
+    server = Web(view, connections=2)
+    server.start()
+    try:
+        held = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(3)]
+        held[2].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert held[2].recv(100) == b""
+        held[0].close()
+        until_ok = time.monotonic() + 20
+        while True:
+            try:
+                assert ask(server, "/healthz")[0] == 200
+                break
+            except (OSError, http.client.HTTPException):
+                assert time.monotonic() < until_ok
+    finally:
+        for one in held:
+            one.close()
+        server.stop()
+
+
+def test_files_of_the_page_are_not_sent_again_unchanged(web: Web) -> None:
+    code, text, headers = ask(web, "/")
+    assert code == 200
+    assert "<script" in text
+    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert ask(web, "/", If_None_Match=headers["ETag"])[0] == 304
+    assert ask(web, "/page/uPlot.iife.min.js")[2]["Content-Type"].startswith("text/javascript")
 
 
 def test_a_port_in_use_is_said_before_anything_runs(view: Pretend) -> None:

@@ -1,0 +1,133 @@
+"""Encoded pictures, one a message: PNG, JPEG, WebP and what else Pillow decodes within its own code.
+
+Each becomes one row of `aez.daemon.frames.COLUMNS` by the model that watches its stream. Its time is the source's,
+or else that of its arrival. A picture's size is read and held to `limits.pixels` before a pixel is decoded; its file
+has at most `limits.body_bytes`. One picture is decoded at a time. Of several frames in a file the first counts,
+pictures are turned as EXIF says, and what is transparent lies over white.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from aez.codec.errors import AezError
+from aez.codec.picture_files import Pixels, seen
+from aez.codec.pictures import read_image
+from aez.daemon.frame_pictures import shrunk
+from aez.daemon.frames import BATCH, COLUMNS, FrameModel, FrameModels, Measured, Prepared
+from aez.daemon.limits import Limits
+from aez.daemon.parse.faults import Fault, Faults
+from aez.daemon.parse.lines import Clock
+from aez.daemon.parse.names import Admit, StreamNames
+from aez.daemon.parse.options import Options
+from aez.daemon.parse.rows import Part, Rows
+from aez.daemon.records import Chunk, Malformed, Samples
+
+__all__ = ["Images"]
+
+#: Those that this Pillow has of them are read. It would run a program for others, such as PostScript.
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+
+
+@dataclass
+class _Waiting:
+    """A picture that was decoded and is to be measured. small: for a picture of its event, or None."""
+
+    order: int
+    stream: str
+    time: int
+    prepared: Prepared
+    small: Pixels | None
+
+
+class Images:
+    """A parser of pictures. models: the model of a stream's frames, by the stream's name."""
+
+    def __init__(self, options: Options, limits: Limits, admit: Admit | None, models: FrameModels) -> None:
+        self.limits, self.models = limits, models
+        Image.init()
+        self._formats = [name for name in _FORMATS if name in Image.OPEN]
+        self.names = StreamNames(options, limits, admit)
+        self.clock = Clock()
+
+    def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
+        return self.parse_many([chunk])
+
+    def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
+        rows, faults = Rows(self.limits), Faults(self.limits.malformed)
+        waiting: dict[FrameModel, list[_Waiting]] = {}
+        for order, chunk in enumerate(chunks):
+            try:
+                model, one = self._decode(order, chunk)
+            except Fault as fault:
+                faults.add(fault.reason, fault.detail, chunk.data)
+                continue
+            group = waiting.setdefault(model, [])
+            group.append(one)
+            if len(group) == BATCH:
+                self._measure(model, group, rows)
+                group.clear()
+        for model, group in waiting.items():
+            self._measure(model, group, rows)
+        return rows.samples(), faults.result()
+
+    def _decode(self, order: int, chunk: Chunk) -> tuple[FrameModel, _Waiting]:
+        if len(chunk.data) > self.limits.body_bytes:
+            raise Fault("too_long", f"a picture of more than {self.limits.body_bytes:,} bytes")
+        stream = self.names((chunk.stream, chunk.source), {})
+        model = self.models(stream)
+        if model is None:
+            raise Fault("no_model", f"no model of pictures watches stream {stream!r}")
+        pixels = self._pixels(chunk.data)
+        moment = self.clock.arrivals(1, chunk.received) if chunk.time is None else chunk.time
+        try:
+            prepared = model.prepare(pixels)
+        except AezError as error:
+            raise Fault("bad_image", f"the model cannot take the picture: {error}") from error
+        small = None
+        if model.pictures is not None and (not isinstance(prepared, Measured) or model.pictures.wants(prepared.row[0])):
+            small = shrunk(pixels)
+        return model, _Waiting(order, stream, moment, prepared, small)
+
+    def _pixels(self, data: bytes) -> Pixels:
+        """As a person sees it, uint8 [height, width, 3]."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of large pictures and damaged metadata
+                with Image.open(io.BytesIO(data), formats=self._formats) as image:
+                    width, height = image.size
+        except Image.DecompressionBombError as error:
+            detail = f"a picture of more pixels than Pillow opens; limits.pixels allows {self.limits.pixels:,}"
+            raise Fault("too_many_pixels", detail) from error
+        except Exception as error:  # Pillow's readers raise a dozen kinds for damaged files
+            raise Fault("bad_image", "it is damaged, or not a picture in a format that is read here") from error
+        if width * height > self.limits.pixels:
+            allowed = f"limits.pixels allows {self.limits.pixels:,}"
+            raise Fault("too_many_pixels", f"a picture of {width} x {height} pixels; {allowed}")
+        try:
+            return seen(read_image(io.BytesIO(data), "it"))
+        except AezError as error:
+            raise Fault("bad_image", str(error)) from error
+
+    def _measure(self, model: FrameModel, group: Sequence[_Waiting], rows: Rows) -> None:
+        if not group:
+            return
+        measured = model.measure([one.prepared for one in group])
+        for one, found in zip(group, measured, strict=True):
+            score = float(found.row[0])
+            if model.pictures is not None and one.small is not None and model.pictures.wants(score):
+                model.pictures.hold(one.stream, one.time, one.small, found.error_map, score)
+        streams = [rows.stream(one.stream, {}) for one in group]
+        part = Part(
+            np.array([one.order for one in group], np.int64),
+            np.array([one.time for one in group], np.int64),
+            np.array(streams, np.int32),
+            np.stack([one.row for one in measured]),
+        )
+        rows.add(COLUMNS, part)

@@ -1,0 +1,94 @@
+"""Events in PostgreSQL, for those who look at many monitors in one place.
+
+Guarantee: records are delivered once their transaction is committed. Each step of an event, told by id and sequence,
+stands in the table `steps` once, and the event's row in `events` is that of its last step: a record that comes again,
+however late, changes nothing. Tables: `events`, `comments` and `steps` in a schema of their own; times are ns since
+1970 UTC, `event` is JSON.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from aez.daemon.database import StoreError
+from aez.daemon.event_sql import UPSERT_EVENT, event_values
+from aez.daemon.event_store import EventStore, Retention
+from aez.daemon.postgres import PostgresDatabase, StoreRefused
+from aez.daemon.records import EventRecord
+from aez.daemon.sinks.base import Rejected, Sink, SinkError
+
+__all__ = ["PostgresSink"]
+
+_log = logging.getLogger(__name__)
+
+_INSERT_STEP = """
+INSERT INTO steps (id, sequence, action, stream, model, time, event)
+VALUES (:id, :sequence, :action, :stream, :model, :time, :event) ON CONFLICT DO NOTHING
+"""
+_FORGET_SECONDS = 60.0
+
+
+class PostgresSink(Sink):
+    """Stores each record; `events` asks for them, as `Store.events` does.
+
+    url: postgresql://user@host:port/database, without a password; what libpq knows may follow, such as
+        ?sslmode=verify-full&sslrootcert=FILE. password: of the user. schema: holds the tables, is created when missing.
+    retention_days, retention_events: closed events beyond them go, while others come; see `Retention`.
+    timeout: seconds for connecting, and for each statement.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        password: str | None = None,
+        schema: str = "aez",
+        retention_days: float = 90.0,
+        retention_events: int = 1_000_000,
+        timeout: float = 10.0,
+    ) -> None:
+        self._database = PostgresDatabase(url, password=password, schema=schema, timeout=timeout)
+        self._retention = Retention(retention_days, retention_events)
+        self._forgot = 0.0
+        self.events = EventStore(self._database)
+
+    def __repr__(self) -> str:
+        return f"PostgresSink({self._database.name!r})"
+
+    def deliver(self, records: Sequence[EventRecord]) -> None:
+        if not records:
+            return
+        moment = time.time_ns()
+        rows = [event_values(record, moment) for record in records]
+        with self._named_errors(), self._database.write() as connection:
+            connection.executemany(UPSERT_EVENT, rows)
+            connection.executemany(_INSERT_STEP, rows)
+        self._forget()
+
+    def check(self) -> None:
+        with self._named_errors():
+            self.events.count()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _forget(self) -> None:
+        if time.monotonic() - self._forgot < _FORGET_SECONDS and self._forgot:
+            return
+        self._forgot = time.monotonic()
+        try:
+            self.events.forget(self._retention)
+        except StoreError as error:
+            _log.warning("old events could not be deleted: %s", error)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreRefused as error:
+            raise Rejected(str(error)) from error
+        except StoreError as error:
+            raise SinkError(str(error)) from error

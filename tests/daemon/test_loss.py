@@ -1,0 +1,49 @@
+"""Whatever happens to the monitor, its brokers, its disk or its sinks: the events at the end are those of a quiet run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aez.daemon.bench import loss
+from aez.daemon.bench.outcome import Outcome
+
+pytestmark = pytest.mark.slow
+
+
+def whole(found: Outcome) -> bool:
+    """Nothing was lost, invented or changed, and there was something that could have been."""
+    assert found.equal, found
+    assert found.events >= 20
+    return found.equal
+
+
+def test_kills_while_a_file_is_followed(tmp_path: Path) -> None:
+    assert whole(loss.kills(tmp_path, "file", 6, seed=1))
+
+
+def test_kills_with_mqtt(tmp_path: Path) -> None:
+    assert whole(loss.kills(tmp_path, "mqtt", 6, seed=2))
+
+
+def test_a_broker_that_restarts(tmp_path: Path) -> None:
+    assert whole(loss.broker_restarts(tmp_path, "mqtt", 3, seed=3))
+
+
+def test_a_nats_server_that_restarts(tmp_path: Path) -> None:
+    assert whole(loss.broker_restarts(tmp_path, "nats", 2, seed=4))
+
+
+def test_a_sink_that_is_down_for_a_while(tmp_path: Path) -> None:
+    found = loss.sink_down(tmp_path, 2.0)
+    assert whole(found)
+    assert found.repeated == 0
+
+
+def test_a_state_that_cannot_be_written_for_a_while(tmp_path: Path) -> None:
+    assert whole(loss.disk_full(tmp_path, 2.0))
+
+
+def test_a_clock_that_goes_back_and_forth(tmp_path: Path) -> None:
+    assert whole(loss.clock_back(tmp_path))
