@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +49,7 @@ __all__ = [
 
 #: Frames that teach a stream's limit, where neither threshold nor warm_up is given.
 _LEARNED = 100
+_DAY = 86_400.0
 
 
 def limits(config: Configuration) -> Limits:
@@ -163,7 +165,8 @@ def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
             raise InvalidArgument("adapt needs a threshold; without one each stream's limit is learned once")
     if config.state["pictures"]:
         folder = config.resolve(config.state["path"]).with_suffix(".pictures")
-        made.pictures = FramePictures(folder, config.state["pictures"], least=None if made.learns else 0.5)
+        lowest = min([1.0, *options["limits"].values()]) / (options["reach"] if options["adapt"] else 1.0)
+        made.pictures = FramePictures(folder, config.state["pictures"], least=None if made.learns else lowest / 2)
     return made
 
 
@@ -221,10 +224,16 @@ def score_log(config: Configuration, counted: Callable[[str, int], None]) -> Sco
 
 
 def engine(config: Configuration, loaded: Sequence[LoadedModel], store: Store) -> Engine:
-    """The engine, its streams as they were at the last commit. Raises ConfigError."""
+    """The engine, its streams as they were at the last commit. Raises ConfigError.
+
+    A stream that was not heard for nearly `forget_days` gets another day, for the monitor itself may have been away.
+    """
     made = Engine(watched(config, loaded), streams=config.limits["streams"], workers=_workers(config, loaded))
-    for stream, state in store.states():
-        made.restore(stream, state.data)
+    now, heard, longest = time.time_ns(), store.last_heard(), _DAY * config.state["forget_days"]
+    longest -= min(_DAY, longest / 2)
+    made.restore_all(
+        (stream, state.data, min(longest, (now - heard.get(stream, now)) / 1e9)) for stream, state in store.states()
+    )
     return made
 
 
@@ -278,4 +287,7 @@ class Parsers:
         self._progress()
         place = self._router.model(stream)
         model = None if place is None else self._models[place].detector
-        return model if isinstance(model, FrameModel) else None
+        if not isinstance(model, FrameModel):
+            return None
+        model.progress = self._progress
+        return model

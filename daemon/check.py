@@ -92,7 +92,7 @@ def _open_model(config: Configuration, model: ModelConfig) -> str:
 def _try_page(config: Configuration, runs: bool) -> str:
     host, port = config.web["host"], config.web["port"]
     try:
-        require_port("web", host, port)
+        require_port(host, port)
     except PortTaken:
         if not runs:
             raise
@@ -107,7 +107,7 @@ def _try_source(config: Configuration, entry: SourceConfig, runs: bool) -> str:
         case "http":
             host, port = entry.options["host"], entry.options["port"]
             try:
-                require_port(f"source {entry.name}", host, port)
+                require_port(host, port)
             except PortTaken:
                 if not runs or not _takes_pushes(entry):
                     raise

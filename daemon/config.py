@@ -370,7 +370,8 @@ class _Reader:
 
     def _place(self, name: str, line: int) -> Place:
         """Of the table that begins in that line."""
-        return next((place for place, at in self.lines.items() if at == line and place[:1] == (name,)), (name,))
+        places = (place for place, at in self.lines.items() if at == line and len(place) == 2 and place[0] == name)
+        return next(places, (name,))
 
     def _in_line(self, place: Place) -> str:
         return f" in line {self.lines[place]}" if place in self.lines else ""

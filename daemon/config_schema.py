@@ -151,7 +151,7 @@ SERVICE: Table = {
 LIMITS: Table = {
     "line_bytes": Key("whole", 2**20, "one message of a line format", low=16, high=2**30),
     "chunk_bytes": Key("whole", 2**20, "what a source gathers into one chunk", low=1024, high=2**26),
-    "body_bytes": Key("whole", 2**24, "the body of one request", low=1024, high=2**30),
+    "body_bytes": Key("whole", 2**24, "the body of one request, or one picture", low=1024, high=2**30),
     "depth": Key("whole", 16, "objects and lists within each other", low=1, high=1000),
     "columns": Key("whole", 1000, "values of one message", low=1, high=100_000),
     "name_bytes": Key("whole", 256, "a stream's or column's name", low=1, high=65536),
@@ -166,6 +166,7 @@ STATE: Table = {
     "retention_days": Key("number", 90.0, "closed events are kept so long", low=0.001, high=36_500),
     "retention_events": Key("whole", 100_000, "closed events at most", low=1, high=1_000_000_000),
     "pictures": Key("whole", 500, "pictures of events' worst frames that are kept; 0 for none", low=0, high=1_000_000),
+    "forget_days": Key("number", 30.0, "streams without a sample for so long are forgotten", low=0.001, high=36_500),
     "outbox": Key("whole", 100_000, "steps of events that are kept for sinks that are down", low=1, high=1_000_000_000),
     "synchronous": Key("text", "full", "normal lets a power cut take back seconds", choices=("full", "normal")),
 }

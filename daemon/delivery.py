@@ -103,6 +103,7 @@ class Delivery:
         self._stopping = threading.Event()
         self._drain_until = 0.0
         self._failures = self._failed_in_row = 0
+        self._taken: tuple[int, int] | None = None  # steps that the sink took and the store does not know of
         self._failing_since: float | None = None
         self._last_error = ""
         self._refresh_at = 0.0
@@ -171,6 +172,7 @@ class Delivery:
     def _turn(self) -> float:
         """Hand over what is next; returns how long to wait for more, 0 for not at all."""
         try:
+            self._note_taken()
             pending = self._store.pending(self.name, 1 if self._tripped else self._batch)
             if pending:
                 with self._traced(pending):
@@ -204,7 +206,14 @@ class Delivery:
             for one in pending:  # which of them it is
                 self._hand_over([one])
             return
-        self._store.delivered(self.name, pending[0].number, pending[-1].number)
+        self._taken = pending[0].number, pending[-1].number
+        self._note_taken()
+
+    def _note_taken(self) -> None:
+        """Move the cursor. Where the store cannot, the sink shall not get the steps again once it can."""
+        if self._taken is not None:
+            self._store.delivered(self.name, *self._taken)
+            self._taken = None
 
     def _refresh(self) -> bool:
         every = self.sink.refresh_seconds

@@ -17,7 +17,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -166,7 +166,7 @@ class Engine:
     models: tried in this order for a stream's name. streams: how many there may be in all; samples of further ones are
     counted and dropped. future: seconds that a sample's time may lie ahead of the clock; it is dropped beyond. clock:
     ns since 1970 UTC. sizes: windows of a batch; workers: threads that score them (see `Scorer`). listener: gets all
-    scores.
+    scores. steady: ns of a clock that never jumps.
 
     The sessions are warm once it is made. Raises InvalidArgument for settings that make no sense.
     """
@@ -181,12 +181,13 @@ class Engine:
         sizes: tuple[int, ...] = BATCHES,
         workers: int = 1,
         listener: Callable[[Scored], None] | None = None,
+        steady: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         if streams < 1 or not 0 <= future <= 1e9:
             raise InvalidArgument(f"an engine takes 1 stream or more, not {streams}; future {future} is in seconds")
         self.streams, self.listener = streams, listener
         self._future, self._clock, self._sizes = int(future * _SECOND), clock, sizes
-        self._workers = workers
+        self._workers, self._steady = workers, steady
         self._counts: dict[str, float] = defaultdict(int)
         self._waiting_records: list[EventRecord] = []
         self._set_models(models)
@@ -196,7 +197,7 @@ class Engine:
         for name in names:
             if names.count(name) > 1:
                 raise InvalidArgument(f"two models are called {name}; give each a name of its own")
-        kinds = [_Kind(model, self._sizes, self._workers) for model in models]
+        kinds = [_Kind(model, self._sizes, self._workers, self._steady) for model in models]
         self.models = tuple(models)
         self._kinds, self._router = kinds, Router([model.streams for model in models])
         self._places: dict[str, tuple[int, int]] = {}
@@ -290,12 +291,28 @@ class Engine:
         """The states of the streams that changed since the last call, by name."""
         return {name: state for kind in self._kinds for name, state in kind.touched()}
 
-    def restore(self, stream: str, data: bytes) -> str:
+    def restore(self, stream: str, data: bytes, unheard: float = 0.0) -> str:
         """Let a stream go on from a state of `touched`; returns why it starts afresh, or nothing where it goes on.
 
+        unheard: seconds since its last sample, for `forget`.
         It starts afresh under another model or period than the state's. An event that was open then is closed, by a
         record that the next call of `process`, `tick` or `flush` returns. Raises nothing for bytes that are no state.
         """
+        why = self._restore(stream, data, unheard)
+        if why:
+            _log.warning("stream %s starts afresh: %s", stream, why)
+        return why
+
+    def restore_all(self, states: Iterable[tuple[str, bytes, float]]) -> None:
+        """`restore` for many (stream, data, unheard); one line of the log for each reason to start afresh."""
+        refused: dict[str, list[str]] = defaultdict(list)
+        for stream, data, unheard in states:
+            if why := self._restore(stream, data, unheard):
+                refused[why].append(stream)
+        for why, names in refused.items():
+            _log.warning("%d streams start afresh (%s): %s", len(names), _first(names), why)
+
+    def _restore(self, stream: str, data: bytes, unheard: float) -> str:
         try:
             state = unpack(data)
         except InvalidArgument as error:
@@ -305,10 +322,29 @@ class Engine:
             why = "no model is made for it any more" if kind == -1 else "there are too many streams"
             return self._afresh(stream, why, state)
         why = self._kinds[kind].restore(number, state, self._clock())
+        self._kinds[kind].seen[number] -= int(max(0.0, unheard) * _SECOND)
         return self._afresh(stream, why, state) if why else ""
 
+    def forget(self, seconds: float, most: int = 1000) -> list[str]:
+        """Let go of streams without a sample for so long, at most `most` at once; returns their names.
+
+        What was open of them is closed, by records that the next call of `process`, `tick` or `flush` returns. A
+        stream that comes again starts afresh.
+        """
+        gone: list[str] = []
+        for place, kind in enumerate(self._kinds):
+            names, records, moved = kind.forget(int(seconds * _SECOND), most - len(gone), self._clock())
+            gone += names
+            self._waiting_records += records
+            for name in names:
+                del self._places[name]
+            for name, number in moved.items():
+                self._places[name] = place, number
+        if gone:
+            _log.info("%d streams are forgotten (%s): no sample for %g days", len(gone), _first(gone), seconds / 86_400)
+        return gone
+
     def _afresh(self, stream: str, why: str, state: StreamState | None) -> str:
-        _log.warning("stream %s starts afresh: %s", stream, why)
         self._counts["afresh"] += 1
         if state is not None and state.details.get("events"):
             try:
@@ -323,13 +359,17 @@ class Engine:
 
         Raises InvalidArgument, and changes nothing, for models that an engine would not take.
         """
-        states = {name: state for kind in self._kinds for name, state in kind.states(np.arange(len(kind.names)))}
+        now = self._steady()
+        states = [
+            (name, state, (now - int(kind.seen[number])) / _SECOND)
+            for kind in self._kinds
+            for number, (name, state) in enumerate(kind.states(np.arange(len(kind.names))))
+        ]
         before = self._kinds
         self._set_models(models)
         for kind in before:
             self._add(self._counts, kind.totals())
-        for name, data in states.items():
-            self.restore(name, data)
+        self.restore_all(states)
 
     def stats(self) -> dict[str, float]:
         """Counters since the start, and as they are: `streams`, `open_events`, `silent`, `waiting` (rows).
@@ -375,7 +415,9 @@ class Engine:
 class _Kind:
     """The streams of one model; a stream is a number here."""
 
-    def __init__(self, watched: Watched, sizes: tuple[int, ...], workers: int) -> None:
+    def __init__(
+        self, watched: Watched, sizes: tuple[int, ...], workers: int, steady: Callable[[], int] = time.monotonic_ns
+    ) -> None:
         detector = watched.detector
         self.watched, self.model_id = watched, detector.bundle.id
         self.rule = watched.rule or detector.event_rule
@@ -399,6 +441,8 @@ class _Kind:
         self.last = np.empty(0, np.float32)
         self.busy, self.silent, self._changed = (np.empty(0, bool) for _ in range(3))
         self.heard, self.since = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._steady = steady
+        self.seen = np.empty(0, np.int64)  # as `heard`, by a clock that nobody sets
 
     def add(self, name: str, most: int) -> int:
         """A new stream's number; `most` streams there may be."""
@@ -412,6 +456,8 @@ class _Kind:
             self.busy, self.silent = grown(self.busy, size, 0), grown(self.silent, size, 0)
             self._changed = grown(self._changed, size, 0)
             self.heard, self.since = grown(self.heard, size, 0), grown(self.since, size, 0)
+            self.seen = grown(self.seen, size, 0)
+        self.seen[number] = self._steady()
         self.limit[number] = next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
@@ -430,6 +476,7 @@ class _Kind:
         before = self.aligner.newest(heads)
         rows = self.aligner.push(stream, moments, values)
         self._changed[heads] = True
+        self.seen[heads] = self._steady()
         newer = heads[self.aligner.newest(heads) > before]
         self.heard[newer] = np.maximum(self.heard[newer], now)
         self.heard[heads[self.heard[heads] == 0]] = now
@@ -661,6 +708,52 @@ class _Kind:
             return LearnedLimit.from_state(state, fresh.rows, fresh.factor)
         return None if fresh is None else Limit.from_state(state, self.watched.risk, self.watched.reach)
 
+    def forget(self, age: int, most: int, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
+        """Names of streams without a sample for `age` ns, what closes then, and the streams that got another number."""
+        stale = np.flatnonzero(self._steady() - self.seen[: len(self.names)] > age)[: max(0, most)]
+        gone: list[str] = []
+        records: list[EventRecord] = []
+        moved: dict[str, int] = {}
+        names = list(self.names)  # who holds the old list finds the old names in it
+        for number in stale.tolist()[::-1]:  # so that the last one is none of those
+            if number in self.followers:
+                records += self.followers[number].close(int(self.aligner.newest(number)))
+            if self.silent[number]:
+                record = self._silence(number, int(self.since[number]), now, now)
+                records.append(replace(record, event={**record.event, "forgotten": True}))
+            last = len(names) - 1
+            gone.append(names[number])
+            moved.pop(names[number], None)
+            if number != last:
+                names[number] = names[last]
+                moved[names[number]] = number
+            names.pop()
+            self._move(last, number)
+        if gone:
+            self.names = names
+        return gone, records, moved
+
+    def _move(self, last: int, number: int) -> None:
+        """Give the last stream the number of one that goes; its own one is as if it had never been used."""
+        self.aligner.move(last, number)
+        self.rings.move(last, number)
+        for array, empty in (
+            (self.limit, 1),
+            (self.last, np.nan),
+            (self.busy, False),
+            (self.silent, False),
+            (self._changed, False),
+            (self.heard, 0),
+            (self.since, 0),
+            (self.seen, 0),
+        ):
+            array[number] = array[last]
+            array[last] = empty
+        for table in (self.followers, self.limits):
+            table.pop(number, None)
+            if last in table:
+                table[number] = table.pop(last)  # type: ignore[assignment]
+
     def totals(self) -> dict[str, float]:
         """What it counted."""
         counts, scorer = self.aligner.counts, self.scorer
@@ -681,7 +774,6 @@ class _Kind:
         limit = self.limit[:count].copy()
         for number, follows in self.limits.items():
             limit[number] *= follows.value
-        current = {number: follower.tracker.current for number, follower in self.followers.items() if follower.open}
         return StreamTable(
             self.watched.name,
             self.names,
@@ -690,13 +782,18 @@ class _Kind:
             self.last[:count].copy(),
             limit,
             self.silent[:count].copy(),
-            {number: event.id for number, event in current.items() if event is not None},
+            {number: follower.event_id for number, follower in self.followers.items() if follower.open},
         )
 
     def recent(self, number: int) -> Recent:
         (state,) = self.aligner.states(np.array([number]))
         time = state.anchor + state.slot * self.period if self.period is not None else state.slot
         return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period)
+
+
+def _first(names: Sequence[str]) -> str:
+    """Some of many names, for the log."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _part(rows: Aligned, start: int, end: int) -> Aligned:

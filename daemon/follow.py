@@ -7,17 +7,20 @@ the limit stands still.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
-from aez.codec.events import Event, EventRule, EventTracker
+from aez.codec.events import Event, EventRule, EventTracker, Severity, severity_of
 from aez.codec.thresholds import StreamingPeaksOverThreshold
 from aez.daemon.records import EventRecord
 
 __all__ = ["Follower", "Limit"]
+
+#: By rising severity.
+_SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 Float = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -26,21 +29,34 @@ Ints = NDArray[np.int64]
 class Follower:
     """The events of one stream. It need not exist while the stream is quiet.
 
-    model: the name that records carry. every: rows between two updates of an open event, at least; only where it grew.
+    model: the name that records carry. every: rows between two updates of an open event, at least, and only where it
+    grew; one that becomes more severe is told at once.
     """
 
-    __slots__ = ("_end", "_told", "every", "model", "open", "sequence", "tracker")
+    __slots__ = ("_end", "_event_id", "_severity", "_told", "every", "model", "open", "sequence", "tracker")
 
     def __init__(self, tracker: EventTracker, model: str, every: int) -> None:
         self.tracker, self.model, self.every = tracker, model, every
         self.open = False
         self.sequence = 0
         self._told = self._end = 0  # the row of the last record, and the event's end in it
+        self._severity = 0  # in that record, as a place in `_SEVERITIES`
+        self._event_id: str | None = None
 
     @property
     def idle(self) -> bool:
         """Whether it can be dropped until the next row above the limit."""
         return self.tracker.idle
+
+    @property
+    def event_id(self) -> str:
+        """The id of the event that is open, "" where none is; found once, because it takes a hash."""
+        if not self.open:
+            return ""
+        if self._event_id is None:
+            event = self.tracker.current
+            self._event_id = "" if event is None else event.id
+        return self._event_id
 
     def update(self, rows: Ints, scores: Float, blame: Float, times: Ints) -> list[EventRecord]:
         """Take rows [n] that rise, their scores (1.0 is the limit), channel scores [n, C] and times in ns."""
@@ -57,12 +73,13 @@ class Follower:
             row, time, score = int(rows[at]), int(times[at]), float(scores[at])
             for update in tracker.update(row, score, blame[at] if score > 1 else None, time):
                 if update.kind == "opened":
-                    self.open, self.sequence = True, -1
+                    self.open, self.sequence, self._event_id = True, -1, None
                     records.append(self._record("open", update.event, row, time))
                 else:
                     self.open = False
                     records.append(self._record("close", update.event, row, time))
-            if self.open and row - self._told >= self.every:
+            worse = score > 1 and _SEVERITIES.index(severity_of(score)) > self._severity
+            if self.open and (worse or row - self._told >= self.every):
                 event = tracker.current
                 if event is not None and event.end > self._end:
                     records.append(self._record("update", event, row, time))
@@ -76,7 +93,7 @@ class Follower:
 
     def _record(self, action: str, event: Event, row: int, time: int) -> EventRecord:
         self.sequence += 1
-        self._told, self._end = row, event.end
+        self._told, self._end, self._severity = row, event.end, _SEVERITIES.index(event.severity)
         return EventRecord(event.id, self.sequence, action, event.stream, self.model, time, event.as_dict())
 
     def state(self) -> dict[str, Any]:
@@ -87,6 +104,7 @@ class Follower:
             "sequence": self.sequence,
             "told": self._told,
             "end": self._end,
+            "severity": self._severity,
         }
 
     @classmethod
@@ -96,6 +114,7 @@ class Follower:
             follower = cls(EventTracker.from_state(state["tracker"]), model, every)
             follower.open, follower.sequence = bool(state["open"]), int(state["sequence"])
             follower._told, follower._end = int(state["told"]), int(state["end"])
+            follower._severity = int(state["severity"])
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidArgument(f"the saved state of a stream's events cannot be read: {error!r}") from error
         if rule is not None:

@@ -73,7 +73,7 @@ class FramePictures:
 
     def hold(self, stream: str, time: int, small: Pixels, error_map: Float, score: float) -> None:
         """Keep a frame for a while: `small` as `shrunk` gives it, score and error map in one unit."""
-        frame = _Frame(small, _shrunk_map(error_map), score)
+        frame = _Frame(small, np.array(_shrunk_map(error_map)), score)  # a part of a larger array would keep all of it
         with self._lock:
             self._drop((stream, time))
             self._held[stream, time] = frame

@@ -76,7 +76,7 @@ class History(NamedTuple):
     reconstruction: Float
 
     def part(self, which: slice) -> History:
-        return History(*(array[which] for array in self))
+        return History._make(array[which] for array in self)
 
 
 class Live:
@@ -199,11 +199,13 @@ class Live:
 class Watch:
     """The last rows of one stream with their reconstruction, for all pages that show it.
 
+    generation: another number once the stream has another model or began afresh, so that rows count from 0 again.
+
     model: its own. recent: the stream's rows as they are now. blocks: what was scored lately, up to now.
     """
 
     def __init__(self, stream: str, live: Live, model: ShownModel, recent: Recent, blocks: list[Block]) -> None:
-        self.stream, self.pages = stream, 0
+        self.stream, self.pages, self.generation = stream, 0, 0
         self._live, self._recent, self._first, self._waiting = live, recent, model, blocks
         self._lock = threading.Lock()
         self._at = 0
@@ -242,7 +244,7 @@ class Watch:
         self._rows = self._with_reconstruction(_joined(earlier, self._rows))
 
     def _take(self, blocks: Sequence[Block]) -> None:
-        parts = []
+        parts: list[History] = []
         for block in blocks:
             missed = self._at and block.number != self._at + 1
             self._at = block.number
@@ -251,6 +253,11 @@ class Watch:
                 if found is None:
                     continue
                 self.model, self._rows, parts = block.model, _nothing(len(block.model.channels)), []
+                self.generation += 1
+            last = parts[-1].row[-1:] if parts else self._rows.row[-1:]
+            if found is not None and len(last) and found.row[0] <= last[0]:  # the stream began afresh
+                self._rows, parts = _nothing(len(self.model.channels)), []
+                self.generation += 1
             if missed or (block.cut and found is not None):
                 self._rows, parts = _nothing(len(self.model.channels)), []
             if found is not None:
@@ -290,7 +297,7 @@ class Watch:
                 if number is None and len(names) > looked:
                     self._names[place] = (names, *_look(names, self.stream, looked))
                 return self._names[place][2]
-        self._names = [*self._names[-63:], (names, *_look(names, self.stream, 0))]
+        self._names = [*self._names[-7:], (names, *_look(names, self.stream, 0))]
         return self._names[-1][2]
 
     def _with_reconstruction(self, rows: History) -> History:
@@ -314,7 +321,8 @@ def blame(rows: History) -> Float:
     scores = np.nan_to_num(last.channel_score[loud] if loud.any() else last.channel_score, posinf=1e30).clip(min=0)
     total = scores.sum(axis=0, dtype=np.float64)
     whole = total.sum()
-    return (total / whole if whole > 0 else total).astype(np.float32)
+    shares: Float = (total / whole if whole > 0 else total).astype(np.float32)
+    return shares
 
 
 def _shown(name: str, model: StreamModel) -> ShownModel:
@@ -336,7 +344,7 @@ def _nothing(channels: int) -> History:
 
 
 def _joined(*parts: History) -> History:
-    return History(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return History._make(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
 def _kept(scored: Scored, window: int) -> tuple[Scored, bool]:

@@ -77,7 +77,7 @@ class LiveClient:
         self._changes = view.live.changes
         self._watch: Watch | None = None
         self._row: int | None = None
-        self._model: ShownModel | None = None
+        self._generation = 0
         self._event: str | None = None
         self._channels: NDArray[np.int64] = np.empty(0, np.int64)
         view.live.enter()
@@ -90,10 +90,11 @@ class LiveClient:
 
     def news(self) -> str:
         """The events since the last call, "" for none. Raises AezError where the monitor does not answer."""
-        said: list[str] = []
+        said = self._events()
+        if said:
+            self._due.clear()  # counts and states shall not lag behind what is listed
         self._at_times("summary", _SUMMARY_SECONDS, lambda: said.extend(self._changed("summary", self._view.summary())))
         self._at_times("streams", _TABLE_SECONDS, lambda: said.extend(self._streams()))
-        said += self._events()
         if self._wanted.stream is not None:
             said += self._rows(self._wanted.stream)
         return "".join(said)
@@ -139,13 +140,14 @@ class LiveClient:
 
     def _rows(self, stream: str) -> list[str]:
         if self._watch is None:
-            self._at_times("watch", _RETRY_SECONDS, lambda: self._begin(stream))
+            if self._told.get("chosen") is not None:
+                self._at_times("watch", _RETRY_SECONDS, lambda: self._begin(stream))
             if self._watch is None:
                 return []
         if self._row is None or self._told.get("event") != self._event:
             return self._history()
-        model, rows = self._watch.rows(self._row)
-        if model is not self._model:
+        _, rows = self._watch.rows(self._row)
+        if self._watch.generation != self._generation:
             return self._history()
         if not len(rows.row):
             return []
@@ -158,12 +160,13 @@ class LiveClient:
     def _history(self) -> list[str]:
         """All rows anew: at first, and where the model, or what is to blame, became another."""
         assert self._watch is not None
-        self._model, rows = self._watch.rows()
+        model, rows = self._watch.rows()
+        self._generation = self._watch.generation
         self._told["event"] = self._event
         self._row = int(rows.row[-1]) if len(rows.row) else -1
         shares = blame(rows)
         self._channels = np.argsort(-shares, kind="stable")[:CHANNELS]
-        data = history_data(self._model, rows, self._channels)
+        data = history_data(model, rows, self._channels)
         return [_message("history", {"stream": self._watch.stream} | data)]
 
     def _blame(self, watch: Watch) -> list[float | None]:

@@ -38,7 +38,8 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series for each counter and histogram, which nobody asks for
+        # Else there is a second series for each counter and histogram, which nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         self._seen: dict[tuple[str, str], float] = {}
         self._shown: dict[str, set[str]] = {}

@@ -25,6 +25,8 @@ class NatsClient(Client):
     def _connect_command(self) -> bytes:  # the first that is sent
         asked = "tls" in self.options or any(server.uri.scheme == "tls" for server in self._server_pool)
         if asked and not self._server_info.get("tls_required"):
+            if self._transport is not None:
+                self._transport.close()
             raise Unencrypted
         command: bytes = super()._connect_command()
         return command

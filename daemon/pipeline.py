@@ -54,6 +54,7 @@ class Engine(Protocol):
     def tick(self, now_ns: int) -> list[EventRecord]: ...
     def flush(self, now_ns: int) -> list[EventRecord]: ...
     def touched(self) -> Mapping[str, bytes]: ...
+    def forget(self, seconds: float) -> list[str]: ...
     def stats(self) -> Mapping[str, float]: ...
 
 
@@ -63,6 +64,7 @@ class Store(Protocol):
     def commit(
         self, positions: Mapping[str, Position], states: Mapping[str, bytes], events: Sequence[EventRecord]
     ) -> object: ...
+    def forget_states(self, streams: Iterable[str]) -> None: ...
 
 
 class Intake:
@@ -322,7 +324,16 @@ class Worker:
     def _next(self, timeout: float, linger: float = 0.0) -> _Batch | None:
         """The batch that was parsed ahead, or one that is taken now and parsed in this thread; None where none came."""
         ahead, self._ahead = self._ahead, None
-        return ahead or self._begin(self.intake.take(timeout, linger), _at_once)
+        if ahead is not None:
+            return ahead
+        chunks = self.intake.take(timeout, linger)
+        self._age(chunks)
+        return self._begin(chunks, _at_once)
+
+    def _age(self, chunks: Sequence[Chunk]) -> None:
+        """Note since when what is in hand has waited to be durable."""
+        moments = (self._pending.oldest, *(chunk.received for chunk in chunks))
+        self._pending.oldest = min((moment for moment in moments if moment is not None), default=None)
 
     def _begin(self, chunks: list[Chunk], submit: Callable[..., Future[list[_Parsed]]]) -> _Batch | None:
         if not chunks:
@@ -331,6 +342,7 @@ class Worker:
         return _Batch(chunks, submit(self._parse_all, chunks, times), times)
 
     def _process(self, batch: _Batch) -> None:
+        self._age(batch.chunks)
         samples: list[Samples] = []
         for source, found, malformed in batch.parsed.result():
             rows = sum(map(len, found))
@@ -342,8 +354,6 @@ class Worker:
             if rows:
                 newest = max(int(one.time.max()) for one in found if len(one))
                 self.metrics.newest.labels(source).set(newest / 1e9)
-        oldest = min(chunk.received for chunk in batch.chunks)
-        self._pending.oldest = oldest if self._pending.oldest is None else min(oldest, self._pending.oldest)
         start = time.monotonic()
         records = self.engine.process(samples)
         end = time.monotonic()
@@ -357,7 +367,7 @@ class Worker:
         self.metrics.set_counts(counts)
         if self._traces is not None:
             facts = BatchFacts(
-                received=oldest,
+                received=min(chunk.received for chunk in batch.chunks),
                 taken=batch.times[0],
                 parse_begin=batch.times[1],
                 parse_end=batch.times[2],
@@ -449,6 +459,23 @@ class Worker:
             self._process(batch)
             left -= len(batch.chunks)
         self._commit()
+
+    def forget(self, seconds: float) -> int:
+        """Let go of streams without a sample for so long, close what is open of them, and drop their states.
+
+        Returns how many. Raises StoreError where the states cannot be dropped; a later start drops them then.
+        """
+
+        def run() -> int:
+            gone = self.engine.forget(seconds)
+            if gone:
+                self._note(self.engine.tick(time.time_ns()))
+                self._commit()
+                self.store.forget_states(gone)
+            return len(gone)
+
+        found: int = self.call(run)
+        return found
 
     def flush(self) -> None:
         """Score what waits for late samples and commit it; the data end here."""

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from aez.codec.errors import InvalidArgument
+from aez.codec.extras import library
 from aez.daemon.database import StoreError
 from aez.daemon.event_sql import EVENT_TABLES
 
@@ -52,12 +52,12 @@ class PostgresDatabase:
         `?sslmode=verify-full&sslrootcert=...`. password: of the user. schema: created when missing, as its tables are.
     timeout: seconds for connecting, and for each statement.
 
-    Raises InvalidArgument for a url that cannot be read and where psycopg is not installed. Its methods raise
+    Raises InvalidArgument for a url that cannot be read, and AezError where psycopg is not installed. Its methods raise
     StoreRefused for values that the server cannot keep and StoreError for all else; both leave things as they were.
     """
 
     def __init__(self, url: str, *, password: str | None = None, schema: str = "aez", timeout: float = 10.0) -> None:
-        self._psycopg = _library()
+        self._psycopg = library("psycopg", "postgres")
         try:
             found = self._psycopg.conninfo.conninfo_to_dict(url)
             for port in str(found.get("port", 5432)).split(","):
@@ -168,7 +168,7 @@ class PostgresDatabase:
         except self._psycopg.Error as error:
             if (error.sqlstate or "")[:2] in _REFUSALS:
                 raise StoreRefused(f"PostgreSQL at {self.name} refuses it: {_reason(error)}") from error
-            raise StoreError(f"PostgreSQL at {self.name} does not take part: {_reason(error)}") from error
+            raise StoreError(f"PostgreSQL at {self.name} cannot be used: {_reason(error)}") from error
 
 
 class _Statements:
@@ -206,11 +206,3 @@ def _reason(error: Any) -> str:
     """The server's own words, or the first of libpq's lines; neither holds a password."""
     lines = str(error.diag.message_primary or error).strip().splitlines()
     return " ".join(lines[0].split()) if lines else type(error).__name__
-
-
-def _library() -> ModuleType:
-    try:
-        import psycopg
-    except ImportError as error:
-        raise InvalidArgument("a PostgreSQL database needs psycopg; run pip install 'aez[postgres]'") from error
-    return psycopg

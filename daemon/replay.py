@@ -14,7 +14,15 @@ from aez.daemon.service import EXIT_FORCED, Monitor
 
 __all__ = ["replay"]
 
-_SUFFIXES = {".csv": "csv", ".lp": "line", ".line": "line", ".arrow": "arrow", ".arrows": "arrow"}
+_SUFFIXES = {
+    ".csv": "csv",
+    ".lp": "line",
+    ".line": "line",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".parquet": "arrow",
+}
 
 
 def replay(

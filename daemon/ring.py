@@ -56,6 +56,11 @@ class Rings:
         self.count[heads] += counts
         return joined, starts, before
 
+    def move(self, last: int, stream: int) -> None:
+        """The stream with the number `last` gets the number `stream`, whose own rows go."""
+        self.rows[stream], self.count[stream] = self.rows[last], self.count[last]
+        self.rows[last], self.count[last] = np.nan, 0
+
     def state(self, stream: int) -> tuple[int, Float]:
         """Rows in all, and the last ones of them, at most window - 1."""
         count = int(self.count[stream])

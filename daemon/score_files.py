@@ -18,18 +18,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from aez.codec.extras import library
 
 __all__ = ["Format", "Rotation", "ScoreFiles", "ScoreTable", "json_lines"]
 
 _log = logging.getLogger(__name__)
 
 Format = Literal["parquet", "jsonl"]
-_GROUP_ROWS = 1 << 17
+_GROUP_ROWS = 1 << 16
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z\.(parquet|jsonl)")
 _ODD = re.compile(r'^\.|[\x00-\x1f\x7f/\\:*?"<>|%]')
 _PART = ".part"
@@ -54,13 +52,13 @@ class Rotation:
 class ScoreTable:
     """Rows of one model.
 
-    batch: `time` (timestamp, ns, UTC), `stream`, `row`, `score`, `limit`; `score_NAME` and `value_NAME` of each channel
-    where they are wanted. Null: missing.
+    batch: a pyarrow.RecordBatch of `time` (timestamp, ns, UTC), `stream`, `model`, `row`, `score`, `limit`;
+    `score_NAME` and `value_NAME` of each channel where they are wanted. Null: missing.
     """
 
     model: str
     channels: tuple[str, ...]
-    batch: pa.RecordBatch
+    batch: Any
 
 
 @dataclass
@@ -69,7 +67,7 @@ class _Open:
 
     path: Path
     target: Path
-    schema: pa.Schema
+    schema: Any
     begun: float = field(default_factory=time.monotonic)
     rows: int = 0
 
@@ -81,6 +79,7 @@ class ScoreFiles:
         self.folder, self.kind, self.rotation = folder, kind, rotation
         self._open: dict[str, _Open] = {}
         self._unfinished: list[Path] = []
+        self._conversion: Iterator[None] | None = None  # of the first of them
 
     def prepare(self) -> None:
         """Create the folder, and take up what a process that was killed has left."""
@@ -104,13 +103,25 @@ class ScoreFiles:
         found.rows += table.batch.num_rows
 
     def rotate(self, *, everything: bool = False) -> None:
-        """Finish the files that are full (or all), and those that could not be finished before."""
+        """Finish the files that are full, a row group at each call, so that rows wait behind it for a moment only.
+
+        everything: finish all files now.
+        """
         now = time.monotonic()
         for model, one in list(self._open.items()):
             if everything or one.rows >= self.rotation.rows or now - one.begun >= self.rotation.seconds:
                 self._end(model)
         while self._unfinished:
-            _convert(self._unfinished[0])
+            if self._conversion is None:
+                self._conversion = _converted(self._unfinished[0])
+            try:
+                for _ in self._conversion:
+                    if not everything:
+                        return
+            except BaseException:
+                self._conversion = None
+                raise
+            self._conversion = None
             self._unfinished.pop(0)
 
     def forget(self, now: float | None = None) -> int:
@@ -152,10 +163,11 @@ class ScoreFiles:
 
 def json_lines(table: ScoreTable) -> memoryview:
     """One JSON object a line: time (ns since 1970 UTC), stream, model, row, score, limit; channel_score and values."""
+    pa = library("pyarrow", "monitor")
     batch = table.batch
     streams = batch.column("stream").dictionary_encode()
     names = pa.array([json.dumps(name) for name in streams.dictionary.to_pylist()], pa.string())
-    parts: list[pa.Array | str] = ['{"time":', _digits(batch.column("time").cast(pa.int64())), ',"stream":']
+    parts: list[Any] = ['{"time":', _digits(batch.column("time").cast(pa.int64())), ',"stream":']
     parts += [names.take(streams.indices), f',"model":{json.dumps(table.model)},"row":', _digits(batch.column("row"))]
     parts += [',"score":', _digits(batch.column("score")), ',"limit":', _digits(batch.column("limit"))]
     for key, prefix in (("channel_score", "score_"), ("values", "value_")):
@@ -167,13 +179,15 @@ def json_lines(table: ScoreTable) -> memoryview:
             opening = ","
         parts.append("}")
     parts.append("}\n")
-    joined = pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="null")
+    joined = library("pyarrow.compute", "monitor").binary_join_element_wise(
+        *parts, "", null_handling="replace", null_replacement="null"
+    )
     offsets = memoryview(joined.buffers()[1]).cast("i")
     return memoryview(joined.buffers()[2])[offsets[0] : offsets[len(joined)]]
 
 
-def _digits(column: pa.Array) -> pa.Array:
-    return column.cast(pa.string())
+def _digits(column: Any) -> Any:
+    return column.cast("string")
 
 
 def _folder_name(model: str) -> str:
@@ -196,17 +210,20 @@ def _append(path: Path, data: bytes | memoryview) -> None:
         os.close(file)
 
 
-def _convert(part: Path) -> None:
-    """Make a Parquet file of what was written so far; doing it again makes the same file."""
+def _converted(part: Path) -> Iterator[None]:
+    """Make a Parquet file of what was written, a step for each row group; doing it again makes the same file."""
     target = part.with_name(f"{part.name.removeprefix('.').removesuffix(_PART)}.parquet")
     temporary = part.with_name(f".{target.name}{_TEMPORARY}")
-    writer: pq.ParquetWriter | None = None
+    writer: Any = None
     try:
-        with pa.memory_map(str(part)) as source:
+        with library("pyarrow", "monitor").memory_map(str(part)) as source:
             for table in _groups(source, part):
                 if writer is None:
-                    writer = pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                    writer = library("pyarrow.parquet", "monitor").ParquetWriter(
+                        temporary, table.schema, compression="zstd"
+                    )
                 writer.write_table(table)
+                yield
     except BaseException:
         if writer is not None:
             with contextlib.suppress(OSError):
@@ -221,18 +238,19 @@ def _convert(part: Path) -> None:
     part.unlink()
 
 
-def _groups(source: pa.MemoryMappedFile, part: Path) -> Iterator[pa.Table]:
-    """What can be read, in row groups."""
-    held: list[pa.RecordBatch] = []
+def _groups(source: Any, part: Path) -> Iterator[Any]:
+    """What can be read, as tables of a row group each."""
+    pa, ipc = library("pyarrow", "monitor"), library("pyarrow.ipc", "monitor")
+    held: list[Any] = []
     rows = 0
     try:
-        for batch in pa.ipc.open_stream(source):
+        for batch in ipc.open_stream(source):
             held.append(batch)
             rows += batch.num_rows
             if rows >= _GROUP_ROWS:
                 yield pa.Table.from_batches(held)
                 held, rows = [], 0
-    except (pa.ArrowInvalid, OSError) as error:  # cut off by a kill
+    except (OSError, ValueError) as error:  # cut off by a kill
         _log.warning("%s: the last scores were cut off: %s", part, error)
     if held:
         yield pa.Table.from_batches(held)

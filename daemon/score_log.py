@@ -1,10 +1,11 @@
 """Every score, not only events: rows that were scored go to files, by a thread of their own.
 
-Guarantees: scoring waits for the files at most `WAIT_SECONDS` in a row, and only while they make progress; beyond it
-rows are dropped and counted (`aez_scores_dropped_total`), never anything else. What waits takes at most `QUEUE_BYTES`.
+Guarantees: files that are slower than scoring hold it back to their pace. Where they take nothing for `WAIT_SECONDS`,
+or cannot be written, it does not wait: rows are dropped and counted (`aez_scores_dropped_total`), never anything else,
+until there is room again. What waits takes at most `QUEUE_BYTES`.
 A row is told by its stream, model and number. After an end in order each row that was scored and not dropped stands in
-the files once. After `kill -9` rows of the last moments may be missing (those that waited, usually of the last
-second), and rows behind the state's last commit stand there twice, with the same score.
+the files once. After `kill -9` rows of the last moments may be missing (those that waited, usually of the last few
+tenths of a second), and rows behind the state's last commit stand there twice, with the same score.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from aez.codec.errors import OutputError
+from aez.codec.extras import library
 from aez.daemon.engine import Scored
 from aez.daemon.event_sql import storable
 from aez.daemon.score_files import Format, Rotation, ScoreFiles, ScoreTable
@@ -35,7 +37,9 @@ Ints = NDArray[np.int64]
 
 QUEUE_BYTES = 64 << 20
 WAIT_SECONDS = 2.0
-_GATHER_SECONDS, _GATHER_BYTES = 0.5, 8 << 20
+_GATHER_SECONDS, _GATHER_BYTES = 0.1, 8 << 20
+_IDLE_SECONDS = 0.5
+_PIECE_ROWS = 1 << 14
 _FORGET_SECONDS = 60.0
 _RETRY_SECONDS = (0.2, 1.0, 5.0)
 
@@ -102,7 +106,7 @@ class ScoreLog:
         self._closing = threading.Event()
         self._give_up = threading.Event()
         self._failing = self._stalled = self._unfinished = False
-        self._rotate_at = self._forget_at = 0.0
+        self._rotate_at = self._forget_at = self._moved = 0.0
         self._thread = threading.Thread(target=self._run, name="scores", daemon=True)
 
     def start(self) -> None:
@@ -119,8 +123,8 @@ class ScoreLog:
         if block is None:
             return
         with self._changed:
-            if not self._fits(block) and not self._failing and not self._stalled:
-                self._changed.wait_for(lambda: self._fits(block) or self._failing or self._give_up.is_set(), self._wait)
+            if not self._stalled:
+                self._wait_for_room(block)
             if taken := self._fits(block) and not self._closing.is_set():
                 self._waiting.append(block)
                 self._bytes += block.size
@@ -150,6 +154,15 @@ class ScoreLog:
 
     def _fits(self, block: _Block) -> bool:
         return not self._bytes or self._bytes + block.size <= self._room
+
+    def _wait_for_room(self, block: _Block) -> None:
+        """Wait while there is none and the files take something now and then."""
+        begun = time.monotonic()
+        while not self._fits(block) and not self._failing and not self._give_up.is_set():
+            left = max(begun, self._moved) + self._wait - time.monotonic()
+            if left <= 0:
+                return
+            self._changed.wait(min(left, 0.1))
 
     def _selected(self, scored: Scored) -> _Block | None:
         chosen, rows = self._selection, scored.rows
@@ -186,7 +199,9 @@ class ScoreLog:
     def _next(self) -> list[_Block]:
         """What is written together, after a while in which more may come."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closing.is_set() or self._gathered(), _GATHER_SECONDS)
+            self._changed.wait_for(lambda: self._closing.is_set() or self._waiting, _IDLE_SECONDS)
+            if self._waiting:
+                self._changed.wait_for(lambda: self._closing.is_set() or self._gathered(), _GATHER_SECONDS)
             taken: list[_Block] = []
             size = 0
             while self._waiting and size < _GATHER_BYTES:
@@ -204,10 +219,13 @@ class ScoreLog:
             groups.setdefault((block.model, block.channels), []).append(block)
         for group in groups.values():
             table = _table(group)
-            rows = table.batch.num_rows
-            done = self._append(table)
-            self._counted("written" if done else "dropped", rows)
+            for start in range(0, table.batch.num_rows, _PIECE_ROWS):
+                piece = replace(table, batch=table.batch.slice(start, _PIECE_ROWS))
+                done = self._append(piece)
+                self._counted("written" if done else "dropped", piece.batch.num_rows)
+                self._moved = time.monotonic()
             with self._changed:
+                self._stalled &= self._failing
                 self._bytes -= sum(block.size for block in group)
                 self._changed.notify_all()
 
@@ -218,11 +236,15 @@ class ScoreLog:
             last = self._closing.is_set()
             try:
                 self._files.append(table)
-            except (OSError, pa.ArrowException) as error:
+            except OSError as error:
                 self._tell("scores cannot be written to", error, first=not attempt)
                 with self._changed:
                     self._failing = True
                     self._changed.notify_all()
+            except Exception:  # noqa: BLE001 - rows that nobody foresaw must not stop those behind them
+                _log.exception("%d scores cannot be written", table.batch.num_rows)
+                self._counted("errors", 1)
+                return False
             else:
                 if attempt:
                     _log.info("scores can be written to %s again", self._files.folder)
@@ -242,12 +264,13 @@ class ScoreLog:
             if everything or now >= self._forget_at:
                 self._forget_at = now + _FORGET_SECONDS
                 self._files.forget()
-        except (OSError, pa.ArrowException) as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be finished must not stop the writing
             self._rotate_at = now + _RETRY_SECONDS[-1]
             self._tell("files of scores cannot be finished in", error, first=not self._unfinished)
             self._unfinished = True
         else:
             self._unfinished = False
+            self._moved = time.monotonic()
 
     def _tell(self, what: str, error: Exception, *, first: bool) -> None:
         self._counted("errors", 1)
@@ -258,11 +281,12 @@ class ScoreLog:
 
 def _table(blocks: Sequence[_Block]) -> ScoreTable:
     """Blocks of one model as one."""
+    pa = library("pyarrow", "monitor")
     one = blocks[0]
     names = pa.array([storable(name) for block in blocks for name in block.names], pa.string())
     offsets = np.cumsum([0, *(len(block.names) for block in blocks[:-1])])
     place = np.concatenate([block.place + offset for block, offset in zip(blocks, offsets, strict=True)])
-    columns: dict[str, pa.Array] = {
+    columns: dict[str, Any] = {
         "time": pa.array(np.concatenate([block.time for block in blocks])).cast(pa.timestamp("ns", "UTC")),
         "stream": names.take(pa.array(place)),
         "model": pa.repeat(pa.scalar(storable(one.model)), len(place)),
@@ -281,7 +305,7 @@ def _table(blocks: Sequence[_Block]) -> ScoreTable:
     return ScoreTable(one.model, one.channels, pa.RecordBatch.from_pydict(columns))
 
 
-def _floats(values: Float) -> pa.Array:
-    """float32; null where it is not finite."""
+def _floats(values: Float) -> Any:
+    """A pyarrow array of float32; null where it is not finite."""
     finite = np.isfinite(values)
-    return pa.array(np.ascontiguousarray(values), mask=None if finite.all() else ~finite)
+    return library("pyarrow", "monitor").array(np.ascontiguousarray(values), mask=None if finite.all() else ~finite)

@@ -234,11 +234,14 @@ class Monitor:
 
     def _forget(self) -> None:
         state = self.config.state
+        days = state["forget_days"]
         try:
-            self.store.forget(Retention(state["retention_days"], state["retention_events"]))
-        except AezError as error:
+            # States of streams that no model is made for go by their age alone.
+            self.store.forget(Retention(state["retention_days"], state["retention_events"], 2 * days))
+            self.worker.forget(days * 86_400)
+        except (AezError, TimeoutError) as error:
             self.metrics.errors.labels("retention").inc()
-            _log.warning("old events could not be deleted: %s", error)
+            _log.warning("old events and streams could not be deleted: %s", error)
 
     def end(self) -> None:
         """Drain and close; may be called whatever was opened."""

@@ -209,6 +209,11 @@ class Store:
                 return
             last = rows[-1][0]
 
+    def last_heard(self) -> dict[str, int]:
+        """When each stream's state was last stored, ns since 1970 UTC by this machine's clock."""
+        with self._database.read() as connection:
+            return dict(connection.execute("SELECT stream, stored FROM states"))
+
     def forget_states(self, streams: Iterable[str]) -> None:
         """Drop the states of these streams, as for a model that changed."""
         with self._database.write() as connection:

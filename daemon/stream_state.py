@@ -1,9 +1,9 @@
 """The state of one stream as bytes.
 
-Little-endian: "AZS1"; the model's id, 32 bytes; period (ns, 0 without a clock), anchor, newest, slot, row, count,
-silent since (ns), 7 x int64; window, channels, rows of the ring, rows that wait, bytes of JSON, 5 x uint32; flags,
-1 byte (1 a row went out, 2 silent); the ring's rows, float32; slots that wait, int64; their values, float32; JSON with
-the events and the limit; CRC-32 of all before.
+Little-endian: "AZS2"; the model's id, 32 bytes; period (ns, 0 without a clock), anchor, newest, closed, slot, row,
+count, silent since (ns), 8 x int64; window, channels, rows of the ring, rows that wait, bytes of JSON, 5 x uint32;
+flags, 1 byte (1 a row went out, 2 silent); the ring's rows, float32; slots that wait, int64; their bases, int64; their
+values, float32; JSON with the events and the limit; CRC-32 of all before.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from aez.daemon.streams import AlignerState
 
 __all__ = ["StreamState", "pack", "unpack"]
 
-_HEAD = struct.Struct("<4s32s7q5IB")
-_MAGIC = b"AZS1"
+_HEAD = struct.Struct("<4s32s8q5IB")
+_MAGIC = b"AZS2"
 _CRC = struct.Struct("<I")
 
 
@@ -54,11 +54,14 @@ def pack(state: StreamState) -> bytes:
     head = _HEAD.pack(
         _MAGIC,
         bytes.fromhex(state.model),
-        *(state.period, aligner.anchor, aligner.newest, aligner.slot, aligner.row, state.count, state.silent or 0),
+        *(state.period, aligner.anchor, aligner.newest, aligner.closed, aligner.slot, aligner.row),
+        *(state.count, state.silent or 0),
         *(state.window, ring.shape[1], len(ring), len(aligner.slots), len(details)),
         int(aligner.started) | (2 if state.silent is not None else 0),
     )
-    body = b"".join((head, ring.tobytes(), aligner.slots.tobytes(), aligner.values.tobytes(), details))
+    body = b"".join(
+        (head, ring.tobytes(), aligner.slots.tobytes(), aligner.bases.tobytes(), aligner.values.tobytes(), details)
+    )
     return body + _CRC.pack(zlib.crc32(body))
 
 
@@ -69,8 +72,8 @@ def unpack(data: bytes) -> StreamState:
     if zlib.crc32(data[: -_CRC.size]) != _CRC.unpack(data[-_CRC.size :])[0]:
         raise InvalidArgument("the saved state of a stream is damaged")
     _, model, *numbers = _HEAD.unpack_from(data)
-    period, anchor, newest, slot, row, count, since, window, channels, kept, waiting, length, flags = numbers
-    sizes = (4 * kept * channels, 8 * waiting, 4 * waiting * channels, length)
+    period, anchor, newest, closed, slot, row, count, since, window, channels, kept, waiting, length, flags = numbers
+    sizes = (4 * kept * channels, 8 * waiting, 8 * waiting, 4 * waiting * channels, length)
     if _HEAD.size + sum(sizes) + _CRC.size != len(data) or kept >= max(window, 1) or count < kept:
         raise InvalidArgument("the saved state of a stream contradicts itself")
     parts, at = [], _HEAD.size
@@ -78,7 +81,7 @@ def unpack(data: bytes) -> StreamState:
         parts.append(data[at : at + size])
         at += size
     try:
-        details = json.loads(parts[3]) if length else {}
+        details = json.loads(parts[4]) if length else {}
     except ValueError as error:
         raise InvalidArgument("the saved state of a stream holds no readable events") from error
     if not isinstance(details, dict):
@@ -90,11 +93,13 @@ def unpack(data: bytes) -> StreamState:
         aligner=AlignerState(
             anchor=anchor,
             newest=newest,
+            closed=closed,
             slot=slot,
             row=row,
             started=bool(flags & 1),
             slots=np.frombuffer(parts[1], np.int64),
-            values=np.frombuffer(parts[2], np.float32).reshape(waiting, channels),
+            bases=np.frombuffer(parts[2], np.int64),
+            values=np.frombuffer(parts[3], np.float32).reshape(waiting, channels),
         ),
         count=count,
         ring=np.frombuffer(parts[0], np.float32).reshape(kept, channels),

@@ -3,8 +3,10 @@
 Guarantees: what comes out depends on the order of arrival alone, not on how it was cut into chunks; a stream's rows
 rise, each number once; memory is bounded in streams, in rows that wait, and in rows that a gap is filled with.
 
-With a period, a stream's clock starts at its first sample, and a sample belongs to the row whose time is nearest. Rows
-of a channel's first value each; a later value for the same row and channel is a duplicate. A row is given out once it
+With a period, a stream's clock starts at its first sample, and a sample belongs to the row whose time is nearest. The
+clock follows a sensor whose own one runs a little faster or slower: a sample in order, with half of the channels or
+more, that lies a quarter of a period or more beside its row's time moves it by an eighth of that. Rows
+have each channel's first value; a later value for the same row and channel is a duplicate. A row is given out once it
 has all channels and all rows before it are out, or once a sample came that is `lateness` newer than the row's end.
 Missing rows become NaN. Without a period each time that occurs is a row, and there are no gaps.
 """
@@ -115,16 +117,19 @@ class Aligned:
 class AlignerState:
     """What is known of one stream.
 
-    anchor: time of slot 0. newest: the highest time. slot: the last one that went out, if one has (`started`). row: the
-    number of the next one. slots int64 [n], values float32 [n, channels]: the rows that wait.
+    anchor: time of slot 0. newest: the highest time. closed: the last slot of which nothing may come any more. slot:
+    the last one that went out, if one has (`started`). row: the number of the next one. slots, bases int64 [n], values
+    float32 [n, channels]: the rows that wait, and what the anchor was when they began.
     """
 
     anchor: int
     newest: int
+    closed: int
     slot: int
     row: int
     started: bool
     slots: Ints
+    bases: Ints
     values: Float
 
 
@@ -136,6 +141,7 @@ class _Table:
     started: Flags  # a row was given out
     anchor: Ints  # time of slot 0
     newest: Ints  # highest time that arrived
+    closed: Ints  # the last slot of which nothing may come any more; never falls
     slot: Ints  # the last one given out
     row: Ints  # number of the next row
 
@@ -162,9 +168,9 @@ class Aligner:
         self.jumps: list[tuple[int, int, int]] = []
         self.counts: Counter[str] = Counter()
         none = np.empty(0, np.int64)
-        self._table = _Table(none.astype(bool), none.astype(bool), none, none, none, none)
-        #: Of streams where rows wait: their slots and values, by slot.
-        self._waiting: dict[int, tuple[Ints, Float]] = {}
+        self._table = _Table(none.astype(bool), none.astype(bool), none, none, none, none, none)
+        #: Of streams where rows wait: their slots, bases and values, by slot.
+        self._waiting: dict[int, tuple[Ints, Ints, Float]] = {}
 
     @property
     def size(self) -> int:
@@ -174,12 +180,12 @@ class Aligner:
     @property
     def waiting(self) -> int:
         """Rows that wait for late samples or channels."""
-        return sum(len(slots) for slots, _ in self._waiting.values())
+        return sum(len(slots) for slots, _, _ in self._waiting.values())
 
     def grow(self, size: int) -> None:
         """Make room for streams 0..size-1."""
         for name, array in vars(self._table).items():
-            setattr(self._table, name, grown(array, size, _NEVER if name in ("newest", "slot") else 0))
+            setattr(self._table, name, grown(array, size, _NEVER if name in ("newest", "closed", "slot") else 0))
 
     def newest(self, stream: Ints | int) -> Ints:
         """The highest time that arrived, ns."""
@@ -201,20 +207,22 @@ class Aligner:
         if new.any():
             fresh, moments = heads[new], time[first[new]]
             table.seen[fresh], table.anchor[fresh], table.newest[fresh] = True, self._anchor(moments), moments
-        slot = self._slot(stream, time)
-        kept = ~self._too_late(stream, time, slot, first, heads)
+        before = self._before(time, first, heads)
+        slot, base, closed = self._placed(stream, time, before, values, first)
+        kept = ~self._too_late(stream, time, slot, before, closed)
         table.newest[heads] = np.maximum(table.newest[heads], np.maximum.reduceat(time, first))
+        last = self._closed(table.newest[heads], table.anchor[heads])
+        table.closed[heads] = np.maximum(last, np.maximum.reduceat(closed, first))
         if not kept.all():
-            stream, slot, values = stream[kept], slot[kept], values[kept]
-        stream, slot, values = self._with_waiting(heads, stream, slot, values)
-        stream, slot, values = self._merged(stream, slot, values)
-        return self._release(stream, slot, values)
+            stream, slot, base, values = stream[kept], slot[kept], base[kept], values[kept]
+        rows = self._with_waiting(heads, stream, slot, base, values)
+        return self._release(*self._merged(*rows))
 
     def flush(self) -> Aligned:
         """Everything that waits, as if the streams ended here."""
         streams = sorted(self._waiting)
         none = self._nothing()
-        rows = self._with_waiting(np.array(streams, np.int64), none.stream, none.row, none.values)
+        rows = self._with_waiting(np.array(streams, np.int64), none.stream, none.row, none.time, none.values)
         return self._emit(*rows)
 
     def _nothing(self) -> Aligned:
@@ -224,28 +232,61 @@ class Aligner:
     def _anchor(self, moments: Ints) -> Ints:
         return moments if self.clocked else np.zeros_like(moments)
 
-    def _slot(self, stream: Ints, time: Ints) -> Ints:
-        if not self.clocked:
-            return time
-        return (time - self._table.anchor[stream] + self.period // 2) // self.period
+    def _slot(self, time: Ints, base: Ints) -> Ints:
+        return (time - base + self.period // 2) // self.period if self.clocked else time
 
-    def _closed(self, stream: Ints, newest: Ints) -> Ints:
-        """The last slot of which nothing may come any more."""
-        return self._slot(stream, newest - self.lateness) - 1
+    def _closed(self, newest: Ints, base: Ints) -> Ints:
+        """The last slot of which nothing may come any more, as far as the newest time tells."""
+        return self._slot(newest - self.lateness, base) - 1
 
-    def _too_late(self, stream: Ints, time: Ints, slot: Ints, first: Ints, heads: Ints) -> Flags:
-        table = self._table
+    def _before(self, time: Ints, first: Ints, heads: Ints) -> Ints:
+        """The newest time of its stream before each sample."""
         before: Ints = np.empty_like(time)
-        before[1:], before[first] = time[:-1], table.newest[heads]
-        late = np.zeros(len(time), bool)
+        before[1:], before[first] = time[:-1], self._table.newest[heads]
         if (time < before).any():
-            # The newest time before each sample: a running maximum, only in the streams that are out of order.
+            # A running maximum, only in the streams that are out of order.
             ends = np.append(first[1:], len(time))
             for place in np.flatnonzero(np.logical_or.reduceat(time < before, first)).tolist():
                 part = slice(first[place], ends[place])
                 before[part] = np.maximum.accumulate(before[part])
-            late = slot <= self._closed(stream, before)
-            self.counts["late"] += int(np.count_nonzero(late))
+        return before
+
+    def _placed(self, stream: Ints, time: Ints, before: Ints, values: Float, first: Ints) -> tuple[Ints, Ints, Ints]:
+        """Of each sample its slot, the time of slot 0 for it, and the last slot that is closed; moves the clocks."""
+        table = self._table
+        base = table.anchor[stream]
+        slot = self._slot(time, base)
+        moved: list[slice] = []
+        beside = 4 * np.abs(time - base - slot * self.period) >= self.period
+        if self.clocked and beside.any():
+            steady = (time >= before) & (2 * np.count_nonzero(np.isnan(values), axis=1) <= self.channels)
+            ends = np.append(first[1:], len(time))
+            for place in np.flatnonzero(np.logical_or.reduceat(beside & steady, first)).tolist():
+                moved.append(slice(int(first[place]), int(ends[place])))
+                self._follow_clock(int(stream[first[place]]), time, steady, slot, base, moved[-1])
+        closed: Ints = np.maximum(self._closed(before, base), table.closed[stream])
+        for part in moved:
+            closed[part] = np.maximum.accumulate(closed[part])
+        return slot, base, closed
+
+    def _follow_clock(self, stream: int, time: Ints, steady: Flags, slot: Ints, base: Ints, part: slice) -> None:
+        """Place the samples of one stream one by one, its clock moving with them."""
+        period, half, anchor = self.period, self.period // 2, int(self._table.anchor[stream])
+        slots, bases = [], []
+        for moment, counts in zip(time[part].tolist(), steady[part].tolist(), strict=True):
+            number = (moment - anchor + half) // period
+            slots.append(number)
+            bases.append(anchor)
+            beside = moment - anchor - number * period
+            if counts and 4 * abs(beside) >= period:
+                anchor += beside // 8 if beside > 0 else -(-beside // 8)
+        slot[part], base[part] = slots, bases
+        self._table.anchor[stream] = anchor
+
+    def _too_late(self, stream: Ints, time: Ints, slot: Ints, before: Ints, closed: Ints) -> Flags:
+        table = self._table
+        late: Flags = (time < before) & (slot <= closed)
+        self.counts["late"] += int(np.count_nonzero(late))
         if self.quiet is not None:
             jumps = np.flatnonzero(time - before > self.quiet)
             found = zip(stream[jumps].tolist(), before[jumps].tolist(), time[jumps].tolist(), strict=True)
@@ -255,30 +296,33 @@ class Aligner:
         left_out: Flags = late | out
         return left_out
 
-    def _with_waiting(self, heads: Ints, stream: Ints, slot: Ints, values: Float) -> tuple[Ints, Ints, Float]:
+    def _with_waiting(
+        self, heads: Ints, stream: Ints, slot: Ints, base: Ints, values: Float
+    ) -> tuple[Ints, Ints, Ints, Float]:
         """Put what waited in these streams before what came, and forget that it waited."""
         if not self._waiting:
-            return stream, slot, values
+            return stream, slot, base, values
         found = [(number, *self._waiting.pop(number)) for number in heads.tolist() if number in self._waiting]
         if not found:
-            return stream, slot, values
-        owners = np.repeat([number for number, _, _ in found], [len(slots) for _, slots, _ in found])
+            return stream, slot, base, values
+        owners = np.repeat([number for number, _, _, _ in found], [len(slots) for _, slots, _, _ in found])
         return (
             np.concatenate([owners, stream]),
-            np.concatenate([*(slots for _, slots, _ in found), slot]),
-            np.concatenate([*(rows for _, _, rows in found), values]),
+            np.concatenate([*(slots for _, slots, _, _ in found), slot]),
+            np.concatenate([*(bases for _, _, bases, _ in found), base]),
+            np.concatenate([*(rows for _, _, _, rows in found), values]),
         )
 
-    def _merged(self, stream: Ints, slot: Ints, values: Float) -> tuple[Ints, Ints, Float]:
+    def _merged(self, stream: Ints, slot: Ints, base: Ints, values: Float) -> tuple[Ints, Ints, Ints, Float]:
         """One row for each stream and slot, sorted: of each channel the value that came first."""
         same = stream[1:] == stream[:-1]
         if ((stream[1:] < stream[:-1]) | (same & (slot[1:] < slot[:-1]))).any():
             order = np.lexsort((slot, stream))  # stable: the order of arrival stays within a row
-            stream, slot, values = stream[order], slot[order], values[order]
+            stream, slot, base, values = stream[order], slot[order], base[order], values[order]
             same = stream[1:] == stream[:-1]
         again = same & (slot[1:] == slot[:-1])
         if not again.any():
-            return stream, slot, values
+            return stream, slot, base, values
         first = np.flatnonzero(np.append(True, ~again))
         group = np.cumsum(np.append(True, ~again)) - 1
         merged = values[first]
@@ -300,14 +344,14 @@ class Aligner:
                 merged[group[at], channel] = values[at, channel]
                 useful[at] = True
         self.counts["duplicate"] += int(np.count_nonzero(~useful))
-        return stream[first], slot[first], merged
+        return stream[first], slot[first], base[first], merged
 
-    def _release(self, stream: Ints, slot: Ints, values: Float) -> Aligned:
+    def _release(self, stream: Ints, slot: Ints, base: Ints, values: Float) -> Aligned:
         """Give out the rows that are due; the others wait."""
         if not len(stream):
             return self._nothing()
         table = self._table
-        closed = self._closed(stream, table.newest[stream])
+        closed = table.closed[stream]
         due = slot <= closed
         early = ~due & ~np.isnan(values).any(axis=1)
         if early.any():
@@ -316,10 +360,10 @@ class Aligner:
             first = np.flatnonzero(head)
             begun = table.started[stream[first]] | np.logical_or.reduceat(due, first) | (self.lateness == 0)
             if self.clocked:
-                base = np.maximum(table.slot[stream], closed)
-                # Rows behind the base, from 0 in each stream; `due` rows come first there, so that they count down.
+                behind = np.maximum(table.slot[stream], closed)
+                # Rows behind that one, from 0 in each stream; `due` rows come first there, so that they count down.
                 rank = np.arange(len(stream)) - (first + np.add.reduceat(due.astype(np.int64), first))[number]
-                early &= slot == base + 1 + rank
+                early &= slot == behind + 1 + rank
             elif self.lateness:
                 early[:] = False
             blocked = np.cumsum(~(early | due))
@@ -329,14 +373,14 @@ class Aligner:
         wait = ~due
         if wait.any():
             wait &= ~self._too_many(stream, wait)
-            owners, slots, rows = stream[wait], slot[wait], values[wait]
+            owners, slots, bases, rows = stream[wait], slot[wait], base[wait], values[wait]
             edges = np.flatnonzero(np.append(True, owners[1:] != owners[:-1])) if len(owners) else owners
             numbers, starts = owners[edges].tolist(), edges.tolist()
             for number, start, end in zip(numbers, starts, [*starts[1:], len(owners)], strict=False):
-                self._waiting[number] = slots[start:end].copy(), rows[start:end].copy()
+                self._waiting[number] = slots[start:end].copy(), bases[start:end].copy(), rows[start:end].copy()
             due = ~wait
-            stream, slot, values = stream[due], slot[due], values[due]
-        return self._emit(stream, slot, values)
+            stream, slot, base, values = stream[due], slot[due], base[due], values[due]
+        return self._emit(stream, slot, base, values)
 
     def _too_many(self, stream: Ints, wait: Flags) -> Flags:
         """The oldest of the rows that wait, where a stream has more than it may."""
@@ -349,7 +393,7 @@ class Aligner:
             self.counts["overflow"] += int(surplus)
         return over
 
-    def _emit(self, stream: Ints, slot: Ints, values: Float) -> Aligned:
+    def _emit(self, stream: Ints, slot: Ints, base: Ints, values: Float) -> Aligned:
         """Number rows that go out, and put NaN rows where some are missing."""
         if not len(stream):
             return self._nothing()
@@ -370,24 +414,25 @@ class Aligner:
         if (step > 1).any():
             missing = np.minimum(step - 1, self.gap)
             self.counts["gap_rows"] += int(missing.sum())
-            stream, slot, row, values = _filled(stream, slot, row, values, step, missing)
-        time = table.anchor[stream] + slot * self.period if self.clocked else slot
-        return Aligned(stream, row, time, values)
+            stream, slot, row, base, values = _filled(stream, slot, row, base, values, step, missing)
+        return Aligned(stream, row, base + slot * self.period if self.clocked else slot, values)
 
     def states(self, streams: Ints) -> list[AlignerState]:
         """What is known of these streams."""
         table, none = self._table, self._nothing()
         found = []
         for stream in streams.tolist():
-            slots, values = self._waiting.get(stream, (none.row, none.values))
+            slots, bases, values = self._waiting.get(stream, (none.row, none.row, none.values))
             found.append(
                 AlignerState(
                     anchor=int(table.anchor[stream]),
                     newest=int(table.newest[stream]),
+                    closed=int(table.closed[stream]),
                     slot=int(table.slot[stream]),
                     row=int(table.row[stream]),
                     started=bool(table.started[stream]),
                     slots=slots,
+                    bases=bases,
                     values=values,
                 )
             )
@@ -397,22 +442,33 @@ class Aligner:
         """Go on from what `states` gave, for a stream that had no sample yet."""
         table = self._table
         table.seen[stream], table.started[stream] = True, state.started
-        table.anchor[stream], table.newest[stream] = state.anchor, state.newest
+        table.anchor[stream], table.newest[stream], table.closed[stream] = state.anchor, state.newest, state.closed
         table.slot[stream], table.row[stream] = state.slot, state.row
         if len(state.slots):
-            self._waiting[stream] = state.slots, state.values
+            self._waiting[stream] = state.slots, state.bases, state.values
+
+    def move(self, last: int, stream: int) -> None:
+        """The stream with the number `last` gets the number `stream`, whose own one is forgotten."""
+        if last != stream:
+            self._waiting.pop(stream, None)
+            for array in vars(self._table).values():
+                array[stream] = array[last]
+            if last in self._waiting:
+                self._waiting[stream] = self._waiting.pop(last)
+        self.forget(last)
 
     def forget(self, stream: int) -> None:
         """The stream starts afresh."""
         table = self._table
         table.seen[stream] = table.started[stream] = False
-        table.newest[stream], table.slot[stream], table.row[stream] = _NEVER, _NEVER, 0
+        table.newest[stream], table.closed[stream], table.slot[stream] = _NEVER, _NEVER, _NEVER
+        table.row[stream] = 0
         self._waiting.pop(stream, None)
 
 
 def _filled(
-    stream: Ints, slot: Ints, row: Ints, values: Float, step: Ints, missing: Ints
-) -> tuple[Ints, Ints, Ints, Float]:
+    stream: Ints, slot: Ints, row: Ints, base: Ints, values: Float, step: Ints, missing: Ints
+) -> tuple[Ints, Ints, Ints, Ints, Float]:
     """`missing` NaN rows before each row, from behind the row before it on."""
     place = np.arange(len(stream)) + np.cumsum(missing)
     total = int(place[-1]) + 1
@@ -424,7 +480,7 @@ def _filled(
     back = np.where(real, 0, step[source] - within)
     filled = np.full((total, values.shape[1]), np.nan, np.float32)
     filled[place] = values
-    return stream[source], slot[source] - back, row[source] - back, filled
+    return stream[source], slot[source] - back, row[source] - back, base[source], filled
 
 
 def grown(array: NDArray[Number], size: int, fill: float) -> NDArray[Number]:

@@ -52,14 +52,15 @@ def source_beside(config: Configuration, entry: SourceConfig, *, from_start: boo
                 topic.split("/", 2)[2] if topic.startswith(_SHARED) and topic.count("/") > 1 else topic
                 for topic in options["topics"]
             ]
-        case "file":
+        case "file" | "frames":
             options["from_beginning"] = from_start
         case "http":
             options["answer_seconds"] = _ANSWER_SECONDS
             try:
-                require_port(f"source {entry.name}", options["host"], options["port"])
+                require_port(options["host"], options["port"])
             except PortTaken as error:
-                raise PortTaken(f"{error}; what is pushed can be looked at while no monitor listens there") from error
+                text = f"source {entry.name}: {error}; what is pushed can be looked at while no monitor listens there"
+                raise PortTaken(text) from error
     return build.source(config, _changed(entry, options))
 
 
@@ -67,15 +68,15 @@ def _changed(entry: SourceConfig, options: dict[str, Any], kind: str | None = No
     return SourceConfig(entry.name, kind or entry.kind, MappingProxyType(options), entry.line)
 
 
-def require_port(what: str, host: str, port: int) -> None:
-    """Raise PortTaken where it cannot be listened at, with `what` is meant to."""
+def require_port(host: str, port: int) -> None:
+    """Raise PortTaken where it cannot be listened at."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.create_server((host, port), family=family):
             return
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
-        raise PortTaken(f"{what} cannot have port {port} of {host}: {reason}") from error
+        raise PortTaken(f"port {port} of {host} cannot be had: {reason}") from error
 
 
 class Tap:
@@ -85,7 +86,9 @@ class Tap:
     """
 
     def __init__(self, config: Configuration, entries: Sequence[SourceConfig], *, from_start: bool = False) -> None:
-        self._parsers = build.Parsers(config)
+        pictures = any(one.options["format"] == "image" for one in config.sources)
+        # Pictures become rows by the model that watches them.
+        self._parsers = build.Parsers(config, models=build.models(config) if pictures else ())
         self._kinds = {entry.name: entry.kind for entry in entries}
         self._sources = {entry.name: source_beside(config, entry, from_start=from_start) for entry in entries}
         self._queue: queue.Queue[Chunk] = queue.Queue(_CHUNKS)

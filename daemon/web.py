@@ -27,6 +27,7 @@ from aiohttp import web
 
 from aez.codec.errors import AezError, InvalidArgument
 from aez.daemon.access import COOKIE_SECONDS, Gate, Wait
+from aez.daemon.connections import HANDSHAKE_SECONDS, Connections
 from aez.daemon.live import ROWS
 from aez.daemon.live_client import LiveClient, LiveView, Wanted
 from aez.daemon.metrics import Metrics
@@ -166,14 +167,13 @@ class Web:
         runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=2.0)
         await runner.setup()
 
-        def protocol() -> asyncio.Protocol:
-            server = runner.server
-            return _OneTooMany() if server is None or len(server.connections) >= self._connections else server()
-
+        assert runner.server is not None
+        protocol = Connections(self._connections, runner.server)
+        encrypted: dict[str, Any] = {"ssl": self._tls, "ssl_handshake_timeout": HANDSHAKE_SECONDS} if self._tls else {}
         listener = None
         try:
             try:
-                listener = await self._loop.create_server(protocol, self.host, self.port, ssl=self._tls, backlog=128)
+                listener = await self._loop.create_server(protocol, self.host, self.port, backlog=128, **encrypted)
             except OSError as error:
                 self._error = error
                 return
@@ -374,13 +374,6 @@ class Web:
         if request is not None and request.headers.get("If-None-Match") == file.tag:
             return web.Response(status=304, headers=headers)
         return web.Response(body=file.data, status=status, headers={**headers, "Content-Type": file.kind})
-
-
-class _OneTooMany(asyncio.Protocol):
-    """A connection that is closed as soon as it is there."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 def _json(data: Mapping[str, Any], status: int = 200) -> web.Response:

@@ -6,6 +6,7 @@ threshold, whatever the network.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast, runtime_checkable
@@ -42,6 +43,8 @@ LATENT_MOST = 256
 #: Windows on which gaps are tried, in all and of each batch.
 _GAPS_MAX, _GAPS_PER_BATCH = 2000, 200
 _GAP_QUANTILE = 0.999
+#: Products of a sum over time, at most; beyond, an ordinary sum is faster.
+_SMALL = 2048
 
 
 @runtime_checkable
@@ -126,10 +129,13 @@ class DetectorGraph(nn.Module):
         self.register_buffer("latent_whitening", torch.eye(widest).repeat(count, 1, 1))
         self.register_buffer("part_scale", torch.ones(len(self.parts)))
         self.register_buffer("threshold", torch.ones(()))
+        self._small = self.tail * self.channels**2 <= _SMALL
+        if self._small:
+            self.register_buffer("tail_sum", torch.eye(self.channels).repeat(self.tail, 1), persistent=False)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, present, errors, codes, reconstructions = self._members(window)
-        counts = present[:, -self.tail :].sum(1)
+        counts = self._over_time(present[:, -self.tail :])
         scores, blames = [], []
         for part, (member, kind) in enumerate(self.parts):
             score, blame = self._part(kind, member, x, errors[member], codes[member], counts)
@@ -150,15 +156,22 @@ class DetectorGraph(nn.Module):
         x = self.scale.clip(widths)
         tail = present[:, -self.tail :]
         excess = self.scale.excess(widths[:, -self.tail :])
-        share = excess * excess / tail.sum(1).clamp_min(1.0)
+        share = excess * excess / self._over_time(tail).clamp_min(1.0)
         for member in self.network.members:
             code = member.encode(x, present)
             reconstruction = member.decode(code)
             difference = (x[:, -self.tail :] - reconstruction[:, -self.tail :]) * tail
-            errors.append((difference * difference).sum(1) * share)
+            errors.append(self._over_time(difference * difference) * share)
             codes.append(code)
             reconstructions.append(reconstruction)
         return x, present, errors, codes, reconstructions
+
+    def _over_time(self, values: Tensor) -> Tensor:
+        """Sums of [batch, tail, channels] over time."""
+        if self.tail == 1:
+            return values[:, 0]
+        # ONNX Runtime's sum over a middle axis costs more than such a product, but for large windows.
+        return values.flatten(1) @ cast(Tensor, self.tail_sum) if self._small else values.sum(1)
 
     def _share_present(self, present: Tensor, counts: Tensor) -> Tensor:
         """Share of the whole window that is present [batch]; `counts` [batch, channels] is that of the tail."""
@@ -268,7 +281,7 @@ def _mean(values: Sequence[Tensor]) -> Tensor:
 
 
 def _sum(values: Sequence[Tensor]) -> Tensor:
-    return values[0] if len(values) == 1 else torch.stack(tuple(values)).sum(0)
+    return functools.reduce(torch.add, values)
 
 
 def part_weights(kinds: Sequence[Kind], members: int) -> list[float]:

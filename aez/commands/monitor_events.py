@@ -15,7 +15,9 @@ from aez.commands import options
 from aez.commands.monitor_config import config_argument, load_config, plain
 
 if TYPE_CHECKING:
+    from aez.daemon.config import Configuration
     from aez.daemon.event_store import StoredEvent
+    from aez.daemon.sinks import PostgresSink
     from aez.daemon.store import Store
 
 NANOSECONDS = 1_000_000_000
@@ -34,16 +36,22 @@ _filters = options.in_order(
 )
 
 
+_from_sink = click.option(
+    "--from-sink", "sink", metavar="NAME", help="Look into the database of this sink, and not into the monitor's file."
+)
+
+
 @events.command("list")
 @config_argument
 @_filters
+@_from_sink
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="At most so many.")
 @options.as_json
 def list_events(
-    config: Path, stream: str | None, open_only: bool, since: str | None, limit: int, as_json: bool
+    config: Path, stream: str | None, open_only: bool, since: str | None, sink: str | None, limit: int, as_json: bool
 ) -> None:
     """List events, the latest first."""
-    with _store(config) as store:
+    with _Looking(config, sink) as store:
         found = all_events(store, **_wanted(stream, open_only, since))
         shown = 0
         for event in found:
@@ -58,9 +66,10 @@ def list_events(
 @events.command()
 @config_argument
 @click.argument("event", metavar="ID")
-def show(config: Path, event: str) -> None:
+@_from_sink
+def show(config: Path, event: str, sink: str | None) -> None:
     """Print one event with all that is known of it as JSON; ID may be its first 6 or more characters."""
-    with _store(config) as store:
+    with _Looking(config, sink) as store:
         messages.result(json.dumps(_find(store, event).as_dict(), indent=2, ensure_ascii=False))
 
 
@@ -75,12 +84,15 @@ def show(config: Path, event: str) -> None:
     help="A .jsonl, .csv or .parquet file; - is standard output, as JSON Lines.",
 )
 @click.option("-f", "--force", is_flag=True, help="Replace a file that exists.")
-def export(config: Path, stream: str | None, open_only: bool, since: str | None, output: str, force: bool) -> None:
+@_from_sink
+def export(
+    config: Path, stream: str | None, open_only: bool, since: str | None, output: str, force: bool, sink: str | None
+) -> None:
     """Write events with their comments, the earliest first, in the format of the file's name."""
     suffix = ".jsonl" if output == "-" else Path(output).suffix.lower()
     if suffix not in _EXPORTS:
         raise InvalidArgument(f"{output}: events are written as {', '.join(_EXPORTS)}; give the file such a name")
-    with _store(config) as store:
+    with _Looking(config, sink) as store:
         listed = list(all_events(store, **_wanted(stream, open_only, since)))
         found = [(store.events.get(one.id) or one) if one.comment_count else one for one in reversed(listed)]
     if output == "-":
@@ -112,9 +124,10 @@ def _write(events: list[StoredEvent], suffix: str, path: Path) -> None:
 @click.argument("event", metavar="ID")
 @click.option("--by", default="", metavar="NAME", help="Who says so.")
 @click.option("--comment", metavar="TEXT", help="What is to say about it.")
-def acknowledge(config: Path, event: str, by: str, comment: str | None) -> None:
+@_from_sink
+def acknowledge(config: Path, event: str, by: str, comment: str | None, sink: str | None) -> None:
     """Note that somebody has seen an event, perhaps with a comment."""
-    with _store(config) as store:
+    with _Looking(config, sink) as store:
         found = _find(store, event)
         store.events.acknowledge(found.id, by)
         if comment:
@@ -123,10 +136,14 @@ def acknowledge(config: Path, event: str, by: str, comment: str | None) -> None:
 
 
 class _Looking:
-    """The store of a configuration, opened to look on while a monitor may run."""
+    """The store of a configuration, or the database of its sink, opened to look on while a monitor may run."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, sink: str | None) -> None:
         found = load_config(config)
+        self.store: Store | PostgresSink
+        if sink is not None:
+            self.store = _database(config, found, sink)
+            return
         path = found.resolve(found.state["path"])
         if not path.is_file():
             raise UnsupportedInput(f"{path} does not exist yet; has the monitor run?")
@@ -134,15 +151,22 @@ class _Looking:
 
         self.store = Store(path, check=False)
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Store | PostgresSink:
         return self.store
 
     def __exit__(self, *_: object) -> None:
         self.store.close()
 
 
-def _store(config: Path) -> _Looking:
-    return _Looking(config)
+def _database(config: Path, found: Configuration, name: str) -> PostgresSink:
+    from aez.daemon.build import sinks
+    from aez.daemon.sinks import PostgresSink
+
+    databases = {key: one for key, one in sinks(found).items() if isinstance(one, PostgresSink)}
+    if name not in databases:
+        known = f"it has {', '.join(databases)}" if databases else "it has none"
+        raise InvalidArgument(f"{config} has no sink {name!r} of the kind postgres; {known}")
+    return databases[name]
 
 
 def _wanted(stream: str | None, open_only: bool, since: str | None) -> dict[str, Any]:
@@ -150,7 +174,7 @@ def _wanted(stream: str | None, open_only: bool, since: str | None) -> dict[str,
     return {"stream": stream, "state": "open" if open_only else None, "since": _moment(since)}
 
 
-def all_events(store: Store, **wanted: Any) -> Any:
+def all_events(store: Store | PostgresSink, **wanted: Any) -> Any:
     """All events, the latest first, page by page."""
     after: str | None = None
     while page := store.events.list(limit=1000, after=after, **wanted):
@@ -158,7 +182,7 @@ def all_events(store: Store, **wanted: Any) -> Any:
         after = page[-1].id
 
 
-def _find(store: Store, start: str) -> StoredEvent:
+def _find(store: Store | PostgresSink, start: str) -> StoredEvent:
     """The event whose id is, or begins with, `start`."""
     exact = store.events.get(start)
     if exact is not None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SHOWN_COLUMNS = 40
 _REMEMBERED = 100_000  # names that the summary tells apart
 _WIDEST_STREAM = 40
+_USUAL = 9  # characters of most values, with the sign of equality
 
 
 @click.command()
@@ -147,7 +148,7 @@ class _Seen:
         text = f"{plain(column)}={value:.6g}"
         if len(self._widths) > _REMEMBERED:
             self._widths.clear()
-        width = self._widths[column] = max(self._widths.get(column, 0), len(text))
+        width = self._widths[column] = max(self._widths.get(column, len(column) + _USUAL), len(text))
         return text.ljust(width)
 
     def _letter(self, source: str, letter: Malformed) -> str:

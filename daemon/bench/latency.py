@@ -23,7 +23,7 @@ from aez.daemon.bench.process import MonitorProcess, Process, free_port, sum_of,
 __all__ = ["SATELLITES", "measure"]
 
 SATELLITES = Path(__file__).with_name("models") / "satellites.aezm"
-_STREAMS, _EVERY, _LENGTH = 50, 60, 10
+_STREAMS, _EVERY, _LENGTH = 50, 40, 10
 
 CONFIG = """\
 [service]

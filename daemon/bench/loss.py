@@ -62,8 +62,8 @@ def measure(folder: Path, *, kill_count: int = 50, seed: int = 0, seconds: float
     return Measured("loss", conditions, figures)
 
 
-def kills(folder: Path, kind: Kind, count: int, seed: int = 0) -> Outcome:
-    """SIGKILL so often, one time in five while it starts, and start again at once."""
+def kills(folder: Path, kind: Kind, count: int, seed: int = 0, pause: float = 1.5) -> Outcome:
+    """SIGKILL so often, up to `pause` seconds after it was ready or, one time in five, while it starts; start again."""
     luck = random.Random(seed)
     with _fed(folder, kind) as (site, feeder, _):
         for _ in range(count):
@@ -72,7 +72,7 @@ def kills(folder: Path, kind: Kind, count: int, seed: int = 0) -> Outcome:
                 time.sleep(luck.uniform(0.0, 1.0))
             else:
                 monitor.ready()
-                time.sleep(luck.uniform(0.0, 1.5))
+                time.sleep(luck.uniform(0.0, pause))
             monitor.kill()
         site.start()
         site.finish(feeder)

@@ -3,12 +3,13 @@
 `publish PORT OUT STREAMS RATE ROWS EVERY LENGTH` sends `ROWS` rows of each stream with QoS 1, RATE messages a second in
 all, to the topics `sat/STREAM`, and writes to OUT the first row's time (ns since 1970 UTC), the seconds of processor,
 and when it published each message (`time.monotonic()`), in their order. `listen PORT OUT` writes each message of
-`events/#` with its arrival, until SIGTERM.
+`events/#` with its arrival, until SIGTERM, or until whoever started it has gone.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import sys
@@ -47,7 +48,7 @@ def publish(port: int, out: Path, streams: int, rate: float, rows: int, every: i
     period = streams / rate
     start = time.time_ns() // 1_000_000 * 1_000_000
     simulation = Simulation(
-        streams=streams, seed=1, period=period, start=start, every=every, first=every, length=length, orbit=3000
+        streams=streams, seed=1, period=period, start=start, every=every, first=every // 2, length=length, orbit=3000
     )
     given = [(f"sat/{stream}", line) for stream, line in messages(simulation, rows)]
     client = connected(port)
@@ -77,7 +78,9 @@ def listen(port: int, out: Path) -> None:
     client.on_message = lambda _client, _data, message: came.append((time.monotonic(), bytes(message.payload)))
     client.on_subscribe = lambda *_: out.touch()
     client.subscribe("events/#", qos=1)
-    end.wait()
+    parent = os.getppid()
+    while not end.wait(1.0) and os.getppid() == parent:
+        pass
     client.disconnect()
     client.loop_stop()
     out.write_text("".join(json.dumps([at, json.loads(payload)]) + "\n" for at, payload in came))

@@ -18,7 +18,7 @@ from typing import Any
 
 from aez.daemon.store import Store
 
-__all__ = ["Outcome", "compare", "file_steps", "stored_events"]
+__all__ = ["Outcome", "compare", "file_steps", "same", "stored_events"]
 
 Event = Mapping[str, Any]
 _RELATIVE = 1e-4

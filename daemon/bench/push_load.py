@@ -8,6 +8,7 @@ durable. It prints "ready", waits until the file GO is there, sends all, and pri
 from __future__ import annotations
 
 import http.client
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -46,7 +47,10 @@ def main(go: Path, port: int, paths: Sequence[str]) -> None:
     loads = [bodies(Path(path)) for path in paths]
     sys.stdout.write("ready\n")
     sys.stdout.flush()
+    parent = os.getppid()
     while not go.exists():
+        if os.getppid() != parent:
+            return  # whoever started it has gone
         time.sleep(0.01)
     begun, cpu = time.monotonic(), time.process_time()
     with ThreadPoolExecutor(len(loads)) as pool:

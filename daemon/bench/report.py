@@ -95,9 +95,9 @@ def _plot(one: Measured, path: Path) -> None:
             panel.bar(x, y, width=1.0, align="edge", color="#31688e")
             panel.set_xlabel("ms")
             for mark in one.figures:
-                if mark.what.rpartition(" ")[2] in ("p50", "p99") and mark.unit == "ms":
+                if mark.target is not None and mark.unit == "ms":
                     panel.axvline(mark.value, color="#b5361c", linewidth=1)
-                    panel.annotate(mark.what.rpartition(" ")[2], (mark.value, max(y)), color="#b5361c")
+                    panel.annotate(f" {mark.what.rpartition(' ')[2]}", (mark.value, max(y)), color="#b5361c")
         else:
             panel.plot(x, y, color="#31688e", linewidth=1)
             panel.set_ylim(bottom=0)

@@ -11,11 +11,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from aez.codec.errors import AezError
+from aez.codec.extras import library
 from aez.daemon.bench.feeders import Feeder
 from aez.daemon.bench.latency import SATELLITES
 from aez.daemon.bench.outcome import Outcome, compare, file_steps, stored_events
 from aez.daemon.bench.process import MonitorProcess, free_port, sum_of, until
 from aez.daemon.bench.receiver import Receiver
+from aez.daemon.parse.times import from_texts
 from aez.daemon.simulate import Simulation
 
 __all__ = ["SIMULATION", "Site", "reference"]
@@ -162,13 +164,9 @@ def reference(folder: Path, data: Path) -> tuple[dict[str, dict[str, Any]], list
 
 def _last_times(path: Path) -> dict[str, int]:
     """The time of each stream's last row, ns."""
-    import pyarrow as pa
-
-    from aez.daemon.parse.times import from_texts
-
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 65_536))
         lines = [json.loads(line) for line in file.read().splitlines()[1:]]
     last = {line["stream"]: line["time"] for line in lines}
-    times, _ = from_texts(pa.array(list(last.values()), "string"))
+    times, _ = from_texts(library("pyarrow", "monitor").array(list(last.values()), "string"))
     return dict(zip(last, times.tolist(), strict=True))

@@ -92,18 +92,20 @@ def soak(folder: Path, *, minutes: float, rate: float = 5000.0, streams: int = 1
     found = _run(folder / "soak", streams, rate, minutes * 60)
     warm = min(300.0, minutes * 10)
     looks = [look for look in found.looks if look.at >= warm]
+    durable = [took for at, took in found.took.tolist() if at >= warm]
     memory = np.array([look.memory for look in looks], float)
     figures = [
         *_common(found),
         Figure(
             "memory after warm-up, highest over lowest",
-            (memory.max() / memory.min() - 1) * 100,
+            float(memory.max() / memory.min() - 1) * 100,
             "%",
             5.0,
             "at most",
         ),
         Figure("memory after warm-up, last third over first", _growth(memory, relative=True) * 100, "%"),
         Figure("lag after warm-up, growth", _growth([look.lag for look in looks]) * 1000, "ms", 50.0, "at most"),
+        Figure("row to durable after warm-up, growth", _growth(durable) * 1000, "ms", 50.0, "at most"),
         Figure("queue after warm-up, growth", _growth([look.queue for look in looks]), "chunks", 1.0, "at most"),
         Figure("peak memory", found.peak / 1e6, "MB"),
     ]
@@ -135,8 +137,17 @@ def _curves(found: _Steady) -> dict[str, list[tuple[float, float]]]:
     return {
         "memory, MB": [(look.at, look.memory / 1e6) for look in found.looks],
         "lag, s": [(look.at, look.lag) for look in found.looks],
+        "to durable, s": _slowest(found),
         "queue, chunks": [(look.at, look.queue) for look in found.looks],
     }
+
+
+def _slowest(found: _Steady) -> list[tuple[float, float]]:
+    """The longest time to be durable of each second."""
+    slowest: dict[int, float] = {}
+    for at, took in found.took.tolist():
+        slowest[int(at)] = max(slowest.get(int(at), 0.0), took)
+    return [(float(at), took) for at, took in slowest.items()]
 
 
 def _growth(values: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]], relative: bool = False) -> float:

@@ -93,4 +93,5 @@ def main(port: int, out: Path, streams: int, rate: float, seconds: float, connec
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), *map(float, sys.argv[4:6]), int(sys.argv[6]))
+    _port, _out, _streams, _rate, _seconds, _connections = sys.argv[1:]
+    main(int(_port), Path(_out), int(_streams), float(_rate), float(_seconds), int(_connections))

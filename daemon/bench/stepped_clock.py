@@ -40,8 +40,8 @@ class _Clock:
 
 if __name__ == "__main__":
     _clock = _Clock(Path(sys.argv.pop(1)))
-    time.time_ns = _clock.time_ns  # type: ignore[assignment]
-    time.time = _clock.time  # type: ignore[assignment]
+    time.time_ns = _clock.time_ns
+    time.time = _clock.time
     from aez.cli import main
 
     main()

@@ -25,6 +25,7 @@ __all__ = ["MODEL", "Run", "file_run", "measure", "push_run"]
 MODEL = Path(__file__).with_name("models") / "flows.aezm"
 _TARGETS = {"json": 170_000.0, "line": 170_000.0, "arrow": 1_000_000.0, "parquet": 1_000_000.0}
 _SENDERS, _CONNECTIONS = 2, 4
+_SMALL = 1000  # rows
 
 CONFIG = """\
 [service]
@@ -85,7 +86,8 @@ def measure(folder: Path, *, rows: int, seed: int = 0, model: Path | None = None
     Raises InvalidArgument for a model of other channels.
     """
     model = checked(model or MODEL)
-    figures: list[Figure] = []
+    small = file_run(folder / "small", Rows(_SMALL, seed=seed), "json", model)
+    figures = [Figure(f"json file of {_SMALL:,} rows: what every run takes", small.seconds, "s")]
     for kind in FORMATS:
         count = rows * 4 if kind in ("arrow", "parquet") else rows
         found = file_run(folder, Rows(count, seed=seed), kind, model)
@@ -124,7 +126,7 @@ def _figures(what: str, run: Run, target: float | None) -> list[Figure]:
 def file_run(folder: Path, rows: Rows, kind: str, model: Path = MODEL) -> Run:
     """Score a file of the rows, written here before, and deleted behind."""
     place = folder / f"file-{kind}"
-    place.mkdir()
+    place.mkdir(parents=True)
     path = place / f"rows.{FORMATS[kind]}"
     write(rows, path, kind)
     named = "arrow" if kind == "parquet" else kind

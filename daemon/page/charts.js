@@ -135,7 +135,7 @@ export class Charts {
         scales: { y: { range: wide ? scoreRange : channelRange } },
         axes: [
           { ...axis, show: wide, size: 22, values: (_, times) => times.map((time) => clockMs(1e3 * time)), space: 80 },
-          { ...axis, size: 44, space: wide ? 28 : 24, values: (_, values) => values.map((one) => number(one)) },
+          { ...axis, size: 44, space: wide ? 28 : 18, values: (_, values) => values.map((one) => number(one)) },
         ],
         series: [{}, ...series],
         hooks: { drawClear: [(made) => this.shadeIn(made)], setCursor: [(made) => this.read(made)] },

@@ -74,15 +74,19 @@ class Layout:
 
 
 class Clock:
-    """Times of messages that have none: the time of arrival, rising by 1 ns from row to row."""
+    """Times of messages that have none: the time of arrival, rising by 1 ns from row to row.
+
+    When the wall clock is set back, the times go on as if it had not been: else all rows were late until it caught up.
+    """
 
     def __init__(self) -> None:
-        self._last = 0
+        self._last = self._ahead = 0
 
     def arrivals(self, rows: int, received: float) -> int:
-        """The time of the first of so many rows."""
-        age = max(0.0, time.monotonic() - received)
-        first = max(time.time_ns() - int(age * 1e9), self._last + 1)
+        """The time of the first of so many rows, which came at `received` of the monotonic clock."""
+        now = time.monotonic()
+        self._ahead = max(self._ahead, time.time_ns() - int(now * 1e9))
+        first = max(int(min(received, now) * 1e9) + self._ahead, self._last + 1)
         self._last = first + rows
         return first
 

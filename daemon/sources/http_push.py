@@ -189,7 +189,13 @@ class HttpPush(Source):
         self._loop = asyncio.get_running_loop()
         application = web.Application()
         application.add_routes(self.routes())
-        runner = web.AppRunner(application, access_log=None, keepalive_timeout=self._idle_seconds, shutdown_timeout=2)
+        runner = web.AppRunner(
+            application,
+            access_log=None,
+            keepalive_timeout=self._idle_seconds,
+            lingering_time=2.0,  # for the rest of a body that was refused, so that the sender sees the answer
+            shutdown_timeout=2,
+        )
         await runner.setup()
         listener = None
         try:

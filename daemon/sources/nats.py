@@ -25,6 +25,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoServersError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy
 from nats.js.errors import NotFoundError, ServerError
@@ -185,7 +186,7 @@ class Nats(Source):
                 _log.info("source %s: the consumer is made anew: %s", self.name, reason)
                 pause = 0.5
             except (NatsError, OSError, TimeoutError) as error:
-                self._set_trouble(f"NATS at {', '.join(self._servers)}: {certificates.failure(error)}.")
+                self._set_trouble(f"NATS at {', '.join(self._servers)}: {_reason(error)}.")
                 await self._disconnect()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), pause)
@@ -243,6 +244,8 @@ class Nats(Source):
             disconnected_cb=lost,
             error_cb=silent,
             allow_reconnect=False,  # this class connects again itself, as the consumer has to be made anew too
+            max_reconnect_attempts=1,  # or it would try for minutes, and say nothing meanwhile
+            reconnect_time_wait=0,
             connect_timeout=5,
             **{key: value for key, value in self._options.items() if value is not None},
         )
@@ -397,6 +400,10 @@ class Nats(Source):
             task = asyncio.ensure_future(_send_acknowledgements(done))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+
+def _reason(error: Exception) -> str:
+    return "no server can be reached" if isinstance(error, NoServersError) else certificates.failure(error)
 
 
 async def _delete_consumer(context: JetStreamContext, stream: str, durable: str) -> None:

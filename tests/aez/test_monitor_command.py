@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
 
@@ -115,6 +117,42 @@ def test_run_once_prints_events_that_the_list_then_has() -> None:
     assert [one["id"][:12] for one in exported] == [line.split()[0] for line in reversed(listed)]
     assert run("events", "export", "monitor.toml", "-o", "-").stdout == Path("all.jsonl").read_text()
     assert aez("events", "export", "monitor.toml", "-o", "all.jsonl").returncode == 6
+
+
+@pytest.mark.usefixtures("here")
+def test_events_are_exported_in_the_format_of_the_name() -> None:
+    aez("run", "monitor.toml", "--once")
+    listed = [json.loads(line) for line in run("events", "export", "monitor.toml", "-o", "-").stdout.splitlines()]
+    run("events", "acknowledge", "monitor.toml", listed[1]["id"], "--by", "ann", "--comment", 'seen, "twice"')
+    for name in ("all.csv", "all.parquet"):
+        assert run("events", "export", "monitor.toml", "-o", name).exit_code == 0
+    table = pyarrow.parquet.read_table("all.parquet")
+    assert table.column("id").to_pylist() == [one["id"] for one in listed]
+    assert [moment.value for moment in table.column("start").to_pandas()] == [one["start"] for one in listed]
+    assert json.loads(table.column("comments")[1].as_py())[0]["text"] == 'seen, "twice"'
+    assert json.loads(table.column("channels")[0].as_py()) == listed[0]["event"]["channels"]
+    with Path("all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [one["id"] for one in listed]
+    assert rows[1]["comments"] == table.column("comments")[1].as_py()
+    assert rows[0]["start"].startswith("2026-01-01 00:0")
+    some = run("events", "export", "monitor.toml", "-o", "-", "--since", "2026-01-01T00:06").stdout.splitlines()
+    assert [json.loads(line)["id"] for line in some] == [listed[-1]["id"]]
+    assert run("events", "export", "monitor.toml", "-o", "-", "--stream", "other").stdout == ""
+    result = aez("events", "export", "monitor.toml", "-o", "all.xlsx")
+    assert (result.returncode, "events are written as .jsonl, .csv, .parquet" in result.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("here")
+def test_replay_at_a_speed_prints_steps_when_they_happen() -> None:
+    expected = [json.loads(line) for line in aez("replay", "monitor.toml", "data.jsonl", "--json").stdout.splitlines()]
+    result = aez("replay", "monitor.toml", "data.jsonl", "--speed", "500", "--json")
+    steps = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [step["action"] for step in steps] == ["open", "close"] * 3
+    assert {step["id"] for step in steps} == {one["id"] for one in expected}
+    seconds = float(result.stderr.partition(" rows in ")[2].partition(" s")[0])
+    assert seconds >= 1.3  # 699 s of data
+    assert not Path("monitor.db").exists()
 
 
 @pytest.mark.usefixtures("here")

@@ -1,7 +1,7 @@
 """Real brokers for tests: Mosquitto and nats-server, each on a free port with its data in a folder of the test's.
 
 Use: `from brokers import mosquitto, nats_server` in a test module (the folder of the tests is on the path), with
-`# noqa: F401` where only the fixture's name is used. They skip the test where the program is not installed.
+`# noqa: F401` where only the fixture's name is used. They fail the test where the program is not installed.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ def free_port() -> int:
 
 
 def find_program(name: str) -> str:
-    """The program, also where /usr/sbin is not on the path; skips the test without it."""
+    """The program, also where /usr/sbin is not on the path; fails the test without it."""
     program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if program is None:
-        pytest.skip(f"{name} is not installed")
+        pytest.fail(f"{name} is not installed; it is the Debian package of that name")
     return program
 
 

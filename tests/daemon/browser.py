@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -63,9 +64,10 @@ class Browser:
     def until(self, script: str, what: str) -> Any:
         """Wait until the JavaScript gives something, and return it; `what` is what did not come otherwise."""
         waiting = WebDriverWait(self.driver, self.seconds, poll_frequency=0.1)
-        return waiting.until(
-            lambda driver: driver.execute_script(script), f"{what}; the page says: {self.text('body')}"
-        )
+        try:
+            return waiting.until(lambda driver: driver.execute_script(script))
+        except TimeoutException:
+            pytest.fail(f"{what}; the page says: {self.text('body')}")
 
     def complaints(self) -> list[str]:
         """What the console has of errors and warnings since the last call."""

@@ -38,8 +38,11 @@ def washers(n: int, seed: int = 0, scratch: bool = False) -> Array:
 
 @cache
 def washer_model() -> Bundle:
+    import torch
+
     from aez.export import PictureConfig, learn_pictures
 
+    torch.set_num_threads(1)
     return learn_pictures(washers(150), PictureConfig("pca"), name="washer")
 
 

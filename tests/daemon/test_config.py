@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,10 +66,12 @@ def test_what_the_sample_leaves_out_can_be_put_in(tmp_path: Path) -> None:
     body = lines[next(i for i, line in enumerate(lines) if line.startswith("[service]")) :]
     text = "\n".join(line.removeprefix("# ") for line in body)
     (tmp_path / "satellite.aezm").write_bytes(b"a model")
-    names = ("AEZ_TOKEN", "AEZ_PUSH_TOKEN", "MQTT_PASSWORD", "WEBHOOK_SECRET")
+    signed = Authority(tmp_path).sign("monitor")
+    signed.certificate.rename(tmp_path / "monitor.crt")
+    names = ("AEZ_TOKEN", "AEZ_PUSH_TOKEN", "MQTT_PASSWORD", "WEBHOOK_SECRET", "AEZ_DATABASE_PASSWORD")
     found = load(write(tmp_path, text), dict.fromkeys(names, "x"))
-    assert [one.kind for one in found.sources] == ["file", "http", "mqtt"]
-    assert [one.kind for one in found.sinks] == ["console", "json_lines", "webhook", "alertmanager"]
+    assert [one.kind for one in found.sources] == ["file", "http", "mqtt", "frames"]
+    assert [one.kind for one in found.sinks] == ["console", "json_lines", "webhook", "alertmanager", "postgres"]
 
 
 @pytest.mark.parametrize(

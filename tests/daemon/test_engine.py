@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -132,11 +132,14 @@ def test_an_event_opens_grows_and_closes_once_each_with_rising_sequence() -> Non
     records = engine(update_every=5).process([samples(values)])
     updates = len(records) - 2
     assert [one.action for one in records] == ["open", *["update"] * updates, "close"]
-    assert 4 <= updates <= 5
+    assert 4 <= updates <= 6
     assert [one.sequence for one in records] == list(range(len(records)))
     assert len({one.id for one in records}) == 1
     assert [one.event["ongoing"] for one in records] == [True] * (updates + 1) + [False]
-    assert all(later.time - one.time >= 5 * PERIOD * SECOND for one, later in pairwise(records[:-1]))
+    severities = [one.event["severity"] for one in records]
+    assert [severity for severity, _ in groupby(severities)] == ["serious", "critical"]  # told as soon as it is so
+    told = [one for one, before in zip(records, [None, *severities], strict=False) if one.event["severity"] == before]
+    assert all(later.time - one.time >= 5 * PERIOD * SECOND for one, later in pairwise(told[:-1]))
     assert records[0].time == START + (records[0].event["opened"] * PERIOD) * SECOND
     assert {one.model for one in records} == {"plant"}
 
@@ -298,7 +301,7 @@ def test_a_limit_follows_a_stream_that_drifts_slowly_and_no_further_than_its_rea
     assert len({record.id for record in drift}) <= 4  # the limit lags a little
     assert all(record.action == "close" for record in drift[-1:])
     assert 1.1 < follows.describe()[0]["limit"] < 2.0
-    assert [record.action for record in follows.process([take(one, 43_000, len(one))])] == ["open"]
+    assert [record.action for record in follows.process([take(one, 43_000, len(one))])] == ["open", "update"]
     bounded = engine(adapt=True, reach=1.1)
     assert bounded.process([one])[0].event["start"] < 43_000
     assert bounded.describe()[0]["limit"] <= 1.1 + 1e-9
@@ -365,14 +368,14 @@ def test_another_model_starts_a_stream_afresh_says_so_and_closes_what_was_open(
     values = np.full((30, 2), 0.1)
     values[20:] = 5.0
     old = engine()
-    (opened,) = old.process([samples(values)])
+    opened, *worse = old.process([samples(values)])
     ((name, data),) = old.touched().items()
     new = Engine([Watched("plant", Magnitude(name="retrained"))])
     with caplog.at_level(logging.WARNING):
         assert "is of model" in new.restore(name, data)
     assert "stream a starts afresh" in caplog.text
     (ended,) = new.tick(0)
-    assert (ended.action, ended.id, ended.sequence) == ("close", opened.id, 1)
+    assert (ended.action, ended.id, ended.sequence) == ("close", opened.id, len(worse) + 1)
     assert new.stats()["afresh"] == 1
     assert new.process([samples(np.full((WINDOW, 2), 0.1))]) == []
     assert new.stats()["scored"] == 1
@@ -384,7 +387,7 @@ def test_a_state_that_is_damaged_or_fits_no_more_starts_the_stream_afresh() -> N
     ((name, data),) = old.touched().items()
     assert "period" in engine(period=30.0).restore(name, data)
     assert "no model" in engine(streams=["b*"]).restore(name, data)
-    for bad in (b"", b"AZS2" + data[4:], data[:-1], data[:-5] + b"\0" + data[-4:], data + b"\0"):
+    for bad in (b"", b"AZS1" + data[4:], data[:-1], data[:-5] + b"\0" + data[-4:], data + b"\0"):
         fresh = engine()
         assert fresh.restore(name, bad)
         assert fresh.stats()["afresh"] == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from aez.daemon.engine import Engine, Watched
 from aez.daemon.frame_pictures import FramePictures
 from aez.daemon.frames import COLUMNS, CodecFrames, DetectorFrames, FrameModel, Measured
 from aez.daemon.learned_limit import LearnedLimit
-from aez.daemon.records import EventRecord, Samples
+from aez.daemon.parse import REASONS, parser
+from aez.daemon.records import Chunk, EventRecord, Samples
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
@@ -159,6 +162,44 @@ def test_a_stream_of_frames_that_falls_silent_says_so() -> None:
     assert (heard.action, heard.id) == ("heard", fell.id)
 
 
+@pytest.mark.parametrize("form", ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"])
+def test_whatever_is_done_to_a_picture_it_is_one_row_or_one_malformed_message(form: str) -> None:
+    model = detector_frames()
+    images = parser("image", {"stream": "{topic[1]}"}, frames=lambda stream: model if stream == "cam" else None)
+    buffer = io.BytesIO()
+    Image.fromarray(scene(1)[::6, ::6]).save(buffer, form)
+    whole = buffer.getvalue()
+    rng = np.random.default_rng(0)
+    spoilt = [whole, *(whole[:size] for size in rng.integers(0, len(whole), 60).tolist())]
+    for _ in range(120):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), 3).tolist():
+            data[place] = int(rng.integers(256))
+        spoilt.append(bytes(data))
+    for number, data in enumerate(spoilt):
+        chunk = Chunk("camera", data, "image", {}, time.monotonic(), "line/cam", time=START + number)
+        (found, malformed) = images.parse(chunk)
+        assert sum(map(len, found)) + sum(one.count for one in malformed) == 1
+        assert {one.reason for one in malformed} <= {"bad_image", "too_many_pixels"} <= set(REASONS)
+        if number == 0:
+            assert (found[0].streams, found[0].time.tolist(), found[0].columns) == (["cam"], [START], COLUMNS)
+    other = Chunk("camera", whole, "image", {}, time.monotonic(), "line/door")
+    assert [one.reason for one in images.parse(other)[1]] == ["no_model"]
+
+
+def test_frames_without_a_time_get_rising_times_of_arrival() -> None:
+    model = detector_frames()
+    images = parser("image", frames=lambda stream: model)  # noqa: ARG005
+    buffer = io.BytesIO()
+    Image.fromarray(scene(1)).save(buffer, "PNG")
+    chunk = Chunk("camera", buffer.getvalue(), "image", {}, time.monotonic())
+    begun = time.time_ns()
+    (found,), _ = images.parse_many([chunk] * 40)
+    assert list(found.streams) == ["camera"]
+    assert (np.diff(found.time) > 0).all()
+    assert abs(int(found.time[0]) - begun) < 60 * SECOND
+
+
 def test_a_learned_limit_does_not_depend_on_how_scores_come_nor_much_on_outliers() -> None:
     rng = np.random.default_rng(0)
     scores = np.exp(rng.normal(-5, 0.1, 50)).tolist()
@@ -258,8 +299,8 @@ def test_settings_that_do_not_fit_a_model_of_pictures_are_named(
     tmp_path: Path, model: str, settings: str, said: str
 ) -> None:
     save_bundle(gear.bundle(), tmp_path / "gear.aezm")
-    text = f'web.enabled = false\nservice.device = "cpu"\n[[models]]\npath = "{model}"\n{settings}\n[[sources]]\nkind = "frames"\n'
-    (tmp_path / "monitor.toml").write_text(text + 'paths = ["*.png"]\n')
+    text = f'web.enabled = false\nservice.device = "cpu"\n[[models]]\npath = "{model}"\n{settings}\n'
+    (tmp_path / "monitor.toml").write_text(text + '[[sources]]\nkind = "frames"\npaths = ["*.png"]\n')
     with pytest.raises(ConfigError) as found:
         deep_check(load(tmp_path / "monitor.toml"))
     (fault,) = found.value.faults

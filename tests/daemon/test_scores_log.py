@@ -142,6 +142,15 @@ def test_every_score_is_written_as_it_was_computed(tmp_path: Path, kind: Format,
     assert all(path.parent.parent == tmp_path for path in tmp_path.rglob("*.*") if path.is_file())
 
 
+def test_a_block_of_many_rows_is_written_in_pieces(tmp_path: Path, kind: Format) -> None:
+    blocks = scored_blocks(7000, 1)
+    assert max(len(block.rows) for block in blocks) > 20_000
+    with running(tmp_path, kind, selection=Selection(values=True)) as (log, _):
+        for block in blocks:
+            log.take(block)
+    assert written(tmp_path) == expected(blocks, values=True)
+
+
 def test_a_whole_folder_is_read_as_one_table(tmp_path: Path) -> None:
     blocks = scored_blocks()
     with running(tmp_path) as (log, _):
@@ -173,14 +182,14 @@ def test_full_files_make_room_for_new_ones_and_the_oldest_go(tmp_path: Path, kin
     stranger = tmp_path / "plant" / f"mine.{kind}"
     stranger.parent.mkdir()
     stranger.write_text("")
-    blocks = [block for block in scored_blocks(600, 12) if block.model == "plant"]
-    with running(tmp_path, kind, rotation=Rotation(rows=100, files=3)) as (log, counts):
+    blocks = [block for block in scored_blocks(600, 5) if block.model == "plant"]
+    with running(tmp_path, kind, rotation=Rotation(rows=100, files=2)) as (log, counts):
         for number, block in enumerate(blocks, 1):
             log.take(block)
             counts.wait("written", sum(int(np.isfinite(one.score).sum()) for one in blocks[:number]))
     stranger.unlink()
-    assert len(list(tmp_path.glob("plant/*"))) == 3
-    assert written(tmp_path) == expected(blocks[-3:])
+    assert len(list(tmp_path.glob("plant/*"))) == 2
+    assert written(tmp_path) == expected(blocks[-2:])
 
 
 def test_old_files_go_and_open_ones_stay(tmp_path: Path, kind: Format) -> None:
@@ -216,7 +225,7 @@ def test_what_files_cannot_take_is_dropped_and_counted_and_scoring_goes_on(tmp_p
             log.take(block)  # none of them waits for 600 s
         counts.wait("dropped", 1)
         (tmp_path / "plant").unlink()
-        counts.wait("written", 1)
+        counts.wait("written", len(expected(blocks)) - counts.of["dropped"])
         log.take(blocks[-1])
     rows = written(tmp_path)
     total = len(expected(blocks)) + len(expected(blocks[-1:]))

@@ -1,0 +1,97 @@
+"""What a reload takes while the monitor runs, and what it says of the rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from brokers import free_port
+from click.testing import CliRunner, Result
+from satellite_model import save_satellite_model
+from source_harness import wait_for
+
+from aez.cli import main
+from aez.daemon.config import load
+from aez.daemon.service import Monitor
+
+CONFIG = """\
+[service]
+log_level = "error"
+batch_ms = 5
+[web]
+port = {port}
+{web}
+[[models]]
+path = "satellite.aezm"
+[[sources]]
+kind = "file"
+paths = ["data.jsonl"]
+stream = "stream"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_satellite_model(tmp_path / "satellite.aezm")
+    (tmp_path / "monitor.toml").write_text(CONFIG.format(port=free_port(), web=""))
+    (tmp_path / "data.jsonl").touch()
+    return tmp_path
+
+
+@pytest.fixture
+def running(folder: Path) -> Iterator[Monitor]:
+    monitor = Monitor(load(folder / "monitor.toml"))
+    monitor.start()
+    yield monitor
+    monitor.end()
+    logger = logging.getLogger("aez")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
+
+
+def change(folder: Path, *pairs: tuple[str, str]) -> None:
+    text = (folder / "monitor.toml").read_text()
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "monitor.toml").write_text(text)
+
+
+def reload(folder: Path) -> Result:
+    return CliRunner().invoke(main, ["monitor", "reload", str(folder / "monitor.toml")], catch_exceptions=False)
+
+
+@pytest.mark.usefixtures("running")
+def test_it_says_what_was_taken_and_what_waits_for_a_restart(folder: Path) -> None:
+    assert reload(folder).stdout == "reloaded: nothing changed\n"
+    change(folder, ("batch_ms = 5", "batch_ms = 7\nqueue = 10"), ('log_level = "error"', 'log_level = "debug"'))
+    said = "reloaded: service.log_level, service.batch_ms; service.queue only with a restart\n"
+    assert reload(folder).stdout == said
+    assert logging.getLogger("aez").level == logging.DEBUG
+    # It still waits: the process was not started anew.
+    assert reload(folder).stdout == "reloaded: service.queue only with a restart\n"
+
+
+def test_dead_letters_go_to_the_new_file(folder: Path, running: Monitor) -> None:
+    change(folder, ("batch_ms = 5", 'dead_letters = "other.jsonl"\ndead_letters_mb = 1'))
+    assert "service.dead_letters, service.dead_letters_mb" in reload(folder).stdout
+    with (folder / "data.jsonl").open("a") as file:
+        file.write("{bad\n")
+    wait_for(lambda: (folder / "other.jsonl").is_file() and (folder / "other.jsonl").read_text().endswith("\n"))
+    assert not (folder / "dead-letters.jsonl").exists()
+    assert running.counts()["refused"] == 1
+
+
+@pytest.mark.usefixtures("running")
+def test_what_cannot_be_used_is_told_and_changes_nothing(folder: Path) -> None:
+    change(folder, ('stream = "stream"', 'stream = "{a"'), ("batch_ms = 5", 'log_level = "debug"'))
+    result = CliRunner().invoke(main, ["monitor", "reload", str(folder / "monitor.toml")])
+    assert result.exit_code != 0
+    change(folder, ('log_level = "error"\n', ""))
+    result = CliRunner().invoke(main, ["monitor", "reload", str(folder / "monitor.toml")])
+    assert (result.exit_code, "the monitor kept its old configuration: " in result.stderr) == (1, True)
+    assert "option stream has a brace without" in result.stderr
+    assert logging.getLogger("aez").level == logging.NOTSET
