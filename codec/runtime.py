@@ -7,9 +7,11 @@ the time.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,20 +22,38 @@ from aez.codec.errors import InvalidArgument, ModelError
 if TYPE_CHECKING:
     import onnxruntime
 
+_log = logging.getLogger(__name__)
+
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Session:
-    """An open graph. `run` takes and gives float32 arrays by name."""
+    """An open graph. `run` takes and gives float32 arrays by name.
+
+    spare: opens the same graph on the CPU, for the day on which CUDA fails; None where nothing may stand in.
+    """
 
     inner: onnxruntime.InferenceSession
     device: str
     outputs: tuple[str, ...]
+    spare: Callable[[], Session] | None = None
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
-        """Run the graph; raises ModelError when the runtime refuses the inputs."""
+        """Run the graph, on the CPU once CUDA has failed; raises ModelError when the runtime refuses the inputs."""
+        try:
+            return self._run(inputs)
+        except ModelError as error:
+            if self.spare is None:
+                raise
+            spare = self.spare()
+            found = spare.run(inputs)  # raises where the inputs are to blame, and CUDA stays
+            _log.warning("CUDA failed, and the model runs on the CPU from here on: %s", error)
+            self.inner, self.device, self.spare = spare.inner, spare.device, None
+            return found
+
+    def _run(self, inputs: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
         try:
             return dict(zip(self.outputs, self.inner.run(None, dict(inputs)), strict=True))
         except Exception as error:  # onnxruntime raises RuntimeError subclasses without a common public base
@@ -43,7 +63,7 @@ class Session:
 def open_session(
     graph: bytes, device: str = "auto", threads: int | None = None, *, exact: bool = False, optimize: bool = True
 ) -> Session:
-    """Open a graph on a device: `auto` takes CUDA where ONNX Runtime offers it and falls back to the CPU.
+    """Open a graph on a device: `auto` takes CUDA where ONNX Runtime offers it, and the CPU where, or once, that fails.
 
     `threads` (all cores by default) are used inside one operator. `exact` marks a graph whose sums must be exact in
     float32: on CUDA its convolutions then use an algorithm without Winograd transforms. Raises InvalidArgument for
@@ -71,9 +91,11 @@ def open_session(
             failure = error
             continue
         if inner.get_providers()[0] == name:
-            return Session(
-                inner, "cuda" if name.startswith("CUDA") else "cpu", tuple(o.name for o in inner.get_outputs())
-            )
+            outputs = tuple(output.name for output in inner.get_outputs())
+            if not name.startswith("CUDA"):
+                return Session(inner, "cpu", outputs)
+            spare = partial(open_session, graph, "cpu", threads, exact=exact, optimize=optimize)
+            return Session(inner, "cuda", outputs, spare if device == "auto" else None)
     if device == "cuda":
         reason = f" ({_first_line(failure)})" if failure is not None else ""
         raise InvalidArgument(

@@ -19,7 +19,7 @@ from aez.codec.picture_detector import PictureDetector
 from aez.daemon.config import ConfigError, Configuration, Fault, ModelConfig, SinkConfig, SourceConfig
 from aez.daemon.config_schema import PARSE_KEYS, RULE_KEYS
 from aez.daemon.engine import Engine, Watched
-from aez.daemon.frame_pictures import FramePictures
+from aez.daemon.frame_pictures import FramePictures, folder_beside
 from aez.daemon.frames import CodecFrames, DetectorFrames, FrameModel
 from aez.daemon.limits import Limits
 from aez.daemon.parse import Parser, parser
@@ -164,7 +164,7 @@ def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
         if made.learns and options["adapt"]:
             raise InvalidArgument("adapt needs a threshold; without one each stream's limit is learned once")
     if config.state["pictures"]:
-        folder = config.resolve(config.state["path"]).with_suffix(".pictures")
+        folder = folder_beside(config.resolve(config.state["path"]))
         lowest = min([1.0, *options["limits"].values()]) / (options["reach"] if options["adapt"] else 1.0)
         made.pictures = FramePictures(folder, config.state["pictures"], least=None if made.learns else lowest / 2)
     return made

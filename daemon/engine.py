@@ -731,7 +731,7 @@ class _Kind:
             self._move(last, number)
         if gone:
             self.names = names
-        return gone, records, moved
+        return gone[::-1], records, moved
 
     def _move(self, last: int, number: int) -> None:
         """Give the last stream the number of one that goes; its own one is as if it had never been used."""

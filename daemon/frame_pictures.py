@@ -26,7 +26,7 @@ from aez.codec.picture_plots import heat_map
 from aez.daemon.private_files import private
 from aez.daemon.records import EventRecord
 
-__all__ = ["FramePictures", "shrunk"]
+__all__ = ["FramePictures", "folder_beside", "read_picture", "shrunk"]
 
 _log = logging.getLogger(__name__)
 Float = NDArray[np.float32]
@@ -34,6 +34,8 @@ Ints = NDArray[np.int64]
 
 #: The longer side of a picture, in pixels; small frames are enlarged to half of it.
 _SIDE = 384
+#: What one takes at most: those that are drawn here take a tenth of it.
+_BYTES = 4 << 20
 #: Peaks that are equal but for the digits that the way to the event cost.
 _SAME = 1 - 1e-5
 
@@ -148,6 +150,21 @@ class FramePictures:
             kept = sorted((entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.name.endswith(".webp"))
         for _, path in kept[: max(0, len(kept) - self.count)]:
             Path(path).unlink(missing_ok=True)
+
+
+def folder_beside(state: Path) -> Path:
+    """Where the pictures of the events in a state file lie."""
+    return state.with_suffix(".pictures")
+
+
+def read_picture(folder: Path, event: str) -> bytes | None:
+    """The WebP file of an event, by its id as the store has it; None where none is kept."""
+    try:
+        with (folder / f"{event}.webp").open("rb") as file:
+            data = file.read(_BYTES + 1)
+    except OSError:
+        return None
+    return data if len(data) <= _BYTES else None
 
 
 def shrunk(pixels: Pixels) -> Pixels:

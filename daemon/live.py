@@ -21,6 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from aez.daemon.engine import Engine, Recent, Scored, StreamModel
+from aez.daemon.frames import FrameModel
 from aez.daemon.records import EventRecord
 from aez.daemon.stream_table import StreamTable
 from aez.daemon.streams import Aligned
@@ -41,7 +42,10 @@ _BLAME_ROWS = 60
 
 @dataclass(frozen=True, eq=False)
 class ShownModel:
-    """What a page needs of a model; `reconstruct` as `Detector.reconstruct`, None for models that do not."""
+    """What a page needs of a model; `reconstruct` as `Detector.reconstruct`, None for models that do not.
+
+    frames: whether rows are frames, and channels their regions.
+    """
 
     name: str
     window: int
@@ -49,6 +53,7 @@ class ShownModel:
     units: tuple[str, ...]
     period: float | None
     reconstruct: Callable[[Float], Float] | None
+    frames: bool
 
 
 class Block(NamedTuple):
@@ -328,7 +333,13 @@ def blame(rows: History) -> Float:
 def _shown(name: str, model: StreamModel) -> ShownModel:
     units = getattr(model, "units", ()) or ("",) * len(model.channels)
     return ShownModel(
-        name, model.window, tuple(model.channels), tuple(units), model.period, getattr(model, "reconstruct", None)
+        name,
+        model.window,
+        tuple(model.channels),
+        tuple(units),
+        model.period,
+        getattr(model, "reconstruct", None),
+        isinstance(model, FrameModel),
     )
 
 

@@ -180,6 +180,8 @@ def history_data(model: ShownModel, rows: History, channels: NDArray[np.int64] |
     chosen = np.arange(len(model.channels)) if channels is None else channels
     return {
         "model": model.name,
+        "frames": model.frames,
+        "reconstructs": model.reconstruct is not None,
         "window": model.window,
         "period": model.period,
         "channels": [{"name": model.channels[one], "unit": model.units[one]} for one in chosen.tolist()],

@@ -26,7 +26,7 @@ class NatsClient(Client):
         asked = "tls" in self.options or any(server.uri.scheme == "tls" for server in self._server_pool)
         if asked and not self._server_info.get("tls_required"):
             if self._transport is not None:
-                self._transport.close()
+                self._transport.close()  # type: ignore[no-untyped-call]
             raise Unencrypted
         command: bytes = super()._connect_command()
         return command

@@ -220,7 +220,7 @@ def _converted(part: Path) -> Iterator[None]:
             for table in _groups(source, part):
                 if writer is None:
                     writer = library("pyarrow.parquet", "monitor").ParquetWriter(
-                        temporary, table.schema, compression="zstd"
+                        temporary, table.schema, compression="zstd", use_dictionary=["stream", "model"]
                     )
                 writer.write_table(table)
                 yield

@@ -158,7 +158,7 @@ class ScoreLog:
     def _wait_for_room(self, block: _Block) -> None:
         """Wait while there is none and the files take something now and then."""
         begun = time.monotonic()
-        while not self._fits(block) and not self._failing and not self._give_up.is_set():
+        while not self._fits(block) and not self._failing and not self._closing.is_set():
             left = max(begun, self._moved) + self._wait - time.monotonic()
             if left <= 0:
                 return
@@ -218,16 +218,29 @@ class ScoreLog:
         for block in blocks:
             groups.setdefault((block.model, block.channels), []).append(block)
         for group in groups.values():
-            table = _table(group)
-            for start in range(0, table.batch.num_rows, _PIECE_ROWS):
-                piece = replace(table, batch=table.batch.slice(start, _PIECE_ROWS))
-                done = self._append(piece)
-                self._counted("written" if done else "dropped", piece.batch.num_rows)
-                self._moved = time.monotonic()
+            rows = sum(map(len, group))
+            try:
+                written = self._append_all(_table(group))
+            except Exception:  # noqa: BLE001 - rows that nobody foresaw must not stop those behind them
+                _log.exception("%d scores cannot be written", rows)
+                self._counted("errors", 1)
+                written = 0
+            self._counted("written", written)
+            self._counted("dropped", rows - written)
             with self._changed:
                 self._stalled &= self._failing
                 self._bytes -= sum(block.size for block in group)
                 self._changed.notify_all()
+
+    def _append_all(self, table: ScoreTable) -> int:
+        """Append in pieces, so that it is seen to move; returns how many rows were written."""
+        written = 0
+        for start in range(0, table.batch.num_rows, _PIECE_ROWS):
+            piece = replace(table, batch=table.batch.slice(start, _PIECE_ROWS))
+            if self._append(piece):
+                written += piece.batch.num_rows
+            self._moved = time.monotonic()
+        return written
 
     def _append(self, table: ScoreTable) -> bool:
         """Whether it went well in the end; once the log is closing there is one more attempt."""
@@ -241,10 +254,6 @@ class ScoreLog:
                 with self._changed:
                     self._failing = True
                     self._changed.notify_all()
-            except Exception:  # noqa: BLE001 - rows that nobody foresaw must not stop those behind them
-                _log.exception("%d scores cannot be written", table.batch.num_rows)
-                self._counted("errors", 1)
-                return False
             else:
                 if attempt:
                     _log.info("scores can be written to %s again", self._files.folder)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from aez.codec.errors import AezError
 from aez.daemon import build, logs
@@ -28,6 +28,7 @@ from aez.daemon.dead_letters import DeadLetters
 from aez.daemon.delivery import Deliveries
 from aez.daemon.engine import Scored
 from aez.daemon.event_store import Retention
+from aez.daemon.frame_pictures import folder_beside, read_picture
 from aez.daemon.live import Live, Watch
 from aez.daemon.live_client import history_data
 from aez.daemon.metrics import Metrics
@@ -429,12 +430,15 @@ class Monitor:
     def _show_versions(self) -> None:
         for warning in certificate_warnings(self.config):
             _log.warning("%s", warning)
-        self.metrics.model.clear()
-        for one in self._models:
-            self.metrics.model.labels(one.name, one.id[:16], one.device).set(1)
+        self._show_models()
         self.metrics.config.clear()
         self.metrics.config.labels(self.config.version).set(1)
         self.metrics.config_time.set(time.time())
+
+    def _show_models(self) -> None:
+        self.metrics.model.clear()
+        for one in self._models:
+            self.metrics.model.labels(one.name, one.id[:16], one.device).set(1)
 
     # What the page asks for
 
@@ -456,6 +460,7 @@ class Monitor:
 
     def refresh(self) -> None:
         """Bring gauges up to date."""
+        self._show_models()  # CUDA may have failed since
         metrics = self.metrics
         metrics.queue.set(len(self.intake))
         metrics.queue_bytes.set(self.intake.size)
@@ -526,9 +531,12 @@ class Monitor:
             self.live.unwatch(watch)
         return {**entry, **history_data(model, rows.part(slice(max(0, len(rows.row) - count), None)))}
 
-    def events(self, *, stream: str | None, limit: int, open_only: bool) -> Sequence[Mapping[str, Any]]:
-        """The latest events first."""
-        found = self.store.events.list(stream=stream, limit=limit, state="open" if open_only else None)
+    def events(
+        self, *, stream: str | None, limit: int, open_only: bool, after: str | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """The latest events first. Raises InvalidArgument where `after` is no event's id."""
+        state: Literal["open"] | None = "open" if open_only else None
+        found = self.store.events.list(stream=stream, limit=limit, state=state, after=after)
         return [one.as_dict() for one in found]
 
     def acknowledge(self, event_id: str, by: str, comment: str) -> bool:
@@ -553,6 +561,13 @@ class Monitor:
         """One event with its comments."""
         found = self.store.events.get(event_id)
         return None if found is None else found.as_dict()
+
+    def picture(self, event_id: str) -> bytes | None:
+        """The worst frame of an event as WebP."""
+        found = self.store.events.get(event_id)
+        if found is None or found.record.event.get("picture") != f"{found.id}.webp":
+            return None
+        return read_picture(folder_beside(self._begun.resolve(self._begun.state["path"])), found.id)
 
 
 def _settings(config: Configuration) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import ipaddress
 import json
 import logging
@@ -66,8 +67,13 @@ class View(LiveView, Protocol):
     def rows(self, stream: str, count: int) -> Mapping[str, Any] | None:
         """The last rows of a stream with scores and reconstruction; None where it is not known."""
 
-    def events(self, *, stream: str | None, limit: int, open_only: bool) -> Sequence[Mapping[str, Any]]:
-        """The latest events first."""
+    def events(
+        self, *, stream: str | None, limit: int, open_only: bool, after: str | None
+    ) -> Sequence[Mapping[str, Any]]:
+        """The latest events first, behind the one of the id `after`. Raises InvalidArgument where that is none's."""
+
+    def picture(self, event_id: str) -> bytes | None:
+        """The worst frame of an event as WebP, a few MiB at most; None where there is none, or no such event."""
 
     def acknowledge(self, event_id: str, by: str, comment: str) -> bool:
         """Note that a person has seen an event; False where there is none of that id."""
@@ -146,6 +152,7 @@ class Web:
         made.router.add_get("/api/live", self._follow, allow_head=False)
         made.router.add_get("/api/events", self._events)
         made.router.add_get("/api/events/{id}", self._event)
+        made.router.add_get("/api/events/{id}/picture", self._picture)
         made.router.add_post("/api/events/{id}/acknowledge", self._acknowledge)
         made.router.add_post("/api/events/{id}/comment", self._comment)
         made.router.add_post("/api/reload", self._reload)
@@ -311,12 +318,26 @@ class Web:
         limit = _whole(request.query.get("limit", "100"), "limit", 1, _EVENTS_MAX)
         open_only = request.query.get("open", "false").lower() in ("1", "true", "yes")
         stream = request.query.get("stream")
-        found = await asyncio.to_thread(lambda: self.view.events(stream=stream, limit=limit, open_only=open_only))
-        return _json({"events": list(found)})
+        after = request.query.get("after")
+
+        def listed() -> Sequence[Mapping[str, Any]]:
+            return self.view.events(stream=stream, limit=limit, open_only=open_only, after=after)
+
+        return _json({"events": list(await asyncio.to_thread(listed))})
 
     async def _event(self, request: web.Request) -> web.Response:
         found = await asyncio.to_thread(self.view.event, request.match_info["id"])
         return _fault(404, "there is no event of that id") if found is None else _json(found)
+
+    async def _picture(self, request: web.Request) -> web.Response:
+        found = await asyncio.to_thread(self.view.picture, request.match_info["id"])
+        if found is None:
+            return _fault(404, "there is no picture of an event of that id, or it is no longer kept")
+        # A worse frame may replace it while the event is open.
+        headers = {"Cache-Control": "no-cache", "ETag": f'"{hashlib.sha256(found).hexdigest()[:16]}"'}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=found, headers={**headers, "Content-Type": "image/webp"})
 
     async def _acknowledge(self, request: web.Request) -> web.Response:
         body = await _body(request)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from aez import messages
+from aez.codec.errors import AezError
 from aez.commands.missing import needs
 
 _NAMES = ("throughput", "latency", "scale", "loss", "soak", "peers")
@@ -58,6 +59,8 @@ def monitor(
     if output is not None:
         report.save(output)
         messages.summary(f"wrote the report and plots to {output}")
+    if report.failures:
+        raise AezError(f"not all could be measured: {'; '.join(report.failures)}")
 
 
 COMMANDS = (monitor,)

@@ -102,9 +102,11 @@ def _table(seen: Overview, address: str, trouble: str, room: int) -> RenderableT
         bar.append(f" {cells[3]}")
         table.add_row(Text(cells[0], colour), Text(cells[1]), Text(cells[2]), bar, *(Text(cell) for cell in cells[4:]))
     more = len(seen.streams) - room
-    lines = [Text(trouble, "bold red")] if trouble else [Text(text, "yellow") for text in seen.problems[:1]]
+    one_line: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
+    wrong = [(trouble, "bold red")] if trouble else [(text, "yellow") for text in seen.problems[:1]]
+    lines = [Text(text, colour, **one_line) for text, colour in wrong]
     below = [Text(f"and {more:,} more streams", "dim")] if more > 0 else []
-    return Group(Text(_head(seen, address), "bold"), *lines, table, *below)
+    return Group(Text(_head(seen, address), "bold", **one_line), *lines, table, *below)
 
 
 def _text(seen: Overview, address: str) -> str:

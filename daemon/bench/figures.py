@@ -31,15 +31,21 @@ class Figure:
 
 @dataclass(frozen=True)
 class Measured:
-    """One measurement. conditions: what it ran on, a sentence. curves: for plots, by name, (x, y) pairs."""
+    """One measurement.
+
+    conditions: what it ran on, a sentence. curves: for plots, by name, (x, y) pairs. failures: what could not be
+    measured and why, a sentence each.
+    """
 
     name: str
     conditions: str
     figures: Sequence[Figure]
     curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    failures: Sequence[str] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         figures = [{**asdict(one), "reached": one.reached} for one in self.figures]
         curves = {name: [list(point) for point in points] for name, points in self.curves.items()}
-        return {"name": self.name, "conditions": self.conditions, "figures": figures, "curves": curves}
+        said = {"name": self.name, "conditions": self.conditions, "failures": list(self.failures)}
+        return {**said, "figures": figures, "curves": curves}

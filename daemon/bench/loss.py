@@ -47,9 +47,14 @@ def measure(folder: Path, *, kill_count: int = 50, seed: int = 0, seconds: float
     if os.getuid() == 0:
         full = f"file system full for {seconds / 4:.0f} s"
         cases[full] = lambda place: disk_full(place, seconds / 4, tmpfs=True)
-    figures = []
+    figures: list[Figure] = []
+    failures = []
     for number, (name, case) in enumerate(cases.items()):
-        found = case(folder / f"loss-{number}")
+        try:
+            found = case(folder / f"loss-{number}")
+        except AezError as error:
+            failures.append(f"{name}: {error}")
+            continue
         figures += [
             Figure(f"{name}: events lost or further", found.missing + found.further, "", 0, "at most"),
             Figure(f"{name}: events that differ", found.differing, "", 0, "at most"),
@@ -59,7 +64,7 @@ def measure(folder: Path, *, kill_count: int = 50, seed: int = 0, seconds: float
             Figure(f"{name}: rows", found.rows),
         ]
     conditions = f"{_RATE:,.0f} rows/s from {SIMULATION.streams} satellites; a run that nobody disturbs for comparison"
-    return Measured("loss", conditions, figures)
+    return Measured("loss", conditions, figures, failures=failures)
 
 
 def kills(folder: Path, kind: Kind, count: int, seed: int = 0, pause: float = 1.5) -> Outcome:
@@ -204,11 +209,11 @@ def _store_errors(monitor: MonitorProcess) -> float:
 
 @contextmanager
 def _mounted(folder: Path) -> Iterator[None]:
-    """A file system of 8 MB in memory. Raises AezError where it may not be mounted."""
+    """A file system of 64 MB in memory. Raises AezError where it may not be mounted."""
     folder.mkdir(parents=True)
     try:
         done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=8m", "aez-bench", str(folder)], capture_output=True, text=True
+            ["mount", "-t", "tmpfs", "-o", "size=64m", "aez-bench", str(folder)], capture_output=True, text=True
         )
     except OSError as error:
         raise AezError(f"no file system can be mounted at {folder}: {error}") from error

@@ -35,6 +35,11 @@ class Report:
             f"{one.name}: {figure.what}" for one in self.measured for figure in one.figures if figure.reached is False
         ]
 
+    @property
+    def failures(self) -> list[str]:
+        """What could not be measured, and why."""
+        return [f"{one.name}: {text}" for one in self.measured for text in one.failures]
+
     def to_json(self) -> str:
         """Everything, as one JSON object."""
         found = {
@@ -55,6 +60,7 @@ class Report:
         for one in self.measured:
             lines += ["", one.name, *textwrap.wrap(one.conditions, 112, initial_indent="  ", subsequent_indent="  ")]
             lines += ["  " + line for line in aligned([_row(figure) for figure in one.figures])]
+            lines += [f"  FAILED: {text}" for text in one.failures]
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
     def save(self, folder: Path) -> None:

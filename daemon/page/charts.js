@@ -4,6 +4,7 @@ import { byId, el, setText, stateMark } from "./dom.js";
 import { clockMs, number, percent } from "./format.js";
 
 const ROWS = 600;
+const REGION = /^row (\d+) column (\d+)$/;
 const COLUMNS = ["row", "time", "score", "limit"];
 const sync = uPlot.sync("time");
 
@@ -12,6 +13,8 @@ export class Charts {
     this.data = null;
     this.events = [];
     this.charts = [];
+    this.places = []; // of the channels that are drawn, among all
+    this.top = 1;
     this.drawn = false;
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.build());
     byId("all-channels").addEventListener("click", () => {
@@ -48,12 +51,20 @@ export class Charts {
     }
     if (this.state !== entry.state || !byId("stream-state").firstChild) byId("stream-state").replaceChildren(stateMark(entry.state));
     this.state = entry.state;
-    setText(byId("stream-about"), `${entry.model} · ${entry.rows.toLocaleString()} rows`);
+    this.shown = entry;
+    this.about();
+  }
+
+  about() {
+    if (this.shown?.stream !== this.stream) return;
+    const { model, rows } = this.shown;
+    setText(byId("stream-about"), `${model} · ${rows.toLocaleString()} ${this.data?.frames ? "frames" : "rows"}`);
   }
 
   history(data) {
     if (data.stream !== this.stream) return;
     this.data = data;
+    this.about();
     this.build();
   }
 
@@ -86,6 +97,7 @@ export class Charts {
     byId("score").hidden = true;
     byId("left-out").hidden = true;
     byId("all-channels").hidden = true;
+    byId("channels").classList.remove("regions");
   }
 
   /** All charts anew: another stream, other channels, or other colours. */
@@ -93,9 +105,8 @@ export class Charts {
     this.clear();
     const { data } = this;
     if (!data) return;
-    if (!data.row.length) {
-      this.empty(`Its first score comes after ${data.window} rows.`);
-    } else this.empty(null);
+    if (data.row.length) this.empty(null);
+    else this.empty(data.frames ? "Its next frame appears here." : `Its first score comes after ${data.window} rows.`);
     this.colours = colours();
     const scoreBox = byId("score");
     scoreBox.hidden = false;
@@ -103,15 +114,23 @@ export class Charts {
       { stroke: this.colours.ink, width: 1.25, points: { show: false } },
       { stroke: this.colours.limit, width: 1.25, dash: [6, 4], points: { show: false } },
     ]);
-    data.channels.forEach((channel) => {
+    // The whole frame's value is its score, which is drawn already.
+    this.places = [...data.channels.keys()].filter((place) => !data.frames || REGION.test(data.channels[place].name));
+    byId("channels").classList.toggle("regions", data.frames);
+    byId("key-model").hidden = !data.reconstructs;
+    this.places.forEach((place) => {
+      const channel = data.channels[place];
       const box = el("figure", { className: "chart channel" });
+      const [, row, column] = REGION.exec(channel.name) ?? [];
+      if (data.frames) box.style.setProperty("--place", 100 * row + Number(column));
       byId("channels").append(box);
       this.add(box, channel, 76, false, [
         { stroke: this.colours.signal, width: 1.25, points: { show: false } },
         { stroke: this.colours.model, width: 1.25, dash: [4, 3], points: { show: false } },
       ]);
     });
-    byId("all-channels").hidden = data.channels.length <= 3 || byId("channels").classList.contains("all");
+    setText(byId("all-channels"), data.frames ? "All regions" : "All channels");
+    byId("all-channels").hidden = this.places.length <= 3 || byId("channels").classList.contains("all");
     const { left_out: left } = data;
     byId("left-out").hidden = !left;
     setText(byId("left-out"), left ? `${left} more channels, which are less to blame, are not shown.` : "");
@@ -132,7 +151,7 @@ export class Charts {
         legend: { show: false },
         cursor: { sync: { key: sync.key }, y: false, drag: { setScale: false }, points: { size: 5 } },
         padding: [6, 6, wide ? 0 : 4, 0],
-        scales: { y: { range: wide ? scoreRange : channelRange } },
+        scales: { y: { range: wide ? scoreRange : this.data.frames ? () => [0, this.top] : channelRange } },
         axes: [
           { ...axis, show: wide, size: 22, values: (_, times) => times.map((time) => clockMs(1e3 * time)), space: 80 },
           { ...axis, size: 44, space: wide ? 28 : 18, values: (_, values) => values.map((one) => number(one)) },
@@ -161,8 +180,10 @@ export class Charts {
     if (data.row.length) this.empty(null);
     const seconds = data.time.map((ms) => ms / 1e3);
     charts[0].plot.setData([seconds, data.score, data.limit]);
-    data.channels.forEach((_, place) => {
-      const chart = charts[place + 1];
+    // Regions have one scale, so that they can be compared.
+    if (data.frames) this.top = 1.05 * Math.max(0, ...this.places.flatMap((place) => data.values[place])) || 1;
+    this.places.forEach((place, at) => {
+      const chart = charts[at + 1];
       chart.plot.setData([seconds, data.values[place], data.reconstruction[place]]);
       const share = data.blame[place];
       setText(chart.share, percent(share));
@@ -184,9 +205,9 @@ export class Charts {
     const when = index === null || index === undefined ? "" : `${clockMs(data.time[at])}: `;
     const other = data.limit[at] === 1 ? "" : ` · limit ${number(data.limit[at])}`;
     setText(charts[0].value, `${when}${number(data.score[at])}${other}`);
-    data.channels.forEach((channel, place) => {
-      const unit = channel.unit ? ` ${channel.unit}` : "";
-      setText(charts[place + 1].value, `${number(data.values[place][at], 4)}${unit}`);
+    this.places.forEach((place, chart) => {
+      const unit = data.channels[place].unit ? ` ${data.channels[place].unit}` : "";
+      setText(charts[chart + 1].value, `${number(data.values[place][at], data.frames ? 3 : 4)}${unit}`);
     });
   }
 

@@ -4,15 +4,60 @@ import { get, post } from "./api.js";
 import { byId, el, setText } from "./dom.js";
 import { clock, exact, number, percent, span } from "./format.js";
 
-const MOST = 200;
+const PAGE = 200;
+const MOST = 1000; // in one answer
 const MARKS = { warning: "▲", serious: "▲▲", critical: "▲▲▲", silence: "◌" };
+
+const later = (a, b) => b.start - a.start || (a.id < b.id ? 1 : -1);
+
+/** The latest events, of all streams or of one: none is missing between those that it has. */
+class Latest {
+  constructor() {
+    this.byId = new Map();
+    this.wanted = PAGE;
+    this.more = false;
+    this.busy = Promise.resolve();
+  }
+
+  get events() {
+    return [...this.byId.values()].sort(later);
+  }
+
+  /** Ask for all anew, or for those behind the last one; one question after the other. */
+  load(query, behind = false) {
+    const answer = this.busy.then(() => this.ask(query, behind));
+    this.busy = answer.catch(() => {});
+    return answer;
+  }
+
+  async ask(query, behind) {
+    const limit = behind ? PAGE : Math.min(MOST, this.wanted);
+    const last = behind ? this.events.at(-1) : undefined;
+    if (last) this.wanted += PAGE; // before news can push the last one out
+    const { events } = await get("/api/events", { limit, ...query, ...(last && { after: last.id }) });
+    if (!last) this.byId.clear();
+    for (const event of events) this.byId.set(event.id, event);
+    if (!last) this.wanted = limit;
+    this.more = events.length === limit;
+  }
+
+  /** News of an event; one that is older than all is left to whoever asks for more. */
+  take(event) {
+    const last = this.more && !this.byId.has(event.id) ? this.events.at(-1) : undefined;
+    if (last && later(last, event) < 0) return;
+    this.byId.set(event.id, event);
+    if (this.byId.size <= this.wanted) return;
+    for (const one of this.events.slice(this.wanted)) this.byId.delete(one.id);
+    this.more = true;
+  }
+}
 
 export class Events {
   /** changed: called with the events of the chosen stream when they may be others. */
   constructor(changed) {
     this.changed = changed;
-    this.all = new Map();
-    this.one = new Map();
+    this.all = new Latest();
+    this.one = new Latest();
     this.lines = new Map();
     this.stream = null;
     this.list = byId("events");
@@ -20,19 +65,20 @@ export class Events {
     who.value = localStorage.getItem("aez-name") ?? "";
     who.addEventListener("change", () => localStorage.setItem("aez-name", who.value.trim()));
     for (const radio of document.getElementsByName("of")) radio.addEventListener("change", () => this.show());
+    byId("more-events").addEventListener("click", () => this.further());
+  }
+
+  /** The list that is shown. */
+  get chosen() {
+    return document.querySelector("input[name=of]:checked").value === "all" ? this.all : this.one;
   }
 
   /** Ask for all anew. */
   async load() {
-    const { stream } = this;
+    const { all, one, stream } = this;
     try {
-      const [all, one] = await Promise.all([
-        get("/api/events", { limit: MOST }),
-        stream === null ? { events: [] } : get("/api/events", { limit: MOST, stream }),
-      ]);
-      if (stream !== this.stream) return;
-      this.all = new Map(all.events.map((event) => [event.id, event]));
-      this.one = new Map(one.events.map((event) => [event.id, event]));
+      await Promise.all([all.load({}), stream === null ? null : one.load({ stream })]);
+      if (one !== this.one) return;
       this.loaded = true;
       this.error("");
     } catch (error) {
@@ -41,17 +87,32 @@ export class Events {
     this.show();
   }
 
+  /** Show older ones, too. */
+  async further() {
+    const { chosen } = this;
+    const button = byId("more-events");
+    button.disabled = true;
+    try {
+      await chosen.load(chosen === this.one ? { stream: this.stream } : {}, true);
+      this.error("");
+    } catch (error) {
+      this.error(`Older events cannot be shown: ${error.message}.`);
+    }
+    button.disabled = false;
+    this.show();
+  }
+
   choose(stream) {
     this.stream = stream;
-    this.one = new Map();
+    this.one = new Latest();
     return this.load();
   }
 
   /** News of some events. */
   take(events) {
     for (const event of events) {
-      this.all.set(event.id, event);
-      if (event.stream === this.stream) this.one.set(event.id, event);
+      this.all.take(event);
+      if (event.stream === this.stream) this.one.take(event);
     }
     this.show();
   }
@@ -62,10 +123,8 @@ export class Events {
   }
 
   show() {
-    const of = document.querySelector("input[name=of]:checked").value;
-    const events = [...(of === "all" ? this.all : this.one).values()];
-    events.sort((a, b) => b.start - a.start || (a.id < b.id ? 1 : -1));
-    events.length = Math.min(events.length, MOST);
+    const { chosen } = this;
+    const { events } = chosen;
     const wanted = new Set(events.map((event) => event.id));
     for (const [id, line] of this.lines) {
       if (wanted.has(id)) continue;
@@ -77,14 +136,15 @@ export class Events {
       if (this.list.children[place] !== line.item) this.list.insertBefore(line.item, this.list.children[place] ?? null);
       this.fill(line, event);
     });
+    byId("more-events").hidden = !chosen.more;
     byId("events-empty").hidden = !this.loaded || events.length > 0;
     setText(
       byId("events-empty"),
-      of === "all"
+      chosen === this.all
         ? "No events. One appears here as soon as a stream's score stays above its limit, or a stream falls silent."
         : "No events of this stream.",
     );
-    this.changed([...this.one.values()]);
+    this.changed(this.one.events);
   }
 
   make(event) {
@@ -132,8 +192,32 @@ export class Events {
     const by = event.acknowledged_by ? ` by ${event.acknowledged_by}` : "";
     setText(line.seen, event.acknowledged === null ? "" : `✓ seen${by}, ${clock(event.acknowledged)}`);
     const count = event.comment_count;
-    setText(line.comment, count ? `Comments (${count})` : "Comment");
-    if (!line.more.hidden) this.comments(line, event.id);
+    const say = count ? `Comments (${count})` : "Comment";
+    setText(line.comment, detail.picture ? `Picture, ${say.toLowerCase()}` : say);
+    line.event = event;
+    if (line.more.hidden) return;
+    this.picture(line);
+    this.comments(line, event.id);
+  }
+
+  /** The worst frame, of streams of frames; another one as soon as a worse frame came. */
+  picture(line) {
+    const { id, stream, start, sequence, event } = line.event;
+    if (!event.picture) return;
+    const address = `/api/events/${id}/picture?step=${sequence}`;
+    if (line.worst?.getAttribute("href") === address) return;
+    const gone = el("p", { className: "muted", hidden: true }, "The picture is no longer kept.");
+    const image = el("img", { loading: "lazy", alt: `Worst frame of ${stream} in the event of ${exact(start)}; what is abnormal is in colours` });
+    const link = el("a", { className: "worst", href: address, target: "_blank", rel: "noopener", title: "Open in a new tab" }, image);
+    image.addEventListener("error", () => {
+      gone.hidden = false;
+      link.hidden = true;
+    });
+    image.src = address;
+    const box = el("div", {}, link, gone);
+    if (line.worst) line.worst.parentElement.replaceWith(box);
+    else line.more.prepend(box);
+    line.worst = link;
   }
 
   async acknowledge(id) {
@@ -151,7 +235,7 @@ export class Events {
     }
   }
 
-  /** Show or hide what was said, and the place to say more. */
+  /** Show or hide the picture, what was said, and the place to say more. */
   open(line, id) {
     line.more.hidden = !line.more.hidden;
     line.comment.ariaExpanded = String(!line.more.hidden);
@@ -167,8 +251,9 @@ export class Events {
       });
       line.more.append(line.said, form);
     }
+    this.picture(line);
     this.comments(line, id);
-    line.more.querySelector("input").focus();
+    line.more.querySelector("input").focus({ preventScroll: line.worst !== undefined });
   }
 
   async comments(line, id) {

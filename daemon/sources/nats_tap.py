@@ -52,15 +52,21 @@ class NatsTap(Nats):
 
     async def _subscribe(self) -> Subscription:
         assert self._client is not None
-        limits = {"pending_msgs_limit": _PENDING_MESSAGES, "pending_bytes_limit": _PENDING_BYTES}
         context = self._client.jetstream(timeout=5)
         stream = self._stream or await context.find_stream_name_by_subject(self._subject)
         information = await context.stream_info(stream)
         if information.config.retention in (RetentionPolicy.WORK_QUEUE, RetentionPolicy.INTEREST):
-            return await self._client.subscribe(self._subject, **limits)
+            return await self._client.subscribe(
+                self._subject, pending_msgs_limit=_PENDING_MESSAGES, pending_bytes_limit=_PENDING_BYTES
+            )
         policy = DeliverPolicy.ALL if self._from_start else DeliverPolicy.NEW
         return await context.subscribe(
-            self._subject, stream=stream, ordered_consumer=True, deliver_policy=policy, **limits
+            self._subject,
+            stream=stream,
+            ordered_consumer=True,
+            deliver_policy=policy,
+            pending_msgs_limit=_PENDING_MESSAGES,
+            pending_bytes_limit=_PENDING_BYTES,
         )
 
     async def _look(self, message: Msg) -> None:

@@ -260,8 +260,8 @@ def test_tap_of_pushes_stores_nothing_and_says_so_to_senders() -> None:
 @pytest.mark.usefixtures("here")
 def test_tap_names_the_sources_there_are() -> None:
     configure(FILE)
-    result = aez("tap", "monitor.toml", "--source", "none")
-    assert (result.returncode, "has no source 'none'; it has telemetry" in result.stderr) == (2, True)
+    result = run("tap", "monitor.toml", "--source", "none")
+    assert (result.exit_code, "has no source 'none'; it has telemetry" in result.stderr) == (2, True)
 
 
 # top
@@ -339,20 +339,20 @@ def test_top_and_reload_over_https_believe_the_configured_certificate_alone() ->
         Path("other.toml").write_text(
             text.replace(str(signed.certificate), str(stranger.certificate)).replace(str(signed.key), str(stranger.key))
         )
-        result = aez("top", "other.toml", "--once")
-        assert result.returncode == 1
+        result = run("top", "other.toml", "--once")
+        assert result.exit_code == 1
         assert "its certificate is not trusted" in result.stderr
         Path("token").write_text("wrong")
-        result = aez("top", "monitor.toml", "--once")
-        assert (result.returncode, "it wants another token" in result.stderr) == (1, True)
+        result = run("top", "monitor.toml", "--once")
+        assert (result.exit_code, "it wants another token" in result.stderr) == (1, True)
         assert "wrong" not in result.stderr
 
 
 @pytest.mark.usefixtures("here")
 def test_top_without_a_monitor_is_a_sentence() -> None:
     configure(FILE)
-    result = aez("top", "monitor.toml", "--once")
-    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    result = run("top", "monitor.toml", "--once")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert "no monitor answers at http://127.0.0.1:" in result.stderr
 
 
@@ -377,8 +377,8 @@ def test_deep_check_beside_the_monitor_knows_its_ports(mosquitto: Broker) -> Non
         assert f"source http: port {port} is that of the monitor that runs" in taken
         assert "source mqtt: connected and subscribed" in taken
         assert not monitor.readiness()  # its own session was not ended
-    result = aez("check", "monitor.toml", "--deep")
-    assert result.returncode == 0
+    result = run("check", "monitor.toml", "--deep")
+    assert result.exit_code == 0
 
 
 @pytest.mark.usefixtures("here")
@@ -388,8 +388,8 @@ def test_deep_check_names_a_port_of_somebody_else() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         configure(f'[[sources]]\nkind = "http"\nport = {port}\n')
-        result = aez("check", "monitor.toml", "--deep")
-    assert result.returncode == 2
+        result = run("check", "monitor.toml", "--deep")
+    assert result.exit_code == 2
     assert f"monitor.toml:7: source http: port {port} of 127.0.0.1 cannot be had: Address al" in result.stderr
 
 
@@ -397,8 +397,8 @@ def test_deep_check_names_a_port_of_somebody_else() -> None:
 def test_check_warns_of_a_certificate_that_ends_soon() -> None:
     soon = Authority(Path()).sign("soon", days=5)
     configure(FILE, f'tls_certificate = "{soon.certificate}"\ntls_key = "{soon.key}"')
-    result = aez("check", "monitor.toml")
-    assert result.returncode == 0
+    result = run("check", "monitor.toml")
+    assert result.exit_code == 0
     assert "aez: warning: web: the certificate " in result.stderr
     assert "renew it, then reload" in result.stderr
     (warning,) = json.loads(run("check", "monitor.toml", "--json").stdout)["warnings"]

@@ -104,6 +104,50 @@ def test_auto_falls_back_where_cuda_raises(monkeypatch: pytest.MonkeyPatch) -> N
     assert is_one_sentence(caught)
 
 
+class Failing:
+    """Says that it runs on CUDA, and works until `lost` is set."""
+
+    lost = False
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def get_providers(self) -> list[str]:
+        return [CUDA]
+
+    def get_outputs(self) -> Any:
+        return self.inner.get_outputs()
+
+    def run(self, *arguments: Any) -> Any:
+        if self.lost:
+            raise RuntimeError("CUDA failure 999: unknown error")
+        return self.inner.run(*arguments)
+
+
+def test_cuda_that_is_lost_on_the_way_gives_over_to_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = onnxruntime.InferenceSession
+
+    def session(graph: bytes, options: Any, providers: list[Any]) -> Any:
+        inner = real(graph, options, providers=[CPU])
+        return inner if providers == [CPU] else Failing(inner)
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    opened, strict = open_session(GRAPH, "auto", 1), open_session(GRAPH, "cuda", 1)
+    before = opened.run(INPUTS)["mean"]
+    with pytest.raises(ModelError, match="could not be run"):  # the inputs' own fault changes nothing
+        opened.run({})
+    assert opened.device == "cuda"
+    monkeypatch.setattr(Failing, "lost", True)
+    assert np.array_equal(opened.run(INPUTS)["mean"], before)
+    assert opened.device == "cpu"
+    assert "runs on the CPU from here on: the model's graph could not be run: CUDA failure 999" in caplog.text
+    with pytest.raises(ModelError, match="CUDA failure 999"):
+        strict.run(INPUTS)
+
+
 def test_exact_graphs_get_an_exact_algorithm_on_cuda(pretend_cuda: list[Any]) -> None:
     open_session(GRAPH, "auto", 1, exact=True)
     name, settings = pretend_cuda[0]

@@ -1,6 +1,6 @@
 """A real PostgreSQL for tests, on a free port, with a user whose password is `s3cr3t-password`.
 
-`running_postgres()` starts it once; each test makes a database of its own in it. PostgreSQL refuses to run as root;
+`running_postgres()` starts it once; each test begins by `empty()`. PostgreSQL refuses to run as root;
 there it runs as the user postgres, which the package made.
 """
 
@@ -37,6 +37,7 @@ class PostgresServer:
     """start, stop and restart keep its port and its data; stop ends its connections."""
 
     def __init__(self) -> None:
+        initdb = _program("initdb")
         self.folder = Path(tempfile.mkdtemp(prefix="aez-postgres-"))  # not pytest's, which root alone may enter
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,7 +49,7 @@ class PostgresServer:
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
-        command = [_program("initdb"), "-D", self.folder / "data", "-U", "me", "-A", "scram-sha-256", "--no-sync"]
+        command = [initdb, "-D", self.folder / "data", "-U", "me", "-A", "scram-sha-256", "--no-sync"]
         locale = ["--encoding=UTF8", "--locale=C", f"--pwfile={secret}"]
         subprocess.run([*command, *locale], check=True, capture_output=True, cwd=self.folder, **self._user)
 
@@ -85,16 +86,17 @@ class PostgresServer:
             self._process.wait(30)
             self._process = None
 
-    def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
-        return psycopg.connect(self.url(database), password=PASSWORD, autocommit=True, connect_timeout=10)
+    def connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.url(), password=PASSWORD, autocommit=True, connect_timeout=10)
 
-    def url(self, database: str = "postgres", user: str = "me") -> str:
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+    def url(self, user: str = "me") -> str:
+        return f"postgresql://{user}@127.0.0.1:{self.port}/postgres"
 
-    def create(self, database: str) -> None:
+    def empty(self) -> None:
+        """Take away what a test before this one has stored."""
         with self.connect() as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)'.encode())
-            connection.execute(f'CREATE DATABASE "{database}"'.encode())
+            connection.execute(b"SET client_min_messages = error")
+            connection.execute(b"DROP SCHEMA IF EXISTS aez CASCADE")
 
     def remove(self) -> None:
         self.stop()

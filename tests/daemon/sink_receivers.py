@@ -291,18 +291,18 @@ class NatsReceiver(Receiver):
 
 
 class PostgresReceiver(Receiver):
-    """A database of its own in a real PostgreSQL; it is broken by stopping the server."""
+    """A real PostgreSQL; it is broken by stopping the server."""
 
     def __init__(self, folder: Path) -> None:
+        del folder
         self.server = running_postgres()
-        self.database = folder.name
-        self.server.create(self.database)
+        self.server.empty()
 
     def sink(self) -> Sink:
-        return PostgresSink(url=self.server.url(self.database), password=PASSWORD, timeout=5)
+        return PostgresSink(url=self.server.url(), password=PASSWORD, timeout=5)
 
     def records(self) -> list[dict[str, Any]]:
-        with self.server.connect(self.database) as connection:
+        with self.server.connect() as connection:
             if connection.execute("SELECT to_regclass('aez.steps')").fetchone() == (None,):
                 return []
             rows = connection.execute(

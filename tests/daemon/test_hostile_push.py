@@ -9,11 +9,14 @@ import socket
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from source_harness import Intake, message, wait_for
 
+from aez.daemon import build
+from aez.daemon.config import load
 from aez.daemon.sources.http_push import HttpPush
 
 BODY = 100_000
@@ -162,6 +165,34 @@ def test_other_methods_take_nothing(method: str) -> None:
         for path in ("/push", "/write", "/api/v2/write", "/query"):
             assert ask(source, method, path) in (400, 404, 405)
         assert not intake.chunks
+
+
+def test_the_limits_of_a_configuration_hold(tmp_path: Path) -> None:
+    (tmp_path / "pump.aezm").write_bytes(b"a model")
+    limits = "[limits]\nconnections = 2\nbody_bytes = 2000\n"
+    model = '[[models]]\npath = "pump.aezm"\n'
+    (tmp_path / "monitor.toml").write_text(f'{limits}{model}[[sources]]\nkind = "http"\nport = 0\n')
+    config = load(tmp_path / "monitor.toml")
+    source, intake = build.source(config, config.sources[0]), Intake()
+    assert isinstance(source, HttpPush)
+    source.start(lambda chunk: (intake.put(chunk), source.acknowledge(chunk.position))[0])
+    try:
+        assert ask(source, "POST", "/push", b"x" * 2001) == 413
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                stack.enter_context(socket.create_connection(("127.0.0.1", source.port), timeout=20))
+            with pytest.raises((OSError, http.client.HTTPException)):
+                ask(source, "POST", "/push", message(1))
+        wait_for(lambda: answers(source))
+    finally:
+        source.close()
+
+
+def answers(source: HttpPush) -> bool:
+    try:
+        return ask(source, "POST", "/push", message(1)) == 204
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def test_noise_harms_nobody() -> None:

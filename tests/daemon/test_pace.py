@@ -17,11 +17,12 @@ from aez.daemon.pace import paced
 from aez.daemon.parse import parser
 from aez.daemon.parse.options import Options
 from aez.daemon.records import Chunk
-from aez.daemon.simulate import Simulation, encode
+from aez.daemon.simulate import CHANNELS, Simulation, encode
 from aez.daemon.sources.arrow_files import ArrowFiles
 
 SIMULATION = Simulation(streams=1, seed=1)
 SECOND = 1_000_000_000
+MOMENTS = [SIMULATION.start + n * SECOND for n in range(100)]
 
 
 def chunk(data: bytes, format: str, header: str | None = None) -> Chunk:
@@ -55,7 +56,7 @@ def lines(rows: int, format: str) -> bytes:
 def test_pieces_are_whole_lines_and_all_of_them(format: str, end: str) -> None:
     data = lines(400, format).rstrip(b"\n") + end.encode()
     taken = Taken()
-    paced(taken.put, times, 4000.0, threading.Event())(chunk(data, format))
+    paced(taken.put, times, 1000.0, threading.Event())(chunk(data, format))
     assert b"".join(one.data for one in taken.chunks) == data
     assert len(taken.chunks) > 1
     assert all(one.data.endswith(b"\n") for one in taken.chunks[:-1])
@@ -63,15 +64,16 @@ def test_pieces_are_whole_lines_and_all_of_them(format: str, end: str) -> None:
 
 
 def test_the_header_of_csv_stays_with_each_piece() -> None:
-    header, _, body = lines(50, "csv").partition(b"\n")
+    header = ",".join(("time", "stream", *CHANNELS))
     taken = Taken()
-    paced(taken.put, times, 1000.0, threading.Event())(chunk(body, "csv", header.decode()))
-    assert {one.header for one in taken.chunks} == {header.decode()}
+    paced(taken.put, times, 100.0, threading.Event())(chunk(lines(50, "csv"), "csv", header))
+    assert {one.header for one in taken.chunks} == {header}
+    assert len(taken.chunks) > 1
     assert sum(len(times(one)) for one in taken.chunks) == 50
 
 
 def test_rows_of_arrow_are_cut_as_well(tmp_path: Path) -> None:
-    table: Any = pa.table({"time": [n * SECOND for n in range(1, 101)], "stream": ["a"] * 100, "x": [1.0] * 100})
+    table: Any = pa.table({"time": MOMENTS, "stream": ["a"] * 100, "x": [1.0] * 100})
     with pyarrow.ipc.new_file(tmp_path / "x.arrow", table.schema) as writer:
         writer.write_table(table)
     found: list[Chunk] = []
@@ -80,11 +82,11 @@ def test_rows_of_arrow_are_cut_as_well(tmp_path: Path) -> None:
     assert source.done.wait(20)
     source.close()
     taken = Taken()
-    paced(taken.put, times, 1000.0, threading.Event())(found[0])
+    paced(taken.put, times, 500.0, threading.Event())(found[0])
     assert len(taken.chunks) > 1
     rows = [pa.ipc.open_stream(io.BytesIO(one.data)).read_all().num_rows for one in taken.chunks]
     assert sum(rows) == 100
-    assert [moment for one in taken.chunks for moment in times(one)] == [n * SECOND for n in range(1, 101)]
+    assert [moment for one in taken.chunks for moment in times(one)] == MOMENTS
 
 
 def test_nothing_comes_before_it_is_due() -> None:

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from event_steps import SECOND, START, step, steps
 from postgres_server import PASSWORD, PostgresServer, running_postgres
+from satellite_model import save_satellite_model
 
+from aez.cli import main
 from aez.codec.errors import InvalidArgument
 from aez.daemon.delivery import Deliveries, Retry
 from aez.daemon.event_store import EventStore, Retention
@@ -25,15 +28,15 @@ DAY = 86_400 * SECOND
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> PostgresServer:
+def server() -> PostgresServer:
     found = running_postgres()
-    found.create(tmp_path.name)
+    found.empty()
     return found
 
 
 @pytest.fixture
-def url(server: PostgresServer, tmp_path: Path) -> str:
-    return server.url(tmp_path.name)
+def url(server: PostgresServer) -> str:
+    return server.url()
 
 
 @pytest.fixture
@@ -43,29 +46,29 @@ def sink(url: str) -> Iterator[PostgresSink]:
     made.close()
 
 
-def rows(server: PostgresServer, url: str, statement: str) -> list[Any]:
-    with server.connect(url.rpartition("/")[2]) as connection:
+def rows(server: PostgresServer, statement: str) -> list[Any]:
+    with server.connect() as connection:
         return connection.execute(statement.encode()).fetchall()
 
 
-def test_a_thousand_events_delivered_again_change_nothing(server: PostgresServer, url: str, sink: PostgresSink) -> None:
+def test_a_thousand_events_delivered_again_change_nothing(server: PostgresServer, sink: PostgresSink) -> None:
     opened = steps(1000)
     closed = [step(one.id, 1, "close", time=one.time + SECOND, start_time=one.time) for one in opened]
     everything = [*opened, *closed]
     for start in range(0, len(everything), 100):
         sink.deliver(everything[start : start + 100])
-    before = rows(server, url, "SELECT * FROM aez.events ORDER BY id"), rows(server, url, "SELECT * FROM aez.steps")
+    before = rows(server, "SELECT * FROM aez.events ORDER BY id"), rows(server, "SELECT * FROM aez.steps")
     assert [len(part) for part in before] == [1000, 2000]
     for start in range(0, len(everything), 100):
         sink.deliver(everything[start : start + 100])
     sink.deliver(opened[::-1][:50])  # late, and alone
-    after = rows(server, url, "SELECT * FROM aez.events ORDER BY id"), rows(server, url, "SELECT * FROM aez.steps")
+    after = rows(server, "SELECT * FROM aez.events ORDER BY id"), rows(server, "SELECT * FROM aez.steps")
     assert after == before
     assert sink.events.count("closed") == 1000
 
 
 def test_a_server_that_restarts_in_the_middle_loses_no_step(
-    server: PostgresServer, url: str, sink: PostgresSink, tmp_path: Path
+    server: PostgresServer, sink: PostgresSink, tmp_path: Path
 ) -> None:
     with Store(tmp_path / "store.db") as store:
         deliveries = Deliveries(store, {"postgres": sink}, batch=10, retry=Retry(0.01, 0.1))
@@ -80,7 +83,7 @@ def test_a_server_that_restarts_in_the_middle_loses_no_step(
             time.sleep(0.01)
         assert deliveries.stop(1.0)
         assert store.progress("postgres").pending == 0
-    found = rows(server, url, "SELECT id, sequence FROM aez.steps ORDER BY number")
+    found = rows(server, "SELECT id, sequence FROM aez.steps ORDER BY number")
     assert found == [(one.id, 0) for one in steps(300)]
 
 
@@ -146,7 +149,7 @@ def test_old_events_go_with_their_steps_and_comments(server: PostgresServer, url
     again = PostgresSink(url=url, password=PASSWORD, retention_events=5)
     again.deliver([step("new", 0)])
     assert again.events.count() == 6
-    assert rows(server, url, "SELECT count(*) FROM aez.steps") == [(6,)]
+    assert rows(server, "SELECT count(*) FROM aez.steps") == [(6,)]
     again.close()
 
 
@@ -165,30 +168,29 @@ def test_a_wrong_password_and_a_missing_database_are_errors_that_name_the_server
 
 
 def test_a_user_who_may_not_create_tables_can_use_those_that_are_there(
-    server: PostgresServer, sink: PostgresSink, tmp_path: Path
+    server: PostgresServer, sink: PostgresSink
 ) -> None:
-    database = tmp_path.name
-    with server.connect(database) as connection:
+    with server.connect() as connection:
         connection.execute(b"DROP ROLE IF EXISTS clerk")
         connection.execute(f"CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'".encode())
-    clerk = PostgresSink(url=server.url(database, "clerk"), password=PASSWORD)
+    clerk = PostgresSink(url=server.url("clerk"), password=PASSWORD)
     with pytest.raises(SinkError, match="permission denied"):
         clerk.deliver(steps(1))
     sink.check()  # makes them
-    with server.connect(database) as connection:
+    with server.connect() as connection:
         connection.execute(b"GRANT USAGE ON SCHEMA aez TO clerk")
         connection.execute(b"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA aez TO clerk")
     clerk.deliver(steps(3))
     clerk.close()
     assert sink.events.count() == 3
-    with server.connect(database) as connection:
+    with server.connect() as connection:
         connection.execute(b"DROP OWNED BY clerk")
         connection.execute(b"DROP ROLE clerk")
 
 
 def test_tables_of_a_newer_version_are_left_alone(server: PostgresServer, url: str, sink: PostgresSink) -> None:
     sink.check()
-    rows(server, url, "UPDATE aez.format SET version = 99 RETURNING version")
+    rows(server, "UPDATE aez.format SET version = 99 RETURNING version")
     newer = PostgresSink(url=url, password=PASSWORD)
     with pytest.raises(SinkError, match="update aez"):
         newer.deliver(steps(1))
@@ -233,3 +235,25 @@ def test_two_monitors_that_come_at_once_make_the_tables_once(url: str) -> None:
     for one in made:
         one.close()
     assert found == [0] * 6
+
+
+def test_the_commands_look_into_a_sink_that_is_named(url: str, sink: PostgresSink, tmp_path: Path) -> None:
+    save_satellite_model(tmp_path / "satellite.aezm")
+    (tmp_path / "password").write_text(PASSWORD)
+    config = tmp_path / "monitor.toml"
+    config.write_text(
+        '[[models]]\npath = "satellite.aezm"\n[[sources]]\nkind = "stdin"\n[[sinks]]\nkind = "console"\n'
+        f'[[sinks]]\nname = "office"\nkind = "postgres"\nurl = "{url}"\npassword_file = "password"\n'
+    )
+    sink.deliver(steps(3))
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["monitor", "events", *arguments])
+
+    listed = run("list", str(config), "--from-sink", "office", "--json")
+    assert [json.loads(line)["id"] for line in listed.stdout.splitlines()] == ["e00002", "e00001", "e00000"]
+    assert run("acknowledge", str(config), "e00001", "--by", "ann", "--from-sink", "office").exit_code == 0
+    assert json.loads(run("show", str(config), "e00001", "--from-sink", "office").stdout)["acknowledged_by"] == "ann"
+    refused = run("list", str(config), "--from-sink", "console")
+    assert refused.exit_code == 2
+    assert "no sink 'console' of the kind postgres; it has office" in refused.stderr

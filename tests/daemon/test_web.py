@@ -49,11 +49,16 @@ class Pretend:
     def event(self, event_id: str) -> Mapping[str, Any] | None:
         return {"id": "a", "comments": []} if event_id == "a" else None
 
-    def events(self, *, stream: str | None, limit: int, open_only: bool) -> Sequence[Mapping[str, Any]]:
-        self.asked.append((stream, limit, open_only))
+    def events(
+        self, *, stream: str | None, limit: int, open_only: bool, after: str | None
+    ) -> Sequence[Mapping[str, Any]]:
+        self.asked.append((stream, limit, open_only, after))
         if stream == "defect":
             raise RuntimeError("hush-hush")
         return [{"id": "a"}]
+
+    def picture(self, event_id: str) -> bytes | None:
+        return b"RIFF" if event_id == "a" else None
 
     def acknowledge(self, event_id: str, by: str, comment: str) -> bool:
         self.asked.append((event_id, by, comment))
@@ -138,7 +143,8 @@ def test_streams_and_events_are_json_and_names_stay_text(web: Web, view: Pretend
     assert headers["Content-Type"].startswith("application/json")
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert ask(web, "/api/events?limit=5&open=true&stream=x%20y")[:2] == (200, {"events": [{"id": "a"}]})
-    assert view.asked[1:] == [("x y", 5, True)]
+    assert ask(web, "/api/events?after=b")[0] == 200
+    assert view.asked[1:] == [("x y", 5, True, None), (None, 100, False, "b")]
     assert ask(web, "/api/events/a")[:2] == (200, {"id": "a", "comments": []})
     assert ask(web, "/api/events/b")[0] == 404
 
