@@ -1,15 +1,30 @@
-"""A bound on the open connections of a listener; TLS handshakes that are under way count as well."""
+"""What listeners share: a bound on open connections, and a log that strangers cannot fill.
+
+TLS handshakes that are under way count as connections.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
-__all__ = ["HANDSHAKE_SECONDS", "Connections"]
+from aiohttp.http_exceptions import HttpProcessingError
+
+__all__ = ["HANDSHAKE_SECONDS", "REQUESTS", "Connections"]
 
 #: A TLS handshake that takes longer is given up; for `ssl_handshake_timeout`.
 HANDSHAKE_SECONDS = 10.0
+#: For `AppRunner(logger=...)`: defects, but not requests that are none, which anybody can send without end.
+REQUESTS = logging.getLogger(f"{__name__}.requests")
+
+
+def _of_ours(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+REQUESTS.addFilter(_of_ours)
 
 
 class Connections:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from aez.codec.extras import library
 from aez.daemon.simulate import START
 
-__all__ = ["FEATURES", "FORMATS", "Block", "Rows", "bodies", "write"]
+__all__ = ["FEATURES", "FORMATS", "Block", "Rows", "bodies", "matrix", "write"]
 
 #: What is known of a network flow.
 FEATURES = (

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aez.codec.detector import load_detector
 from aez.codec.errors import AezError
 from aez.daemon.bench.figures import Figure, Measured
 from aez.daemon.bench.latency import SATELLITES
@@ -21,7 +22,6 @@ from aez.daemon.bench.process import MonitorProcess, Process, free_port, sum_of
 __all__ = ["scale", "soak"]
 
 _CONNECTIONS = 4
-_WINDOW = 4  # of the model
 
 CONFIG = """\
 [service]
@@ -186,7 +186,7 @@ def _run(place: Path, streams: int, rate: float, seconds: float) -> _Steady:
         cpu,
         monitor.peak,
         sent["rows"] - came,
-        came - streams * (_WINDOW - 1) - sum_of(metrics, "aez_scored_total"),
+        came - streams * (load_detector(SATELLITES, "cpu", 1).window - 1) - sum_of(metrics, "aez_scored_total"),
         len(stored_events(place / "monitor.db")),
     )
 

@@ -237,10 +237,10 @@ export class Charts {
   }
 }
 
-/** From 0, with room for the limit. */
-function scoreRange(plot, low, high) {
+/** From 0, with room for the limit as it is now; one that was learned later was far higher before. */
+function scoreRange(plot) {
   const limit = plot.data[2].at(-1) ?? 1;
-  return [0, Math.max(1.25 * limit, 1.05 * (high ?? 0))];
+  return [0, Math.max(1.25 * limit, 1.05 * Math.max(0, ...plot.data[1]))];
 }
 
 function channelRange(plot, low, high) {

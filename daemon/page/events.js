@@ -200,24 +200,27 @@ export class Events {
     this.comments(line, event.id);
   }
 
-  /** The worst frame, of streams of frames; another one as soon as a worse frame came. */
+  /** The worst frame, where the event has one; another one as soon as a worse frame came. */
   picture(line) {
     const { id, stream, start, sequence, event } = line.event;
     if (!event.picture) return;
     const address = `/api/events/${id}/picture?step=${sequence}`;
-    if (line.worst?.getAttribute("href") === address) return;
+    if (line.address === address) return;
+    line.address = address;
     const gone = el("p", { className: "muted", hidden: true }, "The picture is no longer kept.");
     const image = el("img", { loading: "lazy", alt: `Worst frame of ${stream} in the event of ${exact(start)}; what is abnormal is in colours` });
-    const link = el("a", { className: "worst", href: address, target: "_blank", rel: "noopener", title: "Open in a new tab" }, image);
+    const large = line.worst?.ariaExpanded ?? "false";
+    const worst = el("button", { type: "button", className: "worst", ariaExpanded: large, title: "Larger or smaller" }, image);
+    worst.addEventListener("click", () => (worst.ariaExpanded = String(worst.ariaExpanded !== "true")));
     image.addEventListener("error", () => {
       gone.hidden = false;
-      link.hidden = true;
+      worst.hidden = true;
     });
     image.src = address;
-    const box = el("div", {}, link, gone);
+    const box = el("div", {}, worst, gone);
     if (line.worst) line.worst.parentElement.replaceWith(box);
     else line.more.prepend(box);
-    line.worst = link;
+    line.worst = worst;
   }
 
   async acknowledge(id) {

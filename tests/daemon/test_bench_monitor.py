@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,13 @@ def test_a_report_shows_targets_and_what_was_missed(tmp_path: Path) -> None:
     assert found["seed"] == 3
     assert [one["reached"] for one in found["measured"][0]["figures"]] == [True, False, None]
     assert (tmp_path / "out" / "monitor-soak.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_cannot_be_measured_is_told_behind_what_could(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)  # as where Mosquitto is not installed
+    output = tmp_path / "out"
+    done = CliRunner().invoke(main, ["bench", "monitor", "latency", "-o", str(output)])
+    assert done.exit_code == 1
+    assert "latency: this needs mosquitto, which is not installed: apt install mosquitto" in done.output
+    assert "FAILED: this needs mosquitto" in (output / "monitor.txt").read_text()
+    assert json.loads((output / "monitor.json").read_text())["measured"][0]["failures"]

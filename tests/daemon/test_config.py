@@ -117,7 +117,8 @@ def test_two_sources_on_one_port_are_refused(folder: Path) -> None:
     (found,) = faults(folder, LEAST + http.format("a", 8000) + "[web]\nport = 8000\n")
     assert found == ":9: sources[1].port: port 8000 is already that of the web page in line 11"
     load(write(folder, LEAST + http.format("a", 8000) + "[web]\nport = 8000\nenabled = false\n"))
-    found = faults(folder, LEAST + "[[sources]]\nkind = 'pigeon'\n" + http.format("a", 8086) + http.format("b", 8086))[1]
+    twice = http.format("a", 8086) + http.format("b", 8086)
+    found = faults(folder, LEAST + "[[sources]]\nkind = 'pigeon'\n" + twice)[1]
     assert found == ":15: sources[3].port: port 8086 is already that of source a in line 11"
     load(write(folder, LEAST + http.format("a", 0) + http.format("b", 0)))
 

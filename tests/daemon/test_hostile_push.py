@@ -195,7 +195,7 @@ def answers(source: HttpPush) -> bool:
         return False
 
 
-def test_noise_harms_nobody() -> None:
+def test_noise_harms_nobody_and_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
     rng = random.Random(11)
     whole = b"POST /write?precision=ms HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\nContent-Length: 6\r\n\r\nm a=1\n"
     with opened(idle_seconds=0.2) as (source, intake):
@@ -209,3 +209,4 @@ def test_noise_harms_nobody() -> None:
             assert not answer or answer.split()[1] != b"500"
             assert b"Traceback" not in answer
         assert works(source, intake)
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]
