@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import RequestPayloadError
 
 __all__ = ["HANDSHAKE_SECONDS", "REQUESTS", "Connections"]
 
@@ -21,7 +22,7 @@ REQUESTS = logging.getLogger(f"{__name__}.requests")
 
 
 def _of_ours(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    return not (record.exc_info and isinstance(record.exc_info[1], (HttpProcessingError, RequestPayloadError)))
 
 
 REQUESTS.addFilter(_of_ours)

@@ -28,7 +28,7 @@ from aiohttp import web
 
 from aez.codec.errors import AezError, InvalidArgument
 from aez.daemon.access import COOKIE_SECONDS, Gate, Wait
-from aez.daemon.connections import HANDSHAKE_SECONDS, Connections
+from aez.daemon.connections import HANDSHAKE_SECONDS, REQUESTS, Connections
 from aez.daemon.live import ROWS
 from aez.daemon.live_client import LiveClient, LiveView, Wanted
 from aez.daemon.metrics import Metrics
@@ -39,6 +39,8 @@ __all__ = ["View", "Web"]
 _log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _BODY_MAX = 64 << 10
+#: A silent connection is closed after, and a body comes within, so many seconds.
+_IDLE_SECONDS, _BODY_SECONDS = 75.0, 10.0
 _EVENTS_MAX, _STREAMS_MAX = 1000, 10_000
 #: Pages that follow what happens at once, how often they are told, and after what silence a beat says that all is well.
 _LIVE_MAX, _LIVE_SECONDS, _HEARTBEAT_SECONDS, _SLOW_SECONDS = 32, 0.25, 15.0, 10.0
@@ -171,7 +173,14 @@ class Web:
             self._started.set()
 
     async def _serve(self) -> None:
-        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=2.0)
+        runner = web.AppRunner(
+            self.application(),
+            access_log=None,
+            logger=REQUESTS,
+            keepalive_timeout=_IDLE_SECONDS,
+            lingering_time=2.0,
+            shutdown_timeout=2.0,
+        )
         await runner.setup()
 
         assert runner.server is not None
@@ -423,7 +432,10 @@ def _wanted(request: web.Request, limit: int) -> Wanted:
 async def _body(request: web.Request) -> dict[str, Any]:
     """The JSON object that was sent. Raises InvalidArgument."""
     try:
-        body = await request.json() if request.can_read_body else {}
+        async with asyncio.timeout(_BODY_SECONDS):
+            body = await request.json() if request.can_read_body else {}
+    except TimeoutError as error:
+        raise InvalidArgument(f"the body took longer than {_BODY_SECONDS:g} s") from error
     except ValueError as error:
         raise InvalidArgument("the body is no JSON") from error
     if not isinstance(body, dict):

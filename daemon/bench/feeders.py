@@ -97,7 +97,11 @@ class FileFeeder(Feeder):
 
 
 class MqttFeeder(Feeder):
-    """Publishes with QoS 1 to sat/STREAM; what the broker did not confirm is sent again once it is back."""
+    """Publishes with QoS 1 to sat/STREAM, the next messages once the broker has confirmed the last.
+
+    So they keep their order when it restarts: paho sends what is published in the moment of a reconnection before what
+    has waited for it.
+    """
 
     def __init__(self, path: Path, simulation: Simulation, rate: float, port: int) -> None:
         super().__init__(path, simulation, rate)
@@ -111,14 +115,15 @@ class MqttFeeder(Feeder):
         def confirmed(*_: Any) -> None:
             taken[0] += 1
 
-        client = connected(self._port, in_flight=20)  # more of them may overtake each other when sent again
+        client = connected(self._port)
         client.on_publish = confirmed
         sent = 0
         for turn in turns:
+            until(client.is_connected, _END_SECONDS, "the broker is back", pause=0.001)
             for stream, line in turn:
                 client.publish(f"sat/{stream}", line, qos=1)
             sent += len(turn)
-        until(lambda: taken[0] >= sent, _END_SECONDS, "the broker has confirmed all")
+            until(lambda sent=sent: taken[0] >= sent, _END_SECONDS, "the broker confirms", pause=0.001)  # type: ignore[misc]
         client.disconnect()
         client.loop_stop()
 

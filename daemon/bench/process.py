@@ -30,15 +30,20 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def until(condition: Callable[[], object], seconds: float, what: str, alive: Process | None = None) -> None:
-    """Wait until it holds. Raises AezError after so many seconds, or when the process it depends on has ended."""
+def until(
+    condition: Callable[[], object], seconds: float, what: str, alive: Process | None = None, pause: float = 0.02
+) -> None:
+    """Wait until it holds, `pause` seconds between looks.
+
+    Raises AezError after so many seconds, or when the process it depends on has ended.
+    """
     end = time.monotonic() + seconds
     while not condition():
         if alive is not None and alive.ended:
             raise AezError(f"waiting until {what}: the process ended with {alive.code}; {alive.words()}")
         if time.monotonic() > end:
             raise AezError(f"waiting until {what}: it did not come to that within {seconds:.0f} s")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 class Process:

@@ -52,6 +52,7 @@ _TIME = re.compile(rb" (-?[0-9]+)(?=[ \t\r]*$)", re.MULTILINE)
 _TO_NANOSECONDS = {"": b"", "n": b"", "ns": b"", "u": b"000", "us": b"000", "ms": b"000000", "s": b"000000000"}
 _SECONDS = {"m": 60, "h": 3600}
 _CONVERTED_AT_ONCE = 1 << 16  # bytes; more is left to another thread, so that other requests go on
+_QUERY_BYTES = 10_000  # of a form at /query
 _BODY_SECONDS = 60.0  # a body that comes slower than that is given up
 
 
@@ -285,8 +286,16 @@ class HttpPush(Source):
         return await self._take(request, "line", lambda body: in_nanoseconds(body, precision))
 
     async def _query(self, request: web.Request) -> web.Response:
-        form = await request.post() if request.content_length and request.content_length < 10_000 else {}
-        query = request.query.get("q") or form.get("q")
+        query: object = request.query.get("q")
+        small = 0 < (request.content_length or 0) < _QUERY_BYTES
+        if query is None and small and request.content_type == "application/x-www-form-urlencoded":
+            try:
+                async with asyncio.timeout(_BODY_SECONDS):
+                    query = (await request.post()).get("q")
+            except TimeoutError:
+                return _refusal(408, "timeout", "the body came too slowly")
+            except (web.RequestPayloadError, ValueError, LookupError):  # the last for a character set
+                return _refusal(400, "invalid", "the form cannot be read")
         if isinstance(query, str) and query.strip().upper().startswith("CREATE DATABASE"):
             return web.json_response({"results": [{"statement_id": 0}]})
         return _refusal(400, "invalid", "nothing can be queried here")

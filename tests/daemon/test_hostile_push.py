@@ -17,6 +17,7 @@ from source_harness import Intake, message, wait_for
 
 from aez.daemon import build
 from aez.daemon.config import load
+from aez.daemon.sources import http_push
 from aez.daemon.sources.http_push import HttpPush
 
 BODY = 100_000
@@ -193,6 +194,26 @@ def answers(source: HttpPush) -> bool:
         return ask(source, "POST", "/push", message(1)) == 204
     except (OSError, http.client.HTTPException):
         return False
+
+
+FORM = b"Content-Type: application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("path", [b"/push", b"/query"])
+def test_a_body_that_does_not_come_is_given_up(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_push, "_BODY_SECONDS", 0.3)
+    with opened(idle_seconds=1.0) as (source, intake):
+        answer = raw(source, b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + FORM + b"\r\nContent-Length: 99\r\n\r\nq=")
+        assert answer.split()[1] == b"408"
+        assert not intake.chunks
+        assert works(source, intake)
+
+
+@pytest.mark.parametrize("form", [FORM + b"; charset=none", FORM + b"\r\nContent-Encoding: gzip", FORM])
+def test_forms_that_are_none_are_refused(form: bytes) -> None:
+    with opened(idle_seconds=0.3) as (source, _):
+        head = b"POST /query HTTP/1.1\r\nHost: x\r\n" + form + b"\r\nContent-Length: 4\r\n\r\n"
+        assert raw(source, head + b"q=\xff\xfe").split()[1] == b"400"
 
 
 def test_noise_harms_nobody_and_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
