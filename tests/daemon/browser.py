@@ -5,6 +5,7 @@ Use: `from browser import browser` in a test module, with `# noqa: F401` where o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import TimeoutException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -50,6 +51,14 @@ class Browser:
 
     def find(self, css: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, css)
+
+    def click(self, css: str) -> None:
+        """Click on it as it stands then; what arrives live may put another in its place at any moment."""
+        for _ in range(20):
+            with contextlib.suppress(StaleElementReferenceException):
+                self.find(css).click()
+                return
+        pytest.fail(f"{css} did not hold still")
 
     def all(self, css: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, css)

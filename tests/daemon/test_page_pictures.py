@@ -169,7 +169,7 @@ def test_the_page_shows_frames_their_regions_and_the_worst_of_them(browser: Brow
 
     browser.until("return document.querySelectorAll('#events li.open').length == 1", "the event is not listed")
     assert browser.run("return document.images.length") == 0  # none is fetched before somebody looks
-    browser.find("#events li.open button.quiet").click()
+    browser.click("#events li.open button.quiet")
     loaded = "const one = document.querySelector('.worst img'); return one && one.complete && one.naturalWidth"
     assert browser.until(loaded, "the picture did not come") == 192
     image = browser.find(".worst img")
