@@ -168,8 +168,8 @@ class Worker:
 
     acknowledge: gets (source, position) after the commit. committed: is called after each commit with the events in it.
     batch_seconds: rows wait so long for others. commit_seconds: under load there is one commit in so many seconds; an
-    event commits at once, and so does an empty queue where commits are cheap. progress: is called while work goes on,
-    at least every half second.
+    event commits at once where nothing else waits. Otherwise it does as an empty queue does: commits when they are
+    cheap. progress: is called while work goes on, at least every half second.
 
     failure: what ended the thread before its time. stuck: why nothing can be committed just now, or nothing. rows: how
     many came in. refused: messages that could not be used.
@@ -313,8 +313,8 @@ class Worker:
                 self._note(self.engine.tick(time.time_ns()))
                 self.metrics.set_counts(self.engine.stats())
             idle = not len(self.intake) and self._ahead is None
-            rest = self._rest_seconds if idle else self._commit_seconds
-            if self._pending and (self._pending.events or now - self._last_commit >= rest):
+            rest = self._rest_seconds if idle or self._pending.events else self._commit_seconds
+            if self._pending and ((idle and self._pending.events) or now - self._last_commit >= rest):
                 self._commit()
         finally:
             self._busy = False

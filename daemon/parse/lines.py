@@ -358,16 +358,27 @@ class _Work:
         """The stream of each row; -1 where it is refused, which is noted."""
         first = np.full(int(keys.max()) + 1, -1)
         first[keys[::-1]] = np.arange(len(keys))[::-1]
-        counts = np.bincount(keys)
         numbers = np.full(len(first), -1, np.int32)
-        for key in np.flatnonzero(first >= 0).tolist():
-            row = int(first[key])
-            starts, ends, line = spans.starts[row], spans.ends[row], int(spans.lines[row])
-            pairs = {name: self.text.data[starts[slot] : ends[slot]].decode() for name, slot, _ in layout.keys}
+        occurring = np.flatnonzero(first >= 0)
+        rows, slots_of_keys = first[occurring], [slot for _, slot, _ in layout.keys]
+        names, data = [name for name, _, _ in layout.keys], self.text.data
+        each = zip(
+            occurring.tolist(),
+            spans.lines[rows].tolist(),
+            self.origin[spans.lines[rows]].tolist(),
+            spans.starts[rows][:, slots_of_keys].tolist(),
+            spans.ends[rows][:, slots_of_keys].tolist(),
+            strict=True,
+        )
+        for key, line, origin, starts, ends in each:
+            pairs = dict(layout.constants)
+            for name, start, end in zip(names, starts, ends, strict=True):
+                pairs[name] = data[start:end].decode()
             try:
-                numbers[key] = self._stream({**layout.constants, **pairs}, int(self.origin[line]))
+                numbers[key] = self._stream(pairs, origin)
             except Fault as fault:
-                self.faults.add(fault.reason, fault.detail, self.text.line(line), int(counts[key]))
+                count = int(np.count_nonzero(keys == key))
+                self.faults.add(fault.reason, fault.detail, self.text.line(line), count)
         return numbers[keys]
 
     def _stream(self, keys: dict[str, str], origin: int) -> int:
