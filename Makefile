@@ -7,6 +7,8 @@
 
 PYTHON ?= python3
 IMAGE ?=
+# The files of tests are shared out among so many processes.
+PARALLEL ?= --numprocesses 3 --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,10 +24,10 @@ demo: $(BASE)
 	$(BIN)/python samples/demo.py $(if $(IMAGE),"$(IMAGE)")
 
 test: $(TEST)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(TEST)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 # mypy cannot follow an editable installation, so it checks a copy installed beside it, from inside that copy: here it
 # would take the folder aez/ for the whole package. A stale build/ would put removed modules into the copy.

@@ -152,7 +152,7 @@ def _selected(rows: Rows, block: Block, wanted: Callable[[int], bool] | None) ->
 
 
 def _json(rows: Rows, block: Block, wanted: Callable[[int], bool] | None) -> bytes:
-    shape = '{"time": %d, "stream": "%s", ' + ", ".join(f"{json.dumps(name)}: %.6g" for name in FEATURES) + "}\n"
+    shape = '{"time":%d,"stream":"%s",' + ",".join(f"{json.dumps(name)}:%.6g" for name in FEATURES) + "}\n"
     return "".join([shape % (time, name, *values) for name, time, values in _selected(rows, block, wanted)]).encode()
 
 
