@@ -33,7 +33,7 @@ Flags = NDArray[np.bool_]
 #: Fewer lines are not worth the fast way; skeletons that are kept; lessons in vain that end the search for new ones.
 _FEW, _KEPT, _VAIN = 8, 32, 4
 #: Bytes that are read at a time: arrays that fit into the cache, and that the allocator keeps, are twice as fast.
-_BLOCK = 350_000
+_BLOCK = 524_288
 #: Names of columns that are remembered as sound.
 _NAMES = 10_000
 _BOM = b"\xef\xbb\xbf"
