@@ -27,7 +27,8 @@ from aez.codec.environment import Environment
 from aez.codec.errors import InvalidArgument, OutputError
 from aez.codec.metrics import bd_psnr, bd_rate, ms_ssim_db
 from aez.codec.peers import Peer
-from aez.codec.report_text import aligned, plain
+from aez.codec.plain import plain
+from aez.codec.report_text import aligned
 
 __all__ = ["Comparison", "CurvePoint", "Measurement", "Monotonicity", "Report"]
 

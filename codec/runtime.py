@@ -76,7 +76,7 @@ def open_session(
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.intra_op_num_threads = threads if threads is not None else _available_cores()
+    options.intra_op_num_threads = threads if threads is not None else available_cores()
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False
     # A codec runs several sessions in turn: threads of one that spin for more work would hold the others' cores.
@@ -122,7 +122,8 @@ def _provider(name: str, exact: bool) -> str | tuple[str, dict[str, Any]]:
     return name
 
 
-def _available_cores() -> int:
+def available_cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

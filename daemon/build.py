@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from aez.codec.model import TASK as IMAGE_CODEC
 from aez.codec.model import ImageModel
 from aez.codec.picture_detector import TASK as PICTURE_DETECTOR
 from aez.codec.picture_detector import PictureDetector
+from aez.codec.runtime import available_cores
 from aez.daemon.config import ConfigError, Configuration, Fault, ModelConfig, SinkConfig, SourceConfig
 from aez.daemon.config_schema import PARSE_KEYS, RULE_KEYS
 from aez.daemon.engine import Engine, Watched
@@ -241,7 +241,7 @@ def _workers(config: Configuration, loaded: Sequence[LoadedModel]) -> int:
     """Threads that score; one where a GPU does it."""
     if any(one.device != "cpu" for one in loaded):
         return 1
-    return int(config.service["threads"] or os.cpu_count() or 1)
+    return int(config.service["threads"] or available_cores())
 
 
 class Parsers:

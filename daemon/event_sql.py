@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aez.daemon.plain import plain
+from aez.codec.plain import plain
 from aez.daemon.records import EventRecord
 
 __all__ = ["EVENT_COLUMNS", "EVENT_TABLES", "SEVERITIES", "UPSERT_EVENT", "event_values", "storable"]

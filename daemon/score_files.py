@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aez.codec.extras import library
+from aez.daemon.whole_lines import drop_partial_line
 
 __all__ = ["Format", "Rotation", "ScoreFiles", "ScoreTable", "json_lines"]
 
@@ -87,7 +88,7 @@ class ScoreFiles:
         self._unfinished = sorted(self.folder.glob(f"*/.*{_PART}"))
         for path in self._files():
             if path.suffix == ".jsonl":
-                _mend(path)
+                drop_partial_line(path)
 
     def append(self, table: ScoreTable) -> None:
         """Write rows; they are with the operating system when it returns, or none of them is."""
@@ -254,20 +255,3 @@ def _groups(source: Any, part: Path) -> Iterator[Any]:
         _log.warning("%s: the last scores were cut off: %s", part, error)
     if held:
         yield pa.Table.from_batches(held)
-
-
-def _mend(path: Path) -> None:
-    """Take away a last line without its end."""
-    with path.open("rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        at = end
-        while at:
-            begin = max(0, at - 65_536)
-            file.seek(begin)
-            found = file.read(at - begin).rfind(b"\n")
-            if found >= 0:
-                at = begin + found + 1
-                break
-            at = begin
-        if at < end:
-            file.truncate(at)

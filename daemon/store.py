@@ -26,10 +26,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from aez.codec.errors import InvalidArgument
+from aez.codec.plain import plain
 from aez.daemon.database import Database, StoreCorrupt, StoreError, StoreFull, StoreLocked, Synchronous
 from aez.daemon.event_sql import EVENT_TABLES, UPSERT_EVENT, event_values, storable
 from aez.daemon.event_store import EventStore, Retention
-from aez.daemon.plain import plain
 from aez.daemon.records import EventRecord, Position
 
 __all__ = [

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from aez.codec.environment import Environment, describe_environment
 from aez.codec.errors import OutputError
-from aez.codec.report_text import aligned, plain
+from aez.codec.plain import plain
+from aez.codec.report_text import aligned
 from aez.codec.whole_files import write_whole
 
 _PACKAGES = ("aez", "numpy", "scipy", "torch", "scikit-learn", "pyod", "onnxruntime")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from aez.codec.environment import Environment
 from aez.codec.errors import OutputError
-from aez.codec.report_text import aligned, plain
+from aez.codec.plain import plain
+from aez.codec.report_text import aligned
 from aez.codec.whole_files import write_whole
 
 _OWN, _PEER = "#c2255c", "#868e96"

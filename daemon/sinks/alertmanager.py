@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aez.codec.errors import InvalidArgument
+from aez.codec.plain import plain
 from aez.daemon.event_sql import SEVERITIES
-from aez.daemon.plain import plain
 from aez.daemon.records import EventRecord
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sinks.http import Endpoint

@@ -20,6 +20,7 @@ from aez.daemon.private_files import private
 from aez.daemon.records import EventRecord
 from aez.daemon.sinks.base import Sink, SinkError
 from aez.daemon.sinks.wire import as_json
+from aez.daemon.whole_lines import drop_partial_line
 
 __all__ = ["JsonLinesSink"]
 
@@ -55,7 +56,8 @@ class JsonLinesSink(Sink):
     def deliver(self, records: Sequence[EventRecord]) -> None:
         try:
             if self._written is None:
-                self._mend()
+                if self.path.exists():
+                    drop_partial_line(self.path)
                 self._written = deque(self._read_tail(), maxlen=_REMEMBERED)
             known = set(self._written)
             self._append([record for record in records if (record.id, record.sequence) not in known])
@@ -122,24 +124,6 @@ class JsonLinesSink(Sink):
 
     def _numbered(self, number: int) -> Path:
         return Path(f"{self.path}.{number}")
-
-    def _mend(self) -> None:
-        """Take away a last line without its end, which a killed process left."""
-        if not self.path.exists():
-            return
-        with self.path.open("rb+") as file:
-            size = file.seek(0, os.SEEK_END)
-            end = size
-            while end:
-                begin = max(0, end - 65536)
-                file.seek(begin)
-                found = file.read(end - begin).rfind(b"\n")
-                if found >= 0:
-                    end = begin + found + 1
-                    break
-                end = begin
-            if end < size:
-                file.truncate(end)
 
     def _read_tail(self) -> list[tuple[str, int]]:
         """The last steps of the newest files, in their order."""

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aez.daemon.plain import plain
+from aez.codec.plain import plain
 from aez.daemon.records import EventRecord
 
 __all__ = ["as_dict", "as_json", "iso_time"]
