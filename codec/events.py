@@ -22,11 +22,12 @@ from aez.codec.errors import InvalidArgument
 
 __all__ = [
     *("DEFAULT_RULE", "Event", "EventRule", "EventTracker", "EventUpdate", "Severity"),
-    *("find_events", "severity_of"),
+    *("CRITICAL", "SERIOUS", "find_events", "severity_of"),
 ]
 
 Severity = Literal["warning", "serious", "critical"]
 Scores = npt.NDArray[np.floating[Any]]
+Shares = npt.NDArray[np.float64]
 
 _STATE_FORMAT = 1
 #: Stands for an infinite channel score, so that sums stay finite.
@@ -59,11 +60,15 @@ class EventRule:
 DEFAULT_RULE = EventRule()
 
 
+#: In thresholds: the lowest score of these severities.
+SERIOUS, CRITICAL = 2.0, 5.0
+
+
 def severity_of(score: float) -> Severity:
     """In words: `warning` below 2, `serious` below 5, `critical` from there; `score` is in thresholds."""
-    if score < 2:
+    if score < SERIOUS:
         return "warning"
-    return "serious" if score < 5 else "critical"
+    return "serious" if score < CRITICAL else "critical"
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ class _Stretch:
 
     start: int
     start_time: int | None
-    shares: list[float]
+    shares: Shares
     last: int = 0
     last_time: int | None = None
     loud: int = 0
@@ -130,19 +135,19 @@ class _Stretch:
         return self.last + 1 - self.start
 
     def state(self) -> dict[str, Any]:
-        return {**vars(self), "shares": list(self.shares)}
+        return {**vars(self), "shares": self.shares.tolist()}
 
-    def add(self, row: int, score: float, shares: list[float], time: int | None) -> None:
+    def add(self, row: int, score: float, shares: Shares, time: int | None) -> None:
         self.last, self.last_time = row, time
         self.loud += 1
         self._raise_peak(score, row)
-        self.shares = [a + b for a, b in zip(self.shares, shares, strict=True)]
+        self.shares += shares
 
     def absorb(self, later: _Stretch) -> None:
         self.last, self.last_time = later.last, later.last_time
         self.loud += later.loud
         self._raise_peak(later.peak, later.peak_row)
-        self.shares = [a + b for a, b in zip(self.shares, later.shares, strict=True)]
+        self.shares += later.shares
 
     def _raise_peak(self, score: float, row: int) -> None:
         if score > self.peak:
@@ -210,12 +215,20 @@ class EventTracker:
 
         Raises InvalidArgument for a row before `next_row` and for another number of channels.
         """
+        row, time = int(row), None if time is None else int(time)  # NumPy's numbers would not go into JSON
+        blame = None if channel_score is None else self.shares(np.asarray(channel_score)[None])[0]
+        return self.take(row, float(score), blame, time)
+
+    def take(self, row: int, score: float, shares: Shares | None, time: int | None) -> list[EventUpdate]:
+        """As `update`, of Python's own numbers and a row of `shares`, for callers that find those of many rows at once.
+
+        Raises InvalidArgument for a row before `next_row`.
+        """
         if row < self._next_row:
             raise InvalidArgument(f"row {row} comes after row {self._next_row - 1}; rows of a stream must rise")
-        row, time = int(row), None if time is None else int(time)  # NumPy's numbers would not go into JSON
         updates = self._release(row)
         if score > 1:
-            updates += self._loud(row, float(score), self._shares(channel_score), time)
+            updates += self._loud(row, score, shares, time)
         elif not math.isnan(score):
             self._hush()
         self._next_row = row + 1
@@ -242,6 +255,7 @@ class EventTracker:
             raise InvalidArgument(f"row {first_row} comes after row {self._next_row - 1}; rows of a stream must rise")
         updates: list[EventUpdate] = []
         loud = np.flatnonzero(values > 1)
+        shares = None if blame is None else dict(zip(loud.tolist(), self.shares(blame[loud]), strict=True))
         at = 0
         while at < values.size:
             if self.idle:  # quiet rows change nothing now
@@ -249,11 +263,11 @@ class EventTracker:
                 if next_loud == loud.size:
                     break
                 at = int(loud[next_loud])
-            updates += self.update(
+            updates += self.take(
                 first_row + at,
                 float(values[at]),
-                None if blame is None else blame[at],
-                None if clock is None else clock[at],
+                None if shares is None else shares.get(at),
+                None if clock is None else int(clock[at]),
             )
             at += 1
         self._next_row = max(self._next_row, first_row + values.size)
@@ -301,22 +315,29 @@ class EventTracker:
             raise InvalidArgument(f"the saved event state cannot be read: {error!r}") from error
         return tracker
 
-    def _shares(self, channel_score: npt.ArrayLike | None) -> list[float]:
-        if channel_score is None or not self.channels:
-            return [0.0] * len(self.channels)
-        values = np.asarray(channel_score, np.float64)
-        if values.shape != (len(self.channels),):
-            raise InvalidArgument(f"{len(self.channels)} channels need as many scores, not an array {values.shape}")
-        # A loop, as NumPy costs ten times as much for so few; NaN is not above 0 either.
-        return [min(value, _LARGEST_SHARE) if value > 0 else 0.0 for value in values.tolist()]
+    def shares(self, channel_scores: npt.NDArray[Any]) -> Shares:
+        """What rows of channel scores [n, channels] add to the channels' shares, float64 of the same shape.
 
-    def _loud(self, row: int, score: float, shares: list[float], time: int | None) -> list[EventUpdate]:
+        Without channels [n, 0]. Raises InvalidArgument for another number of channels.
+        """
+        if not self.channels:
+            return np.zeros((len(channel_scores), 0))
+        if channel_scores.shape[1:] != (len(self.channels),):
+            raise InvalidArgument(
+                f"{len(self.channels)} channels need as many scores, not an array {channel_scores.shape[1:]}"
+            )
+        found: Shares = np.fmax(channel_scores, 0.0).astype(np.float64)  # NaN counts as 0
+        return np.minimum(found, _LARGEST_SHARE, out=found)
+
+    def _loud(self, row: int, score: float, shares: Shares | None, time: int | None) -> list[EventUpdate]:
         self._quiet = 0
+        if shares is None:
+            shares = np.zeros(len(self.channels))
         if self._event is not None and not self._quiet_enough:
             self._event.add(row, score, shares, time)
             return self._announce(row)
         if self._run is None:
-            self._run = _Stretch(row, time, [0.0] * len(self.channels))
+            self._run = _Stretch(row, time, np.zeros(len(self.channels)))
         self._run.add(row, score, shares, time)
         if self._run.loud < self.rule.open_after:
             return []
@@ -355,8 +376,9 @@ class EventTracker:
         return [EventUpdate("closed", self._describe(event, opened, ongoing=ongoing))]
 
     def _describe(self, event: _Stretch, opened: int, ongoing: bool) -> Event:
-        total = math.fsum(event.shares)
-        ranked = sorted(zip(self.channels, event.shares, strict=True), key=lambda pair: -pair[1])
+        shares = event.shares.tolist()
+        total = math.fsum(shares)
+        ranked = sorted(zip(self.channels, shares, strict=True), key=lambda pair: -pair[1])
         return Event(
             id=self._id(event),
             stream=self.stream,
@@ -407,4 +429,5 @@ def find_events(
 def _stretch(data: Mapping[str, Any] | None) -> _Stretch | None:
     if data is None:
         return None
-    return _Stretch(**{field.name: data[field.name] for field in fields(_Stretch)})
+    known = {field.name: data[field.name] for field in fields(_Stretch)}
+    return _Stretch(**{**known, "shares": np.array([float(share) for share in known["shares"]])})

@@ -15,10 +15,10 @@ import json
 import logging
 import math
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class StreamModel(Protocol):
     period: float | None
     event_rule: EventRule
 
-    def score_batch(self, batch: Float) -> WindowScores: ...
+    def score_batch(self, batch: Float, *, whole: bool = False) -> WindowScores: ...
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,7 @@ class Engine:
         self._workers, self._steady = workers, steady
         self._counts: dict[str, float] = defaultdict(int)
         self._waiting_records: list[EventRecord] = []
+        self._under_way: deque[Callable[[], list[EventRecord]]] = deque()
         self._set_models(models)
 
     def _set_models(self, models: Sequence[Watched]) -> None:
@@ -206,8 +207,12 @@ class Engine:
         """Whether there is room for a stream of this name."""
         return stream in self._places or len(self._places) < self.streams
 
-    def process(self, samples: Iterable[Samples]) -> list[EventRecord]:
-        """Take samples in the order of arrival; returns what follows from them."""
+    def process(self, samples: Iterable[Samples], *, ahead: bool = False) -> list[EventRecord]:
+        """Take samples in the order of arrival; returns what follows from them.
+
+        With `ahead`, rows may be left under way in other threads: what follows from those the next call returns, or
+        `settle`.
+        """
         now = self._clock()
         records = self._take_waiting()
         gathered: list[list[tuple[Ints, Ints, Float]]] = [[] for _ in self._kinds]
@@ -218,20 +223,24 @@ class Engine:
                 waiting += min(_PART, len(one) - start)
                 if waiting >= _PART:
                     waiting = 0
-                    for place, parts in enumerate(gathered):
-                        records += self._advance(place, parts, now)
-        for place, parts in enumerate(gathered):
-            records += self._advance(place, parts, now)
+                    records += self._advance(gathered, now)
+        records += self._advance(gathered, now)
+        return records if ahead else records + self.settle()
+
+    def settle(self) -> list[EventRecord]:
+        """Wait for what is under way; returns what follows from it."""
+        records: list[EventRecord] = []
+        while self._under_way:
+            records += self._under_way.popleft()()
         return records
 
     def _sort_out(self, one: Samples, part: slice, now: int, gathered: list[list[tuple[Ints, Ints, Float]]]) -> None:
         """Put the samples of a part beside others for their models."""
         numbers, moments, values = one.stream[part], one.time[part], one.values[part]
-        occurring = np.unique(numbers).tolist() if len(one.streams) > 64 else range(len(one.streams))
-        places = np.full((len(one.streams), 2), -1, np.int64)
-        for number in occurring:
-            places[number] = self._place(one.streams[number])
-        kind, index = places[numbers].T
+        places = np.full((2, len(one.streams)), -1, np.int64)
+        for number in np.flatnonzero(np.bincount(numbers, minlength=len(one.streams))).tolist():
+            places[:, number] = self._place(one.streams[number])
+        kind, index = places.take(numbers, axis=1)
         bad = (moments > now + self._future) | (moments < -now)
         if bad.any():
             self._counts["dropped.future"] += int(np.count_nonzero(bad))
@@ -266,29 +275,42 @@ class Engine:
         self._places[name] = found = model, self._kinds[model].add(name, self.streams)
         return found
 
-    def _advance(self, place: int, parts: list[tuple[Ints, Ints, Float]], now: int) -> list[EventRecord]:
-        if not parts:
-            return []
-        stream, moments, values = (
-            parts[0] if len(parts) == 1 else (np.concatenate(each) for each in zip(*parts, strict=True))
-        )
-        parts.clear()
-        return self._kinds[place].advance(stream, moments, values, now, self.listener)
+    def _advance(self, gathered: list[list[tuple[Ints, Ints, Float]]], now: int) -> list[EventRecord]:
+        """Begin with what was gathered, and end what was begun before."""
+        records: list[EventRecord] = []
+        for kind, parts in zip(self._kinds, gathered, strict=True):
+            if not parts:
+                continue
+            stream, moments, values = (
+                parts[0] if len(parts) == 1 else (np.concatenate(each) for each in zip(*parts, strict=True))
+            )
+            parts.clear()
+            self._under_way.append(kind.advance(stream, moments, values, now, self.listener))
+            while len(self._under_way) > 1:
+                records += self._under_way.popleft()()
+        return records
 
     def _take_waiting(self) -> list[EventRecord]:
         records, self._waiting_records = self._waiting_records, []
         return records
 
+    def _pause(self) -> None:
+        """Leave nothing under way; what follows from it waits for the next call that returns records."""
+        self._waiting_records += self.settle()
+
     def tick(self, now_ns: int) -> list[EventRecord]:
         """Look for streams that fell silent; `now_ns` is the wall clock's time."""
+        self._pause()
         return self._take_waiting() + [record for kind in self._kinds for record in kind.tick(now_ns)]
 
     def flush(self, now_ns: int) -> list[EventRecord]:  # noqa: ARG002 - the data end where they end
         """Score the rows that wait for late samples; the data end here. Open events stay open."""
+        self._pause()
         return self._take_waiting() + [record for kind in self._kinds for record in kind.flush(self.listener)]
 
     def touched(self) -> dict[str, bytes]:
-        """The states of the streams that changed since the last call, by name."""
+        """The states of the streams that changed since the last call, by name; `settle` comes before."""
+        assert not self._under_way
         return {name: state for kind in self._kinds for name, state in kind.touched()}
 
     def restore(self, stream: str, data: bytes, unheard: float = 0.0) -> str:
@@ -298,6 +320,7 @@ class Engine:
         It starts afresh under another model or period than the state's. An event that was open then is closed, by a
         record that the next call of `process`, `tick` or `flush` returns. Raises nothing for bytes that are no state.
         """
+        self._pause()
         why = self._restore(stream, data, unheard)
         if why:
             _log.warning("stream %s starts afresh: %s", stream, why)
@@ -305,6 +328,7 @@ class Engine:
 
     def restore_all(self, states: Iterable[tuple[str, bytes, float]]) -> None:
         """`restore` for many (stream, data, unheard); one line of the log for each reason to start afresh."""
+        self._pause()
         refused: dict[str, list[str]] = defaultdict(list)
         for stream, data, unheard in states:
             if why := self._restore(stream, data, unheard):
@@ -331,6 +355,7 @@ class Engine:
         What was open of them is closed, by records that the next call of `process`, `tick` or `flush` returns. A
         stream that comes again starts afresh.
         """
+        self._pause()
         gone: list[str] = []
         for place, kind in enumerate(self._kinds):
             names, records, moved = kind.forget(int(seconds * _SECOND), most - len(gone), self._clock())
@@ -359,6 +384,7 @@ class Engine:
 
         Raises InvalidArgument, and changes nothing, for models that an engine would not take.
         """
+        self._pause()
         now = self._steady()
         states = [
             (name, state, (now - int(kind.seen[number])) / _SECOND)
@@ -410,6 +436,20 @@ class Engine:
             return None
         kind, number = self._places[stream]
         return self._kinds[kind].recent(number)
+
+
+class _UnderWay(NamedTuple):
+    """Rows that are being scored, sorted by stream; `first` [streams] tells where each stream's begin.
+
+    before: rows that their stream had before [n]. valid: whether there was a whole window [n]. ending: waits for the
+        scores.
+    """
+
+    rows: Aligned
+    first: Ints
+    before: Ints
+    valid: NDArray[np.bool_]
+    ending: Callable[[], Scores]
 
 
 class _Kind:
@@ -468,8 +508,8 @@ class _Kind:
 
     def advance(
         self, stream: Ints, moments: Ints, values: Float, now: int, listener: Callable[[Scored], None] | None
-    ) -> list[EventRecord]:
-        """Take samples in the order of arrival."""
+    ) -> Callable[[], list[EventRecord]]:
+        """Take samples in the order of arrival; what comes back tells what follows, once all before it were asked."""
         present = np.zeros(len(self.silent), bool)
         present[stream] = True
         heads = np.flatnonzero(present)
@@ -480,14 +520,16 @@ class _Kind:
         newer = heads[self.aligner.newest(heads) > before]
         self.heard[newer] = np.maximum(self.heard[newer], now)
         self.heard[heads[self.heard[heads] == 0]] = now
-        return self._noises(newer) + self._score(rows, listener)
+        noises, under_way = self._noises(newer), self._begin(rows)
+        return lambda: noises + self._end(under_way, listener)
 
     def flush(self, listener: Callable[[Scored], None] | None) -> list[EventRecord]:
         rows = self.aligner.flush()
         self._changed[rows.stream] = True
-        return self._score(rows, listener)
+        return self._end(self._begin(rows), listener)
 
-    def _score(self, rows: Aligned, listener: Callable[[Scored], None] | None) -> list[EventRecord]:
+    def _begin(self, rows: Aligned) -> list[_UnderWay]:
+        """Begin to score rows, sorted by stream."""
         if not len(rows):
             return []
         first = np.flatnonzero(np.append(True, rows.stream[1:] != rows.stream[:-1]))
@@ -495,34 +537,44 @@ class _Kind:
         ends = np.append(first[1:], len(rows))
         load = np.cumsum(ends - first + self.scorer.window) * self.scorer.channels // _JOINED
         cuts = np.flatnonzero(np.diff(load)) + 1
-        records: list[EventRecord] = []
+        under_way = []
         for firsts in np.split(first, cuts) if cuts.size else [first]:
             start = int(firsts[0])
             end = int(ends[np.searchsorted(first, firsts[-1])])
             part = rows if end - start == len(rows) else _part(rows, start, end)
-            records += self._score_part(part, firsts - start, listener)
-        return records
+            under_way.append(self._begin_part(part, firsts - start))
+        return under_way
 
-    def _score_part(self, rows: Aligned, first: Ints, listener: Callable[[Scored], None] | None) -> list[EventRecord]:
+    def _begin_part(self, rows: Aligned, first: Ints) -> _UnderWay:
         joined, starts, before = self.rings.extend(rows, first)
         valid = before >= self.scorer.window - 1
         if valid.all():
-            score, blame = self.scorer.score(joined, starts)
-            self.scored += len(rows)
+            ending = self.scorer.begin(joined, starts)
         else:
-            score, blame = np.full(len(rows), np.nan, np.float32), np.full(rows.values.shape, np.nan, np.float32)
             scored = np.flatnonzero(valid)
-            if scored.size:
-                score[scored], blame[scored] = self.scorer.score(joined, starts[scored])
-                self.scored += scored.size
-        np.minimum(score, _LARGEST, out=score)
-        heads = rows.stream[first]
-        self.last[heads] = score[np.append(first[1:], len(rows)) - 1]
-        limit = self.limit[rows.stream]
-        records = self._events(rows, first, heads, Scores(score, blame), valid, before, limit)
-        if listener is not None:
-            channels = self.watched.detector.channels
-            listener(Scored(self.watched.name, self.names, rows, score, blame, limit, channels))
+            inner = self.scorer.begin(joined, starts[scored])
+
+            def ending() -> Scores:
+                score, blame = np.full(len(rows), np.nan, np.float32), np.full(rows.values.shape, np.nan, np.float32)
+                score[scored], blame[scored] = inner()
+                return Scores(score, blame)
+
+        self.scored += int(np.count_nonzero(valid))
+        return _UnderWay(rows, first, before, valid, ending)
+
+    def _end(self, under_way: Sequence[_UnderWay], listener: Callable[[Scored], None] | None) -> list[EventRecord]:
+        """Wait for the scores, and follow the events."""
+        records: list[EventRecord] = []
+        for rows, first, before, valid, ending in under_way:
+            score, blame = ending()
+            np.minimum(score, _LARGEST, out=score)
+            heads = rows.stream[first]
+            self.last[heads] = score[np.append(first[1:], len(rows)) - 1]
+            limit = self.limit[rows.stream]
+            records += self._events(rows, first, heads, Scores(score, blame), valid, before, limit)
+            if listener is not None:
+                channels = self.watched.detector.channels
+                listener(Scored(self.watched.name, self.names, rows, score, blame, limit, channels))
         return records
 
     def _events(

@@ -6,6 +6,7 @@ the limit stands still.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -13,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
-from aez.codec.events import Event, EventRule, EventTracker, Severity, severity_of
+from aez.codec.events import CRITICAL, SERIOUS, Event, EventRule, EventTracker, Severity
 from aez.codec.thresholds import StreamingPeaksOverThreshold
 from aez.daemon.records import EventRecord
 
 __all__ = ["Follower", "Limit"]
 
-#: By rising severity.
+#: By rising severity; and from which score on a row is of the next one.
 _SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+_NEXT = (SERIOUS, CRITICAL, math.inf)
 
 Float = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -64,6 +66,7 @@ class Follower:
         loud = np.flatnonzero(scores > 1)
         at, count = 0, len(rows)
         tracker = self.tracker
+        shares = dict(zip(loud.tolist(), tracker.shares(blame[loud]), strict=True))
         while at < count:
             if tracker.idle:
                 following = int(np.searchsorted(loud, at))
@@ -71,14 +74,14 @@ class Follower:
                     break
                 at = int(loud[following])
             row, time, score = int(rows[at]), int(times[at]), float(scores[at])
-            for update in tracker.update(row, score, blame[at] if score > 1 else None, time):
+            for update in tracker.take(row, score, shares.get(at), time):
                 if update.kind == "opened":
                     self.open, self.sequence, self._event_id = True, -1, None
                     records.append(self._record("open", update.event, row, time))
                 else:
                     self.open = False
                     records.append(self._record("close", update.event, row, time))
-            worse = score > 1 and _SEVERITIES.index(severity_of(score)) > self._severity
+            worse = score >= _NEXT[self._severity]
             if self.open and (worse or row - self._told >= self.every):
                 event = tracker.current
                 if event is not None and event.end > self._end:

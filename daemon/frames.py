@@ -96,7 +96,7 @@ class FrameModel(ABC):
     def blame(self, regions: Float) -> Float:
         """How much each region is to blame, of regions float32 [n, regions]."""
 
-    def score_batch(self, batch: Float) -> WindowScores:
+    def score_batch(self, batch: Float, *, whole: bool = False) -> WindowScores:  # noqa: ARG002
         """Scores of rows float32 [n, 1, len(COLUMNS)]; the whole frame is never to blame, only its regions are."""
         rows = batch[:, 0]
         blame = np.zeros_like(rows)

@@ -50,7 +50,8 @@ class Parser(Protocol):
 class Engine(Protocol):
     """Scores samples and follows events; see `aez.daemon.engine`."""
 
-    def process(self, samples: list[Samples]) -> list[EventRecord]: ...
+    def process(self, samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]: ...
+    def settle(self) -> list[EventRecord]: ...
     def tick(self, now_ns: int) -> list[EventRecord]: ...
     def flush(self, now_ns: int) -> list[EventRecord]: ...
     def touched(self) -> Mapping[str, bytes]: ...
@@ -305,6 +306,8 @@ class Worker:
                 if self.intake.size >= _AHEAD_BYTES and not self._calls:
                     self._ahead = self._begin(self.intake.take(0.0), self._parsing.submit)
                 self._process(batch)
+            if self._calls:
+                self._note(self.engine.settle())
             while self._calls:  # behind what was taken, so that a new parser or an end comes after it
                 self._calls.popleft()()
             now = time.monotonic()
@@ -355,7 +358,8 @@ class Worker:
                 newest = max(int(one.time.max()) for one in found if len(one))
                 self.metrics.newest.labels(source).set(newest / 1e9)
         start = time.monotonic()
-        records = self.engine.process(samples)
+        # A trace tells what followed from its batch, so that none may be left under way.
+        records = self.engine.process(samples, ahead=self._ahead is not None and self._traces is None)
         end = time.monotonic()
         self._note(records)
         self.metrics.step_seconds.observe(end - start)
@@ -413,6 +417,7 @@ class Worker:
 
     def _commit(self, *, always: bool = False) -> None:
         """Write what is pending, as often as it takes, and tell the sources."""
+        self._note(self.engine.settle())
         pending = self._pending
         if not pending and not always:
             return

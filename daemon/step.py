@@ -7,9 +7,11 @@ sizes, because ONNX Runtime's memory grows with each new shape.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -36,7 +38,7 @@ class Model(Protocol):
     window: int
     channels: tuple[str, ...]
 
-    def score_batch(self, batch: Float) -> WindowScores: ...
+    def score_batch(self, batch: Float, *, whole: bool = False) -> WindowScores: ...
 
 
 class Scores(NamedTuple):
@@ -49,7 +51,7 @@ class Scores(NamedTuple):
 class Scorer:
     """Scores rows with a model, in `workers` threads where there are batches for them.
 
-    `batches`, `windows` and `seconds` count what was run, fillers included; seconds of the wall clock.
+    `batches`, `windows` and `seconds` count what was run, fillers included; seconds of all threads.
     """
 
     def __init__(self, model: Model, sizes: tuple[int, ...] = BATCHES, workers: int = 1) -> None:
@@ -61,14 +63,14 @@ class Scorer:
         self.sizes = tuple(size for size in sizes if size == 1 or size * values <= _VALUES)
         self.batches = self.windows = 0
         self.seconds = 0.0
-        self._buffers: dict[tuple[int, int], Float] = {}
-        self._workers = workers
-        self._pool = ThreadPoolExecutor(workers - 1, "scorer") if workers > 1 else None
+        self._threads = threading.local()
+        self._pool = ThreadPoolExecutor(workers, "scorer") if workers > 1 else None
 
     def warm_up(self) -> None:
-        """Run each batch size once, so that the first rows do not wait for it."""
+        """Run each batch size once, whole and with gaps, so that the first rows do not wait for it."""
         for size in self.sizes:
-            self.score(np.zeros((size + self.window - 1, self.channels), np.float32), np.arange(size))
+            for value in (0.0, np.nan):
+                self.score(np.full((size + self.window - 1, self.channels), value, np.float32), np.arange(size))
 
     def step(self, key: str, batch: NDArray[np.floating], state: Float | None) -> tuple[Float, Scores]:
         """Score the next rows of a stream.
@@ -96,46 +98,67 @@ class Scorer:
 
     def score(self, rows: Float, starts: Ints) -> Scores:
         """Scores of the windows of `rows`, float32 [n, channels] and contiguous, that begin at `starts`, int64 [k]."""
-        total = len(starts)
-        found = Scores(np.empty(total, np.float32), np.empty((total, self.channels), np.float32))
-        jobs = []
+        return self.begin(rows, starts)()
+
+    def begin(self, rows: Float, starts: Ints) -> Callable[[], Scores]:
+        """Begin with what `score` does, in other threads where there are batches for them; what comes back ends it.
+
+        Neither argument may be changed before the end.
+        """
+        found = Scores(np.empty(len(starts), np.float32), np.empty((len(starts), self.channels), np.float32))
+        if not np.isnan(rows.min(initial=0.0)):
+            groups = [(starts, found, True)]
+        else:
+            # A window's score must not depend on the others in its batch: its own gaps say which graph it gets.
+            gaps = np.append(0, np.cumsum(np.isnan(rows).any(axis=1)))
+            gappy = gaps[starts + self.window] > gaps[starts]
+            places = [np.flatnonzero(~gappy), np.flatnonzero(gappy)]
+            parts = [Scores(found.score[mine], found.channel_score[mine]) for mine in places]
+            groups = [
+                (starts[mine], part, whole) for mine, part, whole in zip(places, parts, (True, False), strict=True)
+            ]
+        view = rows_view(rows, self.window)
+        jobs = [partial(self._run, view, *group, job) for group in groups for job in self._jobs(len(group[0]))]
+        if self._pool is None or len(jobs) < 2:
+            for job in jobs:
+                self.seconds += job()
+            under_way = []
+        else:
+            under_way = [self._pool.submit(job) for job in jobs]
+
+        def end() -> Scores:
+            self.seconds += sum(future.result() for future in under_way)
+            if len(groups) > 1:
+                for mine, part in zip(places, parts, strict=True):
+                    found.score[mine], found.channel_score[mine] = part
+            return found
+
+        return end
+
+    def _jobs(self, total: int) -> Iterator[slice]:
+        """The windows of each batch."""
         at = 0
         while at < total:
             size = self._size(total - at)
-            jobs.append(slice(at, min(total, at + size)))
+            yield slice(at, min(total, at + size))
             self.batches += 1
             self.windows += size
             at += size
-        begun = time.perf_counter()
-        view = rows_view(rows, self.window)
-        if self._pool is None or len(jobs) < 2:
-            self._run(view, starts, jobs, found, 0)
-        else:
-            shares = [jobs[worker :: self._workers] for worker in range(self._workers)]
-            others = [
-                self._pool.submit(self._run, view, starts, share, found, worker)
-                for worker, share in enumerate(shares[1:], 1)
-                if share
-            ]
-            self._run(view, starts, shares[0], found, 0)
-            for other in others:
-                other.result()
-        self.seconds += time.perf_counter() - begun
-        return found
 
-    def _run(self, view: Float, starts: Ints, jobs: Sequence[slice], into: Scores, worker: int) -> None:
-        """Score the windows of these jobs, a batch each; no two workers at a time may have the same number."""
-        for job in jobs:
-            mine = starts[job]
-            count = len(mine)
-            size = self._size(count)
-            batch = self._buffer(size, worker)
-            low, high = int(mine[0]), int(mine[-1])  # they rise
-            batch[:count] = view[low : high + 1] if high - low == count - 1 else view[mine]
-            batch[count:] = batch[count - 1]
-            found = self.model.score_batch(batch.reshape(size, self.window, self.channels))
-            into.score[job] = found.score[:count]
-            into.channel_score[job] = found.channel_score[:count]
+    def _run(self, view: Float, starts: Ints, into: Scores, whole: bool, job: slice) -> float:
+        """Score one batch; the seconds that it took."""
+        begun = time.perf_counter()
+        mine = starts[job]
+        count = len(mine)
+        size = self._size(count)
+        batch = self._buffer(size)
+        low, high = int(mine[0]), int(mine[-1])  # they rise
+        batch[:count] = view[low : high + 1] if high - low == count - 1 else view[mine]
+        batch[count:] = batch[count - 1]
+        found = self.model.score_batch(batch.reshape(size, self.window, self.channels), whole=whole)
+        into.score[job] = found.score[:count]
+        into.channel_score[job] = found.channel_score[:count]
+        return time.perf_counter() - begun
 
     def _size(self, left: int) -> int:
         """The batch for so many windows: the largest one that is at least half full, the second one from 2 on.
@@ -147,7 +170,9 @@ class Scorer:
                 return size
         return self.sizes[min(left, len(self.sizes), 2) - 1]
 
-    def _buffer(self, size: int, worker: int) -> Float:
-        if (size, worker) not in self._buffers:
-            self._buffers[size, worker] = np.empty((size, self.window * self.channels), np.float32)
-        return self._buffers[size, worker]
+    def _buffer(self, size: int) -> Float:
+        """Room for a batch, of this thread."""
+        buffers: dict[int, Float] = self._threads.__dict__
+        if size not in buffers:
+            buffers[size] = np.empty((size, self.window * self.channels), np.float32)
+        return buffers[size]

@@ -86,10 +86,20 @@ class Columns:
         with np.errstate(over="ignore"):
             if len(into) == len(self._wanted):
                 same = len(columns) == len(source) and bool((source == np.arange(len(source))).all())
-                return clean((values if same else values[:, source]).astype(np.float32, order="C", copy=False))
+                return clean(
+                    (values if same else values.take(source, axis=1)).astype(np.float32, order="C", copy=False)
+                )
             taken = np.full((len(values), len(self._wanted)), np.nan, np.float32)
-            taken[:, into] = values[:, source]
+            taken[:, into] = values.take(source, axis=1)
         return clean(taken)
+
+
+def _complete(values: Float) -> Flags:
+    """Whether rows [n, channels] lack nothing, [n]."""
+    if not np.isnan(values.min()):  # several times faster than row by row
+        return np.ones(len(values), bool)
+    whole: Flags = ~np.isnan(values).any(axis=1)
+    return whole
 
 
 def clean(values: Float) -> Float:
@@ -198,8 +208,9 @@ class Aligner:
         if not len(stream):
             return self._nothing()
         if (stream[1:] < stream[:-1]).any():
-            order = np.argsort(stream, kind="stable")
-            stream, time, values = stream[order], time[order], values[order]
+            # Of 16 bits NumPy sorts by radix, ten times faster.
+            order = np.argsort(stream.astype(np.uint16) if stream.max() < 1 << 16 else stream, kind="stable")
+            stream, time, values = stream[order], time[order], values.take(order, axis=0)
         table = self._table
         first = np.flatnonzero(np.append(True, stream[1:] != stream[:-1]))
         heads = stream[first]
@@ -353,7 +364,7 @@ class Aligner:
         table = self._table
         closed = table.closed[stream]
         due = slot <= closed
-        early = ~due & ~np.isnan(values).any(axis=1)
+        early = ~due & _complete(values)
         if early.any():
             head = np.append(True, stream[1:] != stream[:-1])
             number = np.cumsum(head) - 1

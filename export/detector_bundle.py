@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.bundle import Bundle, pack_bundle
-from aez.codec.detector import GRAPH, TASK
+from aez.codec.detector import GRAPH, TASK, WHOLE_GRAPH
 from aez.codec.events import EventRule
 from aez.export.bundles import npy_bytes, versions
-from aez.export.detector_graph import DetectorGraph, export_detector
+from aez.export.detector_graph import DetectorGraph, export_detector, export_whole
 
 #: Real windows on which torch and ONNX Runtime are compared.
 CHECKED_WINDOWS = 256
+#: Larger graphs have no second one for whole windows: their time goes into the network, which both share.
+WHOLE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ def pack_detector(graph: DetectorGraph, described: Described, windows: NDArray[n
         "probe_window.npy": npy_bytes(probe),
         "probe_score.npy": npy_bytes(probe_score),
     }
+    graphs = {GRAPH: describe_graph(graph)}
+    if len(data) <= WHOLE_BYTES and (whole := export_whole(graph, metadata, windows[:CHECKED_WINDOWS])):
+        members[f"{WHOLE_GRAPH}.onnx"] = whole[0]
+        graphs[WHOLE_GRAPH] = describe_whole(graph)
     scaling = graph.scaling
     manifest = {
         "name": described.name,
@@ -64,7 +70,7 @@ def pack_detector(graph: DetectorGraph, described: Described, windows: NDArray[n
             "event_rule": asdict(described.rule),
             "decoder_members": sorted(members),
         },
-        "graphs": {GRAPH: describe_graph(graph)},
+        "graphs": graphs,
         "provenance": {"versions": versions(), **described.provenance},
         "figures": dict(described.figures),
     }
@@ -73,19 +79,34 @@ def pack_detector(graph: DetectorGraph, described: Described, windows: NDArray[n
 
 def describe_graph(graph: DetectorGraph) -> dict[str, Sequence[Mapping[str, Any]]]:
     """The manifest's entry for the graph."""
-    window: list[Any] = ["batch", graph.window, graph.channels]
-
-    def tensor(name: str, shape: list[Any], unit: str, values: str) -> dict[str, Any]:
-        return {"name": name, "shape": shape, "dtype": "float32", "unit": unit, "range": values}
-
+    reconstruction = _tensor("reconstruction", _window(graph), _SENSORS, "real")
     return {
-        "inputs": [tensor("window", window, "the sensors' own", "real, NaN where a sample is missing")],
-        "outputs": [
-            tensor("score", ["batch"], "thresholds", "0 and up; above 1 is anomalous"),
-            tensor("channel_score", ["batch", graph.channels], "thresholds", "0 and up; larger is more to blame"),
-            tensor("reconstruction", window, "the sensors' own", "real"),
-        ],
+        "inputs": [_tensor("window", _window(graph), _SENSORS, "real, NaN where a sample is missing")],
+        "outputs": [*_scores(graph), reconstruction],
     }
+
+
+def describe_whole(graph: DetectorGraph) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """The manifest's entry for the graph of whole windows."""
+    return {"inputs": [_tensor("window", _window(graph), _SENSORS, "real, none missing")], "outputs": _scores(graph)}
+
+
+_SENSORS = "the sensors' own"
+
+
+def _window(graph: DetectorGraph) -> list[Any]:
+    return ["batch", graph.window, graph.channels]
+
+
+def _scores(graph: DetectorGraph) -> list[Mapping[str, Any]]:
+    return [
+        _tensor("score", ["batch"], "thresholds", "0 and up; above 1 is anomalous"),
+        _tensor("channel_score", ["batch", graph.channels], "thresholds", "0 and up; larger is more to blame"),
+    ]
+
+
+def _tensor(name: str, shape: list[Any], unit: str, values: str) -> Mapping[str, Any]:
+    return {"name": name, "shape": shape, "dtype": "float32", "unit": unit, "range": values}
 
 
 def make_probe(windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aez.codec.errors import InvalidArgument
+from aez.codec.errors import InvalidArgument, ModelError
 from aez.export.families.base import Family, within
 from aez.export.gaps import SHARES, GapFactor, hide, usual_share
 from aez.export.scaling import ScaleLayer, Scaling
-from aez.export.scored_graph import Signature, export_scored, whitening
+from aez.export.scored_graph import TOLERANCE, Signature, compare_scores, export_scored, whitening
 
-GRAPH = "detector"
-OUTPUTS = ("score", "channel_score", "reconstruction")
+GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
+OUTPUTS, WHOLE_OUTPUTS = ("score", "channel_score", "reconstruction"), ("score", "channel_score")
 Kind = Literal["reconstruction", "elbo", "mahalanobis"]
 KINDS: tuple[Kind, ...] = ("reconstruction", "elbo", "mahalanobis")
 Rule = Literal["mean", "max", "largest"]
@@ -135,7 +135,7 @@ class DetectorGraph(nn.Module):
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, present, errors, codes, reconstructions = self._members(window)
-        counts = self._over_time(present[:, -self.tail :])
+        counts = self.over_time(present[:, -self.tail :])
         scores, blames = [], []
         for part, (member, kind) in enumerate(self.parts):
             score, blame = self._part(kind, member, x, errors[member], codes[member], counts)
@@ -156,22 +156,24 @@ class DetectorGraph(nn.Module):
         x = self.scale.clip(widths)
         tail = present[:, -self.tail :]
         excess = self.scale.excess(widths[:, -self.tail :])
-        share = excess * excess / self._over_time(tail).clamp_min(1.0)
+        share = excess * excess / self.over_time(tail).clamp_min(1.0)
         for member in self.network.members:
             code = member.encode(x, present)
             reconstruction = member.decode(code)
             difference = (x[:, -self.tail :] - reconstruction[:, -self.tail :]) * tail
-            errors.append(self._over_time(difference * difference) * share)
+            errors.append(self.over_time(difference * difference) * share)
             codes.append(code)
             reconstructions.append(reconstruction)
         return x, present, errors, codes, reconstructions
 
-    def _over_time(self, values: Tensor) -> Tensor:
-        """Sums of [batch, tail, channels] over time."""
-        if self.tail == 1:
-            return values[:, 0]
-        # ONNX Runtime's sum over a middle axis costs more than such a product, but for large windows.
-        return values.flatten(1) @ cast(Tensor, self.tail_sum) if self._small else values.sum(1)
+    def over_time(self, values: Tensor, factor: Tensor | None = None) -> Tensor:
+        """Sums of [batch, tail, channels] over time, times a factor [channels]."""
+        if self._small and self.tail > 1:
+            # ONNX Runtime's sum over a middle axis costs more than such a product, but for large windows.
+            weights = cast(Tensor, self.tail_sum)
+            return values.flatten(1) @ (weights if factor is None else weights * factor)
+        sums = values[:, 0] if self.tail == 1 else values.sum(1)
+        return sums if factor is None else sums * factor
 
     def _share_present(self, present: Tensor, counts: Tensor) -> Tensor:
         """Share of the whole window that is present [batch]; `counts` [batch, channels] is that of the tail."""
@@ -186,26 +188,31 @@ class DetectorGraph(nn.Module):
         relative = error / self.normal[member]
         here = counts.clamp_max(1.0)
         if kind == "reconstruction":
-            return self._join(relative, here), relative
+            return self.joined(relative, here), relative
         if kind == "elbo":
             # -2 ELBO per sample, without its constant: errors over their variance, and twice the divergence.
             network = cast(WithDivergence, self.network.members[member])
             divergence = 2 * network.divergence(x) / counts.sum(1).clamp_min(1.0) * here.amax(1)
             return _mean_present(relative, here) + divergence, relative + divergence[:, None] * here
-        size = self.code_sizes[member]
-        centred = code - self.latent_mean[member, :size]
-        distance = (centred @ self.latent_whitening[member, :size, :size]).square().mean(1) * here.amax(1)
+        distance = self.distance(member, code) * here.amax(1)
         # Latents belong to no channel: the distance is shared out as the errors are, with itself as the mean.
         shares = relative / _mean_present(relative, here).clamp_min(1e-12)[:, None]
         return distance, distance[:, None] * shares
 
-    def _join(self, relative: Tensor, here: Tensor) -> Tensor:
+    def distance(self, member: int, code: Tensor) -> Tensor:
+        """Mean square of the whitened code, [batch]."""
+        size = self.code_sizes[member]
+        centred = code - self.latent_mean[member, :size]
+        return (centred @ self.latent_whitening[member, :size, :size]).square().mean(1)
+
+    def joined(self, relative: Tensor, here: Tensor | None) -> Tensor:
+        """The channels' errors as one, [batch]; `here` is None where all are."""
         rule = self.options.rule
         if rule == "max":
             return relative.amax(1)
         if rule == "largest":
             return relative.topk(min(self.options.largest, self.channels), dim=1).values.mean(1)
-        return _mean_present(relative, here)
+        return relative.mean(1) if here is None else _mean_present(relative, here)
 
     @property
     def score_name(self) -> str:
@@ -294,9 +301,76 @@ def part_weights(kinds: Sequence[Kind], members: int) -> list[float]:
     return [share / members for _ in range(members) for share in shares]
 
 
+class WholeGraph(nn.Module):
+    """The scores of a calibrated graph for windows from which nothing is missing, in a third of the operators.
+
+    window float32 [batch, time, channels], raw -> score [batch], channel_score [batch, channels].
+    """
+
+    def __init__(self, graph: DetectorGraph) -> None:
+        super().__init__()
+        self.detector = graph
+        with torch.no_grad():
+            usual = float(graph.threshold * graph.gap_factor(torch.ones(1)))
+            self.scales = [
+                weight / (float(scale) * usual) for weight, scale in zip(graph.weights, graph.part_scale, strict=True)
+            ]
+            self.register_buffer("normal", 1 / (graph.normal * graph.tail))
+
+    def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
+        graph = self.detector
+        widths = graph.scale.distance(window)
+        x = graph.scale.clip(widths)
+        share = graph.scale.excess(widths[:, -graph.tail :]).square()
+        scores, blames = [], []
+        for member, network in enumerate(graph.network.members):
+            code = network.encode(x, torch.ones_like(x))
+            difference = x[:, -graph.tail :] - network.decode(code)[:, -graph.tail :]
+            relative = graph.over_time(difference * difference, cast(Tensor, self.normal)[member]) * share
+            for kind, scale in zip(graph.kinds, self.scales[member * len(graph.kinds) :], strict=False):
+                score, blame = self._part(kind, member, x, code, relative)
+                scores.append(score * scale)
+                blames.append(blame * scale)
+        return _sum(scores), _sum(blames)
+
+    def _part(self, kind: Kind, member: int, x: Tensor, code: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
+        """Score and blame of one member by one kind; `relative` [batch, channels] is the error in normal ones."""
+        graph = self.detector
+        if kind == "reconstruction":
+            return graph.joined(relative, None), relative
+        if kind == "elbo":
+            network = cast(WithDivergence, graph.network.members[member])
+            divergence = 2 * network.divergence(x) / (graph.tail * graph.channels)
+            return relative.mean(1) + divergence, relative + divergence[:, None]
+        distance = graph.distance(member, code)
+        return distance, (distance / relative.mean(1).clamp_min(1e-12))[:, None] * relative
+
+
 def export_detector(
     graph: DetectorGraph, metadata: Mapping[str, Any], windows: NDArray[np.float32], probe: NDArray[np.float32]
 ) -> tuple[bytes, NDArray[np.float32]]:
     """(ONNX bytes, scores of the probe) as `export_scored`, on windows [n, time, channels]. Raises ModelError."""
-    example = torch.zeros(3, graph.window, graph.channels)
-    return export_scored(graph, Signature(GRAPH, "window", OUTPUTS), example, metadata, windows, probe)
+    return export_scored(graph, Signature(GRAPH, "window", OUTPUTS), _example(graph), metadata, windows, probe)
+
+
+def export_whole(
+    graph: DetectorGraph, metadata: Mapping[str, Any], windows: NDArray[np.float32]
+) -> tuple[bytes, NDArray[np.float32]] | None:
+    """As `export_detector`, of windows from which nothing is missing; None where no window is whole.
+
+    Raises ModelError, also where it scores differently from the other graph.
+    """
+    whole = windows[~np.isnan(windows).any((1, 2))]
+    if not len(whole):
+        return None
+    wrapped = WholeGraph(graph.cpu().eval())
+    signature = Signature(WHOLE_GRAPH, "window", WHOLE_OUTPUTS)
+    exported = export_scored(wrapped, signature, _example(graph), metadata, whole, whole[:1])
+    difference = compare_scores(graph, exported[0], whole)
+    if difference > TOLERANCE:
+        raise ModelError(f"the scores of whole windows differ by {difference:.2g} of their value")
+    return exported
+
+
+def _example(graph: DetectorGraph) -> Tensor:
+    return torch.zeros(3, graph.window, graph.channels)

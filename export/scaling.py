@@ -125,8 +125,11 @@ class ScaleLayer(nn.Module):
     def widths(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """(Distance from the centre in widths, present), before the clipping; perhaps infinite."""
         missing = torch.isnan(values)
-        widths = (values - self.centre) * self.inverse_scale
-        return torch.where(missing, 0.0, widths), torch.logical_not(missing).to(values.dtype)
+        return torch.where(missing, 0.0, self.distance(values)), torch.logical_not(missing).to(values.dtype)
+
+    def distance(self, values: Tensor) -> Tensor:
+        """Distance from the centre in widths, of values of which none is missing."""
+        return (values - self.centre) * self.inverse_scale
 
     def clip(self, widths: Tensor) -> Tensor:
         """Scaled values."""

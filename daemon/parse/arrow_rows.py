@@ -25,6 +25,10 @@ from aez.daemon.records import Chunk, Malformed, Samples
 
 __all__ = ["ArrowRows"]
 
+_BLOCK = 2048
+#: A value as large as this share of the limit may lie beyond it before it is rounded to float32.
+_NEARLY = 1 - 1e-6
+
 
 class ArrowRows:
     """A parser of Arrow IPC streams."""
@@ -103,12 +107,12 @@ class ArrowRows:
             moments, wrong = np.zeros(len(good), np.int64), missing
         elif pa.types.is_timestamp(kind):
             try:
-                moments = column.cast(pa.timestamp("ns", kind.tz)).cast(pa.int64()).fill_null(0).to_numpy()
+                moments = _whole_numbers(column.cast(pa.timestamp("ns", kind.tz)))
             except pa.ArrowInvalid:
                 raise Fault("bad_time", f"{name!r} holds times beyond the year 2262") from None
             wrong = missing
         elif pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
-            moments, wrong = times.from_integers(column.fill_null(0).cast(pa.int64()).to_numpy(), self.mapper.unit)
+            moments, wrong = times.from_integers(_whole_numbers(column), self.mapper.unit)
         elif pa.types.is_floating(kind) or pa.types.is_uint64(kind):
             floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
             moments, wrong = times.from_floats(floats, self.mapper.unit)
@@ -145,17 +149,19 @@ class ArrowRows:
             taken[mapper.renamed(name)] = column
         mapper.check_complete(dict.fromkeys(taken, 0.0))
         columns = mapper.sorted(taken)
+        found = [_numbers(taken[name]) for name in columns]
         values = np.empty((len(good), len(columns)), np.float32)
-        infinite, beyond = np.zeros(len(good), bool), np.zeros(len(good), bool)
-        for index, name in enumerate(columns):
-            column = taken[name].cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-            too_large = np.abs(column) > self.limits.magnitude
-            if too_large.any():
+        with np.errstate(over="ignore"):
+            for start in range(0, len(good), _BLOCK):  # a block of rows stays in the cache while columns go into it
+                block = slice(start, start + _BLOCK)
+                for index, column in enumerate(found):
+                    values[block, index] = column[block]
+            near = np.abs(values) >= self.limits.magnitude * _NEARLY
+        if near.any():
+            infinite, beyond = np.zeros(len(good), bool), np.zeros(len(good), bool)
+            for column in found:
                 infinite |= np.isinf(column)
-                beyond |= too_large
-            with np.errstate(over="ignore"):
-                values[:, index] = column
-        if beyond.any():
+                beyond |= np.abs(column) > self.limits.magnitude
             _refuse(infinite, good, faults, "not_finite", "a value is infinite")
             _refuse(beyond & ~infinite, good, faults, "too_large", f"beyond {self.limits.magnitude:g}")
         return values, columns
@@ -170,17 +176,16 @@ class ArrowRows:
         faults: Faults,
     ) -> NDArray[np.int32]:
         pa = library("pyarrow", "monitor")
-        combined = np.zeros(len(good), np.int64)
+        combined = previous = np.zeros(len(good), np.int64)
         keys: list[tuple[str, list[str | None], NDArray[np.int64]]] = []
         for name in sorted(self.mapper.tags & set(names)):
-            column = _plain(batch.column(name))
-            if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
-                raise Fault("wrong_type", f"{name!r}, which tells the stream, is of type {column.type}")
-            encoded = column.cast(pa.string()).dictionary_encode(null_encoding="encode")
-            codes = encoded.indices.to_numpy().astype(np.int64)
-            keys.append((name, encoded.dictionary.to_pylist(), codes))
-            combined = combined * len(encoded.dictionary) + codes
-            combined = pa.array(combined).dictionary_encode().indices.to_numpy().astype(np.int64)
+            words, codes = _words(batch.column(name), name)
+            keys.append((name, words, codes))
+            combined = codes
+            if len(keys) > 1 or len(words) > len(good):  # no more numbers than there are rows
+                combined = previous * len(words) + codes
+                combined = pa.array(combined).dictionary_encode().indices.to_numpy().astype(np.int64)
+            previous = combined
         first = np.full(int(combined.max()) + 1, 0)
         first[combined[::-1]] = np.arange(len(combined))[::-1]
         numbers = np.full(len(first), -1, np.int32)
@@ -195,6 +200,35 @@ class ArrowRows:
         stream = numbers[combined]
         good &= stream >= 0
         return stream
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    """The column as floats, NaN where a value is missing."""
+    pa = library("pyarrow", "monitor")
+    if column.null_count or not (pa.types.is_float32(column.type) or pa.types.is_float64(column.type)):
+        column = column.cast(pa.float64(), safe=False)
+    found: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _whole_numbers(column: Any) -> NDArray[np.int64]:
+    """The column as int64, 0 where a value is missing."""
+    pa = library("pyarrow", "monitor")
+    column = column.cast(pa.int64())
+    found: NDArray[np.int64] = (column.fill_null(0) if column.null_count else column).to_numpy()
+    return found
+
+
+def _words(column: Any, name: str) -> tuple[list[str | None], NDArray[np.int64]]:
+    """The texts that occur in a column, and the place of each row's among them. Raises Fault for other types."""
+    pa = library("pyarrow", "monitor")
+    if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type) and not column.null_count:
+        return column.dictionary.to_pylist(), column.indices.to_numpy().astype(np.int64)
+    column = _plain(column)
+    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
+        raise Fault("wrong_type", f"{name!r}, which tells the stream, is of type {column.type}")
+    encoded = column.cast(pa.string()).dictionary_encode(null_encoding="encode")
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
 def _plain(column: Any) -> Any:

@@ -40,6 +40,7 @@ class ArrowFiles(Source):
             raise InvalidArgument(f"Source {name!r}: Arrow files cannot be followed; set follow to false.")
         self._patterns = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - Path would resolve no pattern
         self._behind: dict[str, int] = {}  # rows handed on, by file
+        library("pyarrow.compute", "monitor")  # takes half a second, in which no row shall wait
 
     def start(self, put: Put, position: Position | None = None) -> None:
         self._put = put

@@ -93,6 +93,29 @@ def manifest(outputs: int = 3) -> dict[str, Any]:
     }
 
 
+def whole_graph_bytes(factor: float = 1.0) -> bytes:
+    """The scores of windows from which nothing is missing, times a factor; NaN where something is."""
+    model = onnx.load_from_string(graph_bytes(2))
+    del model.graph.node[:2]
+    model.graph.node[0].input[0] = "window"
+    model.graph.initializer[1].CopyFrom(helper.make_tensor("threshold", TensorProto.FLOAT, [], [THRESHOLD / factor]))
+    return model.SerializeToString()
+
+
+def make_bundle_of_two(factor: float = 1.0) -> Bundle:
+    """With a graph of whole windows too."""
+    one = make_bundle()
+    said = manifest()
+    said["graphs"]["detector_whole"] = {
+        "inputs": said["graphs"]["detector"]["inputs"],
+        "outputs": said["graphs"]["detector"]["outputs"][:2],
+    }
+    said["coding"]["decoder_members"] = [*said["coding"]["decoder_members"], "detector_whole.onnx"]
+    arrays = {f"{name}.npy": npy(one.array(name)) for name in ("probe_window", "probe_score")}
+    graphs = {"detector.onnx": graph_bytes(), "detector_whole.onnx": whole_graph_bytes(factor)}
+    return pack_bundle(said, graphs | arrays)
+
+
 def make_bundle(coding: dict[str, Any] | None = None, outputs: int = 3, **members: Array) -> Bundle:
     said = manifest(outputs)
     said["coding"] |= coding or {}
@@ -239,6 +262,32 @@ def test_a_probe_that_scores_differently_here_is_refused() -> None:
     for wrong in (right * 1.002, right * np.nan, np.array([0.5, 1.5])):
         with pytest.raises(ModelError, match=r"scores its probe 0\.5, 0\.5 here instead of"):
             Detector(make_bundle(probe_window=probe, probe_score=wrong.astype(np.float32)))
+
+
+def test_windows_without_gaps_go_through_the_graph_that_is_made_for_them(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = Detector(make_bundle_of_two())
+    values = np.random.default_rng(2).normal(size=(900, 2))
+    for missing in (None, 850):
+        if missing is not None:
+            values[missing] = np.nan
+        found, expected = both.score(series(values)), detector.score(series(values))
+        np.testing.assert_allclose(found.score, expected.score, rtol=1e-6)
+        np.testing.assert_allclose(found.channel_score, expected.channel_score, rtol=1e-6)
+    batch = np.ones((32, WINDOW, 2), np.float32)
+    for one in (both, detector):  # who has no such graph takes the other
+        assert np.array_equal(one.score_batch(batch, whole=True).score, one.score_batch(batch).score)
+    batch[0, 0, 0] = np.nan
+    assert np.isfinite(both.score_batch(batch).score).all()
+    assert np.isnan(both.score_batch(batch, whole=True).score[0])  # so it was that graph indeed
+    monkeypatch.setattr(both, "_session", None)
+    assert both.score_windows(np.ones((40, WINDOW, 2))).score == pytest.approx(np.full(40, 0.5))
+
+
+def test_a_second_graph_that_scores_otherwise_is_refused() -> None:
+    with pytest.raises(ModelError, match="scores its probe"):
+        Detector(make_bundle_of_two(1.01))
 
 
 @pytest.mark.parametrize("shape", [(2, WINDOW + 1, 2), (2, WINDOW), (3, WINDOW, 2)])

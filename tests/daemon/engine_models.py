@@ -96,7 +96,10 @@ class _Bundle:
 
 @dataclass
 class Magnitude:
-    """The same scores as `detector`'s, with any window and channels, and a note of the batches it was given."""
+    """The same scores as `detector`'s, with any window and channels, and a note of the batches it was given.
+
+    It refuses a batch that mixes windows with gaps and without, or is said to be what it is not.
+    """
 
     window: int = WINDOW
     channels: tuple[str, ...] = CHANNELS
@@ -109,8 +112,9 @@ class Magnitude:
     def bundle(self) -> Any:
         return _Bundle(hashlib.sha256(self.name.encode()).hexdigest())
 
-    def score_batch(self, batch: Array) -> WindowScores:
+    def score_batch(self, batch: Array, *, whole: bool = False) -> WindowScores:
         self.shapes.add(batch.shape)
+        assert (np.isnan(batch).any((1, 2)) != whole).all()
         assert batch.dtype == np.float32
         assert not np.isinf(batch).any()
         channel_score = np.abs(np.nan_to_num(batch)).mean(axis=1)

@@ -90,13 +90,29 @@ def test_chunks_and_restarts_change_nothing(seed: int, cuts: list[int], adapt: b
     expected = whole.process([one]) + whole.flush(0)
     if not adapt:
         same_events(closed(expected), as_closed(expected_events(values)))
-    part = engine(**settings)
+    threads = {"workers": 2, "sizes": (1, 8, 32)} if data.draw(st.booleans()) else {}
+    part = Engine([Watched("plant", detector(), **settings)], **threads)
     found = []
     for chunk in chunks(one, cuts):
-        found += part.process([chunk])
+        found += part.process([chunk], ahead=data.draw(st.booleans()))
         if data.draw(st.booleans()):
+            found += part.settle()
             part = moved(part, **settings)
     assert found + part.flush(0) == expected
+
+
+def test_what_is_under_way_is_settled_before_anything_else_is_asked() -> None:
+    values = bursts(300, 3)
+    expected = engine(update_every=3).process([samples(values)])
+    assert expected
+    for ask in (lambda one: one.tick(0), lambda one: one.flush(0), lambda one: one.process([]), Engine.settle):
+        ahead = engine(update_every=3)
+        assert ahead.process([samples(values)], ahead=True) == []
+        assert ask(ahead) == expected
+    ahead = engine(update_every=3)
+    ahead.process([samples(values)], ahead=True)
+    ahead.replace_models(ahead.models)
+    assert ahead.process([]) == expected
 
 
 @settings(max_examples=30, deadline=None)

@@ -45,16 +45,23 @@ class Lines:
 
 
 class Sums:
-    """An engine that counts values; one over 100 is an event."""
+    """An engine that counts values; one over 100 is an event, which is told a call later where that is allowed."""
 
     def __init__(self) -> None:
         self.total, self.changed, self.flushed = 0.0, False, 0
+        self.under_way: list[EventRecord] = []
 
-    def process(self, samples: list[Samples]) -> list[EventRecord]:
+    def process(self, samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]:
         values = [value for one in samples for value in one.values[:, 0].tolist()]
         self.total += sum(values)
         self.changed |= bool(values)
-        return [record(f"{value:g}") for value in values if value > 100]
+        records = self.settle()
+        self.under_way = [record(f"{value:g}") for value in values if value > 100]
+        return records if ahead else records + self.settle()
+
+    def settle(self) -> list[EventRecord]:
+        records, self.under_way = self.under_way, []
+        return records
 
     def tick(self, _now_ns: int) -> list[EventRecord]:
         return []
@@ -64,6 +71,7 @@ class Sums:
         return [record("last")]
 
     def touched(self) -> Mapping[str, bytes]:
+        assert not self.under_way
         changed, self.changed = self.changed, False
         return {"a": str(self.total).encode()} if changed else {}
 

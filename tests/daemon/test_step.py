@@ -79,6 +79,21 @@ def test_windows_anywhere_in_the_rows_can_be_scored() -> None:
     assert Scorer(Magnitude()).score(rows, starts).score == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_windows_with_gaps_and_without_are_scored_apart(workers: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(900, 2)).astype(np.float32)
+    rows[::50, 1] = np.nan
+    rows[400:500] = np.nan
+    starts = np.arange(len(rows) - WINDOW + 1)
+    windows = np.lib.stride_tricks.sliding_window_view(rows, WINDOW, axis=0).swapaxes(1, 2)
+    scorer = Scorer(Magnitude(), workers=workers)
+    found = scorer.score(rows, starts)
+    np.testing.assert_allclose(found.channel_score, np.abs(np.nan_to_num(windows)).mean(axis=1), rtol=1e-5)
+    under_way = scorer.begin(rows, starts[::7]), scorer.begin(rows, starts[3::11])
+    assert np.array_equal(under_way[1]().score, found.score[3::11])
+    assert np.array_equal(under_way[0]().score, found.score[::7])
+
+
 def test_a_model_of_large_windows_gets_small_batches() -> None:
     model = Magnitude(window=4096, channels=tuple(f"c{i}" for i in range(16)))
     scorer = Scorer(model)

@@ -28,7 +28,9 @@ from aez.export.detector_graph import (
     PART_QUANTILE,
     DetectorGraph,
     ScoreOptions,
+    WholeGraph,
     export_detector,
+    export_whole,
     part_weights,
 )
 from aez.export.families import build
@@ -445,3 +447,38 @@ def test_a_graph_that_computes_something_else_is_not_exported(
     monkeypatch.setattr(scored_graph, "serialize", lambda _: data)
     with pytest.raises(ModelError, match="the exported graph's scores differ from torch's by"):
         export_detector(other, METADATA, FRESH.numpy(), probe)
+
+
+WHOLE_CASES: list[tuple[str, ScoreOptions]] = [
+    ("pca", ScoreOptions()),
+    ("pca", ScoreOptions(tail=1)),
+    ("pca", ScoreOptions(tail=4)),
+    ("pca", ScoreOptions(ERRORS, rule="max")),
+    ("pca", ScoreOptions(ERRORS, rule="largest", largest=2)),
+    ("dense", ScoreOptions()),
+    ("variational", ScoreOptions(("elbo",))),
+    ("ensemble", ScoreOptions(BOTH)),
+]
+
+
+@pytest.mark.parametrize(("family", "options"), WHOLE_CASES)
+def test_windows_without_gaps_score_the_same_in_their_own_graph(family: str, options: ScoreOptions) -> None:
+    graph = make(family, options)
+    graph.threshold.fill_(0.7)
+    for windows in (FRESH, broken(FRESH), broken(FRESH, 2, -1e9)):
+        score, channel_score, _ = run(graph, windows)
+        with torch.no_grad():
+            found = WholeGraph(graph)(windows)
+        assert found[0].numpy() == pytest.approx(score, rel=1e-4)
+        assert found[1].numpy() == pytest.approx(channel_score, rel=1e-4, abs=1e-6)
+
+
+def test_the_graph_of_whole_windows_is_exported_without_what_serves_gaps() -> None:
+    graph = make()
+    exported = export_whole(graph, METADATA, FRESH.numpy())
+    assert exported is not None
+    operators = [node.op_type for node in onnx.load_from_string(exported[0]).graph.node]
+    assert not {"IsNaN", "Where"} & set(operators)
+    full = onnx.load_from_string(export_detector(graph, METADATA, FRESH.numpy(), FRESH.numpy()[:2])[0])
+    assert 2 * len(operators) < len(full.graph.node)
+    assert export_whole(graph, METADATA, np.full_like(FRESH.numpy(), np.nan)) is None
