@@ -213,7 +213,8 @@ class Monitor:
     def _watch(self) -> None:
         """Wait for an end, and do on the way what is due."""
         forgotten = time.monotonic()
-        while not self._stop.wait(_POLL_SECONDS):
+        pause = _POLL_SECONDS / 10 if self.once else _POLL_SECONDS  # nobody shall wait for an end that has come
+        while not self._stop.wait(pause):
             if not self.worker.alive:
                 return
             if self._reload_wanted.is_set():
