@@ -31,6 +31,8 @@ PATCH = 8
 CHANNELS = 3 * PATCH * PATCH
 ALIGNMENT = 2 * PATCH
 HYPER_BLOCKS = 2
+#: Prefixes of the parameters on which the latents depend before they are rounded.
+ENCODING = ("analysis.", "hyper_analysis.", "log_gain.", "log_hyper_gain.")
 #: The latent is coded in phases over every 2 x 2 cells, (row, column) each: later phases see their neighbours.
 PHASES: tuple[tuple[tuple[int, int], ...], ...] = (((0, 0),), ((1, 1),), ((0, 1), (1, 0)))
 #: Quantization step (in 0..1 pixel units) that suits lambda: about 0.015 / sqrt(lambda) for an orthonormal transform.
@@ -322,16 +324,22 @@ class PhotoNetwork(nn.Module):
     def hyper_gain(self, level: Tensor) -> Tensor:
         return torch.exp(self.log_hyper_gain(level))
 
-    def forward(self, image: Tensor, level: Tensor) -> Output:
-        """Training pass: uniform noise for the rate, rounding for the distortion (Minnen, Singh 2020)."""
-        whitened = self.analysis(image, level)
-        z = self.hyper_analysis(whitened, level) * self.hyper_gain(level)
-        hyper_bits = self.density(z + torch.rand_like(z) - 0.5, level)
-        y = whitened * self.gain(level)
+    def forward(self, image: Tensor, level: Tensor, rounded: bool = False) -> Output:
+        """Training pass: uniform noise for the rate, rounding for the distortion (Minnen, Singh 2020).
+
+        With `rounded` the rate is that of rounded symbols too, and nothing teaches the parameters of `ENCODING`: noise
+        overrates what is nearly always zero, and what decodes need not suffer from it.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not rounded):
+            whitened = self.analysis(image, level)
+            z = self.hyper_analysis(whitened, level) * self.hyper_gain(level)
+            y = whitened * self.gain(level)
+        z_decoded = round_ste(z)
+        hyper_bits = self.density(z_decoded if rounded else z + torch.rand_like(z) - 0.5, level)
         decoded, latent_bits = [], []
-        for part in self._phases(y, round_ste(z), level, round_ste):
-            noisy = part.residual + torch.rand_like(part.residual) - 0.5
-            latent_bits.append(gaussian_bits(noisy, index_to_sigma(part.index)).sum(dim=(1, 2, 3)))
+        for part in self._phases(y, z_decoded, level, round_ste):
+            coded = part.symbols if rounded else part.residual + torch.rand_like(part.residual) - 0.5
+            latent_bits.append(gaussian_bits(coded, index_to_sigma(part.index)).sum(dim=(1, 2, 3)))
             decoded.append(part.symbols + part.mean)
         picture = self.synthesis(join_phases(decoded) * self.inverse_gain(level), level)
         return Output(picture.float(), torch.stack(latent_bits).sum(dim=0), hyper_bits.sum(dim=(1, 2, 3)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.quality import LEVEL_MAX, quality_to_level
 from aez.export.bundles import export_photo, network_from_bundle
 from aez.export.losses import DISTORTIONS, rate_distortion
-from aez.export.photo import ALIGNMENT, PhotoConfig, PhotoNetwork
+from aez.export.photo import ALIGNMENT, ENCODING, PhotoConfig, PhotoNetwork
 from aez.export.pictures import PictureFolder, RandomCrops, centre_crops, is_validation, list_pictures
 from aez.export.plots import plot_training
 from aez.export.run_files import check_output, run_folder
@@ -30,6 +31,8 @@ VALIDATION_CROP = 192
 VALIDATION_PICTURES = 24
 CALIBRATION_PICTURES = 200
 TABLE_PICTURES, TABLE_CROP = 160, 256
+#: From this share of a run on, its latents are rounded throughout and only what decodes them learns.
+ROUNDED_FROM = 0.85
 #: A perfect picture counts as this: its mean squared error is zero.
 PSNR_MAX = 100.0
 
@@ -46,32 +49,42 @@ class PhotoTask:
     levels: tuple[int, int] = (0, LEVEL_MAX)
     transform_rate: float = 0.1
     cheap_start: bool = True  # see `hyper_weight`; not for a network that is trained already
+    rounded_from: float = ROUNDED_FROM
 
     def parameter_groups(self, model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
-        """The DCT that starts the transforms moves ten times slower than the networks beside it."""
+        """The DCT that starts the transforms moves ten times slower than the networks beside it.
+
+        What encodes stands still once latents are rounded.
+        """
         factors = {
             "analysis.embed.": self.transform_rate,
             "synthesis.unembed.": self.transform_rate,
             "scale.offset": 20.0,  # in units of a scale index, of which 64 span the range
             "density.": 5.0,  # in units of a hyper-latent step
         }
-        groups: dict[float, list[nn.Parameter]] = {}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
             factor = next((value for prefix, value in factors.items() if name.startswith(prefix)), 1.0)
-            groups.setdefault(factor, []).append(parameter)
-        return [{"params": params, "lr": learning_rate * factor} for factor, params in groups.items()]
+            until = self.rounded_from if name.startswith(ENCODING) else math.inf
+            groups.setdefault((factor, until), []).append(parameter)
+        return [
+            {"params": params, "lr": learning_rate * factor, "until": until}
+            for (factor, until), params in groups.items()
+        ]
 
     def loss(
         self, model: nn.Module, batch: Tensor, generator: torch.Generator, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         low, high = self.levels
         level = torch.randint(low, high + 1, (len(batch),), generator=generator).float().to(batch.device)
-        output = model(batch, level)
+        output = model(batch, level, progress >= self.rounded_from)
         distortion = DISTORTIONS[self.distortion](output.image, batch)
         pixels = batch.shape[2] * batch.shape[3]
         weight = hyper_weight(progress) if self.cheap_start else 1.0
         priced = output.latent_bits + weight * output.hyper_bits
         loss = rate_distortion(priced, pixels, distortion, self.config.lambda_at(level))
+        if progress >= self.rounded_from:  # several processes want a gradient for each parameter, if only a zero
+            loss = loss + 0.0 * torch.stack([parameter.sum() for parameter in model.parameters()]).sum()
         latent, hyper = (float(bits.detach().mean()) / pixels for bits in (output.latent_bits, output.hyper_bits))
         return loss, {"bpp": latent + hyper, "hyper_bpp": hyper}
 
@@ -129,8 +142,11 @@ def prepare(
     distortion: str = "mse",
     crop: int = 128,
     start: PhotoNetwork | None = None,
+    rounded_from: float = ROUNDED_FROM,
 ) -> PhotoRun:
     """Build everything for a run over the pictures in `folder`; `start` goes on from given weights.
+
+    From the share `rounded_from` of the run on, latents are rounded and what encodes stands still.
 
     Raises UnsupportedInput for a folder without readable pictures of 16 x 16 pixels, InvalidArgument for a `crop` or
     `distortion` that does not exist.
@@ -152,7 +168,7 @@ def prepare(
         network.calibrate(
             _largest_crops(PictureFolder(kept[:CALIBRATION_PICTURES]), VALIDATION_CROP, CALIBRATION_PICTURES)
         )
-    task = PhotoTask(network.config, crops, distortion, cheap_start=start is None)
+    task = PhotoTask(network.config, crops, distortion, cheap_start=start is None, rounded_from=rounded_from)
     trainer = Trainer(task, network, RandomCrops(training, crop, options.seed), run_folder, options)
     return PhotoRun(trainer, training, validation, network)
 
@@ -186,6 +202,7 @@ def main(
     distortion: str = "mse",
     crop: int = 128,
     config: PhotoConfig | None = None,
+    rounded_from: float = ROUNDED_FROM,
 ) -> Bundle | None:
     """Train on the pictures in `folder` and write the bundle `output`; None when a signal stopped the run early.
 
@@ -194,7 +211,7 @@ def main(
     """
     check_output(output)
     network = network_from_bundle(start) if start is not None else None
-    run = prepare(folder, run_folder(output), options, config, distortion, crop, network)
+    run = prepare(folder, run_folder(output), options, config, distortion, crop, network, rounded_from)
     result = run.go(resume)
     if not run.trainer.is_main:
         sys.exit(0)  # any other code would make the launcher end the main process

@@ -82,7 +82,7 @@ class Task(Protocol):
     """What the trainer needs of a family of networks."""
 
     def parameter_groups(self, model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
-        """Optimizer groups; each may carry its own `lr`."""
+        """Optimizer groups; each may carry its own `lr`, and `until`: the progress from which it stands still."""
 
     def loss(
         self, model: nn.Module, batch: Tensor, generator: torch.Generator, progress: float
@@ -244,7 +244,7 @@ class Trainer:
     def _train_step(self, batch: Tensor) -> dict[str, float]:
         factor = self.rate_factor()
         for group, rate in zip(self.optimizer.param_groups, self._base_rates, strict=True):
-            group["lr"] = rate * factor
+            group["lr"] = rate * factor if self.progress() < group.get("until", math.inf) else 0.0
         seed = (self.options.seed * 1_000_003 + self.step) * 1009 + self.fabric.global_rank
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)

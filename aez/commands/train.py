@@ -48,6 +48,11 @@ train.add_command(images)
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops in a step.")
 @click.option("--crop", type=click.IntRange(16), default=128, show_default=True, help="Side of the crops in pixels.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True, help="Learning rate.")
+@click.option(
+    "--decoder-only",
+    is_flag=True,
+    help="Keep the encoder of --from as it is, and train what decodes on rounded latents; for the end of a training.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn at random.")
 @click.option("--name", help="The model's name; by default its file's.")
 @click.option("-f", "--force", is_flag=True, help="Replace a model that exists.")
@@ -63,6 +68,7 @@ def photo(
     batch: int,
     crop: int,
     lr: float,
+    decoder_only: bool,
     seed: int,
     name: str | None,
     force: bool,
@@ -76,6 +82,8 @@ def photo(
         raise InvalidArgument("give either --minutes or --steps")
     if resume and start is not None:
         raise InvalidArgument("--resume goes on with a run and --from starts one; give only one of them")
+    if decoder_only and start is None and not resume:
+        raise InvalidArgument("--decoder-only needs a trained encoder; give --from")
     if output.exists() and not (force or resume):
         raise InvalidArgument(f"{output} exists; give --force to replace it")
     if crop % 16 or (loss == "ms-ssim" and crop <= MS_SSIM_CROP):
@@ -83,7 +91,7 @@ def photo(
     from aez.codec.bundle import find_bundle
 
     with needs("aez[train]", TRAINING_MODULES):
-        from aez.export.train_photo import main
+        from aez.export.train_photo import ROUNDED_FROM, main
         from aez.export.trainer import TrainOptions
 
         bundle = main(
@@ -95,6 +103,7 @@ def photo(
             start=None if start is None else find_bundle(start),
             distortion=loss,
             crop=crop,
+            rounded_from=0.0 if decoder_only else ROUNDED_FROM,
         )
     if bundle is None:
         sys.exit(EXIT_STOPPED)

@@ -510,12 +510,16 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     training = options.pop("options")
     assert (folder, output) == (Path("in"), Path("x.aezm"))
     assert options.pop("start").id == aez.load(TINY).id
-    assert options == {"name": "mine", "resume": False, "distortion": "ms-ssim", "crop": 176}
+    assert options == {"name": "mine", "resume": False, "distortion": "ms-ssim", "crop": 176, "rounded_from": 0.85}
     assert (training.minutes, training.steps, training.device) == (2, None, "cpu")
     assert (training.batch, training.learning_rate, training.seed) == (4, 0.01, 7)
     stopped = run("train", "photo", "in", "-o", "x.aezm", "--steps", "5", "--resume")
     assert stopped.exit_code == 130
     assert (calls[1][2]["resume"], calls[1][2]["options"].steps) == (True, 5)
+    refused = run("train", "photo", "in", "-o", "y.aezm", "--steps", "5", "--decoder-only")
+    assert (refused.exit_code, "give --from" in refused.stderr) == (2, True)
+    run("train", "photo", "in", "-o", "y.aezm", "--steps", "5", "--decoder-only", "--from", "photo")
+    assert calls[2][2]["rounded_from"] == 0.0
 
 
 def test_help_lists_commands_and_exit_codes() -> None:

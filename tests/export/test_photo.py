@@ -15,6 +15,7 @@ from aez.export.integer import SCALES, TRAINING_INDEX_MIN, index_to_sigma
 from aez.export.layers import Knots, round_ste
 from aez.export.photo import (
     CHANNELS,
+    ENCODING,
     PHASES,
     Context,
     HyperDensity,
@@ -199,6 +200,25 @@ def test_gradients_reach_every_parameter() -> None:
         assert parameter.grad is not None, name
         assert bool(parameter.grad.isfinite().all()), name
         assert bool(parameter.grad.any()), name
+
+
+def test_a_rounded_pass_prices_what_is_decoded_and_teaches_nothing_that_encodes() -> None:
+    network, image = make_network(), make_pictures(2, side=32)
+    level = torch.tensor([500.0, 1800.0])
+    first, second = network(image, level, rounded=True), network(image, level, rounded=True)
+    assert torch.equal(first.latent_bits, second.latent_bits)  # without noise
+    assert torch.equal(first.hyper_bits, second.hyper_bits)
+    with torch.no_grad():
+        z = torch.round(network.hyper_analysis(network.analysis(image, level), level) * network.hyper_gain(level))
+        assert torch.equal(first.hyper_bits, network.density(z, level).sum(dim=(1, 2, 3)))
+    noisy = network(image, level)
+    assert torch.equal(first.image, noisy.image)
+    (first.image.square().sum() + first.latent_bits.sum() + first.hyper_bits.sum()).backward()
+    for name, parameter in network.named_parameters():
+        if name.startswith(("analysis.", "hyper_analysis.")):
+            assert parameter.grad is None, name
+        elif not name.startswith(ENCODING):
+            assert parameter.grad is not None, name
 
 
 def test_distortion_alone_teaches_the_transforms_through_the_rounding() -> None:

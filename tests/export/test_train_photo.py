@@ -22,7 +22,7 @@ from aez.codec.bundle import Bundle
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.codec.quality import LEVEL_MAX
 from aez.export import train_photo
-from aez.export.photo import PhotoNetwork
+from aez.export.photo import ENCODING, PhotoNetwork
 from aez.export.pictures import is_validation
 from aez.export.train_photo import PSNR_MAX, PhotoRun, PhotoTask, check_output, hyper_weight, main, prepare, run_folder
 from aez.export.trainer import TrainOptions
@@ -199,6 +199,31 @@ def test_every_parameter_belongs_to_one_group_with_its_rate() -> None:
     assert {name: rates[id(parameters[name])] for name in expected} == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("rounded_from", [0.0, 0.5])
+def test_what_encodes_stands_still_once_latents_are_rounded(
+    pictures: Path, tmp_path: Path, rounded_from: float
+) -> None:
+    torch.manual_seed(0)
+    start = PhotoNetwork(SMALL)
+    run = prepare(pictures, tmp_path / "run", make_options(10), SMALL, crop=48, start=start, rounded_from=rounded_from)
+    states: list[dict[str, torch.Tensor]] = []
+
+    def remember(*_: Any) -> None:
+        states.append({name: value.detach().clone() for name, value in start.named_parameters()})
+
+    remember()
+    start.register_forward_pre_hook(remember)
+    run.go()
+    remember()
+    still = 2 + round(rounded_from * 10) - 1  # the state before the first rounded step
+    for name, value in states[-1].items():
+        moved = not torch.equal(value, states[still][name])
+        assert moved != name.startswith(ENCODING), name
+    assert rounded_from == 0.0 or not torch.equal(
+        states[still]["analysis.embed.weight"], states[0]["analysis.embed.weight"]
+    )
+
+
 def test_the_loss_draws_levels_from_its_range_and_shows_the_true_rate() -> None:
     network, images = make_network(), make_pictures(4)
     task = PhotoTask(SMALL, images, levels=(512, 512))
@@ -211,7 +236,7 @@ def test_the_loss_draws_levels_from_its_range_and_shows_the_true_rate() -> None:
     assert figures["bpp"] == pytest.approx(bits)
     assert figures["hyper_bpp"] == pytest.approx(float(output.hyper_bits.mean()) / 64**2)
     torch.manual_seed(5)
-    later, _ = task.loss(network, images, torch.Generator().manual_seed(0), progress=1.0)
+    later, _ = task.loss(network, images, torch.Generator().manual_seed(0), progress=0.8)
     torch.manual_seed(5)
     trained_on = PhotoTask(SMALL, images, levels=(512, 512), cheap_start=False)
     full, _ = trained_on.loss(network, images, torch.Generator().manual_seed(0), progress=0.0)
