@@ -172,7 +172,9 @@ class Scorer:
 
     def _buffer(self, size: int) -> Float:
         """Room for a batch, of this thread."""
-        buffers: dict[int, Float] = self._threads.__dict__
+        buffers: dict[int, Float] | None = getattr(self._threads, "buffers", None)
+        if buffers is None:
+            buffers = self._threads.buffers = {}
         if size not in buffers:
             buffers[size] = np.empty((size, self.window * self.channels), np.float32)
         return buffers[size]

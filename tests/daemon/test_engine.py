@@ -28,6 +28,7 @@ from engine_models import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import aez.daemon.engine
 from aez.codec.errors import InvalidArgument
 from aez.codec.events import Event, EventRule, find_events
 from aez.codec.series import Series
@@ -171,6 +172,21 @@ def test_many_streams_in_one_batch_are_told_apart() -> None:
         for name, values in by_stream.items():
             mine = [record for record in records if record.stream == name]
             same_events(closed(mine), as_closed(expected_events(values, name)))
+
+
+def test_streams_that_are_joined_a_few_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = interleaved({f"s{number}": bursts(150, number) for number in range(12)})
+    expected = engine().process([one])
+    monkeypatch.setattr(aez.daemon.engine, "_JOINED", 1000)
+    for ahead in (False, True):
+        few = Engine([Watched("plant", detector())], workers=2, sizes=(1, 8, 32))
+        halves = [few.process([take(one, start, start + 900)], ahead=ahead) for start in (0, 900)]
+        records = [*halves[0], *halves[1], *few.settle()]
+        assert sorted(records, key=_place) == sorted(expected, key=_place)
+
+
+def _place(record: EventRecord) -> tuple[str, int, int]:
+    return record.stream, record.time, record.sequence
 
 
 def test_every_score_goes_to_the_listener() -> None:
