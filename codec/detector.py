@@ -37,7 +37,7 @@ __all__ = [
 Float = NDArray[np.float32]
 TASK = "detector"
 #: The graph of any window, and that of windows from which nothing is missing, which a bundle need not have: the same
-#: scores to a few parts in a million, no reconstruction, a third of the operators.
+#: scores to a few parts in a million, no reconstruction, less than half of the operators.
 GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
 WINDOW_MAX, CHANNELS_MAX = 4096, 4096
 #: The batch shapes that a session sees; windows of more values than `_LARGE` never come 256 at a time.

@@ -541,8 +541,7 @@ class _Kind:
         under_way: list[_UnderWay] = []
         for firsts in np.split(first, cuts) if cuts.size else [first]:
             if under_way:  # one part's rows at a time
-                found = under_way[-1].ending()
-                under_way[-1] = under_way[-1]._replace(ending=partial(_the_same, found))
+                under_way[-1] = under_way[-1]._replace(ending=partial(Scores, *under_way[-1].ending()))
             start = int(firsts[0])
             end = int(ends[np.searchsorted(first, firsts[-1])])
             part = rows if end - start == len(rows) else _part(rows, start, end)
@@ -845,10 +844,6 @@ class _Kind:
         (state,) = self.aligner.states(np.array([number]))
         time = state.anchor + state.slot * self.period if self.period is not None else state.slot
         return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period)
-
-
-def _the_same(scores: Scores) -> Scores:
-    return scores
 
 
 def _first(names: Sequence[str]) -> str:

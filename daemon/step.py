@@ -106,19 +106,17 @@ class Scorer:
         Neither argument may be changed before the end.
         """
         found = Scores(np.empty(len(starts), np.float32), np.empty((len(starts), self.channels), np.float32))
+        places: list[tuple[slice | Ints, bool]]
         if not np.isnan(rows.min(initial=0.0)):
-            groups = [(starts, found, True)]
+            places = [(batch, True) for batch in self._batches(len(starts))]
         else:
             # A window's score must not depend on the others in its batch: its own gaps say which graph it gets.
             gaps = np.append(0, np.cumsum(np.isnan(rows).any(axis=1)))
             gappy = gaps[starts + self.window] > gaps[starts]
-            places = [np.flatnonzero(~gappy), np.flatnonzero(gappy)]
-            parts = [Scores(found.score[mine], found.channel_score[mine]) for mine in places]
-            groups = [
-                (starts[mine], part, whole) for mine, part, whole in zip(places, parts, (True, False), strict=True)
-            ]
+            groups = ((np.flatnonzero(~gappy), True), (np.flatnonzero(gappy), False))
+            places = [(mine[batch], whole) for mine, whole in groups for batch in self._batches(len(mine))]
         view = rows_view(rows, self.window)
-        jobs = [partial(self._run, view, *group, job) for group in groups for job in self._jobs(len(group[0]))]
+        jobs = [partial(self._run, view, starts, found, place, whole) for place, whole in places]
         if self._pool is None or len(jobs) < 2:
             for job in jobs:
                 self.seconds += job()
@@ -128,14 +126,11 @@ class Scorer:
 
         def end() -> Scores:
             self.seconds += sum(future.result() for future in under_way)
-            if len(groups) > 1:
-                for mine, part in zip(places, parts, strict=True):
-                    found.score[mine], found.channel_score[mine] = part
             return found
 
         return end
 
-    def _jobs(self, total: int) -> Iterator[slice]:
+    def _batches(self, total: int) -> Iterator[slice]:
         """The windows of each batch."""
         at = 0
         while at < total:
@@ -145,10 +140,10 @@ class Scorer:
             self.windows += size
             at += size
 
-    def _run(self, view: Float, starts: Ints, into: Scores, whole: bool, job: slice) -> float:
-        """Score one batch; the seconds that it took."""
+    def _run(self, view: Float, starts: Ints, into: Scores, place: slice | Ints, whole: bool) -> float:
+        """Score one batch of windows and put the scores in their place; the seconds that it took."""
         begun = time.perf_counter()
-        mine = starts[job]
+        mine = starts[place]
         count = len(mine)
         size = self._size(count)
         batch = self._buffer(size)
@@ -156,8 +151,8 @@ class Scorer:
         batch[:count] = view[low : high + 1] if high - low == count - 1 else view[mine]
         batch[count:] = batch[count - 1]
         found = self.model.score_batch(batch.reshape(size, self.window, self.channels), whole=whole)
-        into.score[job] = found.score[:count]
-        into.channel_score[job] = found.channel_score[:count]
+        into.score[place] = found.score[:count]
+        into.channel_score[place] = found.channel_score[:count]
         return time.perf_counter() - begun
 
     def _size(self, left: int) -> int:

@@ -302,7 +302,7 @@ def part_weights(kinds: Sequence[Kind], members: int) -> list[float]:
 
 
 class WholeGraph(nn.Module):
-    """The scores of a calibrated graph for windows from which nothing is missing, in a third of the operators.
+    """The scores of a calibrated graph for windows from which nothing is missing, in less than half of the operators.
 
     window float32 [batch, time, channels], raw -> score [batch], channel_score [batch, channels].
     """

@@ -176,16 +176,14 @@ class ArrowRows:
         faults: Faults,
     ) -> NDArray[np.int32]:
         pa = library("pyarrow", "monitor")
-        combined = previous = np.zeros(len(good), np.int64)
+        combined = np.zeros(len(good), np.int64)
         keys: list[tuple[str, list[str | None], NDArray[np.int64]]] = []
         for name in sorted(self.mapper.tags & set(names)):
             words, codes = _words(batch.column(name), name)
             keys.append((name, words, codes))
-            combined = codes
+            combined = combined * len(words) + codes
             if len(keys) > 1 or len(words) > len(good):  # no more numbers than there are rows
-                combined = previous * len(words) + codes
                 combined = pa.array(combined).dictionary_encode().indices.to_numpy().astype(np.int64)
-            previous = combined
         first = np.full(int(combined.max()) + 1, 0)
         first[combined[::-1]] = np.arange(len(combined))[::-1]
         numbers = np.full(len(first), -1, np.int32)
