@@ -64,6 +64,7 @@ LABELS = {
     "result": {"success", "failure"},
 }
 OTHER_LABELS = {"__name__", "job", "instance", "le", "id", "device", "version", "major", "minor", "patchlevel"}
+HEALTHY = 'count_over_time(aez_ready{job="aez"}[1m]) >= 5 and increase(aez_commits_total[1m]) > 0'
 
 
 def program(name: str, package: str) -> str:
@@ -141,16 +142,14 @@ def wait(site: Site, folder: Path, processes: list[subprocess.Popen[bytes]]) -> 
             data.write(rows(at, 20))
         at += 20
         try:
-            enough = site.query(
-                'count_over_time(aez_ready{job="aez"}[1m]) >= 5 and increase(aez_commits_total[1m]) > 0'
-            )
+            enough = site.ask("query", query=HEALTHY)["result"]
             rules = [rule for group in site.ask("rules")["groups"] for rule in group["rules"]]
             # What was pending while it started is over once a rule is evaluated anew.
             quiet = all(rule["state"] != "pending" for rule in rules)
             if enough and rules and quiet and all(rule["health"] != "unknown" for rule in rules):
                 return
         except OSError:
-            pass
+            pass  # Prometheus refuses connections, then answers 503, until it has started.
         time.sleep(0.2)
 
 
