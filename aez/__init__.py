@@ -1,5 +1,7 @@
 """aez: a learned codec for pictures. `encode`, `decode`, `open`, `info` and `load` are all that most programs need.
 
+`embed` gives the latent of a picture, `reconstruct` what a model makes of it.
+
 >>> import aez
 >>> data = aez.encode(image, quality=50)   # PIL image or uint8 array -> bytes
 >>> image = aez.decode(data)               # bytes -> PIL image
@@ -22,6 +24,8 @@ from aez.codec.errors import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
     from aez.codec.api import ImageLike, ModelLike
@@ -37,10 +41,12 @@ __all__ = [
     "UnsupportedInput",
     "VersionError",
     "decode",
+    "embed",
     "encode",
     "info",
     "load",
     "open",
+    "reconstruct",
 ]
 
 
@@ -89,3 +95,29 @@ def load(path_or_name: ModelLike = None) -> Bundle:
     from aez.codec.api import load as load_bundle
 
     return load_bundle(path_or_name)
+
+
+def embed(image: ImageLike, model: ModelLike = "kl-f8", **options: Any) -> NDArray[np.float32]:
+    """The latent of a picture, float32 [C, ceil(height / 8), ceil(width / 8)] for `kl-f8`: the mean, unscaled.
+
+    `image` and `model` as for `encode`; the picture is turned as EXIF says, and transparency is left out. Options:
+    `device`, `threads`, `progress`. Raises ModelError for a model without a latent, UnsupportedInput, InvalidArgument.
+    """
+    from aez.codec.latent_api import embed_picture
+
+    return embed_picture(image, model, **options)[0].mean
+
+
+def reconstruct(
+    image: ImageLike, model: ModelLike = "kl-f8", quality: float | None = None, **options: Any
+) -> Image.Image:
+    """The picture that a model makes of a picture: RGB, turned as EXIF says.
+
+    A model with a latent leaves it unquantized unless a `quality` 1..100 is given; every other one codes the picture,
+    at quality 50 by default. Options and errors as for `embed`.
+    """
+    from PIL import Image
+
+    from aez.codec.latent_api import reconstruct_picture
+
+    return Image.fromarray(reconstruct_picture(image, model, quality, **options).result)

@@ -16,10 +16,14 @@ from aez import messages
 from aez.codec.errors import AezError
 from aez.commands.bench import bench
 from aez.commands.decode import decode
+from aez.commands.embed import embed
 from aez.commands.encode import encode
 from aez.commands.info import info
+from aez.commands.interpolate import interpolate
 from aez.commands.models import models
 from aez.commands.monitor import monitor
+from aez.commands.reconstruct import reconstruct
+from aez.commands.sample import sample
 from aez.commands.score import score
 from aez.commands.train import train
 from aez.commands.verify import verify
@@ -111,6 +115,9 @@ def main() -> None:
     """Compress photographs with a neural network, and watch series of measurements with one."""
 
 
-COMMANDS: Sequence[click.Command] = (encode, decode, info, verify, models, train, score, monitor, bench)
+COMMANDS: Sequence[click.Command] = (
+    *(encode, decode, info, verify, models, train, score, monitor, bench),
+    *(embed, interpolate, reconstruct, sample),
+)
 for command in COMMANDS:
     main.add_command(command)

@@ -41,7 +41,7 @@ def plan(inputs: Sequence[str], output: str, suffix: str, accepts: Callable[[Pat
     slash, or has several inputs to hold; results are named after their inputs with `suffix`. A second input of the same
     name gets an error. Raises InvalidArgument, UnsupportedInput for a folder without files, OutputError.
     """
-    sources = [name for given in inputs for name in _expand(given, accepts)]
+    sources = [name for given in inputs for name in expand(given, accepts)]
     several = len(sources) > 1 or sources != list(inputs)
     if output == STDIO:
         if several:
@@ -103,7 +103,8 @@ def write_output(target: str, data: bytes, force: bool = False) -> None:
     write_whole(target, data, force)
 
 
-def _expand(given: str, accepts: Callable[[Path], bool]) -> list[str]:
+def expand(given: str, accepts: Callable[[Path], bool]) -> list[str]:
+    """A file's name as it is, or the files directly in a folder that `accepts` names. Raises UnsupportedInput."""
     if given == STDIO or not Path(given).is_dir():
         return [given]
     try:

@@ -56,7 +56,7 @@ def speed(pictures: Iterable[Path], model: ModelLike = None, quality: float = 50
             "avif_encode": partial(avif.encode, pixels, avif_quality),
             "avif_decode": partial(avif.decode, avif_data),
         }
-        times = _in_turn(repeats, actions)
+        times = in_turn(repeats, actions)
         height, width = pixels.shape[:2]
         rows.append({"picture": path.name, "width": width, "height": height, "bytes": len(data), **times})
     if not rows:
@@ -73,7 +73,7 @@ def speed(pictures: Iterable[Path], model: ModelLike = None, quality: float = 50
 
 
 @dataclass
-class _SeamError:
+class SeamError:
     """Sums of squared errors near tile borders and elsewhere."""
 
     near: float = 0.0
@@ -104,7 +104,7 @@ def tiling(pictures: Iterable[Path], model: ModelLike = None, quality: float = 5
     bundle = load(model)
     opened = open_model(bundle)
     rng = np.random.default_rng(0)
-    errors = {name: _SeamError() for name in ("tiled", "whole")}
+    errors = {name: SeamError() for name in ("tiled", "whole")}
     tiled_bytes = whole_bytes = worst = 0
     ideal = coded = 0.0
     for path in pictures:
@@ -116,7 +116,7 @@ def tiling(pictures: Iterable[Path], model: ModelLike = None, quality: float = 5
         header = Reader(io.BytesIO(whole)).header
         ideal, coded = ideal + ideal_bytes(opened, pixels, header), coded + len(whole)
         decoded = np.asarray(decode_picture(tiled, model=bundle).image)
-        border = _border_mask(height, width, tile)
+        border = border_mask(height, width, tile)
         errors["tiled"].add(pixels, decoded, border)
         errors["whole"].add(pixels, np.asarray(decode_picture(whole, model=bundle).image), border)
         for _ in range(5):
@@ -257,7 +257,7 @@ def _decode(data: bytes, bundle: Bundle) -> Pixels:
     return np.asarray(decode_picture(data, model=bundle).image)
 
 
-def _in_turn(repeats: int, actions: dict[str, Callable[[], object]]) -> dict[str, float]:
+def in_turn(repeats: int, actions: dict[str, Callable[[], object]]) -> dict[str, float]:
     """Median milliseconds of each action, after one round of warming up; the actions take turns."""
     times: dict[str, list[float]] = {name: [] for name in actions}
     for round_number in range(repeats + 1):
@@ -287,7 +287,7 @@ def _model_option(model: ModelLike) -> list[str]:
     return [] if model is None else ["--model", str(model)]
 
 
-def _border_mask(height: int, width: int, tile: int) -> NDArray[np.bool_]:
+def border_mask(height: int, width: int, tile: int) -> NDArray[np.bool_]:
     """Pixels within `SEAM_PIXELS` of a border between two tiles."""
 
     def near(length: int) -> NDArray[np.bool_]:
@@ -335,4 +335,14 @@ def _resident_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-__all__ = ["exactness", "large", "other_bytes", "soak", "speed", "tiling"]
+__all__ = [
+    "SeamError",
+    "border_mask",
+    "exactness",
+    "in_turn",
+    "large",
+    "other_bytes",
+    "soak",
+    "speed",
+    "tiling",
+]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from aez.codec.metrics import ms_ssim, psnr
+from aez.codec.metrics import MS_SSIM_SIDE, ms_ssim, psnr
 from aez.codec.peers import Encoded, Peer, encode_to_size
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Rendering:
     bytes: int
     bpp: float
     psnr: float  # dB
-    ms_ssim: float  # 0..1
+    ms_ssim: float | None  # 0..1; None where the picture is too small for it
     picture: Picture
     fits: bool
 
@@ -71,7 +71,7 @@ def render_at(codec: Peer, image: Picture, nbytes: int) -> Rendering:
         bytes=size,
         bpp=8 * size / (image.shape[0] * image.shape[1]),
         psnr=psnr(image, decoded),
-        ms_ssim=ms_ssim(image, decoded),
+        ms_ssim=ms_ssim(image, decoded) if min(image.shape[:2]) >= MS_SSIM_SIDE else None,
         picture=decoded,
         fits=found is not None,
     )
@@ -108,10 +108,14 @@ def curves_png(report: Report) -> bytes:
 
     figure = Figure(figsize=(13, 6.2), dpi=130, facecolor="white")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.05, right=0.91, top=0.83, bottom=0.14, wspace=0.36)
+    panels = [("psnr", "PSNR over RGB, dB")]
+    if any(p.ms_ssim_db is not None for curve in report.curves.values() for p in curve):
+        panels.append(("ms_ssim_db", "MS-SSIM, dB"))
+    right = 0.91 if len(panels) > 1 else 0.86  # names take a share of the panel's width
+    figure.subplots_adjust(left=0.05, right=right, top=0.83, bottom=0.14, wspace=0.36)
     widest = _widest_bpp(report)
-    for axes, quality, title in ((left, "psnr", "PSNR over RGB, dB"), (right, "ms_ssim_db", "MS-SSIM, dB")):
+    for number, (quality, title) in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, len(panels), number)
         _draw_axes(axes, title, widest)
         _draw_curves(axes, report, quality, widest)
     count = len(report.pictures)
@@ -180,8 +184,9 @@ def _visible(
     points: Sequence[CurvePoint], quality: str, widest: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The finite part of a curve up to the plot's right end, where it is cut on the line between two points."""
-    pairs = sorted((p.bpp, float(getattr(p, quality))) for p in points)
-    array = np.array([pair for pair in pairs if np.isfinite(pair[1])]).reshape(-1, 2)
+    pairs = [(p.bpp, getattr(p, quality)) for p in points]
+    finite = sorted((bpp, float(value)) for bpp, value in pairs if value is not None and np.isfinite(value))
+    array = np.array(finite).reshape(-1, 2)
     bpp, value = array[:, 0], array[:, 1]
     inside = bpp <= widest
     if inside.any() and not inside.all():
@@ -255,9 +260,10 @@ def _sheet_row(name: str, image: Picture, codecs: Sequence[Peer], bpp: float) ->
 
 def _rendering_cell(rendering: Rendering, window: tuple[slice, slice]) -> Image.Image:
     excess = "" if rendering.fits else ", its least"
+    similarity = "" if rendering.ms_ssim is None else f"MS-SSIM {rendering.ms_ssim:.4f}, "
     lines = [
         f"{rendering.bytes:,} bytes, {rendering.bpp:.3f} bpp{excess}",
-        f"{rendering.psnr:.2f} dB, MS-SSIM {rendering.ms_ssim:.4f}, quality {rendering.quality:g}",
+        f"{rendering.psnr:.2f} dB, {similarity}quality {rendering.quality:g}",
     ]
     return _cell(rendering.picture[window], rendering.codec, lines)
 
@@ -266,7 +272,8 @@ def _cell(crop: Picture, title: str, lines: Sequence[str]) -> Image.Image:
     """A crop, enlarged without smoothing, over its caption."""
     height, width = crop.shape[:2]
     cell = Image.new("RGB", (_CROP * _ZOOM, _CROP * _ZOOM + 4 + _LINE * (1 + len(lines))), "white")
-    cell.paste(Image.fromarray(crop).resize((width * _ZOOM, height * _ZOOM), Image.Resampling.NEAREST))
+    zoom = _CROP * _ZOOM // max(height, width)
+    cell.paste(Image.fromarray(crop).resize((width * zoom, height * zoom), Image.Resampling.NEAREST))
     top = _CROP * _ZOOM + 4
     _write(cell, (0, top), title, 16, _INK)
     for i, line in enumerate(lines, start=1):

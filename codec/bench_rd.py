@@ -1,13 +1,16 @@
 """The rate-distortion benchmark: models of this codec against the formats that people use, over a folder of pictures.
 
 `run` measures every codec at every point of its curve on every picture: bytes, PSNR, MS-SSIM, and the time from array
-to file and back. A codec's first file of each picture size is not timed.
+to file and back. A codec's first file of each picture size is not timed. Where files are small, what every format
+writes before the first pixel decides; `sheet` measures the codecs once more with all pictures of a size in one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,15 +22,16 @@ from PIL import Image
 from aez.codec.bench_report import Measurement, Report, load_picture, spread
 from aez.codec.environment import describe_environment
 from aez.codec.errors import InvalidArgument, UnsupportedInput
-from aez.codec.metrics import ms_ssim, psnr
+from aez.codec.metrics import MS_SSIM_SIDE, ms_ssim, psnr
 from aez.codec.peers import Peer, aez_peer, standard_peers
 
-__all__ = ["Report", "run"]
+__all__ = ["Report", "find_pictures", "run"]
 
 Picture = npt.NDArray[np.uint8]
 
 LOSSLESS_SUFFIXES = frozenset({".png", ".bmp", ".ppm", ".tif", ".tiff"})
 QUICK_PICTURES, QUICK_POINTS = 3, 5
+SHEET_SIDE = 4096  # pixels at most, where a picture is not larger
 
 _EIGHT_BIT_MODES = frozenset({"RGB", "P", "L"})
 
@@ -40,6 +44,8 @@ def run(
     quick: bool = False,
     peers: Sequence[Peer] | None = None,
     progress: bool = True,
+    sheet: bool = False,
+    name: str = "rd",
 ) -> Report:
     """Measure models and peers over the lossless pictures of a folder (png, bmp, ppm, tiff; 8-bit, without alpha).
 
@@ -52,6 +58,8 @@ def run(
         peers: by default the six of `standard_peers`; one that is not available, or fails on a picture, is named in
             the report and has no figures.
         progress: a bar on the standard error output.
+        sheet: measure sheets of all pictures of a size as well.
+        name: what the files in `out_dir` are called.
 
     Raises:
         UnsupportedInput: the folder holds no such picture.
@@ -59,7 +67,7 @@ def run(
         OutputError: the results cannot be written.
         Whatever a model raises: it is what the benchmark is about.
     """
-    paths, skipped = _find_pictures(Path(folder))
+    paths, skipped = find_pictures(Path(folder))
     if quick:
         paths = spread(paths, QUICK_PICTURES)
     tested = _tested_codecs(models, qualities)
@@ -68,29 +76,92 @@ def run(
     unavailable = {c.name: f"needs {missing}" for c in codecs if (missing := c.missing()) is not None}
     codecs = [_fewer_points(c) if quick else c for c in codecs if c.name not in unavailable]
     under_test = tuple(c.name for c in tested if c.name not in unavailable)
-    measurements, failed = _measure_all(paths, codecs, under_test, progress)
+    sources = [_Source(path.name, functools.partial(load_picture, path)) for path in paths]
+    report = _report(Path(folder).resolve().name, sources, codecs, under_test, unavailable, quick, progress)
+    codecs = [c for c in codecs if c.name in report.curves]
+    report = dataclasses.replace(report, skipped=skipped, codecs=tuple(codecs), paths=tuple(paths))
+    if sheet:
+        title = f"{report.folder}, all of a size in one file"
+        over_sheets = _report(title, _sheets(sources), codecs, under_test, {}, quick, progress)
+        report = dataclasses.replace(report, sheet=over_sheets)
+    if out_dir is not None:
+        report.save(out_dir, name)
+    return report
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A picture that is read when it is measured."""
+
+    name: str
+    load: Callable[[], Picture]
+
+
+def _report(
+    folder: str,
+    sources: Sequence[_Source],
+    codecs: Sequence[Peer],
+    under_test: tuple[str, ...],
+    unavailable: dict[str, str],
+    quick: bool,
+    progress: bool,
+) -> Report:
+    """Measure the codecs over the pictures. Raises InvalidArgument when none of them could be measured."""
+    measurements, failed = _measure_all(sources, codecs, under_test, progress)
     measurements = [m for m in measurements if m.codec not in failed]
     if not measurements:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in (unavailable | failed).items())
         raise InvalidArgument(f"no codec could be measured ({reasons}); name one that works here")
-    report = Report(
-        folder=Path(folder).resolve().name,
-        pictures=tuple(p.name for p in paths),
+    return Report(
+        folder=folder,
+        pictures=tuple(source.name for source in sources),
         models=under_test,
         measurements=tuple(measurements),
         unavailable=unavailable | failed,
-        skipped=skipped,
+        skipped={},
         quick=quick,
         environment=describe_environment(),
-        codecs=tuple(c for c in codecs if c.name not in failed),
-        paths=tuple(paths),
+        bundles={c.name: dict(c.model) for c in codecs if c.model},
+        notes=tuple(_notes(measurements, len(sources))),
     )
-    if out_dir is not None:
-        report.save(out_dir)
-    return report
 
 
-def _find_pictures(folder: Path) -> tuple[list[Path], dict[str, str]]:
+def _notes(measurements: Sequence[Measurement], count: int) -> Iterator[str]:
+    without = len({m.picture for m in measurements if m.ms_ssim is None})
+    if without:
+        which = "no picture has" if without == count else f"{without} of {count} pictures do not have"
+        yield f"MS-SSIM needs a shorter side of {MS_SSIM_SIDE} pixels, which {which}; it is left out there."
+
+
+def _sheets(sources: Sequence[_Source]) -> list[_Source]:
+    """Pictures of one size side by side, row by row, on sheets; what is left of the last row has their mean colour."""
+    by_size: dict[tuple[int, ...], list[_Source]] = {}
+    for source in sources:
+        by_size.setdefault(source.load().shape, []).append(source)
+    sheets = []
+    for (height, width, _), alike in by_size.items():
+        most = max(1, SHEET_SIDE // height) * max(1, SHEET_SIDE // width)
+        for start in range(0, len(alike), most):
+            on_it = alike[start : start + most]
+            number = f" from number {start + 1}" if len(alike) > most else ""
+            title = f"{len(on_it)} of {width} x {height} pixels{number}"
+            sheets.append(_Source(title, functools.partial(_one_sheet, on_it)))
+    return sheets
+
+
+def _one_sheet(sources: Sequence[_Source]) -> Picture:
+    pictures = np.stack([source.load() for source in sources])
+    count, height, width, channels = pictures.shape
+    columns = min(count, max(1, round(math.sqrt(count * height / width))), max(1, SHEET_SIDE // width))
+    rows = math.ceil(count / columns)
+    fill = np.rint(pictures.mean(axis=(0, 1, 2))).astype(np.uint8)
+    cells = np.broadcast_to(fill, (rows * columns, height, width, channels)).copy()
+    cells[:count] = pictures
+    grid = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return grid.reshape(rows * height, columns * width, channels)
+
+
+def find_pictures(folder: Path) -> tuple[list[Path], dict[str, str]]:
     """The pictures that can be measured, sorted by name, and why the others cannot."""
     if not folder.is_dir():
         raise UnsupportedInput(f"{folder} is not a folder; name one that holds lossless pictures")
@@ -144,27 +215,27 @@ def _fewer_points(codec: Peer) -> Peer:
 
 
 def _measure_all(
-    paths: Sequence[Path], codecs: Sequence[Peer], under_test: Sequence[str], progress: bool
+    sources: Sequence[_Source], codecs: Sequence[Peer], under_test: Sequence[str], progress: bool
 ) -> tuple[list[Measurement], dict[str, str]]:
     """All measurements, codec by codec, and the peers that failed with the reason."""
     by_codec: dict[str, list[Measurement]] = {c.name: [] for c in codecs}
     failed: dict[str, str] = {}
     warm: set[tuple[str, tuple[int, ...]]] = set()
-    with _progress(len(paths) * sum(len(c.qualities) for c in codecs), progress) as advance:
-        for path in paths:
-            image = load_picture(path)
+    with _progress(len(sources) * sum(len(c.qualities) for c in codecs), progress) as advance:
+        for source in sources:
+            image = source.load()
             for codec in codecs:
                 if codec.name in failed:
                     continue
                 try:
                     _warm_up(codec, image, warm)
                     for quality in codec.qualities:
-                        by_codec[codec.name].append(_measure(codec, quality, path.name, image))
-                        advance(f"{path.name} {codec.name}")
+                        by_codec[codec.name].append(_measure(codec, quality, source.name, image))
+                        advance(f"{source.name} {codec.name}")
                 except (OSError, ValueError, RuntimeError) as error:
                     if codec.name in under_test:
                         raise
-                    failed[codec.name] = f"failed on {path.name}: {error}"
+                    failed[codec.name] = f"failed on {source.name}: {error}"
     return [m for measurements in by_codec.values() for m in measurements], failed
 
 
@@ -186,11 +257,11 @@ def _measure(codec: Peer, quality: float, name: str, image: Picture) -> Measurem
         quality=quality,
         picture=name,
         bytes=len(data),
-        bpp=8 * len(data) / (image.shape[0] * image.shape[1]),
-        psnr=psnr(image, decoded),
-        ms_ssim=ms_ssim(image, decoded),
-        encode_ms=1000 * (encoded - start),
-        decode_ms=1000 * (end - encoded),
+        bpp=round(8 * len(data) / (image.shape[0] * image.shape[1]), 6),
+        psnr=round(psnr(image, decoded), 4),
+        ms_ssim=round(ms_ssim(image, decoded), 7) if min(image.shape[:2]) >= MS_SSIM_SIDE else None,
+        encode_ms=round(1000 * (encoded - start), 3),
+        decode_ms=round(1000 * (end - encoded), 3),
     )
 
 

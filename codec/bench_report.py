@@ -1,7 +1,7 @@
 """What a rate-distortion benchmark measured, what follows from it, and how it is shown: JSON, a table, pictures.
 
 A codec's curve is the mean over the pictures at each of its qualities: bits per pixel, PSNR and MS-SSIM in dB.
-BD-rates are taken between such curves. Times are medians.
+BD-rates are taken between such curves. Times are medians. Pictures too small for MS-SSIM have no part in its mean.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ Picture = npt.NDArray[np.uint8]
 Item = TypeVar("Item")
 
 SHEET_PICTURES = 3
+_FIGURES = ("bytes", "bpp", "psnr", "ms_ssim", "encode_ms", "decode_ms")
 _NOT_RISING = "DOES NOT ALWAYS RISE"
 
 
@@ -49,7 +50,7 @@ class Measurement:
     bytes: int
     bpp: float  # bits per pixel
     psnr: float  # dB, infinite for equal pictures
-    ms_ssim: float  # 0..1
+    ms_ssim: float | None  # 0..1; None where the picture is too small for it
     encode_ms: float
     decode_ms: float
 
@@ -61,7 +62,7 @@ class CurvePoint:
     quality: float
     bpp: float
     psnr: float  # dB
-    ms_ssim_db: float
+    ms_ssim_db: float | None  # None where no picture is large enough for it
     encode_ms: float
     decode_ms: float
 
@@ -93,7 +94,13 @@ class Monotonicity:
 
 @dataclass(frozen=True)
 class Report:
-    """What a benchmark measured. All but `codecs` and `paths` goes through JSON and back."""
+    """What a benchmark measured. All but `codecs` and `paths` goes through JSON and back.
+
+    bundles: codec under test -> its model: name, id, family, bytes, figures, provenance.
+    notes: what a reader of the figures has to know.
+    sheet: the same codecs over sheets, each made of all pictures of one size, so that no figure hangs on the bytes that
+        every file has before its first pixel; None where it was not asked for.
+    """
 
     folder: str
     pictures: tuple[str, ...]
@@ -103,6 +110,9 @@ class Report:
     skipped: dict[str, str]  # picture -> why
     quick: bool
     environment: Environment
+    bundles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    sheet: Report | None = None
     codecs: tuple[Peer, ...] = field(default=(), compare=False, repr=False)
     paths: tuple[Path, ...] = field(default=(), compare=False, repr=False)
 
@@ -126,21 +136,28 @@ class Report:
         return tuple(self._monotonicity(model) for model in self.models)
 
     def to_json(self) -> str:
-        """Everything measured and everything derived from it, as one JSON object; infinite figures are null."""
+        """Everything measured and everything derived from it, as one JSON object; infinite figures are null.
+
+        What was measured stands in columns: a line for each codec and quality, lists in the order of the pictures.
+        """
         figures = {
             "folder": self.folder,
             "pictures": self.pictures,
             "models": self.models,
             "quick": self.quick,
             "environment": dataclasses.asdict(self.environment),
+            "bundles": self.bundles,
+            "notes": self.notes,
             "unavailable": self.unavailable,
             "skipped": self.skipped,
             "comparisons": [dataclasses.asdict(c) for c in self.comparisons],
             "monotonicity": [dataclasses.asdict(m) for m in self.monotonicity],
             "curves": {name: [dataclasses.asdict(p) for p in curve] for name, curve in self.curves.items()},
-            "measurements": [dataclasses.asdict(m) for m in self.measurements],
         }
-        return json.dumps(plain(figures), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        text = json.dumps(plain(figures), indent=1, allow_nan=False, ensure_ascii=False).removesuffix("\n}")
+        rows = ",\n  ".join(json.dumps(plain(row), allow_nan=False, ensure_ascii=False) for row in self._columns())
+        sheet = self.sheet.to_json().rstrip("\n") if self.sheet is not None else "null"
+        return f'{text},\n "measurements": [\n  {rows}\n ],\n "sheet": {sheet}\n}}\n'
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -154,13 +171,16 @@ class Report:
                 folder=figures["folder"],
                 pictures=tuple(figures["pictures"]),
                 models=tuple(figures["models"]),
-                measurements=tuple(_measurement(entry) for entry in figures["measurements"]),
+                measurements=tuple(_measurements(figures["measurements"], figures["pictures"])),
                 unavailable=figures["unavailable"],
                 skipped=figures["skipped"],
                 quick=figures["quick"],
                 environment=Environment(**figures["environment"]),
+                bundles=figures["bundles"],
+                notes=tuple(figures["notes"]),
+                sheet=cls.from_json(json.dumps(sheet)) if (sheet := figures["sheet"]) is not None else None,
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise InvalidArgument(f"this is not the JSON of a rate-distortion report: {error!r}") from error
 
     def table(self) -> str:
@@ -176,6 +196,10 @@ class Report:
         for model in self.models:
             lines += ["", *self._comparison_lines(model)]
         lines += ["", *self._curve_lines()]
+        if self.notes:
+            lines += ["", *(line for note in self.notes for line in textwrap.wrap(note, 116))]
+        if self.sheet is not None:
+            lines += ["", "The same in one file for all pictures of a size", "", *self.sheet.table().splitlines()]
         for title, entries in (("Not measured", self.unavailable), ("Pictures left out", self.skipped)):
             if entries:
                 lines += ["", f"{title}:", *(f"  {name}: {reason}" for name, reason in entries.items())]
@@ -200,20 +224,34 @@ class Report:
         codecs = bench_figures.sheet_codecs(self.codecs, self.models)
         write_whole(Path(path), bench_figures.contact_sheet_png(pictures, codecs, bpps))
 
-    def save(self, out_dir: str | Path) -> None:
-        """Write rd.json, rd.txt, rd.png and contact-sheet.png into a folder, which is made when missing.
+    def save(self, out_dir: str | Path, name: str = "rd") -> None:
+        """Write NAME.json, NAME.txt, NAME.png and a contact sheet into a folder, which is made when missing.
 
-        Raises OutputError.
+        The plot of a `sheet` is NAME-sheet.png; the contact sheet of `rd` is contact-sheet.png, any other
+        NAME-contact-sheet.png. Raises OutputError.
         """
         out = Path(out_dir)
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the folder {out}: {error.strerror}") from error
-        write_whole(out / "rd.json", self.to_json().encode())
-        write_whole(out / "rd.txt", self.table().encode())
-        self.plot(out / "rd.png")
-        self.contact_sheet(out / "contact-sheet.png")
+        write_whole(out / f"{name}.json", self.to_json().encode())
+        write_whole(out / f"{name}.txt", self.table().encode())
+        self.plot(out / f"{name}.png")
+        if self.sheet is not None:
+            self.sheet.plot(out / f"{name}-sheet.png")
+        self.contact_sheet(out / ("contact-sheet.png" if name == "rd" else f"{name}-contact-sheet.png"))
+
+    def _columns(self) -> Iterator[dict[str, Any]]:
+        """The measurements of each codec at each quality, in columns."""
+        order = {name: number for number, name in enumerate(self.pictures)}
+        points: dict[tuple[str, float], list[Measurement]] = {}
+        for measurement in self.measurements:
+            points.setdefault((measurement.codec, measurement.quality), []).append(measurement)
+        for (codec, quality), of in points.items():
+            of.sort(key=lambda m: order[m.picture])
+            columns = {name: [getattr(m, name) for m in of] for name in _FIGURES}
+            yield {"codec": codec, "quality": quality, **columns}
 
     def _compare(self, model: str, peer: str) -> Comparison:
         ours, theirs = self.curves[model], self.curves[peer]
@@ -280,7 +318,7 @@ class Report:
         rows = [["codec", "quality", "bpp", "PSNR dB", "MS-SSIM dB", "encode ms", "decode ms"]]
         for name, curve in self.curves.items():
             for p in curve:
-                figures = [f"{p.bpp:.3f}", f"{p.psnr:.2f}", f"{p.ms_ssim_db:.2f}"]
+                figures = [f"{p.bpp:.3f}", f"{p.psnr:.2f}", "-" if p.ms_ssim_db is None else f"{p.ms_ssim_db:.2f}"]
                 rows.append([name, f"{p.quality:g}", *figures, f"{p.encode_ms:.1f}", f"{p.decode_ms:.1f}"])
         return aligned(rows, gap="   ")
 
@@ -312,11 +350,12 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _curve_point(quality: float, measurements: Sequence[Measurement]) -> CurvePoint:
+    similarities = [ms_ssim_db(m.ms_ssim) for m in measurements if m.ms_ssim is not None]
     return CurvePoint(
         quality=quality,
         bpp=statistics.fmean(m.bpp for m in measurements),
         psnr=statistics.fmean(m.psnr for m in measurements),
-        ms_ssim_db=statistics.fmean(ms_ssim_db(m.ms_ssim) for m in measurements),
+        ms_ssim_db=statistics.fmean(similarities) if similarities else None,
         encode_ms=statistics.median(m.encode_ms for m in measurements),
         decode_ms=statistics.median(m.decode_ms for m in measurements),
     )
@@ -324,8 +363,8 @@ def _curve_point(quality: float, measurements: Sequence[Measurement]) -> CurvePo
 
 def _rate_and(points: Iterable[CurvePoint], quality: str) -> tuple[list[float], list[float]]:
     """Rates and qualities of the lossy points of a curve."""
-    pairs = [(p.bpp, float(getattr(p, quality))) for p in points]
-    finite = [(bpp, value) for bpp, value in pairs if math.isfinite(value)]
+    pairs = [(p.bpp, getattr(p, quality)) for p in points]
+    finite = [(bpp, float(value)) for bpp, value in pairs if value is not None and math.isfinite(value)]
     return [bpp for bpp, _ in finite], [value for _, value in finite]
 
 
@@ -344,6 +383,13 @@ def _signed(value: float | None, unit: str) -> str:
     return "-" if value is None else f"{value:+.2f} {unit}"
 
 
-def _measurement(entry: dict[str, Any]) -> Measurement:
-    """A measurement from its JSON; the only figure that may be infinite there is the PSNR of equal pictures."""
-    return Measurement(**{**entry, "psnr": math.inf if entry["psnr"] is None else entry["psnr"]})
+def _measurements(rows: Iterable[dict[str, Any]], pictures: Sequence[str]) -> Iterator[Measurement]:
+    """Measurements from their JSON; the only figure that may be infinite there is the PSNR of equal pictures."""
+    for codec, points in itertools.groupby(rows, key=lambda row: str(row["codec"])):
+        columns = [(row["quality"], [row[name] for name in _FIGURES]) for row in points]
+        for number, picture in enumerate(pictures):
+            for quality, values in columns:
+                figures = {name: of[number] for name, of in zip(_FIGURES, values, strict=True)}
+                if figures["psnr"] is None:
+                    figures["psnr"] = math.inf
+                yield Measurement(codec, quality, picture, **figures)

@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["Pchip", "bd_psnr", "bd_rate", "ms_ssim", "ms_ssim_db", "psnr"]
+__all__ = ["MS_SSIM_SIDE", "Pchip", "bd_psnr", "bd_rate", "ms_ssim", "ms_ssim_db", "psnr", "ssim"]
 
 Picture = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 Curve = npt.NDArray[np.float64]
 
+#: The shorter side in pixels that all five scales of MS-SSIM need.
+MS_SSIM_SIDE = 161
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2  # for samples in 0..1
@@ -41,7 +43,7 @@ def ms_ssim(reference: Picture, decoded: Picture) -> float:
     Five scales, an 11x11 Gaussian window of sigma 1.5 without padding, 2x2 means between the scales: the reading of
     Wang et al. 2003 that papers on learned compression report (an odd side is padded with zeros before it is halved).
 
-    Five scales need a shorter side of 161 pixels. A smaller picture uses as many scales as leave it 11 pixels on the
+    Five scales need a shorter side of `MS_SSIM_SIDE` pixels. A smaller picture uses as many scales as leave it 11 pixels on the
     coarsest, their weights rescaled to sum to 1; below 11 pixels its edge is repeated up to 11.
 
     Raises InvalidArgument when the two are not uint8 pictures of one shape.
@@ -50,6 +52,17 @@ def ms_ssim(reference: Picture, decoded: Picture) -> float:
     x, y = (np.atleast_3d(picture) for picture in (reference, decoded))
     weights = _scale_weights(min(x.shape[:2]))
     return float(np.mean([_plane_ms_ssim(_plane(x[:, :, c]), _plane(y[:, :, c]), weights) for c in range(x.shape[2])]))
+
+
+def ssim(reference: Picture, decoded: Picture) -> float:
+    """Structural similarity at one scale (Wang et al. 2004), 1 for equal pictures, as the mean over the channels.
+
+    The window is that of `ms_ssim`, without padding. Raises InvalidArgument when the two are not uint8 pictures of one
+    shape.
+    """
+    _check_pair(reference, decoded)
+    x, y = (np.atleast_3d(picture) for picture in (reference, decoded))
+    return float(np.mean([_similarity(_plane(x[:, :, c]), _plane(y[:, :, c]))[0] for c in range(x.shape[2])]))
 
 
 def ms_ssim_db(value: float) -> float:

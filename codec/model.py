@@ -121,6 +121,11 @@ class ImageModel:
         self.geometry = Geometry.of(self.bundle.coding)
 
     @property
+    def has_latent(self) -> bool:
+        """Whether the codec works on the latent of an autoencoder, which has graphs of its own."""
+        return "latent" in self.bundle.coding
+
+    @property
     def runs_on(self) -> str:
         """`cpu` or `cuda` once a graph ran; before that the device that was asked for."""
         return next((session.device for session in self._sessions.values()), self.device)
@@ -135,7 +140,11 @@ class ImageModel:
         g = self.geometry
         y_shape = (g.channels, image.shape[1] // g.latent_stride, image.shape[2] // g.latent_stride)
         z_shape = (g.hyper_channels, image.shape[1] // g.hyper_stride, image.shape[2] // g.hyper_stride)
-        y, z = self.run("analysis", {"image": image}, level, {"y": y_shape, "z": z_shape})
+        name, inputs = "analysis", {"image": image}
+        if self.has_latent:
+            (latent,) = self.run("encoder", inputs, None, {"mean": y_shape})
+            name, inputs = "latent_analysis", {"latent": latent}
+        y, z = self.run(name, inputs, level, {"y": y_shape, "z": z_shape})
         return y, z
 
     def predict(self, z: NDArray[np.int32], level: int) -> Prediction:
@@ -146,20 +155,29 @@ class ImageModel:
         """Image [3, H, W] in 0..1."""
         stride = self.geometry.latent_stride
         shape = (3, y.shape[1] * stride, y.shape[2] * stride)
-        (image,) = self.run("synthesis", {"y": y}, level, {"image": shape})
+        if self.has_latent:
+            (latent,) = self.run("latent_synthesis", {"y": y}, level, {"latent": y.shape})
+            (image,) = self.run("decoder", {"latent": latent}, None, {"image": shape})
+        else:
+            (image,) = self.run("synthesis", {"y": y}, level, {"image": shape})
         return image
 
     def run(
-        self, name: str, inputs: dict[str, Float], level: int, shapes: dict[str, tuple[int, int, int]]
+        self, name: str, inputs: dict[str, Float], level: int | None, shapes: dict[str, tuple[int, ...]]
     ) -> list[Float]:
-        """The outputs of a graph that `shapes` names, in its order. Raises ModelError where it gives other ones."""
+        """The outputs of a graph that `shapes` names, in its order; `level` is None where the graph takes none.
+
+        Raises ModelError where it gives other ones.
+        """
         session = self._sessions.get(name)
         if session is None:
             graph = self.bundle.graph(name)
             exact = name.startswith("scale")
             session = open_session(graph, self.device, self.threads, exact=exact, optimize=self.optimize)
             self._sessions[name] = session
-        feed = {key: value[None] for key, value in inputs.items()} | {"level": np.array([level], np.float32)}
+        feed = {key: value[None] for key, value in inputs.items()}
+        if level is not None:
+            feed["level"] = np.array([level], np.float32)
         results = session.run(feed)
         for output, shape in shapes.items():
             found = results.get(output)

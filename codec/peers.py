@@ -1,7 +1,8 @@
 """The codecs that `aez` is measured against, and `aez` itself, behind one small interface.
 
 All of them work on RGB pictures, uint8 [height, width, 3], to bytes and back, without metadata. Settings are the
-strongest that a photographer would wait for; threads are each codec's own default.
+strongest that a photographer would wait for; threads are each codec's own default. A picture whose three channels are
+equal is stored as grey by those formats that can (all but WebP).
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, features
 
 from aez.codec.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from aez.codec.bundle import Bundle
 
 __all__ = ["Encoded", "Peer", "aez_peer", "encode_to_size", "standard_peers"]
 
@@ -41,6 +45,7 @@ class Peer:
     qualities: the points of its rate-distortion curve, rising.
     lowest, highest, step: the grid of qualities that `encode_to_size` searches.
     missing: what has to be installed before the codec works, None when it works here.
+    model: what reports say about the model behind it, as plain JSON values; empty where there is none.
     """
 
     name: str
@@ -51,6 +56,7 @@ class Peer:
     highest: float
     step: float = 1.0
     missing: Callable[[], str | None] = field(default=_nothing_missing)
+    model: Mapping[str, Any] = field(default_factory=dict)
 
     def available(self) -> bool:
         """Whether the codec works in this installation."""
@@ -109,13 +115,23 @@ def aez_peer(model: str | Path, name: str | None = None, qualities: tuple[float,
     bundle = front_door.load(model)
 
     def encode(image: Picture, quality: float) -> bytes:
-        return bytes(front_door.encode(image, quality=quality, model=bundle))
+        pixels = image[:, :, 0] if _is_grey(image) else image
+        return bytes(front_door.encode(pixels, quality=quality, model=bundle))
 
     def decode(data: bytes) -> Picture:
         return _rgb(front_door.decode(data, model=bundle))
 
     label = name or f"aez {Path(model).stem}"
-    return Peer(label, encode, decode, qualities or AEZ_QUALITIES, lowest=1, highest=100, step=0.25)
+    return Peer(
+        label, encode, decode, qualities or AEZ_QUALITIES, lowest=1, highest=100, step=0.25, model=_described(bundle)
+    )
+
+
+def _described(bundle: Bundle) -> dict[str, Any]:
+    """A model's identity, size in bytes, and how it was made."""
+    summary = bundle.summary()
+    facts = {name: summary[name] for name in ("name", "id", "family", "bytes", "figures")}
+    return {**facts, "provenance": bundle.manifest["provenance"]}
 
 
 def _pillow_peer(
@@ -126,7 +142,12 @@ def _pillow_peer(
     options: Mapping[str, object] | None = None,
 ) -> Peer:
     def encode(image: Picture, quality: float) -> bytes:
-        return _save(image, image_format, {"quality": round(quality), **(options or {})})
+        settings = {"quality": round(quality), **(options or {})}
+        if image_format == "AVIF" and _is_grey(image):
+            settings["subsampling"] = "4:0:0"
+        elif image_format != "WEBP" and _is_grey(image):
+            image = image[:, :, 0]
+        return _save(image, image_format, settings)
 
     return Peer(
         name,
@@ -152,8 +173,10 @@ def _jpeg2000_peer() -> Peer:
     """
 
     def encode(image: Picture, quality: float) -> bytes:
-        options = {"quality_mode": "rates", "quality_layers": [24 / quality], "irreversible": True, "mct": 1}
-        return _save(image, "JPEG2000", options)
+        options = {"quality_mode": "rates", "irreversible": True}
+        if _is_grey(image):
+            return _save(image[:, :, 0], "JPEG2000", {**options, "quality_layers": [8 / quality]})
+        return _save(image, "JPEG2000", {**options, "quality_layers": [24 / quality], "mct": 1})
 
     return Peer(
         "JPEG 2000",
@@ -165,6 +188,10 @@ def _jpeg2000_peer() -> Peer:
         step=0.005,
         missing=lambda: _missing_feature("jpg_2000"),
     )
+
+
+def _is_grey(image: Picture) -> bool:
+    return bool((image == image[:, :, :1]).all())
 
 
 def _missing_feature(feature: str | None) -> str | None:

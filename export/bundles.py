@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import io
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,11 +26,14 @@ from aez.export.graphs import (
     round_stored_weights,
     signatures,
 )
-from aez.export.photo import ALIGNMENT, CHANNELS, HYPER_BLOCKS, PATCH, PHASES, PhotoConfig, PhotoNetwork
+from aez.export.hyperprior import ALIGNMENT, HYPER_BLOCKS, PHASES, STRIDE, HyperpriorNetwork
+from aez.export.photo import PATCH, PhotoConfig, PhotoNetwork
 from aez.export.tables import count_symbols, fit_tables
 
 FAMILY = "photo-dct-hyperprior"
-DECODER_MEMBERS = [
+Network = TypeVar("Network", bound=HyperpriorNetwork)
+#: What decoding needs of any network with a hyperprior.
+HYPER_MEMBERS = [
     "hyper_numbers.npy",
     "hyper_starts.npy",
     "hyper_weights.npy",
@@ -38,7 +41,6 @@ DECODER_MEMBERS = [
     "residual_starts.npy",
     "residual_weights.npy",
     *(f"scale{number}.onnx" for number in range(len(PHASES))),
-    "synthesis.onnx",
 ]
 
 
@@ -54,6 +56,25 @@ def export_photo(
 
     Raises ModelError when the network cannot be exported faithfully, OutputError when the bundle cannot be written.
     """
+    coding = {"analysis_halo": analysis_halo(network.config), "synthesis_halo": synthesis_halo(network.config)}
+    return export_codec(network, path, name, FAMILY, ["synthesis.onnx"], pictures, coding, provenance, figures)
+
+
+def export_codec(
+    network: HyperpriorNetwork,
+    path: Path,
+    name: str,
+    family: str,
+    synthesis_members: list[str],
+    pictures: Iterable[Tensor],
+    coding: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    figures: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """`export_photo` for any network with a hyperprior; `coding` adds to what its manifest says under that name.
+
+    `synthesis_members` are those that decoding needs beside the hyperprior's.
+    """
     network = copy.deepcopy(network).eval().cpu()
     try:
         round_stored_weights(network)
@@ -61,29 +82,29 @@ def export_photo(
         graphs = export_graphs(network)
     except ValueError as error:
         raise ModelError(f"the network cannot be exported: {error}; its checkpoint stays as it is") from error
+    config = network.config
     members = {f"{key}.onnx": graph for key, graph in graphs.items()}
     members |= {f"{key}.npy": npy_bytes(array) for key, array in _table_arrays(tables).items()}
     members["other_weights.npy"] = npy_bytes(other_weights(network, graphs))
     manifest = {
         "name": name,
-        "family": FAMILY,
+        "family": family,
         "task": "image-codec",
         "coding": {
             "alignment": ALIGNMENT,
-            "latent_stride": PATCH,
+            "latent_stride": STRIDE,
             "hyper_stride": ALIGNMENT,
-            "channels": CHANNELS,
-            "hyper_channels": network.config.hyper_channels,
-            "state_channels": network.config.hyper_width,
+            "channels": config.channels,
+            "hyper_channels": config.hyper_channels,
+            "state_channels": config.hyper_width,
             "phases": [[list(place) for place in phase] for phase in PHASES],
-            "analysis_halo": analysis_halo(network.config),
-            "synthesis_halo": synthesis_halo(network.config),
             "level_max": LEVEL_MAX,
             "quality_range": [QUALITY_MIN, QUALITY_MAX],
-            "decoder_members": DECODER_MEMBERS,
+            "decoder_members": sorted(HYPER_MEMBERS + synthesis_members),
+            **coding,
         },
-        "graphs": describe_graphs(network.config),
-        "provenance": {"network": network.config.as_dict(), "versions": versions(), **provenance},
+        "graphs": describe_graphs(config),
+        "provenance": {"network": config.as_dict(), "versions": versions(), **provenance},
         "figures": dict(figures or {}),
     }
     return write_bundle(path, manifest, members)
@@ -91,10 +112,15 @@ def export_photo(
 
 def network_from_bundle(bundle: Bundle) -> PhotoNetwork:
     """The network of a bundle, to go on training. Raises ModelError when the bundle holds none of this family."""
-    if bundle.manifest.get("family") != FAMILY or bundle.half:
-        raise ModelError(f"model {bundle.name} holds no {FAMILY} network to train on from")
+    return trained_network(bundle, FAMILY, lambda sizes: PhotoNetwork(PhotoConfig(**sizes)))
+
+
+def trained_network(bundle: Bundle, family: str, build: Callable[[dict[str, Any]], Network]) -> Network:
+    """The network of a bundle, which `build` makes from its sizes. Raises ModelError where it is of another family."""
+    if bundle.manifest.get("family") != family or bundle.half:
+        raise ModelError(f"model {bundle.name} holds no {family} network to train on from")
     try:
-        network = PhotoNetwork(PhotoConfig(**bundle.manifest["provenance"]["network"]))
+        network = build(bundle.manifest["provenance"]["network"])
         graphs = {name: bundle.graph(name) for name in signatures(network.config)}
         load_weights(network, graphs, bundle.array("other_weights"))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -118,10 +144,11 @@ def synthesis_halo(config: PhotoConfig) -> int:
 
 
 def _halo(fine_before: int, coarse: int, reach_after: int) -> int:
-    return _round_up(_round_up(reach_after) + coarse * ALIGNMENT + fine_before * PATCH)
+    return round_up(round_up(reach_after) + coarse * ALIGNMENT + fine_before * PATCH)
 
 
-def _round_up(pixels: int) -> int:
+def round_up(pixels: int) -> int:
+    """To a multiple of the alignment."""
     return -(-pixels // ALIGNMENT) * ALIGNMENT
 
 

@@ -1,4 +1,4 @@
-"""Cutting a trained photo network into the ONNX graphs of a bundle, and checking them against torch.
+"""Cutting a trained network with a hyperprior into the ONNX graphs of a bundle, and checking them against torch.
 
 Every graph takes dynamic batch, height and width and holds standard operators only. Initializers keep the names of
 the network's parameters, so that `network_from_bundle` can go on training from a bundle.
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from aez.codec.quality import LEVEL_MAX
 from aez.codec.runtime import open_session
+from aez.export.hyperprior import PHASES, HyperConfig, HyperpriorNetwork, phase_offset
 from aez.export.integer import (
     ACC_ONE,
     ACT_MAX,
@@ -33,8 +34,9 @@ from aez.export.integer import (
     ExactScaleContext,
     ExactScaleStart,
 )
+from aez.export.kl_autoencoder import KlConfig, KlNetwork, Posterior
 from aez.export.onnx_export import LARGE, STORED, serialize, store_compactly, tidy, to_onnx
-from aez.export.photo import CHANNELS, PHASES, PhotoConfig, PhotoNetwork, phase_offset
+from aez.export.photo import PhotoNetwork
 
 #: Largest difference between torch and ONNX Runtime that the check accepts, relative to the output's range.
 TOLERANCE = 1e-3
@@ -43,19 +45,61 @@ TOLERANCE = 1e-3
 class _Part(nn.Module):
     """A view of the network that owns all of its parameters, so that their names stay what they are."""
 
-    def __init__(self, network: PhotoNetwork) -> None:
+    def __init__(self, network: HyperpriorNetwork) -> None:
         super().__init__()
         self.network = network
+
+    @property
+    def photo(self) -> PhotoNetwork:
+        return cast(PhotoNetwork, self.network)
+
+    @property
+    def kl(self) -> KlNetwork:
+        return cast(KlNetwork, self.network)
 
 
 class AnalysisGraph(_Part):
     """image, level -> y, z (rounded)."""
 
     def forward(self, image: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        n = self.network
-        whitened = n.analysis(image, level)
-        z = torch.round(n.hyper_analysis(whitened, level) * n.hyper_gain(level))
-        return whitened * n.gain(level), z
+        return _y_and_z(self.network, self.photo.analysis(image, level), level)
+
+
+def _y_and_z(network: HyperpriorNetwork, whitened: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+    z = torch.round(network.hyper_analysis(whitened, level) * network.hyper_gain(level))
+    return whitened * network.gain(level), z
+
+
+class EncoderGraph(_Part):
+    """image -> mean and log-variance of the normalised latent."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        n = self.kl
+        posterior: Posterior = n.encoder(image)
+        shift, scale = cast(Tensor, n.latent_shift), cast(Tensor, n.latent_scale)
+        return (posterior.mean - shift) / scale, posterior.log_variance - 2 * torch.log(scale)
+
+
+class LatentAnalysisGraph(_Part):
+    """normalised latent, level -> y, z (rounded)."""
+
+    def forward(self, latent: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        return _y_and_z(self.network, self.kl.denormalised(latent), level)
+
+
+class LatentSynthesisGraph(_Part):
+    """y, level -> normalised latent."""
+
+    def forward(self, y: Tensor, level: Tensor) -> Tensor:
+        n = self.kl
+        return (y * n.inverse_gain(level) - cast(Tensor, n.latent_shift)) / cast(Tensor, n.latent_scale)
+
+
+class DecoderGraph(_Part):
+    """normalised latent -> image in 0..1."""
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return cast(Tensor, self.kl.decoder(self.kl.denormalised(latent))).clamp(0, 1)
 
 
 class MeanStartGraph(_Part):
@@ -70,7 +114,7 @@ class MeanStartGraph(_Part):
 class MeanContextGraph(_Part):
     """state, residuals of the phases before (joined in order), level -> mean of a later phase, state."""
 
-    def __init__(self, network: PhotoNetwork, number: int) -> None:
+    def __init__(self, network: HyperpriorNetwork, number: int) -> None:
         super().__init__(network)
         self.number = number
 
@@ -85,7 +129,7 @@ class SynthesisGraph(_Part):
     """y, level -> image in 0..1."""
 
     def forward(self, y: Tensor, level: Tensor) -> Tensor:
-        n = self.network
+        n = self.photo
         return cast(Tensor, n.synthesis(y * n.inverse_gain(level), level)).clamp(0, 1)
 
 
@@ -99,47 +143,66 @@ class Port(NamedTuple):
 
 _LEVEL = Port((), "quality level", "0..2048")
 _IMAGE = Port((3, "height", "width"), "RGB", "0..1")
-_Y = Port((CHANNELS, "height/8", "width/8"), "quantization steps", "real")
+#: Multiples that heights and widths of a graph's inputs are of; 1 where nothing else is said.
+_UNITS = {"analysis": 16, "synthesis": 2, "encoder": 8, "latent_analysis": 2}
+
+Sides = tuple[dict[str, Port], dict[str, Port]]
 
 
-def signatures(config: PhotoConfig) -> dict[str, tuple[dict[str, Port], dict[str, Port]]]:
+def signatures(config: HyperConfig) -> dict[str, Sides]:
     """graph -> (inputs, outputs), each by name. `mean` and `scale` have one graph per phase."""
+    channels = config.channels
 
     def cells(channels: int, unit: str, numbers: str) -> Port:
         return Port((channels, "height/16", "width/16"), unit, numbers)
 
     z = cells(config.hyper_channels, "symbols", "integer")
-    found: dict[str, tuple[dict[str, Port], dict[str, Port]]] = {
-        "analysis": ({"image": _IMAGE, "level": _LEVEL}, {"y": _Y, "z": z})
-    }
+    y = Port((channels, "height/8", "width/8"), "quantization steps", "real")
+    found = _kl_transforms(y, z) if isinstance(config, KlConfig) else _photo_transforms(y, z)
     for number, phase in enumerate(PHASES):
-        mean = cells(len(phase) * CHANNELS, "quantization steps", "real")
-        index = cells(len(phase) * CHANNELS, "table number", "integer 0..63")
-        residual = cells(phase_offset(number) * CHANNELS, "symbols", "integer")
+        mean = cells(len(phase) * channels, "quantization steps", "real")
+        index = cells(len(phase) * channels, "table number", "integer 0..63")
+        residual = cells(phase_offset(number) * channels, "symbols", "integer")
         real, exact = (cells(config.hyper_width, "state", numbers) for numbers in ("real", "integer 0..255"))
         for name, port, state in (("mean", mean, real), ("scale", index, exact)):
             inputs = {"z": z} if number == 0 else {"state": state, "residual": residual}
             outputs = {"mean" if name == "mean" else "index": port, "next_state": state}
             found[f"{name}{number}"] = ({**inputs, "level": _LEVEL}, outputs)
-    found["synthesis"] = ({"y": _Y, "level": _LEVEL}, {"image": _IMAGE})
     return found
 
 
-def graph_parts(network: PhotoNetwork) -> dict[str, nn.Module]:
-    """The modules behind the graphs, by name. Raises ValueError when the scale path is not provably exact."""
-    parts: dict[str, nn.Module] = {
-        "analysis": AnalysisGraph(network),
-        "mean0": MeanStartGraph(network),
-        "scale0": ExactScaleStart(network.scale),
-        "synthesis": SynthesisGraph(network),
+def _photo_transforms(y: Port, z: Port) -> dict[str, Sides]:
+    return {
+        "analysis": ({"image": _IMAGE, "level": _LEVEL}, {"y": y, "z": z}),
+        "synthesis": ({"y": y, "level": _LEVEL}, {"image": _IMAGE}),
     }
+
+
+def _kl_transforms(y: Port, z: Port) -> dict[str, Sides]:
+    latent, log_variance = Port(y.axes, "latent", "unit variance"), Port(y.axes, "log of squared latents", "real")
+    return {
+        "encoder": ({"image": _IMAGE}, {"mean": latent, "log_variance": log_variance}),
+        "latent_analysis": ({"latent": latent, "level": _LEVEL}, {"y": y, "z": z}),
+        "latent_synthesis": ({"y": y, "level": _LEVEL}, {"latent": latent}),
+        "decoder": ({"latent": latent}, {"image": _IMAGE}),
+    }
+
+
+def graph_parts(network: HyperpriorNetwork) -> dict[str, nn.Module]:
+    """The modules behind the graphs, by name. Raises ValueError when the scale path is not provably exact."""
+    parts: dict[str, nn.Module] = {"mean0": MeanStartGraph(network), "scale0": ExactScaleStart(network.scale)}
     for number in range(1, len(PHASES)):
         parts[f"mean{number}"] = MeanContextGraph(network, number)
         parts[f"scale{number}"] = ExactScaleContext(network.scale, number)
+    if isinstance(network, KlNetwork):
+        parts |= {"encoder": EncoderGraph(network), "decoder": DecoderGraph(network)}
+        parts |= {"latent_analysis": LatentAnalysisGraph(network), "latent_synthesis": LatentSynthesisGraph(network)}
+    else:
+        parts |= {"analysis": AnalysisGraph(network), "synthesis": SynthesisGraph(network)}
     return parts
 
 
-def describe_graphs(config: PhotoConfig) -> dict[str, object]:
+def describe_graphs(config: HyperConfig) -> dict[str, object]:
     """The manifest's `graphs` entry."""
 
     def side(ports: dict[str, Port]) -> list[dict[str, object]]:
@@ -161,7 +224,7 @@ def describe_graphs(config: PhotoConfig) -> dict[str, object]:
 
 
 @torch.no_grad()
-def round_stored_weights(network: PhotoNetwork) -> None:
+def round_stored_weights(network: HyperpriorNetwork) -> None:
     """Round in place what bundles store as float16, so that tables and checks see the network that users get.
 
     The scale path's integers are stored exactly. Raises ValueError for a weight outside float16's range.
@@ -174,7 +237,7 @@ def round_stored_weights(network: PhotoNetwork) -> None:
             parameter.copy_(rounded)
 
 
-def export_graphs(network: PhotoNetwork) -> dict[str, bytes]:
+def export_graphs(network: HyperpriorNetwork) -> dict[str, bytes]:
     """ONNX bytes of the graphs, checked against torch.
 
     Raises ValueError when the scale path is not provably exact, or a graph does not compute what torch does.
@@ -188,7 +251,7 @@ def export_graphs(network: PhotoNetwork) -> dict[str, bytes]:
 
 
 def example_inputs(
-    name: str, config: PhotoConfig, batch: int = 2, height: int = 64, width: int = 96, seed: int = 0
+    name: str, config: HyperConfig, batch: int = 2, height: int = 64, width: int = 96, seed: int = 0
 ) -> dict[str, Tensor]:
     """Random inputs of a graph with the statistics of real ones, for pictures of height x width pixels."""
     g = torch.Generator().manual_seed(seed)
@@ -211,12 +274,12 @@ def example_inputs(
     return inputs
 
 
-def _export(name: str, part: nn.Module, config: PhotoConfig) -> bytes:
+def _export(name: str, part: nn.Module, config: HyperConfig) -> bytes:
     inputs, outputs = signatures(config)[name]
     example = example_inputs(name, config)
     batch = torch.export.Dim("batch", min=1, max=4096)
     rows, columns = torch.export.Dim("rows", min=1, max=65536), torch.export.Dim("columns", min=1, max=65536)
-    unit = {"analysis": 16, "synthesis": 2}.get(name, 1)
+    unit = _UNITS.get(name, 1)
     shapes = {key: {0: batch} if key == "level" else {0: batch, 2: unit * rows, 3: unit * columns} for key in inputs}
     model = to_onnx(part, example, list(outputs), [shapes[key] for key in example])
     tidy(model, name)
@@ -230,7 +293,7 @@ def is_exact(name: str) -> bool:
 
 
 def check_graph(
-    name: str, part: nn.Module, graph: bytes, config: PhotoConfig, cases: Iterable[Mapping[str, Tensor]] | None = None
+    name: str, part: nn.Module, graph: bytes, config: HyperConfig, cases: Iterable[Mapping[str, Tensor]] | None = None
 ) -> float:
     """Largest difference between torch and ONNX Runtime relative to the range, on `cases` or on random inputs.
 
@@ -254,7 +317,7 @@ def check_graph(
     return worst
 
 
-def _example_cases(name: str, config: PhotoConfig) -> list[dict[str, Tensor]]:
+def _example_cases(name: str, config: HyperConfig) -> list[dict[str, Tensor]]:
     sizes = [(1, 16, 16), (2, 64, 96), (3, 48, 16), (1, 128, 112)]
     return [
         example_inputs(name, config, batch, height, width, seed) for seed, (batch, height, width) in enumerate(sizes)
@@ -318,7 +381,7 @@ def _exact_conv(conv: ExactConv, x: npt.NDArray[np.int64]) -> npt.NDArray[np.int
     )
 
 
-def load_weights(network: PhotoNetwork, graphs: Mapping[str, bytes], rest: npt.NDArray[np.float32]) -> None:
+def load_weights(network: HyperpriorNetwork, graphs: Mapping[str, bytes], rest: npt.NDArray[np.float32]) -> None:
     """Put a bundle's weights into a network of the same sizes, to go on training.
 
     `rest` is what `other_weights` gave at export. Raises ValueError when it does not fit.
@@ -336,7 +399,7 @@ def load_weights(network: PhotoNetwork, graphs: Mapping[str, bytes], rest: npt.N
     network.load_state_dict(found)
 
 
-def other_weights(network: PhotoNetwork, graphs: Mapping[str, bytes]) -> npt.NDArray[np.float32]:
+def other_weights(network: HyperpriorNetwork, graphs: Mapping[str, bytes]) -> npt.NDArray[np.float32]:
     """What the graphs do not hold under its own name (the density of z; tensors the exporter merged), flat float32."""
     state = network.state_dict()
     missing = sorted(set(state) - set(_weights_in(state, graphs)))

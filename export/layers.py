@@ -62,24 +62,26 @@ def interpolate(rows: Tensor, level: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Residual block: 1x1 expansion, depthwise 3x3, 1x1 projection; scaled by a learned function of the level.
+    """Residual block: 1x1 expansion, depthwise convolution, 1x1 projection; `gated`: scaled by a function of the level.
 
     The projection starts at zero, so that a new block is the identity.
     """
 
-    def __init__(self, channels: int, expansion: float = 1) -> None:
+    def __init__(self, channels: int, expansion: float = 1, kernel: int = 3, gated: bool = True) -> None:
         super().__init__()
         hidden = round(channels * expansion)
         self.expand = nn.Conv2d(channels, hidden, 1)
-        self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.depthwise = nn.Conv2d(hidden, hidden, kernel, padding=kernel // 2, groups=hidden)
         self.project = nn.Conv2d(hidden, channels, 1)
         self.act = nn.LeakyReLU(0.1)
-        self.gate = Knots(torch.ones(KNOTS, channels))
+        self.gate = Knots(torch.ones(KNOTS, channels)) if gated else None
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(cast(Tensor, self.project.bias))
 
-    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+    def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
         branch: Tensor = self.project(self.act(self.depthwise(self.act(self.expand(x)))))
+        if self.gate is None:
+            return x + branch
         return x + cast(Tensor, self.gate(level)) * branch
 
 

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 
 from aez.codec.errors import UnsupportedInput
 from aez.codec.picture_files import list_pictures
+from aez.export.hyperprior import ALIGNMENT
 
 __all__ = ["PictureFolder", "RandomCrops", "centre_crops", "is_validation", "list_pictures"]
 
@@ -83,7 +84,11 @@ class PictureFolder:
 
 
 class RandomCrops(Dataset[Tensor]):
-    """Item i: float32 [3, crop, crop] in 0..1: a random picture, scale, place and flip, drawn from (seed, i)."""
+    """Item i: float32 [3, crop, crop] in 0..1: a random picture, scale, place and flip, drawn from (seed, i).
+
+    Scales lie in `smallest_scale`..1; a picture smaller than the crop is enlarged. With a smallest scale of 1 pixels
+    stay as they are, and smaller pictures get their last row and column repeated, as the codec does.
+    """
 
     def __init__(self, folder: PictureFolder, crop: int, seed: int, smallest_scale: float = 0.5) -> None:
         self.folder, self.crop, self.seed, self.smallest_scale = folder, crop, seed, smallest_scale
@@ -100,6 +105,10 @@ class RandomCrops(Dataset[Tensor]):
         raise UnsupportedInput("a hundred training pictures in a row could not be read; is this a folder of pictures?")
 
     def _crop(self, pixels: npt.NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
+        if self.smallest_scale == 1:
+            below, beside = (max(self.crop - side, 0) for side in pixels.shape[:2])
+            if below or beside:
+                pixels = np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="edge")
         height, width = pixels.shape[:2]
         # Downscaling hides the artefacts of lossy training pictures; a picture smaller than the crop is enlarged.
         scale = max(float(rng.uniform(self.smallest_scale, 1.0)), self.crop / min(height, width))
@@ -133,3 +142,32 @@ def centre_crops(folder: PictureFolder, crop: int, limit: int) -> Tensor:
     if not crops:
         raise UnsupportedInput(f"no readable picture has at least {crop} x {crop} pixels; give larger ones")
     return torch.stack(crops)
+
+
+def training_and_validation(paths: Sequence[Path]) -> tuple[PictureFolder, PictureFolder]:
+    """(training, validation); where the names of a handful of pictures leave one side empty, both hold all of them."""
+    held_out = [path for path in paths if is_validation(path.name)]
+    kept = [path for path in paths if not is_validation(path.name)]
+    if not held_out or not kept:
+        held_out = kept = list(paths)
+    return PictureFolder(kept), PictureFolder(held_out)
+
+
+def held_out_crops(training: PictureFolder, validation: PictureFolder, crop: int, limit: int) -> Tensor:
+    """Centre crops of the validation pictures, or of the training ones where the few held-out ones are damaged or tiny.
+
+    Raises UnsupportedInput where neither folder has a readable picture of 16 x 16 pixels.
+    """
+    try:
+        return largest_crops(validation, crop, limit)
+    except UnsupportedInput:
+        return largest_crops(PictureFolder(training.paths), crop, limit)
+
+
+def largest_crops(folder: PictureFolder, crop: int, limit: int) -> Tensor:
+    """Centre crops as large as at least half of the readable pictures allow, at most `crop`, a multiple of 16."""
+    loaded = [folder.load(path) for path in folder.paths[:limit]]
+    sides = sorted(min(pixels.shape[:2]) for pixels in loaded if pixels is not None)
+    usable = [side for side in sides if side >= ALIGNMENT]
+    side = min(crop, usable[len(usable) // 2] if usable else ALIGNMENT)
+    return centre_crops(folder, side // ALIGNMENT * ALIGNMENT, limit)

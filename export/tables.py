@@ -17,8 +17,8 @@ from torch import Tensor
 from aez.codec.entropy import Tables, TileTables, quantize_table
 from aez.codec.hyper_context import CONTEXTS, PHASES, contexts
 from aez.codec.quality import KNOTS, LEVEL_MAX, LEVELS_PER_KNOT
+from aez.export.hyperprior import HyperpriorNetwork
 from aez.export.integer import SCALES, SIGMA_MIN, SIGMA_STEP
-from aez.export.photo import PhotoNetwork
 
 Float = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -59,7 +59,7 @@ class SymbolCounts:
 
 
 @torch.no_grad()
-def count_symbols(network: PhotoNetwork, batches: Iterable[Tensor], seed: int = 0) -> SymbolCounts:
+def count_symbols(network: HyperpriorNetwork, batches: Iterable[Tensor], seed: int = 0) -> SymbolCounts:
     """Run the network over batches [B, 3, H, W] at every knot's range of levels and count its symbols."""
     counts = SymbolCounts.empty(network.config.hyper_channels)
     rng = np.random.default_rng(seed)
@@ -92,7 +92,7 @@ def _add(histograms: Counts, row: npt.NDArray[np.integer], symbol: npt.NDArray[n
     histograms += np.bincount(flat.ravel(), minlength=histograms.size).reshape(histograms.shape)
 
 
-def fit_tables(network: PhotoNetwork, counts: SymbolCounts) -> TileTables:
+def fit_tables(network: HyperpriorNetwork, counts: SymbolCounts) -> TileTables:
     """Tables for the residuals (by scale index) and for z (shared by knots, contexts and channels)."""
     residual = Tables.from_list([_residual_table(number, counts.residual[number]) for number in range(SCALES)])
     hyper, numbers = _hyper_tables(counts.hyper, _hyper_prior(network))
@@ -175,7 +175,7 @@ def _laplace_cdf(x: Float) -> Float:
 
 
 @torch.no_grad()
-def _hyper_prior(network: PhotoNetwork) -> Float:
+def _hyper_prior(network: HyperpriorNetwork) -> Float:
     """Probabilities [KNOTS, channels, 2 * HYPER_SPAN + 1] of the training density at the knots."""
     symbols = torch.arange(-HYPER_SPAN, HYPER_SPAN + 1).float()
     channels = network.config.hyper_channels

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
-import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,13 +13,23 @@ import torch
 from torch import Tensor, nn
 
 from aez.codec.bundle import Bundle
-from aez.codec.errors import InvalidArgument, UnsupportedInput
-from aez.codec.quality import LEVEL_MAX, quality_to_level
+from aez.codec.errors import InvalidArgument
+from aez.codec.quality import LEVEL_MAX
 from aez.export.bundles import export_photo, network_from_bundle
+from aez.export.codec_validation import rate_and_psnr
+from aez.export.hyperprior import ALIGNMENT
 from aez.export.losses import DISTORTIONS, rate_distortion
-from aez.export.photo import ALIGNMENT, ENCODING, PhotoConfig, PhotoNetwork
-from aez.export.pictures import PictureFolder, RandomCrops, centre_crops, is_validation, list_pictures
+from aez.export.photo import ENCODING, PhotoConfig, PhotoNetwork
+from aez.export.pictures import (
+    PictureFolder,
+    RandomCrops,
+    held_out_crops,
+    largest_crops,
+    list_pictures,
+    training_and_validation,
+)
 from aez.export.plots import plot_training
+from aez.export.provenance import describe_run
 from aez.export.run_files import check_output, run_folder
 from aez.export.trainer import Result, Trainer, TrainOptions
 
@@ -33,8 +40,6 @@ CALIBRATION_PICTURES = 200
 TABLE_PICTURES, TABLE_CROP = 160, 256
 #: From this share of a run on, its latents are rounded throughout and only what decodes them learns.
 ROUNDED_FROM = 0.85
-#: A perfect picture counts as this: its mean squared error is zero.
-PSNR_MAX = 100.0
 
 logger = logging.getLogger(__name__)
 
@@ -90,27 +95,7 @@ class PhotoTask:
 
     def validate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """Means over the held-out pictures of bpp and of PSNR (RGB, 8 bits, in dB) at three qualities."""
-        network = cast(PhotoNetwork, model)
-        figures: dict[str, float] = {}
-        for quality in VALIDATION_QUALITIES:
-            bpp, psnr = _rate_and_psnr(network, self.held_out, quality, device)
-            figures |= {f"bpp@{quality}": bpp, f"psnr@{quality}": psnr}
-        return figures
-
-
-def _rate_and_psnr(
-    network: PhotoNetwork, pictures: Tensor, quality: float, device: torch.device
-) -> tuple[float, float]:
-    bits, psnr = 0.0, 0.0
-    for original in pictures.split(8):
-        image = original.to(device)
-        level = torch.full((len(image),), float(quality_to_level(quality)), device=device)
-        output = network.evaluate(image, level)
-        bits += float((output.latent_bits + output.hyper_bits).sum())
-        mse = (torch.round(output.image * 255) / 255 - image).square().mean(dim=(1, 2, 3))
-        psnr += float((-10 * torch.log10(mse)).clamp_max(PSNR_MAX).sum())
-    count, _, height, width = pictures.shape
-    return bits / (count * height * width), psnr / count
+        return rate_and_psnr(cast(PhotoNetwork, model), self.held_out, VALIDATION_QUALITIES, device)
 
 
 def hyper_weight(progress: float) -> float:
@@ -143,10 +128,12 @@ def prepare(
     crop: int = 128,
     start: PhotoNetwork | None = None,
     rounded_from: float = ROUNDED_FROM,
+    smallest_scale: float = 0.5,
 ) -> PhotoRun:
     """Build everything for a run over the pictures in `folder`; `start` goes on from given weights.
 
-    From the share `rounded_from` of the run on, latents are rounded and what encodes stands still.
+    From the share `rounded_from` of the run on, latents are rounded and what encodes stands still. `smallest_scale` is
+    that of `RandomCrops`.
 
     Raises UnsupportedInput for a folder without readable pictures of 16 x 16 pixels, InvalidArgument for a `crop` or
     `distortion` that does not exist.
@@ -155,40 +142,20 @@ def prepare(
         raise InvalidArgument(f"crop {crop} is not a positive multiple of {ALIGNMENT}")
     if distortion not in DISTORTIONS:
         raise InvalidArgument(f"distortion {distortion!r} is unknown; use {' or '.join(DISTORTIONS)}")
-    training, validation = _split(list_pictures(folder))
+    training, validation = training_and_validation(list_pictures(folder))
     kept = training.paths
-    try:
-        crops = _largest_crops(validation, VALIDATION_CROP, VALIDATION_PICTURES)
-    except UnsupportedInput:  # the few held-out ones are damaged or tiny
-        crops = _largest_crops(PictureFolder(kept), VALIDATION_CROP, VALIDATION_PICTURES)
+    crops = held_out_crops(training, validation, VALIDATION_CROP, VALIDATION_PICTURES)
     network = start
     if network is None:
         torch.manual_seed(options.seed)
         network = PhotoNetwork(config)
         network.calibrate(
-            _largest_crops(PictureFolder(kept[:CALIBRATION_PICTURES]), VALIDATION_CROP, CALIBRATION_PICTURES)
+            largest_crops(PictureFolder(kept[:CALIBRATION_PICTURES]), VALIDATION_CROP, CALIBRATION_PICTURES)
         )
     task = PhotoTask(network.config, crops, distortion, cheap_start=start is None, rounded_from=rounded_from)
-    trainer = Trainer(task, network, RandomCrops(training, crop, options.seed), run_folder, options)
+    data = RandomCrops(training, crop, options.seed, smallest_scale)
+    trainer = Trainer(task, network, data, run_folder, options)
     return PhotoRun(trainer, training, validation, network)
-
-
-def _split(paths: Sequence[Path]) -> tuple[PictureFolder, PictureFolder]:
-    """(training, validation); where the names of a handful of pictures leave one side empty, both hold all of them."""
-    held_out = [path for path in paths if is_validation(path.name)]
-    kept = [path for path in paths if not is_validation(path.name)]
-    if not held_out or not kept:
-        held_out = kept = list(paths)
-    return PictureFolder(kept), PictureFolder(held_out)
-
-
-def _largest_crops(folder: PictureFolder, crop: int, limit: int) -> Tensor:
-    """Centre crops as large as at least half of the readable pictures allow, at most `crop`, a multiple of 16."""
-    loaded = [folder.load(path) for path in folder.paths[:limit]]
-    sides = sorted(min(pixels.shape[:2]) for pixels in loaded if pixels is not None)
-    usable = [side for side in sides if side >= ALIGNMENT]
-    side = min(crop, usable[len(usable) // 2] if usable else ALIGNMENT)
-    return centre_crops(folder, side // ALIGNMENT * ALIGNMENT, limit)
 
 
 def main(
@@ -203,6 +170,7 @@ def main(
     crop: int = 128,
     config: PhotoConfig | None = None,
     rounded_from: float = ROUNDED_FROM,
+    smallest_scale: float = 0.5,
 ) -> Bundle | None:
     """Train on the pictures in `folder` and write the bundle `output`; None when a signal stopped the run early.
 
@@ -211,7 +179,7 @@ def main(
     """
     check_output(output)
     network = network_from_bundle(start) if start is not None else None
-    run = prepare(folder, run_folder(output), options, config, distortion, crop, network, rounded_from)
+    run = prepare(folder, run_folder(output), options, config, distortion, crop, network, rounded_from, smallest_scale)
     result = run.go(resume)
     if not run.trainer.is_main:
         sys.exit(0)  # any other code would make the launcher end the main process
@@ -235,20 +203,8 @@ def finish(
     """Fit the tables on training pictures, export, and write the bundle with how it was made."""
     paths = run.training.paths
     spread = paths[:: max(1, len(paths) // TABLE_PICTURES)]
-    crops = _largest_crops(PictureFolder(spread), TABLE_CROP, TABLE_PICTURES)
-    names = "\n".join(sorted(path.name for path in paths))
-    provenance = {
-        "data": f"{len(paths)} pictures of the folder {folder.resolve().name}",
-        "data_names_sha256": hashlib.sha256(os.fsencode(names)).hexdigest(),
-        "steps": result.steps,
-        "hours": round(result.seconds / 3600, 2),
-        "batch": options.batch,
-        "seed": options.seed,
-        "learning_rate": options.learning_rate,
-        "distortion": distortion,
-        "from": start.id if start is not None else None,
-        "licence": "Apache-2.0",
-    }
+    crops = largest_crops(PictureFolder(spread), TABLE_CROP, TABLE_PICTURES)
+    provenance = describe_run(paths, folder, result, options, start) | {"distortion": distortion}
     validation = [row for row in result.log if any(key.startswith("psnr@") for key in row)]
     figures = {"validation": validation[-1]} if validation else {}
     return export_photo(cast(PhotoNetwork, result.model), output, name, crops.split(8), provenance, figures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -37,16 +38,20 @@ for _command in (
     "-q", "--quality", "qualities", multiple=True, type=click.FloatRange(1, 100), help="A point of the curves."
 )
 @click.option("--quick", is_flag=True, help="At most three pictures and five points a curve.")
+@click.option("--sheet", is_flag=True, help="Measure all pictures of a size in one file as well: no headers to pay.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plots there."
 )
+@click.option("--name", default="rd", show_default=True, help="What the files there are called, such as domain-maps.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def rd(
     folder: Path | None,
     models: tuple[str, ...],
     qualities: tuple[float, ...],
     quick: bool,
+    sheet: bool,
     output: Path | None,
+    name: str,
     as_json: bool,
 ) -> None:
     """Rate-distortion against JPEG, WebP, AVIF, JPEG 2000 and JPEG XL over the lossless pictures in DIR."""
@@ -58,8 +63,17 @@ def rd(
     if output is not None:
         with needs("matplotlib", ["matplotlib"]):
             importlib.import_module("matplotlib")  # before the measurements, which take minutes
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise InvalidArgument(f"{name!r} is no name for files; take letters, digits, - and _")
     report = run(
-        folder, models or [DEFAULT_MODEL], qualities or None, output, quick=quick, progress=sys.stderr.isatty()
+        folder,
+        models or [DEFAULT_MODEL],
+        qualities or None,
+        output,
+        quick=quick,
+        progress=sys.stderr.isatty(),
+        sheet=sheet,
+        name=name,
     )
     messages.result((report.to_json() if as_json else report.table()).rstrip("\n"))
     if output is not None:

@@ -83,7 +83,7 @@ def encode(
     _check_targets(targets)
     if as_json and output == STDIO:
         raise InvalidArgument("--json and -o - both take standard output; choose one")
-    jobs = plan(inputs, output, SUFFIX, _is_picture)
+    jobs = plan(inputs, output, SUFFIX, is_picture)
     parallel = Parallel.choose(len(jobs), workers, threads)
     settings = {
         **targets,
@@ -117,7 +117,8 @@ def _opened(model: str | None, tile: int | None, device: str, threads: int | Non
     return {"model": bundle, "tile": side, "device": device, "threads": threads}
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Whether this is a file whose suffix Pillow can open."""
     from PIL import Image
 
     Image.init()

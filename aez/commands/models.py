@@ -12,6 +12,7 @@ import click
 
 from aez import messages
 from aez.batch import run_each
+from aez.commands.models_export import export
 
 if TYPE_CHECKING:
     from aez.codec.bundle import Bundle, Listing
@@ -41,6 +42,9 @@ def models(context: click.Context, as_json: bool) -> None:
         messages.result("\n".join(line for entry in entries for line in _lines(entry)))
     else:
         messages.note(f"there is no model in {' or '.join(str(folder) for _, folder in model_folders())}")
+
+
+models.add_command(export)
 
 
 @models.command()

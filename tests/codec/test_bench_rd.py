@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import json
 import math
@@ -25,6 +26,7 @@ import aez
 from aez.codec.bench_figures import _apart, contact_sheet_png, render_at
 from aez.codec.bench_rd import run
 from aez.codec.bench_report import Report, write_whole
+from aez.codec.bundle import Bundle
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.codec.metrics import ms_ssim_db, psnr
 from aez.codec.peers import Peer, aez_peer, encode_to_size, standard_peers
@@ -32,6 +34,7 @@ from aez.codec.peers import Peer, aez_peer, encode_to_size, standard_peers
 Picture = npt.NDArray[np.uint8]
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "make_samples.py"
+TINY = Path(__file__).parents[1] / "data" / "tiny.aezm"
 POINTS = (2.0, 5.0, 10.0, 20.0, 40.0, 70.0)
 
 
@@ -73,7 +76,7 @@ def waves(height: int = 64, width: int = 96, seed: int = 0) -> Picture:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two pictures of one size and one of another."""
-    for i, size in enumerate([(64, 96), (64, 96), (80, 50)]):
+    for i, size in enumerate([(176, 192), (176, 192), (208, 164)]):
         Image.fromarray(waves(*size, seed=i)).save(tmp_path / f"p{i}.png")
     return tmp_path
 
@@ -93,7 +96,7 @@ def test_a_curve_is_the_mean_over_the_pictures(folder: Path) -> None:
     assert point.bpp == pytest.approx(np.mean(sizes))
     assert point.psnr == pytest.approx(np.mean(qualities))
     assert point.ms_ssim_db == pytest.approx(
-        np.mean([ms_ssim_db(m.ms_ssim) for m in report.measurements if m.quality == 10])
+        np.mean([ms_ssim_db(m.ms_ssim or 0) for m in report.measurements if m.quality == 10])
     )
     assert point.encode_ms > 0
     assert point.decode_ms > 0
@@ -123,7 +126,7 @@ def test_qualities_are_the_models_alone(folder: Path) -> None:
 
 def test_what_cannot_be_measured_is_named(folder: Path) -> None:
     def refuse_tall(image: Picture, quality: float) -> bytes:
-        if image.shape[0] > 64:
+        if image.shape[0] > 176:
             raise OSError("too tall")
         return toy_encode(image, quality)
 
@@ -139,7 +142,7 @@ def test_a_model_that_fails_ends_the_run(folder: Path) -> None:
     def fail(image: Picture, quality: float) -> bytes:
         raise ValueError(f"no {image.shape} at {quality}")
 
-    with pytest.raises(ValueError, match=r"no \(64, 96, 3\)"):
+    with pytest.raises(ValueError, match=r"no \(176, 192, 3\)"):
         run(folder, [toy(encode=fail)], peers=[padded()], progress=False)
 
 
@@ -190,8 +193,8 @@ def test_the_first_file_of_each_size_is_not_timed(folder: Path) -> None:
         return toy_encode(image, quality)
 
     run(folder, [toy(encode=count)], peers=[], progress=False)
-    assert sizes.count((64, 96)) == 2 * len(POINTS) + 1
-    assert sizes.count((80, 50)) == len(POINTS) + 1
+    assert sizes.count((176, 192)) == 2 * len(POINTS) + 1
+    assert sizes.count((208, 164)) == len(POINTS) + 1
 
 
 def test_monotonicity_tells_a_codec_that_falls(folder: Path) -> None:
@@ -253,6 +256,76 @@ def test_results_are_written_whole(folder: Path, tmp_path: Path) -> None:
     for name in ("rd.png", "contact-sheet.png"):
         with Image.open(out / name) as image:
             assert len(set(image.tobytes())) > 20  # neither empty nor one colour
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Five pictures of one size, three of another, all too small for MS-SSIM."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for i in range(8):
+        Image.fromarray(waves(28, 24, seed=i) if i < 5 else waves(20, 40, seed=i)).save(folder / f"p{i}.png")
+    return folder
+
+
+def test_small_pictures_have_no_ms_ssim_and_the_report_says_so(small: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    report = run(small, [toy()], peers=[padded()], progress=False, out_dir=tmp_path / "out", name="domain-waves")
+    assert report.curves["toy"][0].ms_ssim_db is report.comparisons[0].bd_rate_ms_ssim is None
+    assert report.comparisons[0].bd_rate_psnr is not None
+    assert "MS-SSIM needs a shorter side of 161 pixels, which no picture has" in report.table()
+    assert Report.from_json((tmp_path / "out" / "domain-waves.json").read_text(encoding="utf-8")) == report
+    assert (tmp_path / "out" / "domain-waves-contact-sheet.png").is_file()
+
+
+def test_ms_ssim_is_the_mean_over_the_pictures_that_are_large_enough(folder: Path) -> None:
+    Image.fromarray(waves(40, 300, seed=9)).save(folder / "strip.png")
+    report = run(folder, [toy()], peers=[], progress=False)
+    defined = [m.ms_ssim for m in report.measurements if m.quality == 10 and m.ms_ssim is not None]
+    assert len(defined) == 3
+    assert report.curves["toy"][POINTS.index(10)].ms_ssim_db == pytest.approx(np.mean([*map(ms_ssim_db, defined)]))
+    assert "which 1 of 4 pictures do not have" in report.notes[0]
+
+
+def test_one_sheet_holds_all_pictures_of_a_size_and_no_header_decides(small: Path) -> None:
+    def with_header(image: Picture, quality: float) -> bytes:
+        return toy_encode(image, quality) + bytes(300)
+
+    report = run(small, [toy()], peers=[toy("wordy", encode=with_header)], progress=False, sheet=True)
+    assert report.sheet is not None
+    assert report.sheet.pictures == ("5 of 24 x 28 pixels", "3 of 40 x 20 pixels")
+    apart, together = report.comparisons[0].bd_rate_psnr, report.sheet.comparisons[0].bd_rate_psnr
+    assert apart is not None
+    assert together is not None
+    assert apart < together < 0
+    assert Report.from_json(report.to_json()) == report
+    assert "in one file for all pictures of a size" in report.table()
+
+
+def test_a_sheet_shows_every_picture_once(small: Path) -> None:
+    seen: list[Picture] = []
+
+    def keep(image: Picture, quality: float) -> bytes:
+        seen.append(image)
+        return toy_encode(image, quality)
+
+    run(small, [toy(encode=keep)], peers=[], progress=False, sheet=True)
+    sheet = next(image for image in seen if image.shape[0] > 28)
+    assert sheet.shape == (3 * 28, 2 * 24, 3)
+    cells = [sheet[28 * row : 28 * row + 28, 24 * column : 24 * column + 24] for row in range(3) for column in range(2)]
+    assert all(np.array_equal(cells[i], waves(28, 24, seed=i)) for i in range(5))
+    assert np.unique(cells[5].reshape(-1, 3), axis=0).shape == (1, 3)
+
+
+def test_grey_pictures_are_stored_as_grey() -> None:
+    grey = np.repeat(waves(64, 64)[:, :, :1], 3, axis=2)
+    peers = {p.name: p for p in standard_peers() if p.available()}
+    with Image.open(io.BytesIO(peers["JPEG"].encode(grey, 50))) as image:
+        assert image.mode == "L"
+    for peer in peers.values():
+        decoded = peer.decode(peer.encode(grey, peer.qualities[-1]))
+        assert decoded.shape == grey.shape
+        assert psnr(grey, decoded) > 35
 
 
 def test_a_plot_without_models_shows_the_peers(folder: Path) -> None:
@@ -367,26 +440,34 @@ def test_the_standard_peers_have_their_settings() -> None:
 
 
 def test_the_aez_codec_is_a_peer_too(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    calls = []
+    calls: list[object] = []
 
-    def encode(image: Picture, *, quality: float, model: str) -> bytes:
+    def encode(image: Picture, *, quality: float, model: Bundle) -> bytes:
         calls.append(model)
         return toy_encode(image, quality)
 
-    def decode(data: bytes, *, model: str) -> Image.Image:
+    def decode(data: bytes, *, model: Bundle) -> Image.Image:
         calls.append(model)
         return Image.fromarray(toy_decode(data))
 
-    monkeypatch.setattr(aez, "load", lambda ref: f"bundle of {ref}", raising=False)
-    monkeypatch.setattr(aez, "encode", encode, raising=False)
-    monkeypatch.setattr(aez, "decode", decode, raising=False)
+    bundle = Bundle.open(TINY)
+
+    def load(ref: str) -> Bundle:
+        calls.append(ref)
+        return bundle
+
+    monkeypatch.setattr(aez, "load", load)
+    monkeypatch.setattr(aez, "encode", encode)
+    monkeypatch.setattr(aez, "decode", decode)
     peer = aez_peer(Path("models/photo.aezm"))
     assert peer.name == "aez photo"
     assert (peer.lowest, peer.highest) == (1, 100)
     assert peer.decode(peer.encode(waves(), 40)).shape == (64, 96, 3)
-    assert set(calls) == {f"bundle of {Path('models/photo.aezm')}"}
+    assert calls == [Path("models/photo.aezm"), bundle, bundle]
     report = run(folder, ["old/photo.aezm", "new/photo.aezm", "other"], qualities=[10, 20], peers=[], progress=False)
     assert report.models == ("aez old/photo.aezm", "aez new/photo.aezm", "aez other")
+    assert {facts["id"] for facts in report.bundles.values()} == {bundle.id}
+    assert report.bundles["aez other"]["provenance"] == bundle.manifest["provenance"]
 
 
 def test_drawing_is_loaded_only_when_something_is_drawn() -> None:

@@ -1,9 +1,9 @@
-"""Make `tiny.aezm`, the smallest photo model that codes: untrained, 276,000 weights, mostly zeros and a DCT.
+"""Make `tiny.aezm` and `tiny-kl.aezm`, the smallest models that code pictures: untrained, mostly zeros and a DCT.
 
-    python tests/data/make_tiny.py [OUTPUT.aezm]
+    python tests/data/make_tiny.py tiny|tiny-kl [OUTPUT.aezm]
 
-Other tests hold what they decode against the committed file, so make it anew only when bundles change. Its id differs
-between versions of torch.
+Other tests hold what they decode against the committed files, so make them anew only when bundles change. Their ids
+differ between versions of torch.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from aez.codec.bundle import Bundle
 from aez.export.bundles import export_photo
+from aez.export.kl_autoencoder import KlConfig, KlNetwork
+from aez.export.kl_bundle import export_kl
 from aez.export.photo import PhotoConfig, PhotoNetwork
 
 CONFIG = PhotoConfig(
@@ -27,6 +29,8 @@ CONFIG = PhotoConfig(
     coarse_width=8,
     coarse_blocks=1,
 )
+
+KL_CONFIG = KlConfig(hyper_channels=4, hyper_width=8, encoder_blocks=1, decoder_blocks=1, expansion=0.25)
 
 
 def make_pictures(count: int = 16, side: int = 96) -> Tensor:
@@ -45,5 +49,17 @@ def make_tiny(path: Path) -> Bundle:
     return export_photo(network, path, "tiny", pictures.split(8), {"data": "noise"})
 
 
+def make_tiny_kl(path: Path) -> Bundle:
+    """Write the autoencoder to `path`."""
+    torch.manual_seed(1)
+    torch.set_num_threads(1)
+    network = KlNetwork(KL_CONFIG)
+    pictures = make_pictures()
+    network.calibrate(pictures)
+    return export_kl(network, path, "tiny-kl", pictures, {"data": "noise"})
+
+
 if __name__ == "__main__":
-    make_tiny(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("tiny.aezm"))
+    kind = sys.argv[1]
+    output = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).with_name(f"{kind}.aezm")
+    {"tiny": make_tiny, "tiny-kl": make_tiny_kl}[kind](output)

@@ -21,8 +21,9 @@ from aez.codec.quality import quality_to_level
 from aez.export import bundles
 from aez.export.bundles import analysis_halo, export_photo, network_from_bundle, synthesis_halo
 from aez.export.graphs import round_stored_weights
+from aez.export.hyperprior import PHASES, join_phases, take_phase
 from aez.export.integer import IntegerConv, prove_exact
-from aez.export.photo import PHASES, PhotoConfig, PhotoNetwork, join_phases, take_phase
+from aez.export.photo import PhotoConfig, PhotoNetwork
 
 
 @pytest.mark.slow

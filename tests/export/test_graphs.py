@@ -30,8 +30,9 @@ from aez.export.graphs import (
     round_stored_weights,
     signatures,
 )
+from aez.export.hyperprior import PHASES, join_phases, take_phase
 from aez.export.integer import ACT_MAX, ExactScale
-from aez.export.photo import PHASES, PhotoNetwork, join_phases, take_phase
+from aez.export.photo import PhotoNetwork
 
 pytestmark = pytest.mark.slow  # they wait for the export
 

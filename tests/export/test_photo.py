@@ -11,21 +11,18 @@ from small_photo import SMALL, make_network, make_pictures
 from torch import Tensor, nn
 
 from aez.codec.quality import KNOTS, LEVEL_MAX
-from aez.export.integer import SCALES, TRAINING_INDEX_MIN, index_to_sigma
-from aez.export.layers import Knots, round_ste
-from aez.export.photo import (
-    CHANNELS,
-    ENCODING,
+from aez.export.hyperprior import (
     PHASES,
     Context,
     HyperDensity,
-    PhotoConfig,
-    PhotoNetwork,
     gaussian_bits,
     join_phases,
     phase_offset,
     take_phase,
 )
+from aez.export.integer import SCALES, TRAINING_INDEX_MIN, index_to_sigma
+from aez.export.layers import Knots, round_ste
+from aez.export.photo import CHANNELS, ENCODING, PhotoConfig, PhotoNetwork
 
 LEVEL = torch.tensor([0.0, 700.0, 2048.0])
 
@@ -174,7 +171,7 @@ def test_the_scales_learn_nothing_through_the_symbols_that_they_see() -> None:
 @pytest.mark.parametrize(("sources", "targets"), [(1, 1), (2, 2), (3, 1)])
 @torch.no_grad()
 def test_each_linear_context_leads_from_one_position_to_another(sources: int, targets: int) -> None:
-    context = Context(8, 1.5, sources, targets)
+    context = Context(CHANNELS, 8, 1.5, sources, targets)
     seen = torch.randn(1, sources * CHANNELS, 3, 3)
     state = torch.randn(1, 8, 3, 3)
     unchanged, nothing = context(state, seen, LEVEL[:1])

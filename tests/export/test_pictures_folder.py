@@ -130,6 +130,15 @@ def test_tiny_pictures_are_enlarged(tmp_path: Path) -> None:
     torch.testing.assert_close(crop, expected)
 
 
+def test_at_their_own_scale_small_pictures_repeat_their_edges(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 20, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    crops = RandomCrops(PictureFolder(list_pictures(tmp_path)), 32, seed=0, smallest_scale=1.0)
+    padded = np.pad(pixels, ((0, 4), (0, 12), (0, 0)), mode="edge")
+    found = {(crops[index] * 255).round().byte().permute(1, 2, 0).numpy().tobytes() for index in range(10)}
+    assert found == {padded.tobytes(), np.ascontiguousarray(padded[:, ::-1]).tobytes()}
+
+
 def test_crops_vary_in_place_scale_and_direction(tmp_path: Path) -> None:
     ramp = np.zeros((64, 256, 3), np.uint8)
     ramp[:] = np.arange(256, dtype=np.uint8)[None, :, None]  # the slope tells scale and direction

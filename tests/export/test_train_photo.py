@@ -24,7 +24,8 @@ from aez.codec.quality import LEVEL_MAX
 from aez.export import train_photo
 from aez.export.photo import ENCODING, PhotoNetwork
 from aez.export.pictures import is_validation
-from aez.export.train_photo import PSNR_MAX, PhotoRun, PhotoTask, check_output, hyper_weight, main, prepare, run_folder
+from aez.export.codec_validation import PSNR_MAX
+from aez.export.train_photo import PhotoRun, PhotoTask, check_output, hyper_weight, main, prepare, run_folder
 from aez.export.trainer import TrainOptions
 
 

@@ -1,0 +1,66 @@
+"""Options that training of picture codecs shares, and the checks of what they say together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aez.codec.errors import InvalidArgument
+from aez.commands import options
+
+TRAINING_MODULES = ("torch", "torchmetrics", "lightning_fabric", "onnx", "onnxscript", "matplotlib")
+#: MS-SSIM takes five scales of an 11-pixel window: (11 - 1) * 2^4.
+MS_SSIM_CROP = 160
+#: Exit code of a run that a signal stopped before its end.
+EXIT_STOPPED = 130
+
+run = options.in_order(
+    click.argument("folder", type=click.Path(path_type=Path), metavar="DIR"),
+    click.option(
+        "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="MODEL.aezm", help="The model."
+    ),
+    click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for so long."),
+    click.option("--steps", type=click.IntRange(1), help="Train for so many steps."),
+    click.option("--resume", is_flag=True, help="Go on with the run that was stopped."),
+    click.option("--from", "start", metavar="NAME|PATH", help="Start from the weights of this model."),
+    options.device,
+)
+data = options.in_order(
+    click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops in a step."),
+    click.option(
+        "--crop", type=click.IntRange(16), default=128, show_default=True, help="Side of the crops, in pixels."
+    ),
+    click.option(
+        "--smallest-scale",
+        type=click.FloatRange(0.1, 1),
+        default=0.5,
+        show_default=True,
+        help="Pictures are scaled down at random, to this at most, which hides what lossy files lack; "
+        "1 takes pixels as they are.",
+    ),
+    click.option(
+        "--lr", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True, help="Learning rate."
+    ),
+)
+result = options.in_order(
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn at random."),
+    click.option("--name", help="The model's name; by default its file's."),
+    click.option("-f", "--force", is_flag=True, help="Replace a model that exists."),
+)
+
+
+def check(output: Path, minutes: float | None, steps: int | None, resume: bool, start: str | None, force: bool) -> None:
+    """Raise InvalidArgument for options that do not go together, or an output that exists."""
+    if (minutes is None) == (steps is None):
+        raise InvalidArgument("give either --minutes or --steps")
+    if resume and start is not None:
+        raise InvalidArgument("--resume goes on with a run and --from starts one; give only one of them")
+    if output.exists() and not (force or resume):
+        raise InvalidArgument(f"{output} exists; give --force to replace it")
+
+
+def check_crop(crop: int, ms_ssim: bool) -> None:
+    """Raise InvalidArgument for a side of crops that networks or MS-SSIM do not take."""
+    if crop % 16 or (ms_ssim and crop <= MS_SSIM_CROP):
+        raise InvalidArgument(f"--crop {crop} is not a multiple of 16, or for ms-ssim not above {MS_SSIM_CROP}")
