@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -163,7 +163,7 @@ class ImageModel:
         return image
 
     def run(
-        self, name: str, inputs: dict[str, Float], level: int | None, shapes: dict[str, tuple[int, ...]]
+        self, name: str, inputs: dict[str, Float], level: int | None, shapes: Mapping[str, tuple[int, ...]]
     ) -> list[Float]:
         """The outputs of a graph that `shapes` names, in its order; `level` is None where the graph takes none.
 

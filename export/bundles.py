@@ -18,6 +18,7 @@ from aez.codec.bundle import Bundle, write_bundle
 from aez.codec.entropy import TileTables
 from aez.codec.errors import ModelError
 from aez.codec.quality import LEVEL_MAX, QUALITY_MAX, QUALITY_MIN
+from aez.export.costs import costs
 from aez.export.graphs import (
     describe_graphs,
     export_graphs,
@@ -27,7 +28,7 @@ from aez.export.graphs import (
     signatures,
 )
 from aez.export.hyperprior import ALIGNMENT, HYPER_BLOCKS, PHASES, STRIDE, HyperpriorNetwork
-from aez.export.photo import PATCH, PhotoConfig, PhotoNetwork
+from aez.export.photo import PhotoConfig, PhotoNetwork
 from aez.export.tables import count_symbols, fit_tables
 
 FAMILY = "photo-dct-hyperprior"
@@ -57,6 +58,7 @@ def export_photo(
     Raises ModelError when the network cannot be exported faithfully, OutputError when the bundle cannot be written.
     """
     coding = {"analysis_halo": analysis_halo(network.config), "synthesis_halo": synthesis_halo(network.config)}
+    figures = {**(figures or {}), "network": costs(network)}
     return export_codec(network, path, name, FAMILY, ["synthesis.onnx"], pictures, coding, provenance, figures)
 
 
@@ -134,17 +136,17 @@ def analysis_halo(config: PhotoConfig) -> int:
     A depthwise 3x3 at 1/8 reaches 8 pixels, at 1/16 it reaches 16; the coarse branch takes cells of 16.
     """
     before, after = config.analysis_blocks - config.analysis_blocks // 2, config.analysis_blocks // 2
-    return _halo(before, config.coarse_blocks, after * PATCH + HYPER_BLOCKS * ALIGNMENT)
+    return _halo(before, config.coarse_blocks, after * STRIDE + HYPER_BLOCKS * ALIGNMENT)
 
 
 def synthesis_halo(config: PhotoConfig) -> int:
     """Receptive field of the synthesis beyond a tile's border, in pixels, rounded up to the alignment."""
     before, after = config.synthesis_blocks // 2, config.synthesis_blocks - config.synthesis_blocks // 2
-    return _halo(before, config.coarse_blocks, after * PATCH)
+    return _halo(before, config.coarse_blocks_of_synthesis, after * STRIDE)
 
 
 def _halo(fine_before: int, coarse: int, reach_after: int) -> int:
-    return round_up(round_up(reach_after) + coarse * ALIGNMENT + fine_before * PATCH)
+    return round_up(round_up(reach_after) + coarse * ALIGNMENT + fine_before * STRIDE)
 
 
 def round_up(pixels: int) -> int:

@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
 from aez.codec.bundle import Bundle
 from aez.export.bundles import export_codec, round_up, trained_network
+from aez.export.costs import SIDE, kmac_per_pixel, weights
 from aez.export.hyperprior import ALIGNMENT, HYPER_BLOCKS, STRIDE
 from aez.export.kl_autoencoder import KlConfig, KlNetwork
 
 FAMILY = "kl-f8"
 BATCH = 8
-#: Side of the picture that multiply-accumulates are counted on.
-_COUNTED = 128
 
 
 def export_kl(
@@ -53,7 +51,7 @@ def export_kl(
         },
     }
     members = ["decoder.onnx", "latent_synthesis.onnx"]
-    described = {**(figures or {}), "network": costs(network)}
+    described = {**(figures or {}), "network": autoencoder_costs(network)}
     return export_codec(network, path, name, FAMILY, members, pictures.split(BATCH), coding, provenance, described)
 
 
@@ -63,18 +61,13 @@ def kl_from_bundle(bundle: Bundle) -> KlNetwork:
 
 
 @torch.no_grad()
-def costs(network: KlNetwork) -> dict[str, float]:
-    """Multiply-accumulates in thousands per pixel of the picture, and weights, of encoder and decoder."""
-    image = torch.zeros(1, 3, _COUNTED, _COUNTED)
-    latent = torch.zeros(1, network.config.latent_channels, _COUNTED // STRIDE, _COUNTED // STRIDE)
-    found: dict[str, float] = {}
-    for name, part, example in (("encoder", network.encoder, image), ("decoder", network.decoder, latent)):
-        found[f"{name}_kmac_per_pixel"] = round(_macs(part, example) / _COUNTED**2 / 1000, 2)
-        found[f"{name}_weights"] = sum(parameter.numel() for parameter in part.parameters())
-    return found
-
-
-def _macs(part: nn.Module, example: Tensor) -> float:
-    with FlopCounterMode(display=False) as counter:
-        part(example)
-    return counter.get_total_flops() / 2
+def autoencoder_costs(network: KlNetwork) -> dict[str, float]:
+    """Thousands of multiply-accumulates a pixel, and weights, of encoder and decoder, without the hyperprior."""
+    image = torch.zeros(1, 3, SIDE, SIDE)
+    latent = torch.zeros(1, network.config.latent_channels, SIDE // STRIDE, SIDE // STRIDE)
+    return {
+        "encoder_kmac_per_pixel": round(kmac_per_pixel(lambda: network.encoder(image)), 2),
+        "decoder_kmac_per_pixel": round(kmac_per_pixel(lambda: network.decoder(latent)), 2),
+        "encoder_weights": weights(network.encoder),
+        "decoder_weights": weights(network.decoder),
+    }

@@ -31,8 +31,8 @@ GRAPHS = ("vae_encoder", "vae_decoder", "autoencoder")
 MODEL, CONFIG = "model.onnx", "config.json"
 _ENCODER, _DECODER = "encoder/", "decoder/"
 _IMAGE_RANGE = (-1.0, 1.0)
-#: Largest and mean difference allowed between an exported graph and the bundle's, by type: latents in standard deviations,
-#: samples in -1..1. In float16 numbers near 1 are 0.001 apart, and the layers add up.
+#: Largest and mean difference allowed between an exported graph and the bundle's, by type: latents in standard
+#: deviations, samples in -1..1. In float16 numbers near 1 are 0.001 apart, and the layers add up.
 _TOLERANCES = {"float32": (1e-3, 1e-4), "float16": (0.1, 0.01)}
 
 Float = NDArray[np.float32]
@@ -60,11 +60,15 @@ def latent_files(bundle: Bundle, float16: bool = False) -> dict[str, bytes]:
     Raises ModelError for a bundle without a latent, and where a graph differs from the bundle's.
     """
     geometry = LatentModel(bundle).geometry
-    graphs = _wrapped(bundle, geometry)
-    if float16:
-        graphs = {name: _to_float16(model) for name, model in graphs.items()}
     dtype = "float16" if float16 else "float32"
-    serialized = {name: serialize(model) for name, model in graphs.items()}
+    try:
+        graphs = _wrapped(bundle, geometry)
+        if float16:
+            graphs = {name: _to_float16(model) for name, model in graphs.items()}
+        serialized = {name: serialize(model) for name, model in graphs.items()}
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(f"the graphs of model {bundle.name} are not those of a latent model: {reason}") from error
     _compare(bundle, geometry, serialized, dtype)
     config = (json.dumps(_config(bundle, geometry, dtype), indent=2) + "\n").encode()
     files = {f"{name}/{MODEL}": data for name, data in serialized.items()}
@@ -198,7 +202,7 @@ def _compare(bundle: Bundle, geometry: LatentGeometry, graphs: Mapping[str, byte
         for name, values in given.items():
             session = open_session(graphs[name], "cpu")
             source = session.inner.get_inputs()[0].name
-            (result,) = session.run({source: values.astype(dtype)}).values()  # type: ignore[dict-item]
+            (result,) = session.run({source: values.astype(dtype)}).values()
             _check(f"the exported {name} of model {bundle.name}", result, wanted[name], dtype)
 
 

@@ -106,6 +106,19 @@ def hyper_weight(progress: float) -> float:
     return min(max((progress - 0.43) / 0.1, 0.15), 1.0)
 
 
+def resized(network: PhotoNetwork, config: PhotoConfig) -> PhotoNetwork:
+    """A network of other sizes with the weights that fit; the rest starts anew."""
+    fresh = PhotoNetwork(config)
+    state = fresh.state_dict()
+    state |= {
+        name: value
+        for name, value in network.state_dict().items()
+        if name in state and state[name].shape == value.shape
+    }
+    fresh.load_state_dict(state)
+    return fresh
+
+
 @dataclass(frozen=True)
 class PhotoRun:
     """A prepared run: data found and split, network built and calibrated."""
@@ -174,11 +187,14 @@ def main(
 ) -> Bundle | None:
     """Train on the pictures in `folder` and write the bundle `output`; None when a signal stopped the run early.
 
-    Checkpoint, metrics and loss curve lie in `<output>.run/`. `start` goes on from a bundle's weights, `resume` from
-    the checkpoint. Raises AezError subclasses. With several devices, only the main process returns.
+    Checkpoint, metrics and loss curve lie in `<output>.run/`. `start` goes on from a bundle's weights (with a `config`,
+    from those that fit it), `resume` from the checkpoint. Raises AezError subclasses. With several devices, only the
+    main process returns.
     """
     check_output(output)
     network = network_from_bundle(start) if start is not None else None
+    if network is not None and config is not None:
+        network = resized(network, config)
     run = prepare(folder, run_folder(output), options, config, distortion, crop, network, rounded_from, smallest_scale)
     result = run.go(resume)
     if not run.trainer.is_main:

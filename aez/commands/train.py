@@ -37,6 +37,12 @@ train.add_command(kl_f8)
 )
 @train_options.data
 @click.option(
+    "--size",
+    type=click.Choice(["usual", "fast"]),
+    help="Sizes of the networks; fast decodes for a third of the cost. With --from what fits of that model is taken; "
+    "by default the sizes are its own.",
+)
+@click.option(
     "--decoder-only",
     is_flag=True,
     help="Keep the encoder of --from as it is, and train what decodes on rounded latents; for the end of a training.",
@@ -55,6 +61,7 @@ def photo(
     crop: int,
     smallest_scale: float,
     lr: float,
+    size: str | None,
     decoder_only: bool,
     seed: int,
     name: str | None,
@@ -72,6 +79,7 @@ def photo(
     from aez.codec.bundle import find_bundle
 
     with needs("aez[train]", train_options.TRAINING_MODULES):
+        from aez.export.photo import PhotoConfig
         from aez.export.train_photo import ROUNDED_FROM, main
         from aez.export.trainer import TrainOptions
 
@@ -84,6 +92,7 @@ def photo(
             start=None if start is None else find_bundle(start),
             distortion=loss,
             crop=crop,
+            config={"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size],
             rounded_from=0.0 if decoder_only else ROUNDED_FROM,
             smallest_scale=smallest_scale,
         )

@@ -494,6 +494,7 @@ def test_bench_rd(here: Path) -> None:
 
 def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from aez.export import train_photo
+    from aez.export.photo import PhotoConfig
 
     calls: list[tuple[Path, Path, dict[str, Any]]] = []
 
@@ -503,14 +504,19 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(train_photo, "main", trained)
     (here / "in").mkdir()
-    asked = "--minutes 2 --from photo --device cpu --loss ms-ssim --batch 4 --crop 176 --lr 0.01 --seed 7 --name mine"
+    asked = (
+        "--minutes 2 --from photo --device cpu --loss ms-ssim --batch 4 --crop 176 --lr 0.01 --seed 7 --name mine "
+        "--smallest-scale 1 --size fast"
+    )
     first = run("train", "photo", "in", "-o", "x.aezm", *asked.split())
     assert (first.exit_code, "wrote x.aezm: model tiny" in first.stderr) == (0, True)
     folder, output, options = calls[0]
     training = options.pop("options")
     assert (folder, output) == (Path("in"), Path("x.aezm"))
     assert options.pop("start").id == aez.load(TINY).id
-    assert options == {"name": "mine", "resume": False, "distortion": "ms-ssim", "crop": 176, "rounded_from": 0.85}
+    assert options.pop("config") == PhotoConfig.fast()
+    passed = {"name": "mine", "resume": False, "distortion": "ms-ssim", "crop": 176, "rounded_from": 0.85}
+    assert options == passed | {"smallest_scale": 1.0}
     assert (training.minutes, training.steps, training.device) == (2, None, "cpu")
     assert (training.batch, training.learning_rate, training.seed) == (4, 0.01, 7)
     stopped = run("train", "photo", "in", "-o", "x.aezm", "--steps", "5", "--resume")
@@ -520,6 +526,7 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     assert (refused.exit_code, "give --from" in refused.stderr) == (2, True)
     run("train", "photo", "in", "-o", "y.aezm", "--steps", "5", "--decoder-only", "--from", "photo")
     assert calls[2][2]["rounded_from"] == 0.0
+    assert calls[2][2]["config"] is None
 
 
 def test_help_lists_commands_and_exit_codes() -> None:

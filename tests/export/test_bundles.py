@@ -144,7 +144,16 @@ def reach(output: Tensor, source: Tensor) -> int:
 
 
 def deep_network(analysis_blocks: int, synthesis_blocks: int, coarse_blocks: int) -> PhotoNetwork:
-    config = PhotoConfig(4, 8, analysis_blocks, 1, synthesis_blocks, 1, 8, coarse_blocks)
+    config = PhotoConfig(
+        hyper_channels=4,
+        hyper_width=8,
+        analysis_blocks=analysis_blocks,
+        analysis_expansion=1,
+        synthesis_blocks=synthesis_blocks,
+        synthesis_expansion=1,
+        coarse_width=8,
+        coarse_blocks=coarse_blocks,
+    )
     network = make_network(config).double()
     with torch.no_grad():
         for name, parameter in network.named_parameters():

@@ -16,7 +16,7 @@ from aez.codec.bundle import Bundle
 from aez.codec.errors import ModelError
 from aez.codec.runtime import open_session
 from aez.export.kl_autoencoder import COEFFICIENTS, KlConfig, KlNetwork, Posterior
-from aez.export.kl_bundle import costs, export_kl, kl_from_bundle
+from aez.export.kl_bundle import autoencoder_costs, export_kl, kl_from_bundle
 from aez.export.layers import colour_dct_weights
 
 SMALL = KlConfig(hyper_channels=4, hyper_width=24, encoder_blocks=1, decoder_blocks=1, expansion=0.25)
@@ -171,7 +171,7 @@ def test_a_bundle_of_another_family_is_refused() -> None:
 
 def test_costs_count_multiplications_and_weights() -> None:
     network = KlNetwork(SMALL)
-    found = costs(network)
+    found = autoencoder_costs(network)
     hidden, width, channels = 48, 192, 4
     by_hand = 3 * 64 * width + 2 * width * hidden + 9 * hidden + width * 2 * channels  # per latent position
     assert found["encoder_kmac_per_pixel"] == pytest.approx(by_hand / 64 / 1000, abs=0.01)
@@ -181,4 +181,5 @@ def test_costs_count_multiplications_and_weights() -> None:
 def test_more_channels_serve_higher_rates() -> None:
     light, many, heavy = KlConfig.of(4), KlConfig.of(16), KlConfig.of(4, heavy=True)
     assert many.lambda_max == 4 * light.lambda_max
-    assert costs(KlNetwork(heavy))["decoder_kmac_per_pixel"] > 3 * costs(KlNetwork(light))["decoder_kmac_per_pixel"]
+    cheap, dear = (autoencoder_costs(KlNetwork(config))["decoder_kmac_per_pixel"] for config in (light, heavy))
+    assert dear > 3 * cheap

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from aez.export import train_photo
 from aez.export.codec_validation import PSNR_MAX
 from aez.export.photo import ENCODING, PhotoNetwork
 from aez.export.pictures import is_validation
-from aez.export.train_photo import PhotoRun, PhotoTask, check_output, hyper_weight, main, prepare, run_folder
+from aez.export.train_photo import PhotoRun, PhotoTask, check_output, hyper_weight, main, prepare, resized, run_folder
 from aez.export.trainer import TrainOptions
 
 
@@ -123,6 +123,19 @@ def test_training_goes_on_from_a_bundle(trained: Trained, pictures: Path, tmp_pa
     for quality in (10, 50, 90):
         assert after[f"psnr@{quality}"] == pytest.approx(before[f"psnr@{quality}"], abs=0.1)
         assert after[f"bpp@{quality}"] == pytest.approx(before[f"bpp@{quality}"], rel=0.02)
+
+
+def test_a_network_of_other_sizes_takes_the_weights_that_fit() -> None:
+    usual = make_network()
+    smaller = replace(SMALL, hyper_width=8, synthesis_coarse_width=4)
+    found = resized(usual, smaller)
+    assert found.config == smaller
+    before, after = usual.state_dict(), found.state_dict()
+    same = {name for name in after if after[name].shape == before[name].shape}
+    assert {"analysis.embed.weight", "synthesis.unembed.bias", "analysis.std", "log_gain.values"} <= same
+    assert "synthesis.coarse.down.weight" not in same
+    assert all(torch.equal(after[name], before[name]) for name in same)
+    assert found.synthesis.coarse.down.weight.shape[0] == 4
 
 
 def test_an_interrupted_run_writes_no_bundle_and_resumes(
