@@ -86,8 +86,8 @@ def animation_bytes(frames: Sequence[Pixels], kind: str, fps: float) -> bytes:
 
 def error_map(original: Pixels, result: Pixels) -> NDArray[np.float32]:
     """Absolute difference in levels of 255, the mean of the colours: float32 [height, width]."""
-    difference = np.abs(original.astype(np.int16) - result)
-    return difference.mean(axis=2, dtype=np.float32)
+    errors: NDArray[np.float32] = np.abs(original.astype(np.int16) - result).mean(axis=2, dtype=np.float32)
+    return errors
 
 
 def side_by_side(original: Pixels, result: Pixels, title: str) -> Image.Image:
@@ -132,7 +132,8 @@ def _colours_of(errors: NDArray[np.float32]) -> Pixels:
     place = np.sqrt(np.clip(errors, 0, ERROR_MAX) / ERROR_MAX) * (len(_COLOURS) - 1)
     stops = np.arange(len(_COLOURS))
     channels = [np.interp(place, stops, [colour[c] for colour in _COLOURS]) for c in range(3)]
-    return np.rint(np.stack(channels, -1)).astype(np.uint8)
+    colours: Pixels = np.rint(np.stack(channels, -1)).astype(np.uint8)
+    return colours
 
 
 def _draw_scale(panel: Image.Image, draw: ImageDraw.ImageDraw, x: int, y: int, height: int) -> None:

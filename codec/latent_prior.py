@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aez.codec.entropy import Tables
 from aez.codec.errors import InvalidArgument
 from aez.codec.hyper_context import PHASES, table_indices
-from aez.codec.image import TILE_MAX
+from aez.codec.image import TILE_DEFAULT
 from aez.codec.model import ImageModel
 from aez.codec.quality import quality_to_level
 
@@ -24,12 +24,14 @@ __all__ = ["draw_coded"]
 def draw_coded(
     model: ImageModel, height: int, width: int, seed: int | Sequence[int], temperature: float = 1.0, quality: float = 50
 ) -> NDArray[np.uint8]:
-    """A picture uint8 [height, width, 3] of at most 2048 pixels a side, drawn as the codec at a quality expects it.
+    """A picture uint8 [height, width, 3] of at most 1024 pixels a side, drawn as the codec at a quality expects it.
 
     Probabilities are raised to 1 / temperature; 0 takes the likeliest symbol everywhere. Raises InvalidArgument.
     """
-    if not (1 <= height <= TILE_MAX and 1 <= width <= TILE_MAX):
-        raise InvalidArgument(f"a picture drawn from the codec's tables has 1..{TILE_MAX} pixels a side")
+    if not (1 <= height <= TILE_DEFAULT and 1 <= width <= TILE_DEFAULT):
+        raise InvalidArgument(
+            f"a picture drawn from the codec's tables has 1..{TILE_DEFAULT} pixels a side, not {width}x{height}"
+        )
     if not (math.isfinite(temperature) and temperature >= 0):
         raise InvalidArgument(f"temperature {temperature} is not a number of 0 or more")
     level = quality_to_level(quality)

@@ -29,7 +29,14 @@ Progress = Callable[[int, int], None]
 LATENT_MODEL = "kl-f8"
 #: Side of the tiles in pixels, without their halos.
 TILE = 512
-_CHANNELS_MAX, _STRIDE_MAX, _HALO_MAX = 1024, 64, 512
+_BOUNDS: dict[str, tuple[tuple[type[int] | type[float], ...], float, float]] = {
+    "channels": ((int,), 1, 1024),
+    "stride": ((int,), 1, 64),
+    "scaling_factor": ((int, float), 1e-6, 1e6),
+    "shift_factor": ((int, float), -1e6, 1e6),
+    "encoder_halo": ((int,), 0, 512),
+    "decoder_halo": ((int,), 0, 512),
+}
 
 
 @dataclass(frozen=True)
@@ -49,25 +56,12 @@ class LatentGeometry:
     @classmethod
     def of(cls, stated: Mapping[str, Any]) -> LatentGeometry:
         """Checked geometry; raises ModelError for a missing or absurd number."""
-        bounds = {
-            "channels": (1, _CHANNELS_MAX),
-            "stride": (1, _STRIDE_MAX),
-            "encoder_halo": (0, _HALO_MAX),
-            "decoder_halo": (0, _HALO_MAX),
-        }
-        for name, (low, high) in bounds.items():
+        for name, (kinds, low, high) in _BOUNDS.items():
             value = stated.get(name)
-            if type(value) is not int or not low <= value <= high:
-                raise ModelError(f"the model's manifest says latent {name} = {value!r}, which is outside {low}..{high}")
-        for name in ("scaling_factor", "shift_factor"):
-            value = stated.get(name)
-            if type(value) not in (int, float) or not math.isfinite(value):
-                raise ModelError(f"the model's manifest says latent {name} = {value!r}, which is no finite number")
-        g = cls(**{name: stated[name] for name in cls.__dataclass_fields__})
-        if g.scaling_factor <= 0:
-            raise ModelError(
-                f"the model's manifest says latent scaling_factor = {g.scaling_factor}, not a positive one"
-            )
+            if not isinstance(value, kinds) or isinstance(value, bool) or not low <= value <= high:
+                shown = str(value)[:40]
+                raise ModelError(f"the model's manifest says latent {name} = {shown}, which is outside {low}..{high}")
+        g = cls(**{name: stated[name] for name in _BOUNDS})
         if TILE % g.stride or g.encoder_halo % g.stride or g.decoder_halo % g.stride:
             raise ModelError(f"the model's latent stride {g.stride} does not divide its halos and tiles of {TILE}")
         return g
@@ -124,9 +118,11 @@ class LatentModel:
         Sides that are no multiples of the stride are filled up with their edge. Raises InvalidArgument for other
         arrays, ModelError where the graph gives anything but finite latents.
         """
-        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            found = f"{pixels.dtype} {list(pixels.shape)}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
-            raise InvalidArgument(f"a picture to embed is uint8 [height, width, 3], not {found}")
+        pixels = np.asarray(pixels)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise InvalidArgument(
+                f"a picture to embed is uint8 [height, width, 3], not {pixels.dtype} {list(pixels.shape)}"
+            )
         height, width = pixels.shape[:2]
         if height < 1 or width < 1:
             raise InvalidArgument(f"a picture of {width}x{height} pixels has no latent")
@@ -138,9 +134,10 @@ class LatentModel:
             seen = box.grow(g.encoder_halo, whole)
             inner, outer = box.slices(seen, g.stride), box.slices(whole, g.stride)
             small = (g.channels, seen.height // g.stride, seen.width // g.stride)
-            found = self._run("encoder", "image", _planes(pixels, seen), {"mean": small, "log_variance": small})
-            mean[(slice(None), *outer)] = found[0][(slice(None), *inner)]
-            log_variance[(slice(None), *outer)] = found[1][(slice(None), *inner)]
+            shapes = {"mean": small, "log_variance": small}
+            given = self._run("encoder", "image", _planes(pixels, seen), shapes)
+            for part, result in zip(given, (mean, log_variance), strict=True):
+                result[(slice(None), *outer)] = part[(slice(None), *inner)]
         if not (np.isfinite(mean).all() and np.isfinite(log_variance).all()):
             raise ModelError(f"model {self.bundle.name} gives latents that are not finite for this picture")
         return Latent(mean, log_variance, (height, width))
@@ -215,9 +212,9 @@ class LatentModel:
 
     def _checked(self, latent: NDArray[Any]) -> Float:
         channels = self.geometry.channels
-        if not isinstance(latent, np.ndarray) or latent.dtype.kind != "f":
-            found = latent.dtype if isinstance(latent, np.ndarray) else type(latent).__name__
-            raise InvalidArgument(f"a latent is an array of floats, not {found}")
+        latent = np.asarray(latent)
+        if latent.dtype.kind != "f":
+            raise InvalidArgument(f"a latent is an array of floats, not {latent.dtype}")
         if latent.ndim != 3 or latent.shape[0] != channels or 0 in latent.shape:
             raise InvalidArgument(
                 f"a latent of model {self.bundle.name} is [{channels}, height, width], not {list(latent.shape)}"

@@ -11,7 +11,7 @@ import click
 
 from aez import messages
 from aez.codec.errors import InvalidArgument
-from aez.commands import bench_codec, bench_detect, bench_images, bench_monitor
+from aez.commands import bench_codec, bench_detect, bench_images, bench_latent, bench_monitor, bench_results
 from aez.commands.missing import needs
 
 
@@ -24,7 +24,9 @@ for _command in (
     *bench_codec.COMMANDS,
     *bench_detect.COMMANDS,
     *bench_images.COMMANDS,
+    *bench_latent.COMMANDS,
     *bench_monitor.COMMANDS,
+    *bench_results.COMMANDS,
 ):
     bench.add_command(_command)
 

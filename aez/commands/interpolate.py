@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _ANIMATIONS = {".gif": "GIF", ".webp": "WEBP"}
 _STRIPS = (".png", ".jpg", ".jpeg")
 _STRIP_STEPS, _ANIMATION_STEPS = 8, 24
+_PIXELS_MAX = 1 << 26
 
 
 @click.command()
@@ -82,11 +83,16 @@ def interpolate(
 
     a = limit_side(_pixels(first), side)
     height, width = a.shape[:2]
+    count = steps or (_STRIP_STEPS if suffix in _STRIPS else _ANIMATION_STEPS)
+    if count * height * width > _PIXELS_MAX:
+        raise InvalidArgument(
+            f"{count} pictures of {width}x{height} are more than the {_PIXELS_MAX} pixels that are kept in memory; "
+            "give fewer --steps or a smaller --side"
+        )
     b = _pixels(second)
     if b.shape != a.shape:
         messages.note(f"{latent_shared.shown(second)}: scaled and cut to {width}x{height}, as {first} is shown")
         b = fit(b, height, width)
-    count = steps or (_STRIP_STEPS if suffix in _STRIPS else _ANIMATION_STEPS)
     latents = path(opened.encode(a).mean, opened.encode(b).mean, count, mode)
     frames = []
     with latent_shared.progress_bar(count) as bar:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,9 +17,15 @@ from aez.commands.missing import needs
 if TYPE_CHECKING:
     from aez.codec.bundle import Bundle
 
-#: What an export writes, and --force may replace.
-_SUFFIXES = (".onnx", ".npy")
-_NAMES = ("config.json", "manifest.json")
+MANIFEST = "manifest.json"
+#: The files of a model with a latent.
+LATENT_FILES = frozenset(
+    {
+        "config.json",
+        *("vae_encoder/config.json", "vae_decoder/config.json"),
+        *(f"{graph}/model.onnx" for graph in ("vae_encoder", "vae_decoder", "autoencoder")),
+    }
+)
 
 
 @click.command()
@@ -39,10 +45,11 @@ def export(model: str, output: Path, float16: bool, force: bool) -> None:
     from aez.codec.bundle import find_bundle
     from aez.codec.whole_folders import check_folder, write_whole_folder
 
-    check_folder(output, force, _is_ours)
+    replaceable = _earlier_export(output).__contains__
+    check_folder(output, force, replaceable)
     bundle = find_bundle(Path(model) if Path(model).is_file() else model)
     files = _files_of(bundle)(bundle, float16)
-    write_whole_folder(output, files, force, _is_ours)
+    write_whole_folder(output, files, force, replaceable)
     size = sum(map(len, files.values()))
     messages.summary(f"wrote {bundle.name} to {click.format_filename(output)}: {len(files)} files, {size:,} bytes")
 
@@ -72,9 +79,13 @@ def _members(bundle: Bundle, float16: bool) -> dict[str, bytes]:
             np.save(buffer, bundle.array(stem), allow_pickle=False)
             files[member] = buffer.getvalue()
     manifest = json.dumps({**bundle.manifest, "id": bundle.id}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    return files | {"manifest.json": manifest.encode()}
+    return files | {MANIFEST: manifest.encode()}
 
 
-def _is_ours(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix in _SUFFIXES or path.name in _NAMES
+def _earlier_export(folder: Path) -> frozenset[str]:
+    """Names of the files that an earlier export may have written there."""
+    try:
+        members = json.loads((folder / MANIFEST).read_bytes())["members"]
+        return LATENT_FILES | {MANIFEST, *members}
+    except (OSError, ValueError, KeyError, TypeError):  # none there, or not one of ours
+        return LATENT_FILES

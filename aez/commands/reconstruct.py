@@ -27,9 +27,29 @@ if TYPE_CHECKING:
 SUFFIX = ".reconstruct.png"
 
 
+@dataclass(frozen=True)
+class _Figures:
+    """PSNR in dB, SSIM and, where the picture is large enough for its five scales, MS-SSIM."""
+
+    psnr: float
+    ssim: float
+    ms_ssim: float | None
+
+    @classmethod
+    def of(cls, found: Reconstruction) -> _Figures:
+        from aez.codec.metrics import MS_SSIM_SIDE, ms_ssim, psnr, ssim
+
+        pair = found.original, found.result
+        return cls(psnr(*pair), ssim(*pair), ms_ssim(*pair) if min(found.original.shape[:2]) >= MS_SSIM_SIDE else None)
+
+    def __str__(self) -> str:
+        last = "" if self.ms_ssim is None else f", MS-SSIM {self.ms_ssim:.4f}"
+        return f"PSNR {self.psnr:.2f} dB, SSIM {self.ssim:.4f}{last}"
+
+
 @dataclass
 class _Reconstructing:
-    """What one call of the command holds; `figures` are PSNR in dB and MS-SSIM of each picture."""
+    """What one call of the command holds."""
 
     jobs: list[Job]
     bundle: Bundle
@@ -39,7 +59,7 @@ class _Reconstructing:
     bar: latent_shared.Bar
     force: bool
     as_json: bool
-    figures: list[tuple[float, float]] = field(default_factory=list)
+    figures: list[_Figures] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._next = iter(self.jobs)
@@ -55,7 +75,6 @@ class _Reconstructing:
     def _do(self, job: Job) -> None:
         from aez.codec.latent_api import reconstruct_picture
         from aez.codec.latent_pictures import side_by_side
-        from aez.codec.metrics import ms_ssim, psnr
 
         check_target(job, self.force)
         picture_format = latent_shared.format_of(job.target)
@@ -67,14 +86,14 @@ class _Reconstructing:
             threads=self.threads,
             progress=self.bar.tiles,
         )
-        figures = psnr(found.original, found.result), ms_ssim(found.original, found.result)
+        figures = _Figures.of(found)
         self.figures.append(figures)
-        title = f"{Path(job.source).name}: {self.bundle.name}, {_how(found)}, {_said(*figures)}"
+        title = f"{Path(job.source).name}: {self.bundle.name}, {_how(found)}, {figures}"
         panel = side_by_side(found.original, found.result, title)
         write_output(job.target, picture_bytes(panel, picture_format), self.force)
         self._report(job, found, figures)
 
-    def _report(self, job: Job, found: Reconstruction, figures: tuple[float, float]) -> None:
+    def _report(self, job: Job, found: Reconstruction, figures: _Figures) -> None:
         name = latent_shared.shown(job.source)
         with self.bar.aside():
             for notice in found.notices:
@@ -83,9 +102,9 @@ class _Reconstructing:
                 messages.result(json.dumps(self._record(job, found, figures)))
             else:
                 say = messages.summary if job.target == STDIO else messages.result
-                say(f"{name}: {_how(found)}, {_said(*figures)}")
+                say(f"{name}: {_how(found)}, {figures}")
 
-    def _record(self, job: Job, found: Reconstruction, figures: tuple[float, float]) -> dict[str, Any]:
+    def _record(self, job: Job, found: Reconstruction, figures: _Figures) -> dict[str, Any]:
         height, width = found.original.shape[:2]
         size = found.coded_bytes
         return {
@@ -98,8 +117,9 @@ class _Reconstructing:
             "bytes": size,
             "bpp": None if size is None else 8 * size / (width * height),
             # JSON has no infinity; equal pictures have no error.
-            "psnr": figures[0] if math.isfinite(figures[0]) else None,
-            "ms_ssim": figures[1],
+            "psnr": figures.psnr if math.isfinite(figures.psnr) else None,
+            "ssim": figures.ssim,
+            "ms_ssim": figures.ms_ssim,
             "notices": list(found.notices),
         }
 
@@ -126,7 +146,7 @@ def reconstruct(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Show pictures beside what a model makes of them, with a map of the error, PSNR and MS-SSIM.
+    """Show pictures beside what a model makes of them, with a map of the error, PSNR, SSIM and MS-SSIM.
 
     IN is a picture, a folder (the pictures in it; folders inside are left alone) or - for standard input. Pictures are
     turned as EXIF says. In a folder, results are called NAME.reconstruct.png.
@@ -139,9 +159,7 @@ def reconstruct(
         work = _Reconstructing(jobs, bundle, quality, device, threads, bar, force, as_json)
         code = run_each([job.source for job in jobs], work.one)
     if len(work.figures) > 1:
-        count = len(work.figures)
-        mean = (sum(figures) / count for figures in zip(*work.figures, strict=True))
-        messages.summary(f"{count} pictures with {bundle.name}, on average {_said(*mean)}")
+        messages.summary(f"{len(work.figures)} pictures with {bundle.name}, on average {_mean(work.figures)}")
     sys.exit(code)
 
 
@@ -165,5 +183,11 @@ def _how(found: Reconstruction) -> str:
     return f"quality {found.quality:.4g}, {found.coded_bytes:,} bytes ({bpp:.3f} bpp)"
 
 
-def _said(psnr: float, ms_ssim: float) -> str:
-    return f"PSNR {psnr:.2f} dB, MS-SSIM {ms_ssim:.4f}"
+def _mean(figures: list[_Figures]) -> _Figures:
+    """Means over the pictures; of MS-SSIM over those that have it."""
+    multi = [one.ms_ssim for one in figures if one.ms_ssim is not None]
+    return _Figures(
+        sum(one.psnr for one in figures) / len(figures),
+        sum(one.ssim for one in figures) / len(figures),
+        sum(multi) / len(multi) if multi else None,
+    )

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aez.codec.latents import LatentModel
-
+_Draw = Callable[[int], "NDArray[np.uint8]"]
 _SIDE_MAX = 2048
 _SHEET_PIXELS_MAX = 1 << 26
 _WARNINGS = {
@@ -56,7 +55,7 @@ def _parse_size(context: click.Context, option: click.Parameter, text: str) -> t
     type=click.Choice(["normal", "hyper"]),
     default="normal",
     show_default=True,
-    help="N(0, 1) for each element, or what the codec's tables expect.",
+    help="N(0, 1) for each element of the latent, or what the codec's tables expect (at most 1024 pixels a side).",
 )
 @latent_shared.model
 @latent_shared.running
@@ -75,7 +74,7 @@ def sample(
     """Draw pictures from the prior of a variational autoencoder.
 
     This shows what the decoder makes of latents that no picture has. It is no generator of photographs: for that, train
-    a diffusion model in the latent.
+    a diffusion model in the latent. Models without a latent, such as photo, have --prior hyper.
     """
     width, height = size
     if count * width * height > _SHEET_PIXELS_MAX:
@@ -85,9 +84,8 @@ def sample(
         )
     picture_format = latent_shared.format_of(output)
     check_target(Job(STDIO, output), force)
-    opened = latent_shared.open_model(model, device, threads)
+    draw = (_normal_prior if prior == "normal" else _hyper_prior)(model, device, threads, size, seed, temperature)
     messages.warning(_WARNINGS[prior] + _INSTEAD)
-    draw = _drawing(opened, prior, size, seed, temperature)
 
     from aez.codec.latent_pictures import contact_sheet
 
@@ -102,16 +100,23 @@ def sample(
     messages.summary(f"wrote {said} of {width}x{height} to {click.format_filename(output)}")
 
 
-def _drawing(
-    opened: LatentModel, prior: str, size: tuple[int, int], seed: int, temperature: float
-) -> Callable[[int], NDArray[np.uint8]]:
-    """What draws sample number so and so."""
+def _normal_prior(
+    ref: str, device: str, threads: int | None, size: tuple[int, int], seed: int, temperature: float
+) -> _Draw:
+    """What draws sample number so and so. Raises ModelError for a model that is no variational autoencoder."""
+    opened = latent_shared.open_model(ref, device, threads)
     width, height = size
-    if prior == "normal":
-        return lambda number: opened.decode(opened.draw(height, width, (seed, number), temperature), (height, width))
+    return lambda number: opened.decode(opened.draw(height, width, (seed, number), temperature), (height, width))
 
+
+def _hyper_prior(
+    ref: str, device: str, threads: int | None, size: tuple[int, int], seed: int, temperature: float
+) -> _Draw:
+    """As `_normal_prior`, for every model that codes pictures."""
+    from aez.codec.api import load
     from aez.codec.latent_prior import draw_coded
     from aez.codec.model import open_model
 
-    codec = open_model(opened.bundle, opened.device, opened.threads)
+    codec = open_model(load(ref), device, threads)
+    width, height = size
     return lambda number: draw_coded(codec, height, width, (seed, number), temperature)
