@@ -64,6 +64,8 @@ def speed(pictures: Iterable[Path], model: ModelLike = None, quality: float = 50
     middle = {name: statistics.median(row[name] for row in rows) for name in times}
     return {
         "machine": asdict(describe_environment()),
+        "model": bundle.name,
+        "quality": quality,
         "pictures": rows,
         "milliseconds": middle,
         "encode_to_avif": middle["encode"] / middle["avif_encode"],
@@ -129,6 +131,9 @@ def tiling(pictures: Iterable[Path], model: ModelLike = None, quality: float = 5
             f"no picture is larger than a tile of {tile} pixels; give larger pictures or smaller tiles"
         )
     return {
+        "machine": asdict(describe_environment()),
+        "model": bundle.name,
+        "quality": quality,
         "tile": tile,
         "seam_ratio": errors["tiled"].ratio / errors["whole"].ratio,
         "border_to_elsewhere": errors["tiled"].ratio,
@@ -188,6 +193,8 @@ def exactness(
                 decode_latents(opened, reader.tile(number), header, number)  # raises unless the checksum holds
     return {
         "machine": asdict(describe_environment()),
+        "model": bundle.name,
+        "quality": quality,
         "symbols": symbols,
         "differences": differences,
         "not_tested": missing,
@@ -208,6 +215,8 @@ def large(
         encode = _measured(["encode", str(source), "-o", str(coded), "-q", str(quality), *arguments])
         decode = _measured(["decode", str(coded), "-o", str(back), *arguments])
         return {
+            "model": load(model).name,
+            "quality": quality,
             "side": side,
             "bytes": coded.stat().st_size,
             "encode": encode,
@@ -241,6 +250,8 @@ def soak(
             progress(number + 1)
     base = statistics.median(readings[settled : settled + 100] or readings)
     return {
+        "machine": asdict(describe_environment()),
+        "model": bundle.name,
         "pictures": count,
         "resident_megabytes": {str(n): readings[n - 1] for n in range(settled, count + 1, settled)},
         "settled_megabytes": base,

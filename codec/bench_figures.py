@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -97,7 +98,7 @@ def contact_sheet_png(pictures: Sequence[tuple[str, Picture]], codecs: Sequence[
         sheet.paste(row, (_MARGIN, top))
         top += row.height + _MARGIN
     buffer = BytesIO()
-    sheet.save(buffer, "PNG")
+    sheet.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
@@ -145,7 +146,9 @@ def _headline(report: Report) -> str:
 def _widest_bpp(report: Report) -> float:
     """The right end of the plot: where the models' curves end, or the peers' where there is no model."""
     names = report.models or tuple(report.curves)
-    return min(_WIDEST_BPP, 1.08 * max(p.bpp for name in names for p in report.curves[name]))
+    rates = [p.bpp for name in names for p in report.curves[name]]
+    # Small pictures take many bits per pixel: half of the points must be seen in any case.
+    return min(max(_WIDEST_BPP, 2 * statistics.median(rates)), 1.08 * max(rates))
 
 
 def _draw_axes(axes: Axes, title: str, widest: float) -> None:

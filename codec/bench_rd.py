@@ -32,6 +32,7 @@ Picture = npt.NDArray[np.uint8]
 LOSSLESS_SUFFIXES = frozenset({".png", ".bmp", ".ppm", ".tif", ".tiff"})
 QUICK_PICTURES, QUICK_POINTS = 3, 5
 SHEET_SIDE = 4096  # pixels at most, where a picture is not larger
+CELL = 16  # pixels
 
 _EIGHT_BIT_MODES = frozenset({"RGB", "P", "L"})
 
@@ -134,13 +135,17 @@ def _notes(measurements: Sequence[Measurement], count: int) -> Iterator[str]:
 
 
 def _sheets(sources: Sequence[_Source]) -> list[_Source]:
-    """Pictures of one size side by side, row by row, on sheets; what is left of the last row has their mean colour."""
+    """Pictures of one size side by side, row by row, on sheets; what is left of the last row has their mean colour.
+
+    Each is continued by its edges to a multiple of `CELL` pixels, so that the blocks of no codec span two pictures.
+    """
     by_size: dict[tuple[int, ...], list[_Source]] = {}
     for source in sources:
         by_size.setdefault(source.load().shape, []).append(source)
     sheets = []
     for (height, width, _), alike in by_size.items():
-        most = max(1, SHEET_SIDE // height) * max(1, SHEET_SIDE // width)
+        rows, columns = (max(1, SHEET_SIDE // (side + -side % CELL)) for side in (height, width))
+        most = rows * columns
         for start in range(0, len(alike), most):
             on_it = alike[start : start + most]
             number = f" from number {start + 1}" if len(alike) > most else ""
@@ -151,6 +156,8 @@ def _sheets(sources: Sequence[_Source]) -> list[_Source]:
 
 def _one_sheet(sources: Sequence[_Source]) -> Picture:
     pictures = np.stack([source.load() for source in sources])
+    below, beside = (-side % CELL for side in pictures.shape[1:3])
+    pictures = np.pad(pictures, [(0, 0), (0, below), (0, beside), (0, 0)], mode="edge")
     count, height, width, channels = pictures.shape
     columns = min(count, max(1, round(math.sqrt(count * height / width))), max(1, SHEET_SIDE // width))
     rows = math.ceil(count / columns)

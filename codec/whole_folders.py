@@ -33,7 +33,10 @@ def write_whole_folder(
             for name, data in files.items():
                 place = partial / name
                 place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(data)
+                with place.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
             if target.exists():
                 target.rename(former)
             partial.rename(target)

@@ -311,9 +311,10 @@ def test_a_sheet_shows_every_picture_once(small: Path) -> None:
 
     run(small, [toy(encode=keep)], peers=[], progress=False, sheet=True)
     sheet = next(image for image in seen if image.shape[0] > 28)
-    assert sheet.shape == (3 * 28, 2 * 24, 3)
-    cells = [sheet[28 * row : 28 * row + 28, 24 * column : 24 * column + 24] for row in range(3) for column in range(2)]
-    assert all(np.array_equal(cells[i], waves(28, 24, seed=i)) for i in range(5))
+    assert sheet.shape == (3 * 32, 2 * 32, 3)
+    cells = [sheet[32 * row : 32 * row + 32, 32 * column : 32 * column + 32] for row in range(3) for column in range(2)]
+    assert all(np.array_equal(cells[i][:28, :24], waves(28, 24, seed=i)) for i in range(5))
+    assert np.array_equal(cells[0][:28, 24:], np.repeat(cells[0][:28, 23:24], 8, axis=1))  # its edge goes on
     assert np.unique(cells[5].reshape(-1, 3), axis=0).shape == (1, 3)
 
 
