@@ -93,7 +93,7 @@ def tile_latents(model: ImageModel, pixels: Pixels, header: ImageHeader, number:
     g = model.geometry
     box = _tile_box(header, number, g.alignment)
     seen = box.grow(g.analysis_halo, _whole(header, g.alignment))
-    y, z = model.analysis(_crop(pixels, seen), header.level)
+    y, z = model.analysis(crop_planes(pixels, seen), header.level)
     return (
         y[(slice(None), *box.slices(seen, g.latent_stride))],
         z[(slice(None), *box.slices(seen, g.hyper_stride))],
@@ -131,11 +131,11 @@ def ideal_bytes(model: ImageModel, pixels: Pixels, header: ImageHeader) -> float
     return bits / 8
 
 
-def _crop(pixels: Pixels, box: Box) -> Float:
+def crop_planes(pixels: Pixels, box: Box) -> Float:
     """Float32 [3, H, W] in 0..1 of a box that may reach over the right and bottom edges, which are repeated."""
     height, width = pixels.shape[:2]
     part = pixels[box.top : min(box.bottom, height), box.left : min(box.right, width)]
-    planes = part.transpose(2, 0, 1).astype(np.float32)
+    planes = part.transpose(2, 0, 1).astype(np.float32, order="C")
     planes *= np.float32(1 / 255)
     below, beside = box.height - planes.shape[1], box.width - planes.shape[2]
     return np.pad(planes, ((0, 0), (0, below), (0, beside)), mode="edge") if below or beside else planes
@@ -215,7 +215,7 @@ class RegionDecoder:
             return None
         image = self.model.synthesis(y, self.header.level)
         rows, columns = shown.slices(seen, 1)
-        return _to_pixels(image[:, rows, columns])
+        return to_pixels(image[:, rows, columns])
 
     def _assemble(self, number: int, seen: Box, latents: dict[int, Float | None]) -> Float | None:
         """Latents of `seen` from all tiles that touch it; None when tile `number` itself is lost."""
@@ -254,12 +254,13 @@ class RegionDecoder:
             return None
 
 
-def _to_pixels(image: Float) -> Pixels:
+def to_pixels(image: Float) -> Pixels:
+    """uint8 [H, W, 3] of an image [3, H, W] in 0..1. Raises ModelError where it is not finite."""
     scaled = image * np.float32(255)
     np.rint(scaled, out=scaled)
     np.clip(scaled, 0, 255, out=scaled)
     if np.isnan(scaled.sum()):
-        raise ModelError("the model gives pixels that are not numbers for these latents")
+        raise ModelError("the model gives pixels that are not numbers for this latent")
     pixels: Pixels = scaled.astype(np.uint8).transpose(1, 2, 0)
     return pixels
 

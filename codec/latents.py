@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from aez.codec.bundle import Bundle
 from aez.codec.errors import InvalidArgument, ModelError
-from aez.codec.image import Box, aligned
+from aez.codec.image import Box, aligned, crop_planes, to_pixels
 from aez.codec.runtime import Session, open_session
 
 __all__ = ["LATENT_MODEL", "TILE", "Latent", "LatentGeometry", "LatentModel", "open_latent_model"]
@@ -135,7 +135,7 @@ class LatentModel:
             inner, outer = box.slices(seen, g.stride), box.slices(whole, g.stride)
             small = (g.channels, seen.height // g.stride, seen.width // g.stride)
             shapes = {"mean": small, "log_variance": small}
-            given = self._run("encoder", "image", _planes(pixels, seen), shapes)
+            given = self._run("encoder", "image", crop_planes(pixels, seen), shapes)
             for part, result in zip(given, (mean, log_variance), strict=True):
                 result[(slice(None), *outer)] = part[(slice(None), *inner)]
         if not (np.isfinite(mean).all() and np.isfinite(log_variance).all()):
@@ -156,7 +156,7 @@ class LatentModel:
         tiles = self.decoded_tiles(checked, (height, width), progress)
         picture = np.empty((height, width, 3), np.uint8)
         for box, planes in tiles:
-            picture[box.slices(Box(0, 0, width, height), 1)] = _to_pixels(planes)
+            picture[box.slices(Box(0, 0, width, height), 1)] = to_pixels(planes)
         return picture
 
     def decoded_tiles(
@@ -263,21 +263,3 @@ def _stated_latent(bundle: Bundle) -> Mapping[str, Any]:
             f"model {bundle.name} is no variational autoencoder: its encoder gives no log_variance; use {LATENT_MODEL}"
         )
     return stated
-
-
-def _planes(pixels: Pixels, box: Box) -> Float:
-    """Float32 [3, h, w] in 0..1 of a box that may reach over the right and bottom edges, which are repeated."""
-    height, width = pixels.shape[:2]
-    part = pixels[box.top : min(box.bottom, height), box.left : min(box.right, width)].transpose(2, 0, 1)
-    planes = part.astype(np.float32, order="C")
-    planes *= np.float32(1 / 255)
-    below, beside = box.height - planes.shape[1], box.width - planes.shape[2]
-    return np.pad(planes, ((0, 0), (0, below), (0, beside)), mode="edge") if below or beside else planes
-
-
-def _to_pixels(planes: Float) -> Pixels:
-    scaled = np.rint(planes * np.float32(255))
-    if np.isnan(scaled.sum()):
-        raise ModelError("the model gives pixels that are not numbers for this latent")
-    pixels: Pixels = scaled.clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
-    return pixels
