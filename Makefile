@@ -34,7 +34,7 @@ test-fast: $(TEST)
 lint: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build $(LINT)
+	rm -rf build/lib build/bdist.* $(LINT)
 	$(INSTALL) --no-deps --no-build-isolation --target $(LINT) .
 	cd $(LINT) && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p aez
 

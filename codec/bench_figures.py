@@ -36,6 +36,7 @@ _PEER_COLOURS = {
 _OTHER_COLOUR = "#495057"
 _INK, _MUTED, _GRID = "#212529", "#6c757d", "#e9ecef"
 _WIDEST_BPP = 2.5
+_NAME_SHARE = 0.0068  # of the figure's width for each letter
 _LABEL_GAP = 0.045  # least distance of two labels, as a share of the axis' height
 
 _SHEET_PEERS = ("JPEG", "WebP", "AVIF 4:4:4")
@@ -112,8 +113,11 @@ def curves_png(report: Report) -> bytes:
     panels = [("psnr", "PSNR over RGB, dB")]
     if any(p.ms_ssim_db is not None for curve in report.curves.values() for p in curve):
         panels.append(("ms_ssim_db", "MS-SSIM, dB"))
-    right = 0.91 if len(panels) > 1 else 0.86  # names take a share of the panel's width
-    figure.subplots_adjust(left=0.05, right=right, top=0.83, bottom=0.14, wspace=0.36)
+    longest = max(map(len, report.curves))
+    # Names stand to the right of each panel, beyond a gap that is a share of its width.
+    right = 1 - _NAME_SHARE * longest - (0.015 if len(panels) > 1 else 0.035)
+    wspace = 0.36 + 0.025 * max(0, longest - 12)
+    figure.subplots_adjust(left=0.05, right=right, top=0.83, bottom=0.14, wspace=wspace)
     widest = _widest_bpp(report)
     for number, (quality, title) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)

@@ -43,8 +43,8 @@ def ms_ssim(reference: Picture, decoded: Picture) -> float:
     Five scales, an 11x11 Gaussian window of sigma 1.5 without padding, 2x2 means between the scales: the reading of
     Wang et al. 2003 that papers on learned compression report (an odd side is padded with zeros before it is halved).
 
-    Five scales need a shorter side of `MS_SSIM_SIDE` pixels. A smaller picture uses as many scales as leave it 11 pixels
-    on the coarsest, their weights rescaled to sum to 1; below 11 pixels its edge is repeated up to 11.
+    Five scales need a shorter side of `MS_SSIM_SIDE` pixels. A smaller picture uses as many scales as leave it 11
+    pixels on the coarsest, their weights rescaled to sum to 1; below 11 pixels its edge is repeated up to 11.
 
     Raises InvalidArgument when the two are not uint8 pictures of one shape.
     """
