@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from aez.codec.value_noise import place_noise, value_noise
+
 __all__ = ["KINDS", "Kind"]
 
 Picture = npt.NDArray[np.uint8]
@@ -141,7 +143,7 @@ def _gradients() -> list[Picture]:
 def _noise() -> list[Picture]:
     """Every sample of its own, of all 256 values: nothing can be predicted."""
     y, x = np.mgrid[:256, :256].astype(np.uint32)
-    return [_to_bytes(np.stack([_hash(y, x, seed) for seed in range(3)], axis=-1))]
+    return [_to_bytes(np.stack([place_noise(y, x, seed) for seed in range(3)], axis=-1))]
 
 
 def _tiny(side: int) -> list[Picture]:
@@ -155,29 +157,11 @@ def _scene(height: int, width: int) -> Picture:
     """A sky over hills with texture, uint8 [height, width, 3]."""
     y, x = np.mgrid[:height, :width]
     sky = np.stack([0.4 + 0.4 * y / height, 0.55 + 0.3 * y / height, 0.8 - 0.1 * y / height], axis=-1)
-    hills = 0.45 * height + 40 * _smooth(height, width, 90, 1)[:1] - 25 * np.cos(x / 70)
-    texture = sum(_smooth(height, width, cell, cell) * weight for cell, weight in ((32, 0.4), (8, 0.3), (2, 0.3)))
+    hills = 0.45 * height + 40 * value_noise(height, width, 90, 1)[:1] - 25 * np.cos(x / 70)
+    texture = sum(value_noise(height, width, cell, cell) * weight for cell, weight in ((32, 0.4), (8, 0.3), (2, 0.3)))
     ground = np.array([0.38, 0.42, 0.18]) * (0.6 + 0.9 * np.asarray(texture))[:, :, None]
     covered = np.clip(y - hills, 0, 1)[:, :, None]
     return _to_bytes(sky * (1 - covered) + ground * covered)
-
-
-def _smooth(height: int, width: int, cell: int, seed: int) -> Field:
-    """Values 0..1 on a lattice of `cell` pixels, blended smoothly between its points; [height, width]."""
-    y, x = np.mgrid[:height, :width] / cell
-    row, column = np.floor(y).astype(np.uint32), np.floor(x).astype(np.uint32)
-    v, u = (t * t * (3 - 2 * t) for t in (y - row, x - column))
-    top = _hash(row, column, seed) * (1 - u) + _hash(row, column + 1, seed) * u
-    bottom = _hash(row + 1, column, seed) * (1 - u) + _hash(row + 1, column + 1, seed) * u
-    return np.asarray(top * (1 - v) + bottom * v)
-
-
-def _hash(row: npt.NDArray[np.uint32], column: npt.NDArray[np.uint32], seed: int) -> Field:
-    """A number in 0..1 for each place: integer hashing, because random generators differ between versions."""
-    mixed = row * np.uint32(0x9E3779B1) ^ column * np.uint32(0x85EBCA77) ^ np.uint32(seed * 0x27D4EB2F & 0xFFFFFFFF)
-    for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
-        mixed = (mixed ^ mixed >> np.uint32(shift)) * np.uint32(factor)
-    return (mixed ^ mixed >> np.uint32(15)) / 0xFFFFFFFF
 
 
 def _to_bytes(values: Field) -> Picture:

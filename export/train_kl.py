@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from aez.codec.bundle import Bundle
 from aez.codec.errors import InvalidArgument
 from aez.codec.quality import LEVEL_MAX
-from aez.export.codec_validation import psnr_8_bit, rate_and_psnr
+from aez.export.codec_training import HYPER_RATES, parameter_groups, psnr_8_bit, rate_and_psnr
 from aez.export.hyperprior import ALIGNMENT
 from aez.export.kl_autoencoder import ENCODING, KlConfig, KlNetwork, KlOutput
 from aez.export.kl_bundle import export_kl, kl_from_bundle
@@ -96,22 +95,14 @@ class KlTask:
 
     def parameter_groups(self, model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
         """As for the photo codec: the DCT moves slowly, and what encodes stands still once latents are rounded."""
-        factors = {
-            "network.encoder.embed.": self.transform_rate,
-            "network.decoder.unembed.": self.transform_rate,
-            "network.scale.offset": 20.0,  # in units of a scale index, of which 64 span the range
-            "network.density.": 5.0,  # in units of a hyper-latent step
+        rates = {
+            "encoder.embed.": self.transform_rate,
+            "decoder.unembed.": self.transform_rate,
+            **HYPER_RATES,
         }
+        factors = {f"network.{prefix}": rate for prefix, rate in rates.items()}
         encoding = tuple(f"network.{prefix}" for prefix in ENCODING)
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in model.named_parameters():
-            factor = next((value for prefix, value in factors.items() if name.startswith(prefix)), 1.0)
-            until = self.rounded_from if name.startswith(encoding) else math.inf
-            groups.setdefault((factor, until), []).append(parameter)
-        return [
-            {"params": params, "lr": learning_rate * factor, "until": until}
-            for (factor, until), params in groups.items()
-        ]
+        return parameter_groups(model, learning_rate, factors, encoding, self.rounded_from)
 
     def loss(
         self, model: nn.Module, batch: Tensor, generator: torch.Generator, progress: float

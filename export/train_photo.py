@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from aez.codec.bundle import Bundle
 from aez.codec.errors import InvalidArgument
 from aez.codec.quality import LEVEL_MAX
 from aez.export.bundles import export_photo, network_from_bundle
-from aez.export.codec_validation import rate_and_psnr
+from aez.export.codec_training import HYPER_RATES, parameter_groups, rate_and_psnr
 from aez.export.hyperprior import ALIGNMENT
 from aez.export.losses import DISTORTIONS, rate_distortion
 from aez.export.photo import ENCODING, PhotoConfig, PhotoNetwork
@@ -64,18 +63,9 @@ class PhotoTask:
         factors = {
             "analysis.embed.": self.transform_rate,
             "synthesis.unembed.": self.transform_rate,
-            "scale.offset": 20.0,  # in units of a scale index, of which 64 span the range
-            "density.": 5.0,  # in units of a hyper-latent step
+            **HYPER_RATES,
         }
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in model.named_parameters():
-            factor = next((value for prefix, value in factors.items() if name.startswith(prefix)), 1.0)
-            until = self.rounded_from if name.startswith(ENCODING) else math.inf
-            groups.setdefault((factor, until), []).append(parameter)
-        return [
-            {"params": params, "lr": learning_rate * factor, "until": until}
-            for (factor, until), params in groups.items()
-        ]
+        return parameter_groups(model, learning_rate, factors, ENCODING, self.rounded_from)
 
     def loss(
         self, model: nn.Module, batch: Tensor, generator: torch.Generator, progress: float

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from aez.codec.value_noise import value_noise
+
 Field = npt.NDArray[np.float64]
 
 ORIENTATION = 0x0112  # EXIF tag
@@ -131,27 +133,9 @@ def _noise(height: int, width: int, octaves: int, seed: int) -> Field:
     total, weight = np.zeros((height, width)), 0.0
     for octave in range(octaves):
         cell = max(1, 128 >> octave)
-        total += _value_noise(height, width, cell, seed * 16 + octave) * 0.6**octave
+        total += value_noise(height, width, cell, seed * 16 + octave) * 0.6**octave
         weight += 0.6**octave
     return total / weight
-
-
-def _value_noise(height: int, width: int, cell: int, seed: int) -> Field:
-    """Random values on a lattice of `cell` pixels, blended smoothly between its points."""
-    y, x = np.mgrid[:height, :width] / cell
-    row, column = np.floor(y).astype(np.uint32), np.floor(x).astype(np.uint32)
-    v, u = (t * t * (3 - 2 * t) for t in (y - row, x - column))
-    top = _hash(row, column, seed) * (1 - u) + _hash(row, column + 1, seed) * u
-    bottom = _hash(row + 1, column, seed) * (1 - u) + _hash(row + 1, column + 1, seed) * u
-    return np.asarray(top * (1 - v) + bottom * v)
-
-
-def _hash(row: npt.NDArray[np.uint32], column: npt.NDArray[np.uint32], seed: int) -> Field:
-    """A number in 0..1 for each lattice point: integer hashing, because random generators differ between versions."""
-    mixed = row * np.uint32(0x9E3779B1) ^ column * np.uint32(0x85EBCA77) ^ np.uint32(seed * 0x27D4EB2F & 0xFFFFFFFF)
-    for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
-        mixed = (mixed ^ mixed >> np.uint32(shift)) * np.uint32(factor)
-    return (mixed ^ mixed >> np.uint32(15)) / 0xFFFFFFFF
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from aez.codec.bundle import Bundle
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.codec.quality import LEVEL_MAX
 from aez.export import train_photo
-from aez.export.codec_validation import PSNR_MAX
+from aez.export.codec_training import PSNR_MAX
 from aez.export.photo import ENCODING, PhotoNetwork
 from aez.export.pictures import is_validation
 from aez.export.train_photo import PhotoRun, PhotoTask, check_output, hyper_weight, main, prepare, resized, run_folder
