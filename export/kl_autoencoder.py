@@ -7,6 +7,7 @@ block DCT, which is the best linear pair; residual blocks learn the rest.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
@@ -171,11 +172,17 @@ class KlNetwork(HyperpriorNetwork):
         self.calibrate_scales(deviation)
 
     @torch.no_grad()
-    def normalise(self, images: Tensor) -> None:
-        """Measure the latent's mean and variance over images [N, 3, H, W], for the latent that users see."""
-        mean = torch.cat([self.encoder(part).mean for part in images.split(8)])
-        cast(Tensor, self.latent_shift).copy_(mean.mean(dim=(0, 2, 3), keepdim=True))
-        cast(Tensor, self.latent_scale).copy_(mean.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-6))
+    def normalise(self, batches: Iterable[Tensor]) -> None:
+        """Measure the latent's mean and variance over batches [B, 3, H, W], for the latent that users see."""
+        count, total, squares = 0, 0.0, 0.0
+        for batch in batches:
+            mean = self.encoder(batch).mean.transpose(0, 1).flatten(1).double()
+            count += mean.shape[1]
+            total, squares = total + mean.sum(dim=1), squares + mean.square().sum(dim=1)
+        shift = torch.as_tensor(total) / count
+        variance = torch.as_tensor(squares) / count - shift.square()
+        cast(Tensor, self.latent_shift).copy_(shift[None, :, None, None])
+        cast(Tensor, self.latent_scale).copy_(variance.clamp_min(1e-12).sqrt()[None, :, None, None])
 
     def denormalised(self, latent: Tensor) -> Tensor:
         """What the networks inside take, for a latent of zero mean and unit variance."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,15 @@ def export_kl(
     pictures: Tensor,
     provenance: Mapping[str, Any],
     figures: Mapping[str, Any] | None = None,
+    whole: Iterable[Tensor] | None = None,
 ) -> Bundle:
-    """Normalise the latent and fit the tables on `pictures` [N, 3, H, W], export and check, write the bundle.
+    """Normalise the latent, fit the tables on `pictures` [N, 3, H, W], export and check, write the bundle.
 
+    The latent is normalised on the batches `whole` [B, 3, H, W], of any sizes, or on `pictures` without.
     Raises ModelError when the network cannot be exported faithfully, OutputError when the bundle cannot be written.
     """
     network = copy.deepcopy(network).eval().cpu()
-    network.normalise(pictures)
+    network.normalise(pictures.split(BATCH) if whole is None else whole)
     config = network.config
     encoder_reach = config.encoder_blocks * STRIDE
     decoder_reach = (1 + config.decoder_blocks) * STRIDE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,6 +142,16 @@ def centre_crops(folder: PictureFolder, crop: int, limit: int) -> Tensor:
     if not crops:
         raise UnsupportedInput(f"no readable picture has at least {crop} x {crop} pixels; give larger ones")
     return torch.stack(crops)
+
+
+def whole_pictures(folder: PictureFolder, limit: int) -> Iterator[Tensor]:
+    """Up to `limit` pictures spread over the folder, each [1, 3, H, W], sides cut to multiples of 16."""
+    for path in folder.paths[:: max(1, len(folder.paths) // limit)]:
+        pixels = folder.load(path)
+        if pixels is None or min(pixels.shape[:2]) < ALIGNMENT:
+            continue
+        height, width = (side // ALIGNMENT * ALIGNMENT for side in pixels.shape[:2])
+        yield torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255
 
 
 def training_and_validation(paths: Sequence[Path]) -> tuple[PictureFolder, PictureFolder]:

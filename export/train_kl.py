@@ -27,6 +27,7 @@ from aez.export.pictures import (
     largest_crops,
     list_pictures,
     training_and_validation,
+    whole_pictures,
 )
 from aez.export.plots import plot_training
 from aez.export.provenance import describe_run
@@ -35,6 +36,7 @@ from aez.export.trainer import Result, Trainer, TrainOptions
 
 VALIDATION_QUALITIES = (10, 50, 90)
 CROP, VALIDATION_PICTURES, CALIBRATION_PICTURES, TABLE_PICTURES = 192, 24, 200, 160
+NORMALISED_PICTURES = 600
 #: From this share of a run on, latents are rounded and the encoder stands still.
 ROUNDED_FROM = 0.85
 
@@ -236,4 +238,5 @@ def finish(run: KlRun, result: Result, output: Path, name: str, provenance: dict
     network = cast(KlTraining, result.model).network
     validation = [row for row in result.log if "psnr" in row]
     figures = {"validation": validation[-1]} if validation else {}
-    return export_kl(network, output, name, crops, provenance, figures)
+    whole = whole_pictures(PictureFolder(paths), NORMALISED_PICTURES)
+    return export_kl(network, output, name, crops, provenance, figures, whole)
