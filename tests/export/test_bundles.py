@@ -20,6 +20,7 @@ from aez.codec.model import Geometry
 from aez.codec.quality import quality_to_level
 from aez.export import bundles
 from aez.export.bundles import analysis_halo, export_photo, network_from_bundle, synthesis_halo
+from aez.export.costs import costs
 from aez.export.graphs import round_stored_weights
 from aez.export.hyperprior import PHASES, join_phases, take_phase
 from aez.export.integer import IntegerConv, prove_exact
@@ -40,7 +41,7 @@ def test_the_bundle_states_what_decoding_needs(exported: Exported) -> None:
     assert set(bundle.members) - set(coding["decoder_members"]) == {"analysis.onnx", "other_weights.npy"}
     assert bundle.manifest["provenance"]["data"] == "noise"
     assert bundle.manifest["provenance"]["network"] == SMALL.as_dict()
-    assert bundle.manifest["figures"] == {"psnr": 30.0}
+    assert bundle.manifest["figures"] == {"psnr": 30.0, "network": costs(exported.network)}
 
 
 @pytest.mark.slow
