@@ -1,17 +1,32 @@
-"""What the training of every picture codec shares: learning rates of its parts, and figures on held-out crops."""
+"""What the training of every picture codec shares: data, learning rates of its parts, figures on held-out crops."""
 
 from __future__ import annotations
 
+import logging
 import math
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from aez.codec.errors import InvalidArgument
 from aez.codec.quality import quality_to_level
-from aez.export.hyperprior import HyperpriorNetwork
+from aez.export.hyperprior import ALIGNMENT, HyperpriorNetwork
+from aez.export.pictures import PictureFolder, held_out_crops, largest_crops, list_pictures, training_and_validation
+from aez.export.plots import plot_training
+from aez.export.run_files import run_folder
+from aez.export.trainer import Result, Trainer
 
+VALIDATION_QUALITIES = (10, 50, 90)
+VALIDATION_CROP = 192
+VALIDATION_PICTURES = 24
+CALIBRATION_PICTURES = 200
+#: From this share of a run on, its latents are rounded throughout and only what decodes them learns.
+ROUNDED_FROM = 0.85
 #: A perfect picture counts as this: its mean squared error is zero.
 PSNR_MAX = 100.0
 BATCH = 8
@@ -20,6 +35,56 @@ HYPER_RATES = {
     "scale.offset": 20.0,  # in units of a scale index, of which 64 span the range
     "density.": 5.0,  # in units of a hyper-latent step
 }
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Pictures to train on, those that are held out, and crops of the latter."""
+
+    training: PictureFolder
+    validation: PictureFolder
+    held_out: Tensor
+
+    @classmethod
+    def find(cls, folder: Path, crop: int) -> TrainingData:
+        """Those of a folder, for crops of `crop` pixels.
+
+        Raises UnsupportedInput for a folder without readable pictures of 16 x 16 pixels, InvalidArgument for a `crop`
+        that networks do not take.
+        """
+        if crop < ALIGNMENT or crop % ALIGNMENT:
+            raise InvalidArgument(f"crop {crop} is not a positive multiple of {ALIGNMENT}")
+        training, validation = training_and_validation(list_pictures(folder))
+        held_out = held_out_crops(training, validation, VALIDATION_CROP, VALIDATION_PICTURES)
+        return cls(training, validation, held_out)
+
+    def calibration(self) -> Tensor:
+        """Centre crops of training pictures, to start a network from."""
+        some = PictureFolder(self.training.paths[:CALIBRATION_PICTURES])
+        return largest_crops(some, VALIDATION_CROP, CALIBRATION_PICTURES)
+
+
+def train_to_end(trainer: Trainer, output: Path, resume: bool) -> Result | None:
+    """Run a trainer whose bundle will be `output`, and draw its curves; None when a signal stopped it early.
+
+    With several devices, only the main process returns.
+    """
+    result = trainer.run(resume)
+    if not trainer.is_main:
+        sys.exit(0)  # any other code would make the launcher end the main process
+    plot_training(result.log, run_folder(output) / "training.png", VALIDATION_QUALITIES)
+    if not result.finished:
+        logger.warning("aez: stopped at step %d; go on with --resume", result.steps)
+        return None
+    return result
+
+
+def last_validation(result: Result) -> dict[str, Any]:
+    """The last row of a run's log that has validation figures, as a bundle's figures state it."""
+    rows = [row for row in result.log if any(key.startswith("psnr@") for key in row)]
+    return {"validation": rows[-1]} if rows else {}
 
 
 def parameter_groups(

@@ -26,7 +26,7 @@ LOG_VARIANCE_START, LOG_VARIANCE_MIN, LOG_VARIANCE_MAX = -8.0, -30.0, 20.0
 
 @dataclass(frozen=True)
 class KlConfig(HyperConfig):
-    """Sizes of the autoencoder. The defaults are the light pair: 15 kMAC/pixel to encode and 18 to decode."""
+    """Sizes of the autoencoder. The defaults are the light pair: 15 kMAC/pixel to encode and 17 to decode."""
 
     hyper_channels: int = 16
     hyper_width: int = 96
@@ -45,7 +45,7 @@ class KlConfig(HyperConfig):
 
     @classmethod
     def of(cls, latent_channels: int = 4, heavy: bool = False) -> KlConfig:
-        """The light or the heavy pair (57 and 68 kMAC/pixel); more channels serve higher rates."""
+        """The light or the heavy pair (57 and 67 kMAC/pixel); more channels serve higher rates."""
         config = cls(latent_channels=latent_channels, lambda_max=cls.lambda_max * latent_channels / cls.latent_channels)
         return replace(config, width=384) if heavy else config
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -14,33 +12,27 @@ from torch import Tensor, nn
 from aez.codec.bundle import Bundle
 from aez.codec.errors import InvalidArgument
 from aez.codec.quality import LEVEL_MAX
-from aez.export.codec_training import HYPER_RATES, parameter_groups, psnr_8_bit, rate_and_psnr
-from aez.export.hyperprior import ALIGNMENT
+from aez.export.codec_training import (
+    HYPER_RATES,
+    ROUNDED_FROM,
+    VALIDATION_QUALITIES,
+    TrainingData,
+    last_validation,
+    parameter_groups,
+    psnr_8_bit,
+    rate_and_psnr,
+    train_to_end,
+)
 from aez.export.kl_autoencoder import ENCODING, KlConfig, KlNetwork, KlOutput
 from aez.export.kl_bundle import export_kl, kl_from_bundle
 from aez.export.kl_losses import PIXEL_LOSSES, PatchDiscriminator, Reconstruction, adversarial_losses
 from aez.export.losses import rate_distortion
-from aez.export.pictures import (
-    PictureFolder,
-    RandomCrops,
-    held_out_crops,
-    largest_crops,
-    list_pictures,
-    training_and_validation,
-    whole_pictures,
-)
-from aez.export.plots import plot_training
+from aez.export.pictures import PictureFolder, RandomCrops, largest_crops, whole_pictures
 from aez.export.provenance import describe_run
 from aez.export.run_files import check_output, run_folder
 from aez.export.trainer import Result, Trainer, TrainOptions
 
-VALIDATION_QUALITIES = (10, 50, 90)
-CROP, VALIDATION_PICTURES, CALIBRATION_PICTURES, TABLE_PICTURES = 192, 24, 200, 160
-NORMALISED_PICTURES = 600
-#: From this share of a run on, latents are rounded and the encoder stands still.
-ROUNDED_FROM = 0.85
-
-logger = logging.getLogger(__name__)
+TABLE_PICTURES, TABLE_CROP, NORMALISED_PICTURES = 160, 192, 600
 
 
 @dataclass(frozen=True)
@@ -111,23 +103,24 @@ class KlTask:
     ) -> tuple[Tensor, dict[str, float]]:
         losses, pixels = self.losses, batch.shape[2] * batch.shape[3]
         level = torch.randint(0, LEVEL_MAX + 1, (len(batch),), generator=generator).float().to(batch.device)
-        coded = torch.arange(len(batch), device=batch.device) % 2 == 1
+        odd = torch.arange(len(batch), device=batch.device) % 2 == 1
+        coded = odd & losses.rate
         adversarial = bool(losses.adversarial) and progress >= losses.adversarial_from
         done: Pass = model(batch, level, coded, progress >= self.rounded_from, losses.rate, adversarial)
         output = done.output
         distortion = losses.reconstruction(output.image, batch)
         # A picture that is not coded counts as one of the highest rate, without its bits.
-        weight = self.config.lambda_at(torch.where(coded, level, LEVEL_MAX) if losses.rate else level * 0 + LEVEL_MAX)
+        weight = self.config.lambda_at(torch.where(coded, level, LEVEL_MAX))
         bits = output.latent_bits + output.hyper_bits
-        loss = rate_distortion(bits * coded if losses.rate else 0 * bits, pixels, distortion, weight)
+        loss = rate_distortion(bits * coded, pixels, distortion, weight)
         if not losses.rate:  # fits the hyperprior alone: the latent is detached
             loss = loss + (bits / pixels).mean()
         loss = loss + losses.kl * (output.kl / pixels).mean() + losses.adversarial * done.fooled + done.told
         # Several processes want a gradient for each parameter, if only a zero.
         loss = loss + 0.0 * torch.stack([parameter.sum() for parameter in model.parameters()]).sum()
         figures = {
-            "bpp": float(bits.detach()[coded].mean()) / pixels if len(batch) > 1 else 0.0,
-            "mse": float((output.image.detach() - batch)[~coded].square().mean()),
+            "bpp": float(bits.detach()[odd].mean()) / pixels if len(batch) > 1 else 0.0,
+            "mse": float((output.image.detach() - batch)[~odd].square().mean()),
             "nats": float(output.kl.detach().mean()) * 64 / pixels / self.config.latent_channels,
         }
         if adversarial:
@@ -150,8 +143,7 @@ class KlRun:
     """A prepared run: data found and split, network built and calibrated."""
 
     trainer: Trainer
-    training: PictureFolder
-    validation: PictureFolder
+    data: TrainingData
 
     def go(self, resume: bool = False) -> Result:
         return self.trainer.run(resume)
@@ -173,23 +165,18 @@ def prepare(
     loss that does not exist.
     """
     losses = losses or KlLosses()
-    if crop < ALIGNMENT or crop % ALIGNMENT:
-        raise InvalidArgument(f"crop {crop} is not a positive multiple of {ALIGNMENT}")
     if losses.reconstruction.pixel not in PIXEL_LOSSES:
         raise InvalidArgument(f"loss {losses.reconstruction.pixel!r} is unknown; use {', '.join(PIXEL_LOSSES)}")
-    training, validation = training_and_validation(list_pictures(folder))
-    held_out = held_out_crops(training, validation, CROP, VALIDATION_PICTURES)
+    data = TrainingData.find(folder, crop)
     network = start
     torch.manual_seed(options.seed)
     if network is None:
         network = KlNetwork(config)
-        network.calibrate(
-            largest_crops(PictureFolder(training.paths[:CALIBRATION_PICTURES]), CROP, CALIBRATION_PICTURES)
-        )
+        network.calibrate(data.calibration())
     model = KlTraining(network, bool(losses.adversarial))
-    task = KlTask(network.config, held_out, losses)
-    data = RandomCrops(training, crop, options.seed, smallest_scale)
-    return KlRun(Trainer(task, model, data, run_folder, options), training, validation)
+    task = KlTask(network.config, data.held_out, losses)
+    crops = RandomCrops(data.training, crop, options.seed, smallest_scale)
+    return KlRun(Trainer(task, model, crops, run_folder, options), data)
 
 
 def main(
@@ -214,14 +201,10 @@ def main(
     network = kl_from_bundle(start) if start is not None else None
     losses = losses or KlLosses()
     run = prepare(folder, run_folder(output), options, config, losses, crop, network, smallest_scale)
-    result = run.go(resume)
-    if not run.trainer.is_main:
-        sys.exit(0)  # any other code would make the launcher end the main process
-    plot_training(result.log, run_folder(output) / "training.png", VALIDATION_QUALITIES)
-    if not result.finished:
-        logger.warning("aez: stopped at step %d; go on with --resume", result.steps)
+    result = train_to_end(run.trainer, output, resume)
+    if result is None:
         return None
-    provenance = describe_run(run.training.paths, folder, result, options, start) | {
+    provenance = describe_run(run.data.training.paths, folder, result, options, start) | {
         "loss": losses.reconstruction.pixel,
         "rate": losses.rate,
         "kl": losses.kl,
@@ -232,11 +215,9 @@ def main(
 
 def finish(run: KlRun, result: Result, output: Path, name: str, provenance: dict[str, Any]) -> Bundle:
     """Normalise the latent and fit the tables on training pictures, export, and write the bundle."""
-    paths = run.training.paths
+    paths = run.data.training.paths
     spread = PictureFolder(paths[:: max(1, len(paths) // TABLE_PICTURES)])
-    crops = largest_crops(spread, CROP, TABLE_PICTURES)
+    crops = largest_crops(spread, TABLE_CROP, TABLE_PICTURES)
     network = cast(KlTraining, result.model).network
-    validation = [row for row in result.log if "psnr" in row]
-    figures = {"validation": validation[-1]} if validation else {}
     whole = whole_pictures(PictureFolder(paths), NORMALISED_PICTURES)
-    return export_kl(network, output, name, crops, provenance, figures, whole)
+    return export_kl(network, output, name, crops, provenance, last_validation(result), whole)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,32 +13,24 @@ from aez.codec.bundle import Bundle
 from aez.codec.errors import InvalidArgument
 from aez.codec.quality import LEVEL_MAX
 from aez.export.bundles import export_photo, network_from_bundle
-from aez.export.codec_training import HYPER_RATES, parameter_groups, rate_and_psnr
-from aez.export.hyperprior import ALIGNMENT
+from aez.export.codec_training import (
+    HYPER_RATES,
+    ROUNDED_FROM,
+    VALIDATION_QUALITIES,
+    TrainingData,
+    last_validation,
+    parameter_groups,
+    rate_and_psnr,
+    train_to_end,
+)
 from aez.export.losses import DISTORTIONS, rate_distortion
 from aez.export.photo import ENCODING, PhotoConfig, PhotoNetwork
-from aez.export.pictures import (
-    PictureFolder,
-    RandomCrops,
-    held_out_crops,
-    largest_crops,
-    list_pictures,
-    training_and_validation,
-)
-from aez.export.plots import plot_training
+from aez.export.pictures import PictureFolder, RandomCrops, largest_crops
 from aez.export.provenance import describe_run
 from aez.export.run_files import check_output, run_folder
 from aez.export.trainer import Result, Trainer, TrainOptions
 
-VALIDATION_QUALITIES = (10, 50, 90)
-VALIDATION_CROP = 192
-VALIDATION_PICTURES = 24
-CALIBRATION_PICTURES = 200
 TABLE_PICTURES, TABLE_CROP = 160, 256
-#: From this share of a run on, its latents are rounded throughout and only what decodes them learns.
-ROUNDED_FROM = 0.85
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -114,8 +104,7 @@ class PhotoRun:
     """A prepared run: data found and split, network built and calibrated."""
 
     trainer: Trainer
-    training: PictureFolder
-    validation: PictureFolder
+    data: TrainingData
     network: PhotoNetwork
 
     def go(self, resume: bool = False) -> Result:
@@ -141,24 +130,17 @@ def prepare(
     Raises UnsupportedInput for a folder without readable pictures of 16 x 16 pixels, InvalidArgument for a `crop` or
     `distortion` that does not exist.
     """
-    if crop < ALIGNMENT or crop % ALIGNMENT:
-        raise InvalidArgument(f"crop {crop} is not a positive multiple of {ALIGNMENT}")
     if distortion not in DISTORTIONS:
         raise InvalidArgument(f"distortion {distortion!r} is unknown; use {' or '.join(DISTORTIONS)}")
-    training, validation = training_and_validation(list_pictures(folder))
-    kept = training.paths
-    crops = held_out_crops(training, validation, VALIDATION_CROP, VALIDATION_PICTURES)
+    data = TrainingData.find(folder, crop)
     network = start
     if network is None:
         torch.manual_seed(options.seed)
         network = PhotoNetwork(config)
-        network.calibrate(
-            largest_crops(PictureFolder(kept[:CALIBRATION_PICTURES]), VALIDATION_CROP, CALIBRATION_PICTURES)
-        )
-    task = PhotoTask(network.config, crops, distortion, cheap_start=start is None, rounded_from=rounded_from)
-    data = RandomCrops(training, crop, options.seed, smallest_scale)
-    trainer = Trainer(task, network, data, run_folder, options)
-    return PhotoRun(trainer, training, validation, network)
+        network.calibrate(data.calibration())
+    task = PhotoTask(network.config, data.held_out, distortion, cheap_start=start is None, rounded_from=rounded_from)
+    crops = RandomCrops(data.training, crop, options.seed, smallest_scale)
+    return PhotoRun(Trainer(task, network, crops, run_folder, options), data, network)
 
 
 def main(
@@ -184,33 +166,23 @@ def main(
     check_output(output)
     network = network_from_bundle(start) if start is not None else None
     if network is not None and config is not None:
+        torch.manual_seed(options.seed)
         network = resized(network, config)
     run = prepare(folder, run_folder(output), options, config, distortion, crop, network, rounded_from, smallest_scale)
-    result = run.go(resume)
-    if not run.trainer.is_main:
-        sys.exit(0)  # any other code would make the launcher end the main process
-    plot_training(result.log, run_folder(output) / "training.png", VALIDATION_QUALITIES)
-    if not result.finished:
-        logger.warning("aez: stopped at step %d; go on with --resume", result.steps)
+    result = train_to_end(run.trainer, output, resume)
+    if result is None:
         return None
-    return finish(run, result, output, name or output.stem, folder, options, start, distortion)
+    provenance = describe_run(run.data.training.paths, folder, result, options, start) | {
+        "distortion": distortion,
+        "crop": crop,
+    }
+    return finish(run, result, output, name or output.stem, provenance)
 
 
-def finish(
-    run: PhotoRun,
-    result: Result,
-    output: Path,
-    name: str,
-    folder: Path,
-    options: TrainOptions,
-    start: Bundle | None = None,
-    distortion: str = "mse",
-) -> Bundle:
-    """Fit the tables on training pictures, export, and write the bundle with how it was made."""
-    paths = run.training.paths
-    spread = paths[:: max(1, len(paths) // TABLE_PICTURES)]
-    crops = largest_crops(PictureFolder(spread), TABLE_CROP, TABLE_PICTURES)
-    provenance = describe_run(paths, folder, result, options, start) | {"distortion": distortion}
-    validation = [row for row in result.log if any(key.startswith("psnr@") for key in row)]
-    figures = {"validation": validation[-1]} if validation else {}
-    return export_photo(cast(PhotoNetwork, result.model), output, name, crops.split(8), provenance, figures)
+def finish(run: PhotoRun, result: Result, output: Path, name: str, provenance: dict[str, Any]) -> Bundle:
+    """Fit the tables on training pictures, export, and write the bundle."""
+    paths = run.data.training.paths
+    spread = PictureFolder(paths[:: max(1, len(paths) // TABLE_PICTURES)])
+    crops = largest_crops(spread, TABLE_CROP, TABLE_PICTURES).split(8)
+    network = cast(PhotoNetwork, result.model)
+    return export_photo(network, output, name, crops, provenance, last_validation(result))

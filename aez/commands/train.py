@@ -79,8 +79,9 @@ def photo(
     from aez.codec.bundle import find_bundle
 
     with needs("aez[train]", train_options.TRAINING_MODULES):
+        from aez.export.codec_training import ROUNDED_FROM
         from aez.export.photo import PhotoConfig
-        from aez.export.train_photo import ROUNDED_FROM, main
+        from aez.export.train_photo import main
         from aez.export.trainer import TrainOptions
 
         bundle = main(

@@ -289,9 +289,9 @@ def test_a_perfect_picture_has_a_finite_psnr() -> None:
 
 def test_training_and_validation_pictures_are_apart(pictures: Path, tmp_path: Path) -> None:
     run = make_run(pictures, tmp_path)
-    assert [path.name for path in run.validation.paths] == ["68.png"]
-    assert all(not is_validation(path.name) for path in run.training.paths)
-    assert len(run.training.paths) == 13
+    assert [path.name for path in run.data.validation.paths] == ["68.png"]
+    assert all(not is_validation(path.name) for path in run.data.training.paths)
+    assert len(run.data.training.paths) == 13
 
 
 @pytest.mark.parametrize("names", [["1.png"], ["68.png"], ["1.png", "2.png", "68.png"]], ids=str)
