@@ -231,14 +231,7 @@ class LatentModel:
         if session is None:
             session = open_session(self.bundle.graph(name), self.device, self.threads)
             self._sessions[name] = session
-        results = session.run({given: values[None]})
-        for output, shape in shapes.items():
-            found = results.get(output)
-            if not isinstance(found, np.ndarray) or found.dtype != np.float32 or found.shape != (1, *shape):
-                raise ModelError(
-                    f"the {name} of model {self.bundle.name} gives no {output} of shape {shape} in float32"
-                )
-        return [results[output][0] for output in shapes]
+        return session.run_checked({given: values[None]}, shapes, f"{name} of model {self.bundle.name}")
 
 
 @functools.lru_cache(maxsize=4)

@@ -178,14 +178,7 @@ class ImageModel:
         feed = {key: value[None] for key, value in inputs.items()}
         if level is not None:
             feed["level"] = np.array([level], np.float32)
-        results = session.run(feed)
-        for output, shape in shapes.items():
-            found = results.get(output)
-            if not isinstance(found, np.ndarray) or found.dtype != np.float32 or found.shape != (1, *shape):
-                raise ModelError(
-                    f"the {name} graph of model {self.bundle.name} gives no {output} of shape {shape} in float32"
-                )
-        return [results[output][0] for output in shapes]
+        return session.run_checked(feed, shapes, f"{name} graph of model {self.bundle.name}")
 
 
 @functools.cache

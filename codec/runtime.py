@@ -53,6 +53,20 @@ class Session:
             self.inner, self.device, self.spare = spare.inner, spare.device, None
             return found
 
+    def run_checked(
+        self, inputs: Mapping[str, npt.NDArray[np.float32]], shapes: Mapping[str, tuple[int, ...]], called: str
+    ) -> list[npt.NDArray[np.float32]]:
+        """The outputs that `shapes` names, in its order, for a batch of one, whose axis is not in the shapes.
+
+        Raises ModelError where the graph, which the message calls `called`, gives others.
+        """
+        results = self.run(inputs)
+        for output, shape in shapes.items():
+            found = results.get(output)
+            if not isinstance(found, np.ndarray) or found.dtype != np.float32 or found.shape != (1, *shape):
+                raise ModelError(f"the {called} gives no {output} of shape {shape} in float32")
+        return [results[output][0] for output in shapes]
+
     def _run(self, inputs: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
         try:
             return dict(zip(self.outputs, self.inner.run(None, dict(inputs)), strict=True))
