@@ -116,8 +116,19 @@ def main() -> None:
 
 
 COMMANDS: Sequence[click.Command] = (
-    *(encode, decode, info, verify, models, train, score, monitor, bench),
-    *(embed, interpolate, reconstruct, sample),
+    encode,
+    decode,
+    info,
+    verify,
+    embed,
+    reconstruct,
+    interpolate,
+    sample,
+    models,
+    train,
+    score,
+    monitor,
+    bench,
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -141,15 +142,13 @@ def wait(site: Site, folder: Path, processes: list[subprocess.Popen[bytes]]) -> 
         with (folder / "data.jsonl").open("ab") as data:
             data.write(rows(at, 20))
         at += 20
-        try:
+        with contextlib.suppress(OSError):  # Prometheus refuses connections, then answers 503, until it has started
             enough = site.ask("query", query=HEALTHY)["result"]
             rules = [rule for group in site.ask("rules")["groups"] for rule in group["rules"]]
             # What was pending while it started is over once a rule is evaluated anew.
             quiet = all(rule["state"] != "pending" for rule in rules)
             if enough and rules and quiet and all(rule["health"] != "unknown" for rule in rules):
                 return
-        except OSError:
-            pass  # Prometheus refuses connections, then answers 503, until it has started.
         time.sleep(0.2)
 
 
