@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aez.codec.entropy import Tables
 from aez.codec.errors import InvalidArgument
 from aez.codec.hyper_context import PHASES, table_indices
-from aez.codec.image import TILE_DEFAULT
+from aez.codec.image import TILE_DEFAULT, to_pixels
 from aez.codec.model import ImageModel
 from aez.codec.quality import quality_to_level
 
@@ -48,9 +48,7 @@ def draw_coded(
         residual = _drawn(model.tables.residual, prediction.index(), rng, temperature)
         g.put_phase(y, phase, prediction.mean() + residual.astype(np.float32))
         prediction.learn(residual)
-    image = model.synthesis(y, level)[:, :height, :width]
-    pixels: NDArray[np.uint8] = np.rint(image * 255).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
-    return pixels
+    return to_pixels(model.synthesis(y, level)[:, :height, :width])
 
 
 def _drawn(tables: Tables, index: NDArray[np.uint8], rng: np.random.Generator, temperature: float) -> NDArray[np.int32]:
