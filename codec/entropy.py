@@ -317,22 +317,18 @@ class TileDecoder:
         order = _Order.of(index, len(tables))
         values = np.empty(order.positions.size, np.int32)
         for group, first, end in order.groups():
-            values[first:end] = self._symbols(tables, group, end - first)
+            values[first:end] = self._coder.decode(tables.model(group), end - first)
+        reach = np.repeat(tables.reach, np.diff(order.bounds))
+        values -= reach
+        escaped = np.flatnonzero(values > reach)
+        if escaped.size:
+            values[escaped] = self._next_escapes(escaped.size, reach[escaped])
         self._checksum = _checksum(values, self._checksum)
         symbols = np.zeros(index.shape, np.int32)
         symbols.reshape(-1)[order.positions] = values
         return symbols
 
-    def _symbols(self, tables: Tables, number: int, count: int) -> Int32:
-        """The next `count` values of one table."""
-        reach = int(tables.reach[number])
-        values: Int32 = self._coder.decode(tables.model(number), count) - np.int32(reach)
-        escaped = np.flatnonzero(values == reach + 1)
-        if escaped.size:
-            values[escaped] = self._next_escapes(escaped.size, reach)
-        return values
-
-    def _next_escapes(self, count: int, reach: int) -> Int32:
+    def _next_escapes(self, count: int, reach: Int32) -> Int32:
         end = self._escapes_used + count
         coded = self._escapes[self._escapes_used : end]
         if coded.size < count:

@@ -28,7 +28,7 @@ from aez.export.graphs import (
     signatures,
 )
 from aez.export.hyperprior import ALIGNMENT, HYPER_BLOCKS, PHASES, STRIDE, HyperpriorNetwork
-from aez.export.photo import PhotoConfig, PhotoNetwork
+from aez.export.photo import COEFFICIENTS, PhotoConfig, PhotoNetwork
 from aez.export.tables import count_symbols, fit_tables
 
 FAMILY = "photo-dct-hyperprior"
@@ -114,7 +114,8 @@ def export_codec(
 
 def network_from_bundle(bundle: Bundle) -> PhotoNetwork:
     """The network of a bundle, to go on training. Raises ModelError when the bundle holds none of this family."""
-    return trained_network(bundle, FAMILY, lambda sizes: PhotoNetwork(PhotoConfig(**sizes)))
+    all_kept = {"chroma_coefficients": COEFFICIENTS}  # in bundles that do not say
+    return trained_network(bundle, FAMILY, lambda sizes: PhotoNetwork(PhotoConfig(**{**all_kept, **sizes})))
 
 
 def trained_network(bundle: Bundle, family: str, build: Callable[[dict[str, Any]], Network]) -> Network:

@@ -67,7 +67,7 @@ class AnalysisGraph(_Part):
 
 def _y_and_z(network: HyperpriorNetwork, whitened: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
     z = torch.round(network.hyper_analysis(whitened, level) * network.hyper_gain(level))
-    return whitened * network.gain(level), z
+    return network.coded(whitened) * network.gain(level), z
 
 
 class EncoderGraph(_Part):

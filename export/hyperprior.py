@@ -31,18 +31,27 @@ STEP_FOR_UNIT_LAMBDA = 0.015
 
 @dataclass(frozen=True)
 class HyperConfig(ABC):
-    """Sizes of the hyperprior, and the range of lambdas. Subclasses add those of the transforms."""
+    """Sizes of the hyperprior, and the range of lambdas. Subclasses add those of the transforms.
+
+    The hyper-analysis, which decoding does without, is as wide as the rest where its width is None.
+    """
 
     hyper_channels: int = 64
     hyper_width: int = 192
+    hyper_analysis_width: int | None = None
     mean_expansion: float = 2 / 3
     lambda_min: float = 0.0004
-    lambda_max: float = 0.12
+    lambda_max: float = 0.23
 
     @property
     @abstractmethod
     def channels(self) -> int:
         """Channels of the latent."""
+
+    @property
+    def features(self) -> int:
+        """Channels that the hyper-analysis sees."""
+        return self.channels
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
@@ -73,12 +82,12 @@ def join_phases(parts: list[Tensor]) -> Tensor:
 
 
 class HyperAnalysis(nn.Module):
-    """Latent -> hyper-latent before rounding (times the hyper gain)."""
+    """What the analysis gives -> hyper-latent before rounding (times the hyper gain)."""
 
     def __init__(self, config: HyperConfig) -> None:
         super().__init__()
-        width = config.hyper_width
-        self.down = nn.Conv2d(config.channels, width, 2, stride=2)
+        width = config.hyper_width if config.hyper_analysis_width is None else config.hyper_analysis_width
+        self.down = nn.Conv2d(config.features, width, 2, stride=2)
         self.act = nn.LeakyReLU(0.1)
         self.blocks = nn.ModuleList(Block(width, 2) for _ in range(HYPER_BLOCKS))
         self.out = nn.Conv2d(width, config.hyper_channels, 1)
@@ -237,15 +246,19 @@ class HyperpriorNetwork(nn.Module, ABC):
 
     @abstractmethod
     def whitened(self, image: Tensor, level: Tensor) -> Tensor:
-        """The latent of images, of about unit variance for the networks that see it."""
+        """What the analysis makes of images, [B, features, H/8, W/8], of about unit variance."""
+
+    def coded(self, whitened: Tensor) -> Tensor:
+        """The part of `whitened` that is the latent [B, channels, H/8, W/8]: all of it unless a subclass says less."""
+        return whitened
 
     @abstractmethod
     def picture(self, whitened: Tensor, level: Tensor) -> Tensor:
-        """Inverse of `whitened`: images [B, 3, H, W], not clamped."""
+        """Images [B, 3, H, W], not clamped, of what is coded of `whitened`."""
 
     @abstractmethod
     def latent_std(self) -> Tensor:
-        """[1, channels, 1, 1] or a number: one of `whitened` in the units (of a pixel, 0..1) that steps are set for."""
+        """[1, channels, 1, 1] or a number: one of the latent in the units (of a pixel, 0..1) that steps are set for."""
 
     def _scale_index(self, std: Tensor) -> Tensor:
         return sigma_to_index(torch.exp(self.log_gain.values.detach()) * std).clamp(TRAINING_INDEX_MIN, SCALES - 1)
@@ -275,7 +288,7 @@ class HyperpriorNetwork(nn.Module, ABC):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not rounded):
             whitened = self.whitened(image, level)
             z = self.hyper_analysis(whitened, level) * self.hyper_gain(level)
-            y = whitened * self.gain(level)
+            y = self.coded(whitened) * self.gain(level)
         decoded, latent_bits, hyper_bits = self._code(y, z, level, rounded)
         picture = self.picture(decoded * self.inverse_gain(level), level)
         return Output(picture.float(), latent_bits, hyper_bits)
@@ -329,7 +342,7 @@ class HyperpriorNetwork(nn.Module, ABC):
     def _quantize(self, image: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         whitened = self.whitened(image, level)
         z = torch.round(self.hyper_analysis(whitened, level) * self.hyper_gain(level))
-        parts = list(self._phases(whitened * self.gain(level), z, level, torch.round, whole=True))
+        parts = list(self._phases(self.coded(whitened) * self.gain(level), z, level, torch.round, whole=True))
         residual, index, mean = (
             join_phases([getattr(part, name) for part in parts]) for name in ("symbols", "index", "mean")
         )

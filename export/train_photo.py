@@ -24,7 +24,7 @@ from aez.export.codec_training import (
     train_to_end,
 )
 from aez.export.losses import DISTORTIONS, rate_distortion
-from aez.export.photo import ENCODING, PhotoConfig, PhotoNetwork
+from aez.export.photo import ENCODING, PhotoConfig, PhotoNetwork, kept_coefficients
 from aez.export.pictures import PictureFolder, RandomCrops, largest_crops
 from aez.export.provenance import describe_run
 from aez.export.run_files import check_output, run_folder
@@ -87,16 +87,37 @@ def hyper_weight(progress: float) -> float:
 
 
 def resized(network: PhotoNetwork, config: PhotoConfig) -> PhotoNetwork:
-    """A network of other sizes with the weights that fit; the rest starts anew."""
+    """A network of other sizes that starts from `network`: with its weights, or a part of those of wider layers.
+
+    What `network` lacks or has narrower starts anew.
+    """
     fresh = PhotoNetwork(config)
-    state = fresh.state_dict()
-    state |= {
-        name: value
-        for name, value in network.state_dict().items()
-        if name in state and state[name].shape == value.shape
-    }
-    fresh.load_state_dict(state)
+    before, after = network.state_dict(), fresh.state_dict()
+    for name, value in after.items():
+        found = before.get(name)
+        if found is None or any(old < new for old, new in zip(found.shape, value.shape, strict=True)):
+            continue
+        for axis, new in enumerate(value.shape):
+            if new < found.shape[axis]:
+                found = found.index_select(axis, _stays(found.shape[axis], new, network.config, config))
+        after[name] = found
+    fresh.load_state_dict(after)
     return fresh
+
+
+def _stays(old: int, new: int, before: PhotoConfig, after: PhotoConfig) -> Tensor:
+    """Which `new` of `old` channels a smaller network takes over, int64 [new].
+
+    Latents, which layers see once or several times and behind a state or without one, stay the same coefficients; of
+    other channels the first ones stay.
+    """
+    latents = torch.isin(kept_coefficients(before), kept_coefficients(after)).nonzero().flatten()
+    for state_before, state_after in ((0, 0), (before.hyper_width, after.hyper_width)):
+        times, rest = divmod(old - state_before, before.channels)
+        if times > 0 and rest == 0 and new == state_after + times * after.channels:
+            blocks = [state_before + number * before.channels + latents for number in range(times)]
+            return torch.cat((torch.arange(state_after), *blocks))
+    return torch.arange(new)
 
 
 @dataclass(frozen=True)

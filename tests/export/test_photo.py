@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from aez.export.hyperprior import (
 )
 from aez.export.integer import SCALES, TRAINING_INDEX_MIN, index_to_sigma
 from aez.export.layers import Knots, round_ste
-from aez.export.photo import CHANNELS, ENCODING, PhotoConfig, PhotoNetwork
+from aez.export.photo import CHANNELS, COEFFICIENTS, ENCODING, PhotoConfig, PhotoNetwork, kept_coefficients
 
 LEVEL = torch.tensor([0.0, 700.0, 2048.0])
 
@@ -33,7 +34,7 @@ def squared_error(decoded: Tensor, image: Tensor) -> float:
 
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_an_untrained_network_gives_the_picture_back(calibrated: bool) -> None:
-    network = PhotoNetwork(SMALL).eval()
+    network = PhotoNetwork(replace(SMALL, chroma_coefficients=COEFFICIENTS)).eval()
     image = torch.rand(3, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     if calibrated:
         network.calibrate(make_pictures(4))
@@ -43,10 +44,34 @@ def test_an_untrained_network_gives_the_picture_back(calibrated: bool) -> None:
     torch.testing.assert_close(decoded, image, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("full_synthesis", [False, True])
+@torch.no_grad()
+def test_a_latent_of_fewer_coefficients_lacks_the_finest_colour_and_nothing_else(full_synthesis: bool) -> None:
+    network = PhotoNetwork(replace(SMALL, chroma_coefficients=10, full_synthesis=full_synthesis)).eval()
+    network.calibrate(make_pictures(4))
+    image = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    level = LEVEL[:2]
+    latent = network.coded(network.whitened(image, level))
+    assert latent.shape == (2, 84, 4, 6)
+    decoded = network.picture(latent, level)
+    grey = decoded.mean(dim=1)
+    torch.testing.assert_close(grey, image.mean(dim=1), rtol=0, atol=1e-5)
+    again = network.coded(network.whitened(decoded, level))
+    torch.testing.assert_close(again, latent, rtol=0, atol=1e-3)
+    lost = network.whitened(decoded, level)
+    lost[:, kept_coefficients(network.config)] = 0
+    assert float(lost.abs().max()) < 1e-2
+
+
+def test_the_lowest_frequencies_of_colour_are_kept() -> None:
+    kept = kept_coefficients(replace(SMALL, chroma_coefficients=4)).tolist()
+    assert kept == [*range(64), 64, 65, 72, 73, 128, 129, 136, 137]
+
+
 def test_the_shapes_are_an_eighth_and_a_sixteenth() -> None:
     config = PhotoConfig(hyper_channels=6, hyper_width=8, coarse_width=8, coarse_blocks=1)
     residual, index, z = make_network(config).symbols(make_pictures(3)[:, :, :32, :], LEVEL)
-    assert residual.shape == index.shape == (3, 192, 4, 8)
+    assert residual.shape == index.shape == (3, 96, 4, 8)
     assert z.shape == (3, 6, 2, 4)
 
 
@@ -74,7 +99,7 @@ def test_calibration_whitens_the_coefficients_and_starts_the_scales_there() -> N
     level = torch.zeros(len(pictures))
     with torch.no_grad():
         whitened = network.analysis(pictures, level)
-        step = torch.exp(network.log_gain(level)) * network.analysis.std
+        step = torch.exp(network.log_gain(level)) * network.coded(network.analysis.std)
     power = whitened.square().mean(dim=(0, 2, 3))
     busy = network.analysis.std.flatten() > 2e-3  # below, the standard deviation is held at its least
     assert busy.sum() > 100
@@ -126,11 +151,11 @@ def test_the_training_pass_prices_noisy_symbols_and_decodes_rounded_ones() -> No
                 acc, scale_state = network.scale.start(z, LEVEL)
             else:
                 seen = torch.cat(symbols, dim=1)
-                whitened_seen = torch.cat([part / gain for part in seen.split(CHANNELS, dim=1)], dim=1)
+                whitened_seen = torch.cat([part / gain for part in seen.split(SMALL.channels, dim=1)], dim=1)
                 mean, mean_state = network.mean.go_on(number, mean_state, whitened_seen, LEVEL)
                 acc, scale_state = network.scale.go_on(number, scale_state, seen)
             mean = mean * gain.repeat(1, len(phase), 1, 1)
-            residual = take_phase(whitened * gain, number) - mean
+            residual = take_phase(network.coded(whitened) * gain, number) - mean
             noisy = residual + torch.rand_like(residual) - 0.5
             index = network.scale.training_index(acc, LEVEL).clamp(TRAINING_INDEX_MIN, SCALES - 1)
             bits += gaussian_bits(noisy, index_to_sigma(index)).sum(dim=(1, 2, 3))
@@ -149,7 +174,7 @@ def test_a_phase_is_predicted_from_those_before_it_and_from_no_other(changed: in
     network, image = make_network(), make_pictures(3)
     whitened = network.analysis(image, LEVEL)
     z = torch.round(network.hyper_analysis(whitened, LEVEL) * network.hyper_gain(LEVEL))
-    y = whitened * network.gain(LEVEL)
+    y = network.coded(whitened) * network.gain(LEVEL)
     parts = [take_phase(y, number) for number in range(len(PHASES))]
     parts[changed] = parts[changed] + 3 * torch.randn(parts[changed].shape)
     before = list(network._phases(y, z, LEVEL, torch.round, whole))
@@ -162,7 +187,7 @@ def test_a_phase_is_predicted_from_those_before_it_and_from_no_other(changed: in
 
 def test_the_scales_learn_nothing_through_the_symbols_that_they_see() -> None:
     """The magnitudes of symbols are context, not a way to make them larger or smaller."""
-    network, y = make_network(), torch.randn(1, CHANNELS, 4, 4, requires_grad=True)
+    network, y = make_network(), torch.randn(1, SMALL.channels, 4, 4, requires_grad=True)
     phases = network._phases(y, torch.zeros(1, 4, 2, 2), LEVEL[:1], round_ste)
     total = torch.stack([phase.index.sum() for phase in phases]).sum()
     assert torch.autograd.grad(total, y, allow_unused=True) == (None,)

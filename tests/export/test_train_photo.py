@@ -23,7 +23,7 @@ from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.codec.quality import LEVEL_MAX
 from aez.export import train_photo
 from aez.export.codec_training import PSNR_MAX
-from aez.export.photo import ENCODING, PhotoNetwork
+from aez.export.photo import ENCODING, PhotoNetwork, kept_coefficients
 from aez.export.pictures import is_validation
 from aez.export.train_photo import PhotoRun, PhotoTask, check_output, hyper_weight, main, prepare, resized, run_folder
 from aez.export.trainer import TrainOptions
@@ -133,9 +133,30 @@ def test_a_network_of_other_sizes_takes_the_weights_that_fit() -> None:
     before, after = usual.state_dict(), found.state_dict()
     same = {name for name in after if after[name].shape == before[name].shape}
     assert {"analysis.embed.weight", "synthesis.unembed.bias", "analysis.std", "log_gain.values"} <= same
-    assert "synthesis.coarse.down.weight" not in same
     assert all(torch.equal(after[name], before[name]) for name in same)
-    assert found.synthesis.coarse.down.weight.shape[0] == 4
+    assert torch.equal(after["synthesis.coarse.down.weight"], before["synthesis.coarse.down.weight"][:4])
+    larger = resized(usual, replace(SMALL, coarse_width=16)).state_dict()
+    assert larger["analysis.coarse.down.weight"].shape[0] == 16
+    assert not torch.equal(larger["analysis.coarse.down.weight"][:8], before["analysis.coarse.down.weight"])
+
+
+@torch.no_grad()
+def test_a_network_with_fewer_colour_coefficients_codes_the_others_alike() -> None:
+    usual = make_network(replace(SMALL, chroma_coefficients=16))
+    smaller = replace(SMALL, chroma_coefficients=9)
+    found = resized(usual, smaller).eval()
+    kept = torch.isin(kept_coefficients(usual.config), kept_coefficients(smaller))
+    image, level = make_pictures(2), torch.tensor([100.0, 1500.0])
+    (residual, index, z), (fewer, fewer_indices, same_z) = (net.symbols(image, level) for net in (usual, found))
+    assert torch.equal(z, same_z)
+    # The first phase sees the hyper-latent alone; later ones would miss what is not coded any more.
+    assert torch.equal(fewer[:, :, ::2, ::2], residual[:, kept, ::2, ::2])
+    assert torch.equal(fewer_indices[:, :, ::2, ::2], index[:, kept, ::2, ::2])
+    usual.mean.contexts[0].enter.weight[:, ~kept] = 0  # what it would miss, taken away
+    usual.scale.contexts[0].enter.weight[:, SMALL.hyper_width :][:, ~kept] = 0
+    residual, index, _ = usual.symbols(image, level)
+    assert torch.equal(fewer[:, :, 1::2, 1::2], residual[:, kept, 1::2, 1::2])
+    assert torch.equal(fewer_indices[:, :, 1::2, 1::2], index[:, kept, 1::2, 1::2])
 
 
 def test_an_interrupted_run_writes_no_bundle_and_resumes(
