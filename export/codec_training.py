@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aez.codec.bundle import Bundle
 from aez.codec.errors import InvalidArgument
 from aez.codec.quality import quality_to_level
 from aez.export.hyperprior import ALIGNMENT, HyperpriorNetwork
 from aez.export.pictures import PictureFolder, held_out_crops, largest_crops, list_pictures, training_and_validation
 from aez.export.plots import plot_training
-from aez.export.run_files import run_folder
+from aez.export.run_files import keep_start, run_folder
 from aez.export.trainer import Result, Trainer
 
 VALIDATION_QUALITIES = (10, 50, 90)
@@ -66,11 +67,14 @@ class TrainingData:
         return largest_crops(some, VALIDATION_CROP, CALIBRATION_PICTURES)
 
 
-def train_to_end(trainer: Trainer, output: Path, resume: bool) -> Result | None:
+def train_to_end(trainer: Trainer, output: Path, resume: bool, start: Bundle | None) -> Result | None:
     """Run a trainer whose bundle will be `output`, and draw its curves; None when a signal stopped it early.
 
-    With several devices, only the main process returns.
+    `start`, the model that the run went on from, is kept for the day on which it is resumed. With several devices, only
+    the main process returns.
     """
+    if trainer.is_main and not resume and not trainer.checkpoint_path.exists():
+        keep_start(run_folder(output), start)
     result = trainer.run(resume)
     if not trainer.is_main:
         sys.exit(0)  # any other code would make the launcher end the main process

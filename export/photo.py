@@ -1,7 +1,7 @@
 """The photograph network: transforms that start as an 8x8 block DCT, and a mean-scale hyperprior.
 
-Shapes: image [B, 3, H, W] in 0..1 with H, W multiples of 16; latent y [B, 192, H/8, W/8], or fewer channels; hyper-latent
-z [B, 64, H/16, W/16], or fewer.
+Shapes: image [B, 3, H, W] in 0..1 with H, W multiples of 16; latent y [B, 96, H/8, W/8]; hyper-latent
+z [B, 64, H/16, W/16]; other numbers of channels where the sizes say so.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ ENCODING = ("analysis.", "hyper_analysis.", "log_gain.", "log_hyper_gain.")
 
 @dataclass(frozen=True)
 class PhotoConfig(HyperConfig):
-    """Sizes of the photo network. The defaults cost 9 kMAC/pixel to encode and 9 to decode.
+    """Sizes of the photo network. The defaults cost 11 kMAC/pixel to encode and 8 to decode.
 
     Where those of the synthesis's coarse branch are None, they are the analysis's. `chroma_coefficients` is how many of
-    either chroma axis the latent has, the lowest of 64 frequencies; it always has the 64 of luma. The synthesis works on
-    all 192, with zeros for those that the latent lacks, or on the latent's alone where it is not `full_synthesis`.
+    either chroma axis the latent has, the lowest of 64 frequencies; it always has the 64 of luma. The synthesis works
+    on all 192, with zeros for those that the latent lacks, or on the latent's alone where it is not `full_synthesis`.
     """
 
     chroma_coefficients: int = 16

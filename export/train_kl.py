@@ -29,7 +29,7 @@ from aez.export.kl_losses import PIXEL_LOSSES, PatchDiscriminator, Reconstructio
 from aez.export.losses import rate_distortion
 from aez.export.pictures import PictureFolder, RandomCrops, largest_crops, whole_pictures
 from aez.export.provenance import describe_run
-from aez.export.run_files import check_output, run_folder
+from aez.export.run_files import check_output, kept_start, run_folder
 from aez.export.trainer import Result, Trainer, TrainOptions
 
 TABLE_PICTURES, TABLE_CROP, NORMALISED_PICTURES = 160, 192, 600
@@ -198,10 +198,12 @@ def main(
     the checkpoint. Raises AezError subclasses. With several devices, only the main process returns.
     """
     check_output(output)
+    if resume:
+        start = kept_start(run_folder(output))
     network = kl_from_bundle(start) if start is not None else None
     losses = losses or KlLosses()
     run = prepare(folder, run_folder(output), options, config, losses, crop, network, smallest_scale)
-    result = train_to_end(run.trainer, output, resume)
+    result = train_to_end(run.trainer, output, resume, start)
     if result is None:
         return None
     provenance = describe_run(run.data.training.paths, folder, result, options, start) | {

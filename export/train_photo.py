@@ -24,10 +24,11 @@ from aez.export.codec_training import (
     train_to_end,
 )
 from aez.export.losses import DISTORTIONS, rate_distortion
-from aez.export.photo import ENCODING, PhotoConfig, PhotoNetwork, kept_coefficients
+from aez.export.photo import ENCODING, PhotoConfig, PhotoNetwork
 from aez.export.pictures import PictureFolder, RandomCrops, largest_crops
 from aez.export.provenance import describe_run
-from aez.export.run_files import check_output, run_folder
+from aez.export.resizing import resized
+from aez.export.run_files import check_output, kept_start, run_folder
 from aez.export.trainer import Result, Trainer, TrainOptions
 
 TABLE_PICTURES, TABLE_CROP = 160, 256
@@ -84,40 +85,6 @@ def hyper_weight(progress: float) -> float:
     Priced in full from the start, z collapses to nearly nothing in the first thousand steps and recovers slowly.
     """
     return min(max((progress - 0.43) / 0.1, 0.15), 1.0)
-
-
-def resized(network: PhotoNetwork, config: PhotoConfig) -> PhotoNetwork:
-    """A network of other sizes that starts from `network`: with its weights, or a part of those of wider layers.
-
-    What `network` lacks or has narrower starts anew.
-    """
-    fresh = PhotoNetwork(config)
-    before, after = network.state_dict(), fresh.state_dict()
-    for name, value in after.items():
-        found = before.get(name)
-        if found is None or any(old < new for old, new in zip(found.shape, value.shape, strict=True)):
-            continue
-        for axis, new in enumerate(value.shape):
-            if new < found.shape[axis]:
-                found = found.index_select(axis, _stays(found.shape[axis], new, network.config, config))
-        after[name] = found
-    fresh.load_state_dict(after)
-    return fresh
-
-
-def _stays(old: int, new: int, before: PhotoConfig, after: PhotoConfig) -> Tensor:
-    """Which `new` of `old` channels a smaller network takes over, int64 [new].
-
-    Latents, which layers see once or several times and behind a state or without one, stay the same coefficients; of
-    other channels the first ones stay.
-    """
-    latents = torch.isin(kept_coefficients(before), kept_coefficients(after)).nonzero().flatten()
-    for state_before, state_after in ((0, 0), (before.hyper_width, after.hyper_width)):
-        times, rest = divmod(old - state_before, before.channels)
-        if times > 0 and rest == 0 and new == state_after + times * after.channels:
-            blocks = [state_before + number * before.channels + latents for number in range(times)]
-            return torch.cat((torch.arange(state_after), *blocks))
-    return torch.arange(new)
 
 
 @dataclass(frozen=True)
@@ -185,12 +152,14 @@ def main(
     main process returns.
     """
     check_output(output)
+    if resume:
+        start = kept_start(run_folder(output))
     network = network_from_bundle(start) if start is not None else None
     if network is not None and config is not None:
         torch.manual_seed(options.seed)
         network = resized(network, config)
     run = prepare(folder, run_folder(output), options, config, distortion, crop, network, rounded_from, smallest_scale)
-    result = train_to_end(run.trainer, output, resume)
+    result = train_to_end(run.trainer, output, resume, start)
     if result is None:
         return None
     provenance = describe_run(run.data.training.paths, folder, result, options, start) | {

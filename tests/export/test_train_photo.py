@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_photo import SMALL, make_network, make_pictures
+from small_photo import SMALL, Exported, make_network, make_pictures
 
 import aez
 from aez.codec.bundle import Bundle
@@ -23,9 +23,9 @@ from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.codec.quality import LEVEL_MAX
 from aez.export import train_photo
 from aez.export.codec_training import PSNR_MAX
-from aez.export.photo import ENCODING, PhotoNetwork, kept_coefficients
+from aez.export.photo import ENCODING, PhotoNetwork
 from aez.export.pictures import is_validation
-from aez.export.train_photo import PhotoRun, PhotoTask, check_output, hyper_weight, main, prepare, resized, run_folder
+from aez.export.train_photo import PhotoRun, PhotoTask, check_output, hyper_weight, main, prepare, run_folder
 from aez.export.trainer import TrainOptions
 
 
@@ -125,40 +125,6 @@ def test_training_goes_on_from_a_bundle(trained: Trained, pictures: Path, tmp_pa
         assert after[f"bpp@{quality}"] == pytest.approx(before[f"bpp@{quality}"], rel=0.02)
 
 
-def test_a_network_of_other_sizes_takes_the_weights_that_fit() -> None:
-    usual = make_network()
-    smaller = replace(SMALL, hyper_width=8, synthesis_coarse_width=4)
-    found = resized(usual, smaller)
-    assert found.config == smaller
-    before, after = usual.state_dict(), found.state_dict()
-    same = {name for name in after if after[name].shape == before[name].shape}
-    assert {"analysis.embed.weight", "synthesis.unembed.bias", "analysis.std", "log_gain.values"} <= same
-    assert all(torch.equal(after[name], before[name]) for name in same)
-    assert torch.equal(after["synthesis.coarse.down.weight"], before["synthesis.coarse.down.weight"][:4])
-    larger = resized(usual, replace(SMALL, coarse_width=16)).state_dict()
-    assert larger["analysis.coarse.down.weight"].shape[0] == 16
-    assert not torch.equal(larger["analysis.coarse.down.weight"][:8], before["analysis.coarse.down.weight"])
-
-
-@torch.no_grad()
-def test_a_network_with_fewer_colour_coefficients_codes_the_others_alike() -> None:
-    usual = make_network(replace(SMALL, chroma_coefficients=16))
-    smaller = replace(SMALL, chroma_coefficients=9)
-    found = resized(usual, smaller).eval()
-    kept = torch.isin(kept_coefficients(usual.config), kept_coefficients(smaller))
-    image, level = make_pictures(2), torch.tensor([100.0, 1500.0])
-    (residual, index, z), (fewer, fewer_indices, same_z) = (net.symbols(image, level) for net in (usual, found))
-    assert torch.equal(z, same_z)
-    # The first phase sees the hyper-latent alone; later ones would miss what is not coded any more.
-    assert torch.equal(fewer[:, :, ::2, ::2], residual[:, kept, ::2, ::2])
-    assert torch.equal(fewer_indices[:, :, ::2, ::2], index[:, kept, ::2, ::2])
-    usual.mean.contexts[0].enter.weight[:, ~kept] = 0  # what it would miss, taken away
-    usual.scale.contexts[0].enter.weight[:, SMALL.hyper_width :][:, ~kept] = 0
-    residual, index, _ = usual.symbols(image, level)
-    assert torch.equal(fewer[:, :, 1::2, 1::2], residual[:, kept, 1::2, 1::2])
-    assert torch.equal(fewer_indices[:, :, 1::2, 1::2], index[:, kept, 1::2, 1::2])
-
-
 def test_an_interrupted_run_writes_no_bundle_and_resumes(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -184,6 +150,34 @@ def test_an_interrupted_run_writes_no_bundle_and_resumes(
     assert (run_folder(output) / "training.png").exists()
     assert main(pictures, output, options=make_options(6), config=SMALL, crop=48, resume=True) == (6, True)
     assert len(calls) == 6
+
+
+def test_a_resumed_run_knows_the_model_that_it_went_on_from(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: Exported
+) -> None:
+    """Without it, its side information would be cheap again, and its sizes those of a new network."""
+    output, loss, seen = tmp_path / "mine.aezm", PhotoTask.loss, list[bool]()
+
+    def interrupt(self: PhotoTask, *rest: Any) -> Any:
+        seen.append(self.cheap_start)
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(self, *rest)
+
+    def export(_run: PhotoRun, _result: Any, _output: Path, _name: str, provenance: dict[str, Any]) -> dict[str, Any]:
+        return provenance
+
+    monkeypatch.setattr(PhotoTask, "loss", interrupt)
+    monkeypatch.setattr(train_photo, "finish", export)
+    assert main(pictures, output, options=make_options(4), crop=48, start=exported.bundle) is None
+    provenance: Any = main(pictures, output, options=make_options(4), crop=48, resume=True)
+    assert (provenance["from"], provenance["steps"]) == (exported.bundle.id, 4)
+    assert seen == [False] * 4
+    for path in run_folder(output).glob("checkpoint*"):
+        path.unlink()
+    assert main(pictures, output, options=make_options(1), config=SMALL, crop=48) is not None
+    assert seen[4:] == [True]  # a new run forgets it
+    assert not (run_folder(output) / "start.aezm").exists()
 
 
 def test_a_resumed_photo_run_equals_one_without_a_stop(pictures: Path, tmp_path: Path) -> None:
