@@ -154,7 +154,7 @@ def _pillow_peer(
         encode,
         lambda data: _open(data, image_format),
         qualities,
-        lowest=1,
+        lowest=0 if image_format in ("WEBP", "AVIF") else 1,
         # libjpeg and libwebp go up to 100; Pillow's JPEG XL turns lossless there.
         highest=99 if image_format == "JXL" else 100,
         missing=lambda: _missing_feature(feature),
