@@ -39,8 +39,8 @@ train.add_command(kl_f8)
 @click.option(
     "--size",
     type=click.Choice(["usual", "fast"]),
-    help="Sizes of the networks; fast decodes for a fifth of the cost. With --from they start from that model, or a part "
-    "of it; by default the sizes are its own.",
+    help="Sizes of the networks; fast decodes for a fifth of the cost. With --from they start from that model, or a "
+    "part of it; by default the sizes are its own.",
 )
 @click.option(
     "--decoder-only",
