@@ -148,8 +148,8 @@ def main(
     """Train on the pictures in `folder` and write the bundle `output`; None when a signal stopped the run early.
 
     Checkpoint, metrics and loss curve lie in `<output>.run/`. `start` goes on from a bundle's weights (with a `config`,
-    from those that fit it), `resume` from the checkpoint. Raises AezError subclasses. With several devices, only the
-    main process returns.
+    from those that fit it), `resume` from the checkpoint and the `start` that the run began with. Raises AezError
+    subclasses. With several devices, only the main process returns.
     """
     check_output(output)
     if resume:

@@ -14,7 +14,7 @@ from aez.export.photo import PhotoConfig, PhotoNetwork
 
 SMALL = PhotoConfig(
     hyper_channels=4,
-    hyper_width=24,  # wide enough that some weights of every graph are stored compactly
+    hyper_width=44,  # wide enough that some weights of every graph are stored compactly
     analysis_blocks=1,
     analysis_expansion=1,
     synthesis_blocks=1,

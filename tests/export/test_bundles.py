@@ -33,7 +33,7 @@ def test_the_bundle_states_what_decoding_needs(exported: Exported) -> None:
     assert (bundle.id, bundle.name, bundle.task) == (exported.bundle.id, "small", "image-codec")
     coding = bundle.coding
     assert (coding["alignment"], coding["latent_stride"], coding["hyper_stride"]) == (16, 8, 16)
-    assert (coding["channels"], coding["hyper_channels"], coding["level_max"]) == (192, 4, 2048)
+    assert (coding["channels"], coding["hyper_channels"], coding["level_max"]) == (96, 4, 2048)
     assert coding["state_channels"] == SMALL.hyper_width
     assert coding["phases"] == [[[0, 0]], [[1, 1]], [[0, 1], [1, 0]]]
     assert bundle.array("hyper_numbers").shape == (9, 8, 4)

@@ -196,10 +196,10 @@ def test_the_manifest_describes_the_graphs(graphs: dict[str, bytes]) -> None:
         assert [port["name"] for port in entry["outputs"]] == [value.name for value in model.graph.output]
     cells = ["height/16", "width/16"]
     for name, inputs, outputs in (
-        ("analysis", {}, {"y": ["batch", 192, "height/8", "width/8"]}),
-        ("mean0", {"z": ["batch", 4, *cells]}, {"mean": ["batch", 192, *cells], "next_state": ["batch", 24, *cells]}),
-        ("scale1", {"state": ["batch", 24, *cells], "residual": ["batch", 192, *cells]}, {}),
-        ("scale2", {"residual": ["batch", 384, *cells], "level": ["batch"]}, {"index": ["batch", 384, *cells]}),
+        ("analysis", {}, {"y": ["batch", 96, "height/8", "width/8"]}),
+        ("mean0", {"z": ["batch", 4, *cells]}, {"mean": ["batch", 96, *cells], "next_state": ["batch", 44, *cells]}),
+        ("scale1", {"state": ["batch", 44, *cells], "residual": ["batch", 96, *cells]}, {}),
+        ("scale2", {"residual": ["batch", 192, *cells], "level": ["batch"]}, {"index": ["batch", 192, *cells]}),
     ):
         entry = described[name]
         assert isinstance(entry, dict)
