@@ -178,7 +178,6 @@ class _Order:
     """
 
     positions: NDArray[np.int64]
-    indices: NDArray[np.uint8]
     bounds: NDArray[np.int64]
 
     @classmethod
@@ -192,7 +191,11 @@ class _Order:
         if counts.size > tables:
             raise ModelError(f"the scale graph gives index {counts.size - 1}, and the model has {tables} tables")
         order = np.argsort(chosen, kind="stable")  # a radix sort for 8-bit keys
-        return cls(coded[order], chosen[order], np.concatenate(([0], np.cumsum(counts))))
+        return cls(coded[order], np.concatenate(([0], np.cumsum(counts))))
+
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
+        """One value for each table -> one for each symbol, [n]."""
+        return np.repeat(values, np.diff(self.bounds))
 
     def groups(self) -> Iterator[tuple[int, int, int]]:
         """(index, first, end) of every group that has symbols, ascending."""
@@ -228,7 +231,7 @@ class _Part:
 def encode_tile(z: Int32, phases: Sequence[PhaseSymbols], level: int, tables: TileTables) -> bytes:
     """Payload of one tile: z int32 [Cz, h, w], below 2^20 in absolute value, and its phases. Raises InvalidArgument."""
     parts = _parts(z, phases, level, tables)
-    coded = [_to_symbols(part.values, part.tables.reach[part.order.indices]) for part in parts]
+    coded = [_to_symbols(part.values, part.order.spread(part.tables.reach)) for part in parts]
     coder = constriction.stream.stack.AnsCoder()
     # The coder is a stack: what is encoded last is decoded first.
     for part, (symbols, _) in zip(reversed(parts), reversed(coded), strict=True):
@@ -248,9 +251,8 @@ def ideal_bits(z: Int32, phases: Sequence[PhaseSymbols], level: int, tables: Til
     """Bits that the tables assign to one tile's symbols: the sum of -log2 p, and 8 for each byte of an escape."""
     bits = 0.0
     for part in _parts(z, phases, level, tables):
-        which = part.order.indices.astype(np.int64)
-        symbols, escapes = _to_symbols(part.values, part.tables.reach[which])
-        weights = part.tables.weights[part.tables.starts[which] + symbols]
+        symbols, escapes = _to_symbols(part.values, part.order.spread(part.tables.reach))
+        weights = part.tables.weights[part.order.spread(part.tables.starts[:-1]) + symbols]
         bits += PRECISION * part.values.size - float(np.log2(weights).sum()) + 8 * len(_pack_varints(escapes))
     return bits
 
@@ -318,7 +320,7 @@ class TileDecoder:
         values = np.empty(order.positions.size, np.int32)
         for group, first, end in order.groups():
             values[first:end] = self._coder.decode(tables.model(group), end - first)
-        reach = np.repeat(tables.reach, np.diff(order.bounds))
+        reach = order.spread(tables.reach)
         values -= reach
         escaped = np.flatnonzero(values > reach)
         if escaped.size:
