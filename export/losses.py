@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 #: The lambda at which the balanced loss equals the plain one.
 _REFERENCE_WEIGHT = 0.0126
+#: Pictures that cost less than this count as if they cost as much: an empty one would drown all others.
+_LEAST_COST = 0.05
 
 #: (decoded image, original image) [B, 3, H, W] in 0..1 -> distortion [B], in units that lambda is stated in.
 Distortion = Callable[[Tensor, Tensor], Tensor]
@@ -34,13 +35,15 @@ def ms_ssim_distortion(decoded: Tensor, image: Tensor) -> Tensor:
 DISTORTIONS: dict[str, Distortion] = {"mse": mse_distortion, "ms-ssim": ms_ssim_distortion}
 
 
-def rate_distortion(bits: Tensor, pixels: int, distortion: Tensor, weight: Tensor, balance: float = 0.4) -> Tensor:
+def rate_distortion(
+    bits: Tensor, pixels: int, distortion: Tensor, weight: Tensor, balance: float = 0.4, evenness: float = 0.0
+) -> Tensor:
     """Mean over the batch of (bits per pixel + weight * distortion) * (weight / 0.0126)^-balance.
 
     `bits`, `distortion` and `weight` are [B]; `pixels` counts those of one picture. The last factor keeps high rates
     from drowning the low ones: along a rate-distortion curve both terms grow about as the square root of lambda, so
-    `balance` = 0.5 would weigh relative gains at every rate alike.
+    `balance` = 0.5 weighs relative gains at every rate alike. `evenness` does the same for pictures: each one's cost is
+    divided by that power of itself, taken as a constant, so that 0 weighs absolute gains alike and 1 relative ones.
     """
-    loss = bits / pixels + weight * distortion
-    reference = torch.tensor(_REFERENCE_WEIGHT, device=bits.device) ** -balance
-    return (loss * weight.detach() ** -balance).mean() / reference
+    cost = (bits / pixels + weight * distortion) * (weight.detach() / _REFERENCE_WEIGHT) ** -balance
+    return (cost * cost.detach().clamp_min(_LEAST_COST) ** -evenness).mean()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ __all__ = ["PictureFolder", "RandomCrops", "centre_crops", "is_validation", "lis
 #: Share of the pictures held out for validation, chosen by a hash of the name so that every run agrees.
 VALIDATION_SHARE = 0.03
 CACHE_BYTES = 2 * 2**30
+#: Lowest and highest scale of crops, and the share of those that keep their pixels. Small pictures, which were scaled
+#: down before, are busier than those that people take, and enlarged ones have no fine detail.
+SCALES, NATIVE = (0.75, 1.6), 0.4
 #: What Pillow's readers raise on damaged files.
 _READ_ERRORS = (
     OSError,
@@ -86,12 +90,13 @@ class PictureFolder:
 class RandomCrops(Dataset[Tensor]):
     """Item i: float32 [3, crop, crop] in 0..1: a random picture, scale, place and flip, drawn from (seed, i).
 
-    Scales lie in `smallest_scale`..1; a picture smaller than the crop is enlarged. With a smallest scale of 1 pixels
-    stay as they are, and smaller pictures get their last row and column repeated, as the codec does.
+    Scales lie in `scales` (lowest, highest), and where these enclose 1, a share of `NATIVE` keeps its pixels. A picture
+    smaller than the crop is enlarged. With scales of 1 and 1 pixels stay as they are, and smaller pictures get their
+    last row and column repeated, as the codec does.
     """
 
-    def __init__(self, folder: PictureFolder, crop: int, seed: int, smallest_scale: float = 0.5) -> None:
-        self.folder, self.crop, self.seed, self.smallest_scale = folder, crop, seed, smallest_scale
+    def __init__(self, folder: PictureFolder, crop: int, seed: int, scales: tuple[float, float] = SCALES) -> None:
+        self.folder, self.crop, self.seed, self.scales = folder, crop, seed, scales
 
     def __len__(self) -> int:
         return 2**40
@@ -105,16 +110,18 @@ class RandomCrops(Dataset[Tensor]):
         raise UnsupportedInput("a hundred training pictures in a row could not be read; is this a folder of pictures?")
 
     def _crop(self, pixels: npt.NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
-        if self.smallest_scale == 1:
+        if self.scales == (1, 1):
             below, beside = (max(self.crop - side, 0) for side in pixels.shape[:2])
             if below or beside:
                 pixels = np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="edge")
         height, width = pixels.shape[:2]
-        # Downscaling hides the artefacts of lossy training pictures; a picture smaller than the crop is enlarged.
-        scale = max(float(rng.uniform(self.smallest_scale, 1.0)), self.crop / min(height, width))
+        low, high = self.scales
+        native = low <= 1 <= high and float(rng.random()) < NATIVE
+        drawn = 1.0 if native else math.exp(rng.uniform(math.log(low), math.log(high)))
+        scale = max(drawn, self.crop / min(height, width))
         side = self.crop / scale
         left, top = rng.uniform(0, max(width - side, 0)), rng.uniform(0, max(height - side, 0))
-        if scale > 0.97 and min(height, width) >= self.crop:
+        if scale == 1:
             x, y = min(int(left), width - self.crop), min(int(top), height - self.crop)
             patch = pixels[y : y + self.crop, x : x + self.crop]
         else:

@@ -27,7 +27,7 @@ from aez.export.kl_autoencoder import ENCODING, KlConfig, KlNetwork, KlOutput
 from aez.export.kl_bundle import export_kl, kl_from_bundle
 from aez.export.kl_losses import PIXEL_LOSSES, PatchDiscriminator, Reconstruction, adversarial_losses
 from aez.export.losses import rate_distortion
-from aez.export.pictures import PictureFolder, RandomCrops, largest_crops, whole_pictures
+from aez.export.pictures import SCALES, PictureFolder, RandomCrops, largest_crops, whole_pictures
 from aez.export.provenance import describe_run
 from aez.export.run_files import check_output, kept_start, run_folder
 from aez.export.trainer import Result, Trainer, TrainOptions
@@ -157,7 +157,7 @@ def prepare(
     losses: KlLosses | None = None,
     crop: int = 128,
     start: KlNetwork | None = None,
-    smallest_scale: float = 0.5,
+    scales: tuple[float, float] = SCALES,
 ) -> KlRun:
     """Build everything for a run over the pictures in `folder`; `start` goes on from given weights.
 
@@ -175,7 +175,7 @@ def prepare(
         network.calibrate(data.calibration())
     model = KlTraining(network, bool(losses.adversarial))
     task = KlTask(network.config, data.held_out, losses)
-    crops = RandomCrops(data.training, crop, options.seed, smallest_scale)
+    crops = RandomCrops(data.training, crop, options.seed, scales)
     return KlRun(Trainer(task, model, crops, run_folder, options), data)
 
 
@@ -190,7 +190,7 @@ def main(
     config: KlConfig | None = None,
     losses: KlLosses | None = None,
     crop: int = 128,
-    smallest_scale: float = 0.5,
+    scales: tuple[float, float] = SCALES,
 ) -> Bundle | None:
     """Train on the pictures in `folder` and write the bundle `output`; None when a signal stopped the run early.
 
@@ -203,7 +203,7 @@ def main(
         start = kept_start(run_folder(output))
     network = kl_from_bundle(start) if start is not None else None
     losses = losses or KlLosses()
-    run = prepare(folder, run_folder(output), options, config, losses, crop, network, smallest_scale)
+    run = prepare(folder, run_folder(output), options, config, losses, crop, network, scales)
     result = train_to_end(run.trainer, output, resume, start)
     if result is None:
         return None
@@ -212,6 +212,7 @@ def main(
         "rate": losses.rate,
         "kl": losses.kl,
         "crop": crop,
+        "scales": list(scales),
     }
     return finish(run, result, output, name or output.stem, provenance)
 

@@ -25,13 +25,15 @@ from aez.export.codec_training import (
 )
 from aez.export.losses import DISTORTIONS, rate_distortion
 from aez.export.photo import ENCODING, PhotoConfig, PhotoNetwork
-from aez.export.pictures import PictureFolder, RandomCrops, largest_crops
+from aez.export.pictures import SCALES, PictureFolder, RandomCrops, largest_crops
 from aez.export.provenance import describe_run
 from aez.export.resizing import resized
 from aez.export.run_files import check_output, kept_start, run_folder
 from aez.export.trainer import Result, Trainer, TrainOptions
 
 TABLE_PICTURES, TABLE_CROP = 160, 256
+#: Between absolute and relative gains, of rates and of pictures; see `rate_distortion`.
+BALANCE, EVENNESS = 0.5, 0.5
 
 
 @dataclass
@@ -68,7 +70,7 @@ class PhotoTask:
         pixels = batch.shape[2] * batch.shape[3]
         weight = hyper_weight(progress) if self.cheap_start else 1.0
         priced = output.latent_bits + weight * output.hyper_bits
-        loss = rate_distortion(priced, pixels, distortion, self.config.lambda_at(level))
+        loss = rate_distortion(priced, pixels, distortion, self.config.lambda_at(level), BALANCE, EVENNESS)
         if progress >= self.rounded_from:  # several processes want a gradient for each parameter, if only a zero
             loss = loss + 0.0 * torch.stack([parameter.sum() for parameter in model.parameters()]).sum()
         latent, hyper = (float(bits.detach().mean()) / pixels for bits in (output.latent_bits, output.hyper_bits))
@@ -108,12 +110,12 @@ def prepare(
     crop: int = 128,
     start: PhotoNetwork | None = None,
     rounded_from: float = ROUNDED_FROM,
-    smallest_scale: float = 0.5,
+    scales: tuple[float, float] = SCALES,
 ) -> PhotoRun:
     """Build everything for a run over the pictures in `folder`; `start` goes on from given weights.
 
-    From the share `rounded_from` of the run on, latents are rounded and what encodes stands still. `smallest_scale` is
-    that of `RandomCrops`.
+    From the share `rounded_from` of the run on, latents are rounded and what encodes stands still. `scales` are those
+    of `RandomCrops`.
 
     Raises UnsupportedInput for a folder without readable pictures of 16 x 16 pixels, InvalidArgument for a `crop` or
     `distortion` that does not exist.
@@ -127,7 +129,7 @@ def prepare(
         network = PhotoNetwork(config)
         network.calibrate(data.calibration())
     task = PhotoTask(network.config, data.held_out, distortion, cheap_start=start is None, rounded_from=rounded_from)
-    crops = RandomCrops(data.training, crop, options.seed, smallest_scale)
+    crops = RandomCrops(data.training, crop, options.seed, scales)
     return PhotoRun(Trainer(task, network, crops, run_folder, options), data, network)
 
 
@@ -143,7 +145,7 @@ def main(
     crop: int = 128,
     config: PhotoConfig | None = None,
     rounded_from: float = ROUNDED_FROM,
-    smallest_scale: float = 0.5,
+    scales: tuple[float, float] = SCALES,
 ) -> Bundle | None:
     """Train on the pictures in `folder` and write the bundle `output`; None when a signal stopped the run early.
 
@@ -158,13 +160,14 @@ def main(
     if network is not None and config is not None:
         torch.manual_seed(options.seed)
         network = resized(network, config)
-    run = prepare(folder, run_folder(output), options, config, distortion, crop, network, rounded_from, smallest_scale)
+    run = prepare(folder, run_folder(output), options, config, distortion, crop, network, rounded_from, scales)
     result = train_to_end(run.trainer, output, resume, start)
     if result is None:
         return None
     provenance = describe_run(run.data.training.paths, folder, result, options, start) | {
         "distortion": distortion,
         "crop": crop,
+        "scales": list(scales),
     }
     return finish(run, result, output, name or output.stem, provenance)
 

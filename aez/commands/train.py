@@ -59,7 +59,7 @@ def photo(
     loss: str,
     batch: int,
     crop: int,
-    smallest_scale: float,
+    scales: tuple[float, float],
     lr: float,
     size: str | None,
     decoder_only: bool,
@@ -95,7 +95,7 @@ def photo(
             crop=crop,
             config={"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size],
             rounded_from=0.0 if decoder_only else ROUNDED_FROM,
-            smallest_scale=smallest_scale,
+            scales=scales,
         )
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)

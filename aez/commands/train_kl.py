@@ -69,7 +69,7 @@ def kl_f8(
     perceptual_weight: float,
     batch: int,
     crop: int,
-    smallest_scale: float,
+    scales: tuple[float, float],
     lr: float,
     seed: int,
     name: str | None,
@@ -101,7 +101,7 @@ def kl_f8(
             config=KlConfig.of(channels, heavy=size == "heavy"),
             losses=KlLosses(reconstruction, rate, kl, adversarial, adversarial_from),
             crop=crop,
-            smallest_scale=smallest_scale,
+            scales=scales,
         )
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)

@@ -26,18 +26,28 @@ run = options.in_order(
     click.option("--from", "start", metavar="NAME|PATH", help="Start from the weights of this model."),
     options.device,
 )
+
+
+def _in_order(_context: click.Context, _parameter: click.Parameter, scales: tuple[float, float]) -> tuple[float, float]:
+    if scales[0] > scales[1]:
+        raise click.BadParameter(f"{scales[0]:g} is more than {scales[1]:g}; give the lower scale first")
+    return scales
+
+
 data = options.in_order(
     click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops in a step."),
     click.option(
         "--crop", type=click.IntRange(16), default=128, show_default=True, help="Side of the crops, in pixels."
     ),
     click.option(
-        "--smallest-scale",
-        type=click.FloatRange(0.1, 1),
-        default=0.5,
+        "--scales",
+        nargs=2,
+        type=click.FloatRange(0.1, 4),
+        default=(0.75, 1.6),
         show_default=True,
-        help="Pictures are scaled down at random, to this at most, which hides what lossy files lack; "
-        "1 takes pixels as they are.",
+        metavar="LOW HIGH",
+        callback=_in_order,
+        help="Pictures are scaled at random, by factors between these; 1 1 takes pixels as they are.",
     ),
     click.option(
         "--lr", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True, help="Learning rate."

@@ -506,7 +506,7 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     (here / "in").mkdir()
     asked = (
         "--minutes 2 --from photo --device cpu --loss ms-ssim --batch 4 --crop 176 --lr 0.01 --seed 7 --name mine "
-        "--smallest-scale 1 --size fast"
+        "--scales 1 1.5 --size fast"
     )
     first = run("train", "photo", "in", "-o", "x.aezm", *asked.split())
     assert (first.exit_code, "wrote x.aezm: model tiny" in first.stderr) == (0, True)
@@ -516,7 +516,7 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     assert options.pop("start").id == aez.load(TINY).id
     assert options.pop("config") == PhotoConfig.fast()
     passed = {"name": "mine", "resume": False, "distortion": "ms-ssim", "crop": 176, "rounded_from": 0.85}
-    assert options == passed | {"smallest_scale": 1.0}
+    assert options == passed | {"scales": (1.0, 1.5)}
     assert (training.minutes, training.steps, training.device) == (2, None, "cpu")
     assert (training.batch, training.learning_rate, training.seed) == (4, 0.01, 7)
     stopped = run("train", "photo", "in", "-o", "x.aezm", "--steps", "5", "--resume")

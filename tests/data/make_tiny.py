@@ -28,6 +28,7 @@ CONFIG = PhotoConfig(
     synthesis_blocks=1,
     coarse_width=8,
     coarse_blocks=1,
+    synthesis_coarse_blocks=1,
 )
 
 KL_CONFIG = KlConfig(hyper_channels=4, hyper_width=8, encoder_blocks=1, decoder_blocks=1, expansion=0.25)

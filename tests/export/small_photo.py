@@ -20,6 +20,7 @@ SMALL = PhotoConfig(
     synthesis_blocks=1,
     coarse_width=8,
     coarse_blocks=1,
+    synthesis_coarse_blocks=1,
 )
 
 

@@ -154,6 +154,7 @@ def deep_network(analysis_blocks: int, synthesis_blocks: int, coarse_blocks: int
         synthesis_expansion=1,
         coarse_width=8,
         coarse_blocks=coarse_blocks,
+        synthesis_coarse_blocks=coarse_blocks,
     )
     network = make_network(config).double()
     with torch.no_grad():

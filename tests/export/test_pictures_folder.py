@@ -76,7 +76,7 @@ def test_unreadable_files_are_named_once_and_skipped(tmp_path: Path, caplog: pyt
     (tmp_path / "text.jpg").write_text("this is no JPEG")
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:600])
     folder = PictureFolder(list_pictures(tmp_path))
-    crops = RandomCrops(folder, 40, seed=0, smallest_scale=1.0)
+    crops = RandomCrops(folder, 40, seed=0, scales=(1, 1))
     with caplog.at_level(logging.WARNING):
         for index in range(40):
             pixels = (crops[index] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
@@ -133,7 +133,7 @@ def test_tiny_pictures_are_enlarged(tmp_path: Path) -> None:
 def test_at_their_own_scale_small_pictures_repeat_their_edges(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (28, 20, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    crops = RandomCrops(PictureFolder(list_pictures(tmp_path)), 32, seed=0, smallest_scale=1.0)
+    crops = RandomCrops(PictureFolder(list_pictures(tmp_path)), 32, seed=0, scales=(1, 1))
     padded = np.pad(pixels, ((0, 4), (0, 12), (0, 0)), mode="edge")
     found = {(crops[index] * 255).round().byte().permute(1, 2, 0).numpy().tobytes() for index in range(10)}
     assert found == {padded.tobytes(), np.ascontiguousarray(padded[:, ::-1]).tobytes()}
@@ -150,10 +150,15 @@ def test_crops_vary_in_place_scale_and_direction(tmp_path: Path) -> None:
         slopes.append(float(row[24] - row[8]) / 16)
         means.append(float(row.mean()))
     steps = np.abs(slopes)
-    assert 0.95 < steps.min() < 1.1
-    assert 1.8 < steps.max() < 2.1
+    assert 1 / 1.6 - 0.02 < steps.min() < 0.7
+    assert 1.25 < steps.max() < 1 / 0.75 + 0.02
+    assert 50 < sum(abs(step - 1) < 1e-4 for step in steps) < 110  # keep their pixels
     assert 60 < sum(slope < 0 for slope in slopes) < 140
     assert max(means) - min(means) > 100
+    smaller = RandomCrops(PictureFolder(list_pictures(tmp_path)), 32, seed=0, scales=(0.4, 0.5))
+    for index in range(20):
+        row = smaller[index][0, 16].double() * 255
+        assert 1.95 < abs(float(row[24] - row[8]) / 16) < 2.55
 
 
 def test_centre_crops_take_the_middle_of_pictures_that_are_large_enough(tmp_path: Path) -> None:
