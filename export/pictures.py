@@ -110,12 +110,12 @@ class RandomCrops(Dataset[Tensor]):
         raise UnsupportedInput("a hundred training pictures in a row could not be read; is this a folder of pictures?")
 
     def _crop(self, pixels: npt.NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
-        if self.scales == (1, 1):
+        low, high = self.scales
+        if low == high == 1:
             below, beside = (max(self.crop - side, 0) for side in pixels.shape[:2])
             if below or beside:
                 pixels = np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="edge")
         height, width = pixels.shape[:2]
-        low, high = self.scales
         native = low <= 1 <= high and float(rng.random()) < NATIVE
         drawn = 1.0 if native else math.exp(rng.uniform(math.log(low), math.log(high)))
         scale = max(drawn, self.crop / min(height, width))
