@@ -114,8 +114,8 @@ def export_codec(
 
 def network_from_bundle(bundle: Bundle) -> PhotoNetwork:
     """The network of a bundle, to go on training. Raises ModelError when the bundle holds none of this family."""
-    all_kept = {"chroma_coefficients": COEFFICIENTS}  # in bundles that do not say
-    return trained_network(bundle, FAMILY, lambda sizes: PhotoNetwork(PhotoConfig(**{**all_kept, **sizes})))
+    unsaid = {"chroma_coefficients": COEFFICIENTS, "synthesis_coarse_blocks": None}  # in bundles that do not say
+    return trained_network(bundle, FAMILY, lambda sizes: PhotoNetwork(PhotoConfig(**{**unsaid, **sizes})))
 
 
 def trained_network(bundle: Bundle, family: str, build: Callable[[dict[str, Any]], Network]) -> Network:

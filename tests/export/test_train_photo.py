@@ -23,6 +23,7 @@ from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.codec.quality import LEVEL_MAX
 from aez.export import train_photo
 from aez.export.codec_training import PSNR_MAX
+from aez.export.losses import mse_distortion
 from aez.export.photo import ENCODING, PhotoNetwork
 from aez.export.pictures import is_validation
 from aez.export.train_photo import PhotoRun, PhotoTask, check_output, hyper_weight, main, prepare, run_folder
@@ -271,8 +272,10 @@ def test_the_loss_draws_levels_from_its_range_and_shows_the_true_rate() -> None:
     full, _ = trained_on.loss(network, images, torch.Generator().manual_seed(0), progress=0.0)
     assert float(full.detach()) == pytest.approx(float(later.detach()))
     weight = float(SMALL.lambda_at(torch.tensor(512.0)))
-    difference = 0.85 * figures["hyper_bpp"] * (weight / 0.0126) ** -0.4
-    assert float((later - loss).detach()) == pytest.approx(difference, rel=1e-2)
+    for price, found in ((0.15, loss), (1.0, full)):
+        bpp = (output.latent_bits + price * output.hyper_bits) / 64**2
+        cost = (bpp + weight * mse_distortion(output.image, images)) * (weight / 0.0126) ** -0.5
+        assert float(found.detach()) == pytest.approx(float(cost.sqrt().mean()), rel=1e-4)
 
 
 def test_the_hyper_latent_is_cheap_at_first_and_priced_in_full_from_two_thirds_on() -> None:
