@@ -39,6 +39,14 @@ def colour_dct_weights(size: int = 8) -> Tensor:
     return kernels.reshape(3 * size * size, 3, size, size).contiguous()
 
 
+def in_float32(module: nn.Module, x: Tensor) -> Tensor:
+    """A module applied without autocast: for layers whose sums bfloat16 would round by more than a codec's errors."""
+    if not torch.is_autocast_enabled(x.device.type):
+        return cast(Tensor, module(x))
+    with torch.autocast(x.device.type, enabled=False):
+        return cast(Tensor, module(x.float()))
+
+
 class Knots(nn.Module):
     """One value per channel as a piecewise linear function of the level, through `KNOTS` learned rows.
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from aez.export.hyperprior import STRIDE as PATCH
 from aez.export.hyperprior import HyperConfig, HyperpriorNetwork
-from aez.export.layers import Block, CoarseBranch, colour_dct_weights
+from aez.export.layers import Block, CoarseBranch, colour_dct_weights, in_float32
 
 COEFFICIENTS = PATCH * PATCH
 CHANNELS = 3 * COEFFICIENTS
@@ -103,7 +103,7 @@ class Analysis(Transforms):
 
     def forward(self, image: Tensor, level: Tensor) -> Tensor:
         """Whitened coefficients [B, 192, H/8, W/8] (unit standard deviation on the calibration pictures)."""
-        x: Tensor = self.embed(image - 0.5) / cast(Tensor, self.std)
+        x = in_float32(self.embed, image - 0.5) / cast(Tensor, self.std)
         for block in self.fine_in:
             x = block(x, level)
         x = self.coarse(x, level)
@@ -146,7 +146,7 @@ class Synthesis(Transforms):
         x = self.coarse(x, level)
         for block in self.fine_out:
             x = block(x, level)
-        return nn.functional.pixel_shuffle(self.unembed(x * cast(Tensor, self.std)), PATCH)
+        return nn.functional.pixel_shuffle(in_float32(self.unembed, x * cast(Tensor, self.std)), PATCH)
 
 
 class PhotoNetwork(HyperpriorNetwork):

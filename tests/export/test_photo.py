@@ -32,13 +32,14 @@ def squared_error(decoded: Tensor, image: Tensor) -> float:
     return float((decoded - image).square().mean())
 
 
+@pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("calibrated", [False, True])
-def test_an_untrained_network_gives_the_picture_back(calibrated: bool) -> None:
+def test_an_untrained_network_gives_the_picture_back(calibrated: bool, autocast: bool) -> None:
     network = PhotoNetwork(replace(SMALL, chroma_coefficients=COEFFICIENTS)).eval()
     image = torch.rand(3, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     if calibrated:
         network.calibrate(make_pictures(4))
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         y = network.analysis(image, LEVEL) * network.gain(LEVEL)
         decoded = network.synthesis(y * network.inverse_gain(LEVEL), LEVEL)
     torch.testing.assert_close(decoded, image, rtol=0, atol=1e-5)
