@@ -103,7 +103,7 @@ class Analysis(Transforms):
 
     def forward(self, image: Tensor, level: Tensor) -> Tensor:
         """Whitened coefficients [B, 192, H/8, W/8] (unit standard deviation on the calibration pictures)."""
-        x = in_float32(self.embed, image - 0.5) / cast(Tensor, self.std)
+        x: Tensor = in_float32(self.embed, image - 0.5) / cast(Tensor, self.std)
         for block in self.fine_in:
             x = block(x, level)
         x = self.coarse(x, level)
