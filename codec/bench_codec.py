@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aez.codec.api import ModelLike, decode_picture, encode_picture, load
+from aez.codec.bench_report import load_picture
 from aez.codec.bundle import Bundle
 from aez.codec.container import Reader
 from aez.codec.entropy import symbol_bytes
@@ -45,7 +46,7 @@ def speed(pictures: Iterable[Path], model: ModelLike = None, quality: float = 50
     avif = next(peer for peer in standard_peers() if "AVIF" in peer.name and "4:4:4" in peer.name)
     rows = []
     for path in pictures:
-        pixels = _pixels(path)
+        pixels = load_picture(path)
         data = encode_picture(pixels, quality, bundle).data
         avif_quality, avif_data = min(
             ((q, avif.encode(pixels, q)) for q in range(10, 100, 10)), key=lambda pair: abs(len(pair[1]) - len(data))
@@ -110,7 +111,7 @@ def tiling(pictures: Iterable[Path], model: ModelLike = None, quality: float = 5
     tiled_bytes = whole_bytes = worst = 0
     ideal = coded = 0.0
     for path in pictures:
-        pixels = _pixels(path)
+        pixels = load_picture(path)
         height, width = pixels.shape[:2]
         tiled = encode_picture(pixels, quality, bundle, tile=tile).data
         whole = encode_picture(pixels, quality, bundle, tile=TILE_DEFAULT).data
@@ -177,7 +178,7 @@ def exactness(
     differences = dict.fromkeys(settings, 0)
     symbols = 0
     for path in pictures:
-        pixels = _pixels(path)
+        pixels = load_picture(path)
         data = encode_picture(pixels, quality, bundle, tile=tile).data
         reader = Reader(io.BytesIO(data))
         header = reader.header
@@ -259,11 +260,6 @@ def soak(
     }
 
 
-def _pixels(path: Path) -> Pixels:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
 def _decode(data: bytes, bundle: Bundle) -> Pixels:
     return np.asarray(decode_picture(data, model=bundle).image)
 
@@ -320,7 +316,7 @@ def _texture(rng: np.random.Generator, height: int, width: int) -> Pixels:
 
 
 def _write_large(path: Path, side: int, picture: Path | None) -> None:
-    cell = _pixels(picture) if picture is not None else _texture(np.random.default_rng(0), 1024, 1024)
+    cell = load_picture(picture) if picture is not None else _texture(np.random.default_rng(0), 1024, 1024)
     repeats = (math.ceil(side / cell.shape[0]), math.ceil(side / cell.shape[1]), 1)
     Image.fromarray(np.tile(cell, repeats)[:side, :side]).save(path, compress_level=1)
 

@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from aez.codec.environment import Environment
 from aez.codec.errors import InvalidArgument, OutputError
 from aez.codec.metrics import bd_psnr, bd_rate, ms_ssim_db
 from aez.codec.peers import Peer
+from aez.codec.pictures import read_image
 from aez.codec.plain import plain
 from aez.codec.report_text import aligned
 
@@ -324,9 +324,8 @@ class Report:
 
 
 def load_picture(path: Path) -> Picture:
-    """The first frame of a picture file as RGB, uint8 [height, width, 3]."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    """The first frame of a picture file as RGB, uint8 [height, width, 3]. Raises UnsupportedInput."""
+    return np.asarray(read_image(str(path), str(path)).convert("RGB"))
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:

@@ -529,6 +529,15 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     assert calls[2][2]["config"] is None
 
 
+@pytest.mark.parametrize("command", ["speed", "tiles", "exact"])
+def test_bench_of_what_is_no_picture(here: Path, command: str) -> None:
+    (here / "notes.txt").write_text("no picture")
+    for name, why in (("notes.txt", "is not a picture"), (".", "Is a directory"), ("none.png", "does not exist")):
+        done = run("bench", command, name)
+        assert (done.exit_code, why in done.stderr) == (5, True)
+        assert "unexpected" not in done.stderr
+
+
 def test_help_lists_commands_and_exit_codes() -> None:
     shown = run("--help").stdout
     for command in ("encode", "decode", "info", "verify", "models", "train", "bench"):
