@@ -255,8 +255,8 @@ class RegionDecoder:
 
 
 def to_pixels(image: Float) -> Pixels:
-    """uint8 [H, W, 3] of an image [3, H, W] in 0..1. Raises ModelError where it is not finite."""
-    scaled = image * np.float32(255)
+    """uint8 [H, W, 3] of an image [3, H, W] in 0..1, which is overwritten. Raises ModelError where it is not finite."""
+    scaled = np.multiply(image, np.float32(255), out=image)  # new memory for it costs up to a millisecond
     np.rint(scaled, out=scaled)
     np.clip(scaled, 0, 255, out=scaled)
     if np.isnan(scaled.sum()):
