@@ -18,14 +18,17 @@ __all__ = ["FEWEST", "LearnedLimit"]
 FEWEST = 20
 #: How far above the 90th percentile the limit lies: in its distance from the median, and relatively at least.
 _SPREADS, _LEAST = 3.0, 0.05
+#: Few scores may show too small a distance: with so many it counts twice, with more the addition falls as 1 / rows.
+_DOUBLED_AT = 20
 
 
 class LearnedLimit:
-    """`value` is 1 until `rows` finite scores came, then 3 spreads above their 90th percentile, times `factor`.
+    """`value` is 1 until `rows` finite scores came, then 3 (1 + 20 / rows) spreads above their 90th percentile.
 
     A spread is the distance from the median to the 90th percentile, so that up to a tenth of abnormal frames among the
-    first ones moves the limit little; of normally distributed scores it lies 5.1 standard deviations above the mean.
-    It is at least 5 % above the 90th percentile. Takes scores as `aez.daemon.follow.Limit` does.
+    first ones moves the limit little; of normally distributed scores the limit of 100 lies 5.9 standard deviations above
+    the mean. It is at least 5 % above the 90th percentile, and all of it is multiplied by `factor`. Takes scores as
+    `aez.daemon.follow.Limit` does.
     """
 
     def __init__(self, rows: int, factor: float = 1.0) -> None:
@@ -49,7 +52,8 @@ class LearnedLimit:
         if len(self._past) < self.rows:
             return
         median, high = (float(one) for one in np.percentile(self._past, (50, 90)))
-        self.value = self.factor * max(high + _SPREADS * (high - median), (1 + _LEAST) * high, 1e-12)
+        spreads = _SPREADS * (1 + _DOUBLED_AT / self.rows)
+        self.value = self.factor * max(high + spreads * (high - median), (1 + _LEAST) * high, 1e-12)
         self._past, self._known = [], True
 
     def state(self) -> dict[str, Any]:

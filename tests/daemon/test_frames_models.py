@@ -221,6 +221,20 @@ def test_a_learned_limit_does_not_depend_on_how_scores_come_nor_much_on_outliers
     assert LearnedLimit.from_state(still.state(), 20, 3.0).value == pytest.approx(0.0315)
 
 
+@pytest.mark.parametrize("rows", [20, 100])
+@pytest.mark.parametrize("spread", [0.03, 0.3])
+def test_a_learned_limit_is_seldom_reached_by_what_taught_it(rows: int, spread: float) -> None:
+    rng = np.random.default_rng(1)
+    normal = np.exp(rng.normal(-5, spread, 100_000))
+    shares = []
+    for _ in range(200):
+        limit = LearnedLimit(rows)
+        limit.take(rng.choice(normal, rows).tolist(), False)
+        shares.append((normal > limit.value).mean())
+    assert np.mean(shares) < 5e-4
+    assert np.mean(np.array(shares) > 0.01) < 0.02
+
+
 def test_a_learned_limit_refuses_what_it_cannot_use() -> None:
     with pytest.raises(InvalidArgument, match="20 frames or more, not 19; raise warm_up"):
         LearnedLimit(19)
