@@ -26,9 +26,9 @@ class LearnedLimit:
     """`value` is 1 until `rows` finite scores came, then 3 (1 + 20 / rows) spreads above their 90th percentile.
 
     A spread is the distance from the median to the 90th percentile, so that up to a tenth of abnormal frames among the
-    first ones moves the limit little; of normally distributed scores the limit of 100 lies 5.9 standard deviations above
-    the mean. It is at least 5 % above the 90th percentile, and all of it is multiplied by `factor`. Takes scores as
-    `aez.daemon.follow.Limit` does.
+    first ones moves the limit little; of normally distributed scores the limit of 100 lies 5.9 standard deviations
+    above the mean. It is at least 5 % above the 90th percentile, and all of it is multiplied by `factor`. Takes scores
+    as `aez.daemon.follow.Limit` does.
     """
 
     def __init__(self, rows: int, factor: float = 1.0) -> None:
