@@ -18,8 +18,6 @@ __all__ = ["FEWEST", "LearnedLimit"]
 FEWEST = 20
 #: How far above the 90th percentile the limit lies: in its distance from the median, and relatively at least.
 _SPREADS, _LEAST = 3.0, 0.05
-#: Few scores may show too small a distance: with so many it counts twice, with more the addition falls as 1 / rows.
-_DOUBLED_AT = 20
 
 
 class LearnedLimit:
@@ -52,7 +50,7 @@ class LearnedLimit:
         if len(self._past) < self.rows:
             return
         median, high = (float(one) for one in np.percentile(self._past, (50, 90)))
-        spreads = _SPREADS * (1 + _DOUBLED_AT / self.rows)
+        spreads = _SPREADS * (1 + FEWEST / self.rows)  # few scores may show too small a distance
         self.value = self.factor * max(high + spreads * (high - median), (1 + _LEAST) * high, 1e-12)
         self._past, self._known = [], True
 
