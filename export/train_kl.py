@@ -20,6 +20,7 @@ from aez.export.codec_training import (
     last_validation,
     parameter_groups,
     psnr_8_bit,
+    random_levels,
     rate_and_psnr,
     train_to_end,
 )
@@ -102,7 +103,7 @@ class KlTask:
         self, model: nn.Module, batch: Tensor, generator: torch.Generator, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         losses, pixels = self.losses, batch.shape[2] * batch.shape[3]
-        level = torch.randint(0, LEVEL_MAX + 1, (len(batch),), generator=generator).float().to(batch.device)
+        level = random_levels(len(batch), 0, LEVEL_MAX, generator).to(batch.device)
         odd = torch.arange(len(batch), device=batch.device) % 2 == 1
         coded = odd & losses.rate
         adversarial = bool(losses.adversarial) and progress >= losses.adversarial_from

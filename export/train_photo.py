@@ -20,6 +20,7 @@ from aez.export.codec_training import (
     TrainingData,
     last_validation,
     parameter_groups,
+    random_levels,
     rate_and_psnr,
     train_to_end,
 )
@@ -64,7 +65,7 @@ class PhotoTask:
         self, model: nn.Module, batch: Tensor, generator: torch.Generator, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         low, high = self.levels
-        level = torch.randint(low, high + 1, (len(batch),), generator=generator).float().to(batch.device)
+        level = random_levels(len(batch), low, high, generator).to(batch.device)
         output = model(batch, level, progress >= self.rounded_from)
         distortion = DISTORTIONS[self.distortion](output.image, batch)
         pixels = batch.shape[2] * batch.shape[3]

@@ -20,6 +20,7 @@ from aez.export.layers import (
     dct_basis,
     floor_ste,
     interpolate,
+    patches_to_pixels,
     round_ste,
 )
 
@@ -43,6 +44,11 @@ def test_a_grey_patch_has_one_coefficient_and_a_colour_none_of_luma_frequencies(
     grey = nn.functional.conv2d(torch.full((1, 3, 8, 8), 0.25), weights).flatten()
     assert grey[0].item() == pytest.approx(0.25 * math.sqrt(192), abs=1e-5)
     assert grey[1:].abs().max() < 1e-5
+
+
+def test_patches_become_pixels_as_in_a_pixel_shuffle() -> None:
+    x = torch.arange(2 * 3 * 16 * 5 * 7.0).reshape(2, 48, 5, 7)
+    assert torch.equal(patches_to_pixels(x, 4), nn.functional.pixel_shuffle(x, 4))
 
 
 def test_interpolation_gives_the_rows_at_knots_and_the_mixture_between() -> None:

@@ -22,7 +22,7 @@ from aez.codec.bundle import Bundle
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.codec.quality import LEVEL_MAX
 from aez.export import train_photo
-from aez.export.codec_training import PSNR_MAX
+from aez.export.codec_training import PSNR_MAX, random_levels
 from aez.export.losses import mse_distortion
 from aez.export.photo import ENCODING, PhotoNetwork
 from aez.export.pictures import is_validation
@@ -276,6 +276,20 @@ def test_the_loss_draws_levels_from_its_range_and_shows_the_true_rate() -> None:
         bpp = (output.latent_bits + price * output.hyper_bits) / 64**2
         cost = (bpp + weight * mse_distortion(output.image, images)) * (weight / 0.0126) ** -0.5
         assert float(found.detach()) == pytest.approx(float(cost.sqrt().mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, LEVEL_MAX), (3, 9), (512, 512)])
+def test_a_batch_draws_a_level_from_each_part_of_the_range_and_each_as_often(low: int, high: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([random_levels(5, low, high, generator) for _ in range(4000)])
+    assert torch.equal(drawn, drawn.floor())
+    parts = torch.linspace(low, high + 1, 6)
+    ordered = drawn.sort(dim=1).values
+    assert (ordered >= parts[:-1].floor()).all()
+    assert (ordered <= parts[1:]).all()
+    assert (drawn.min(), drawn.max()) == (low, high)
+    middle = (low + high) / 2
+    assert drawn.mean(dim=0) == pytest.approx([middle] * 5, abs=0.03 * (high - low))  # no place prefers a part
 
 
 def test_the_hyper_latent_is_cheap_at_first_and_priced_in_full_from_two_thirds_on() -> None:
