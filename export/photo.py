@@ -24,7 +24,7 @@ ENCODING = ("analysis.", "hyper_analysis.", "log_gain.", "log_hyper_gain.")
 
 @dataclass(frozen=True)
 class PhotoConfig(HyperConfig):
-    """Sizes of the photo network. The defaults cost 17 kMAC/pixel to encode and 9 to decode.
+    """Sizes of the photo network. The defaults cost 17 kMAC/pixel to encode and 8 to decode.
 
     Where those of the synthesis's coarse branch are None, they are the analysis's. `chroma_coefficients` is how many of
     either chroma axis the latent has, the lowest of 64 frequencies; it always has the 64 of luma. The synthesis works
@@ -41,7 +41,7 @@ class PhotoConfig(HyperConfig):
     coarse_blocks: int = 4
     synthesis_coarse_expansion: float = 1.5
     synthesis_coarse_width: int | None = None
-    synthesis_coarse_blocks: int | None = 3
+    synthesis_coarse_blocks: int | None = 2
 
     @property
     def channels(self) -> int:
