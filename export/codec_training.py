@@ -109,7 +109,7 @@ def parameter_groups(
 def random_levels(count: int, low: int, high: int, generator: torch.Generator) -> Tensor:
     """Levels low..high for the pictures of a batch, float32 [count]: one in each of `count` equal parts, in any order.
 
-    Each is as likely as any other; together they tell more of the whole range than as many independent ones.
+    Each is as likely as any other.
     """
     part = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
     return (low + torch.floor(part * (high - low + 1))).clamp_max(high)

@@ -115,7 +115,7 @@ class CoarseBranch(nn.Module):
 def patches_to_pixels(x: Tensor, patch: int) -> Tensor:
     """Pixel shuffle [B, C * patch^2, h, w] -> [B, C, patch * h, patch * w], as two transpositions.
 
-    ONNX Runtime does these faster than one over six axes or `DepthToSpace`: the second moves whole rows.
+    ONNX Runtime does these a little faster than `DepthToSpace` (docs/decisions.md): the second moves whole rows.
     """
     batch, channels, height, width = x.shape
     columns = x.reshape(batch, channels // patch, patch, height * width).transpose(2, 3)
