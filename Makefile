@@ -1,6 +1,6 @@
 # demo       compress a photograph and compare it with JPEG, WebP and AVIF at equal bytes: make demo [IMAGE=mine.png]
 # test       every test                    test-fast  all but those marked slow
-# lint       ruff, and mypy --strict on the installed package
+# lint       ruff, and mypy --strict
 # clean      remove the environment, builds and caches
 #
 # Each target creates .venv and installs what it needs; only test and lint install torch.
@@ -13,7 +13,6 @@ PARALLEL ?= --numprocesses 3 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-LINT := .lint
 # Stamps: an installation is repeated only when what it is made from changes.
 BASE := $(VENV)/.installed-base
 TEST := $(VENV)/.installed-test
@@ -29,28 +28,24 @@ test: $(TEST)
 test-fast: $(TEST)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-# mypy cannot follow an editable installation, so it checks a copy installed beside it, from inside that copy: here it
-# would take the folder aez/ for the whole package. A stale build/ would put removed modules into the copy.
 lint: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/lib build/bdist.* $(LINT)
-	$(INSTALL) --no-deps --no-build-isolation --target $(LINT) .
-	cd $(LINT) && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p aez
+	$(BIN)/mypy -p aez
 
 clean:
-	rm -rf $(VENV) $(LINT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # setuptools comes first, so that the build uses the pinned one instead of fetching its own.
-$(BASE): pyproject.toml constraints.txt | $(BIN)/python
+$(BASE): pyproject.toml setup.py constraints.txt | $(BIN)/python
 	$(INSTALL) setuptools
 	$(INSTALL) --no-build-isolation --editable . matplotlib
 	touch $@
 
-$(TEST): pyproject.toml constraints.txt | $(BIN)/python
+$(TEST): pyproject.toml setup.py constraints.txt | $(BIN)/python
 	$(INSTALL) setuptools
 	$(INSTALL) --no-build-isolation --editable '.[test]'
 	touch $@

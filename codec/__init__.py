@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .errors import (
+from aez.codec.errors import (
     AezError,
     CorruptFile,
     InvalidArgument,
@@ -21,9 +21,9 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .bundle import Bundle, find_bundle, list_bundles, write_bundle
-    from .container import ImageHeader, Reader, Writer
-    from .picture_detector import PictureDetector, load_picture_detector
+    from aez.codec.bundle import Bundle, find_bundle, list_bundles, write_bundle
+    from aez.codec.container import ImageHeader, Reader, Writer
+    from aez.codec.picture_detector import PictureDetector, load_picture_detector
 
 _LAZY = {
     "Bundle": "bundle",

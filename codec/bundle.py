@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InvalidArgument, ModelError
-from .onnx_check import check_graph
-from .whole_files import write_whole
+from aez.codec.errors import InvalidArgument, ModelError
+from aez.codec.onnx_check import check_graph
+from aez.codec.whole_files import write_whole
 
 FORMAT = 1
 SUFFIX = ".aezm"

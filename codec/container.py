@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from .errors import CorruptFile, InvalidArgument, OutputError, TruncatedFile, VersionError
+from aez.codec.errors import CorruptFile, InvalidArgument, OutputError, TruncatedFile, VersionError
 
 MAJOR_VERSION = 1
 SIGNATURE = b"\x89AEZ\r\n\x1a" + bytes([MAJOR_VERSION])

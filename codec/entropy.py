@@ -17,9 +17,9 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import CorruptFile, InvalidArgument, ModelError
-from .hyper_context import CONTEXTS, PHASES, table_indices
-from .quality import LEVELS_PER_KNOT, nearest_knot
+from aez.codec.errors import CorruptFile, InvalidArgument, ModelError
+from aez.codec.hyper_context import CONTEXTS, PHASES, table_indices
+from aez.codec.quality import LEVELS_PER_KNOT, nearest_knot
 
 Int32 = NDArray[np.int32]
 

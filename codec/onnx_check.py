@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .errors import ModelError
+from aez.codec.errors import ModelError
 
 FIELDS_MAX = 500_000
 NODES_MAX = 20_000
