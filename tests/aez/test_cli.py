@@ -14,24 +14,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from PIL import Image
 
 import aez
 from aez.batch import Outcome, Parallel, Progress, run_batch
-from aez.cli import main
 from aez.codec.container import CHUNK_NAMES, Reader, Writer
 from aez.codec.errors import AezError
 from aez.commands.decode import DecodeJob
 from aez.files import Job
+from tests.kit import places
+from tests.kit.commands import run
 
-TINY = str(Path(__file__).parent.parent / "data" / "tiny.aezm")
-SHIPPED = Path(__file__).parent.parent.parent / "codec" / "models" / "photo.aezm"
-
-
-def run(*arguments: str | Path, given: bytes | None = None) -> Result:
-    """`aez` with these arguments, in this process."""
-    return CliRunner().invoke(main, [str(a) for a in arguments], input=given, catch_exceptions=False, prog_name="aez")
+TINY = str(places.TINY)
+SHIPPED = places.ROOT / "codec" / "models" / "photo.aezm"
 
 
 def process(*arguments: str | Path, **options: Any) -> "subprocess.Popen[bytes]":

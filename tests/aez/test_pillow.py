@@ -11,8 +11,9 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 import aez.pillow
 from aez.codec.container import SIGNATURE
+from tests.kit import places
 
-TINY = str(Path(__file__).parent.parent / "data" / "tiny.aezm")
+TINY = str(places.TINY)
 
 
 @pytest.fixture(autouse=True)
