@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from aez.codec.api import ImageLike, ModelLike
-    from aez.codec.bundle import Bundle
+    from aez.codec.bundle.bundle import Bundle
+    from aez.codec.image.api import ImageLike, ModelLike
 
 __all__ = [
     "AezError",
@@ -55,10 +55,10 @@ def encode(image: ImageLike, quality: float | None = None, model: ModelLike = No
 
     `image` is a Pillow picture or a uint8 array [H, W] or [H, W, 1..4]; `quality` 1..100 (default 50); `model` a path,
     a name or a `Bundle`. Options: `bpp`, `psnr` or `max_bytes` in place of the quality; `tile`, `keep_metadata`,
-    `embed_model`, `device`, `threads`, `progress` as `aez.codec.api.encode_picture` describes them.
+    `embed_model`, `device`, `threads`, `progress` as `aez.codec.image.api.encode_picture` describes them.
     Raises InvalidArgument, UnsupportedInput, ModelError.
     """
-    from aez.codec.api import encode_picture
+    from aez.codec.image.api import encode_picture
 
     return encode_picture(image, quality, model, **options).data
 
@@ -71,7 +71,7 @@ def decode(
     Raises CorruptFile (TruncatedFile) for a damaged file; with `partial`, whole tiles are given back and the rest is
     grey. Options: `model`, `device`, `threads`, `max_pixels`, `progress`.
     """
-    from aez.codec.api import decode_picture
+    from aez.codec.image.api import decode_picture
 
     return decode_picture(data, region, partial, **options).image
 
@@ -85,14 +85,14 @@ def open(path: str | os.PathLike[str], **options: Any) -> Image.Image:
 
 def info(data: bytes) -> dict[str, Any]:
     """What an `.aez` file holds: size, mode, quality, model, bits per pixel, chunks. Plain JSON values."""
-    from aez.codec.api import describe
+    from aez.codec.image.api import describe
 
     return describe(data)
 
 
 def load(path_or_name: ModelLike = None) -> Bundle:
     """A model bundle by path, name or id; without one, the default model. Raises ModelError."""
-    from aez.codec.api import load as load_bundle
+    from aez.codec.image.api import load as load_bundle
 
     return load_bundle(path_or_name)
 
@@ -103,7 +103,7 @@ def embed(image: ImageLike, model: ModelLike = "kl-f8", **options: Any) -> NDArr
     `image` and `model` as for `encode`; the picture is turned as EXIF says, and transparency is left out. Options:
     `device`, `threads`, `progress`. Raises ModelError for a model without a latent, UnsupportedInput, InvalidArgument.
     """
-    from aez.codec.latent_api import embed_picture
+    from aez.codec.latent.api import embed_picture
 
     return embed_picture(image, model, **options)[0].mean
 
@@ -118,6 +118,6 @@ def reconstruct(
     """
     from PIL import Image
 
-    from aez.codec.latent_api import reconstruct_picture
+    from aez.codec.latent.api import reconstruct_picture
 
     return Image.fromarray(reconstruct_picture(image, model, quality, **options).result)

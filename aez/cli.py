@@ -15,18 +15,18 @@ import click
 from aez import messages
 from aez.codec.errors import AezError
 from aez.commands.bench import bench
-from aez.commands.decode import decode
-from aez.commands.embed import embed
-from aez.commands.encode import encode
-from aez.commands.info import info
-from aez.commands.interpolate import interpolate
-from aez.commands.models import models
+from aez.commands.codec.decode import decode
+from aez.commands.codec.encode import encode
+from aez.commands.codec.info import info
+from aez.commands.codec.models import models
+from aez.commands.codec.verify import verify
+from aez.commands.detect.score import score
+from aez.commands.latent.embed import embed
+from aez.commands.latent.interpolate import interpolate
+from aez.commands.latent.reconstruct import reconstruct
+from aez.commands.latent.sample import sample
 from aez.commands.monitor import monitor
-from aez.commands.reconstruct import reconstruct
-from aez.commands.sample import sample
-from aez.commands.score import score
 from aez.commands.train import train
-from aez.commands.verify import verify
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT

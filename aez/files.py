@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aez.codec.common.whole_files import write_whole
 from aez.codec.errors import AezError, InvalidArgument, OutputError, UnsupportedInput
-from aez.codec.whole_files import write_whole
 
 STDIO = "-"
 

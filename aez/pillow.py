@@ -14,7 +14,8 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from aez.codec.container import ALPHA, EXIF, ICC, MODEL, SIGNATURE, TILE, XMP, Reader
+from aez.codec.container.chunks import ALPHA, EXIF, ICC, MODEL, SIGNATURE, TILE, XMP
+from aez.codec.container.reader import Reader
 from aez.codec.errors import AezError, CorruptFile, InvalidArgument
 
 FORMAT, SUFFIX, MIME = "AEZ", ".aez", "image/x-aez"
@@ -45,7 +46,7 @@ class AezImageFile(ImageFile.ImageFile):
         With `ImageFile.LOAD_TRUNCATED_IMAGES`, whole tiles of a damaged file are given back and the rest is grey.
         """
         if self._im is None:
-            from aez.codec.api import decode_picture
+            from aez.codec.image.api import decode_picture
 
             stream = _stream(self.fp)
             stream.seek(0)
@@ -80,7 +81,7 @@ def _metadata(reader: Reader) -> dict[str, bytes]:
 
 
 def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001 - Pillow's signature
-    from aez.codec.api import encode_picture
+    from aez.codec.image.api import encode_picture
 
     arguments = image.encoderinfo
     settings = {key: arguments[key] for key in _SETTINGS if key in arguments}

@@ -1,14 +1,15 @@
-"""aez.codec: the runtime that turns pictures into `.aez` files and back.
+"""aez.codec: the runtime that turns pictures into `.aez` files and back, and scores series and pictures.
 
-`container` is the byte format, `entropy` the coding of symbols, `bundle` the models. Needs numpy, onnxruntime and
-constriction, never torch. Importing this package loads none of them: names are imported at first use.
+Its rooms: `container` is the byte format, `entropy` the coding of symbols, `bundle` the models, `image` and `latent`
+the codecs, `series` and `detect` the detectors. Needs numpy, onnxruntime and constriction, never torch. Importing this
+package loads none of them: names are imported at first use.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from aez.codec.common.face import lazily
 from aez.codec.errors import (
     AezError,
     CorruptFile,
@@ -21,21 +22,12 @@ from aez.codec.errors import (
 )
 
 if TYPE_CHECKING:
-    from aez.codec.bundle import Bundle, find_bundle, list_bundles, write_bundle
-    from aez.codec.container import ImageHeader, Reader, Writer
-    from aez.codec.picture_detector import PictureDetector, load_picture_detector
-
-_LAZY = {
-    "Bundle": "bundle",
-    "PictureDetector": "picture_detector",
-    "find_bundle": "bundle",
-    "list_bundles": "bundle",
-    "load_picture_detector": "picture_detector",
-    "write_bundle": "bundle",
-    "ImageHeader": "container",
-    "Reader": "container",
-    "Writer": "container",
-}
+    from aez.codec.bundle.bundle import Bundle, write_bundle
+    from aez.codec.bundle.library import find_bundle, list_bundles
+    from aez.codec.container.header import ImageHeader
+    from aez.codec.container.reader import Reader
+    from aez.codec.container.writer import Writer
+    from aez.codec.detect.picture_detector import PictureDetector, load_picture_detector
 
 __all__ = [
     "AezError",
@@ -57,9 +49,14 @@ __all__ = [
     "write_bundle",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name at first use."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "aez.codec.bundle.bundle": "Bundle write_bundle",
+        "aez.codec.bundle.library": "find_bundle list_bundles",
+        "aez.codec.container.header": "ImageHeader",
+        "aez.codec.container.reader": "Reader",
+        "aez.codec.container.writer": "Writer",
+        "aez.codec.detect.picture_detector": "PictureDetector load_picture_detector",
+    },
+)

@@ -17,19 +17,17 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
 
 from aez.codec.errors import AezError, InvalidArgument
-from aez.daemon.records import EventRecord
+from aez.daemon.common.records import DeliveryStatus, EventRecord
+from aez.daemon.observe.traces import Traces
 from aez.daemon.sinks.base import Rejected, Sink
-from aez.daemon.store import Pending, Store
-from aez.daemon.traces import Traces
+from aez.daemon.state.store import Pending, Store
 
 __all__ = ["Deliveries", "Delivery", "DeliveryStatus", "Retry"]
 
 log = logging.getLogger(__name__)
 
-Circuit = Literal["closed", "open"]
 _IDLE_SECONDS = 5.0  # between looks at the outbox without being woken
 
 
@@ -54,28 +52,6 @@ class Retry:
     def pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row, 1 or more."""
         return random.uniform(0.5, 1) * min(self.longest, self.first * 2.0 ** min(failures - 1, 60))
-
-
-@dataclass(frozen=True)
-class DeliveryStatus:
-    """How a sink is doing.
-
-    pending, delivered, dropped, rejected: steps, see `SinkProgress`. failures: attempts that failed since the start;
-    failed_in_row: of these, since the last that went well. circuit: "open" while it is only probed.
-    last_error: of the last attempt, "" where that went well. lag: seconds since its oldest pending step was first
-    tried, 0 where all is well.
-    """
-
-    name: str
-    pending: int
-    delivered: int
-    dropped: int
-    rejected: int
-    failures: int
-    failed_in_row: int
-    circuit: Circuit
-    last_error: str
-    lag: float
 
 
 class Delivery:

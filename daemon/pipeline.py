@@ -18,11 +18,11 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from aez.codec.errors import AezError
-from aez.daemon.database import StoreError
-from aez.daemon.dead_letters import DeadLetters
-from aez.daemon.metrics import Metrics
-from aez.daemon.records import Chunk, EventRecord, Malformed, Position, Samples
-from aez.daemon.traces import BatchFacts, Traces
+from aez.daemon.common.records import Chunk, EventRecord, Malformed, Position, Samples
+from aez.daemon.observe.metrics import Metrics
+from aez.daemon.observe.traces import BatchFacts, Traces
+from aez.daemon.state.database import StoreError
+from aez.daemon.state.dead_letters import DeadLetters
 
 __all__ = ["Engine", "Intake", "Parser", "Store", "Worker"]
 
@@ -48,7 +48,7 @@ class Parser(Protocol):
 
 
 class Engine(Protocol):
-    """Scores samples and follows events; see `aez.daemon.engine`."""
+    """Scores samples and follows events; see `aez.daemon.engine.engine`."""
 
     def process(self, samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]: ...
     def settle(self) -> list[EventRecord]: ...
@@ -60,7 +60,7 @@ class Engine(Protocol):
 
 
 class Store(Protocol):
-    """Keeps positions, states and events; see `aez.daemon.store`."""
+    """Keeps positions, states and events; see `aez.daemon.state.store`."""
 
     def commit(
         self, positions: Mapping[str, Position], states: Mapping[str, bytes], events: Sequence[EventRecord]

@@ -21,29 +21,31 @@ from types import FrameType
 from typing import Any, Literal
 
 from aez.codec.errors import AezError
-from aez.daemon import build, logs
-from aez.daemon.check import certificate_warnings
-from aez.daemon.config import ConfigError, Configuration, Fault, SourceConfig, load
-from aez.daemon.dead_letters import DeadLetters
+from aez.daemon.build import models, parsers
+from aez.daemon.build import parts as build
+from aez.daemon.common.records import Chunk, EventRecord, Position
+from aez.daemon.common.tls import load as renew_certificate
+from aez.daemon.common.tls import server_context
+from aez.daemon.config.certificates import certificate_warnings
+from aez.daemon.config.reader import ConfigError, Configuration, Fault, SourceConfig, load
 from aez.daemon.delivery import Deliveries
-from aez.daemon.engine import Scored
-from aez.daemon.event_store import Retention
-from aez.daemon.frame_pictures import folder_beside, read_picture
-from aez.daemon.live import Live, Watch
-from aez.daemon.live_client import history_data
-from aez.daemon.metrics import Metrics
-from aez.daemon.notify import Notifier
-from aez.daemon.pace import paced
+from aez.daemon.engine.stream_table import Listing, StreamTable
+from aez.daemon.engine.types import Scored
+from aez.daemon.frames.pictures import folder_beside, read_picture
+from aez.daemon.observe import logs
+from aez.daemon.observe.metrics import Metrics
+from aez.daemon.observe.notify import Notifier
+from aez.daemon.observe.traces import Traces
 from aez.daemon.pipeline import Intake, Worker
-from aez.daemon.records import Chunk, EventRecord, Position
-from aez.daemon.score_log import ScoreLog
+from aez.daemon.scores.log import ScoreLog
 from aez.daemon.sources import Put, Source
-from aez.daemon.store import Store
-from aez.daemon.stream_table import Listing, StreamTable
-from aez.daemon.tls import load as renew_certificate
-from aez.daemon.tls import server_context
-from aez.daemon.traces import Traces
-from aez.daemon.web import Web
+from aez.daemon.sources.pace import paced
+from aez.daemon.state.dead_letters import DeadLetters
+from aez.daemon.state.event_store import Retention
+from aez.daemon.state.store import Store
+from aez.daemon.web.live import Live, Watch
+from aez.daemon.web.live_client import history_data
+from aez.daemon.web.server import Web
 
 __all__ = ["EXIT_DEFECT", "EXIT_FORCED", "Monitor"]
 
@@ -123,9 +125,9 @@ class Monitor:
         config = self.config
         sources = {one.name: self._source(config, one) for one in config.sources}
         sinks = build.sinks(config)
-        build.Parsers(config)
-        self._models = build.models(config)
-        build.watched(config, self._models)
+        parsers.Parsers(config)
+        self._models = models.models(config)
+        models.watched(config, self._models)
         self._traces = build.traces(config)
         # Nothing has been touched so far, and what is wrong with the configuration has been said.
         self.store = Store(
@@ -141,7 +143,7 @@ class Monitor:
         self.metrics.queue_bytes_room.set(self.intake.room[1])
         self.worker = Worker(
             self.intake,
-            build.Parsers(config, self.engine.admit, self._models, self._measuring),
+            parsers.Parsers(config, self.engine.admit, self._models, self._measuring),
             self.engine,
             self.store,
             acknowledge=self._acknowledge,
@@ -207,7 +209,7 @@ class Monitor:
     def _times(self, chunk: Chunk) -> Sequence[int]:
         if chunk.time is not None:
             return [chunk.time]
-        samples, _ = build.Parsers(self.config, models=self._models).parse_many([chunk])
+        samples, _ = parsers.Parsers(self.config, models=self._models).parse_many([chunk])
         return [int(time) for batch in samples for time in batch.time]
 
     def _watch(self) -> None:
@@ -377,7 +379,7 @@ class Monitor:
     def _reload(self) -> str:
         new = load(self.config.path)
         old = self.config
-        models = build.models(new)
+        opened = models.models(new)
         fixed = _fixed(self._begun, new)
         old_sources = {one.name: one for one in old.sources}
         new_sources = {one.name: one for one in new.sources}
@@ -385,7 +387,8 @@ class Monitor:
         coming = [name for name, one in new_sources.items() if old_sources.get(name) != one]
         made = {name: self._source(new, new_sources[name]) for name in coming}  # refuses bad options
         sinks = build.sinks(new) if new.sinks != old.sinks else None
-        parsers, watched = build.Parsers(new, self.engine.admit, models, self._measuring), build.watched(new, models)
+        parser = parsers.Parsers(new, self.engine.admit, opened, self._measuring)
+        watched = models.watched(new, opened)
         # From here on nothing refuses but the engine, which then changes nothing.
 
         changes = []
@@ -397,13 +400,13 @@ class Monitor:
             self.engine.replace_models(watched)
             if self._page:
                 self.live.use({model.name: model.detector for model in watched})
-            self.worker.parser = parsers
+            self.worker.parser = parser
             self.worker.adjust(**_settings(new))
 
         self.worker.call(swap)
         if (new.service["log"], new.service["log_level"]) != (old.service["log"], old.service["log_level"]):
             logs.set_up(new.service["log"], new.service["log_level"])
-        if [(one.entry, one.id) for one in models] != [(one.entry, one.id) for one in self._models]:
+        if [(one.entry, one.id) for one in opened] != [(one.entry, one.id) for one in self._models]:
             changes.append("models")
         for name in leaving:
             self._sources.pop(name).close()
@@ -421,7 +424,7 @@ class Monitor:
             changes.append("sinks")
         if self._page_tls is not None and (certificate := self._begun.web["tls_certificate"]):
             renew_certificate(self._page_tls, certificate, self._begun.web["tls_key"])
-        self.config, self._models = new, models
+        self.config, self._models = new, opened
         if taken := [name for name in _differing(old, new) if name not in fixed]:
             changes.append(", ".join(taken))
         if fixed:

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import aez
-from aez.codec.metrics import ms_ssim, psnr
-from aez.codec.peers import encode_to_size, standard_peers
-from aez.codec.pictures import read_image
+from aez.bench.pictures.peers import encode_to_size, standard_peers
+from aez.codec.image.distortion import ms_ssim, psnr
+from aez.codec.image.pillow import read_image
 
 Pixels = npt.NDArray[np.uint8]
 

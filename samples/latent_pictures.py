@@ -20,13 +20,13 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 import aez
-from aez.codec.latent_paths import path as way
-from aez.codec.latent_pictures import fit, limit_side, side_by_side, strip
-from aez.codec.latents import LATENT_MODEL, LatentModel
-from aez.codec.metrics import psnr, ssim
-from aez.codec.pictures import read_image
-from aez.codec.upright import take_upright
-from aez.codec.whole_files import write_whole
+from aez.codec.common.whole_files import write_whole
+from aez.codec.image.distortion import psnr, ssim
+from aez.codec.image.pillow import read_image
+from aez.codec.image.upright import take_upright
+from aez.codec.latent.drawing import fit, limit_side, side_by_side, strip
+from aez.codec.latent.model import LATENT_MODEL, LatentModel
+from aez.codec.latent.paths import path as way
 
 Pixels = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float32]

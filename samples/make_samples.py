@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from aez.codec.value_noise import value_noise
+from aez.bench.pictures.value_noise import value_noise
 
 Field = npt.NDArray[np.float64]
 

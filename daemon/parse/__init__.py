@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.limits import Limits
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.parse.faults import REASONS
 from aez.daemon.parse.names import Admit
 from aez.daemon.parse.options import Options
-from aez.daemon.records import Chunk, Malformed, Samples
 
 if TYPE_CHECKING:
-    from aez.daemon.frames import FrameModels
+    from aez.daemon.frames.models import FrameModels
 
 __all__ = ["FORMATS", "REASONS", "Admit", "Options", "Parser", "parser"]
 

@@ -12,15 +12,15 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from aez.codec.errors import InvalidArgument
-from aez.codec.series_columns import MISSING
-from aez.daemon.limits import Limits
+from aez.codec.series.columns import MISSING
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.parse.faults import Fault, Faults
 from aez.daemon.parse.lines import Layout, LineParser, Message, text_of
 from aez.daemon.parse.names import Admit, Origin
 from aez.daemon.parse.numbers import FLOAT, INTEGER, float_of
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.skeleton import Skeleton
-from aez.daemon.records import Chunk, Malformed, Samples
 
 __all__ = ["CsvRows"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from aez.daemon.records import Malformed
+from aez.daemon.common.records import Malformed
 
 __all__ = ["REASONS", "Fault", "Faults"]
 

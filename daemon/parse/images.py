@@ -1,9 +1,9 @@
 """Encoded pictures, one a message: PNG, JPEG, WebP and what else Pillow decodes within its own code.
 
-Each becomes one row of `aez.daemon.frames.COLUMNS` by the model that watches its stream. Its time is the source's,
-or else that of its arrival. A picture's size is read and held to `limits.pixels` before a pixel is decoded; its file
-has at most `limits.body_bytes`. One picture is decoded at a time. Of several frames in a file the first counts,
-pictures are turned as EXIF says, and what is transparent lies over white.
+Each becomes one row of `COLUMNS` of `aez.daemon.frames.models` by the model that watches its stream. Its time is the
+source's, or else that of its arrival. A picture's size is read and held to `limits.pixels` before a pixel is decoded;
+its file has at most `limits.body_bytes`. One picture is decoded at a time. Of several frames in a file the first
+counts, pictures are turned as EXIF says, and what is transparent lies over white.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import numpy as np
 from PIL import Image
 
 from aez.codec.errors import AezError
-from aez.codec.picture_files import Pixels, seen
-from aez.codec.pictures import read_image
-from aez.daemon.frame_pictures import shrunk
-from aez.daemon.frames import BATCH, COLUMNS, FrameModel, FrameModels, Measured, Prepared
-from aez.daemon.limits import Limits
+from aez.codec.image.files import Pixels, seen
+from aez.codec.image.pillow import read_image
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.records import Chunk, Malformed, Samples
+from aez.daemon.frames.models import BATCH, COLUMNS, FrameModel, FrameModels, Measured, Prepared
+from aez.daemon.frames.pictures import shrunk
 from aez.daemon.parse.faults import Fault, Faults
 from aez.daemon.parse.lines import Clock
 from aez.daemon.parse.names import Admit, StreamNames
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.rows import Part, Rows
-from aez.daemon.records import Chunk, Malformed, Samples
 
 __all__ = ["Images"]
 

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.extras import library
-from aez.daemon.limits import Limits
+from aez.codec.common.extras import library
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.parse import slots, times
 from aez.daemon.parse.faults import Fault, Faults
 from aez.daemon.parse.names import Admit, Origin, StreamNames
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.rows import Part, Rows
 from aez.daemon.parse.skeleton import Skeleton, Spans, Text
-from aez.daemon.records import Chunk, Malformed, Samples
 
 __all__ = ["Clock", "Layout", "LineParser", "Mapper", "Message", "text_of"]
 

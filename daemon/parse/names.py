@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 
-from aez.daemon.limits import Limits
+from aez.daemon.common.limits import Limits
 from aez.daemon.parse.faults import Fault
 from aez.daemon.parse.options import Options
 

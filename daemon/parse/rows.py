@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.daemon.limits import Limits
-from aez.daemon.records import Samples
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.records import Samples
 
 __all__ = ["Part", "Rows"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.extras import library
+from aez.codec.common.extras import library
 from aez.daemon.parse.skeleton import Text
 
 __all__ = ["integers", "is_integer", "numbers", "texts"]

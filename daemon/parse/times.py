@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.extras import library
+from aez.codec.common.extras import library
 from aez.daemon.parse.options import UNITS
 
 __all__ = ["from_floats", "from_integers", "from_objects", "from_texts"]

@@ -18,13 +18,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aez.codec.common.plain import plain
 from aez.codec.errors import InvalidArgument
-from aez.codec.plain import plain
-from aez.daemon.event_sql import SEVERITIES
-from aez.daemon.records import EventRecord
+from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sinks.http import Endpoint
 from aez.daemon.sinks.wire import iso_time
+from aez.daemon.state.event_sql import SEVERITIES
 
 __all__ = ["AlertmanagerSink"]
 

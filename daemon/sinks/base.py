@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from aez.codec.errors import AezError
-from aez.daemon.records import EventRecord
+from aez.daemon.common.records import EventRecord
 
 __all__ = ["Rejected", "Sink", "SinkError"]
 

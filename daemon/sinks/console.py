@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from typing import Literal, TextIO
 
+from aez.codec.common.plain import plain
 from aez.codec.errors import InvalidArgument
-from aez.codec.plain import plain
-from aez.daemon.records import EventRecord
+from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Sink, SinkError
 from aez.daemon.sinks.wire import as_json, iso_time
 

@@ -16,11 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.private_files import private
-from aez.daemon.records import EventRecord
+from aez.daemon.common.files import drop_partial_line, private
+from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Sink, SinkError
 from aez.daemon.sinks.wire import as_json
-from aez.daemon.whole_lines import drop_partial_line
 
 __all__ = ["JsonLinesSink"]
 

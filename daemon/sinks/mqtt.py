@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon import tls as certificates
-from aez.daemon.records import EventRecord
+from aez.daemon.common import tls as certificates
+from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.sinks.wire import as_json
 

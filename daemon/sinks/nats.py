@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon import tls as certificates
-from aez.daemon.records import EventRecord
+from aez.daemon.common import tls as certificates
+from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.sinks.wire import as_json
 
@@ -138,7 +138,7 @@ class NatsSink(Sink):
             self._client = None
         from nats.js.errors import NotFoundError
 
-        from aez.daemon.nats_connection import NatsClient
+        from aez.daemon.common.nats_connection import NatsClient
 
         client = NatsClient()
         try:

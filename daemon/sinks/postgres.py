@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from aez.daemon.database import StoreError
-from aez.daemon.event_sql import UPSERT_EVENT, event_values
-from aez.daemon.event_store import EventStore, Retention
-from aez.daemon.postgres import PostgresDatabase, StoreRefused
-from aez.daemon.records import EventRecord
+from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
+from aez.daemon.state.database import StoreError
+from aez.daemon.state.event_sql import UPSERT_EVENT, event_values
+from aez.daemon.state.event_store import EventStore, Retention
+from aez.daemon.state.postgres import PostgresDatabase, StoreRefused
 
 __all__ = ["PostgresSink"]
 

@@ -18,7 +18,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.records import EventRecord
+from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sinks.http import Endpoint
 from aez.daemon.sinks.wire import as_json

@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aez.codec.plain import plain
-from aez.daemon.records import EventRecord
+from aez.codec.common.plain import plain
+from aez.daemon.common.records import EventRecord
 
 __all__ = ["as_dict", "as_json", "iso_time"]
 

@@ -16,9 +16,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from aez.codec.common.extras import library
 from aez.codec.errors import InvalidArgument
-from aez.codec.extras import library
-from aez.daemon.records import Chunk, Position
+from aez.daemon.common.records import Chunk, Position
 
 __all__ = ["FORMATS", "KINDS", "Put", "Source", "open_source"]
 

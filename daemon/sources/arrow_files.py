@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from aez.codec.common.extras import library
 from aez.codec.errors import InvalidArgument
-from aez.codec.extras import library
-from aez.daemon.records import Chunk, Position
+from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources import Put, Source
 
 _ROWS = 16_384  # of one chunk

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.records import Chunk, Position
+from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources import Put, Source
 from aez.daemon.sources.lines import LINE_BYTES, LineCutter
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.records import Chunk, Position
+from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources import Put, Source
 
 __all__ = ["Frames"]

@@ -32,9 +32,9 @@ from typing import Any
 from aiohttp import web
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon import tls
-from aez.daemon.connections import HANDSHAKE_SECONDS, REQUESTS, Connections
-from aez.daemon.records import Chunk, Position
+from aez.daemon.common import tls
+from aez.daemon.common.connections import HANDSHAKE_SECONDS, REQUESTS, Connections
+from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources import Put, Source
 from aez.daemon.sources.messages import as_lines
 

@@ -33,8 +33,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon import tls as certificates
-from aez.daemon.records import Chunk, Position
+from aez.daemon.common import tls as certificates
+from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources import Put, Source
 from aez.daemon.sources.messages import as_lines, gather
 

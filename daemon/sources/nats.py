@@ -31,9 +31,9 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolic
 from nats.js.errors import NotFoundError, ServerError
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon import tls as certificates
-from aez.daemon.nats_connection import NatsClient
-from aez.daemon.records import Chunk, Position
+from aez.daemon.common import tls as certificates
+from aez.daemon.common.nats_connection import NatsClient
+from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources import Put, Source
 from aez.daemon.sources.messages import as_lines, gather
 

@@ -17,7 +17,7 @@ from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import DeliverPolicy, RetentionPolicy
 
-from aez.daemon.records import Chunk, Position
+from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources.messages import as_lines
 from aez.daemon.sources.nats import Nats
 

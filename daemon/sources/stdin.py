@@ -11,7 +11,7 @@ import os
 import select
 import time
 
-from aez.daemon.records import Chunk, Position
+from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources import Put, Source
 from aez.daemon.sources.lines import LINE_BYTES, LineCutter
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from aez.codec.errors import InvalidArgument
-from aez.export.detector_losses import mse
+from aez.export.families.losses import mse
 
 Figures = dict[str, float]
 #: Largest number of weights: a bundle's member holds 32 MiB.

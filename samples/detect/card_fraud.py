@@ -27,8 +27,8 @@ from rows import judge_rows
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from aez.codec.detect_metrics import point_metrics
-from aez.codec.thresholds import best_f1
+from aez.bench.detect.metrics import point_metrics
+from aez.codec.detect.thresholds import best_f1
 
 CLASSIFIER = "classifier with labels"
 #: Does not matter here: the limit is chosen anew, on labels.

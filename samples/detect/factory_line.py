@@ -31,9 +31,9 @@ from factory_line_data import CHANNELS, KINDS, PERIOD, STATIONS, Line, make, wri
 from matplotlib.figure import Figure
 from recipe import BLUE, GREY, PEERS, RED, Floats, leave, plain_numbers, read_options, relative_scores, table
 
-from aez.codec.detect_metrics import EventMetrics, event_metrics
-from aez.codec.events import DEFAULT_RULE, find_events
-from aez.codec.thresholds import alarm_budget
+from aez.bench.detect.metrics import EventMetrics, event_metrics
+from aez.codec.detect.events import DEFAULT_RULE, find_events
+from aez.codec.detect.thresholds import alarm_budget
 from aez.export import SeriesDetector
 
 DAY = 86_400  # readings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from aez.codec.detect_peers import IsolationForest, Peer, PrincipalComponents, Random
+from aez.bench.detect.peers import IsolationForest, Peer, PrincipalComponents, Random
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis

@@ -8,7 +8,7 @@ from typing import Any
 
 from recipe import PEERS, Floats, relative_scores
 
-from aez.codec.thresholds import percentile
+from aez.codec.detect.thresholds import percentile
 from aez.export import SeriesDetector
 
 #: A row of 20 or 30 numbers nearly fits into the code, so that every row is reconstructed well, unusual ones too: how

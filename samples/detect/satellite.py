@@ -26,10 +26,10 @@ from matplotlib.figure import Figure
 from recipe import BLUE, GREY, PEERS, RED, Floats, leave, plain_numbers, read_options, relative_scores, table
 from satellite_data import CHANNELS, DAY, KINDS, PERIOD, Fault, Telemetry, make
 
-from aez.codec.detect_metrics import EventMetrics, event_metrics
-from aez.codec.detect_peers import IsolationForest, PrincipalComponents
-from aez.codec.events import DEFAULT_RULE, Event, find_events
-from aez.codec.thresholds import alarm_budget
+from aez.bench.detect.metrics import EventMetrics, event_metrics
+from aez.bench.detect.peers import IsolationForest, PrincipalComponents
+from aez.codec.detect.events import DEFAULT_RULE, Event, find_events
+from aez.codec.detect.thresholds import alarm_budget
 from aez.export import SeriesDetector
 
 COLOURS = dict(zip(KINDS, ("#c4212f", "#d9822b", "#8a6d00", "#2e7d32", "#6a3fa0", "#00788a"), strict=True))

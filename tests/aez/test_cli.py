@@ -14,24 +14,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from PIL import Image
 
 import aez
 from aez.batch import Outcome, Parallel, Progress, run_batch
-from aez.cli import main
-from aez.codec.container import CHUNK_NAMES, Reader, Writer
+from aez.codec.container.chunks import CHUNK_NAMES
+from aez.codec.container.reader import Reader
+from aez.codec.container.writer import Writer
 from aez.codec.errors import AezError
-from aez.commands.decode import DecodeJob
+from aez.commands.codec.decode import DecodeJob
 from aez.files import Job
+from tests.kit import places
+from tests.kit.commands import run
 
-TINY = str(Path(__file__).parent.parent / "data" / "tiny.aezm")
-SHIPPED = Path(__file__).parent.parent.parent / "codec" / "models" / "photo.aezm"
-
-
-def run(*arguments: str | Path, given: bytes | None = None) -> Result:
-    """`aez` with these arguments, in this process."""
-    return CliRunner().invoke(main, [str(a) for a in arguments], input=given, catch_exceptions=False, prog_name="aez")
+TINY = str(places.TINY)
+SHIPPED = places.ROOT / "codec" / "models" / "photo.aezm"
 
 
 def process(*arguments: str | Path, **options: Any) -> "subprocess.Popen[bytes]":
@@ -376,7 +374,7 @@ def test_unforeseen_errors_are_a_sentence_too(here: Path, monkeypatch: pytest.Mo
     assert (result.exit_code, result.stderr) == (70, expected)
     monkeypatch.setenv("AEZ_DEBUG", "1")
     assert "Traceback" in run("decode", "a.aez", "-o", "a.png").stderr
-    monkeypatch.setattr("aez.commands.decode.plan", fail)
+    monkeypatch.setattr("aez.commands.codec.decode.plan", fail)
     assert run("decode", "a.aez", "-o", "a.png").exit_code == 70
 
 
@@ -493,8 +491,8 @@ def test_bench_rd(here: Path) -> None:
 
 
 def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aez.export import train_photo
-    from aez.export.photo import PhotoConfig
+    from aez.export.photo import train as train_photo
+    from aez.export.photo.network import PhotoConfig
 
     calls: list[tuple[Path, Path, dict[str, Any]]] = []
 

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import aez.pillow
-from aez.codec.container import SIGNATURE
+from aez.codec.container.chunks import SIGNATURE
+from tests.kit import places
 
-TINY = str(Path(__file__).parent.parent / "data" / "tiny.aezm")
+TINY = str(places.TINY)
 
 
 @pytest.fixture(autouse=True)

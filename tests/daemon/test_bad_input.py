@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from aez.daemon.bench.latency import SATELLITES
-from aez.daemon.bench.outcome import same, stored_events
-from aez.daemon.bench.process import MonitorProcess, free_port, sum_of, until
-from aez.daemon.bench.telemetry import messages
-from aez.daemon.simulate import CHANNELS, Simulation
+from aez.bench.monitor.latency import SATELLITES
+from aez.bench.monitor.outcome import same, stored_events
+from aez.bench.monitor.process import MonitorProcess, free_port, sum_of, until
+from aez.bench.monitor.telemetry import messages
+from aez.daemon.tools.simulate import CHANNELS, Simulation
 
 pytestmark = pytest.mark.slow
 

@@ -16,14 +16,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from event_steps import step, steps
-from sink_receivers import RECEIVERS, HttpServer, Receiver
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.delivery import Deliveries, DeliveryStatus, Retry
-from aez.daemon.records import EventRecord
+from aez.daemon.common.records import DeliveryStatus, EventRecord
+from aez.daemon.delivery import Deliveries, Retry
 from aez.daemon.sinks import Rejected, Sink, SinkError
-from aez.daemon.store import Store
+from aez.daemon.state.store import Store
+from tests.kit.event_steps import step, steps
+from tests.kit.places import ROOT
+from tests.kit.sink_receivers import RECEIVERS, HttpServer, Receiver
+from tests.kit.waiting import until
 
 QUICK = Retry(first=0.01, longest=0.05, trip_after=3)
 
@@ -58,13 +60,6 @@ class Collector(Sink):
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.db") as opened:
         yield opened
-
-
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.005)
 
 
 def wait_for(event: threading.Event) -> None:
@@ -302,8 +297,8 @@ def test_every_kind_of_sink_gets_all_after_its_receiver_was_down(kind: str, stor
 
 DELIVERER = """
 import os, sys, time
-sys.path.insert(0, {tests!r})
-from event_steps import step
+sys.path.insert(0, {root!r})
+from tests.kit.event_steps import step
 from aez.daemon.delivery import Deliveries, Retry
 from aez.daemon.sinks import JsonLinesSink, WebhookSink
 from aez.daemon.store import Store
@@ -341,7 +336,7 @@ def test_killed_at_any_moment_every_step_reaches_every_sink(tmp_path: Path, kill
 
     def script(end: int | None) -> str:
         return DELIVERER.format(
-            tests=str(Path(__file__).parent),
+            root=str(ROOT),
             path=str(tmp_path / "s.db"),
             file=str(file),
             url=f"http://127.0.0.1:{server.port}",

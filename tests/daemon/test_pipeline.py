@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.database import StoreFull
-from aez.daemon.dead_letters import DeadLetters
+from aez.daemon.common.records import Chunk, EventRecord, Malformed, Samples
 from aez.daemon.pipeline import Intake, Worker
-from aez.daemon.records import Chunk, EventRecord, Malformed, Samples
+from aez.daemon.state.database import StoreFull
+from aez.daemon.state.dead_letters import DeadLetters
+from tests.kit.waiting import until
 
 
 def chunk(data: bytes = b"1\n", number: int = 0, source: str = "s") -> Chunk:
@@ -96,13 +97,6 @@ class Memory:
         self.states |= states
         self.events += [event.id for event in events]
         self.commits += 1
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.005)
 
 
 class Rig:

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from brokers import free_port
 from click.testing import CliRunner, Result
-from satellite_model import save_satellite_model
-from source_harness import wait_for
 
 from aez.cli import main
-from aez.daemon.config import load
+from aez.daemon.config.reader import load
 from aez.daemon.service import Monitor
+from tests.kit.brokers import free_port
+from tests.kit.satellite_model import save_satellite_model
+from tests.kit.waiting import until
 
 CONFIG = """\
 [service]
@@ -80,7 +80,7 @@ def test_dead_letters_go_to_the_new_file(folder: Path, running: Monitor) -> None
     assert "service.dead_letters, service.dead_letters_mb" in reload(folder).stdout
     with (folder / "data.jsonl").open("a") as file:
         file.write("{bad\n")
-    wait_for(lambda: (folder / "other.jsonl").is_file() and (folder / "other.jsonl").read_text().endswith("\n"))
+    until(lambda: (folder / "other.jsonl").is_file() and (folder / "other.jsonl").read_text().endswith("\n"))
     assert not (folder / "dead-letters.jsonl").exists()
     assert running.counts()["refused"] == 1
 

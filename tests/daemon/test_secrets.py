@@ -12,11 +12,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from brokers import free_port
-from satellite_model import save_satellite_model
-from source_harness import wait_for
 
-from aez.daemon.config import load
+from aez.daemon.config.reader import load
+from tests.kit.brokers import free_port
+from tests.kit.satellite_model import save_satellite_model
+from tests.kit.waiting import until
 
 SECRETS = {
     "PAGE": "page-hush-1",
@@ -125,7 +125,7 @@ def test_no_secret_appears_anywhere(folder: Path) -> None:
             except (OSError, http.client.HTTPException):
                 return False
 
-        wait_for(up, 40)
+        until(up, 40)
         paths = ("/", "/metrics", "/readyz", "/api/streams", "/api/events", "/api/none")
         said += [ask(page, path, SECRETS["PAGE"]) for path in paths]
         said += [ask(page, "/api/streams", token) for token in ("wrong", f"{SECRETS['PAGE']}x")]

@@ -12,18 +12,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from satellite_model import save_satellite_model
 
-from aez.daemon.config import load
+from aez.daemon.config.reader import load
 from aez.daemon.service import Monitor
-from aez.daemon.simulate import Simulation, encode, faults_until
-from aez.daemon.store import Store
+from aez.daemon.state.store import Store
+from aez.daemon.tools.simulate import Simulation, encode, faults_until
+from tests.kit.brokers import free_port
+from tests.kit.satellite_model import save_satellite_model
+from tests.kit.waiting import until
 
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 SIMULATION = Simulation(streams=2, seed=1, every=150, first=100, length=30)
@@ -53,11 +55,6 @@ def lines(rows: int = ROWS, first: int = 0) -> bytes:
     return b"".join(encode(block, "json") for block in blocks)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     save_satellite_model(tmp_path / "satellite.aezm")
@@ -80,13 +77,6 @@ def stored(folder: Path) -> list[dict[str, Any]]:
 def delivered(folder: Path) -> list[tuple[str, int, str]]:
     steps = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     return [(step["id"], step["sequence"], step["action"]) for step in steps]
-
-
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.02)
 
 
 def get(folder: Path, path: str, data: bytes | None = None) -> tuple[int, Any]:

@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from aez.codec.bundle import Bundle
-from aez.export.bundles import export_photo
-from aez.export.kl_autoencoder import KlConfig, KlNetwork
-from aez.export.kl_bundle import export_kl
-from aez.export.photo import PhotoConfig, PhotoNetwork
+from aez.codec.bundle.bundle import Bundle
+from aez.export.latent.bundle import export_kl
+from aez.export.latent.network import KlConfig, KlNetwork
+from aez.export.photo.bundle import export_photo
+from aez.export.photo.network import PhotoConfig, PhotoNetwork
 
 CONFIG = PhotoConfig(
     hyper_channels=4,

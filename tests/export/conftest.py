@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_photo import Exported, make_network, make_pictures
 
-from aez.export.bundles import export_photo
+from aez.export.photo.bundle import export_photo
+from tests.kit.small_photo import Exported, make_network, make_pictures
 
 torch.set_num_threads(1)
 

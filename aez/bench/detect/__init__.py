@@ -1,0 +1,1 @@
+"""Detectors on public benchmarks, beside their peers."""

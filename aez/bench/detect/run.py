@@ -1,0 +1,231 @@
+"""`aez bench detect`: detectors on the benchmarks SKAB, SMD and NAB and on folders of one's own, by their protocols."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from aez.bench.detect.contestants import Contestant, Outsider, Own, Task
+from aez.bench.detect.data import LOADERS, Case, benchmark_kind
+from aez.bench.detect.limits import WAYS, LimitFigures, Trial, compare_limits
+from aez.bench.detect.protocols import PROTOCOLS, Protocol, Result, mean
+from aez.bench.detect.report import CaseFigures, DetectReport, Trace, describe_machine
+from aez.codec.common.extras import library
+from aez.codec.errors import AezError, InvalidArgument
+from aez.export.families import family_class
+from aez.export.series.estimator import SeriesDetector
+from aez.export.series.train import DEFAULT_FAMILY
+
+QUICK_STEP = 3
+#: Scores of so many cases are drawn.
+TRACES = 2
+#: Where ways of choosing a limit are compared: the others have a protocol of their own for it.
+WITH_THRESHOLDS = ("smd", "folder")
+#: Settings of a detector that the benchmark sets itself.
+_NOT_SETTINGS = ("family", "period", "convention", "verbose", "options")
+
+
+def run(
+    folder: str | Path,
+    families: Sequence[str] = (DEFAULT_FAMILY,),
+    settings: Mapping[str, Any] | None = None,
+    peers: Sequence[str] | None = None,
+    *,
+    quick: bool = False,
+    thresholds: bool = False,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> DetectReport:
+    """Measure detectors on a benchmark's folder (see `aez.bench.detect.data`).
+
+    Args:
+        folder: SKAB, SMD, NAB, or folders with train.*, test.* and labels.
+        families: ours, each with the same settings for all cases.
+        settings: parameters of `SeriesDetector`, as from `parse_settings`.
+        peers: names of those to set beside ours, upper and lower case alike; None takes all.
+        quick: every third case, and no VUS-PR.
+        thresholds: compare ways of choosing our detectors' limit too, on SMD and folders.
+        jobs: processes at a time, one for each core by default; each then computes with one thread.
+        progress: a bar on standard error.
+
+    Raises InvalidArgument for names that do not exist and for thresholds elsewhere, UnsupportedInput for a folder that
+    is no benchmark, AezError where a peer's library is missing or none of our detectors could learn from any case.
+    """
+    kind = benchmark_kind(folder)
+    protocol = PROTOCOLS[kind]
+    if thresholds and kind not in WITH_THRESHOLDS:
+        raise InvalidArgument("ways of choosing a threshold are compared on SMD and on folders, not here")
+    for family in families:
+        family_class(family)  # raises before anything is measured
+    own = [Own(family, dict(settings or {})) for family in dict.fromkeys(families)]
+    references = protocol.references if peers is None else ()
+    contestants: list[Contestant] = [*own, *_chosen_peers(protocol, peers), *references]
+    cases = list(LOADERS[kind](folder))[:: QUICK_STEP if quick else 1]
+    jobs = jobs or _cores()
+    pairs = [(contestant, case) for case in cases for contestant in contestants]
+    by_name = {case.name: case for case in cases}
+    outcomes: list[Result | Failure] = []
+    with tqdm(total=len(pairs), unit="run", disable=not progress) as bar:
+        for outcome in _in_parallel(pairs, _Examiner(protocol, quick, thresholds), jobs):
+            outcomes.append(replace(outcome, case=by_name[outcome.case.name]))  # a process sends copies
+            bar.update()
+    order = {(contestant.name, case.name): at for at, (contestant, case) in enumerate(pairs)}
+    outcomes.sort(key=lambda outcome: order[outcome.contestant, outcome.case.name])
+    results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    names = [one.name for one in own]
+    if not any(result.contestant in names for result in results):
+        first = next(failure for failure in failures if failure.contestant in names)
+        raise AezError(f"none of our detectors could learn from any case; {first.case.name}: {first.reason}")
+    summary = {one.name: _summary(protocol, [r for r in results if r.contestant == one.name]) for one in contestants}
+    return DetectReport(
+        kind=kind,
+        folder=Path(folder).resolve().name,
+        detectors=tuple(name for name, figures in summary.items() if figures),
+        own=tuple(names),
+        cases=tuple(case.name for case in cases),
+        quick=quick,
+        settings=dict(settings or {}),
+        jobs=jobs,
+        rules=protocol.rules,
+        summary={name: figures for name, figures in summary.items() if figures},
+        figures=tuple(_case_figures(result) for result in results),
+        failures=tuple((failure.contestant, failure.case.name, failure.reason) for failure in failures),
+        environment=describe_machine(),
+        traces=_traces(results, names, protocol.task),
+        thresholds={name: found for name in names if (found := _limits(results, name))},
+    )
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """Settings of `SeriesDetector` from texts `key=value`; `options.key=value` is one of the family.
+
+    Values are JSON where they can be, else texts. Raises InvalidArgument for a key that does not exist.
+    """
+    known = [name for name in SeriesDetector().get_params() if name not in _NOT_SETTINGS]
+    settings: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        family_option = key.removeprefix("options.")
+        if not equals or (key not in known and family_option == key):
+            raise InvalidArgument(f"{text!r} is no setting; use {', '.join(known)} or options.NAME, each with =VALUE")
+        try:
+            read = json.loads(value)
+        except ValueError:
+            read = value
+        if family_option != key:
+            settings.setdefault("options", {})[family_option] = read
+        else:
+            settings[key] = read
+    return settings
+
+
+def _chosen_peers(protocol: Protocol, names: Sequence[str] | None) -> list[Outsider]:
+    by_name = {name.lower(): name for name in protocol.peers}
+    chosen = list(protocol.peers) if names is None else []
+    for name in names or ():
+        if name.lower() not in by_name:
+            raise InvalidArgument(f"peer {name!r} is unknown; use {', '.join(protocol.peers)}")
+        chosen.append(by_name[name.lower()])
+    for package in ("sklearn", "joblib", *(("pyod",) if "PyOD AutoEncoder" in chosen else ())):
+        if importlib.util.find_spec(package) is None:
+            raise AezError(f"this needs {package}, which is not installed: pip install 'aez[bench,train]'")
+    return [Outsider(name, protocol.peers[name]) for name in chosen]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a contestant has no figures for a case."""
+
+    case: Case
+    contestant: str
+    reason: str
+
+
+def _in_parallel(pairs: Sequence[tuple[Contestant, Case]], examine: _Examiner, jobs: int) -> Iterable[Result | Failure]:
+    """What came of each pair, as it comes."""
+    if jobs == 1:
+        return (examine(contestant, case) for contestant, case in pairs)
+    joblib = library("joblib", "bench")
+    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
+        run_all = joblib.Parallel(return_as="generator_unordered")
+        found: Iterable[Result | Failure] = run_all(
+            joblib.delayed(examine)(contestant, case) for contestant, case in pairs
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Examiner:
+    """Lets a contestant judge a case, and judges it."""
+
+    protocol: Protocol
+    quick: bool
+    thresholds: bool
+
+    def __call__(self, contestant: Contestant, case: Case) -> Result | Failure:
+        try:
+            result = Result(case, contestant.name, contestant.judge(case, self.protocol.task))
+            self.protocol.examine(result, self.quick)
+            scored = result.scored
+            if self.thresholds and scored.held_out is not None:
+                trial = Trial(scored.held_out, scored.score, case.labels, case.period_seconds)
+                result.limits = compare_limits(trial)
+            result.scored = replace(scored, channel_score=None, held_out=None)  # large, and of no more use
+        except (AezError, ValueError, TypeError) as error:  # scikit-learn's and torch's opinion of a setting
+            return Failure(case, contestant.name, (str(error).strip().splitlines() or [type(error).__name__])[0])
+        return result
+
+
+def _limits(results: Sequence[Result], contestant: str) -> dict[str, dict[str, float]]:
+    """A contestant's figures with each way of choosing its limit, over all cases in which it can be taken."""
+    pooled: dict[str, LimitFigures] = {}
+    for result in results:
+        if result.contestant == contestant:
+            for way, figures in result.limits.items():
+                pooled[way] = pooled[way] + figures if way in pooled else figures
+    return {way: pooled[way].as_dict() for way in WAYS if way in pooled}
+
+
+def _summary(protocol: Protocol, results: Sequence[Result]) -> dict[str, float]:
+    """A contestant's figures over its results; empty without any."""
+    if not results:
+        return {}
+    return protocol.pool(results) | {
+        "cases": float(len(results)),
+        "fit_seconds": mean(result.scored.fit_seconds for result in results),
+        "score_seconds": mean(result.scored.score_seconds for result in results),
+    }
+
+
+def _case_figures(result: Result) -> CaseFigures:
+    scored = result.scored
+    return CaseFigures(
+        result.case.name, result.contestant, result.figures, scored.fit_seconds, scored.score_seconds, scored.notices
+    )
+
+
+def _traces(results: Sequence[Result], own: Sequence[str], task: Task) -> tuple[Trace, ...]:
+    """Scores of ours over the first cases with a labelled row."""
+    found: dict[str, Trace] = {}
+    for result in results:
+        if result.contestant not in own or not result.case.labels.any():
+            continue
+        if result.case.name not in found and len(found) == TRACES:
+            continue
+        scored = result.scored
+        trace = found.get(result.case.name) or Trace(result.case.name, result.case.labels, {}, task.limited)
+        score = scored.score if task.limited else scored.ranking
+        found[result.case.name] = replace(trace, scores={**trace.scores, result.contestant: score})
+    return tuple(found.values())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

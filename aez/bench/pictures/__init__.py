@@ -1,0 +1,1 @@
+"""Codecs on pictures: rate-distortion, speed, where they lose."""

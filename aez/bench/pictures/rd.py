@@ -1,0 +1,285 @@
+"""The rate-distortion benchmark: models of this codec against the formats that people use, over a folder of pictures.
+
+`run` measures every codec at every point of its curve on every picture: bytes, PSNR, MS-SSIM, and the time from array
+to file and back. A codec's first file of each picture size is not timed. Where files are small, what every format
+writes before the first pixel decides; `sheet` measures the codecs once more with all pictures of a size in one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from aez.bench.machine import describe_environment
+from aez.bench.pictures.peers import Peer, aez_peer, standard_peers
+from aez.bench.pictures.rd_report import Measurement, Report, load_picture, spread
+from aez.codec.errors import InvalidArgument, UnsupportedInput
+from aez.codec.image.distortion import MS_SSIM_SIDE, ms_ssim, psnr
+
+__all__ = ["Report", "find_pictures", "run"]
+
+Picture = npt.NDArray[np.uint8]
+
+LOSSLESS_SUFFIXES = frozenset({".png", ".bmp", ".ppm", ".tif", ".tiff"})
+QUICK_PICTURES, QUICK_POINTS = 3, 5
+SHEET_SIDE = 4096  # pixels at most, where a picture is not larger
+CELL = 16  # pixels
+
+_EIGHT_BIT_MODES = frozenset({"RGB", "P", "L"})
+
+
+def run(
+    folder: str | Path,
+    models: Sequence[str | Path | Peer],
+    qualities: Sequence[float] | None = None,
+    out_dir: str | Path | None = None,
+    quick: bool = False,
+    peers: Sequence[Peer] | None = None,
+    progress: bool = True,
+    sheet: bool = False,
+    name: str = "rd",
+) -> Report:
+    """Measure models and peers over the lossless pictures of a folder (png, bmp, ppm, tiff; 8-bit, without alpha).
+
+    Args:
+        folder: where the pictures lie; others in it are named in the report.
+        models: paths or names of models, or other codecs to put to the test.
+        qualities: the points of the models' curves, 1..100; by default twelve.
+        out_dir: where `Report.save` writes the results; None writes nothing.
+        quick: at most three pictures and five points a curve.
+        peers: by default the six of `standard_peers`; one that is not available, or fails on a picture, is named in
+            the report and has no figures.
+        progress: a bar on the standard error output.
+        sheet: measure sheets of all pictures of a size as well.
+        name: what the files in `out_dir` are called.
+
+    Raises:
+        UnsupportedInput: the folder holds no such picture.
+        InvalidArgument: no codec can be measured, or two have one name.
+        OutputError: the results cannot be written.
+        Whatever a model raises: it is what the benchmark is about.
+    """
+    paths, skipped = find_pictures(Path(folder))
+    if quick:
+        paths = spread(paths, QUICK_PICTURES)
+    tested = _tested_codecs(models, qualities)
+    codecs = [*tested, *(standard_peers() if peers is None else peers)]
+    _check_names(codecs)
+    unavailable = {c.name: f"needs {missing}" for c in codecs if (missing := c.missing()) is not None}
+    codecs = [_fewer_points(c) if quick else c for c in codecs if c.name not in unavailable]
+    under_test = tuple(c.name for c in tested if c.name not in unavailable)
+    sources = [_Source(path.name, functools.partial(load_picture, path)) for path in paths]
+    report = _report(Path(folder).resolve().name, sources, codecs, under_test, unavailable, quick, progress)
+    codecs = [c for c in codecs if c.name in report.curves]
+    report = dataclasses.replace(report, skipped=skipped, codecs=tuple(codecs), paths=tuple(paths))
+    if sheet:
+        title = f"{report.folder}, all of a size in one file"
+        over_sheets = _report(title, _sheets(sources), codecs, under_test, {}, quick, progress)
+        report = dataclasses.replace(report, sheet=over_sheets)
+    if out_dir is not None:
+        report.save(out_dir, name)
+    return report
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A picture that is read when it is measured."""
+
+    name: str
+    load: Callable[[], Picture]
+
+
+def _report(
+    folder: str,
+    sources: Sequence[_Source],
+    codecs: Sequence[Peer],
+    under_test: tuple[str, ...],
+    unavailable: dict[str, str],
+    quick: bool,
+    progress: bool,
+) -> Report:
+    """Measure the codecs over the pictures. Raises InvalidArgument when none of them could be measured."""
+    measurements, failed = _measure_all(sources, codecs, under_test, progress)
+    measurements = [m for m in measurements if m.codec not in failed]
+    if not measurements:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in (unavailable | failed).items())
+        raise InvalidArgument(f"no codec could be measured ({reasons}); name one that works here")
+    return Report(
+        folder=folder,
+        pictures=tuple(source.name for source in sources),
+        models=under_test,
+        measurements=tuple(measurements),
+        unavailable=unavailable | failed,
+        skipped={},
+        quick=quick,
+        environment=describe_environment(),
+        bundles={c.name: dict(c.model) for c in codecs if c.model},
+        notes=tuple(_notes(measurements, len(sources))),
+    )
+
+
+def _notes(measurements: Sequence[Measurement], count: int) -> Iterator[str]:
+    without = len({m.picture for m in measurements if m.ms_ssim is None})
+    if without:
+        which = "no picture has" if without == count else f"{without} of {count} pictures do not have"
+        yield f"MS-SSIM needs a shorter side of {MS_SSIM_SIDE} pixels, which {which}; it is left out there."
+
+
+def _sheets(sources: Sequence[_Source]) -> list[_Source]:
+    """Pictures of one size side by side, row by row, on sheets; what is left of the last row has their mean colour.
+
+    Each is continued by its edges to a multiple of `CELL` pixels, so that the blocks of no codec span two pictures.
+    """
+    by_size: dict[tuple[int, ...], list[_Source]] = {}
+    for source in sources:
+        by_size.setdefault(source.load().shape, []).append(source)
+    sheets = []
+    for (height, width, _), alike in by_size.items():
+        rows, columns = (max(1, SHEET_SIDE // (side + -side % CELL)) for side in (height, width))
+        most = rows * columns
+        for start in range(0, len(alike), most):
+            on_it = alike[start : start + most]
+            number = f" from number {start + 1}" if len(alike) > most else ""
+            title = f"{len(on_it)} of {width} x {height} pixels{number}"
+            sheets.append(_Source(title, functools.partial(_one_sheet, on_it)))
+    return sheets
+
+
+def _one_sheet(sources: Sequence[_Source]) -> Picture:
+    pictures = np.stack([source.load() for source in sources])
+    below, beside = (-side % CELL for side in pictures.shape[1:3])
+    pictures = np.pad(pictures, [(0, 0), (0, below), (0, beside), (0, 0)], mode="edge")
+    count, height, width, channels = pictures.shape
+    columns = min(count, max(1, round(math.sqrt(count * height / width))), max(1, SHEET_SIDE // width))
+    rows = math.ceil(count / columns)
+    fill = np.rint(pictures.mean(axis=(0, 1, 2))).astype(np.uint8)
+    cells = np.broadcast_to(fill, (rows * columns, height, width, channels)).copy()
+    cells[:count] = pictures
+    grid = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return grid.reshape(rows * height, columns * width, channels)
+
+
+def find_pictures(folder: Path) -> tuple[list[Path], dict[str, str]]:
+    """The pictures that can be measured, sorted by name, and why the others cannot."""
+    if not folder.is_dir():
+        raise UnsupportedInput(f"{folder} is not a folder; name one that holds lossless pictures")
+    found: list[Path] = []
+    skipped: dict[str, str] = {}
+    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in LOSSLESS_SUFFIXES):
+        if reason := _unfit(path):
+            skipped[path.name] = reason
+        else:
+            found.append(path)
+    if not found:
+        raise UnsupportedInput(f"{folder} holds no 8-bit lossless picture (png, bmp, ppm or tiff); name another folder")
+    return found, skipped
+
+
+def _unfit(path: Path) -> str | None:
+    """Why a picture cannot be measured, None when it can."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            if image.has_transparency_data:
+                return "it has transparency"
+            return None if image.mode in _EIGHT_BIT_MODES else f"its mode {image.mode} is not 8-bit RGB or grey"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return f"it cannot be read: {error}"
+
+
+def _tested_codecs(models: Sequence[str | Path | Peer], qualities: Sequence[float] | None) -> list[Peer]:
+    points = tuple(sorted(set(qualities))) if qualities else None
+    stems = [Path(m).stem for m in models if not isinstance(m, Peer)]
+    codecs = []
+    for model in models:
+        if isinstance(model, Peer):
+            codecs.append(dataclasses.replace(model, qualities=points) if points else model)
+        else:
+            alike = stems.count(Path(model).stem) > 1
+            codecs.append(aez_peer(model, name=f"aez {model}" if alike else None, qualities=points))
+    return codecs
+
+
+def _check_names(codecs: Sequence[Peer]) -> None:
+    names = [c.name for c in codecs]
+    if not names:
+        raise InvalidArgument("there is no codec to measure; name a model or a peer")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise InvalidArgument(f"two codecs are called {repeated[0]!r}; give each its own name")
+
+
+def _fewer_points(codec: Peer) -> Peer:
+    return dataclasses.replace(codec, qualities=tuple(spread(codec.qualities, QUICK_POINTS)))
+
+
+def _measure_all(
+    sources: Sequence[_Source], codecs: Sequence[Peer], under_test: Sequence[str], progress: bool
+) -> tuple[list[Measurement], dict[str, str]]:
+    """All measurements, codec by codec, and the peers that failed with the reason."""
+    by_codec: dict[str, list[Measurement]] = {c.name: [] for c in codecs}
+    failed: dict[str, str] = {}
+    warm: set[tuple[str, tuple[int, ...]]] = set()
+    with _progress(len(sources) * sum(len(c.qualities) for c in codecs), progress) as advance:
+        for source in sources:
+            image = source.load()
+            for codec in codecs:
+                if codec.name in failed:
+                    continue
+                try:
+                    _warm_up(codec, image, warm)
+                    for quality in codec.qualities:
+                        by_codec[codec.name].append(_measure(codec, quality, source.name, image))
+                        advance(f"{source.name} {codec.name}")
+                except (OSError, ValueError, RuntimeError) as error:
+                    if codec.name in under_test:
+                        raise
+                    failed[codec.name] = f"failed on {source.name}: {error}"
+    return [m for measurements in by_codec.values() for m in measurements], failed
+
+
+def _warm_up(codec: Peer, image: Picture, warm: set[tuple[str, tuple[int, ...]]]) -> None:
+    """One file that is not timed, for what a codec prepares when it is new or meets a new size."""
+    if (codec.name, image.shape) not in warm:
+        codec.decode(codec.encode(image, codec.qualities[len(codec.qualities) // 2]))
+        warm.add((codec.name, image.shape))
+
+
+def _measure(codec: Peer, quality: float, name: str, image: Picture) -> Measurement:
+    start = time.perf_counter()
+    data = codec.encode(image, quality)
+    encoded = time.perf_counter()
+    decoded = codec.decode(data)
+    end = time.perf_counter()
+    return Measurement(
+        codec=codec.name,
+        quality=quality,
+        picture=name,
+        bytes=len(data),
+        bpp=round(8 * len(data) / (image.shape[0] * image.shape[1]), 6),
+        psnr=round(psnr(image, decoded), 4),
+        ms_ssim=round(ms_ssim(image, decoded), 7) if min(image.shape[:2]) >= MS_SSIM_SIDE else None,
+        encode_ms=round(1000 * (encoded - start), 3),
+        decode_ms=round(1000 * (end - encoded), 3),
+    )
+
+
+@contextlib.contextmanager
+def _progress(total: int, visible: bool) -> Iterator[Callable[[str], None]]:
+    from tqdm import tqdm  # when called: nothing else here needs it
+
+    with tqdm(total=total, unit="file", disable=not visible, leave=False) as bar:
+
+        def advance(label: str) -> None:
+            bar.set_postfix_str(label, refresh=False)
+            bar.update()
+
+        yield advance

@@ -1,0 +1,395 @@
+"""What a rate-distortion benchmark measured, what follows from it, and how it is shown: JSON, a table, pictures.
+
+A codec's curve is the mean over the pictures at each of its qualities: bits per pixel, PSNR and MS-SSIM in dB.
+BD-rates are taken between such curves. Times are medians. Pictures too small for MS-SSIM have no part in its mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import os
+import statistics
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from aez.bench.machine import Environment
+from aez.bench.pictures.bd_rate import bd_psnr, bd_rate
+from aez.bench.pictures.peers import Peer
+from aez.bench.pictures.rd_figures import SHEET_PICTURES
+from aez.bench.table_text import aligned
+from aez.codec.common.plain import plain
+from aez.codec.errors import InvalidArgument, OutputError
+from aez.codec.image.distortion import ms_ssim_db
+from aez.codec.image.pillow import read_image
+
+__all__ = ["Comparison", "CurvePoint", "Measurement", "Monotonicity", "Report"]
+
+Picture = npt.NDArray[np.uint8]
+Item = TypeVar("Item")
+
+_FIGURES = ("bytes", "bpp", "psnr", "ms_ssim", "encode_ms", "decode_ms")
+_NOT_RISING = "DOES NOT ALWAYS RISE"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One codec at one quality on one picture."""
+
+    codec: str
+    quality: float
+    picture: str
+    bytes: int
+    bpp: float  # bits per pixel
+    psnr: float  # dB, infinite for equal pictures
+    ms_ssim: float | None  # 0..1; None where the picture is too small for it
+    encode_ms: float
+    decode_ms: float
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One quality of one codec: means over the pictures, medians of the times."""
+
+    quality: float
+    bpp: float
+    psnr: float  # dB
+    ms_ssim_db: float | None  # None where no picture is large enough for it
+    encode_ms: float
+    decode_ms: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A codec against a peer; a Bjøntegaard figure is None where the two curves share no range."""
+
+    codec: str
+    peer: str
+    bd_rate_psnr: float | None  # percent of the peer's bytes
+    bd_rate_ms_ssim: float | None  # percent of the peer's bytes, at equal MS-SSIM in dB
+    bd_psnr: float | None  # dB
+    shared_psnr: tuple[float, float] | None  # dB, where bd_rate_psnr was taken
+    encode_ratio: float  # median time over the peer's, all points and pictures
+    decode_ratio: float
+
+
+@dataclass(frozen=True)
+class Monotonicity:
+    """Whether more quality gives more bytes and more PSNR, on the averaged curve and picture by picture."""
+
+    codec: str
+    bpp: bool
+    psnr: bool
+    pictures: int  # on which both rise
+    of: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a benchmark measured. All but `codecs` and `paths` goes through JSON and back.
+
+    bundles: codec under test -> its model: name, id, family, bytes, figures, provenance.
+    notes: what a reader of the figures has to know.
+    sheet: the same codecs over sheets, each made of all pictures of one size, so that no figure hangs on the bytes that
+        every file has before its first pixel; None where it was not asked for.
+    """
+
+    folder: str
+    pictures: tuple[str, ...]
+    models: tuple[str, ...]  # names of the codecs under test; the others are peers
+    measurements: tuple[Measurement, ...]
+    unavailable: dict[str, str]  # codec -> what is missing or what went wrong
+    skipped: dict[str, str]  # picture -> why
+    quick: bool
+    environment: Environment
+    bundles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    sheet: Report | None = None
+    codecs: tuple[Peer, ...] = field(default=(), compare=False, repr=False)
+    paths: tuple[Path, ...] = field(default=(), compare=False, repr=False)
+
+    @cached_property
+    def curves(self) -> dict[str, tuple[CurvePoint, ...]]:
+        """The averaged curve of every codec that was measured, models first, by rising quality."""
+        points: dict[str, dict[float, list[Measurement]]] = {}
+        for measurement in self.measurements:
+            points.setdefault(measurement.codec, {}).setdefault(measurement.quality, []).append(measurement)
+        return {name: tuple(_curve_point(q, of[q]) for q in sorted(of)) for name, of in points.items()}
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Every model against every codec that is not a model."""
+        peers = [name for name in self.curves if name not in self.models]
+        return tuple(self._compare(model, peer) for model in self.models for peer in peers)
+
+    @cached_property
+    def monotonicity(self) -> tuple[Monotonicity, ...]:
+        """One verdict for each model."""
+        return tuple(self._monotonicity(model) for model in self.models)
+
+    def to_json(self) -> str:
+        """Everything measured and everything derived from it, as one JSON object; infinite figures are null.
+
+        What was measured stands in columns: a line for each codec and quality, lists in the order of the pictures.
+        """
+        figures = {
+            "folder": self.folder,
+            "pictures": self.pictures,
+            "models": self.models,
+            "quick": self.quick,
+            "environment": dataclasses.asdict(self.environment),
+            "bundles": self.bundles,
+            "notes": self.notes,
+            "unavailable": self.unavailable,
+            "skipped": self.skipped,
+            "comparisons": [dataclasses.asdict(c) for c in self.comparisons],
+            "monotonicity": [dataclasses.asdict(m) for m in self.monotonicity],
+            "curves": {name: [dataclasses.asdict(p) for p in curve] for name, curve in self.curves.items()},
+        }
+        text = json.dumps(plain(figures), indent=1, allow_nan=False, ensure_ascii=False).removesuffix("\n}")
+        rows = ",\n  ".join(json.dumps(plain(row), allow_nan=False, ensure_ascii=False) for row in self._columns())
+        sheet = self.sheet.to_json().rstrip("\n") if self.sheet is not None else "null"
+        return f'{text},\n "measurements": [\n  {rows}\n ],\n "sheet": {sheet}\n}}\n'
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """The report that `to_json` wrote, without the codecs and pictures that a contact sheet needs.
+
+        Raises InvalidArgument when the text is no such report.
+        """
+        try:
+            figures = json.loads(text)
+            return cls(
+                folder=figures["folder"],
+                pictures=tuple(figures["pictures"]),
+                models=tuple(figures["models"]),
+                measurements=tuple(_measurements(figures["measurements"], figures["pictures"])),
+                unavailable=figures["unavailable"],
+                skipped=figures["skipped"],
+                quick=figures["quick"],
+                environment=Environment(**figures["environment"]),
+                bundles=figures["bundles"],
+                notes=tuple(figures["notes"]),
+                sheet=cls.from_json(json.dumps(sheet)) if (sheet := figures["sheet"]) is not None else None,
+            )
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise InvalidArgument(f"this is not the JSON of a rate-distortion report: {error!r}") from error
+
+    def table(self) -> str:
+        """The report as text."""
+        machine = self.environment
+        versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+        count = f"{len(self.pictures)} picture{'s' if len(self.pictures) != 1 else ''}"
+        lines = [
+            f"Rate-distortion over {count} of {self.folder}{' (quick)' if self.quick else ''}",
+            f"{machine.cpu}, {machine.cores} cores, {machine.system}; {machine.date}",
+            *textwrap.wrap(versions, 116, break_on_hyphens=False),
+        ]
+        for model in self.models:
+            lines += ["", *self._comparison_lines(model)]
+        lines += ["", *self._curve_lines()]
+        if self.notes:
+            lines += ["", *(line for note in self.notes for line in textwrap.wrap(note, 116))]
+        if self.sheet is not None:
+            lines += ["", "The same in one file for all pictures of a size", "", *self.sheet.table().splitlines()]
+        for title, entries in (("Not measured", self.unavailable), ("Pictures left out", self.skipped)):
+            if entries:
+                lines += ["", f"{title}:", *(f"  {name}: {reason}" for name, reason in entries.items())]
+        return "\n".join(lines) + "\n"
+
+    def plot(self, path: str | Path) -> None:
+        """Draw PSNR and MS-SSIM over bits per pixel into a PNG; needs matplotlib. Raises OutputError."""
+        from aez.bench.pictures import rd_figures as bench_figures  # when called: the codec itself needs no drawing
+
+        write_whole(Path(path), bench_figures.curves_png(self))
+
+    def contact_sheet(self, path: str | Path, bpps: Sequence[float] = (0.25, 0.5)) -> None:
+        """Draw crops of three pictures (a quick run: one) at equal bytes, codecs beside the original, into a PNG.
+
+        Raises InvalidArgument on a report read from JSON, which has neither codecs nor pictures; OutputError.
+        """
+        from aez.bench.pictures import rd_figures as bench_figures
+
+        if not self.codecs or not self.paths:
+            raise InvalidArgument("a report read from JSON has no codecs for a contact sheet; run the benchmark again")
+        pictures = [(p.name, load_picture(p)) for p in spread(self.paths[: 1 if self.quick else None], SHEET_PICTURES)]
+        codecs = bench_figures.sheet_codecs(self.codecs, self.models)
+        write_whole(Path(path), bench_figures.contact_sheet_png(pictures, codecs, bpps))
+
+    def save(self, out_dir: str | Path, name: str = "rd") -> None:
+        """Write NAME.json, NAME.txt, NAME.png and a contact sheet into a folder, which is made when missing.
+
+        The plot of a `sheet` is NAME-sheet.png; the contact sheet of `rd` is contact-sheet.png, any other
+        NAME-contact-sheet.png. Raises OutputError.
+        """
+        out = Path(out_dir)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the folder {out}: {error.strerror}") from error
+        write_whole(out / f"{name}.json", self.to_json().encode())
+        write_whole(out / f"{name}.txt", self.table().encode())
+        self.plot(out / f"{name}.png")
+        if self.sheet is not None:
+            self.sheet.plot(out / f"{name}-sheet.png")
+        self.contact_sheet(out / ("contact-sheet.png" if name == "rd" else f"{name}-contact-sheet.png"))
+
+    def _columns(self) -> Iterator[dict[str, Any]]:
+        """The measurements of each codec at each quality, in columns."""
+        order = {name: number for number, name in enumerate(self.pictures)}
+        points: dict[tuple[str, float], list[Measurement]] = {}
+        for measurement in self.measurements:
+            points.setdefault((measurement.codec, measurement.quality), []).append(measurement)
+        for (codec, quality), of in points.items():
+            of.sort(key=lambda m: order[m.picture])
+            columns = {name: [getattr(m, name) for m in of] for name in _FIGURES}
+            yield {"codec": codec, "quality": quality, **columns}
+
+    def _compare(self, model: str, peer: str) -> Comparison:
+        ours, theirs = self.curves[model], self.curves[peer]
+        by_psnr = [_rate_and(points, "psnr") for points in (theirs, ours)]
+        by_ms_ssim = [_rate_and(points, "ms_ssim_db") for points in (theirs, ours)]
+        rate_psnr = _if_comparable(bd_rate, by_psnr)
+        shared = None
+        if rate_psnr is not None:
+            shared = max(min(q) for _, q in by_psnr), min(max(q) for _, q in by_psnr)
+        return Comparison(
+            codec=model,
+            peer=peer,
+            bd_rate_psnr=rate_psnr,
+            bd_rate_ms_ssim=_if_comparable(bd_rate, by_ms_ssim),
+            bd_psnr=_if_comparable(bd_psnr, by_psnr),
+            shared_psnr=shared,
+            encode_ratio=self._median(model, "encode_ms") / self._median(peer, "encode_ms"),
+            decode_ratio=self._median(model, "decode_ms") / self._median(peer, "decode_ms"),
+        )
+
+    def _median(self, codec: str, figure: str) -> float:
+        return statistics.median(float(getattr(m, figure)) for m in self.measurements if m.codec == codec)
+
+    def _monotonicity(self, model: str) -> Monotonicity:
+        curve = self.curves[model]
+        rising = 0
+        for picture in self.pictures:
+            points = [m for m in self.measurements if m.codec == model and m.picture == picture]
+            points.sort(key=lambda m: m.quality)
+            rising += _rises(m.bpp for m in points) and _rises(m.psnr for m in points)
+        return Monotonicity(
+            codec=model,
+            bpp=_rises(p.bpp for p in curve),
+            psnr=_rises(p.psnr for p in curve),
+            pictures=rising,
+            of=len(self.pictures),
+        )
+
+    def _comparison_lines(self, model: str) -> Iterator[str]:
+        titles = ["BD-rate PSNR", "BD-rate MS-SSIM", "BD-PSNR", "shared PSNR", "encode", "decode"]
+        rows = [
+            [
+                c.peer,
+                _signed(c.bd_rate_psnr, "%"),
+                _signed(c.bd_rate_ms_ssim, "%"),
+                _signed(c.bd_psnr, "dB"),
+                f"{c.shared_psnr[0]:.1f}-{c.shared_psnr[1]:.1f} dB" if c.shared_psnr else "none",
+                f"{c.encode_ratio:.2f}x",
+                f"{c.decode_ratio:.2f}x",
+            ]
+            for c in self.comparisons
+            if c.codec == model
+        ]
+        if rows:
+            yield from aligned([[f"{model} against", *titles], *rows], gap="   ")
+        verdict = next(m for m in self.monotonicity if m.codec == model)
+        yield (
+            f"{model}: with quality, bpp {'rises' if verdict.bpp else _NOT_RISING} and PSNR "
+            f"{'rises' if verdict.psnr else _NOT_RISING} on the averaged curve; "
+            f"both rise on {verdict.pictures} of {verdict.of} pictures"
+        )
+
+    def _curve_lines(self) -> list[str]:
+        rows = [["codec", "quality", "bpp", "PSNR dB", "MS-SSIM dB", "encode ms", "decode ms"]]
+        for name, curve in self.curves.items():
+            for p in curve:
+                figures = [f"{p.bpp:.3f}", f"{p.psnr:.2f}", "-" if p.ms_ssim_db is None else f"{p.ms_ssim_db:.2f}"]
+                rows.append([name, f"{p.quality:g}", *figures, f"{p.encode_ms:.1f}", f"{p.decode_ms:.1f}"])
+        return aligned(rows, gap="   ")
+
+
+def load_picture(path: Path) -> Picture:
+    """The first frame of a picture file as RGB, uint8 [height, width, 3]. Raises UnsupportedInput."""
+    return np.asarray(read_image(str(path), str(path)).convert("RGB"))
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` (two or more) items, evenly spread from the first to the last."""
+    if len(items) <= count:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write beside the path and rename: an interrupted run leaves the old file or none. Raises OutputError."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            partial.write_bytes(data)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _curve_point(quality: float, measurements: Sequence[Measurement]) -> CurvePoint:
+    similarities = [ms_ssim_db(m.ms_ssim) for m in measurements if m.ms_ssim is not None]
+    return CurvePoint(
+        quality=quality,
+        bpp=statistics.fmean(m.bpp for m in measurements),
+        psnr=statistics.fmean(m.psnr for m in measurements),
+        ms_ssim_db=statistics.fmean(similarities) if similarities else None,
+        encode_ms=statistics.median(m.encode_ms for m in measurements),
+        decode_ms=statistics.median(m.decode_ms for m in measurements),
+    )
+
+
+def _rate_and(points: Iterable[CurvePoint], quality: str) -> tuple[list[float], list[float]]:
+    """Rates and qualities of the lossy points of a curve."""
+    pairs = [(p.bpp, getattr(p, quality)) for p in points]
+    finite = [(bpp, float(value)) for bpp, value in pairs if value is not None and math.isfinite(value)]
+    return [bpp for bpp, _ in finite], [value for _, value in finite]
+
+
+def _if_comparable(difference: Callable[..., float], curves: list[tuple[list[float], list[float]]]) -> float | None:
+    try:
+        return difference(*curves[0], *curves[1])
+    except InvalidArgument:  # too few points, or no shared range
+        return None
+
+
+def _rises(values: Iterable[float]) -> bool:
+    return all(after > before for before, after in itertools.pairwise(values))
+
+
+def _signed(value: float | None, unit: str) -> str:
+    return "-" if value is None else f"{value:+.2f} {unit}"
+
+
+def _measurements(rows: Iterable[dict[str, Any]], pictures: Sequence[str]) -> Iterator[Measurement]:
+    """Measurements from their JSON; the only figure that may be infinite there is the PSNR of equal pictures."""
+    for codec, points in itertools.groupby(rows, key=lambda row: str(row["codec"])):
+        columns = [(row["quality"], [row[name] for name in _FIGURES]) for row in points]
+        for number, picture in enumerate(pictures):
+            for quality, values in columns:
+                figures = {name: of[number] for name, of in zip(_FIGURES, values, strict=True)}
+                if figures["psnr"] is None:
+                    figures["psnr"] = math.inf
+                yield Measurement(codec, quality, picture, **figures)

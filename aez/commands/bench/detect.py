@@ -1,0 +1,111 @@
+"""`aez bench detect` and `aez bench detect-speed`: figures of the detectors."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from aez import messages
+from aez.codec.common.extras import needs
+from aez.codec.errors import InvalidArgument
+from aez.commands import options
+
+_MODULES = ("torch", "sklearn", "lightning_fabric", "onnx", "onnxscript", "joblib", "matplotlib", "pyarrow")
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="FOLDER")
+@click.option(
+    "--model-family", "families", multiple=True, metavar="NAME", help="A family of ours, by default pca; repeatable."
+)
+@click.option(
+    "--detector",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of our detectors, the same for all cases, such as window=60; repeatable.",
+)
+@click.option("--peers", metavar="NAME,NAME", help="Which detectors of others to set beside; all by default, or none.")
+@click.option("--quick", is_flag=True, help="Every third case, and no VUS-PR.")
+@click.option("--thresholds", is_flag=True, help="Compare ways of choosing our threshold as well, on SMD and folders.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Processes at a time; by default one for each core.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plots there."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def detect(
+    folder: Path | None,
+    families: tuple[str, ...],
+    settings: tuple[str, ...],
+    peers: str | None,
+    quick: bool,
+    thresholds: bool,
+    jobs: int | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Detection on SKAB, SMD, NAB, or on folders with train.*, test.* and labels.*, beside other detectors.
+
+    FOLDER is recognised by what lies in it. Needs `pip install 'aez[bench,train]'`.
+    """
+    if folder is None:
+        raise InvalidArgument("name the folder of a benchmark: SKAB, SMD, NAB, or train.*, test.* and labels.*")
+    with needs("aez[bench,train]", _MODULES):
+        from aez.bench.detect.run import parse_settings, run
+        from aez.export.series.train import DEFAULT_FAMILY
+
+        if output is not None:
+            importlib.import_module("matplotlib")  # before the measurements, which take minutes
+        report = run(
+            folder,
+            families or (DEFAULT_FAMILY,),
+            parse_settings(settings),
+            _names(peers),
+            quick=quick,
+            thresholds=thresholds,
+            jobs=jobs,
+            progress=sys.stderr.isatty(),
+        )
+    messages.result((report.to_json() if as_json else report.table()).rstrip("\n"))
+    if output is not None:
+        report.save(output)
+        messages.summary(f"wrote the report and plots to {output}")
+
+
+@click.command("detect-speed")
+@click.argument("model", metavar="MODEL")
+@click.option(
+    "--seconds", type=click.FloatRange(0.01, 600), default=3.0, show_default=True, help="Time for each of the figures."
+)
+@options.as_json
+def detect_speed(model: str, seconds: float, as_json: bool) -> None:
+    """Windows per second of a detector on one core, in batches of 32 and one at a time."""
+    from aez.bench.detect.speed import speed as measure
+
+    report = measure(model, seconds)
+    rates = report["windows_per_second"]
+    size = f"{report['window']} rows, {report['channels']} channels"
+    lines = [
+        f"{report['model']}: windows of {size}; one core of {report['machine']['cpu']}",
+        *(f"{title:<24}{_rate(rates[key], '32')}   {_rate(rates[key], '1')}" for title, key in _WAYS),
+    ]
+    messages.result(json.dumps(report, indent=1) if as_json else "\n".join(lines))
+
+
+COMMANDS = (detect, detect_speed)
+_WAYS = (("ONNX Runtime", "onnxruntime"), ("aez.codec.Detector", "detector"))
+
+
+def _rate(rates: dict[str, float], batch: str) -> str:
+    return f"{rates[batch]:>10,.0f} windows/s by {batch}"
+
+
+def _names(peers: str | None) -> list[str] | None:
+    """The names in a list with commas; None for all."""
+    if peers is None or peers.strip().lower() == "all":
+        return None
+    return [name.strip() for name in peers.split(",") if name.strip() and name.strip().lower() != "none"]

@@ -1,0 +1,66 @@
+"""`aez bench monitor`: throughput, latency, scale, loss and endurance of the monitor."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+from aez import messages
+from aez.codec.common.extras import needs
+from aez.codec.errors import AezError
+
+_NAMES = ("throughput", "latency", "scale", "loss", "soak", "peers")
+_USUAL = tuple(name for name in _NAMES if name != "soak")
+_MODULES = ("aiohttp", "matplotlib", "nats", "paho", "prometheus_client", "pyarrow")
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(_NAMES), metavar=f"[{'|'.join(_NAMES)}]...")
+@click.option("--minutes", type=click.FloatRange(0.5, 10_000), default=30.0, show_default=True, help="Of the soak.")
+@click.option("--kills", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Of each kind of source.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE.aezm",
+    help="What scores the rows of 20 features, in place of the shipped one.",
+)
+@click.option("--quick", is_flag=True, help="A tenth of everything, to try it.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plots there."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def monitor(
+    names: tuple[str, ...],
+    minutes: float,
+    kills: int,
+    seed: int,
+    model: Path | None,
+    quick: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure the monitor as a process of its own, under load; all but the soak where nothing is named.
+
+    Loss needs Mosquitto and nats-server, latency Mosquitto, peers `pip install 'aez[bench]'`. As root, loss also mounts
+    a small file system and fills it.
+    """
+    with needs("aez[monitor]", _MODULES):
+        from aez.bench.monitor.run import run
+
+        if output is not None:
+            importlib.import_module("matplotlib")  # before the measurements, which take minutes
+        report = run(
+            names or _USUAL, minutes=minutes, kills=kills, seed=seed, model=model, quick=quick, say=messages.note
+        )
+    messages.result((report.to_json() if as_json else report.table()).rstrip("\n"))
+    if output is not None:
+        report.save(output)
+        messages.summary(f"wrote the report and plots to {output}")
+    if report.failures:
+        raise AezError(f"not all could be measured: {'; '.join(report.failures)}")
+
+
+COMMANDS = (monitor,)

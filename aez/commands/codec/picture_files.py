@@ -1,0 +1,92 @@
+"""Decoded pictures as files: which format, with which options, and the metadata that it can hold."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aez.codec.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+METADATA = ("exif", "icc_profile", "xmp")
+
+
+#: Formats whose writers in Pillow take all of the metadata; the others take none of it.
+TAKE_METADATA = frozenset({"AVIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP"})
+
+
+#: Lossy formats are written finely: what they lose comes on top of what the codec lost.
+LOSSY_QUALITY = 95
+_TIFF_XMP = 700  # tag
+
+
+#: EXIF tags that describe a picture. The others in a TIFF's directory say how its pixels are stored, and a camera's
+#: EXIF may hold them for the file that it wrote: description, make, model, orientation, resolution, software, date,
+#: artist, IPTC, copyright, the EXIF and GPS directories, and the title to the subject as Windows stores them.
+_TIFF_DESCRIPTIVE = frozenset(
+    {270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432, 33723, 34665, 34853, 40091, 40092, 40093, 40094, 40095}
+)
+
+
+def find_format(suffix: str) -> str:
+    """Pillow's name of the format with a suffix such as `.png`. Raises InvalidArgument."""
+    from PIL import Image
+
+    Image.init()
+    name = Image.registered_extensions().get(suffix.lower())
+    if name is None or name not in Image.SAVE:
+        shown = suffix or "a file without suffix"
+        raise InvalidArgument(f"pictures cannot be written as {shown}; use .png, .webp, .tiff or .jpg, or --format")
+    return name
+
+
+def picture_bytes(image: Image.Image, picture_format: str) -> bytes:
+    """A picture file with the metadata of `image.info`, as far as the format takes it. Raises InvalidArgument."""
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, picture_format, **_save_options(image, picture_format))
+    except (OSError, ValueError, KeyError) as error:  # what Pillow's writers raise for modes and sizes they do not take
+        raise InvalidArgument(
+            f"{picture_format} cannot hold this picture of mode {image.mode} ({error}); use png or tiff"
+        ) from error
+    return buffer.getvalue()
+
+
+def _save_options(image: Image.Image, picture_format: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if picture_format in TAKE_METADATA:
+        settings = {key: image.info[key] for key in METADATA if image.info.get(key)}
+    if picture_format in ("JPEG", "WEBP", "AVIF"):
+        settings["quality"] = LOSSY_QUALITY
+    if picture_format == "PNG" and "xmp" in settings:
+        from PIL.PngImagePlugin import PngInfo
+
+        settings["pnginfo"] = PngInfo()
+        settings["pnginfo"].add_itxt("XML:com.adobe.xmp", settings.pop("xmp").decode("utf-8", "replace"))
+    if picture_format == "TIFF":
+        settings["exif"] = _tiff_tags(settings.pop("exif", b""), settings.pop("xmp", b""))
+    return settings
+
+
+def _tiff_tags(exif: bytes, xmp: bytes) -> Image.Exif:
+    """What a TIFF's directory takes of the metadata."""
+    from PIL import Image
+
+    tags = Image.Exif()
+    tags.load(exif)
+    for tag in set(tags) - _TIFF_DESCRIPTIVE:
+        del tags[tag]
+    if xmp:
+        tags[_TIFF_XMP] = xmp
+    return tags
+
+
+def is_picture(path: Path) -> bool:
+    """Whether this is a file whose suffix Pillow can open."""
+    from PIL import Image
+
+    Image.init()
+    return Image.registered_extensions().get(path.suffix.lower()) in Image.OPEN and path.is_file()

@@ -1,0 +1,60 @@
+"""`aez verify`: whether `.aez` files are whole, down to the last symbol."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import click
+
+from aez import messages
+from aez.batch import run_each
+from aez.codec.errors import CorruptFile
+from aez.commands import options
+from aez.files import read_input
+
+
+@click.command()
+@options.files
+@options.model
+def verify(files: tuple[str, ...], model: str | None) -> None:
+    """Check .aez files in full: every chunk's checksum, the symbols of every tile, the alpha plane."""
+
+    def check(name: str) -> None:
+        tiles, used = check_file(read_input(name), model)
+        found = f"{tiles} tile{'s' if tiles > 1 else ''}, model {used}"
+        messages.result(f"{click.format_filename(name)}: sound ({found})")
+
+    sys.exit(run_each(files, check))
+
+
+def check_file(data: bytes, model: str | None = None) -> tuple[int, str]:
+    """(count of tiles, name of the model) of a sound file. Raises CorruptFile that names all damage, ModelError."""
+    from aez.codec.bundle.library import find_bundle
+    from aez.codec.container.chunks import ALPHA, MODEL, TILE
+    from aez.codec.container.reader import Reader
+    from aez.codec.image.api import MAX_PIXELS
+    from aez.codec.image.model import open_model
+    from aez.codec.image.pillow import decode_alpha
+    from aez.codec.image.tiles import check_plausible, decode_latents
+
+    reader = Reader(io.BytesIO(data), partial=True)
+    header = reader.header
+    check_plausible(header, len(data), MAX_PIXELS)
+    chunks = list(reader.chunks())
+    damage: list[CorruptFile] = list(reader.damage)
+    embedded = next((chunk.content for chunk in chunks if chunk.type == MODEL), None)
+    bundle = find_bundle(model, header.model_id, embedded)
+    opened = open_model(bundle, "cpu")
+    for chunk in chunks:
+        try:
+            if chunk.type == TILE:
+                decode_latents(opened, chunk.content, header, chunk.tile)
+            elif chunk.type == ALPHA:
+                decode_alpha(chunk.content, header.width, header.height)
+        except CorruptFile as error:
+            where = f"tile {chunk.tile}" if chunk.type == TILE else chunk.info.name
+            damage.append(CorruptFile(f"{where}: {error}", error.chunk))
+    if damage:
+        raise CorruptFile("; ".join(str(error) for error in damage), damage[0].chunk)
+    return header.tiles, bundle.name

@@ -1,0 +1,33 @@
+"""`aez monitor reload`: tell a monitor that runs to take its configuration anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aez import messages
+from aez.codec.errors import AezError, InvalidArgument
+from aez.commands.monitor.config import config_argument, load_config, needs_monitor
+
+_SECONDS = 90.0  # loading and warming up models takes its time
+
+
+@click.command()
+@config_argument
+def reload(config: Path) -> None:
+    """Let the monitor that runs take its configuration anew; says whether it did and what changed."""
+    found = load_config(config)
+    if not found.web["enabled"] or not found.web["port"]:
+        raise InvalidArgument(f"{config}: reload asks the page of the monitor, and web has no fixed port; send SIGHUP")
+    with needs_monitor():
+        from aez.daemon.tools.client import MonitorClient, Refused
+
+        try:
+            answer = MonitorClient(found, timeout=_SECONDS).post("/api/reload")
+        except Refused as error:
+            raise AezError(f"the monitor kept its old configuration: {error}") from error
+    messages.result(f"reloaded: {answer.get('changes', '')}")
+
+
+COMMANDS = (reload,)

@@ -1,0 +1,182 @@
+"""`aez train series`: from files of normal data to a detector."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aez import messages
+from aez.codec.common.extras import needs
+from aez.codec.errors import InvalidArgument, OutputError
+from aez.commands import options
+
+if TYPE_CHECKING:
+    from aez.codec.bundle.bundle import Bundle
+    from aez.codec.series.core import Series
+
+TRAINING_MODULES = ("torch", "torchmetrics", "lightning_fabric", "onnx", "onnxscript", "matplotlib", "pyarrow")
+#: As in aez.export.families, which cannot be imported without torch.
+FAMILIES = ("contractive", "conv", "denoising", "dense", "ensemble", "lstm", "pca", "sparse", "variational")
+#: Which option belongs to which choice of the threshold.
+LIMITS = {"alarms": "budget", "margin": "budget", "percentile": "percentile", "risk": "pot"}
+METHODS = ("budget", "percentile", "pot")
+#: Exit code of a run that a signal stopped before its end.
+EXIT_STOPPED = 130
+#: Names of columns that tell about the rows instead of measuring something.
+LABELS = {"label", "labels", "anomaly", "is_anomaly", "attack", "fault", "changepoint", "outlier", "target", "class"}
+DAY = 86_400.0
+
+
+@click.command()
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="MODEL.aezm", help="The model.")
+@click.option("--family", type=click.Choice(FAMILIES), default="pca", show_default=True, help="The network.")
+@click.option("--window", type=click.IntRange(1, 4096), help="Rows of a window; by default suggested from the data.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for so long.")
+@click.option("--steps", type=click.IntRange(1), help="Train for so many steps; by default a few passes.")
+@click.option("--resume", is_flag=True, help="Go on with the run that was stopped.")
+@click.option(
+    "--threshold",
+    type=click.Choice(METHODS),
+    help="How the threshold is chosen: a budget of alarms, a percentile of held-out scores, or peaks over threshold.  "
+    "[default: budget]",
+)
+@click.option("--alarms", type=float, metavar="N", help="Budget: false alarms a day (in 1440 rows without a clock), 1.")
+@click.option("--margin", type=float, metavar="M", help="Budget: its limit is M times what held-out rows say, 1.5.")
+@click.option("--percentile", type=float, metavar="P", help="Percentile of the held-out scores, 99.9.")
+@click.option("--risk", type=float, metavar="R", help="Probability that a normal row exceeds the threshold, 1e-4.")
+@click.option(
+    "--score",
+    "kind",
+    metavar="KIND",
+    help="reconstruction, elbo, mahalanobis, or several joined by +.  [default: reconstruction+mahalanobis]",
+)
+@click.option(
+    "--rule",
+    type=click.Choice(("mean", "max", "largest")),
+    default="mean",
+    show_default=True,
+    help="How the channels' errors become one: their mean, the largest, or the mean of the largest three (local faults "
+    "among many channels).",
+)
+@click.option("--channels", metavar="A,B", help="Columns to learn, by default all that hold numbers.")
+@click.option("--ignore", metavar="A,B", help="Columns to leave out, such as labels.")
+@options.series_reading
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn at random.")
+@options.device
+@click.option("--name", help="The model's name; by default its file's.")
+@click.option("-f", "--force", is_flag=True, help="Replace a model that exists, and the run that made it.")
+def series(
+    data: tuple[Path, ...],
+    output: Path,
+    family: str,
+    window: int | None,
+    minutes: float | None,
+    steps: int | None,
+    resume: bool,
+    threshold: str | None,
+    alarms: float | None,
+    margin: float | None,
+    percentile: float | None,
+    risk: float | None,
+    kind: str | None,
+    rule: str,
+    channels: str | None,
+    ignore: str | None,
+    time_column: str | None,
+    array: str | None,
+    resample: float | None,
+    seed: int,
+    device: str,
+    name: str | None,
+    force: bool,
+) -> None:
+    """Train a detector on normal data in DATA (CSV, JSON Lines, Parquet, NPZ, NPY).
+
+    The latest 30 % of each file sets the threshold. Checkpoint, figures and loss curve lie in MODEL.aezm.run; after
+    Ctrl+C --resume goes on from there.
+    """
+    if minutes is not None and steps is not None:
+        raise InvalidArgument("give only one of --minutes and --steps")
+    if output.exists() and not (force or resume):
+        raise OutputError(f"{output} exists; give --force to replace it")
+    limit = _limit(threshold, {"alarms": alarms, "margin": margin, "percentile": percentile, "risk": risk})
+    changes: dict[str, Any] = {"seed": seed, "device": device, "quiet": not sys.stderr.isatty()}
+    if minutes is not None:
+        changes["minutes"] = minutes
+    if steps is not None:
+        changes |= {"steps": steps, "validate_every": max(1, min(steps // 20, 150))}
+    with needs("aez[train]", TRAINING_MODULES):
+        from aez.export.common.run_files import check_output, run_folder
+        from aez.export.families import family_class
+        from aez.export.series.graph import ScoreOptions
+        from aez.export.series.train import DetectorConfig, LimitOptions, main
+
+        check_output(output)
+        idle = [name for name, given in (("--steps", steps), ("--minutes", minutes), ("--resume", resume)) if given]
+        if idle and family_class(family).trained is False:
+            messages.warning(f"{' and '.join(idle)} change nothing: {family} is fitted in closed form")
+        options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
+        config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
+        columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
+        read = [_read(path, resample, time_column=time_column, array=array, **columns) for path in data]
+        if force and not resume:
+            (run_folder(output) / "checkpoint.pt").unlink(missing_ok=True)
+        bundle = main(read, output, name=name, config=config, changes=changes, resume=resume)
+    if bundle is None:
+        sys.exit(EXIT_STOPPED)
+    messages.summary(_done(bundle, output))
+
+
+def _limit(method: str | None, values: dict[str, float | None]) -> dict[str, Any]:
+    """Arguments of LimitOptions; an option that is given decides on the method."""
+    given = {name: value for name, value in values.items() if value is not None}
+    methods = sorted({LIMITS[name] for name in given})
+    if len(methods) > 1:
+        raise InvalidArgument(f"give only one of {' and '.join('--' + name for name in given)}")
+    if method is not None and methods and methods != [method]:
+        raise InvalidArgument(f"--{next(iter(given))} belongs to --threshold {methods[0]}, not to {method}")
+    return {"method": method or (methods or ["budget"])[0], **given}
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
+
+
+def _read(path: Path, period: float | None, **known: Any) -> Series:
+    """A file's rows in order of time; says what they are like. Raises as `read_series`."""
+    from aez.codec.series.core import in_order, resample
+    from aez.codec.series.reader import read_series
+
+    label = click.format_filename(path)
+    found, about = read_series(path, **known)
+    messages.summary("\n  ".join([f"{label}:", *about.lines()]))
+    if found.time is not None:
+        found, done = in_order(found)
+        if done.moved or done.duplicates:
+            messages.warning(
+                f"{label}: the clock goes backwards or repeats: {done.moved:,} rows were put in order of time, and "
+                f"{done.duplicates:,} that share a time with another were left out"
+            )
+    if period is not None:
+        found = resample(found, period)
+    for name in found.channels:
+        if name.casefold() in LABELS:
+            messages.warning(f"{label}: channel {name!r} looks like a label; leave it out with --ignore {name}")
+    return found
+
+
+def _done(bundle: Bundle, output: Path) -> str:
+    """One line: the model, its window and threshold, and what it would have raised on held-out data."""
+    coding, held_out = bundle.coding, bundle.manifest["figures"]["held_out"]
+    events, windows, period = held_out["events"], held_out["windows"], coding["period_seconds"]
+    alarms = f"{events} false alarm{'' if events == 1 else 's'} in {windows:,} held-out rows"
+    if period:
+        alarms += f" ({events * DAY / (windows * period):.2g} a day)"
+    return (
+        f"wrote {output}: model {bundle.name} ({bundle.manifest['family']}), {len(coding['channels'])} channels, "
+        f"window {coding['window']}, threshold {coding['threshold']:.4g}, {alarms}"
+    )

@@ -1,0 +1,151 @@
+"""Where models are looked up: a path, a name or an id, in the user's folder and in the package."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from aez.codec.bundle.bundle import (
+    MANIFEST,
+    SUFFIX,
+    ZIP_ERRORS,
+    Bundle,
+    check_entries,
+    check_manifest,
+    manifest_id,
+    parse_manifest,
+)
+from aez.codec.errors import InvalidArgument, ModelError
+
+DEFAULT_MODEL = "photo"
+_ID_PREFIX = re.compile(r"[0-9a-f]{8,64}")
+_SHIPPED = Path(__file__).parents[1] / "models"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A bundle that lies in one of the places where models are looked up; `error` is empty where it looks sound."""
+
+    path: Path
+    source: str
+    name: str
+    id: str
+    task: str
+    error: str
+
+
+def model_folders() -> list[tuple[str, Path]]:
+    """(source, folder) of the places where models are looked up, in that order."""
+    return [("user", _user_folder()), ("package", _SHIPPED)]
+
+
+def _user_folder() -> Path:
+    if own := os.environ.get("AEZ_MODELS"):
+        return Path(own)
+    if data_home := os.environ.get("XDG_DATA_HOME"):
+        return Path(data_home) / "aez" / "models"
+    return Path.home() / ".local" / "share" / "aez" / "models"
+
+
+def list_bundles() -> list[Listing]:
+    """All bundles of the user's folder and of the package; their manifests are read, their members not checked."""
+    return [_peek(path, source) for source, folder in model_folders() for path in sorted(folder.glob(f"*{SUFFIX}"))]
+
+
+def find_bundle(
+    ref: str | os.PathLike[str] | bytes | None = None,
+    model_id: bytes | None = None,
+    embedded: bytes | None = None,
+) -> Bundle:
+    """The model to use: `ref` if given, else the embedded one, else the one with `model_id`, else `photo`.
+
+    `ref` is a path, a name, the first 8 or more hex digits of an id, or a bundle's bytes; `model_id` the first bytes
+    of the id that a file demands; `embedded` a decoding half from a file. Names and ids are looked up in the user's
+    folder, then in the package. Raises ModelError that names what was missing and where it was looked for.
+    """
+    if ref is not None:
+        bundle = _open_reference(ref)
+    elif embedded is not None:
+        bundle = Bundle.open(embedded, half=True)
+    elif model_id is not None:
+        bundle = _look_up(model_id.hex())
+    else:
+        bundle = _look_up(DEFAULT_MODEL)
+    if model_id is not None and not bytes.fromhex(bundle.id).startswith(model_id):
+        raise ModelError(f"the file needs model {model_id.hex()}, and {bundle.name} is model {bundle.id[:16]}")
+    return bundle
+
+
+def _open_reference(ref: str | os.PathLike[str] | bytes) -> Bundle:
+    if isinstance(ref, bytes):
+        return Bundle.open(ref)
+    text = os.fspath(ref)
+    if not text:
+        raise InvalidArgument("the model's name is empty")
+    if isinstance(ref, str) and not (text.endswith(SUFFIX) or os.sep in text):
+        return _look_up(text)
+    return _open_unchanged(Path(text))
+
+
+def _look_up(wanted: str) -> Bundle:
+    """The bundle with a name, or with an id that starts so."""
+    listings = list_bundles()
+    by_id = bool(_ID_PREFIX.fullmatch(wanted))
+    for listing in listings:
+        if listing.error:
+            continue
+        if wanted in (listing.name, listing.path.stem) or (by_id and listing.id.startswith(wanted)):
+            return _open_unchanged(listing.path)
+    places = " or ".join(str(folder) for _, folder in model_folders())
+    damaged = "".join(f", where {listing.path} is not usable" for listing in listings if listing.error)
+    raise ModelError(f"there is no model {wanted} in {places}{damaged}; name its {SUFFIX} file, or put it there")
+
+
+def _peek(path: Path, source: str) -> Listing:
+    try:
+        manifest = _manifest_unchanged(path)
+    except (ModelError, OSError) as error:
+        return Listing(path, source, path.stem, "", "", str(error))
+    return Listing(path, source, manifest["name"], manifest_id(manifest), manifest["task"], "")
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _manifest_unchanged(path: Path) -> dict[str, Any]:
+    return _read_manifest(path, _stamp(path))
+
+
+def _open_unchanged(path: Path) -> Bundle:
+    """`Bundle.open`, remembered for as long as the file does not change."""
+    try:
+        stamp = _stamp(path)
+    except OSError as error:
+        raise ModelError(f"the bundle {path} cannot be read: {error.strerror or error}") from error
+    return _open_cached(path, stamp)
+
+
+@lru_cache(maxsize=4)
+def _open_cached(path: Path, stamp: tuple[int, int]) -> Bundle:  # noqa: ARG001 - part of the cache's key
+    return Bundle.open(path)
+
+
+@lru_cache(maxsize=64)
+def _read_manifest(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:  # noqa: ARG001 - part of the cache's key
+    """The checked manifest alone, without the members. Raises ModelError, OSError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(MANIFEST)
+            check_entries([info], path.stat().st_size)
+            manifest = parse_manifest(archive.read(info))
+    except ZIP_ERRORS as error:
+        raise ModelError(f"it is no sound zip file: {error}") from error
+    check_manifest(manifest)
+    return manifest

@@ -1,0 +1,1 @@
+"""What every room may use: whole files and folders, optional libraries, cores, words."""

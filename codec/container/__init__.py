@@ -1,0 +1,1 @@
+"""The `.aez` bytes: numbers, chunks, headers, writer and reader; without numpy."""

@@ -1,0 +1,393 @@
+"""The `.aez` byte format: a signature, chunks with a checksum each, an index, an end mark. `FORMAT.md` is its page.
+
+Guarantees: both sides stream; nothing is allocated from a number that the bytes do not back; a flipped or missing
+byte raises an error that names the chunk (strict) or is listed in `Reader.damage` while every whole chunk is still
+given back (partial). What chunks mean is not known here, except for the header, tiles, metadata and the index.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO
+
+from aez.codec.container.chunks import (
+    ALPHA,
+    CHUNK_NAMES,
+    COMPRESSED,
+    END,
+    END_MARK,
+    HEADER,
+    MAJOR_VERSION,
+    ONCE,
+    PAYLOAD_MAX,
+    SIGNATURE,
+    TILE,
+    TRAILER_BYTES,
+    Chunk,
+    ChunkInfo,
+    inflate,
+)
+from aez.codec.container.header import HEADER_MAX, ImageHeader
+from aez.codec.container.varint import Fields, write_varint
+from aez.codec.errors import CorruptFile, InvalidArgument, TruncatedFile, VersionError
+
+_PIECE = 1 << 18
+_LENGTH_BYTES = 5
+_CRC_BYTES = 4
+
+
+class _NoChunk(CorruptFile):
+    """No chunk starts where one should, so nothing tells where the next one does."""
+
+
+class _Source:
+    """A stream with a position that counts from the signature, read in bounded pieces."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.seekable = stream.seekable()
+        self.position = 0
+        self._stream = stream
+        self._base = stream.tell() if self.seekable else 0
+
+    def read(self, count: int) -> bytes:
+        """`count` bytes, fewer only at the end of the stream."""
+        data = bytearray()
+        while len(data) < count:
+            piece = self._stream.read(min(_PIECE, count - len(data)))
+            if not piece:
+                break
+            data += piece
+        self.position += len(data)
+        return bytes(data)
+
+    def seek(self, position: int) -> None:
+        if position != self.position:
+            self._stream.seek(self._base + position)
+            self.position = position
+
+    def size(self) -> int:
+        """Bytes from the signature to the end of the stream."""
+        self.position = self._stream.seek(0, 2) - self._base
+        return self.position
+
+    def chunk(self, ordinal: int, payload_max: int = PAYLOAD_MAX) -> tuple[ChunkInfo, bytes]:
+        """The chunk at the position and its payload, checked. Raises CorruptFile, TruncatedFile, VersionError."""
+        start = self.position
+        letter = self.read(1)
+        if not letter:
+            raise TruncatedFile(f"the file ends at byte {start}, before its index")
+        if not letter.isalpha():
+            raise _NoChunk(f"byte {start} starts no chunk: it is 0x{letter[0]:02x}, not a letter")
+        name = ChunkInfo(letter.decode("ascii"), ordinal, start, 0, 0)
+        length = self._length(name, payload_max)
+        framing = self.position - start + _CRC_BYTES
+        info = ChunkInfo(name.type, ordinal, start, framing + length, length)
+        payload = self.read(length)
+        checksum = self.read(_CRC_BYTES)
+        if len(checksum) < _CRC_BYTES:
+            raise TruncatedFile(f"the file ends in {info}", info.name)
+        if zlib.crc32(payload, zlib.crc32(letter + write_varint(length))) != int.from_bytes(checksum, "little"):
+            raise CorruptFile(f"{info} fails its checksum", info.name)
+        if letter.isupper() and info.type not in CHUNK_NAMES:
+            raise VersionError(f"{info} must be understood and is not: install a newer aez")
+        return info, payload
+
+    def _length(self, info: ChunkInfo, payload_max: int) -> int:
+        octets = b""
+        while len(octets) < _LENGTH_BYTES and (not octets or octets[-1] > 0x7F):
+            octet = self.read(1)
+            if not octet:
+                raise TruncatedFile(f"the file ends in {info}", info.name)
+            octets += octet
+        try:
+            length = Fields(octets).varint()
+        except ValueError:
+            length = payload_max + 1
+        if length > payload_max:
+            raise _NoChunk(f"{info} gives no length within {payload_max} bytes", info.name)
+        return length
+
+
+@dataclass
+class _Order:
+    """Watches that the chunks of a file follow each other as the format demands."""
+
+    header: ImageHeader
+    gaps: bool
+    tiles: int = 0
+    next_tile: int = 0
+    seen: set[str] = field(default_factory=set)
+
+    def open(self, info: ChunkInfo, payload: bytes) -> Chunk:
+        """The chunk's content. Raises CorruptFile where it must not stand here, or cannot be unpacked."""
+        if info.type == TILE:
+            return self._tile(info, payload)
+        if info.type == HEADER or info.type in self.seen or (info.type == ALPHA and not self.header.has_alpha):
+            raise CorruptFile(f"{info} has no place in this file", info.name)
+        if info.type in ONCE:
+            self.seen.add(info.type)
+        return Chunk(info, inflate(payload, info) if info.type in COMPRESSED else payload)
+
+    def _tile(self, info: ChunkInfo, payload: bytes) -> Chunk:
+        number, content = _split_tile(info, payload)
+        expected = range(self.next_tile, self.header.tiles if self.gaps else self.next_tile + 1)
+        if number not in expected or number >= self.header.tiles:
+            raise CorruptFile(
+                f"{info} holds tile {number} where tile {self.next_tile} of {self.header.tiles} should be", info.name
+            )
+        self.next_tile = number + 1
+        self.tiles += 1
+        return Chunk(info, content, number)
+
+    def missing(self) -> CorruptFile | None:
+        """What a file lacks that ends here."""
+        if self.tiles < self.header.tiles:
+            return CorruptFile(f"the file holds {self.tiles} of {self.header.tiles} tiles", CHUNK_NAMES[TILE])
+        if self.header.has_alpha and ALPHA not in self.seen:
+            message = f"the file holds no alpha chunk for its pixel mode {self.header.mode}"
+            return CorruptFile(message, CHUNK_NAMES[ALPHA])
+        return None
+
+
+def _split_tile(info: ChunkInfo, payload: bytes) -> tuple[int, bytes]:
+    fields = Fields(payload)
+    try:
+        number = fields.varint()
+    except ValueError as error:
+        raise CorruptFile(f"{info} holds no tile number: {error}", info.name) from error
+    return number, payload[fields.position :]
+
+
+class Reader:
+    """Reads an `.aez` file that starts where `stream` stands.
+
+    `chunks` goes through a file in order and needs no seeking; `tile` and `extras` jump through the index and do. With
+    `partial`, damage behind the header is listed in `damage` instead of raised, and every whole chunk is still given
+    back. Raises TruncatedFile, CorruptFile, VersionError, and OSError from the stream, which the caller owns. One
+    thread at a time.
+    """
+
+    def __init__(self, stream: BinaryIO, *, partial: bool = False) -> None:
+        self._source = _Source(stream)
+        self._partial = partial
+        self._entries: list[ChunkInfo] | None = None
+        self._tiles: dict[int, ChunkInfo] = {}
+        self.header, info = self._read_header()
+        self._body = info.offset + info.length
+        #: The chunks that `chunks` has read so far and whose checksums hold, header and index included.
+        self.inventory: list[ChunkInfo] = [info]
+        #: What was wrong, in partial mode.
+        self.damage: list[CorruptFile] = []
+        #: Whether `chunks` has read the whole file and everything in it was sound.
+        self.complete = False
+        self._order = _Order(self.header, partial)
+
+    @property
+    def tiles_read(self) -> int:
+        """Count of whole tiles that `chunks` has given back so far."""
+        return self._order.tiles
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All chunks between the header and the index, each checked, in the order of the file.
+
+        Chunks that this version does not know and may skip are in `inventory` only. To iterate once more takes a
+        seekable stream, or InvalidArgument.
+        """
+        self._restart()
+        for info, payload in self._sound_chunks():
+            self.inventory.append(info)
+            if info.type == END:
+                break
+            try:
+                chunk = self._order.open(info, payload)
+            except CorruptFile as error:
+                self._report(error)
+                continue
+            if info.type in CHUNK_NAMES:
+                yield chunk
+        missing = self._order.missing()
+        if missing is not None and not self.damage:
+            self._report(missing)
+        self.complete = not self.damage
+
+    def tile(self, number: int) -> bytes:
+        """Content of one tile, in any order; needs a seekable stream.
+
+        Raises InvalidArgument for a number outside the picture, CorruptFile (also in partial mode) for a tile that is
+        damaged or not there.
+        """
+        if not 0 <= number < self.header.tiles:
+            raise InvalidArgument(f"tile {number} is outside 0..{self.header.tiles - 1}")
+        self._locate()
+        if number not in self._tiles:
+            raise CorruptFile(f"tile {number} of {self.header.tiles} is not in the file", "tile")
+        info, payload = self._listed(self._tiles[number])
+        found, content = _split_tile(info, payload)
+        if found != number:
+            raise CorruptFile(f"{info} holds tile {found}, not {number} as the index says", info.name)
+        return content
+
+    def extras(self) -> dict[str, bytes]:
+        """Contents of all chunks that are no tiles, by letter, without reading the tiles; needs a seekable stream."""
+        order = _Order(self.header, self._partial)
+        contents: dict[str, bytes] = {}
+        for entry in self._locate():
+            if entry.type in ONCE:
+                try:
+                    contents[entry.type] = order.open(*self._listed(entry)).content
+                except CorruptFile as error:
+                    self._report(error)
+        return contents
+
+    def _read_header(self) -> tuple[ImageHeader, ChunkInfo]:
+        signature = self._source.read(len(SIGNATURE))
+        common = len(SIGNATURE) - 1
+        if signature[:common] != SIGNATURE[: min(common, len(signature))]:
+            raise CorruptFile(f"this is no .aez file: it starts with the bytes {signature.hex(' ')}", "signature")
+        if len(signature) < len(SIGNATURE):
+            raise TruncatedFile(f"the file ends in the signature, after {len(signature)} bytes", "signature")
+        if signature != SIGNATURE:
+            raise VersionError(
+                f"the file has format version {signature[common]}, and this aez reads version {MAJOR_VERSION}: "
+                "install a newer aez"
+            )
+        info, payload = self._source.chunk(0, HEADER_MAX)
+        if info.type != HEADER:
+            raise CorruptFile(f"{info} stands where the header should", "header")
+        return ImageHeader.unpack(payload), info
+
+    def _restart(self) -> None:
+        if self._source.position != self._body and not self._source.seekable:
+            raise InvalidArgument("a stream that cannot seek is read only once")
+        self._order = _Order(self.header, self._partial)
+        del self.inventory[1:]
+        self.damage.clear()
+        self.complete = False
+
+    def _report(self, error: CorruptFile) -> None:
+        if not self._partial:
+            raise error
+        self.damage.append(error)
+
+    def _sound_chunks(self) -> Iterator[tuple[ChunkInfo, bytes]]:
+        """Chunks that pass their checksums, up to and with the index."""
+        if self._partial and self._source.seekable:
+            try:
+                entries = self._load_index()
+            except CorruptFile:
+                self._source.seek(self._body)  # the walk reports what is wrong
+            else:
+                return self._listed_chunks(entries)
+        elif self._source.seekable:
+            self._source.seek(self._body)
+        return self._walk()
+
+    def _listed_chunks(self, entries: list[ChunkInfo]) -> Iterator[tuple[ChunkInfo, bytes]]:
+        """The chunks of a sound index; damage in one does not hide the next."""
+        for entry in entries:
+            try:
+                found = self._listed(entry)
+            except CorruptFile as error:
+                self._report(error)
+            else:
+                yield found
+
+    def _walk(self) -> Iterator[tuple[ChunkInfo, bytes]]:
+        """Chunks one after the other; the length of a damaged one is trusted to find the next."""
+        for ordinal in itertools.count(1):
+            try:
+                info, payload = self._source.chunk(ordinal)
+                if info.type == END:
+                    self._check_end(info, payload)
+            except TruncatedFile as error:
+                tiles = f"after {self.tiles_read} of {self.header.tiles} whole tiles"
+                self._report(TruncatedFile(f"{error}, {tiles}", error.chunk))
+                return
+            except CorruptFile as error:
+                self._report(error)
+                if isinstance(error, _NoChunk) or error.chunk == CHUNK_NAMES[END]:
+                    return
+            else:
+                yield info, payload
+                if info.type == END:
+                    return
+
+    def _check_end(self, info: ChunkInfo, payload: bytes) -> None:
+        """Check the index against the chunks that were read, then the trailer, then that nothing follows."""
+        listed = [entry.type.encode("ascii") + write_varint(entry.length) for entry in self.inventory[1:]]
+        if not self.damage and payload != b"".join(listed):
+            raise CorruptFile(f"{info} does not list the chunks that stand in the file", info.name)
+        trailer = self._source.read(TRAILER_BYTES)
+        if len(trailer) < TRAILER_BYTES:
+            raise TruncatedFile("the file ends in its end mark", "end mark")
+        if trailer != (info.length + TRAILER_BYTES).to_bytes(4, "little") + END_MARK:
+            raise CorruptFile(f"the end mark behind {info} is damaged: {trailer.hex(' ')}", info.name)
+        if self._source.read(1):
+            raise CorruptFile(f"bytes follow the end mark, from byte {self._source.position - 1} on", info.name)
+
+    def _locate(self) -> list[ChunkInfo]:
+        """Where the chunks lie: from the index, or in partial mode by reading the file where there is none."""
+        if self._entries is None:
+            if not self._source.seekable:
+                raise InvalidArgument("one tile alone takes a file that can seek, not a pipe")
+            try:
+                self._entries = self._load_index()
+                self._tiles = dict(enumerate(entry for entry in self._entries if entry.type == TILE))
+            except CorruptFile:
+                if not self._partial:
+                    raise
+                self._tiles = {chunk.tile: chunk.info for chunk in self.chunks() if chunk.type == TILE}
+                self._entries = self.inventory[1:]
+        return self._entries
+
+    def _load_index(self) -> list[ChunkInfo]:
+        """The chunks behind the header as the index lists them, itself last. Raises CorruptFile, TruncatedFile."""
+        end = self._source.size() - TRAILER_BYTES
+        self._source.seek(max(end, 0))
+        trailer = self._source.read(TRAILER_BYTES)
+        if end < self._body or trailer[4:] != END_MARK:
+            raise TruncatedFile("the file does not end with its end mark: it is cut off, or something was appended")
+        start = end + TRAILER_BYTES - int.from_bytes(trailer[:4], "little")
+        if start < self._body:
+            raise CorruptFile(f"the end mark points to byte {start}, where no index can be", CHUNK_NAMES[END])
+        self._source.seek(start)
+        info, payload = self._source.chunk(0)
+        if info.type != END or self._source.position != end:
+            raise CorruptFile(f"the end mark points to byte {start}, where the index is not", CHUNK_NAMES[END])
+        return self._parse_index(info, payload)
+
+    def _parse_index(self, end: ChunkInfo, payload: bytes) -> list[ChunkInfo]:
+        fields = Fields(payload)
+        entries: list[ChunkInfo] = []
+        offset = self._body
+        try:
+            while fields.rest:
+                letter, length = fields.take(1).decode("ascii"), fields.varint()
+                if letter in (HEADER, END):
+                    raise ValueError(f"it lists a chunk of type {letter}")
+                entries.append(ChunkInfo(letter, len(entries) + 1, offset, length, length))
+                offset += length
+        except ValueError as error:
+            raise CorruptFile(f"{end} is not a list of chunks: {error}", end.name) from error
+        tiles = sum(entry.type == TILE for entry in entries)
+        if offset != end.offset or tiles != self.header.tiles:
+            raise CorruptFile(
+                f"{end} lists chunks up to byte {offset} and {tiles} tiles, not up to {end.offset} and "
+                f"{self.header.tiles}",
+                end.name,
+            )
+        return [*entries, replace(end, ordinal=len(entries) + 1)]
+
+    def _listed(self, entry: ChunkInfo) -> tuple[ChunkInfo, bytes]:
+        """The chunk that stands where the index says. Raises CorruptFile."""
+        self._source.seek(entry.offset)
+        try:
+            info, payload = self._source.chunk(entry.ordinal)
+        except (TruncatedFile, _NoChunk) as error:  # the index proves that the file is longer
+            raise CorruptFile(f"{entry} is damaged", entry.name) from error
+        if (info.type, info.length) != (entry.type, entry.length):
+            raise CorruptFile(f"{entry} is not what the index says", entry.name)
+        return info, payload

@@ -1,0 +1,301 @@
+"""An opened detector: a bundle's graph, run on windows and on whole series.
+
+Guarantees: the bundle's probe gave the score that it promises, so that thresholds mean here what they meant where the
+model was made; a score of 1 is the threshold; batches have a few fixed shapes, so that memory does not grow with what
+is scored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aez.codec.bundle.bundle import Bundle
+from aez.codec.bundle.library import find_bundle
+from aez.codec.bundle.session import Session, open_session
+from aez.codec.detect.events import EventRule
+from aez.codec.detect.manifest_values import check_outputs, check_probe, positive, texts, whole, wrong
+from aez.codec.errors import InvalidArgument, ModelError, UnsupportedInput
+from aez.codec.series.core import Series, select_channels
+from aez.codec.series.windows import window_batches
+
+__all__ = [
+    "GRAPH",
+    "OTHER_PERIOD",
+    "TASK",
+    "WHOLE_GRAPH",
+    "Detector",
+    "SeriesScores",
+    "WindowScores",
+    "load_detector",
+]
+
+Float = NDArray[np.float32]
+TASK = "detector"
+#: The graph of any window, and that of windows from which nothing is missing, which a bundle need not have: the same
+#: scores to a few parts in a million, no reconstruction, less than half of the operators.
+GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
+WINDOW_MAX, CHANNELS_MAX = 4096, 4096
+#: The batch shapes that a session sees; windows of more values than `_LARGE` never come 256 at a time.
+_BATCHES = (1, 32, 256)
+_LARGE = 4096
+#: A channel whose values lie this many ranges outside what training saw has other units, most likely.
+_FAR_OUTSIDE = 10.0
+#: Another sampling period than in training, relatively.
+OTHER_PERIOD = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class WindowScores:
+    """Scores of n windows: `score` float32 [n], `channel_score` float32 [n, channels]; 1.0 is the threshold."""
+
+    score: Float
+    channel_score: Float
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesScores:
+    """Scores of a series' rows: `score` float32 [time], `channel_score` float32 [time, channels]; 1.0 is the threshold.
+
+    The value at a row is that of the window that ends there; NaN in the rows before the first whole window.
+    """
+
+    score: Float
+    channel_score: Float
+
+
+class Detector:
+    """Runs the graph of a detector bundle. One object serves many threads.
+
+    window: rows of a window. channels: the names of its columns, in order. units: one for each, "" where unknown.
+    period: seconds between rows in training, or None. threshold: the raw score that counts as 1. score_kind: what the
+    score is made of. ranges: (lowest, highest) of each channel in training. event_rule: the rule that the threshold was
+    chosen for.
+
+    Raises ModelError for a bundle that is no detector, contradicts itself, or whose probe scores differently here;
+    InvalidArgument as `open_session`.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "auto", threads: int | None = None) -> None:
+        if bundle.task != TASK:
+            raise ModelError(f"model {bundle.name} is made for {bundle.task}, not for scoring series")
+        self.bundle = bundle
+        coding = bundle.coding
+        self.window = whole(coding, "window", WINDOW_MAX)
+        self.channels = _names(coding, "channels")
+        self.units = texts(coding, "units", len(self.channels))
+        self.period = None if coding.get("period_seconds") is None else positive(coding, "period_seconds")
+        self.threshold = positive(coding, "threshold")
+        self.score_kind = str(coding.get("score", ""))
+        self.ranges = _ranges(coding, len(self.channels))
+        self.event_rule = _event_rule(coding)
+        self._session = open_session(bundle.graph(GRAPH), device, threads)
+        check_outputs(bundle, self._session.outputs, {"score", "channel_score", "reconstruction"})
+        self._whole: Session | None = None
+        if f"{WHOLE_GRAPH}.onnx" in bundle.members:
+            self._whole = open_session(bundle.graph(WHOLE_GRAPH), device, threads)
+            check_outputs(bundle, self._whole.outputs, {"score", "channel_score"})
+        self._check_probe()
+
+    @property
+    def device(self) -> str:
+        """Where the graph runs: `cpu` or `cuda`."""
+        return self._session.device
+
+    def score_windows(self, windows: NDArray[np.floating]) -> WindowScores:
+        """Scores of windows [n, window, channels] in the sensors' units, NaN = missing.
+
+        Raises InvalidArgument for another shape.
+        """
+        outputs = [self._scores(batch, count) for batch, count in self._split(windows)]
+        if not outputs:
+            return WindowScores(np.empty(0, np.float32), np.empty((0, len(self.channels)), np.float32))
+        score, channel_score = (np.concatenate([found[key] for found in outputs]) for key in ("score", "channel_score"))
+        return WindowScores(score, channel_score)
+
+    def score_batch(self, batch: Float, *, whole: bool = False) -> WindowScores:
+        """Scores of float32 windows [batch, window, channels], NaN = missing, no infinities; the graph gets them as is.
+
+        `whole` says that nothing is missing, which many models score in half the time. For callers that keep to few
+        batch sizes themselves: memory grows with each new one. Raises InvalidArgument.
+        """
+        if batch.ndim != 3 or batch.shape[1:] != (self.window, len(self.channels)) or batch.dtype != np.float32:
+            raise InvalidArgument(
+                f"a batch for model {self.bundle.name} is float32 [n, {self.window}, {len(self.channels)}], "
+                f"not {batch.dtype} {list(batch.shape)}"
+            )
+        found = self._run(batch, len(batch), whole)
+        return WindowScores(found["score"], found["channel_score"])
+
+    def reconstruct(self, windows: NDArray[np.floating]) -> Float:
+        """What the network makes of windows [n, window, channels]: of the same shape, in the sensors' units.
+
+        Raises InvalidArgument for another shape.
+        """
+        parts = [self._run(batch, count)["reconstruction"] for batch, count in self._split(windows)]
+        return np.concatenate(parts) if parts else np.empty((0, self.window, len(self.channels)), np.float32)
+
+    def score(self, series: Series) -> SeriesScores:
+        """Scores of a series that has the model's channels, in any order and perhaps among others.
+
+        Raises UnsupportedInput that names the channels it lacks, or for fewer rows than a window.
+        """
+        values = self._values(series)
+        if len(values) < self.window:
+            raise UnsupportedInput(
+                f"{series.name or 'the series'} has {len(values)} rows, and a window of model {self.bundle.name} takes "
+                f"{self.window}; give more rows"
+            )
+        return self._score_values(values, len(values))
+
+    def score_batches(self, batches: Iterable[Series]) -> Iterator[SeriesScores]:
+        """As `score`, for a series that comes in pieces: one result for each, as if they were one series.
+
+        Only the last rows of the pieces before are kept. Raises as `score`, but not for pieces that are short.
+        """
+        before = np.empty((0, len(self.channels)))
+        for batch in batches:
+            values = np.concatenate([before, self._values(batch)])
+            yield self._score_values(values, len(batch))
+            before = values[max(0, len(values) - self.window + 1) :]
+
+    def notices(self, series: Series) -> list[str]:
+        """What looks wrong with a series for this model, one sentence each: another sampling period, other units."""
+        found = []
+        if self.period and series.period and abs(series.period / self.period - 1) > OTHER_PERIOD:
+            found.append(
+                f"rows come every {series.period:g} s, and the model learned from one every {self.period:g} s; resample"
+            )
+        for name, (low, high), unit, column in zip(
+            self.channels, self.ranges, self.units, self._values(series).T, strict=True
+        ):
+            if outside := _far_outside(column, low, high):
+                found.append(
+                    f"channel {name} has values from {outside[0]:g} to {outside[1]:g}, far outside the {low:g} to "
+                    f"{high:g}{' ' + unit if unit else ''} of the training data; check its units"
+                )
+        return found
+
+    def _values(self, series: Series) -> NDArray[np.float64]:
+        if series.channels == self.channels:
+            return series.values
+        return select_channels(series, self.channels).values
+
+    def _score_values(self, values: NDArray[np.float64], last: int) -> SeriesScores:
+        """Scores of the last rows of values [time, channels]."""
+        score = np.full(len(values), np.nan, np.float32)
+        channel_score = np.full(values.shape, np.nan, np.float32)
+        if len(values) >= self.window:
+            for row, windows, count in window_batches(values, self.window, self._batch):
+                found = self._scores(windows, count)
+                score[row : row + count] = found["score"]
+                channel_score[row : row + count] = found["channel_score"]
+        return SeriesScores(score[len(values) - last :], channel_score[len(values) - last :])
+
+    @property
+    def _batch(self) -> int:
+        """The largest batch that is used."""
+        return _BATCHES[-1] if self.window * len(self.channels) <= _LARGE else _BATCHES[-2]
+
+    def _split(self, windows: NDArray[np.floating]) -> Iterator[tuple[Float, int]]:
+        """(batch of a fixed shape, windows in it that are real)."""
+        if windows.ndim != 3 or windows.shape[1:] != (self.window, len(self.channels)):
+            raise InvalidArgument(
+                f"windows of model {self.bundle.name} have the shape [n, {self.window}, {len(self.channels)}], "
+                f"not {list(windows.shape)}"
+            )
+        start = 0
+        while start < len(windows):
+            left = len(windows) - start
+            size = next((size for size in _BATCHES if size >= left and size <= self._batch), self._batch)
+            count = min(size, left)
+            with np.errstate(over="ignore"):
+                batch = np.empty((size, *windows.shape[1:]), np.float32)
+                batch[:count] = windows[start : start + count]
+            batch[:count][~np.isfinite(batch[:count])] = np.nan  # as in `window_batches`
+            batch[count:] = batch[0]
+            yield batch, count
+            start += count
+
+    def _scores(self, batch: Float, count: int) -> dict[str, Float]:
+        """Scores of the first `count` windows of a batch, by the faster graph where nothing is missing."""
+        return self._run(batch, count, self._whole is not None and not np.isnan(batch.min()))
+
+    def _run(self, batch: Float, count: int, whole: bool = False) -> dict[str, Float]:
+        """A graph's outputs for the first `count` windows of a batch. Raises ModelError for other shapes."""
+        shapes: dict[str, tuple[int, ...]] = {"score": (len(batch),), "channel_score": (len(batch), len(self.channels))}
+        if whole and self._whole is not None:
+            found = self._whole.run({"window": batch})
+        else:
+            found = self._session.run({"window": batch})
+            shapes["reconstruction"] = batch.shape
+        for key, shape in shapes.items():
+            if found[key].shape != shape:
+                raise ModelError(f"model {self.bundle.name} gives {key} of the shape {found[key].shape}, not {shape}")
+        return {key: found[key][:count] for key in shapes}
+
+    def _check_probe(self) -> None:
+        windows, expected = self.bundle.array("probe_window"), self.bundle.array("probe_score")
+        if windows.shape[1:] != (self.window, len(self.channels)) or expected.shape != windows.shape[:1]:
+            raise ModelError(
+                f"the probe of model {self.bundle.name} has the shape {windows.shape}, not that of its windows"
+            )
+        whole = ~np.isnan(windows).any((1, 2))
+        for kept, faster in ((np.ones_like(whole), False), (whole, True)):
+            parts = [self._run(batch, count, faster)["score"] for batch, count in self._split(windows[kept])]
+            if parts:
+                check_probe(self.bundle, np.concatenate(parts), expected[kept])
+
+
+def load_detector(source: str | os.PathLike[str] | bytes, device: str = "auto", threads: int | None = None) -> Detector:
+    """The detector of a bundle: a path, a name or an id as `find_bundle` takes them, or the bundle's bytes.
+
+    Raises ModelError where there is none, or one of another kind.
+    """
+    return Detector(find_bundle(source), device, threads)
+
+
+def _far_outside(column: NDArray[np.float64], low: float, high: float) -> tuple[float, float] | None:
+    """(Lowest, highest) where most of the values lie many ranges outside low..high."""
+    finite = column[np.isfinite(column)]
+    if not finite.size:
+        return None
+    reach = _FAR_OUTSIDE * max(high - low, 1e-3 * max(abs(low), abs(high)))
+    outside = (finite < low - reach) | (finite > high + reach)
+    if reach == 0 or outside.mean() <= 0.5:
+        return None
+    return float(finite.min()), float(finite.max())
+
+
+def _names(coding: dict[str, Any], name: str) -> tuple[str, ...]:
+    value = coding.get(name)
+    if not isinstance(value, list) or not 1 <= len(value) <= CHANNELS_MAX:
+        raise wrong(name, value, "a list of names")
+    names = texts(coding, name, len(value))
+    if len(set(names)) < len(names):
+        raise wrong(name, value, "a list of different names")
+    return names
+
+
+def _ranges(coding: dict[str, Any], count: int) -> tuple[tuple[float, float], ...]:
+    value: Sequence[Any] = coding.get("ranges") or ()
+    try:
+        found = tuple((float(low), float(high)) for low, high in value)
+    except (TypeError, ValueError):
+        found = ()
+    if len(found) != count or not all(low <= high for low, high in found):
+        raise wrong("ranges", value, f"a list of {count} pairs (low, high)")
+    return found
+
+
+def _event_rule(coding: dict[str, Any]) -> EventRule:
+    value = coding.get("event_rule")
+    try:
+        return replace(EventRule(), **(value if isinstance(value, dict) else {"rule": value}))
+    except (TypeError, InvalidArgument) as error:
+        raise wrong("event_rule", value, "a rule for events") from error

@@ -1,0 +1,65 @@
+"""Values of a detector's manifest, checked, and its probe: what every kind of opened detector shares."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aez.codec.bundle.bundle import Bundle
+from aez.codec.errors import ModelError
+
+__all__ = ["PROBE_TOLERANCE", "check_outputs", "check_probe", "positive", "texts", "whole", "wrong"]
+
+#: Largest relative difference between the probe's score here and where the model was made.
+PROBE_TOLERANCE = 1e-3
+
+
+def wrong(name: str, value: object, wanted: str) -> ModelError:
+    """The error for a value that is not what is wanted."""
+    return ModelError(f"the model's manifest says {name} = {str(value)[:80]}, which is not {wanted}")
+
+
+def whole(coding: dict[str, Any], name: str, most: int) -> int:
+    """A whole number in 1..most. Raises ModelError."""
+    value = coding.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise wrong(name, value, f"a whole number in 1..{most}")
+    return value
+
+
+def positive(coding: dict[str, Any], name: str) -> float:
+    """A positive, finite number. Raises ModelError."""
+    value = coding.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not (value > 0 and math.isfinite(value)):
+        raise wrong(name, value, "a positive number")
+    return float(value)
+
+
+def texts(coding: dict[str, Any], name: str, count: int) -> tuple[str, ...]:
+    """So many texts. Raises ModelError."""
+    value = coding.get(name)
+    if not isinstance(value, list) or len(value) != count or not all(isinstance(text, str) for text in value):
+        raise wrong(name, value, f"a list of {count} texts")
+    return tuple(value)
+
+
+def check_outputs(bundle: Bundle, given: tuple[str, ...], expected: set[str]) -> None:
+    """Raise ModelError where the bundle's graph does not give all that is expected."""
+    if not expected <= set(given):
+        raise ModelError(
+            f"the graph of model {bundle.name} gives {', '.join(given)}, not {', '.join(sorted(expected))}"
+        )
+
+
+def check_probe(bundle: Bundle, found: NDArray[np.float32], expected: NDArray[Any]) -> None:
+    """Raise ModelError where the probe's scores [n] differ from those where the model was made."""
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(found - expected) / np.maximum(np.abs(expected), 1e-3)
+    if not np.all(difference <= PROBE_TOLERANCE):
+        raise ModelError(
+            f"model {bundle.name} scores its probe {', '.join(f'{s:.5g}' for s in found)} here instead of "
+            f"{', '.join(f'{s:.5g}' for s in expected)}; its threshold would mean nothing"
+        )

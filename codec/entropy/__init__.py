@@ -1,0 +1,1 @@
+"""The coding of a tile's symbols: tables, contexts, quality."""

@@ -1,0 +1,1 @@
+"""What detectors found, to look at: pages, plots, tables, files of scores."""

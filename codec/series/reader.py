@@ -1,0 +1,298 @@
+"""Series from files: `read_series` takes all of one, `read_batches` a bounded part at a time; both tell what they saw.
+
+CSV (any separator, header or none, comments), JSON Lines, both also compressed by gzip, Parquet, NPZ and NPY are told
+apart by their content. Parquet and text need pyarrow (`pip install 'aez[monitor]'`); NumPy's files do not.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aez.codec.errors import InvalidArgument, UnsupportedInput
+from aez.codec.series.clock import Clock, find_clock, names_time
+from aez.codec.series.columns import Column, excerpt, numbers
+from aez.codec.series.core import Series, nearest_names
+from aez.codec.series.open_table import open_table
+from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
+from aez.codec.series.table import Block, Table
+
+__all__ = ["SeriesReader", "read_batches", "read_series"]
+
+#: Windows are float32: what lies beyond counts as infinite.
+_LARGEST = float(np.finfo(np.float32).max)
+_DECIMAL_COMMA = re.compile(r"'[+-]?\d+,\d+'")
+_INDEX_NAMES = ("Unnamed: 0", "__index_level_0__")
+_SUFFIXES = re.compile(r"(\.(csv|tsv|txt|dat|jsonl|ndjson|json|parquet|pq|npz|npy))?(\.gz)?$", re.IGNORECASE)
+
+
+def read_series(
+    path: str | Path,
+    *,
+    time_column: str | None = None,
+    channels: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    separator: str | None = None,
+    name: str | None = None,
+    array: str | None = None,
+) -> tuple[Series, SeriesSummary]:
+    """The whole series in a file and what is to be known about it. The arguments and errors of `read_batches`."""
+    reader = read_batches(
+        path,
+        time_column=time_column,
+        channels=channels,
+        ignore=ignore,
+        separator=separator,
+        name=name,
+        array=array,
+    )
+    return _joined(list(reader)), reader.summary()
+
+
+def read_batches(
+    path: str | Path,
+    *,
+    rows: int = 65_536,
+    time_column: str | None = None,
+    channels: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    separator: str | None = None,
+    name: str | None = None,
+    array: str | None = None,
+) -> SeriesReader:
+    """The series in a file, `rows` rows at a time, in memory that does not grow with the file.
+
+    What the columns are is decided from the first two MiB. A channel is a column that holds at least
+    as many numbers as other texts there, or nothing; one of other texts is dropped, and so are row numbers in a first
+    column without a name among others with names, and an empty last one without a name. Missing are empty fields, NaN,
+    null, NA, `-` and the like, and values beyond float32, which the summary counts as infinite. Columns without a name
+    are called c0, c1, ...
+
+    Args:
+        path: the file.
+        rows: in every batch but the last.
+        time_column: the column with the times; by default it is found (`aez.codec.series.clock`). Of an NPZ, an array.
+        channels: the columns to read, in this order; by default all that hold numbers.
+        ignore: columns to leave out, labels for instance; they may be absent, unless another's name is nearly the same.
+        separator: of a text file; by default found among `,` `;` tab `|` and blanks.
+        name: of the stream; by default the file's without its suffix.
+        array: the one of an NPZ that holds the values [time, channels]; not needed for `values` or an only one. Arrays
+            `time` (or `<array>_time`) and `channels` (names) may stand beside it.
+
+    Raises:
+        UnsupportedInput: the file is missing, damaged or of no such format; it has fewer than two rows, no numeric
+            column, not the channels asked for, two columns of one name, a row of another length, a text among the
+            numbers, a row whose time cannot be read, or (at the end) no value at all.
+        InvalidArgument: an option names a column or array that is not there, or has an impossible value.
+    """
+    if rows < 1:
+        raise InvalidArgument(f"a batch has at least 1 row, not {rows}")
+    if isinstance(channels, str) or isinstance(ignore, str):
+        raise InvalidArgument("channels and ignore are lists of names, not one text")
+    both = sorted(set(channels or ()) & set(ignore))
+    if both:
+        raise InvalidArgument(f"{both[0]!r} is both asked for and to be ignored")
+    path = Path(path)
+    table = open_table(path, separator=separator, array=array, time_column=time_column, ignore=ignore)
+    stream = _SUFFIXES.sub("", path.name) if name is None else name
+    return SeriesReader(path, table, rows, stream, time_column, channels, ignore)
+
+
+class SeriesReader(Iterator[Series]):
+    """Batches of one file; made by `read_batches`. `summary()` tells about the rows that have been given out."""
+
+    def __init__(
+        self,
+        path: Path,
+        table: Table,
+        rows: int,
+        name: str,
+        time_column: str | None,
+        channels: Sequence[str] | None,
+        ignore: Sequence[str],
+    ) -> None:
+        self._path, self.name = path, name
+        blocks = [block for block in itertools.islice(table.blocks, 2) if block.rows]
+        if sum(block.rows for block in blocks) < 2:
+            count = "one row" if blocks else "no rows"
+            raise UnsupportedInput(f"{path} has {count}, and a series has at least two")
+        columns = blocks[0].columns
+        self.dropped: dict[str, str] = dict(table.dropped)
+        self._ignore(columns, ignore)
+        self._clock = self._find_clock(table, columns, time_column, channels)
+        self.channels = self._find_channels(table, columns, channels)
+        self._infinite: NDArray[np.int64] = np.zeros(len(self.channels), np.int64)
+        self._summarizer = SeriesSummarizer()
+        self._some_value = False
+        self._asked, self._seen = channels is not None, set(columns)
+        parts = (self._series(block) for block in itertools.chain(blocks, table.blocks) if block.rows)
+        self._batches = _evenly(parts, rows)
+
+    @property
+    def timezone(self) -> str | None:
+        """As in the file; None for times without a zone, and without times."""
+        return None if self._clock is None else self._clock.timezone
+
+    def __next__(self) -> Series:
+        batch = next(self._batches, None)
+        if batch is None:
+            if not self._some_value:
+                raise UnsupportedInput(f"{self._path} has no value: every sample of every channel is missing")
+            raise StopIteration
+        self._summarizer.add(batch)
+        self._some_value = self._some_value or not np.isnan(batch.values).all()
+        return batch
+
+    def summary(self) -> SeriesSummary:
+        """What the rows given out so far are like; raises InvalidArgument before the first batch."""
+        return self._summarizer.summary(
+            time_column=None if self._clock is None else " and ".join(self._clock.columns),
+            infinite={name: int(n) for name, n in zip(self.channels, self._infinite, strict=True)},
+            dropped=self.dropped,
+        )
+
+    def _ignore(self, columns: dict[str, Column], ignore: Sequence[str]) -> None:
+        names = [*columns, *self.dropped]
+        for name in ignore:
+            near = difflib.get_close_matches(name, [n for n in names if n not in ignore], n=1, cutoff=0.8)
+            if name not in names and near:
+                raise InvalidArgument(f"{self._path} has no column {name!r} to ignore; is it {near[0]!r}?")
+            if name in names:
+                self.dropped[name] = "ignored"
+
+    def _find_clock(
+        self, table: Table, columns: dict[str, Column], named: str | None, channels: Sequence[str] | None
+    ) -> Clock | None:
+        if named is not None and (named not in columns or named in self.dropped):
+            raise InvalidArgument(f"{self._path} has no time column {nearest_names([named], list(columns))}")
+        named = named or table.clock
+        left_out = {*self.dropped, *(channels or ())} - {named}
+        candidates = {name: column for name, column in columns.items() if name not in left_out}
+        clock = find_clock(candidates, named=named, unnamed=table.unnamed, timezones=table.timezones)
+        if clock is None and named is not None:
+            example = excerpt(columns[named], 0)
+            raise UnsupportedInput(
+                f"{self._path}: column {named!r} holds no times, but {example}; write them as 2024-01-31 23:59:59 "
+                "(ISO 8601) or as seconds since 1970"
+            )
+        return clock
+
+    def _find_channels(self, table: Table, columns: dict[str, Column], asked: Sequence[str] | None) -> tuple[str, ...]:
+        if asked is not None:
+            missing = [name for name in asked if name not in columns]
+            if missing:
+                raise UnsupportedInput(f"{self._path} has no channel {nearest_names(missing, list(columns))}")
+            if not asked or len(set(asked)) < len(asked):
+                raise InvalidArgument(f"channels are one or more different names, not {', '.join(asked) or 'none'}")
+            # Columns that nobody asked for need no reason.
+            self.dropped = {name: reason for name, reason in self.dropped.items() if reason == "ignored"}
+            return tuple(asked)
+        used = self._clock.columns if self._clock is not None else ()
+        found = []
+        for place, (name, column) in enumerate(columns.items()):
+            if name in used or name in self.dropped:
+                continue
+            bare = name in table.unnamed or name in _INDEX_NAMES
+            numbered = bare and place == 0 and len(table.unnamed) < len(columns)
+            reason = _no_channel(column, numbered, bare and place == len(columns) - 1)
+            if reason is not None and self._clock is None and names_time(name):
+                reason += "; times are read as 2024-01-31 23:59:59 (ISO 8601) or seconds since 1970"
+            if reason is None:
+                found.append(name)
+            else:
+                self.dropped[name] = reason
+        if not found:
+            comma = next((text for text in self.dropped.values() if _DECIMAL_COMMA.search(text)), None)
+            hint = "; write its numbers with a decimal point" if comma else ""
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(self.dropped.items())[:3])
+            raise UnsupportedInput(f"{self._path} has no numeric column{f' ({reasons})' if reasons else ''}{hint}")
+        return tuple(found)
+
+    def _series(self, block: Block) -> Series:
+        values = np.full((block.rows, len(self.channels)), np.nan)
+        for place, name in enumerate(self.channels):
+            if name not in block.columns:
+                continue  # JSON objects without it
+            column, wrong = numbers(block.columns[name])
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                text = excerpt(block.columns[name], row)
+                raise UnsupportedInput(
+                    f"{self._path}, {block.place(row)}: column {name!r} holds {text} among its numbers; "
+                    "write a missing sample as an empty field, NaN, null, NA or -, or ignore the column"
+                )
+            infinite = np.abs(column) > _LARGEST
+            if infinite.any():
+                self._infinite[place] += int(infinite.sum())
+                column = np.where(infinite, np.nan, column)
+            values[:, place] = column
+        if not self._asked:
+            for name in block.columns.keys() - self._seen:
+                self.dropped[name] = f"not in the first rows; first met behind {block.place(0)}"
+            self._seen |= block.columns.keys()
+        return Series(values, self.channels, self._times(block), self.timezone, self.name)
+
+    def _times(self, block: Block) -> NDArray[np.int64] | None:
+        if self._clock is None:
+            return None
+        nothing = np.full(block.rows, np.nan)
+        time, wrong, column = self._clock.read({n: block.columns.get(n, nothing) for n in self._clock.columns})
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            zone = ", with a zone as in the rows before" if self._clock.zoned else ""
+            names = " and ".join(map(repr, self._clock.columns))
+            raise UnsupportedInput(
+                f"{self._path}, {block.place(row)}: column {names} holds {excerpt(column, row)}, which is no time like "
+                f"the others{zone}; mend the row, or ignore the column and go without times"
+            )
+        return time
+
+
+def _no_channel(column: Column, index: bool, last: bool) -> str | None:
+    """Why a column is no channel; None when it is one. `index`, `last`: it has no name, and stands where these do."""
+    if isinstance(column, np.ndarray) and column.dtype.kind == "M":
+        return "times beside the clock"
+    values, wrong = numbers(column)
+    if 2 * wrong.sum() > len(values) - np.isnan(values[~wrong]).sum():
+        row = int(np.argmax(wrong))
+        return f"text, such as {excerpt(column, row)}"
+    if last and np.isnan(values).all():
+        return "empty, without a name"
+    if index and len(values) > 1 and np.all(np.diff(values) == 1):
+        return "row numbers"
+    return None
+
+
+def _evenly(parts: Iterator[Series], rows: int) -> Iterator[Series]:
+    """The same rows, `rows` in each series but the last."""
+    held, count = [], 0
+    for part in parts:
+        held.append(part)
+        count += len(part)
+        if count < rows:
+            continue
+        whole = _joined(held)
+        for start in range(0, count - rows + 1, rows):
+            yield _cut(whole, start, start + rows)
+        held, count = [_cut(whole, count - count % rows, count)], count % rows
+    if count:
+        yield _joined(held)
+
+
+def _joined(parts: Sequence[Series]) -> Series:
+    """The parts, one after the other."""
+    times = [part.time for part in parts if part.time is not None]
+    time = np.concatenate(times) if times else None
+    return replace(parts[0], values=np.concatenate([part.values for part in parts]), time=time)
+
+
+def _cut(series: Series, start: int, end: int) -> Series:
+    time = None if series.time is None else series.time[start:end]
+    return replace(series, values=series.values[start:end], time=time)

@@ -1,0 +1,270 @@
+"""Series from text: CSV in any dialect and JSON Lines, compressed or not, read in pieces."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import functools
+import gzip
+import io
+import json
+import re
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from aez.codec.errors import UnsupportedInput
+from aez.codec.series.columns import MISSING, Column, arrow, from_arrow
+from aez.codec.series.table import LINE_MAX, TEXT_BLOCK, Block, Table, explained, refuse_repeated
+
+_SAMPLE_LINES = 100
+
+
+#: In the order of preference: whoever separates by `;` may write commas in numbers, and blanks in times.
+_SEPARATORS = ("\t", ";", "|", ",", " ")
+_BOM, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+
+
+#: Lines without content: blank ones and comments.
+_IDLE = re.compile(rb"(?m)^(?:[ \t]*#[^\n]*|[ \r]*)(?:\n|\Z)")
+_TIME_LIKE = re.compile(r"\d{4}[-/]?\d\d[-/]?\d\d([T ].*)?|\d\d:\d\d(:\d\d([.,]\d+)?)?")
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Whole lines of a file; `number` is the first one's, from 1."""
+
+    text: bytes
+    number: int
+    skip: int = 0  #: lines with content at the beginning that are not rows
+
+    @functools.cached_property
+    def rows(self) -> bytes:
+        """The lines that are rows: without blank ones and comments."""
+        text = self.text
+        # The regular expression is slow beside these searches, and most files need it nowhere.
+        if text[:1] in b" \r\n" or any(mark in text for mark in (b"#", b"\n\n", b"\n\r", b"\n ")):
+            text = _IDLE.sub(b"", text)
+        for _ in range(self.skip):
+            text = text.partition(b"\n")[2]
+        return text
+
+    def place(self, row: int) -> str:
+        return f"line {self.line_of(row)}"
+
+    def line_of(self, row: int) -> int:
+        """The number in the file of a line that is a row."""
+        left = row + self.skip
+        for number, line in enumerate(self.text.split(b"\n"), self.number):
+            if not _IDLE.fullmatch(line):
+                if not left:
+                    return number
+                left -= 1
+        return self.number
+
+
+def _content(path: Path) -> Iterator[_Lines]:
+    """Blocks of whole lines that have content, checked to be UTF-8 text."""
+    number, rest = 1, b""
+    with explained(path), _open_text(path) as stream:
+        piece = stream.read(TEXT_BLOCK)
+        if piece.startswith(_UTF16):
+            raise UnsupportedInput(f"{path} is text in UTF-16; save it as UTF-8")
+        piece = piece.removeprefix(_BOM)
+        mac = b"\n" not in piece and b"\r" in piece
+        while piece:
+            following = stream.read(TEXT_BLOCK)
+            if mac:
+                piece = piece.replace(b"\r", b"\n")
+            cut = piece.rfind(b"\n") + 1 if following else len(piece)
+            text, rest = (rest + piece[:cut], piece[cut:]) if cut else (b"", rest + piece)
+            if len(rest) > LINE_MAX:
+                raise UnsupportedInput(f"{path} has a line of more than {LINE_MAX >> 20} MiB; is it a table?")
+            yield from _checked(path, text, number)
+            number += text.count(b"\n")
+            piece = following
+
+
+def _open_text(path: Path) -> IO[bytes]:
+    file = path.open("rb")
+    compressed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    if not compressed:
+        return file
+    file.close()
+    return cast("IO[bytes]", gzip.open(path, "rb"))
+
+
+def _checked(path: Path, text: bytes, number: int) -> Iterator[_Lines]:
+    if b"\0" in text:
+        line = number + text.count(b"\n", 0, text.index(b"\0"))
+        raise UnsupportedInput(f"{path} is no text (it holds a zero byte in line {line})")
+    try:
+        if not text.isascii():
+            text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = number + text.count(b"\n", 0, error.start)
+        raise UnsupportedInput(
+            f"{path} is no UTF-8 text (byte 0x{text[error.start]:02x} in line {line}); save it as UTF-8"
+        ) from error
+    lines = _Lines(text, number)
+    if lines.rows:
+        yield lines
+
+
+def chain(first: _Lines, rest: Iterator[_Lines]) -> Iterator[_Lines]:
+    """The pieces one after another."""
+    yield first
+    yield from rest
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    separator: str
+    names: tuple[str, ...]
+    unnamed: frozenset[str]
+    header: bool  #: the first row holds the names
+
+
+def open_csv(path: Path, first: _Lines, rest: Iterator[_Lines], separator: str | None) -> Table:
+    """Columns and blocks of rows of a CSV file of any dialect."""
+    pa = arrow("pyarrow.csv")
+    dialect = _dialect(path, first, separator)
+    lines = chain(_Lines(first.text, first.number, skip=int(dialect.header)), rest)
+    return Table(_csv_blocks(pa, path, lines, dialect), unnamed=dialect.unnamed)
+
+
+def _dialect(path: Path, first: _Lines, separator: str | None) -> _Dialect:
+    lines = first.rows.split(b"\n", _SAMPLE_LINES)[:_SAMPLE_LINES]
+    sample = [line.decode("utf-8").rstrip("\r") for line in lines if line]
+    if separator is None:
+        separator = _sniffed(sample)
+    rows = [_fields(line, separator) for line in sample]
+    comment = _names_in_comment(first.text, separator, rows[0])
+    header = comment is None and _is_header(rows)
+    given = comment if comment is not None else [field.strip() for field in rows[0]] if header else []
+    width = len(given) or statistics.mode(len(row) for row in rows)
+    names = [given[i] if i < len(given) and given[i] else f"c{i}" for i in range(width)]
+    refuse_repeated(path, names)
+    unnamed = frozenset(name for i, name in enumerate(names) if i >= len(given) or not given[i])
+    return _Dialect(separator, tuple(names), unnamed, header)
+
+
+def _sniffed(sample: Sequence[str]) -> str:
+    """The first separator that cuts most lines into one number of fields, two or more; a comma without any."""
+    for separator in _SEPARATORS:
+        widths = [len(_fields(line, separator)) for line in sample]
+        usual = statistics.mode(widths)
+        if usual > 1 and 2 * widths.count(usual) > len(widths):
+            return separator
+    return ","
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    if separator == " ":
+        line = re.sub(r"[ \t]+", " ", line.strip())
+    return next(csv.reader([line], delimiter=separator, skipinitialspace=separator != "\t"), [])
+
+
+def _names_in_comment(text: bytes, separator: str, row: Sequence[str]) -> list[str] | None:
+    """Names from the last comment before the first row, as numpy.savetxt writes them; None where it holds none."""
+    comment = None
+    for line in text.splitlines():
+        if not line.lstrip().startswith(b"#"):
+            if line.strip():
+                break
+            continue
+        comment = line.lstrip(b" \t#").decode("utf-8", "replace")
+    if comment is None or not any(_is_value(value) for value in row):
+        return None
+    names = [name.strip() for name in _fields(comment, separator)]
+    fits = len(names) == len(row) and len(row) > 1 and all(names) and not any(_is_value(name) for name in names)
+    return names if fits else None
+
+
+def _is_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row holds names: text alone, or text above a column of values."""
+    names = {i for i, value in enumerate(rows[0]) if value.strip() and not _is_value(value)}
+    if all(i in names or not value.strip() for i, value in enumerate(rows[0])):
+        return bool(names)
+    below = {i: [row[i] for row in rows[1:] if i < len(row)] for i in names}
+    return any(values and all(map(_is_value, values)) for values in below.values())
+
+
+def _is_value(text: str) -> bool:
+    text = text.strip()
+    if text.lower() in MISSING or _TIME_LIKE.fullmatch(text):
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _csv_blocks(pa: Any, path: Path, lines: Iterator[_Lines], dialect: _Dialect) -> Iterator[Block]:
+    for part in lines:
+        text = part.rows
+        if dialect.separator == " ":
+            text = re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", text))
+        if text:
+            yield _csv_block(pa, path, part, text, dialect)
+
+
+def _csv_block(pa: Any, path: Path, part: _Lines, text: bytes, dialect: _Dialect) -> Block:
+    ragged: list[Any] = []
+
+    def note(row: Any) -> str:
+        ragged.append(row)
+        return "skip"
+
+    # One block of Arrow's for one of ours; without threads it knows the number of a bad row.
+    read = pa.ReadOptions(use_threads=False, column_names=list(dialect.names), block_size=len(text) + 1)
+    parse = pa.ParseOptions(delimiter=dialect.separator, invalid_row_handler=note)
+    convert = pa.ConvertOptions(
+        column_types=dict.fromkeys(dialect.names, arrow().string()),
+        null_values=["", "NaN", "nan", "null", "NULL", "NA", "-"],  # the common ones here, all of them with `numbers`
+        strings_can_be_null=True,
+    )
+    try:
+        table = pa.read_csv(io.BytesIO(text), read_options=read, parse_options=parse, convert_options=convert)
+    except arrow().ArrowInvalid as error:
+        raise UnsupportedInput(f"{path} cannot be read as a table from line {part.number} on: {error}") from error
+    if ragged:
+        row = ragged[0]
+        raise UnsupportedInput(
+            f"{path}, {part.place(row.number - 1)} has {row.actual_columns} fields and not {row.expected_columns}, "
+            f"as separated by {dialect.separator!r}; mend the line or give the separator"
+        )
+    columns = {name: from_arrow(table.column(i).combine_chunks()) for i, name in enumerate(dialect.names)}
+    return Block(columns, table.num_rows, part.place)
+
+
+def json_blocks(path: Path, lines: Iterator[_Lines]) -> Iterator[Block]:
+    """Columns and blocks of rows of JSON Lines."""
+    for part in lines:
+        texts = part.rows.splitlines()
+        objects: list[dict[str, Any]] = []
+        for row, text in enumerate(texts):
+            try:
+                parsed = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise UnsupportedInput(f"{path}, {part.place(row)} is no JSON object: {str(error)[:80]}") from error
+            if not isinstance(parsed, dict):
+                raise UnsupportedInput(f"{path}, {part.place(row)} is no JSON object but a {type(parsed).__name__}")
+            objects.append(parsed)
+        names = dict.fromkeys(name for parsed in objects for name in parsed)
+        columns = {name: _json_column([parsed.get(name) for parsed in objects]) for name in names}
+        yield Block(columns, len(objects), part.place)
+
+
+def _json_column(values: list[Any]) -> Column:
+    pa = arrow()
+    if not any(isinstance(value, (list, dict)) for value in values):
+        # Values of several types, or integers beyond 64 bits, go on as texts.
+        with contextlib.suppress(pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            return from_arrow(pa.array(values))
+    texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    return from_arrow(pa.array(texts, pa.string()))

@@ -1,0 +1,131 @@
+"""Models that a configuration names, opened, and as the engine watches them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aez.codec.bundle.library import find_bundle
+from aez.codec.detect.detector import Detector
+from aez.codec.detect.picture_detector import TASK as PICTURE_DETECTOR
+from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.errors import AezError, InvalidArgument
+from aez.codec.image.model import TASK as IMAGE_CODEC
+from aez.codec.image.model import ImageModel
+from aez.daemon.common.limits import Limits
+from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig
+from aez.daemon.config.schema import RULE_KEYS
+from aez.daemon.engine.routing import Columns
+from aez.daemon.engine.types import Watched
+from aez.daemon.frames.models import CodecFrames, DetectorFrames, FrameModel
+from aez.daemon.frames.pictures import FramePictures, folder_beside
+
+#: Frames that teach a stream's limit, where neither threshold nor warm_up is given.
+_LEARNED = 100
+
+
+def limits(config: Configuration) -> Limits:
+    """The bounds that all parts keep to."""
+    return Limits.from_mapping(config.limits)
+
+
+def refused(config: Configuration, line: int, what: str, error: Exception) -> ConfigError:
+    """The error as one of the configuration's, at a line."""
+    return ConfigError([Fault(config.label, line, what, str(error))])
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is open, and the configuration's entry that asked for it."""
+
+    entry: ModelConfig
+    detector: Detector | FrameModel
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    @property
+    def id(self) -> str:
+        return self.detector.bundle.id
+
+    @property
+    def device(self) -> str:
+        return self.detector.device
+
+    @property
+    def takes(self) -> str:
+        """What it scores, in a word or two."""
+        return "frames" if isinstance(self.detector, FrameModel) else f"{len(self.detector.channels)} channels"
+
+
+def models(config: Configuration, *, only: ModelConfig | None = None) -> list[LoadedModel]:
+    """Open all models, or `only` one. Raises ConfigError that names every one that cannot be used."""
+    found, faults = [], []
+    for entry in config.models if only is None else (only,):
+        try:
+            detector = _opened(config, entry)
+        except AezError as error:
+            faults.append(Fault(config.label, entry.line, f"model {entry.name}", str(error)))
+            continue
+        found.append(LoadedModel(entry, detector))
+    if faults:
+        raise ConfigError(faults)
+    return found
+
+
+def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
+    """What the bundle of a model is made for. Raises AezError."""
+    bundle = find_bundle(Path(entry.path) if Path(entry.path).is_absolute() else entry.path)
+    device, threads = config.service["device"], config.service["threads"]
+    options = entry.options
+    for name in ("threshold", "quality"):
+        if options[name] is not None and bundle.task != IMAGE_CODEC:
+            raise InvalidArgument(f"{name} is for image codecs, and this is a {bundle.task}; set limits instead")
+    if bundle.task not in (IMAGE_CODEC, PICTURE_DETECTOR):
+        return Detector(bundle, device, 1)  # batches run side by side instead, see `engine`
+    for name in ("columns", "period", "lateness"):
+        if options[name]:
+            raise InvalidArgument(f"{name} is for telemetry, and this model watches frames; take it out")
+    made: FrameModel
+    if bundle.task == PICTURE_DETECTOR:
+        made = DetectorFrames(PictureDetector(bundle, device, threads))
+    else:
+        made = CodecFrames(ImageModel(bundle, device, threads), options["quality"] or 50.0, options["threshold"])
+        if made.learns and options["adapt"]:
+            raise InvalidArgument("adapt needs a threshold; without one each stream's limit is learned once")
+    if config.state["pictures"]:
+        folder = folder_beside(config.resolve(config.state["path"]))
+        lowest = min([1.0, *options["limits"].values()]) / (options["reach"] if options["adapt"] else 1.0)
+        made.pictures = FramePictures(folder, config.state["pictures"], least=None if made.learns else lowest / 2)
+    return made
+
+
+def watched(config: Configuration, loaded: Sequence[LoadedModel]) -> list[Watched]:
+    """The models as an engine takes them. Raises ConfigError for settings that do not fit a model."""
+    return [_watched(config, one) for one in loaded]
+
+
+def _watched(config: Configuration, one: LoadedModel) -> Watched:
+    entry, options = one.entry, dict(one.entry.options)
+    changes = {name: value for name in RULE_KEYS if (value := options.pop(name)) is not None}
+    for of_codecs in ("threshold", "quality"):
+        del options[of_codecs]
+    if isinstance(one.detector, FrameModel):
+        if one.detector.learns:
+            options["learn"] = options["warm_up"] or _LEARNED
+        if one.detector.pictures is not None:
+            options["illustrate"] = one.detector.pictures.illustrate
+    try:
+        made = Watched(
+            entry.name,
+            one.detector,
+            entry.streams,
+            rule=replace(one.detector.event_rule, **changes),
+            **{name: value for name, value in options.items() if value is not None},
+        )
+        Columns(one.detector.channels, dict(made.columns))
+    except AezError as error:
+        raise refused(config, entry.line, f"model {entry.name}", error) from error
+    return made

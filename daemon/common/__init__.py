@@ -1,0 +1,1 @@
+"""What every room of the monitor may use: records, limits, TLS, connections, private files."""

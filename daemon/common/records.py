@@ -1,0 +1,121 @@
+"""What passes through the monitor: chunks from sources, samples from parsers, event records to sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+#: Where a source stands, as plain JSON: what it needs to go on behind a chunk after a restart.
+Position = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Whole messages as a source got them.
+
+    source: the source's name in the configuration.
+    data: messages back to back; of line formats with a newline after each but perhaps the last.
+    format: "json", "csv", "line", "arrow" or "image" (one message); a source takes it from its configuration.
+    position: where the source stands behind this chunk; it is acknowledged once all that follows from it is durable.
+    received: `time.monotonic()` of its arrival.
+    stream: the stream, where the source knows it (an MQTT topic, a file's name); None where the messages tell.
+    header: the line of column names that CSV data without one follow; None otherwise.
+    time: of an image, ns since 1970 UTC, where the source knows it; None for the time of arrival.
+    """
+
+    source: str
+    data: bytes
+    format: str
+    position: Position
+    received: float
+    stream: str | None = None
+    header: str | None = None
+    time: int | None = None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows of one set of columns, of one or many streams, in the order of arrival.
+
+    streams: names of the streams that occur. stream: int32 [n], index into it for each row.
+    time: int64 [n], ns since 1970 UTC; the time of arrival where the message has none.
+    columns: names of the values. values: float64 or float32 [n, columns], NaN = missing.
+    tags: what else a message said of its stream, by stream name; for routing, never scored.
+    """
+
+    streams: Sequence[str]
+    stream: npt.NDArray[np.int32]
+    time: npt.NDArray[np.int64]
+    columns: tuple[str, ...]
+    values: npt.NDArray[np.floating]
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A message that could not be used.
+
+    reason: one of a fixed, small set of words, for counters. detail: one sentence. data: its first 1,000 bytes.
+    count: how many messages it stands for; above 1 when one chunk held so many of a reason that only the first are
+    kept one by one.
+    """
+
+    reason: str
+    detail: str
+    data: bytes
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """One step in the life of an event, for sinks.
+
+    id: of the event; the same when a replay makes it again. sequence: 0 when it opens, rising with each update.
+    action: "open", "update", "close", or "silent" and "heard" for a stream that fell silent and came back.
+    event: `Event.as_dict()`, with times as ns since 1970 UTC.
+    """
+
+    id: str
+    sequence: int
+    action: str
+    stream: str
+    model: str
+    time: int
+    event: Mapping[str, Any]
+
+
+Circuit = Literal["closed", "open"]
+
+
+@dataclass(frozen=True)
+class DeliveryStatus:
+    """How a sink is doing.
+
+    pending, delivered, dropped, rejected: steps, see `SinkProgress`. failures: attempts that failed since the start;
+    failed_in_row: of these, since the last that went well. circuit: "open" while it is only probed.
+    last_error: of the last attempt, "" where that went well. lag: seconds since its oldest pending step was first
+    tried, 0 where all is well.
+    """
+
+    name: str
+    pending: int
+    delivered: int
+    dropped: int
+    rejected: int
+    failures: int
+    failed_in_row: int
+    circuit: Circuit
+    last_error: str
+    lag: float
+
+
+def storable(text: str) -> str:
+    r"""Text as a database takes it: half a surrogate pair becomes its escape (\udc80)."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,316 @@
+"""Samples in, event records out: aligns streams, scores their rows and follows their events.
+
+Guarantees: the records depend on the samples and their order alone, not on how they were cut into calls, and a stream
+restored from `touched()` goes on as if nothing had happened. Memory is bounded by the number of streams and what each
+may hold. One thread calls an engine.
+
+The exception is silence: a stream is silent once `silent_after` seconds of the wall clock passed without a newer
+sample, or where two of its samples lie so far apart. Both make the same record.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from aez.codec.errors import InvalidArgument
+from aez.daemon.common.records import EventRecord, Samples
+from aez.daemon.engine.follow import Follower
+from aez.daemon.engine.model_streams import Kind
+from aez.daemon.engine.routing import Router
+from aez.daemon.engine.scorer import BATCHES
+from aez.daemon.engine.stream_state import StreamState, unpack
+from aez.daemon.engine.stream_table import StreamTable
+from aez.daemon.engine.types import PART, SECOND, Float, Ints, Recent, Scored, Watched
+
+__all__ = ["Engine"]
+
+_log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Scores the streams of several models.
+
+    models: tried in this order for a stream's name. streams: how many there may be in all; samples of further ones are
+    counted and dropped. future: seconds that a sample's time may lie ahead of the clock; it is dropped beyond. clock:
+    ns since 1970 UTC. sizes: windows of a batch; workers: threads that score them (see `Scorer`). listener: gets all
+    scores. steady: ns of a clock that never jumps.
+
+    The sessions are warm once it is made. Raises InvalidArgument for settings that make no sense.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Watched],
+        *,
+        streams: int = 20_000,
+        future: float = 86_400.0,
+        clock: Callable[[], int] = time.time_ns,
+        sizes: tuple[int, ...] = BATCHES,
+        workers: int = 1,
+        listener: Callable[[Scored], None] | None = None,
+        steady: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        if streams < 1 or not 0 <= future <= 1e9:
+            raise InvalidArgument(f"an engine takes 1 stream or more, not {streams}; future {future} is in seconds")
+        self.streams, self.listener = streams, listener
+        self._future, self._clock, self._sizes = int(future * SECOND), clock, sizes
+        self._workers, self._steady = workers, steady
+        self._counts: dict[str, float] = defaultdict(int)
+        self._waiting_records: list[EventRecord] = []
+        self._under_way: deque[Callable[[], list[EventRecord]]] = deque()
+        self._set_models(models)
+
+    def _set_models(self, models: Sequence[Watched]) -> None:
+        names = [model.name for model in models]
+        for name in names:
+            if names.count(name) > 1:
+                raise InvalidArgument(f"two models are called {name}; give each a name of its own")
+        kinds = [Kind(model, self._sizes, self._workers, self._steady) for model in models]
+        self.models = tuple(models)
+        self._kinds, self._router = kinds, Router([model.streams for model in models])
+        self._places: dict[str, tuple[int, int]] = {}
+
+    def admit(self, stream: str) -> bool:
+        """Whether there is room for a stream of this name."""
+        return stream in self._places or len(self._places) < self.streams
+
+    def process(self, samples: Iterable[Samples], *, ahead: bool = False) -> list[EventRecord]:
+        """Take samples in the order of arrival; returns what follows from them.
+
+        With `ahead`, rows may be left under way in other threads: what follows from those the next call returns, or
+        `settle`.
+        """
+        now = self._clock()
+        records = self._take_waiting()
+        gathered: list[list[tuple[Ints, Ints, Float]]] = [[] for _ in self._kinds]
+        waiting = 0
+        for one in samples:
+            for start in range(0, len(one), PART):
+                self._sort_out(one, slice(start, start + PART), now, gathered)
+                waiting += min(PART, len(one) - start)
+                if waiting >= PART:
+                    waiting = 0
+                    records += self._advance(gathered, now)
+        records += self._advance(gathered, now)
+        return records if ahead else records + self.settle()
+
+    def settle(self) -> list[EventRecord]:
+        """Wait for what is under way; returns what follows from it."""
+        records: list[EventRecord] = []
+        while self._under_way:
+            records += self._under_way.popleft()()
+        return records
+
+    def _sort_out(self, one: Samples, part: slice, now: int, gathered: list[list[tuple[Ints, Ints, Float]]]) -> None:
+        """Put the samples of a part beside others for their models."""
+        numbers, moments, values = one.stream[part], one.time[part], one.values[part]
+        places = np.full((2, len(one.streams)), -1, np.int64)
+        for number in np.flatnonzero(np.bincount(numbers, minlength=len(one.streams))).tolist():
+            places[:, number] = self._place(one.streams[number])
+        kind, index = places.take(numbers, axis=1)
+        bad = (moments > now + self._future) | (moments < -now)
+        if bad.any():
+            self._counts["dropped.future"] += int(np.count_nonzero(bad))
+            kind = np.where(bad, -3, kind)
+        for code, reason in ((-1, "no_model"), (-2, "too_many_streams")):
+            self._counts[f"dropped.{reason}"] += int(np.count_nonzero(kind == code))
+        for place in range(len(self._kinds)):
+            mine = kind == place
+            if mine.all():
+                taken = self._kinds[place].columns.take(one.columns, values)
+                chosen: tuple[Ints, Ints] = index, moments
+            elif mine.any():
+                taken = self._kinds[place].columns.take(one.columns, values[mine])
+                chosen = index[mine], moments[mine]
+            else:
+                continue
+            if taken is None:
+                self._counts["dropped.no_channel"] += len(chosen[0])
+            else:
+                gathered[place].append((*chosen, taken))
+
+    def _place(self, name: str) -> tuple[int, int]:
+        """(Model, number there) of a stream; the first is negative where it is not taken."""
+        found = self._places.get(name)
+        if found is not None:
+            return found
+        model = self._router.model(name)
+        if model is None:
+            return -1, -1
+        if len(self._places) >= self.streams:
+            return -2, -1
+        self._places[name] = found = model, self._kinds[model].add(name, self.streams)
+        return found
+
+    def _advance(self, gathered: list[list[tuple[Ints, Ints, Float]]], now: int) -> list[EventRecord]:
+        """Begin with what was gathered, and end what was begun before."""
+        records: list[EventRecord] = []
+        for kind, parts in zip(self._kinds, gathered, strict=True):
+            if not parts:
+                continue
+            stream, moments, values = (
+                parts[0] if len(parts) == 1 else (np.concatenate(each) for each in zip(*parts, strict=True))
+            )
+            parts.clear()
+            self._under_way.append(kind.advance(stream, moments, values, now, self.listener))
+            while len(self._under_way) > 1:
+                records += self._under_way.popleft()()
+        return records
+
+    def _take_waiting(self) -> list[EventRecord]:
+        records, self._waiting_records = self._waiting_records, []
+        return records
+
+    def _pause(self) -> None:
+        """Leave nothing under way; what follows from it waits for the next call that returns records."""
+        self._waiting_records += self.settle()
+
+    def tick(self, now_ns: int) -> list[EventRecord]:
+        """Look for streams that fell silent; `now_ns` is the wall clock's time."""
+        self._pause()
+        return self._take_waiting() + [record for kind in self._kinds for record in kind.tick(now_ns)]
+
+    def flush(self, now_ns: int) -> list[EventRecord]:  # noqa: ARG002 - the data end where they end
+        """Score the rows that wait for late samples; the data end here. Open events stay open."""
+        self._pause()
+        return self._take_waiting() + [record for kind in self._kinds for record in kind.flush(self.listener)]
+
+    def touched(self) -> dict[str, bytes]:
+        """The states of the streams that changed since the last call, by name; `settle` comes before."""
+        assert not self._under_way
+        return {name: state for kind in self._kinds for name, state in kind.touched()}
+
+    def restore(self, stream: str, data: bytes, unheard: float = 0.0) -> str:
+        """Let a stream go on from a state of `touched`; returns why it starts afresh, or nothing where it goes on.
+
+        unheard: seconds since its last sample, for `forget`.
+        It starts afresh under another model or period than the state's. An event that was open then is closed, by a
+        record that the next call of `process`, `tick` or `flush` returns. Raises nothing for bytes that are no state.
+        """
+        self._pause()
+        why = self._restore(stream, data, unheard)
+        if why:
+            _log.warning("stream %s starts afresh: %s", stream, why)
+        return why
+
+    def restore_all(self, states: Iterable[tuple[str, bytes, float]]) -> None:
+        """`restore` for many (stream, data, unheard); one line of the log for each reason to start afresh."""
+        self._pause()
+        refused: dict[str, list[str]] = defaultdict(list)
+        for stream, data, unheard in states:
+            if why := self._restore(stream, data, unheard):
+                refused[why].append(stream)
+        for why, names in refused.items():
+            _log.warning("%d streams start afresh (%s): %s", len(names), _first(names), why)
+
+    def _restore(self, stream: str, data: bytes, unheard: float) -> str:
+        try:
+            state = unpack(data)
+        except InvalidArgument as error:
+            return self._afresh(stream, str(error), None)
+        kind, number = self._place(stream)
+        if kind < 0:
+            why = "no model is made for it any more" if kind == -1 else "there are too many streams"
+            return self._afresh(stream, why, state)
+        why = self._kinds[kind].restore(number, state, self._clock())
+        self._kinds[kind].seen[number] -= int(max(0.0, unheard) * SECOND)
+        return self._afresh(stream, why, state) if why else ""
+
+    def forget(self, seconds: float, most: int = 1000) -> list[str]:
+        """Let go of streams without a sample for so long, at most `most` at once; returns their names.
+
+        What was open of them is closed, by records that the next call of `process`, `tick` or `flush` returns. A
+        stream that comes again starts afresh.
+        """
+        self._pause()
+        gone: list[str] = []
+        for place, kind in enumerate(self._kinds):
+            names, records, moved = kind.forget(int(seconds * SECOND), most - len(gone), self._clock())
+            gone += names
+            self._waiting_records += records
+            for name in names:
+                del self._places[name]
+            for name, number in moved.items():
+                self._places[name] = place, number
+        if gone:
+            _log.info("%d streams are forgotten (%s): no sample for %g days", len(gone), _first(gone), seconds / 86_400)
+        return gone
+
+    def _afresh(self, stream: str, why: str, state: StreamState | None) -> str:
+        self._counts["afresh"] += 1
+        if state is not None and state.details.get("events"):
+            try:
+                follower = Follower.from_state(state.details["events"], str(state.details.get("model", "")), 1, None)
+                self._waiting_records += follower.close(state.aligner.newest)
+            except InvalidArgument:
+                _log.warning("the event of stream %s that was open cannot be closed", stream)
+        return why
+
+    def replace_models(self, models: Sequence[Watched]) -> None:
+        """Go on with other models; streams whose model and period stay the same keep their state.
+
+        Raises InvalidArgument, and changes nothing, for models that an engine would not take.
+        """
+        self._pause()
+        now = self._steady()
+        states = [
+            (name, state, (now - int(kind.seen[number])) / SECOND)
+            for kind in self._kinds
+            for number, (name, state) in enumerate(kind.states(np.arange(len(kind.names))))
+        ]
+        before = self._kinds
+        self._set_models(models)
+        for kind in before:
+            self._add(self._counts, kind.totals())
+        self.restore_all(states)
+
+    def stats(self) -> dict[str, float]:
+        """Counters since the start, and as they are: `streams`, `open_events`, `silent`, `waiting` (rows).
+
+        `scored` rows (`scored.<model>` those of one model), `gap_rows` that were made up, `afresh` streams, `batches`
+        run with so many `windows`, fillers included, in `inference_seconds`; samples that were dropped as
+        `dropped.<reason>`: late, duplicate, future (a time that cannot be), no_model, no_channel (none of the model's
+        columns), too_many_streams.
+        """
+        found = dict(self._counts)
+        for kind in self._kinds:
+            self._add(found, kind.totals())
+        found["streams"] = len(self._places)
+        found["open_events"] = sum(follower.open for kind in self._kinds for follower in kind.followers.values())
+        found["silent"] = sum(int(kind.silent.sum()) for kind in self._kinds)
+        found["waiting"] = sum(kind.aligner.waiting for kind in self._kinds)
+        return found
+
+    @staticmethod
+    def _add(counts: dict[str, float], more: Mapping[str, float]) -> None:
+        for name, value in more.items():
+            counts[name] = counts.get(name, 0) + value
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Each stream as plain data: stream, model, rows, newest (ns), score, limit, state, event (its id, or None).
+
+        `state` is "normal", "event" or "silent"; `score` that of the last row if this process scored it, or None.
+        """
+        return [table.entry(number) for table in self.tables() for number in range(len(table))]
+
+    def tables(self) -> list[StreamTable]:
+        """How the streams of each model stand: copies that the next call of this engine leaves alone."""
+        return [kind.table() for kind in self._kinds]
+
+    def recent(self, stream: str) -> Recent | None:
+        """The stream's last rows, a copy; None for a stream that is not known."""
+        if stream not in self._places:
+            return None
+        kind, number = self._places[stream]
+        return self._kinds[kind].recent(number)
+
+
+def _first(names: Sequence[str]) -> str:
+    """Some of many names, for the log."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,76 @@
+"""Which model a stream belongs to, and which of a model's channels its columns are."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aez.codec.errors import InvalidArgument
+from aez.daemon.engine.aligner import REMEMBERED, Float, Ints
+
+
+class Router:
+    """Which of several models a stream belongs to: the first one with a pattern (`*`, `?`, `[...]`) that fits."""
+
+    def __init__(self, patterns: Sequence[Sequence[str]]) -> None:
+        self._compiled = [re.compile("|".join(fnmatch.translate(one) for one in each) or r"(?!)") for each in patterns]
+        self._known: dict[str, int | None] = {}
+
+    def model(self, stream: str) -> int | None:
+        """The model's place in the list; None where no pattern fits."""
+        if stream not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            found = (place for place, pattern in enumerate(self._compiled) if pattern.match(stream))
+            self._known[stream] = next(found, None)
+        return self._known[stream]
+
+
+class Columns:
+    """Takes a model's channels out of messages' columns, by name; `names` maps a channel to another column's name."""
+
+    def __init__(self, channels: Sequence[str], names: dict[str, str] | None = None) -> None:
+        names = names or {}
+        unknown = sorted(set(names) - set(channels))
+        if unknown:
+            raise InvalidArgument(f"column mapping names channel {unknown[0]!r}; the model has {', '.join(channels)}")
+        self._wanted = [names.get(channel, channel) for channel in channels]
+        self._known: dict[tuple[str, ...], tuple[Ints, Ints] | None] = {}
+
+    def take(self, columns: tuple[str, ...], values: NDArray[np.floating]) -> Float | None:
+        """float32 [n, channels], NaN = missing, of values [n, columns]; None where no channel is among the columns.
+
+        It may be the same array, its infinities made NaN.
+        """
+        if columns not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            place = {name: index for index, name in enumerate(columns)}
+            pairs = [(index, place[name]) for index, name in enumerate(self._wanted) if name in place]
+            into, source = np.array(pairs, np.int64).reshape(-1, 2).T
+            self._known[columns] = (into, source) if pairs else None
+        found = self._known[columns]
+        if found is None:
+            return None
+        into, source = found
+        with np.errstate(over="ignore"):
+            if len(into) == len(self._wanted):
+                same = len(columns) == len(source) and bool((source == np.arange(len(source))).all())
+                return clean(
+                    (values if same else values.take(source, axis=1)).astype(np.float32, order="C", copy=False)
+                )
+            taken = np.full((len(values), len(self._wanted)), np.nan, np.float32)
+            taken[:, into] = values.take(source, axis=1)
+        return clean(taken)
+
+
+def clean(values: Float) -> Float:
+    """The same array, infinities made NaN."""
+    infinite = np.isinf(values)
+    if infinite.any():
+        values[infinite] = np.nan
+    return values

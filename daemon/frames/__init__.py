@@ -1,0 +1,1 @@
+"""Pictures as a stream: their models, their scores, what is kept of them."""

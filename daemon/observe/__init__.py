@@ -1,0 +1,1 @@
+"""The monitor seen from outside: logs, metrics, traces, the service manager."""

@@ -1,0 +1,1 @@
+"""Every score on request, in files that rotate."""

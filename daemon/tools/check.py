@@ -1,0 +1,166 @@
+"""What `aez monitor check` tries beyond the configuration's text. A monitor that runs takes no notice."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import ssl
+import time
+from collections.abc import Callable
+from functools import partial
+from glob import glob
+from pathlib import Path
+
+from aez.codec.errors import AezError
+from aez.daemon.build import models, parsers
+from aez.daemon.build import parts as build
+from aez.daemon.common import tls
+from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig, SourceConfig
+from aez.daemon.tools.client import MonitorClient
+from aez.daemon.tools.tap import PortTaken, require_port, source_beside
+
+__all__ = ["deep_check", "shallow_check"]
+
+_SECONDS = 10.0
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def shallow_check(config: Configuration) -> None:
+    """Make parsers, sources and sinks without starting any. Raises ConfigError with everything that refuses."""
+    faults: list[Fault] = []
+    parts: list[Callable[[], object]] = [partial(parsers.Parsers, config), partial(build.sinks, config)]
+    for make in parts + [partial(build.source, config, entry) for entry in config.sources]:
+        try:
+            make()
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+
+
+def deep_check(config: Configuration) -> list[str]:
+    """Open models, try brokers and ports, let sinks try; a line for each. Raises ConfigError with what failed."""
+    lines: list[str] = []
+    faults: list[Fault] = []
+    runs = _state_is_held(config)
+
+    def attempt(line: int, what: str, trial: Callable[[], str]) -> None:
+        try:
+            lines.append(f"{what}: {trial()}")
+        except ConfigError as error:
+            faults.extend(error.faults)
+        except AezError as error:
+            faults.append(Fault(config.label, line, what, str(error)))
+
+    for model in config.models:
+        attempt(model.line, f"model {model.name}", partial(_open_model, config, model))
+    if config.web["enabled"] and config.web["port"]:
+        attempt(1, "web", partial(_try_page, config, runs))
+    for entry in config.sources:
+        attempt(entry.line, f"source {entry.name}", partial(_try_source, config, entry, runs))
+    for sink in config.sinks:
+        attempt(sink.line, f"sink {sink.name}", partial(_try_sink, config, sink.name))
+    if faults:
+        raise ConfigError(faults)
+    return lines
+
+
+def _open_model(config: Configuration, model: ModelConfig) -> str:
+    (opened,) = models.models(config, only=model)
+    models.watched(config, [opened])
+    return f"{opened.takes}, on {opened.detector.device}"
+
+
+def _try_page(config: Configuration, runs: bool) -> str:
+    host, port = config.web["host"], config.web["port"]
+    try:
+        require_port(host, port)
+    except PortTaken:
+        if not runs:
+            raise
+        MonitorClient(config, timeout=_SECONDS).problems()
+        return f"port {port} is that of the monitor that runs"
+    return f"port {port} is free"
+
+
+def _try_source(config: Configuration, entry: SourceConfig, runs: bool) -> str:
+    """Whether a source's counterpart can be reached, or its port be had. Raises AezError."""
+    match entry.kind:
+        case "http":
+            host, port = entry.options["host"], entry.options["port"]
+            try:
+                require_port(host, port)
+            except PortTaken:
+                if not runs or not _takes_pushes(entry):
+                    raise
+                return f"port {port} is that of the monitor that runs"
+            return f"port {port} is free"
+        case "mqtt" | "nats":
+            return _connect(config, entry)
+        case "file" | "frames":
+            found = [path for pattern in entry.options["paths"] for path in glob(pattern, recursive=True)]  # noqa: PTH207
+            return f"{len(found)} files now"
+        case _:
+            return "nothing to try"
+
+
+def _connect(config: Configuration, entry: SourceConfig) -> str:
+    """Connect, sign in and subscribe as a second reader."""
+    source = source_beside(config, entry)
+    source.start(lambda chunk: None)  # noqa: ARG005 - what comes meanwhile is not looked at
+    try:
+        deadline = time.monotonic() + _SECONDS
+        while (trouble := source.status()) and time.monotonic() < deadline:
+            if not trouble.startswith("not connected yet"):
+                break
+            time.sleep(0.02)
+    finally:
+        source.close()
+    if trouble:
+        raise AezError(trouble.rstrip("."))
+    return "connected and subscribed"
+
+
+def _try_sink(config: Configuration, name: str) -> str:
+    """By a sink under another client id: a broker would end the session of the monitor that runs."""
+    entries = [
+        dataclasses.replace(one, options={key: value for key, value in one.options.items() if key != "client_id"})
+        for one in config.sinks
+        if one.name == name
+    ]
+    sink = build.sinks(dataclasses.replace(config, sinks=tuple(entries)))[name]
+    try:
+        sink.check()
+    finally:
+        sink.close()
+    return "answers"
+
+
+def _state_is_held(config: Configuration) -> bool:
+    """Whether a monitor runs with this state."""
+    try:
+        import fcntl
+
+        with Path(f"{config.resolve(config.state['path'])}.lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+    except (ImportError, OSError):
+        pass
+    return False
+
+
+def _takes_pushes(entry: SourceConfig) -> bool:
+    """Whether what listens at the source's port says that it is one of ours."""
+    host, port = entry.options["host"], entry.options["port"]
+    host = _EVERYWHERE.get(host, host)
+    connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
+    if entry.options.get("tls_certificate"):
+        context: ssl.SSLContext = tls.pinned_context(entry.options["tls_certificate"])
+        connection = http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=context)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/ping")
+        return connection.getresponse().headers.get("X-Influxdb-Version") == "aez"
+    return False

@@ -1,0 +1,111 @@
+"""What a monitor that runs is doing, put together from what it shows: streams, rates, and what is wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from aez.daemon.tools.client import MonitorClient
+
+__all__ = ["SORTS", "Overview", "Watcher"]
+
+#: Orders of streams: the worst, the first by name, the one that was heard of last first.
+SORTS = ("score", "stream", "age")
+_PAGE = 1000
+_MOST = 100_000
+_RATES = {"rows": "aez_samples_total", "scored": "aez_scored_total", "dropped": "aez_dropped_total"}
+_GAUGES = {
+    "lag_seconds": "aez_lag_seconds",
+    "queue_chunks": "aez_queue_chunks",
+    "open_events": "aez_open_events",
+    "memory_bytes": "process_resident_memory_bytes",
+}
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One look. time: ns since 1970 UTC.
+
+    streams: entries as /api/streams has them, with `ratio`, the score in limits, or None, and `age`, seconds since the
+        newest sample, or None.
+    rates: rows, scored and dropped a second since the look before; of the first one, since the monitor's start.
+    gauges: lag_seconds, queue_chunks, open_events and memory_bytes, where the monitor shows them.
+    problems: why it is not ready.
+    """
+
+    time: int
+    streams: list[dict[str, Any]]
+    rates: Mapping[str, float]
+    gauges: Mapping[str, float]
+    problems: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+class Watcher:
+    """Looks at one monitor again and again; `look` raises as `MonitorClient` does."""
+
+    def __init__(self, client: MonitorClient) -> None:
+        self._client = client
+        self._before: tuple[float, dict[str, float]] | None = None
+
+    def look(self, sort: str = "score") -> Overview:
+        now = time.time_ns()
+        streams = [_aged(one, now) for one in self._streams()]
+        streams.sort(key=_KEYS[sort])
+        figures = _figures(self._client.get("/metrics"))
+        gauges = {name: figures[metric] for name, metric in _GAUGES.items() if metric in figures}
+        return Overview(now, streams, self._rates(figures), gauges, self._client.problems())
+
+    def _streams(self) -> list[dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        offset = 0
+        while offset < _MOST:  # the order may change between pages, so that a stream may come twice
+            answer = self._client.get_json(f"/api/streams?offset={offset}&limit={_PAGE}")
+            found |= {one["stream"]: one for one in answer["streams"]}
+            offset += _PAGE
+            if offset >= answer.get("total", 0):
+                break
+        return list(found.values())
+
+    def _rates(self, figures: Mapping[str, float]) -> dict[str, float]:
+        at = time.monotonic()
+        counts = {name: figures.get(metric, 0.0) for name, metric in _RATES.items()}
+        if self._before is None:
+            seconds, before = time.time() - figures.get("process_start_time_seconds", time.time() - 1), {}
+        else:
+            seconds, before = at - self._before[0], self._before[1]
+        self._before = (at, counts)
+        return {name: max(0.0, value - before.get(name, 0.0)) / max(seconds, 1e-3) for name, value in counts.items()}
+
+
+def _figures(text: str) -> dict[str, float]:
+    """Sums over labels, by the sample's name."""
+    sums: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        if family.type in ("counter", "gauge"):
+            for sample in family.samples:
+                sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    return sums
+
+
+def _aged(entry: dict[str, Any], now: int) -> dict[str, Any]:
+    score, limit, newest = entry.get("score"), entry.get("limit"), entry.get("newest")
+    ratio = None if score is None or not limit else score / limit
+    return {**entry, "ratio": ratio, "age": None if not newest else (now - newest) / 1e9}
+
+
+def _number(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+_KEYS = {
+    "score": lambda one: (one["event"] is None, -_number(one["ratio"], -1.0), one["stream"]),
+    "stream": lambda one: one["stream"],
+    "age": lambda one: (-_number(one["age"], float("inf")), one["stream"]),
+}

@@ -1,0 +1,1 @@
+"""The monitor's page, its API and its access."""

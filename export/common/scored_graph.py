@@ -1,0 +1,96 @@
+"""What the graphs of all detectors share: the Gaussian of what is normal, the export, and its comparison with torch."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from aez.codec.bundle.session import open_session
+from aez.codec.errors import ModelError
+from aez.export.common.to_onnx import serialize, tidy, to_onnx
+
+#: Largest relative difference between torch's and ONNX Runtime's scores that an export accepts.
+TOLERANCE = 1e-4
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Name of a graph, of its one input, and of its outputs, of which `score` [batch] is the first."""
+
+    graph: str
+    takes: str
+    gives: Sequence[str]
+
+
+def whitening(codes: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
+    """(mean [d], matrix [d, d]) of codes [n, d]: (code - mean) @ matrix has unit covariance.
+
+    `shrinkage` is the share of a spherical covariance that is mixed into the codes' own (Ledoit, Wolf 2004, with a
+    fixed weight), so that few codes do.
+    """
+    codes = codes.double()
+    size = codes.shape[1]
+    mean = codes.mean(0)
+    covariance = (codes - mean).T @ (codes - mean) / max(len(codes) - 1, 1)
+    identity = torch.eye(size, dtype=codes.dtype, device=codes.device)
+    covariance = (1 - shrinkage) * covariance + (shrinkage * covariance.trace() / size + 1e-9) * identity
+    values, vectors = torch.linalg.eigh(covariance)
+    return mean.float(), (vectors * values.clamp_min(1e-9).rsqrt()).float()
+
+
+@torch.no_grad()
+def export_scored(
+    graph: nn.Module,
+    signature: Signature,
+    example: Tensor,
+    metadata: Mapping[str, Any],
+    samples: NDArray[np.float32],
+    probe: NDArray[np.float32],
+) -> tuple[bytes, NDArray[np.float32]]:
+    """(ONNX bytes, scores of the probe), checked against torch on `samples` and `probe` [n, ...], as `example` is.
+
+    `metadata` (plain JSON values) goes into the graph's metadata_props beside the probe (base64 of float32 little
+    endian, row-major) and its scores. Raises ModelError where ONNX Runtime does not compute what torch does.
+    """
+    graph = graph.cpu().eval()
+    dynamic = [{0: torch.export.Dim("batch", min=1, max=65536)}]
+    model = to_onnx(graph, {signature.takes: example}, signature.gives, dynamic)
+    tidy(model, signature.graph)
+    expected = graph(torch.from_numpy(probe))[0].numpy()
+    _describe(model, {**metadata, "probe_shape": list(probe.shape), "probe_score": [float(s) for s in expected]})
+    _describe(model, {f"probe_{signature.takes}": base64.b64encode(probe.astype("<f4").tobytes()).decode()})
+    data = serialize(model)
+    difference = compare_scores(graph, data, np.concatenate([probe, samples]))
+    if difference > TOLERANCE:
+        raise ModelError(f"the exported graph's scores differ from torch's by {difference:.2g} of their value")
+    return data, expected
+
+
+def _describe(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
+    for key, value in metadata.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+
+
+@torch.no_grad()
+def compare_scores(graph: nn.Module, data: bytes, samples: NDArray[np.float32]) -> float:
+    """Largest relative difference of the scores between torch and ONNX Runtime on raw samples [n, ...]."""
+    session = open_session(data, "cpu", threads=1)
+    (taken,) = session.inner.get_inputs()
+    worst = 0.0
+    for start in range(0, len(samples), _BATCH):
+        batch = np.ascontiguousarray(samples[start : start + _BATCH])
+        wanted = graph(torch.from_numpy(batch))[0].numpy()
+        found = session.run({taken.name: batch})["score"]
+        worst = max(worst, float(np.max(np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-3))))
+    return worst

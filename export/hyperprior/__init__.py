@@ -1,0 +1,1 @@
+"""The coded latent: network, layers, integer path, tables, training."""

@@ -1,0 +1,1 @@
+"""Detectors of odd pictures: training and bundle."""

@@ -1,0 +1,1 @@
+"""Autoencoders whose latent diffusion and embedding work in."""

@@ -1,0 +1,1 @@
+"""The photograph codec: network, training, bundle."""

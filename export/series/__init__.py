@@ -1,0 +1,1 @@
+"""Detectors of series: training, graph, bundle, the scikit-learn estimator."""

@@ -1,0 +1,119 @@
+"""From a calibrated detector graph to an `.aezm` bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aez.codec.bundle.bundle import Bundle, pack_bundle
+from aez.codec.detect.detector import GRAPH, TASK, WHOLE_GRAPH
+from aez.codec.detect.events import EventRule
+from aez.export.common.provenance import npy_bytes, versions
+from aez.export.series.graph import DetectorGraph, export_detector, export_whole
+
+#: Real windows on which torch and ONNX Runtime are compared.
+CHECKED_WINDOWS = 256
+#: Larger graphs have no second one for whole windows: their time goes into the network, which both share.
+WHOLE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a bundle says of a detector beside its graph. `units` "" and `period` None: unknown."""
+
+    name: str
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    period: float | None
+    rule: EventRule
+    provenance: Mapping[str, Any]
+    figures: Mapping[str, Any]
+
+
+def pack_detector(graph: DetectorGraph, described: Described, windows: NDArray[np.float32]) -> Bundle:
+    """The bundle of a calibrated graph, in memory; `windows` [n, time, channels] are real ones to check it on.
+
+    Raises ModelError where ONNX Runtime does not compute what torch does.
+    """
+    threshold = float(graph.threshold)
+    metadata = {
+        "window": graph.window,
+        "channels": list(described.channels),
+        "units": list(described.units),
+        "period_seconds": described.period,
+        "threshold": threshold,
+    }
+    probe = make_probe(windows)
+    data, probe_score = export_detector(graph, metadata, windows[:CHECKED_WINDOWS], probe)
+    members = {
+        f"{GRAPH}.onnx": data,
+        "probe_window.npy": npy_bytes(probe),
+        "probe_score.npy": npy_bytes(probe_score),
+    }
+    graphs = {GRAPH: describe_graph(graph)}
+    if len(data) <= WHOLE_BYTES and (whole := export_whole(graph, metadata, windows[:CHECKED_WINDOWS])):
+        members[f"{WHOLE_GRAPH}.onnx"] = whole[0]
+        graphs[WHOLE_GRAPH] = describe_whole(graph)
+    scaling = graph.scaling
+    manifest = {
+        "name": described.name,
+        "family": graph.network.family,
+        "task": TASK,
+        "coding": {
+            **metadata,
+            "score": graph.score_name,
+            "ranges": [[float(low), float(high)] for low, high in zip(scaling.low, scaling.high, strict=True)],
+            "event_rule": asdict(described.rule),
+            "decoder_members": sorted(members),
+        },
+        "graphs": graphs,
+        "provenance": {"versions": versions(), **described.provenance},
+        "figures": dict(described.figures),
+    }
+    return pack_bundle(manifest, members)
+
+
+def describe_graph(graph: DetectorGraph) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """The manifest's entry for the graph."""
+    reconstruction = _tensor("reconstruction", _window(graph), _SENSORS, "real")
+    return {
+        "inputs": [_tensor("window", _window(graph), _SENSORS, "real, NaN where a sample is missing")],
+        "outputs": [*_scores(graph), reconstruction],
+    }
+
+
+def describe_whole(graph: DetectorGraph) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """The manifest's entry for the graph of whole windows."""
+    return {"inputs": [_tensor("window", _window(graph), _SENSORS, "real, none missing")], "outputs": _scores(graph)}
+
+
+_SENSORS = "the sensors' own"
+
+
+def _window(graph: DetectorGraph) -> list[Any]:
+    return ["batch", graph.window, graph.channels]
+
+
+def _scores(graph: DetectorGraph) -> list[Mapping[str, Any]]:
+    return [
+        _tensor("score", ["batch"], "thresholds", "0 and up; above 1 is anomalous"),
+        _tensor("channel_score", ["batch", graph.channels], "thresholds", "0 and up; larger is more to blame"),
+    ]
+
+
+def _tensor(name: str, shape: list[Any], unit: str, values: str) -> Mapping[str, Any]:
+    return {"name": name, "shape": shape, "dtype": "float32", "unit": unit, "range": values}
+
+
+def make_probe(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Two windows of which every user's scores are checked: a real one, and one with a broken sensor and a gap."""
+    usual = windows[len(windows) // 2]
+    broken = usual.copy()
+    half = len(broken) // 2
+    broken[half:, 0] = np.nanmax(np.abs(np.nan_to_num(broken[:, 0]))) * 10 + 1
+    broken[: max(1, half // 2), -1] = np.nan
+    return np.stack([usual, broken]).astype(np.float32)

@@ -1,0 +1,80 @@
+"""Faults in training data: rows so far from the rest that they must not be learned as normal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aez.export.families.pca import PCA
+from aez.export.series.scaling import ScaleLayer, fit_scaling
+from aez.export.series.windows import Rows, Windows
+
+#: A window is a fault when its error is so many robust deviations of the logarithm above the median, and so many times
+#: the median. Normal bursts of servers reach 11 deviations and a hundred times.
+DEVIATIONS, TIMES = 12.0, 8.0
+#: More windows than this share are no faults but a second way of being normal.
+SHARE_MAX = 0.05
+#: No spread of the logarithms is taken as smaller than this.
+_SPREAD_MIN = 0.05
+_WINDOW, _COMPONENTS, _FITTED, _BATCH = 16, 16, 4000, 1024
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Rows of one series that look like faults: `rows` [(start, end exclusive)], `times` the median error at most."""
+
+    series: int
+    rows: tuple[tuple[int, int], ...]
+    times: float
+
+
+@torch.no_grad()
+def find_faults(series: Sequence[Rows]) -> list[Faults]:
+    """Faults in each of the series [time, channels], NaN = missing, by the errors of a small PCA over all of them.
+
+    Few principal components learn what is common, and soft-clipped values keep a fault from bending them to itself.
+    Empty where the data are too short to tell, or where more than 5 % stand out.
+    """
+    window = min(_WINDOW, max((len(rows) for rows in series), default=0) // 16)
+    if window < 1:
+        return []
+    joined = np.concatenate(list(series))
+    seen = [number for number in range(joined.shape[1]) if np.isfinite(joined[:, number]).any()]
+    if not seen:
+        return []
+    windows = Windows([rows[:, seen] for rows in series], window)
+    scale = ScaleLayer(fit_scaling(joined[:, seen]), window)
+    network = PCA(window, len(seen), components=0.9, most=_COMPONENTS)
+    network.fit(*scale(windows.spread(_FITTED)))
+    errors = []
+    for batch in windows.batches(_BATCH):
+        x, present = scale(batch)
+        difference = (x - network(x, present)) * present
+        errors.append((difference.square().sum((1, 2)) / present.sum((1, 2)).clamp_min(1.0)).numpy())
+    error = np.concatenate(errors)
+    logs = np.log(np.maximum(error, 1e-9))
+    middle = float(np.median(logs))
+    spread = max(1.4826 * float(np.median(np.abs(logs - middle))), _SPREAD_MIN)
+    loud = (logs - middle > DEVIATIONS * spread) & (logs - middle > np.log(TIMES))
+    if not loud.any() or loud.mean() > SHARE_MAX:
+        return []
+    found, begin = [], 0
+    for number, rows in enumerate(series):
+        count = max(0, len(rows) - window + 1)
+        here = loud[begin : begin + count]
+        if here.any():
+            times = float(np.exp(logs[begin : begin + count][here].max() - middle))
+            found.append(Faults(number, tuple(_covered(here, window)), times))
+        begin += count
+    return found
+
+
+def _covered(loud: NDArray[np.bool_], window: int) -> list[tuple[int, int]]:
+    """Runs of rows that lie in loud windows."""
+    rows = np.convolve(loud, np.ones(window)) > 0
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], rows, [False]])))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]

@@ -1,0 +1,203 @@
+"""Training data of detectors: rows split in time order, windows drawn from them, and how long a window should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from aez.codec.errors import UnsupportedInput
+from aez.codec.series.windows import sliding_windows
+from aez.export.series.scaling import LIMIT, robust_centre, robust_scale
+
+Rows = NDArray[np.float32]
+#: Runs of rows, (start, end exclusive).
+Spans = Sequence[tuple[int, int]]
+
+WINDOW_DEFAULT, WINDOW_MIN, WINDOW_MAX = 32, 10, 256
+#: A period counts when the channels' mean autocorrelation rises to this much at it.
+CLEAR_PERIOD = 0.3
+#: Rows that a period is sought in.
+_PERIOD_ROWS = 50_000
+#: A window is at most this share of the rows, so that every part of the split holds some.
+ROWS_PER_WINDOW = 40
+#: The fitted part of a series holds so many windows side by side, or the series is too short.
+FEWEST_WINDOWS = 4
+
+
+class Windows:
+    """All windows of `window` rows in runs of rows, each float32 [time, channels] with NaN = missing.
+
+    No window crosses from one run into another, and runs shorter than a window hold none.
+    """
+
+    def __init__(self, runs: Sequence[Rows], window: int) -> None:
+        self.window = window
+        self.runs = [run for run in runs if len(run) >= window]
+        self._views = [sliding_windows(run, window) for run in self.runs]
+        self._ends = np.cumsum([len(view) for view in self._views], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if self._views else 0
+
+    def take(self, numbers: NDArray[np.integer]) -> Tensor:
+        """The windows of these numbers (0 .. len - 1): float32 [n, window, channels]."""
+        runs = np.searchsorted(self._ends, numbers, side="right")
+        if not self._views:
+            raise IndexError("there are no windows")
+        taken = np.empty((len(numbers), *self._views[0].shape[1:]), np.float32)
+        for run in np.unique(runs):
+            here = runs == run
+            begin = self._ends[run] - len(self._views[run])
+            taken[here] = self._views[run][numbers[here] - begin]
+        return torch.from_numpy(taken)
+
+    def spread(self, most: int) -> Tensor:
+        """At most so many windows, evenly spread over all."""
+        count = min(len(self), most)
+        return self.take(np.linspace(0, len(self) - 1, count).astype(np.int64))
+
+    def batches(self, batch: int) -> Iterator[Tensor]:
+        """All windows in order."""
+        for start in range(0, len(self), batch):
+            yield self.take(np.arange(start, min(start + batch, len(self))))
+
+
+class Numbered(Protocol):
+    """Windows, or pictures, that are taken by number."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, numbers: NDArray[np.integer]) -> Tensor:
+        """Those of these numbers (0 .. len - 1), [n, ...]."""
+
+
+class ShuffledWindows(Dataset[Tensor]):
+    """Windows without end: item i is one of epoch i // n, and every window comes once in an epoch."""
+
+    def __init__(self, windows: Numbered, seed: int) -> None:
+        self.windows, self.seed = windows, seed
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Tensor]:
+        """The items of a batch at once, which is many times faster than one by one."""
+        return list(self.windows.take(np.array([self._number(index) for index in indices], np.int64)))
+
+    def _number(self, index: int) -> int:
+        epoch, place = divmod(index, len(self.windows))
+        if epoch != self._epoch:
+            self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.windows))
+            self._epoch = epoch
+        return int(self._order[place])
+
+
+@dataclass(frozen=True)
+class Split:
+    """Windows that fit the network, that tell when to stop, and that calibrate errors and threshold; in time order."""
+
+    fit: Windows
+    validation: Windows
+    held_out: Windows
+
+
+def split_rows(
+    series: Sequence[Rows],
+    window: int,
+    held_out: float = 0.3,
+    validation: float = 0.15,
+    left_out: Sequence[Spans] = (),
+) -> Split:
+    """Split each series: its last `held_out` calibrates, and of what comes before the last `validation` validates.
+
+    A gap of one window lies between the parts, so that none has seen another's rows or their neighbours. A series too
+    short for all parts fits only; with a `validation` of 0 there are two. No window touches the rows `left_out`
+    [(start, end exclusive)] of its series. Raises UnsupportedInput where no series is long enough.
+    """
+    parts: tuple[list[Rows], list[Rows], list[Rows]] = ([], [], [])
+    for rows, spans in zip(series, left_out or [()] * len(series), strict=True):
+        middle, end = _limits(len(rows), window, held_out, validation)
+        limits = [(0, middle), (middle + window, end), (end + window, len(rows))]
+        if middle < FEWEST_WINDOWS * window:
+            limits = [(0, len(rows))]
+        for part, (start, stop) in zip(parts, limits, strict=False):
+            part += [rows[a:b] for a, b in _between(start, stop, spans)]
+    split = Split(*(Windows(part, window) for part in parts))
+    if not len(split.held_out):
+        longest = max((len(rows) for rows in series), default=0)
+        raise UnsupportedInput(
+            f"{longest} rows are too few to learn and calibrate windows of {window}; "
+            f"give {shortest_series(window, held_out, validation)} or more, or a shorter window"
+        )
+    return split
+
+
+def _limits(rows: int, window: int, held_out: float, validation: float) -> tuple[int, int]:
+    """Ends of the first two parts; the ones that follow hold a window and the gap before it, at least."""
+    end = min(round(rows * (1 - held_out)), rows - 2 * window)
+    return min(round(end * (1 - validation)), end - 2 * window) if validation else end, end
+
+
+def _between(start: int, stop: int, spans: Spans) -> Iterator[tuple[int, int]]:
+    """What is left of start..stop without the spans."""
+    for low, high in sorted(spans):
+        if start < min(low, stop):
+            yield start, min(low, stop)
+        start = max(start, high)
+    if start < stop:
+        yield start, stop
+
+
+def shortest_series(window: int, held_out: float = 0.3, validation: float = 0.15) -> int:
+    """Rows that `split_rows` needs."""
+    rows = (FEWEST_WINDOWS + 4) * window
+    while _limits(rows, window, held_out, validation)[0] < FEWEST_WINDOWS * window:
+        rows += 1
+    return rows
+
+
+def suggest_window(values: NDArray[np.floating]) -> int:
+    """Length of windows for values [time, channels]: their dominant period, if it is clear and within 10..256, else 32.
+
+    The period is the lag of the highest peak of the channels' mean autocorrelation. Channels are scaled by
+    `robust_scale` and clipped, missing samples count as the median. A short series gets a window that fits
+    forty times.
+    """
+    rows = np.asarray(values[:_PERIOD_ROWS], np.float64)
+    most = max(1, len(values) // ROWS_PER_WINDOW)
+    return min(_dominant_period(rows) or WINDOW_DEFAULT, most)
+
+
+def _dominant_period(rows: NDArray[np.float64]) -> int | None:
+    lags = min(WINDOW_MAX + 1, len(rows) // 3)
+    if lags <= WINDOW_MIN:
+        return None
+    total = np.zeros(lags + 1)
+    moving = 0
+    for column in rows.T:
+        finite = np.isfinite(column)
+        if not finite.any() or np.ptp(column[finite]) == 0:
+            continue
+        centre = robust_centre(column[finite])
+        scaled = np.clip((np.where(finite, column, centre) - centre) / robust_scale(column[finite]), -LIMIT, LIMIT)
+        scaled -= scaled.mean()
+        spectrum = np.fft.rfft(scaled, 2 * len(scaled))
+        correlation = np.fft.irfft(spectrum * spectrum.conj())[: lags + 1]
+        if correlation[0] > 0:
+            total += correlation / correlation[0]
+            moving += 1
+    if not moving:
+        return None
+    mean = total / moving
+    inner = mean[1:-1]
+    peaks = 1 + np.flatnonzero((inner > mean[:-2]) & (inner >= mean[2:]) & (inner >= CLEAR_PERIOD))
+    peaks = peaks[(peaks >= WINDOW_MIN) & (peaks <= WINDOW_MAX)]
+    return int(peaks[np.argmax(mean[peaks])]) if peaks.size else None

@@ -1,0 +1,231 @@
+"""`aez monitor`: check, run, replay, events, reload and simulate as a user meets them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from aez.daemon.tools.simulate import CHANNELS
+from tests.kit import commands
+from tests.kit.satellite_model import save_satellite_model
+
+run, aez = partial(commands.run, "monitor"), partial(commands.process, "monitor")
+CONFIG = """\
+[web]
+port = 0
+[[models]]
+path = "satellite.aezm"
+[[sources]]
+kind = "file"
+paths = ["data.jsonl"]
+stream = "stream"
+[[sinks]]
+kind = "console"
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    save_satellite_model(tmp_path / "satellite.aezm")
+    (tmp_path / "monitor.toml").write_text(CONFIG)
+    simulated = run("simulate", "--rows", 700, "--seed", 1, "--faults", 200, "--first-fault", 100, "-o", "data.jsonl")
+    assert simulated.exit_code == 0
+    return tmp_path
+
+
+@pytest.mark.usefixtures("here")
+def test_check_says_yes_and_deep_tries_everything() -> None:
+    assert run("check", "monitor.toml").stdout == "monitor.toml: can be used; 1 models, 1 sources, 1 sinks\n"
+    deep = run("check", "monitor.toml", "--deep").stdout.splitlines()
+    assert deep[0].startswith("model satellite: 8 channels, on ")
+    assert deep[1:3] == ["source file: 1 files now", "sink console: answers"]
+    assert json.loads(run("check", "monitor.toml", "--json").stdout)["ok"] is True
+
+
+def test_check_names_every_fault_and_ends_with_2(here: Path) -> None:
+    (here / "monitor.toml").write_text(CONFIG.replace("port", "prot").replace("satellite.aezm", "none.aezm"))
+    result = aez("check", "monitor.toml")
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        "aez: error: monitor.toml:2: web.prot: there is no such key; did you mean port?",
+        f"aez: error: monitor.toml:4: models[0].path: there is no file {here / 'none.aezm'}",
+    ]
+    told = json.loads(run("check", "monitor.toml", "--json").stdout)
+    assert [(fault["line"], fault["key"]) for fault in told["faults"]] == [(2, "web.prot"), (4, "models[0].path")]
+
+
+def test_check_names_what_only_the_parts_can_refuse(here: Path) -> None:
+    (here / "monitor.toml").write_text(CONFIG.replace('stream = "stream"', 'stream = "{a"'))
+    result = aez("check", "monitor.toml")
+    assert result.returncode == 2
+    assert result.stderr.startswith("aez: error: monitor.toml:5: source file: option stream has a brace without")
+
+
+@pytest.mark.parametrize("content", [b"no model at all", b""])
+def test_a_damaged_model_is_found_before_anything_starts(here: Path, content: bytes) -> None:
+    (here / "satellite.aezm").write_bytes(content)
+    result = aez("run", "monitor.toml", "--once")
+    assert result.returncode == 2
+    assert "monitor.toml:3: model satellite: " in result.stderr
+    assert not (here / "monitor.db").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_run_once_prints_events_that_the_list_then_has() -> None:
+    result = aez("run", "monitor.toml", "--once")
+    assert result.returncode == 0
+    assert len([line for line in result.stdout.splitlines() if "  open  " in line]) == 3
+    listed = run("events", "list", "monitor.toml").stdout.splitlines()
+    assert len(listed) == 3
+    assert "closed" in listed[0]
+    assert "sat-01" in listed[0]
+    assert listed == sorted(listed, key=lambda line: line.split()[1], reverse=True)
+    assert run("events", "list", "monitor.toml", "--limit", "1").stdout.splitlines() == listed[:1]
+    assert run("events", "list", "monitor.toml", "--open").stdout == ""
+    assert run("events", "list", "monitor.toml", "--stream", "other").stdout == ""
+    since = run("events", "list", "monitor.toml", "--since", "2026-01-01T00:06").stdout.splitlines()
+    assert since == listed[:1]
+
+    shown = json.loads(run("events", "show", "monitor.toml", listed[0].split()[0]).stdout)
+    assert shown["stream"] == "sat-01"
+    assert {one["name"] for one in shown["event"]["channels"]} <= set(CHANNELS)
+    run("events", "acknowledge", "monitor.toml", shown["id"], "--by", "ann", "--comment", "seen")
+    assert json.loads(run("events", "show", "monitor.toml", shown["id"]).stdout)["acknowledged_by"] == "ann"
+
+    assert run("events", "export", "monitor.toml", "-o", "all.jsonl").exit_code == 0
+    exported = [json.loads(line) for line in Path("all.jsonl").read_text().splitlines()]
+    assert [one["id"][:12] for one in exported] == [line.split()[0] for line in reversed(listed)]
+    assert run("events", "export", "monitor.toml", "-o", "-").stdout == Path("all.jsonl").read_text()
+    assert aez("events", "export", "monitor.toml", "-o", "all.jsonl").returncode == 6
+
+
+@pytest.mark.usefixtures("here")
+def test_events_are_exported_in_the_format_of_the_name() -> None:
+    aez("run", "monitor.toml", "--once")
+    listed = [json.loads(line) for line in run("events", "export", "monitor.toml", "-o", "-").stdout.splitlines()]
+    run("events", "acknowledge", "monitor.toml", listed[1]["id"], "--by", "ann", "--comment", 'seen, "twice"')
+    for name in ("all.csv", "all.parquet"):
+        assert run("events", "export", "monitor.toml", "-o", name).exit_code == 0
+    table = pyarrow.parquet.read_table("all.parquet")
+    assert table.column("id").to_pylist() == [one["id"] for one in listed]
+    assert [moment.value for moment in table.column("start").to_pandas()] == [one["start"] for one in listed]
+    assert json.loads(table.column("comments")[1].as_py())[0]["text"] == 'seen, "twice"'
+    assert json.loads(table.column("channels")[0].as_py()) == listed[0]["event"]["channels"]
+    with Path("all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [one["id"] for one in listed]
+    assert rows[1]["comments"] == table.column("comments")[1].as_py()
+    assert rows[0]["start"].startswith("2026-01-01 00:0")
+    some = run("events", "export", "monitor.toml", "-o", "-", "--since", "2026-01-01T00:06").stdout.splitlines()
+    assert [json.loads(line)["id"] for line in some] == [listed[-1]["id"]]
+    assert run("events", "export", "monitor.toml", "-o", "-", "--stream", "other").stdout == ""
+    result = aez("events", "export", "monitor.toml", "-o", "all.xlsx")
+    assert (result.returncode, "events are written as .jsonl, .csv, .parquet" in result.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("here")
+def test_replay_at_a_speed_prints_steps_when_they_happen() -> None:
+    expected = [json.loads(line) for line in aez("replay", "monitor.toml", "data.jsonl", "--json").stdout.splitlines()]
+    result = aez("replay", "monitor.toml", "data.jsonl", "--speed", "500", "--json")
+    steps = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [step["action"] for step in steps if step["action"] != "update"] == ["open", "close"] * 3
+    assert {step["id"] for step in steps} == {one["id"] for one in expected}
+    seconds = float(result.stderr.partition(" rows in ")[2].partition(" s")[0])
+    assert seconds >= 1.3  # 699 s of data
+    assert not Path("monitor.db").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_what_is_not_there_is_a_sentence() -> None:
+    assert "has the monitor run?" in aez("events", "list", "monitor.toml").stderr
+    aez("run", "monitor.toml", "--once")
+    result = aez("events", "show", "monitor.toml", "abcdef123")
+    assert (result.returncode, "no event has an id that begins with" in result.stderr) == (2, True)
+    result = aez("events", "list", "monitor.toml", "--since", "yesterday")
+    assert (result.returncode, "--since takes a time" in result.stderr) == (2, True)
+    result = aez("reload", "monitor.toml")
+    assert (result.returncode, "send SIGHUP" in result.stderr) == (2, True)
+
+
+def test_once_refuses_sources_without_an_end(here: Path) -> None:
+    http = '[[sources]]\nkind = "http"\nport = 0\n'
+    (here / "monitor.toml").write_text(CONFIG + http)
+    result = aez("run", "monitor.toml", "--once")
+    assert result.returncode == 2
+    assert "monitor.toml:11: source http: http has no end" in result.stderr
+
+
+def test_replay_gives_the_same_events_and_leaves_the_state_alone(here: Path) -> None:
+    aez("run", "monitor.toml", "--once")
+    expected = [json.loads(line) for line in run("events", "export", "monitor.toml", "-o", "-").stdout.splitlines()]
+    before = {path.name: path.read_bytes() for path in here.glob("monitor.db")}
+    result = aez("replay", "monitor.toml", "data.jsonl", "--json")
+    assert result.returncode == 0
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(one["id"], one["event"]) for one in found] == [(one["id"], one["event"]) for one in expected]
+    assert "700 rows in" in result.stderr
+    assert {path.name: path.read_bytes() for path in here.glob("monitor.db")} == before
+
+
+def test_replay_of_csv_and_line_protocol_gives_the_same_events(here: Path) -> None:
+    same = ("--rows", 700, "--seed", 1, "--faults", 200, "--first-fault", 100)
+    run("simulate", *same, "-o", "data.csv")
+    run("simulate", *same, "-o", "data.lp")
+    (here / "line.toml").write_text(CONFIG.replace('stream = "stream"', 'stream = "stream"\nformat = "line"'))
+    found = [
+        [line.split("  ")[1:] for line in aez("replay", *arguments).stdout.splitlines()]
+        for arguments in (("monitor.toml", "data.jsonl"), ("monitor.toml", "data.csv"), ("line.toml", "data.lp"))
+    ]
+    assert len(found[0]) == 3
+    assert found[0] == found[1] == found[2]
+
+
+def test_simulate_writes_files_that_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("simulate", "--rows", 30, "--streams", 2, "--faults", 20, "--first-fault", 5, "--fault-length", 4)
+    for name in ("a.csv", "b.csv"):
+        assert run(*options, "-o", name, "--labels", "labels.jsonl").exit_code == 0
+    assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes()
+    assert len(Path("a.csv").read_text().splitlines()) == 61
+    assert [json.loads(line)["start"] for line in Path("labels.jsonl").read_text().splitlines()][:1] == [5]
+    run("simulate", "--rows", 10, "-o", "c.csv")
+    run("simulate", "--rows", 20, "--skip", 10, "-o", "c.csv", "--append")
+    run("simulate", "--rows", 30, "-o", "d.csv")
+    assert Path("c.csv").read_bytes() == Path("d.csv").read_bytes()
+    values = np.loadtxt(io.StringIO(Path("d.csv").read_text()), delimiter=",", skiprows=1, usecols=range(2, 10))
+    assert values.shape == (30, 8)
+
+
+def test_simulate_keeps_to_a_rate_and_to_standard_output() -> None:
+    result = aez("simulate", "--rows", 40, "--streams", 2, "--rate", 400)
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(rows) == 80
+    times = [row["time"] for row in rows if row["stream"] == "sat-02"]
+    assert times == sorted(times)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--rows", "5", "-o", "none/x.csv"), 6, "cannot be written"),
+        (("--rows", "5", "-o", "ftp://x/y"), 2, "writes to files, http:// and mqtt://"),
+        (("--rows", "5", "-o", "http://127.0.0.1:9/write"), 6, "cannot be reached"),
+        (("--labels", "x.jsonl"), 2, "--labels needs --rows"),
+        (("--faults", "30", "--rows", "5"), 2, "cannot come every 30 rows"),
+    ],
+)
+def test_simulate_says_what_it_cannot(arguments: tuple[str, ...], code: int, said: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "aez", "monitor", "simulate", *arguments]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, said in result.stderr) == (code, True), result.stderr

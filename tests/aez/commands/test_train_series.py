@@ -1,0 +1,266 @@
+"""`aez train series`: what it reads, what it says, the bundle and the figures it leaves, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from aez.cli import main
+from aez.codec.bundle.bundle import Bundle
+from aez.codec.detect.detector import load_detector
+from aez.commands.train.series import FAMILIES, LIMITS, series
+from aez.commands.train.series import METHODS as CHOICES
+from aez.export.families import NAMES
+from aez.export.series.estimator import SeriesDetector
+from aez.export.series.train import DEFAULT_FAMILY, MARGIN, METHODS, DetectorConfig, SeriesTask
+from tests.kit.commands import run
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def values(n: int = 1600, seed: int = 0) -> Array:
+    """Noisy sines of three sensors, period 20, in units of their own."""
+    rng = np.random.default_rng(seed)
+    waves = np.sin(2 * np.pi * np.arange(n)[:, None] / 20 + np.arange(3))
+    return (waves + 0.1 * rng.normal(size=(n, 3))) * [2, 50, 0.01] + [20, 900, 0.5]
+
+
+def write(path: Path, rows: Array, names: Sequence[str] = ("flow", "pressure", "heat"), step: int = 10) -> Path:
+    clock = np.datetime64("2024-03-01T00:00:00") + step * np.arange(len(rows))
+    lines = [",".join(["time", *names])]
+    lines += [",".join([str(t), *(f"{x:.7g}" for x in row)]) for t, row in zip(clock, rows, strict=True)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AEZ_DEBUG", raising=False)
+    write(tmp_path / "plant.csv", values())
+    return tmp_path
+
+
+def train(*arguments: str | Path) -> Result:
+    return run("train", "series", *arguments)
+
+
+def test_choices_and_defaults_are_those_of_the_library() -> None:
+    assert set(FAMILIES) == set(NAMES)
+    defaults = {option.name: option.default for option in series.params}
+    assert defaults["family"] == DEFAULT_FAMILY == SeriesDetector().family == DetectorConfig().family
+    said = next(option.help for option in series.params if option.name == "margin")
+    assert f"what held-out rows say, {MARGIN:g}." in said
+    assert set(CHOICES) == set(LIMITS.values()) == set(METHODS)
+
+
+def test_one_command_makes_a_detector_and_tells_what_it_did(here: Path) -> None:
+    result = train("plant.csv", "-o", "pump.aezm")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "  rows      1,600\n" in result.stderr
+    assert "  channels  3: flow, pressure, heat\n" in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        r"aez: wrote pump.aezm: model pump \(pca\), 3 channels, window 20, threshold [\d.]+, "
+        r"\d+ false alarms? in 4\d\d held-out rows \([\d.]+ a day\)",
+        last,
+    )
+    detector = load_detector(here / "pump.aezm")
+    assert (detector.window, detector.channels, detector.period) == (20, ("flow", "pressure", "heat"), 10.0)
+    assert detector.score_kind == "reconstruction+mahalanobis"
+    assert detector.bundle.manifest["figures"]["held_out"]["events"] == 0
+
+
+@pytest.mark.slow
+def test_a_network_that_is_trained_leaves_figures_and_a_loss_curve(here: Path) -> None:
+    usual = ("plant.csv", "-o", "pump.aezm", "--family", "dense", "--steps", "20", "--window", "16", "--device", "cpu")
+    result = train(*usual)
+    assert result.exit_code == 0, result.stderr
+    left = {path.name for path in (here / "pump.aezm.run").iterdir()}
+    assert {"checkpoint.pt", "metrics.jsonl", "training.png"} <= left
+    rows = [json.loads(line) for line in (here / "pump.aezm.run" / "metrics.jsonl").read_text().splitlines()]
+    assert any("validation" in row for row in rows)
+    # The run of before is in nobody's way.
+    again = train(*usual, "-f")
+    assert again.exit_code == 0, again.stderr
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_with_resume_to_the_model_of_one_that_was_not(
+    here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    usual = ("plant.csv", "--family", "dense", "--steps", "8", "--window", "16", "--device", "cpu")
+    assert train(*usual, "-o", "whole.aezm").exit_code == 0
+    loss, calls = SeriesTask.loss, []
+
+    def interrupt(self: SeriesTask, *rest: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(self, *rest)
+
+    monkeypatch.setattr(SeriesTask, "loss", interrupt)
+    with caplog.at_level(logging.WARNING):
+        stopped = train(*usual, "-o", "pump.aezm")
+    assert (stopped.exit_code, (here / "pump.aezm").exists()) == (130, False)
+    assert "stopped at step 3; go on with --resume" in caplog.text
+    again = train(*usual, "-o", "pump.aezm")
+    assert (again.exit_code, "give --resume to go on" in again.stderr) == (2, True)
+    resumed = train(*usual, "-o", "pump.aezm", "--resume")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert len(calls) == 8
+    assert Bundle.open(here / "pump.aezm").id == Bundle.open(here / "whole.aezm").id
+    nothing = train(*usual, "-o", "other.aezm", "--resume")
+    assert (nothing.exit_code, "no checkpoint to resume from" in nothing.stderr) == (5, True)
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_model(here: Path) -> None:
+    ids = set()
+    usual = ("plant.csv", "--family", "dense", "--steps", "10", "--seed", "3", "--device", "cpu")
+    for name in ("a.aezm", "b.aezm"):
+        assert train(*usual, "-o", name).exit_code == 0
+        ids.add(Bundle.open(here / name).id)
+    assert len(ids) == 1
+
+
+@pytest.mark.slow
+def test_columns_are_chosen_left_out_and_warned_of(here: Path) -> None:
+    rows = np.column_stack([values(), np.arange(1600) % 400 == 0])
+    write(here / "plant.csv", rows, ("flow", "pressure", "heat", "anomaly"))
+    usual = ("plant.csv", "--family", "pca")
+    kept = train(*usual, "-o", "a.aezm", "--ignore", "anomaly")
+    assert (kept.exit_code, "looks like a label" in kept.stderr) == (0, False)
+    assert load_detector("a.aezm").channels == ("flow", "pressure", "heat")
+    assert train(*usual, "-o", "b.aezm", "--channels", "heat, flow").exit_code == 0
+    assert load_detector("b.aezm").channels == ("heat", "flow")
+    assert "leave it out with --ignore anomaly\n" in train(*usual, "-o", "c.aezm").stderr
+    lacking = train(*usual, "-o", "d.aezm", "--channels", "Flow,heat")
+    assert (lacking.exit_code, "'Flow' (nearest: 'flow')" in lacking.stderr) == (5, True)
+
+
+@pytest.mark.slow
+def test_several_files_are_several_series_of_the_same_channels(here: Path) -> None:
+    write(here / "other.csv", values(seed=1)[:, ::-1], ("heat", "pressure", "flow"))
+    result = train("plant.csv", "other.csv", "-o", "pump.aezm", "--family", "pca")
+    assert result.exit_code == 0, result.stderr
+    low, high = load_detector("pump.aezm").ranges[1]
+    assert 750 < low < high < 1050
+
+
+@pytest.mark.slow
+def test_resampled_data_gives_a_model_of_that_period(here: Path) -> None:
+    write(here / "plant.csv", np.repeat(values(), 2, axis=0), step=5)
+    assert train("plant.csv", "-o", "a.aezm", "--family", "pca", "--resample", "10").exit_code == 0
+    detector = load_detector("a.aezm")
+    assert (detector.period, detector.window) == (10.0, 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ([], {"method": "budget", "alarms": 1.0, "margin": 1.5}),
+        (["--alarms", "100", "--margin", "1"], {"method": "budget", "alarms": 100.0, "margin": 1.0}),
+        (["--percentile", "95"], {"method": "percentile", "percentile": 95.0}),
+        (["--threshold", "pot", "--risk", "0.001"], {"method": "pot", "risk": 0.001}),
+    ],
+)
+def test_the_threshold_is_chosen_as_asked(here: Path, options: list[str], kept: dict[str, Any]) -> None:
+    write(here / "plant.csv", values(2400))
+    made = train("plant.csv", "-o", "pump.aezm", "--family", "pca", *options)
+    assert made.exit_code == 0, made.stderr
+    manifest = load_detector(here / "pump.aezm").bundle.manifest
+    assert manifest["provenance"]["threshold"] == kept
+    if "--percentile" in options:
+        assert manifest["figures"]["held_out"]["share_above_1"] == pytest.approx(0.05, abs=0.005)
+
+
+@pytest.mark.slow
+def test_a_score_of_another_kind(here: Path) -> None:
+    options = ("plant.csv", "-o", "pump.aezm", "--family", "pca", "--score")
+    for kinds in ("mahalanobis", "mahalanobis+reconstruction"):
+        assert train(*options, kinds, "-f").exit_code == 0
+        assert load_detector(here / "pump.aezm").score_kind == kinds
+    wrong = train(*options, "distance", "-f")
+    assert (wrong.exit_code, "score 'distance' is unknown" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.slow
+def test_faults_in_training_data_are_named(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = values()
+    rows[400:440, 1] += 4000
+    write(here / "plant.csv", rows)
+    with caplog.at_level(logging.WARNING):
+        assert train("plant.csv", "-o", "pump.aezm", "--family", "pca").exit_code == 0
+    assert "look like faults" in caplog.text
+    assert "aez: plant: rows 3" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_clock_that_goes_backwards_is_put_right_and_said(here: Path) -> None:
+    assert train("plant.csv", "-o", "a.aezm", "--family", "pca").exit_code == 0
+    lines = (here / "plant.csv").read_text().splitlines()
+    (here / "plant.csv").write_text("\n".join([lines[0], *lines[800:], *lines[1:801]]) + "\n")
+    result = train("plant.csv", "-o", "b.aezm", "--family", "pca")
+    assert "the clock goes backwards or repeats: 800 rows were put in order of time, and 1 " in result.stderr
+    assert Bundle.open(here / "b.aezm").id == Bundle.open(here / "a.aezm").id
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("missing.csv -o a.aezm", 5, "missing.csv does not exist"),
+        ("constant.csv -o a.aezm", 5, "there is nothing to learn from constant data"),
+        ("empty.csv -o a.aezm", 5, "every sample of every channel is missing"),
+        ("one.csv -o a.aezm", 5, "one.csv has one row"),
+        ("short.csv -o a.aezm --window 50", 5, "are too few to learn and calibrate windows of 50"),
+        ("text.csv -o a.aezm", 5, "column 'flow' holds 'oops' among its numbers"),
+        ("plant.csv -o a.onnx", 2, "a model's file name ends in .aezm"),
+        ("plant.csv -o there.aezm", 6, "there.aezm exists; give --force to replace it"),
+        ("plant.csv -o a.aezm --minutes 1 --steps 1", 2, "only one of --minutes and --steps"),
+        ("plant.csv -o a.aezm --alarms 1 --risk 0.1", 2, "only one of --alarms and --risk"),
+        ("plant.csv -o a.aezm --threshold pot --alarms 2", 2, "--alarms belongs to --threshold budget, not to pot"),
+        ("plant.csv -o a.aezm --margin 2 --risk 0.001", 2, "only one of --margin and --risk"),
+        ("plant.csv -o a.aezm --margin 0.5", 2, "margin 0.5 is outside 1..1000"),
+        ("plant.csv -o a.aezm --percentile 20", 2, "percentile"),
+        ("plant.csv -o a.aezm --family lstn", 2, "lstn"),
+        ("plant.csv -o a.aezm --time-column flow_", 2, "flow_"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence_and_leaves_no_model(here: Path, arguments: str, code: int, said: str) -> None:
+    rows = values(120)
+    write(here / "constant.csv", np.ones((300, 3)))
+    write(here / "empty.csv", np.full((300, 3), np.nan))
+    write(here / "one.csv", rows[:1])
+    write(here / "short.csv", rows)
+    lines = (here / "plant.csv").read_text().splitlines()
+    lines[900] = re.sub(r",[^,]*", ",oops", lines[900], count=1)
+    (here / "text.csv").write_text("\n".join(lines) + "\n")
+    (here / "there.aezm").write_bytes(b"")
+    result = train(*arguments.split(), "--device", "cpu")
+    assert result.exit_code == code, result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("aez: error: ")]
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert not (here / "a.aezm").exists()
+
+
+def test_options_of_training_are_told_to_change_nothing_for_a_closed_form(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).standard_normal((400, 2)).cumsum(axis=0) % 7
+    np.save(tmp_path / "rows.npy", rows)
+    made = CliRunner().invoke(
+        main, ["train", "series", str(tmp_path / "rows.npy"), "-o", str(tmp_path / "m.aezm"), "--steps", "5"]
+    )
+    assert made.exit_code == 0, made.output
+    assert "--steps change nothing: pca is fitted in closed form" in made.output

@@ -1,0 +1,228 @@
+"""The configuration: what it takes, and that what is wrong is named with file, line and key."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aez.daemon.config.reader import ConfigError, Configuration, Secret, load
+from aez.daemon.config.schema import LIMITS, MODEL, SERVICE, SINKS, SOURCES, STATE, WEB, Key
+from aez.daemon.config.toml_lines import key_lines, written
+from tests.kit.certificates import Authority
+from tests.kit.places import SAMPLES
+
+SAMPLE = SAMPLES / "monitor.toml"
+LEAST = """\
+[[models]]
+path = "pump.aezm"
+
+[[sources]]
+kind = "stdin"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "pump.aezm").write_bytes(b"a model")
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "monitor.toml"
+    path.write_text(text)
+    return path
+
+
+def faults(folder: Path, text: str, **environment: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(write(folder, text), environment)
+    assert caught.value.exit_code == 2
+    return [str(fault).removeprefix(str(folder / "monitor.toml")) for fault in caught.value.faults]
+
+
+def test_the_least_configuration_has_all_defaults(folder: Path) -> None:
+    found = load(write(folder, LEAST))
+    assert (found.models[0].name, found.models[0].streams) == ("pump", ("*",))
+    assert found.sources[0].name == "stdin"
+    assert found.web["host"] == "127.0.0.1"
+    assert found.web["token"] is None
+    assert found.resolve(found.state["path"]) == folder / "monitor.db"
+
+
+def test_the_sample_can_be_used(tmp_path: Path) -> None:
+    (tmp_path / "satellite.aezm").write_bytes(b"a model")
+    found = load(write(tmp_path, SAMPLE.read_text()))
+    assert [one.kind for one in found.sources] == ["file"]
+    assert found.sources[0].options["paths"] == [str(tmp_path / "data.jsonl")]
+
+
+def test_what_the_sample_leaves_out_can_be_put_in(tmp_path: Path) -> None:
+    lines = SAMPLE.read_text().splitlines()
+    body = lines[next(i for i, line in enumerate(lines) if line.startswith("[service]")) :]
+    text = "\n".join(line.removeprefix("# ") for line in body)
+    (tmp_path / "satellite.aezm").write_bytes(b"a model")
+    signed = Authority(tmp_path).sign("monitor")
+    signed.certificate.rename(tmp_path / "monitor.crt")
+    names = ("AEZ_TOKEN", "AEZ_PUSH_TOKEN", "MQTT_PASSWORD", "WEBHOOK_SECRET", "AEZ_DATABASE_PASSWORD")
+    found = load(write(tmp_path, text), dict.fromkeys(names, "x"))
+    assert [one.kind for one in found.sources] == ["file", "http", "mqtt", "frames"]
+    assert [one.kind for one in found.sinks] == ["console", "json_lines", "webhook", "alertmanager", "postgres"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[service]\nlgo = 1\n", ":7: service.lgo: there is no such key; did you mean log?"),
+        ("[service]\nqueue = 'x'\n", ":7: service.queue: it is a whole number, not 'x'"),
+        ("[service]\nqueue = true\n", ":7: service.queue: it is a whole number, not true"),
+        ("[service]\nqueue = 0\n", ":7: service.queue: it is 1 to 65536, not 0"),
+        ("[service]\nlog = 'xml'\n", ":7: service.log: it is one of console, json, not 'xml'"),
+        ("[service]\nbatch_ms = nan\n", ":7: service.batch_ms: it is a number, not nan"),
+        ("[servce]\n", ":6: servce: there is no such key; did you mean service?"),
+        ("[sinks]\nkind = 'console'\n", ":6: sinks: write it as [[sinks]], with two brackets, once for each"),
+        ("[[sinks]]\n", ":6: sinks[0].kind: it is missing; choose one of console,"),
+        ("[[sinks]]\nkind = 'pigeon'\n", ":7: sinks[0].kind: 'pigeon' is no kind of sink; choose one of console,"),
+        ("[[sinks]]\nkind = 'webhook'\n", ":6: sinks[0].url: it is missing"),
+        (
+            "[[sinks]]\nkind = 'webhook'\nurl = 'http://x'\nsecret = 'hush'\n",
+            ":9: sinks[0].secret: there is no such key; a secret does not stand in this file, write secret_env or",
+        ),
+        ("[[sources]]\nkind = 'stdin'\n", ":6: sources[1]: 'stdin' is already the name of the one in line 4"),
+        ("[[models]]\npath = 'pmp.aezm'\n", ":7: models[1].path: there is no file"),
+        ("[[models]]\npath = 'nobody'\n", ":7: models[1].path: there is no model 'nobody'"),
+        ("[[models]]\nname = 'x'\n", ":6: models[1].path: it is missing"),
+    ],
+)
+def test_faults_name_line_and_key(folder: Path, text: str, expected: str) -> None:
+    (found,) = faults(folder, LEAST + text)
+    assert found.startswith(expected)
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_lines(folder: Path) -> None:
+    found = faults(folder, "[service]\nqueue = -1\n[web]\nport = 70000\nx = 1\n")
+    assert [fault.split(": ")[1] for fault in found] == ["models", "sources", "service.queue", "web.port", "web.x"]
+
+
+def test_two_sources_on_one_port_are_refused(folder: Path) -> None:
+    http = "[[sources]]\nname = '{}'\nkind = 'http'\nport = {}\n"
+    (found,) = faults(folder, LEAST + http.format("a", 8086) + http.format("b", 8086))
+    assert found == ":13: sources[2].port: port 8086 is already that of source a in line 9"
+    (found,) = faults(folder, LEAST + http.format("a", 9464))
+    assert found == ":9: sources[1].port: port 9464 is already that of the web page"
+    (found,) = faults(folder, LEAST + http.format("a", 8000) + "[web]\nport = 8000\n")
+    assert found == ":9: sources[1].port: port 8000 is already that of the web page in line 11"
+    load(write(folder, LEAST + http.format("a", 8000) + "[web]\nport = 8000\nenabled = false\n"))
+    twice = http.format("a", 8086) + http.format("b", 8086)
+    found = faults(folder, LEAST + "[[sources]]\nkind = 'pigeon'\n" + twice)[1]
+    assert found == ":15: sources[3].port: port 8086 is already that of source a in line 11"
+    load(write(folder, LEAST + http.format("a", 0) + http.format("b", 0)))
+
+
+def test_what_is_no_toml_is_named_with_its_line(folder: Path) -> None:
+    (found,) = faults(folder, "[service]\nqueue = \n")
+    assert found.startswith(":2: this is not TOML: ")
+    (folder / "monitor.toml").write_bytes(b"[service]\n# \xff\n")
+    with pytest.raises(ConfigError, match=r"monitor.toml:2: it is not UTF-8 text"):
+        load(folder / "monitor.toml")
+    with pytest.raises(ConfigError, match=r"none.toml:1: it cannot be read: No such file"):
+        load(folder / "none.toml")
+
+
+def test_secrets_come_from_environment_or_files_and_do_not_show(folder: Path) -> None:
+    (folder / "key").write_text("  from a file\n")
+    text = LEAST + "[web]\ntoken_env = 'PAGE'\n[[sinks]]\nkind='webhook'\nurl='http://x'\nsecret_file='key'\n"
+    found = load(write(folder, text), {"PAGE": "from outside"})
+    assert (found.web["token"], found.sinks[0].options["secret"]) == ("from outside", "from a file")
+    assert isinstance(found.web["token"], Secret)
+    assert "from outside" not in repr(found)
+    assert "from a file" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("token_env = 'NONE'", "web.token_env: the environment has no NONE"),
+        ("token_file = 'none'", "none cannot be read: No such file"),
+        ("token_file = 'empty'", "empty is empty"),
+        ("token_env = 'A'\ntoken_file = 'b'", "web.token_file: give it or token_env, not both"),
+    ],
+)
+def test_secrets_that_cannot_be_had_are_named(folder: Path, keys: str, expected: str) -> None:
+    (folder / "empty").write_text("\n")
+    (found,) = faults(folder, LEAST + f"[web]\n{keys}\n", A="x")
+    assert expected in found
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_secret_file_that_may_not_be_read_is_named(folder: Path) -> None:
+    (folder / "key").write_text("x")
+    (folder / "key").chmod(stat.S_IWUSR)
+    (found,) = faults(folder, LEAST + "[web]\ntoken_file = 'key'\n")
+    assert "Permission denied" in found
+
+
+def test_the_version_changes_with_the_content_alone(folder: Path) -> None:
+    first = load(write(folder, LEAST)).version
+    assert load(write(folder, LEAST)).version == first
+    assert load(write(folder, LEAST + "# a comment\n")).version != first
+
+
+def test_a_lonely_source_equals_itself_whatever_its_line(folder: Path) -> None:
+    first: Configuration = load(write(folder, LEAST))
+    assert load(write(folder, "\n\n" + LEAST)).sources == first.sources
+
+
+@pytest.mark.parametrize(
+    "table", [SERVICE, LIMITS, STATE, WEB, MODEL, *SOURCES.values(), *SINKS.values()], ids=lambda table: str(len(table))
+)
+def test_defaults_are_values_that_could_have_been_given(table: dict[str, Key]) -> None:
+    for name, key in table.items():
+        if key.default not in (None, [], {}):
+            assert not key.wrong(key.default), name
+
+
+KEYS = st.text("abcz_-.\"' ", min_size=1, max_size=5)
+LEAVES = st.one_of(st.integers(-5, 5), st.booleans(), st.text("a#]}\"'\\\n,= ", max_size=6))
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8
+)
+
+
+def toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        if "\n" in value and "'''" not in value and not value.endswith("'") and "\r" not in value:
+            return f"'''\n{value}'''"
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    if isinstance(value, list):
+        return "[\n " + ",\n ".join(map(toml, value)) + "]"
+    assert isinstance(value, dict)
+    return "{" + ", ".join(f"{toml(key)} = {toml(inner)}" for key, inner in value.items()) + "}"
+
+
+@given(st.lists(st.dictionaries(KEYS, VALUES, max_size=4), max_size=4))
+def test_every_key_is_found_on_its_line(tables: list[dict[str, object]]) -> None:
+    text, expected = "# top\n", {}
+    for index, table in enumerate(tables):
+        text += "[[t]] # a table\n"
+        expected["t", index] = text.count("\n")
+        for key, value in table.items():
+            expected["t", index, key] = text.count("\n") + 1
+            text += f"{toml(key)} = {toml(value)} # \"it's\n"
+    tomllib.loads(text)
+    found = key_lines(text)
+    assert {place: found[place] for place in expected} == expected
+
+
+def test_places_are_written_as_people_write_them() -> None:
+    assert written(("sources", 1, "port")) == "sources[1].port"
+    assert written(("a b", 0)) == '"a b"[0]'

@@ -1,0 +1,63 @@
+"""A photo network of other sizes starts from what a trained one knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from aez.export.photo.network import kept_coefficients
+from aez.export.photo.resizing import resized
+from tests.kit.small_photo import SMALL, make_network, make_pictures
+
+
+def test_a_network_of_other_sizes_takes_the_weights_that_fit() -> None:
+    usual = make_network()
+    smaller = replace(SMALL, hyper_width=8, synthesis_coarse_width=4)
+    found = resized(usual, smaller)
+    assert found.config == smaller
+    before, after = usual.state_dict(), found.state_dict()
+    same = {name for name in after if after[name].shape == before[name].shape}
+    assert {"analysis.embed.weight", "synthesis.unembed.bias", "analysis.std", "log_gain.values"} <= same
+    assert all(torch.equal(after[name], before[name]) for name in same)
+    assert torch.equal(after["synthesis.coarse.down.weight"], before["synthesis.coarse.down.weight"][:4])
+    larger = resized(usual, replace(SMALL, coarse_width=16)).state_dict()
+    assert larger["analysis.coarse.down.weight"].shape[0] == 16
+    assert not torch.equal(larger["analysis.coarse.down.weight"][:8], before["analysis.coarse.down.weight"])
+
+
+@torch.no_grad()
+def test_a_network_with_other_lambdas_has_those_of_its_levels() -> None:
+    usual = make_network()
+    ratio = usual.config.lambda_max / usual.config.lambda_min
+    wider = resized(usual, replace(SMALL, lambda_max=usual.config.lambda_min * ratio**1.25)).eval()
+    image = make_pictures(2)
+    for knot in (0, 4):  # level 1024 of the one is 1280 of the other, where both have a knot
+        before = usual.symbols(image, torch.full((2,), knot * 320.0))
+        after = wider.symbols(image, torch.full((2,), knot * 256.0))
+        assert usual.config.lambda_at(torch.tensor(knot * 320.0)) == pytest.approx(
+            wider.config.lambda_at(torch.tensor(knot * 256.0))
+        )
+        for one, other in zip(before, after, strict=True):
+            assert float((one != other).float().mean()) < 1e-3
+    assert (wider.log_gain.values[-1] > usual.log_gain.values[-1]).all()
+
+
+@torch.no_grad()
+def test_a_network_with_fewer_colour_coefficients_codes_the_others_alike() -> None:
+    usual = make_network(replace(SMALL, chroma_coefficients=16))
+    smaller = replace(SMALL, chroma_coefficients=9)
+    found = resized(usual, smaller).eval()
+    kept = torch.isin(kept_coefficients(usual.config), kept_coefficients(smaller))
+    image, level = make_pictures(2), torch.tensor([100.0, 1500.0])
+    (residual, index, z), (fewer, fewer_indices, same_z) = (net.symbols(image, level) for net in (usual, found))
+    assert torch.equal(z, same_z)
+    # The first phase sees the hyper-latent alone; later ones would miss what is not coded any more.
+    assert torch.equal(fewer[:, :, ::2, ::2], residual[:, kept, ::2, ::2])
+    assert torch.equal(fewer_indices[:, :, ::2, ::2], index[:, kept, ::2, ::2])
+    usual.mean.contexts[0].enter.weight[:, ~kept] = 0  # what it would miss, taken away
+    usual.scale.contexts[0].enter.weight[:, SMALL.hyper_width :][:, ~kept] = 0
+    residual, index, _ = usual.symbols(image, level)
+    assert torch.equal(fewer[:, :, 1::2, 1::2], residual[:, kept, 1::2, 1::2])
+    assert torch.equal(fewer_indices[:, :, 1::2, 1::2], index[:, kept, 1::2, 1::2])

@@ -1,0 +1,337 @@
+"""The other sides of the sinks, real where there is a program for it: what they got, and how they break."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from aez.daemon.common.records import EventRecord
+from aez.daemon.sinks import (
+    AlertmanagerSink,
+    ConsoleSink,
+    JsonLinesSink,
+    MqttSink,
+    NatsSink,
+    PostgresSink,
+    Sink,
+    WebhookSink,
+)
+from aez.daemon.sinks.wire import as_dict
+from tests.kit.brokers import Broker, start_mosquitto, start_nats
+from tests.kit.postgres_server import PASSWORD, running_postgres
+
+Step = tuple[str, int]
+
+
+class HttpServer:
+    """Collects posts; answers with `status`, after `delay` seconds."""
+
+    def __init__(self) -> None:
+        self.posts: list[tuple[str, dict[str, str], bytes]] = []
+        self.status, self.delay = 200, 0.0
+        #: Called with each body; what it returns, where it is no None, is answered in place of `status`.
+        self.judge: Callable[[bytes], int | None] = lambda body: None  # noqa: ARG005
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                size = int(self.headers["Content-Length"])
+                body = self.rfile.read(size)
+                if len(body) < size:
+                    return  # the sender was killed in the middle
+                time.sleep(outer.delay)
+                status = outer.judge(body) or outer.status
+                if status < 300:
+                    outer.posts.append((self.path, dict(self.headers), body))
+                self.send_response(status)
+                if 300 <= status < 400:
+                    self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: Any) -> None:
+                """A client that hangs up is part of the tests."""
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()
+
+
+class Receiver(ABC):
+    """One other side. `broken` and `mended` may be called again and again."""
+
+    @abstractmethod
+    def sink(self) -> Sink: ...
+
+    @abstractmethod
+    def records(self) -> list[dict[str, Any]]:
+        """What came, in order, each as the sink wrote it, or with at least id and sequence."""
+
+    @abstractmethod
+    def broken(self) -> None: ...
+
+    @abstractmethod
+    def mended(self) -> None: ...
+
+    def stop(self) -> None:  # noqa: B027 some have nothing to stop
+        pass
+
+    def steps(self, count: int = 0, seconds: float = 10.0) -> list[Step]:
+        """The steps that came, after waiting for so many."""
+        end = time.monotonic() + seconds
+        while len(self.records()) < count and time.monotonic() < end:
+            time.sleep(0.01)
+        return [(record["id"], int(record["sequence"])) for record in self.records()]
+
+
+class ConsoleReceiver(Receiver):
+    class _Stream(io.StringIO):
+        broken = False
+
+        def write(self, text: str) -> int:
+            if self.broken:
+                raise BrokenPipeError(32, "Broken pipe")
+            return super().write(text)
+
+    def __init__(self, folder: Path) -> None:
+        del folder
+        self.stream = self._Stream()
+
+    def sink(self) -> Sink:
+        return ConsoleSink(format="json", stream=self.stream)
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
+    def broken(self) -> None:
+        self.stream.broken = True
+
+    def mended(self) -> None:
+        self.stream.broken = False
+
+
+class JsonLinesReceiver(Receiver):
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "out"
+        self.aside = folder / "aside"
+        self.folder.mkdir()
+
+    def sink(self) -> Sink:
+        return JsonLinesSink(path=self.folder / "events.jsonl")
+
+    def records(self) -> list[dict[str, Any]]:
+        path = self.folder / "events.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def broken(self) -> None:
+        self.folder.rename(self.aside)
+
+    def mended(self) -> None:
+        self.aside.rename(self.folder)
+
+
+class WebhookReceiver(Receiver):
+    secret = "s3cr3t-key"
+
+    def __init__(self, folder: Path) -> None:
+        del folder
+        self.server = HttpServer()
+
+    def sink(self) -> Sink:
+        url = f"http://127.0.0.1:{self.server.port}/hook/s3cr3t-path?key=s3cr3t-query"
+        return WebhookSink(
+            url=url, secret=self.secret, token="s3cr3t-token", headers={"X-Key": "s3cr3t-header"}, timeout=5
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        return [record for _, _, body in list(self.server.posts) for record in json.loads(body)["events"]]
+
+    def broken(self) -> None:
+        self.server.status = 503
+
+    def mended(self) -> None:
+        self.server.status = 200
+
+    def stop(self) -> None:
+        self.server.stop()
+
+
+class AlertmanagerReceiver(Receiver):
+    def __init__(self, folder: Path) -> None:
+        del folder
+        self.server = HttpServer()
+
+    def sink(self) -> Sink:
+        url = f"http://127.0.0.1:{self.server.port}"
+        return AlertmanagerSink(url=url, username="me", password="s3cr3t-password", timeout=5)
+
+    def records(self) -> list[dict[str, Any]]:
+        alerts = [alert for _, _, body in list(self.server.posts) for alert in json.loads(body)]
+        return [{"id": one["labels"]["event"], "sequence": one["annotations"]["sequence"]} for one in alerts]
+
+    def broken(self) -> None:
+        self.server.status = 503
+
+    def mended(self) -> None:
+        self.server.status = 200
+
+    def stop(self) -> None:
+        self.server.stop()
+
+
+class MqttReceiver(Receiver):
+    """Mosquitto with a password, and a subscriber whose session the broker keeps."""
+
+    def __init__(self, folder: Path) -> None:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        folder.mkdir(exist_ok=True)
+        passwords = folder / "passwords"
+        passwords.write_text("me:" + _mosquitto_hash("s3cr3t-password") + "\n")
+        passwords.chmod(0o600)
+        self.broker: Broker = start_mosquitto(folder, "allow_anonymous false", f"password_file {passwords}")
+        self._came: list[dict[str, Any]] = []
+        self._subscribed = threading.Event()
+        self.client = Client(CallbackAPIVersion.VERSION2, "receiver", clean_session=False)
+        self.client.username_pw_set("me", "s3cr3t-password")
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_connect = lambda client, *_: client.subscribe("aez/events/#", qos=1)
+        self.client.on_subscribe = lambda *_: self._subscribed.set()
+        self.client.on_message = lambda *about: self._came.append(json.loads(about[-1].payload))
+        self.client.connect("127.0.0.1", self.broker.port)
+        self.client.loop_start()
+        assert self._subscribed.wait(10)
+
+    def sink(self) -> Sink:
+        return MqttSink(host="127.0.0.1", port=self.broker.port, username="me", password="s3cr3t-password", timeout=5)
+
+    def records(self) -> list[dict[str, Any]]:
+        return list(self._came)
+
+    def broken(self) -> None:
+        self._subscribed.clear()
+        self.broker.stop()
+
+    def mended(self) -> None:
+        self.broker.start()
+        assert self._subscribed.wait(10)
+
+    def stop(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+        self.broker.stop()
+
+
+class NatsReceiver(Receiver):
+    """nats-server with a token; the stream holds what came."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.broker: Broker = start_nats(folder, "--auth", "s3cr3t-token")
+
+    def sink(self) -> Sink:
+        url = f"nats://127.0.0.1:{self.broker.port}"
+        return NatsSink(url=url, token="s3cr3t-token", create_stream="EVENTS", timeout=5)
+
+    def records(self) -> list[dict[str, Any]]:
+        return asyncio.run(self._records())
+
+    async def _records(self) -> list[dict[str, Any]]:
+        import nats
+        from nats.js.errors import NotFoundError
+
+        client = await nats.connect(f"nats://127.0.0.1:{self.broker.port}", token="s3cr3t-token")
+        try:
+            jetstream = client.jetstream()
+            try:
+                state = (await jetstream.stream_info("EVENTS")).state
+            except NotFoundError:
+                return []
+            found: list[dict[str, Any]] = []
+            if not state.messages:
+                return found
+            for number in range(state.first_seq, state.last_seq + 1):
+                message = await jetstream.get_msg("EVENTS", number)
+                found.append(json.loads(message.data or b""))
+            return found
+        finally:
+            await client.close()
+
+    def broken(self) -> None:
+        self.broker.stop()
+
+    def mended(self) -> None:
+        self.broker.start()
+
+    def stop(self) -> None:
+        self.broker.stop()
+
+
+class PostgresReceiver(Receiver):
+    """A real PostgreSQL; it is broken by stopping the server."""
+
+    def __init__(self, folder: Path) -> None:
+        del folder
+        self.server = running_postgres()
+        self.server.empty()
+
+    def sink(self) -> Sink:
+        return PostgresSink(url=self.server.url(), password=PASSWORD, timeout=5)
+
+    def records(self) -> list[dict[str, Any]]:
+        with self.server.connect() as connection:
+            if connection.execute("SELECT to_regclass('aez.steps')").fetchone() == (None,):
+                return []
+            rows = connection.execute(
+                "SELECT id, sequence, action, stream, model, time, event FROM aez.steps ORDER BY number"
+            ).fetchall()
+        return [as_dict(EventRecord(*row[:-1], json.loads(row[-1]))) for row in rows]
+
+    def broken(self) -> None:
+        self.server.stop()
+
+    def mended(self) -> None:
+        self.server.start()
+
+
+RECEIVERS: dict[str, Callable[[Path], Receiver]] = {
+    "console": ConsoleReceiver,
+    "json_lines": JsonLinesReceiver,
+    "webhook": WebhookReceiver,
+    "alertmanager": AlertmanagerReceiver,
+    "mqtt": MqttReceiver,
+    "nats": NatsReceiver,
+    "postgres": PostgresReceiver,
+}
+
+
+def _mosquitto_hash(password: str) -> str:
+    """A line's second half of mosquitto's password file: $7$ is PBKDF2 with SHA-512."""
+    import base64
+    import hashlib
+
+    salt, rounds = b"123456789012", 101
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
+    return f"$7${rounds}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"

@@ -1,0 +1,56 @@
+"""A photo network in miniature, and pictures for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from aez.codec.bundle.bundle import Bundle
+from aez.export.hyperprior.integer import IntegerConv
+from aez.export.photo.network import PhotoConfig, PhotoNetwork
+
+SMALL = PhotoConfig(
+    hyper_channels=4,
+    hyper_width=44,  # wide enough that some weights of every graph are stored compactly
+    analysis_blocks=1,
+    analysis_expansion=1,
+    synthesis_blocks=1,
+    coarse_width=8,
+    coarse_blocks=1,
+    synthesis_coarse_blocks=1,
+)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network and the bundle that was written of it."""
+
+    network: PhotoNetwork
+    bundle: Bundle
+    path: Path
+
+
+def make_pictures(count: int, side: int = 64, seed: int = 0) -> Tensor:
+    """Smooth structure under weak noise, float32 [count, 3, side, side] in 0..1."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, side // 8, side // 8, generator=generator)
+    smooth = nn.functional.interpolate(coarse, (side, side), mode="bilinear")
+    return (smooth + 0.02 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1)
+
+
+def make_network(config: PhotoConfig = SMALL, seed: int = 1) -> PhotoNetwork:
+    """A calibrated network in which no layer is zero, as training would leave it."""
+    torch.manual_seed(seed)
+    network = PhotoNetwork(config)
+    network.calibrate(make_pictures(8))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.02)
+        for out in network.scale.outs:
+            assert isinstance(out, IntegerConv)
+            out.weight.mul_(4)  # so that the scale index follows z and earlier phases
+    return network.eval()
