@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common.options import about
 
 __all__ = ["UNITS", "Options"]
 
@@ -20,39 +21,40 @@ _HOLE = re.compile(r"\{([^{}]*)\}")
 class Options:
     """Column mapping by name. Raises InvalidArgument, naming the option, for what cannot be.
 
-    time: column of the time; a message without it is malformed. None: `time`, `timestamp` or `ts`, whichever comes
-        first, or else the time of arrival.
-    time_unit: "s", "ms", "us", "ns", or "auto": seconds, milli-, micro- or nanoseconds since 1970, told apart by
-        magnitude. Texts are ISO 8601 in any case, UTC where they name no zone. Of line protocol the default is "ns".
-    stream: a column's name, or a template such as `{site}/{machine}`; `{topic}`, `{topic[0]}` (its levels,
-        between `/`, or `.` where it has none),
-        `{source}` and, of line protocol, `{measurement}` stand for what is not in a column. None: the topic or the
-        file's name, if the source gives one, else the source's name; of line protocol measurement and tags as in
-        `cpu,host=a,rack=1`.
-    streams: patterns (`*`, `?`, `[ab]`) of names; other streams are malformed. Empty: all.
-    columns: values to take, by their names in the message, which must be numbers, true, false or missing. Empty: all
-        that are; texts are passed over.
-    complete: a message without one of `columns` is malformed; else it is missing.
-    rename: new names by names in the message.
-    tags: further columns to keep, as text, with the stream.
-    value: JSON messages that are a bare number are values of the column with this name or template.
-    header: names of the columns of CSV without a line of them.
-    separator: of CSV, one character.
-    measurement_prefix: columns of line protocol are called `measurement.field`.
+    time: a message without the column is malformed. None: `time`, `timestamp` or `ts`, whichever comes first, or else
+        the time of arrival.
+    time_unit: "auto" tells seconds, milli-, micro- or nanoseconds since 1970 apart by magnitude. Texts are ISO 8601 in
+        any case, UTC where they name no zone. Of line protocol the default is "ns".
+    stream: `{topic}`, `{topic[0]}` (its levels, between `/`, or `.` where it has none), `{source}` and, of line
+        protocol, `{measurement}` stand for what is not in a column. None: the topic or the file's name, if the source
+        gives one, else the source's name; of line protocol measurement and tags as in `cpu,host=a,rack=1`.
+    columns: they must be numbers, true, false or missing. Empty: all that are; texts are passed over.
     """
 
-    time: str | None = None
-    time_unit: str | None = None
-    stream: str | None = None
-    streams: Sequence[str] = ()
-    columns: Sequence[str] = ()
-    complete: bool = False
-    rename: Mapping[str, str] = field(default_factory=dict)
-    tags: Sequence[str] = ()
-    value: str | None = None
-    header: Sequence[str] = ()
-    separator: str = ","
-    measurement_prefix: bool = False
+    time: str | None = field(default=None, metadata=about("the column with the time"))
+    time_unit: Literal["auto", "s", "ms", "us", "ns"] | None = field(
+        default=None, metadata=about("of times that are numbers; told by their magnitude by default")
+    )
+    stream: str | None = field(
+        default=None,
+        metadata=about(
+            "the column with the stream's name, or a template such as {site}/{machine}; of the levels of a topic, or "
+            "of the folder of a picture, {topic[0]}-{topic[1]}"
+        ),
+    )
+    streams: Sequence[str] = field(
+        default=(), metadata=about("patterns (*, ?, [ab]) of streams to take; others are malformed")
+    )
+    columns: Sequence[str] = field(
+        default=(), metadata=about("values to take, by their names in the message; all that are numbers by default")
+    )
+    complete: bool = field(default=False, metadata=about("refuse messages without one of the columns"))
+    rename: Mapping[str, str] = field(default_factory=dict, metadata=about("new name by the name in the message"))
+    tags: Sequence[str] = field(default=(), metadata=about("further columns to keep with the stream, as text"))
+    value: str | None = field(default=None, metadata=about("what a JSON message that is a bare number is called"))
+    header: Sequence[str] = field(default=(), metadata=about("names of the columns of CSV without a line of them"))
+    separator: str = field(default=",", metadata=about("of CSV, one character"))
+    measurement_prefix: bool = field(default=False, metadata=about("call line protocol's columns measurement.field"))
 
     def __post_init__(self) -> None:
         for name in ("time", "stream", "value"):

@@ -1,35 +1,17 @@
 """Where events go: one kind of sink per file, each saying what it guarantees."""
 
-from aez.daemon.sinks.alertmanager import AlertmanagerSink
-from aez.daemon.sinks.base import Rejected, Sink, SinkError
-from aez.daemon.sinks.console import ConsoleSink
-from aez.daemon.sinks.json_lines import JsonLinesSink
-from aez.daemon.sinks.mqtt import MqttSink
-from aez.daemon.sinks.nats import NatsSink
-from aez.daemon.sinks.postgres import PostgresSink
-from aez.daemon.sinks.webhook import WebhookSink
+from aez.codec.common.face import lazily
 
-__all__ = [
-    "SINKS",
-    "AlertmanagerSink",
-    "ConsoleSink",
-    "JsonLinesSink",
-    "MqttSink",
-    "NatsSink",
-    "PostgresSink",
-    "Rejected",
-    "Sink",
-    "SinkError",
-    "WebhookSink",
-]
-
-#: The kinds by their names in a configuration.
-SINKS: dict[str, type[Sink]] = {
-    "console": ConsoleSink,
-    "json_lines": JsonLinesSink,
-    "webhook": WebhookSink,
-    "alertmanager": AlertmanagerSink,
-    "mqtt": MqttSink,
-    "nats": NatsSink,
-    "postgres": PostgresSink,
-}
+__getattr__ = lazily(
+    __name__,
+    {
+        "aez.daemon.sinks.alertmanager": "AlertmanagerOptions AlertmanagerSink",
+        "aez.daemon.sinks.base": "Rejected Sink SinkError",
+        "aez.daemon.sinks.console": "ConsoleOptions ConsoleSink",
+        "aez.daemon.sinks.json_lines": "JsonLinesOptions JsonLinesSink",
+        "aez.daemon.sinks.mqtt": "MqttSink MqttSinkOptions",
+        "aez.daemon.sinks.nats": "NatsSink NatsSinkOptions",
+        "aez.daemon.sinks.postgres": "PostgresOptions PostgresSink",
+        "aez.daemon.sinks.webhook": "WebhookOptions WebhookSink",
+    },
+)

@@ -144,7 +144,7 @@ class _Looking:
         if sink is not None:
             self.store = _database(config, found, sink)
             return
-        path = found.resolve(found.state["path"])
+        path = found.resolve(found.state.path)
         if not path.is_file():
             raise UnsupportedInput(f"{path} does not exist yet; has the monitor run?")
         from aez.daemon.state.store import Store
