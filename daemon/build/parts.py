@@ -18,7 +18,7 @@ from aez.daemon.observe.traces import Traces
 from aez.daemon.scores.files import Rotation
 from aez.daemon.scores.log import ScoreLog, Selection
 from aez.daemon.sinks.base import Sink
-from aez.daemon.sources.base import Source, SourceOptions
+from aez.daemon.sources.base import Source
 from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.frames import FrameOptions
 from aez.daemon.sources.opening import open_source
@@ -40,7 +40,6 @@ _DAY = 86_400.0
 def source(config: Configuration, entry: SourceConfig, *, once: bool = False) -> Source:
     """A source that is not started yet; `once` lets files end. Raises ConfigError for options it does not take."""
     options = entry.options
-    assert isinstance(options, SourceOptions)
     if once and isinstance(options, (FileOptions, FrameOptions)):
         options = dataclasses.replace(options, follow=False)
     try:

@@ -6,7 +6,8 @@ from aez.codec.common.extras import needs
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.kinds import SOURCES
 from aez.daemon.common.limits import Limits
-from aez.daemon.sources.base import Source, SourceOptions
+from aez.daemon.common.options import Options
+from aez.daemon.sources.base import Source
 from aez.daemon.sources.files import FileOptions
 
 __all__ = ["open_source"]
@@ -14,7 +15,7 @@ __all__ = ["open_source"]
 _MODULES = ("aiohttp", "nats", "paho", "pyarrow")
 
 
-def open_source(kind: str, name: str, options: SourceOptions, limits: Limits | None = None) -> Source:
+def open_source(kind: str, name: str, options: Options, limits: Limits | None = None) -> Source:
     """The source of that kind, not started. Files of format "arrow" have a class of their own.
 
     Raises InvalidArgument for options of another kind or that do not go together, AezError where a library is missing.

@@ -16,7 +16,7 @@ from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.commands import options
 from aez.commands.monitor import control as monitor_control
 from aez.commands.monitor import events as monitor_events
-from aez.commands.monitor import options as monitor_options
+from aez.commands.monitor import option_list as monitor_options
 from aez.commands.monitor import simulate as monitor_simulate
 from aez.commands.monitor import tap as monitor_tap
 from aez.commands.monitor import top as monitor_top

@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import Chunk
-from aez.daemon.sources.http_push import HttpPush, in_nanoseconds
+from aez.daemon.sources.http_push import HttpOptions, HttpPush
+from aez.daemon.sources.push_requests import in_nanoseconds
 from tests.kit.certificates import self_signed
-from tests.kit.source_harness import Intake
+from tests.kit.source_harness import Intake, told
 from tests.kit.waiting import until
 
 LINES = b"cpu,host=a usage=1.5 1700000000000000000\ncpu,host=b usage=2 1700000000000000001\n"
@@ -38,7 +39,7 @@ def opened() -> Iterator[Opener]:
     sources: list[HttpPush] = []
 
     def open_one(durable: bool = True, **options: Any) -> tuple[HttpPush, Intake]:
-        source, intake = HttpPush("source", port=0, **options), Intake()
+        source, intake = HttpPush("source", *told(HttpOptions, port=0, **options)), Intake()
         sources.append(source)
 
         def put(chunk: Chunk) -> None:
@@ -254,7 +255,7 @@ def test_while_stopping_requests_are_sent_back_and_those_under_way_answered(open
 
 
 def test_it_can_be_mounted_in_another_application() -> None:
-    source, intake = HttpPush("source", host=None), Intake()
+    source, intake = HttpPush("source", HttpOptions(), listens=False), Intake()
 
     async def run() -> int:
         application = web.Application(client_max_size=10)
@@ -282,7 +283,7 @@ def test_it_can_be_mounted_in_another_application() -> None:
 
 def test_a_port_that_is_taken_is_named_and_tried_again(opened: Opener) -> None:
     first, _ = opened()
-    second, intake = HttpPush("second", port=first.port), Intake()
+    second, intake = HttpPush("second", HttpOptions(port=first.port)), Intake()
     second.start(intake.put)
     assert str(first.port) in second.status()
     first.close()
@@ -305,7 +306,10 @@ def test_connections_beyond_the_limit_are_closed(opened: Opener) -> None:
 
 def test_it_listens_with_tls(tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
-    source, intake = HttpPush("source", port=0, tls_certificate=str(certificate), tls_key=str(key)), Intake()
+    source, intake = (
+        HttpPush("source", HttpOptions(port=0, tls_certificate=str(certificate), tls_key=str(key))),
+        Intake(),
+    )
     source.start(lambda chunk: (intake.put(chunk), source.acknowledge(chunk.position))[0])
     context = ssl.create_default_context(cafile=str(certificate))
     connection = http.client.HTTPSConnection("localhost", source.port, context=context, timeout=10)
@@ -316,8 +320,8 @@ def test_it_listens_with_tls(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"token": ""}, {"port": 70000}, {"body_bytes": 0}, {"body_bytes": 100, "pending_bytes": 99}]
+    "options", [{"token": ""}, {"port": 70000}, {"body_bytes": 0}, {"body_bytes": 20_000, "pending_bytes": 19_999}]
 )
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
-        HttpPush("source", **options)
+        HttpPush("source", *told(HttpOptions, **options))
