@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import random
 import shutil
 import socket
 import ssl
@@ -395,3 +396,20 @@ tls_key = "{strange[1].key}"
         (2, "web.tls_key"),
         (7, "sources[0].tls_certificate"),
     ]
+
+
+def test_a_certificate_damaged_in_one_byte_ends_or_is_refused_in_a_sentence(folder: Path, signed: Signed) -> None:
+    der = ssl.PEM_cert_to_DER_cert(signed.certificate.read_text())
+    draw = random.Random(7)
+    refused = set()
+    for number in range(5000):
+        damaged = bytearray(der)
+        # The first 256 bytes, which hold the times, get three of four.
+        damaged[draw.randrange(len(der) if number % 4 == 0 else 256)] = draw.randrange(256)
+        path = folder / "damaged.pem"
+        path.write_text(ssl.DER_cert_to_PEM_cert(bytes(damaged)))
+        try:
+            assert isinstance(tls.ends(str(path)), datetime)
+        except InvalidArgument as error:
+            refused.add(str(error))
+    assert refused == {f"{folder / 'damaged.pem'} holds no certificate in PEM form, or a damaged one"}

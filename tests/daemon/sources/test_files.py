@@ -302,7 +302,10 @@ def test_the_header_of_csv_goes_with_each_chunk_also_after_a_restart(tmp_path: P
 
 def test_without_a_header_every_line_of_csv_is_data(tmp_path: Path, opened: Opener) -> None:
     append(tmp_path / "data.csv", "1,2", "3,4")
-    intake = read_on(opened, None, 2, "data.csv", format="csv", header=False)
+    source, intake = opened("data.csv", format="csv"), Intake()
+    source.without_header()
+    source.start(intake.put)
+    until(lambda: len(intake.lines()) >= 2)
     assert [(chunk.header, chunk.data) for chunk in intake.chunks] == [(None, b"1,2\n3,4\n")]
 
 
@@ -318,6 +321,13 @@ def test_a_line_beyond_the_limit_comes_cut_and_the_next_ones_whole(tmp_path: Pat
     append(path, "still the same line", "after")
     assert intake.lines() == [b"before", b"x" * 10_001]
     assert text(read_on(opened, position, 1, line_bytes=10_000)) == ["after"]
+
+
+def test_a_chunk_gathers_no_more_than_it_may(tmp_path: Path, opened: Opener) -> None:
+    append(tmp_path / "data.jsonl", *(f"{number:099d}" for number in range(200)))
+    intake = read_on(opened, None, 200, chunk_bytes=1024)
+    assert max(len(chunk.data) for chunk in intake.chunks) <= 1024
+    assert len(read_on(opened, None, 200).chunks) == 1
 
 
 def test_without_following_each_file_is_read_to_its_end_in_order(tmp_path: Path, opened: Opener) -> None:
