@@ -135,7 +135,7 @@ def test_closing_twice_is_fine_and_delivering_opens_again(receiver: Receiver, si
     assert [name for name, _ in receiver.steps(2)] == ["a00000", "b00000"]
 
 
-@pytest.mark.parametrize("kind", SINKS)
+@pytest.mark.parametrize("kind", list(SINKS))
 def test_options_are_keywords_with_names_and_each_says_what_it_means(kind: str) -> None:
     for parameter in inspect.signature(SINKS.options(kind)).parameters.values():
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY

@@ -313,7 +313,7 @@ def test_a_message_lost_on_its_way_is_noticed_and_fetched_before_the_next(nats_s
                 await super()._received(arrived)
 
     feeder = NatsFeeder(nats_server)
-    source = Losing("source", subject="plant.*.data", durable="m", servers=[feeder.url])
+    source = Losing("source", NatsOptions(subject="plant.*.data", durable="m", servers=[feeder.url]))
     intake = started(source)
     feeder.feed(range(50))
     until(lambda: len(intake.numbers()) >= 50)
