@@ -326,7 +326,7 @@ def test_a_line_beyond_the_limit_comes_cut_and_the_next_ones_whole(tmp_path: Pat
 def test_a_chunk_gathers_no_more_than_it_may(tmp_path: Path, opened: Opener) -> None:
     append(tmp_path / "data.jsonl", *(f"{number:099d}" for number in range(200)))
     intake = read_on(opened, None, 200, chunk_bytes=1024)
-    assert max(len(chunk.data) for chunk in intake.chunks) <= 1024
+    assert max(len(chunk.data) for chunk in intake.chunks) < 1024 + 100  # and the line that was begun before
     assert len(read_on(opened, None, 200).chunks) == 1
 
 

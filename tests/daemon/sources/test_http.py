@@ -177,18 +177,18 @@ def test_what_is_not_durable_in_time_is_asked_for_again(opened: Opener) -> None:
 
 
 def test_too_much_at_once_is_refused_and_taken_later(opened: Opener) -> None:
-    source, intake = opened(durable=False, body_bytes=1000, pending_bytes=1500, answer_seconds=5)
+    source, intake = opened(durable=False, body_bytes=2000, pending_bytes=3000, answer_seconds=5)
     answers: list[int] = []
-    first = threading.Thread(target=lambda: answers.append(send(source, "/write", b"x" * 900)[0]))
+    first = threading.Thread(target=lambda: answers.append(send(source, "/write", b"x" * 1800)[0]))
     first.start()
     until(lambda: len(intake.chunks) == 1)
-    status, headers, _ = send(source, "/write", b"y" * 900)
+    status, headers, _ = send(source, "/write", b"y" * 1800)
     assert status == 503
     assert "Retry-After" in headers
     source.acknowledge(intake.chunks[0].position)
     first.join(5)
     assert answers == [204]
-    second = threading.Thread(target=lambda: answers.append(send(source, "/write", b"y" * 900)[0]))
+    second = threading.Thread(target=lambda: answers.append(send(source, "/write", b"y" * 1800)[0]))
     second.start()
     until(lambda: len(intake.chunks) == 2)
     source.acknowledge(intake.chunks[1].position)
@@ -198,9 +198,9 @@ def test_too_much_at_once_is_refused_and_taken_later(opened: Opener) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_beyond_the_limit_is_413(opened: Opener, chunked: bool) -> None:
-    source, intake = opened(body_bytes=1000, pending_bytes=2000)
-    assert send(source, "/write", iter([b"x" * 500] * 3) if chunked else b"x" * 1001)[0] == 413
-    assert send(source, "/write", b"x" * 1000)[0] == 204
+    source, intake = opened(body_bytes=2000, pending_bytes=4000)
+    assert send(source, "/write", iter([b"x" * 1000] * 3) if chunked else b"x" * 2001)[0] == 413
+    assert send(source, "/write", b"x" * 2000)[0] == 204
     assert len(intake.chunks) == 1
 
 
