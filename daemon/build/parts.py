@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aez.codec.common.cores import available_cores
-from aez.codec.common.extras import needs
 from aez.codec.errors import AezError
 from aez.daemon.build.models import LoadedModel, refused, watched
-from aez.daemon.common.kinds import SINKS
+from aez.daemon.build.opening import open_sink, open_source
 from aez.daemon.config.reader import Configuration, SinkConfig, SourceConfig
 from aez.daemon.engine.engine import Engine
 from aez.daemon.observe.traces import Traces
@@ -21,7 +20,6 @@ from aez.daemon.sinks.base import Sink
 from aez.daemon.sources.base import Source
 from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.frames import FrameOptions
-from aez.daemon.sources.opening import open_source
 from aez.daemon.state.store import Store
 
 __all__ = [
@@ -58,11 +56,9 @@ def sinks(config: Configuration) -> dict[str, Sink]:
 
 def _sink(config: Configuration, entry: SinkConfig) -> Sink:
     try:
-        with needs("aez[monitor]", ("nats", "paho")):
-            made: Sink = SINKS.load(entry.kind)(entry.options)
+        return open_sink(entry.kind, entry.options)
     except AezError as error:
         raise refused(config, entry.line, f"sink {entry.name}", error) from error
-    return made
 
 
 def traces(config: Configuration) -> Traces | None:

@@ -6,6 +6,5 @@ __getattr__ = lazily(
     __name__,
     {
         "aez.daemon.sources.base": "Put Source SourceOptions",
-        "aez.daemon.sources.opening": "open_source",
     },
 )

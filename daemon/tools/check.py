@@ -11,13 +11,14 @@ from collections.abc import Callable
 from functools import partial
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 from aez.codec.errors import AezError
 from aez.daemon.build import models, parsers
 from aez.daemon.build import parts as build
 from aez.daemon.common import tls
+from aez.daemon.common.options import options_of
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig, SourceConfig
-from aez.daemon.sinks.mqtt import MqttSinkOptions
 from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.frames import FrameOptions
 from aez.daemon.sources.http_push import HttpOptions
@@ -129,14 +130,11 @@ def _connect(config: Configuration, entry: SourceConfig) -> str:
 
 def _try_sink(config: Configuration, name: str) -> str:
     """By a sink under another client id: a broker would end the session of the monitor that runs."""
-    entries = [
-        dataclasses.replace(one, options=dataclasses.replace(one.options, client_id=None))
-        if isinstance(one.options, MqttSinkOptions)
-        else one
-        for one in config.sinks
-        if one.name == name
-    ]
-    sink = build.sinks(dataclasses.replace(config, sinks=tuple(entries)))[name]
+    (entry,) = (one for one in config.sinks if one.name == name)
+    if "client_id" in options_of(type(entry.options)):
+        other: dict[str, Any] = {"client_id": None}
+        entry = dataclasses.replace(entry, options=dataclasses.replace(entry.options, **other))
+    sink = build.sinks(dataclasses.replace(config, sinks=(entry,)))[name]
     try:
         sink.check()
     finally:

@@ -16,10 +16,10 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 
-from aez.codec.common.extras import needs
 from aez.codec.errors import AezError
 from aez.daemon.build import models, parsers
 from aez.daemon.build import parts as build
+from aez.daemon.build.opening import open_nats_tap
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.config.reader import Configuration, SourceConfig
 from aez.daemon.sources.base import Source
@@ -70,10 +70,7 @@ def source_beside(config: Configuration, entry: SourceConfig, *, from_start: boo
 
 def _nats_beside(config: Configuration, entry: SourceConfig, options: NatsOptions, from_start: bool) -> Source:
     try:
-        with needs("aez[monitor]", ("nats",)):
-            from aez.daemon.sources.nats_tap import NatsTap
-
-            return NatsTap(entry.name, options, config.limits, from_start=from_start)
+        return open_nats_tap(entry.name, options, config.limits, from_start=from_start)
     except AezError as error:
         raise models.refused(config, entry.line, f"source {entry.name}", error) from error
 

@@ -10,9 +10,9 @@ import sys
 import threading
 from pathlib import Path
 
+from aez.daemon.build.opening import open_source
 from aez.daemon.common.kinds import SOURCES
 from aez.daemon.common.records import Chunk
-from aez.daemon.sources.opening import open_source
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from aez.commands.monitor.config import config_argument, load_config, plain
 
 if TYPE_CHECKING:
     from aez.daemon.config.reader import Configuration
-    from aez.daemon.sinks import PostgresSink
+    from aez.daemon.sinks.postgres import PostgresSink
     from aez.daemon.state.event_store import StoredEvent
     from aez.daemon.state.store import Store
 
@@ -160,7 +160,7 @@ class _Looking:
 
 def _database(config: Path, found: Configuration, name: str) -> PostgresSink:
     from aez.daemon.build.parts import sinks
-    from aez.daemon.sinks import PostgresSink
+    from aez.daemon.sinks.postgres import PostgresSink
 
     databases = {key: one for key, one in sinks(found).items() if isinstance(one, PostgresSink)}
     if name not in databases:

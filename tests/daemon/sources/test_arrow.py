@@ -13,11 +13,11 @@ import pyarrow.parquet
 import pytest
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.build.opening import open_source
 from aez.daemon.common.limits import Limits
 from aez.daemon.sources.arrow_files import ArrowFiles
 from aez.daemon.sources.base import Source
 from aez.daemon.sources.files import FileOptions
-from aez.daemon.sources.opening import open_source
 from tests.kit.source_harness import Intake
 
 ROWS = 50_000
