@@ -96,6 +96,10 @@ def test_what_cannot_be_used_is_told_and_changes_nothing(folder: Path) -> None:
     assert result.exit_code != 0
     change(folder, ('log_level = "error"\n', ""))
     result = CliRunner().invoke(main, ["monitor", "reload", str(folder / "monitor.toml")])
-    assert (result.exit_code, "the monitor kept its old configuration: " in result.stderr) == (1, True)
+    assert result.exit_code == 2  # told here, before the monitor is asked
     assert "option stream has a brace without" in result.stderr
+    change(folder, ('stream = "{a"', 'stream = "stream"\n[[sinks]]\nkind = "mqtt"\ntopic = "a/#"'))
+    result = CliRunner().invoke(main, ["monitor", "reload", str(folder / "monitor.toml")])
+    assert (result.exit_code, "the monitor kept its old configuration: " in result.stderr) == (1, True)
+    assert "an MQTT sink cannot publish to the topic 'a/#'" in result.stderr
     assert logging.getLogger("aez").level == logging.NOTSET
