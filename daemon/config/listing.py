@@ -38,7 +38,7 @@ def listings() -> Iterator[Listing]:
         note = f"Of every {kinds.what}. Its `kind` is one of {', '.join(f'`{kind}`' for kind in kinds)}."
         if kinds is SOURCES:
             common |= options_of(parsing())
-            note += " All but the first two say how messages are read."
+            note += "\nAll but the first two say how messages are read."
         yield Listing(table, f"[[{table}]]", common, note)
         for kind in kinds:
             applies = SOURCES.load(kind).parsing if kinds is SOURCES else None

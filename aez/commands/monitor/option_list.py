@@ -8,7 +8,6 @@ import click
 
 from aez import messages
 from aez.codec.errors import OutputError, UnsupportedInput
-from aez.commands.monitor.config import needs_monitor
 
 
 @click.command()
@@ -25,8 +24,7 @@ def options(name: str | None, as_markdown: bool, into: Path | None) -> None:
 
     NAME is one of its tables, such as web, models or sinks.webhook, or a kind, such as mqtt.
     """
-    with needs_monitor():
-        from aez.daemon.config.listing import chosen, into_document, markdown, text
+    from aez.daemon.config.listing import chosen, into_document, markdown, text
 
     found = chosen(name)
     if into is None:
