@@ -68,7 +68,7 @@ class Identity(NamedTuple):
 
 
 class FrameModel(ABC):
-    """A model of pictures behind `aez.daemon.engine.types.StreamModel`: windows of one row, with `COLUMNS` as channels.
+    """A model of pictures behind `StreamModel` of `aez.daemon.engine`: windows of one row, `COLUMNS` its channels.
 
     learns: whether it brings no threshold, so that each stream's limit is learned. pictures: keeps heat maps; None to
     keep none. progress: is called now and then while a large frame is measured. device: where it runs.

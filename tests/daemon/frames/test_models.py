@@ -24,8 +24,8 @@ from aez.daemon.build import models
 from aez.daemon.common.records import Chunk, EventRecord, Samples
 from aez.daemon.config.reader import ConfigError, load
 from aez.daemon.engine.engine import Engine
-from aez.daemon.engine.learned_limit import LearnedLimit
-from aez.daemon.engine.types import Watched
+from aez.daemon.engine.limits import LearnedLimit
+from aez.daemon.engine.watched import Watched
 from aez.daemon.frames.models import COLUMNS, CodecFrames, DetectorFrames, FrameModel, Measured
 from aez.daemon.frames.pictures import FramePictures
 from aez.daemon.parse import REASONS, parser
