@@ -336,6 +336,8 @@ class Aligner(StreamColumns):
 
     def restore(self, stream: int, state: AlignerState) -> None:
         """Go on from what `states` gave, for a stream that had no sample yet."""
+        if state.newest == _NEVER:  # nor had it any then
+            return
         self._begun[stream], self._started[stream] = True, state.started
         self._anchor[stream], self.newest[stream], self._closed[stream] = state.anchor, state.newest, state.closed
         self._slot[stream], self._row[stream] = state.slot, state.row

@@ -261,7 +261,7 @@ class ModelStreams(StreamColumns):
         return self.states(numbers)
 
     def states(self, numbers: Ints) -> list[tuple[str, bytes]]:
-        """(Name, bytes) of these streams, but for those that had no sample."""
+        """(Name, bytes) of these streams."""
         found = []
         for number, aligner in zip(numbers.tolist(), self.aligner.states(numbers), strict=True):
             count, ring = self.rings.state(number)

@@ -514,6 +514,17 @@ def test_streams_are_described_as_plain_data() -> None:
     assert some.stats()["open_events"] == 1
 
 
+def test_a_stream_without_a_good_sample_is_as_new_after_its_model_was_replaced() -> None:
+    plant = Watched("plant", Magnitude(), silent_after=300)
+    one = samples(bursts(60))
+    later = replace(one, time=one.time + 7 * SECOND)
+    some, fresh = (Engine([plant], clock=lambda: START + 3600 * SECOND) for _ in range(2))
+    assert some.process([replace(one, time=one.time + 10**6 * SECOND)]) == []  # all of it ahead of the clock
+    some.replace_models([plant])
+    assert some.process([later]) == fresh.process([later])
+    assert some.touched() == fresh.touched()
+
+
 def test_nothing_in_gives_nothing_out() -> None:
     some = engine()
     empty = Samples([], np.empty(0, np.int32), np.empty(0, np.int64), CHANNELS, np.empty((0, 2)))
