@@ -16,8 +16,9 @@ from PIL import Image
 
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.bundle.library import find_bundle
-from aez.codec.container.chunks import ALPHA, MODEL, TILE
-from aez.codec.container.header import ImageHeader
+from aez.codec.container.chunks import MODEL, TILE
+from aez.codec.container.image_header import ALPHA, ImageHeader
+from aez.codec.container.kinds import kind_name
 from aez.codec.container.reader import Reader
 from aez.codec.container.writer import Writer
 from aez.codec.entropy.quality import LEVEL_MAX, level_to_quality, quality_to_level
@@ -159,7 +160,7 @@ class _Job:
 
 
 def _pixels(data: bytes, model: ImageModel) -> NDArray[np.uint8]:
-    reader = Reader(io.BytesIO(data))
+    reader = Reader(io.BytesIO(data), ImageHeader)
     header = reader.header
     return RegionDecoder(model, header, reader.tile).decode(Box(0, 0, header.width, header.height))
 
@@ -218,7 +219,7 @@ def decode_picture(
     TruncatedFile, VersionError, ModelError, InvalidArgument for a region outside the picture, UnsupportedInput above
     `max_pixels`.
     """
-    reader = Reader(io.BytesIO(data), partial=partial)
+    reader = Reader(io.BytesIO(data), ImageHeader, partial=partial)
     header = reader.header
     check_plausible(header, len(data), max_pixels)
     tiles: dict[int, bytes] = {}
@@ -297,13 +298,13 @@ def describe(data: bytes) -> dict[str, Any]:
 
     Raises CorruptFile, TruncatedFile, VersionError; every checksum of the file is checked.
     """
-    reader = Reader(io.BytesIO(data))
+    reader = Reader(io.BytesIO(data), ImageHeader)
     for _ in reader.chunks():
         pass
     header = reader.header
     embedded = any(info.type == MODEL for info in reader.inventory)
     return {
-        "kind": "image",
+        "kind": kind_name(header.KIND),
         "width": header.width,
         "height": header.height,
         "mode": header.mode,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.container.header import ImageHeader
+from aez.codec.container.image_header import ImageHeader
 from aez.codec.entropy.tile import PhaseSymbols, TileDecoder, encode_tile, ideal_bits
 from aez.codec.errors import CorruptFile, InvalidArgument, ModelError, TruncatedFile, UnsupportedInput
 from aez.codec.image.model import Float, Geometry, ImageModel

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.container.header import ImageHeader
+from aez.codec.container.image_header import ImageHeader
 from aez.codec.detect.detector import WindowScores
 from aez.codec.detect.events import EventRule
 from aez.codec.detect.picture_detector import PictureDetector

@@ -6,7 +6,7 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,9 +15,6 @@ from aez.codec.errors import CorruptFile, InvalidArgument
 from aez.commands import options
 from aez.commands.codec.picture_files import METADATA, TAKE_METADATA, find_format, picture_bytes
 from aez.files import STDIO, Job, check_target, plan, read_input, write_output
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,7 @@ class DecodeJob:
     force: bool
 
     def __call__(self, job: Job, progress: Progress) -> Outcome:
+        from aez.codec.container.image_header import ImageHeader
         from aez.codec.container.reader import Reader
         from aez.codec.image.api import decode_picture
 
@@ -44,7 +42,7 @@ class DecodeJob:
         image = decoded.image
         written = picture_bytes(image, picture_format)
         write_output(job.target, written, self.force)
-        header = Reader(io.BytesIO(data)).header
+        header = Reader(io.BytesIO(data), ImageHeader).header
         lost = [] if picture_format in TAKE_METADATA else [key for key in METADATA if image.info.get(key)]
         return Outcome(
             bytes_in=len(data),
