@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aez.codec.common.whole_files import write_whole
+from aez.codec.common.files import write_whole
 from aez.codec.errors import AezError, InvalidArgument, OutputError, UnsupportedInput
 
 STDIO = "-"

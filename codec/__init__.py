@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aez.codec.container.image_header import ImageHeader
     from aez.codec.container.reader import Reader
     from aez.codec.container.writer import Writer
-    from aez.codec.detect.picture_detector import PictureDetector, load_picture_detector
+    from aez.codec.detect.pictures import PictureDetector, load_picture_detector
 
 __all__ = [
     "AezError",
@@ -57,6 +57,6 @@ __getattr__ = lazily(
         "aez.codec.container.image_header": "ImageHeader",
         "aez.codec.container.reader": "Reader",
         "aez.codec.container.writer": "Writer",
-        "aez.codec.detect.picture_detector": "PictureDetector load_picture_detector",
+        "aez.codec.detect.pictures": "PictureDetector load_picture_detector",
     },
 )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from aez.codec.bundle.graph_check import check_graph
 from aez.codec.bundle.npy import parse_npy
-from aez.codec.common.whole_files import write_whole
+from aez.codec.common.files import write_whole
 from aez.codec.errors import ModelError
 
 FORMAT = 1

@@ -28,7 +28,7 @@ _SHIPPED = Path(__file__).parents[1] / "models"
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListedBundle:
     """A bundle that lies in one of the places where models are looked up; `error` is empty where it looks sound."""
 
     path: Path
@@ -52,7 +52,7 @@ def _user_folder() -> Path:
     return Path.home() / ".local" / "share" / "aez" / "models"
 
 
-def list_bundles() -> list[Listing]:
+def list_bundles() -> list[ListedBundle]:
     """All bundles of the user's folder and of the package; their manifests are read, their members not checked."""
     return [_peek(path, source) for source, folder in model_folders() for path in sorted(folder.glob(f"*{SUFFIX}"))]
 
@@ -106,12 +106,12 @@ def _look_up(wanted: str) -> Bundle:
     raise ModelError(f"there is no model {wanted} in {places}{damaged}; name its {SUFFIX} file, or put it there")
 
 
-def _peek(path: Path, source: str) -> Listing:
+def _peek(path: Path, source: str) -> ListedBundle:
     try:
         manifest = _manifest_unchanged(path)
     except (ModelError, OSError) as error:
-        return Listing(path, source, path.stem, "", "", str(error))
-    return Listing(path, source, manifest["name"], manifest_id(manifest), manifest["task"], "")
+        return ListedBundle(path, source, path.stem, "", "", str(error))
+    return ListedBundle(path, source, manifest["name"], manifest_id(manifest), manifest["task"], "")
 
 
 def _stamp(path: Path) -> tuple[int, int]:

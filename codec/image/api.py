@@ -101,7 +101,7 @@ def encode_picture(
     opened = open_model(bundle, device, threads)
     check_tile(tile, opened.geometry.alignment)
     picture = take_apart(image, keep_metadata)
-    job = _Job(opened, picture, tile, bundle.decoding_half() if embed_model else None, progress)
+    job = _EncodeJob(opened, picture, tile, bundle.decoding_half() if embed_model else None, progress)
     targets = {"quality": quality, "bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
     given = {name: value for name, value in targets.items() if value is not None}
     if len(given) > 1:
@@ -122,7 +122,7 @@ def encode_picture(
 
 
 @dataclass
-class _Job:
+class _EncodeJob:
     """One picture that is encoded at one or several levels."""
 
     model: ImageModel
@@ -165,7 +165,7 @@ def _pixels(data: bytes, model: ImageModel) -> NDArray[np.uint8]:
     return RegionDecoder(model, header, reader.tile).decode(Box(0, 0, header.width, header.height))
 
 
-def _fit_bytes(job: _Job, limit: int) -> tuple[int, bytes]:
+def _fit_bytes(job: _EncodeJob, limit: int) -> tuple[int, bytes]:
     """Highest level whose file has at most `limit` bytes (sizes grow with the level but for a few bytes)."""
     smallest = job.encode(0)
     if len(smallest) > limit:
@@ -173,7 +173,7 @@ def _fit_bytes(job: _Job, limit: int) -> tuple[int, bytes]:
     return _search(job, lambda data: len(data) <= limit, 0, smallest)
 
 
-def _reach_psnr(job: _Job, target: float) -> tuple[int, bytes]:
+def _reach_psnr(job: _EncodeJob, target: float) -> tuple[int, bytes]:
     """Lowest level that reaches a PSNR."""
     best = job.encode(LEVEL_MAX)
     reached = job.measure_psnr(best)
@@ -190,7 +190,7 @@ def _reach_psnr(job: _Job, target: float) -> tuple[int, bytes]:
     return good, data
 
 
-def _search(job: _Job, fits: Callable[[bytes], bool], good: int, data: bytes) -> tuple[int, bytes]:
+def _search(job: _EncodeJob, fits: Callable[[bytes], bool], good: int, data: bytes) -> tuple[int, bytes]:
     high = LEVEL_MAX + 1
     while high - good > 1:
         middle = (good + high) // 2

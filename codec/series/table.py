@@ -20,7 +20,7 @@ TEXT_BLOCK, VALUES_BLOCK, LINE_MAX = 2**21, 2**18, 2**26
 
 
 @dataclass(frozen=True)
-class Block:
+class TableBlock:
     """Consecutive rows of a table; `place` says where in the file one of them stands, for a message."""
 
     columns: dict[str, Column]
@@ -32,7 +32,7 @@ class Block:
 class Table:
     """A file that is being read."""
 
-    blocks: Iterator[Block]
+    blocks: Iterator[TableBlock]
     unnamed: frozenset[str] = frozenset()  #: columns of a text file that got their names here
     clock: str | None = None  #: an array of times that stands beside the values
     timezones: Mapping[str, str] = field(default_factory=dict)  #: of columns that hold times by type

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from aez.batch import Outcome, Parallel, Progress, run_batch
+from aez.batch import FileOutcome, Parallel, Progress, run_batch
 from aez.codec.errors import CorruptFile, InvalidArgument
 from aez.commands import options
 from aez.commands.codec.picture_files import METADATA, TAKE_METADATA, find_format, picture_bytes
@@ -25,7 +25,7 @@ class DecodeJob:
     suffix: str | None
     force: bool
 
-    def __call__(self, job: Job, progress: Progress) -> Outcome:
+    def __call__(self, job: Job, progress: Progress) -> FileOutcome:
         from aez.codec.container.image_header import ImageHeader
         from aez.codec.container.reader import Reader
         from aez.codec.image.api import decode_picture
@@ -44,7 +44,7 @@ class DecodeJob:
         write_output(job.target, written, self.force)
         header = Reader(io.BytesIO(data), ImageHeader).header
         lost = [] if picture_format in TAKE_METADATA else [key for key in METADATA if image.info.get(key)]
-        return Outcome(
+        return FileOutcome(
             bytes_in=len(data),
             bytes_out=len(written),
             coded_bytes=len(data),

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from aez.batch import Outcome, Parallel, Progress, run_batch
+from aez.batch import FileOutcome, Parallel, Progress, run_batch
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
 from aez.commands.codec.picture_files import is_picture
@@ -25,7 +25,7 @@ class EncodeJob:
     settings: dict[str, Any]
     force: bool
 
-    def __call__(self, job: Job, progress: Progress) -> Outcome:
+    def __call__(self, job: Job, progress: Progress) -> FileOutcome:
         from aez.codec.image.api import encode_picture
         from aez.codec.image.pillow import read_image
 
@@ -34,7 +34,7 @@ class EncodeJob:
         image = read_image(io.BytesIO(source), "it")
         encoded = encode_picture(image, **self.settings, progress=progress)
         write_output(job.target, encoded.data, self.force)
-        return Outcome(
+        return FileOutcome(
             bytes_in=len(source),
             bytes_out=len(encoded.data),
             coded_bytes=len(encoded.data),

@@ -16,9 +16,9 @@ from aez.commands.codec.models_export import export
 
 if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle
-    from aez.codec.bundle.library import Listing
+    from aez.codec.bundle.library import ListedBundle
 
-#: As in aez.codec.detector and aez.codec.picture_detector, which bring more than a listing needs.
+#: As in aez.codec.detect.detector and aez.codec.detect.pictures, which bring more than a listing needs.
 DETECTOR, PICTURE_DETECTOR = "detector", "picture-detector"
 #: What a listing tells of a detector.
 DETECTOR_FACTS = ("window", "channels", "period_seconds", "threshold", "score", "event_rule")
@@ -65,7 +65,7 @@ def _verify(name: str) -> None:
 
         Detector(bundle, "cpu", 1)  # runs the probe, whose scores must be those that the bundle promises
     elif bundle.task == PICTURE_DETECTOR:
-        from aez.codec.detect.picture_detector import PictureDetector
+        from aez.codec.detect.pictures import PictureDetector
 
         PictureDetector(bundle, "cpu", 1)
     else:
@@ -91,7 +91,7 @@ def _run_codec(bundle: Bundle) -> None:
     model.synthesis(y, 0)
 
 
-def _entry(listing: Listing) -> dict[str, Any]:
+def _entry(listing: ListedBundle) -> dict[str, Any]:
     from aez.codec.bundle.bundle import Bundle
     from aez.codec.errors import ModelError
 

@@ -99,7 +99,7 @@ def export(
         for one in found:
             messages.result(json.dumps(one.as_dict(), ensure_ascii=False))
         return
-    from aez.codec.common.whole_files import whole_file
+    from aez.codec.common.files import whole_file
 
     with whole_file(output, force) as partial:
         _write(found, suffix, partial)

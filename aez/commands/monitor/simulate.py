@@ -72,7 +72,7 @@ def simulate(
         if labels is not None:
             if rows is None:
                 raise InvalidArgument("--labels needs --rows: without end there is no last fault")
-            from aez.codec.common.whole_files import write_whole
+            from aez.codec.common.files import write_whole
 
             lines = [
                 json.dumps(
