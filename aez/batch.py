@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from aez import messages
+from aez.codec.common.cores import available_cores
 from aez.codec.errors import AezError
 from aez.files import Job
 
@@ -58,11 +58,6 @@ Work = Callable[[Job, Progress], FileOutcome]
 
 class _Cancelled(Exception):
     """Raised inside a worker when the program is to end."""
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

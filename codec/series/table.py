@@ -15,8 +15,8 @@ from pathlib import Path
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.columns import Column
 
-#: Bytes of text, or values of an array, that are handled at a time; one line may be so long.
-TEXT_BLOCK, VALUES_BLOCK, LINE_MAX = 2**21, 2**18, 2**26
+#: Values of an array that are handled at a time.
+VALUES_BLOCK = 2**18
 
 
 @dataclass(frozen=True)

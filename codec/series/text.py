@@ -17,16 +17,14 @@ from typing import IO, Any, cast
 
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.columns import MISSING, Column, arrow, from_arrow
-from aez.codec.series.table import LINE_MAX, TEXT_BLOCK, Table, TableBlock, explained, refuse_repeated
+from aez.codec.series.table import Table, TableBlock, explained, refuse_repeated
 
+#: Bytes of text that are handled at a time; one line may be so long.
+TEXT_BLOCK, LINE_MAX = 2**21, 2**26
 _SAMPLE_LINES = 100
-
-
 #: In the order of preference: whoever separates by `;` may write commas in numbers, and blanks in times.
 _SEPARATORS = ("\t", ";", "|", ",", " ")
 _BOM, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
-
-
 #: Lines without content: blank ones and comments.
 _IDLE = re.compile(rb"(?m)^(?:[ \t]*#[^\n]*|[ \r]*)(?:\n|\Z)")
 _TIME_LIKE = re.compile(r"\d{4}[-/]?\d\d[-/]?\d\d([T ].*)?|\d\d:\d\d(:\d\d([.,]\d+)?)?")

@@ -19,7 +19,7 @@ FORBIDDEN = {
     "aez.export": {"aez.daemon"},
 }
 #: What the base install brings, by import name.
-BASE_INSTALL = {"PIL", "aez", "click", "constriction", "numpy", "onnxruntime", "tqdm"}
+BASE_INSTALL = {"PIL", "aez", "click", "constriction", "numpy", "onnxruntime", "platformdirs", "tqdm"}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import click
 
 from aez import messages
 from aez.batch import run_each
+from aez.codec.common.words import listed
 from aez.commands.codec.models_export import export
 
 if TYPE_CHECKING:
@@ -135,10 +136,9 @@ def _lines(entry: dict[str, Any]) -> Iterator[str]:
 
 def _detector_lines(entry: dict[str, Any]) -> Iterator[str]:
     names = entry["channels"] or []
-    more = f" and {len(names) - CHANNELS_SHOWN} more" if len(names) > CHANNELS_SHOWN else ""
     every = f", one every {entry['period_seconds']:g} s" if entry["period_seconds"] else ""
     yield f"  window {entry['window']} rows{every}"
-    yield f"  {len(names)} channels: {', '.join(map(str, names[:CHANNELS_SHOWN]))}{more}"
+    yield f"  {len(names)} channels: {listed([str(name) for name in names], CHANNELS_SHOWN)}"
     yield f"  threshold {entry['threshold']:.4g} of {entry['score']}, family {entry['family']}"
 
 

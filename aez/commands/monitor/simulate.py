@@ -8,11 +8,11 @@ import time
 import click
 
 from aez import messages
+from aez.codec.common.words import NANOSECONDS
 from aez.codec.errors import InvalidArgument
 from aez.commands.monitor.config import needs_monitor
 
 FORMATS = ("json", "csv", "line")
-NANOSECONDS = 1_000_000_000
 
 
 @click.command()
