@@ -62,6 +62,12 @@ def plan(inputs: Sequence[str], output: str, suffix: str, accepts: Callable[[Pat
     return jobs
 
 
+def refuse_two_results(output: str, as_json: bool) -> None:
+    """Refuse a result and JSON on one stream. Raises InvalidArgument."""
+    if as_json and output == STDIO:
+        raise InvalidArgument("--json and -o - both take standard output; choose one")
+
+
 def check_target(job: Job, force: bool) -> None:
     """Refuse early what `write_output` would refuse, and a result in place of its own input.
 

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from aez.batch import FileOutcome, Parallel, Progress, run_batch
-from aez.codec.errors import CorruptFile, InvalidArgument
+from aez.codec.errors import CorruptFile
 from aez.commands import options
 from aez.commands.codec.picture_files import METADATA, TAKE_METADATA, find_format, picture_bytes
-from aez.files import STDIO, Job, check_target, plan, read_input, write_output
+from aez.files import STDIO, Job, check_target, plan, read_input, refuse_two_results, write_output
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,7 @@ def decode(
     """
     from aez.codec.image.api import MAX_PIXELS
 
-    if as_json and output == STDIO:
-        raise InvalidArgument("--json and -o - both take standard output; choose one")
+    refuse_two_results(output, as_json)
     if suffix is not None:
         suffix = f".{suffix.lower().lstrip('.')}"
         find_format(suffix)

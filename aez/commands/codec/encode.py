@@ -13,7 +13,7 @@ from aez.batch import FileOutcome, Parallel, Progress, run_batch
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
 from aez.commands.codec.picture_files import is_picture
-from aez.files import STDIO, Job, check_target, plan, read_input, write_output
+from aez.files import Job, check_target, plan, read_input, refuse_two_results, write_output
 
 SUFFIX = ".aez"
 
@@ -81,8 +81,7 @@ def encode(
     """
     targets = {"quality": quality, "bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
     _check_targets(targets)
-    if as_json and output == STDIO:
-        raise InvalidArgument("--json and -o - both take standard output; choose one")
+    refuse_two_results(output, as_json)
     jobs = plan(inputs, output, SUFFIX, is_picture)
     parallel = Parallel.choose(len(jobs), workers, threads)
     settings = {

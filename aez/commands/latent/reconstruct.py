@@ -13,11 +13,10 @@ import click
 
 from aez import messages
 from aez.batch import run_each
-from aez.codec.errors import InvalidArgument
 from aez.commands import options
 from aez.commands.codec.picture_files import is_picture, picture_bytes
 from aez.commands.latent import shared as latent_shared
-from aez.files import STDIO, Job, check_target, plan, write_output
+from aez.files import STDIO, Job, check_target, plan, refuse_two_results, write_output
 
 if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle
@@ -151,8 +150,7 @@ def reconstruct(
     IN is a picture, a folder (the pictures in it; folders inside are left alone) or - for standard input. Pictures are
     turned as EXIF says. In a folder, results are called NAME.reconstruct.png.
     """
-    if as_json and output == STDIO:
-        raise InvalidArgument("--json and -o - both take standard output; choose one")
+    refuse_two_results(output, as_json)
     jobs = plan(inputs, output, SUFFIX, is_picture)
     bundle = _opened(model, device, threads)
     with latent_shared.progress_bar(len(jobs)) as bar:
