@@ -572,6 +572,7 @@ def test_arrays_are_read_in_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Callable[..., None], order: Any
 ) -> None:
     monkeypatch.setattr("aez.codec.series.arrays.VALUES_BLOCK", 10)
+    monkeypatch.setattr("aez.codec.series.parquet.VALUES_BLOCK", 10)
     values = np.asarray(np.arange(300, dtype=">f4").reshape(100, 3), order=order)
     save(tmp_path / "x.npz", values=values, time=START + np.arange(100))
     np.save(tmp_path / "x.npy", values)
@@ -804,8 +805,8 @@ def test_memory_does_not_grow_with_the_file(
 ) -> None:
     """Peaks of Python's and Arrow's memory, over a file of many blocks and one three times as long."""
     monkeypatch.setattr("aez.codec.series.text.TEXT_BLOCK", 2**18)
-    for reader_of in ("arrays", "parquet"):
-        monkeypatch.setattr(f"aez.codec.series.{reader_of}.VALUES_BLOCK", 2**15)
+    monkeypatch.setattr("aez.codec.series.arrays.VALUES_BLOCK", 2**15)
+    monkeypatch.setattr("aez.codec.series.parquet.VALUES_BLOCK", 2**15)
     peaks = []
     for length in (rows, 3 * rows):
         path = big(tmp_path, kind, length, 10)
