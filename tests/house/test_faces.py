@@ -26,10 +26,13 @@ LAZY = [face for face in FACES if face != "aez"]
 FOR_ITS_EFFECT = {"aez.pillow"}
 #: Dotted words in documents that are no names of Python's: a subject of NATS.
 OTHER_WORDS = {"aez.events"}
+#: It prints the table of rooms, which are not for programs.
+ABOUT_ROOMS = "docs/architecture.md"
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for pattern in ("*.md", "docs/**/*.md", "samples/**/*.md", "codec/*.md")
     for path in ROOT.glob(pattern)
+    if path != ROOT / ABOUT_ROOMS
 )
 
 
