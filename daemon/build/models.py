@@ -8,8 +8,8 @@ from pathlib import Path
 
 from aez.codec.bundle.library import find_bundle
 from aez.codec.detect.detector import Detector
-from aez.codec.detect.picture_detector import TASK as PICTURE_DETECTOR
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import TASK as PICTURE_DETECTOR
+from aez.codec.detect.pictures import PictureDetector
 from aez.codec.errors import AezError, InvalidArgument
 from aez.codec.image.model import TASK as IMAGE_CODEC
 from aez.codec.image.model import ImageModel

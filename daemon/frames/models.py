@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.container.header import ImageHeader
+from aez.codec.container.image_header import ImageHeader
 from aez.codec.detect.detector import WindowScores
 from aez.codec.detect.events import EventRule
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import PictureDetector
 from aez.codec.entropy.quality import quality_to_level
 from aez.codec.image.files import Pixels
 from aez.codec.image.model import ImageModel

@@ -16,7 +16,7 @@ import aez
 from aez.codec.bundle.bundle import save_bundle
 from aez.codec.bundle.library import find_bundle
 from aez.codec.detect.events import Event
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import PictureDetector
 from aez.codec.errors import InvalidArgument
 from aez.codec.image.distortion import psnr
 from aez.codec.image.model import ImageModel
