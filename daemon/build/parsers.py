@@ -10,7 +10,7 @@ from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.config.reader import Configuration
 from aez.daemon.engine.routing import Router
 from aez.daemon.frames.models import FrameModel
-from aez.daemon.parse import Parser, parser
+from aez.daemon.parse.formats import Parser, parser
 
 
 class Parsers:

@@ -136,7 +136,7 @@ class Options:
     def __post_init__(self) -> None:
         for option in options_of(type(self)).values():
             value = getattr(self, option.name)
-            if not option.required and value == option.default:
+            if not option.required and (value == option.default or (not value and option.default == ())):
                 continue
             reason = option.wrong(value)
             if not reason and option.kind in ("texts", "paths") and isinstance(value, str):

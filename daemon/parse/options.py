@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common import options
 from aez.daemon.common.options import about
 
 __all__ = ["UNITS", "Options"]
@@ -17,8 +18,8 @@ UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _HOLE = re.compile(r"\{([^{}]*)\}")
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(options.Options):
     """Column mapping by name. Raises InvalidArgument, naming the option, for what cannot be.
 
     time: a message without the column is malformed. None: `time`, `timestamp` or `ts`, whichever comes first, or else
@@ -57,25 +58,13 @@ class Options:
     measurement_prefix: bool = field(default=False, metadata=about("call line protocol's columns measurement.field"))
 
     def __post_init__(self) -> None:
-        for name in ("time", "stream", "value"):
-            value: Any = getattr(self, name)
-            if value is not None and (not isinstance(value, str) or not value):
-                raise InvalidArgument(f"option {name} must be a text, not {value!r}")
-        for name in ("streams", "columns", "tags", "header"):
+        super().__post_init__()
+        for name in ("columns", "tags", "header"):
             value = getattr(self, name)
-            if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(v, str) for v in value):
-                raise InvalidArgument(f"option {name} must be a list of texts, not {value!r}")
-            if name != "streams" and len(set(value)) < len(value):
+            if len(set(value)) < len(value):
                 raise InvalidArgument(f"option {name} names a column twice: {', '.join(value)}")
-        for name in ("complete", "measurement_prefix"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidArgument(f"option {name} must be true or false, not {getattr(self, name)!r}")
         self._check_rename()
-        if self.time_unit not in (None, "auto", *UNITS):
-            raise InvalidArgument(f"option time_unit must be auto, s, ms, us or ns, not {self.time_unit!r}")
-        separator: Any = self.separator
-        one = isinstance(separator, str) and len(separator) == 1
-        if not one or not separator.isascii() or separator in '"\n\r\\':
+        if len(self.separator) != 1 or not self.separator.isascii() or self.separator in '"\n\r\\':
             raise InvalidArgument(f"option separator must be one character, not {self.separator!r}")
         if self.complete and not self.columns:
             raise InvalidArgument("option complete needs columns, which name what a message must have")
@@ -84,10 +73,8 @@ class Options:
                 raise InvalidArgument(f"option {name} has a brace without its partner: {getattr(self, name)!r}")
 
     def _check_rename(self) -> None:
-        rename: Any = self.rename
-        pairs = rename.items() if isinstance(rename, Mapping) else [(None, None)]
-        if not all(isinstance(old, str) and isinstance(new, str) and new for old, new in pairs):
-            raise InvalidArgument(f"option rename must be a table of texts, not {self.rename!r}")
+        if not all(self.rename.values()):
+            raise InvalidArgument(f"option rename must give names that are not empty, not {self.rename!r}")
         names = [self.rename.get(name, name) for name in self.columns or self.rename]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -96,8 +83,4 @@ class Options:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Options:
         """The options from a table of a configuration; raises InvalidArgument for an unknown name."""
-        known = [option.name for option in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise InvalidArgument(f"there is no option {name!r}; options are {', '.join(known)}")
-        return cls(**values)
+        return cls.of(**values)

@@ -174,7 +174,7 @@ class HttpPush(Source):
     async def _listen(self) -> None:
         from aiohttp import web
 
-        from aez.daemon.common.connections import REQUESTS
+        from aez.daemon.common.connections import request_log
 
         self._closing = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -183,7 +183,7 @@ class HttpPush(Source):
         runner = web.AppRunner(
             application,
             access_log=None,
-            logger=REQUESTS,
+            logger=request_log(),
             keepalive_timeout=self._idle_seconds,
             lingering_time=2.0,  # for the rest of a body that was refused, so that the sender sees the answer
             shutdown_timeout=2,

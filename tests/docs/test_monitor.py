@@ -12,7 +12,7 @@ from aez.daemon.common.options import options_of
 from aez.daemon.config.listing import BEGIN, END, chosen, into_document, listings, markdown
 from aez.daemon.config.sections import Service
 from aez.daemon.observe.metrics import Metrics
-from aez.daemon.parse.faults import REASONS
+from aez.daemon.parse.results import REASONS
 from tests.kit.places import ROOT
 
 PATH = ROOT / "docs" / "monitor.md"

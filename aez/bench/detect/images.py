@@ -20,7 +20,7 @@ from aez.bench.detect.peers import IsolationForest, Peer, PrincipalComponents, R
 from aez.bench.detect.picture_classes import PictureClasses, load_picture_classes
 from aez.bench.detect.ranking import roc_auc
 from aez.bench.detect.report import describe_machine
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import PictureDetector
 from aez.codec.detect.thresholds import percentile
 from aez.codec.errors import AezError, InvalidArgument
 from aez.codec.image.files import Pixels, to_planes

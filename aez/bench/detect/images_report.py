@@ -12,8 +12,8 @@ from pathlib import Path
 
 from aez.bench.machine import Environment
 from aez.bench.table_text import aligned
+from aez.codec.common.files import write_whole
 from aez.codec.common.plain import plain
-from aez.codec.common.whole_files import write_whole
 from aez.codec.errors import OutputError
 
 _OWN, _PEER = "#c2255c", "#868e96"

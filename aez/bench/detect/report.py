@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from aez.bench.machine import Environment, describe_environment
 from aez.bench.table_text import aligned
+from aez.codec.common.files import write_whole
 from aez.codec.common.plain import plain
-from aez.codec.common.whole_files import write_whole
 from aez.codec.errors import OutputError
 
 _PACKAGES = ("aez", "numpy", "scipy", "torch", "scikit-learn", "pyod", "onnxruntime")

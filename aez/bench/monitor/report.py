@@ -13,8 +13,8 @@ from typing import Any
 from aez.bench.machine import Environment
 from aez.bench.monitor.figures import Figure, Measured
 from aez.bench.table_text import aligned
+from aez.codec.common.files import write_whole
 from aez.codec.common.plain import plain
-from aez.codec.common.whole_files import write_whole
 from aez.codec.errors import OutputError
 
 __all__ = ["Report"]

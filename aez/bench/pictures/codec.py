@@ -25,6 +25,7 @@ from aez.bench.machine import describe_environment
 from aez.bench.pictures.peers import standard_peers
 from aez.bench.pictures.rd_report import load_picture
 from aez.codec.bundle.bundle import Bundle
+from aez.codec.container.image_header import ImageHeader
 from aez.codec.container.reader import Reader
 from aez.codec.entropy.tile import symbol_bytes
 from aez.codec.errors import InvalidArgument
@@ -116,7 +117,7 @@ def tiling(pictures: Iterable[Path], model: ModelLike = None, quality: float = 5
         tiled = encode_picture(pixels, quality, bundle, tile=tile).data
         whole = encode_picture(pixels, quality, bundle, tile=TILE_DEFAULT).data
         tiled_bytes, whole_bytes = tiled_bytes + len(tiled), whole_bytes + len(whole)
-        header = Reader(io.BytesIO(whole)).header
+        header = Reader(io.BytesIO(whole), ImageHeader).header
         ideal, coded = ideal + ideal_bytes(opened, pixels, header), coded + len(whole)
         decoded = np.asarray(decode_picture(tiled, model=bundle).image)
         border = border_mask(height, width, tile)
@@ -180,7 +181,7 @@ def exactness(
     for path in pictures:
         pixels = load_picture(path)
         data = encode_picture(pixels, quality, bundle, tile=tile).data
-        reader = Reader(io.BytesIO(data))
+        reader = Reader(io.BytesIO(data), ImageHeader)
         header = reader.header
         wanted = [tile_symbols(open_model(bundle), pixels, header, number) for number in range(header.tiles)]
         symbols += sum(int((phase.index > 0).sum()) for s in wanted for phase in s.phases)

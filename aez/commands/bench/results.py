@@ -50,7 +50,7 @@ def sheet(
     """Crops of some lossless pictures in DIR at equal bytes: original, models, JPEG, WebP, AVIF."""
     from aez.bench.pictures.contact_sheets import BPPS, folder_sheet_png
     from aez.codec.bundle.library import DEFAULT_MODEL
-    from aez.codec.common.whole_files import whole_file
+    from aez.codec.common.files import whole_file
 
     if output.suffix.lower() != ".png":
         raise InvalidArgument(f"a contact sheet is a .png file, not {output.name}; change the name after -o")
@@ -68,7 +68,7 @@ def sheet(
 def results(folder: Path, output: Path | None, force: bool, as_json: bool) -> None:
     """Make one Markdown document of the JSON reports in FOLDER: rd.json, and whatever other reports are there."""
     from aez.bench.pictures.document import document, is_made
-    from aez.codec.common.whole_files import write_whole
+    from aez.codec.common.files import write_whole
 
     target = output or folder.resolve().with_suffix(".md")
     made = document(folder, target.parent)

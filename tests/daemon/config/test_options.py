@@ -21,7 +21,7 @@ from aez.daemon.common.shared_options import MqttBroker
 from aez.daemon.config.listing import chosen, into_document, listings
 from aez.daemon.config.reader import SECTIONS, ConfigError, load
 from aez.daemon.config.sections import RULE_KEYS, Model, Scores, State
-from aez.daemon.engine.types import Watched
+from aez.daemon.engine.watched import Watched
 from aez.daemon.scores.files import Rotation
 from aez.daemon.scores.log import Selection
 from aez.daemon.sinks.mqtt import MqttSink, MqttSinkOptions
