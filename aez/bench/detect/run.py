@@ -72,12 +72,8 @@ def run(
     jobs = jobs or available_cores()
     pairs = [(contestant, case) for case in cases for contestant in contestants]
     outcomes = _examined(pairs, _Examiner(protocol, quick, thresholds), jobs, progress)
-    results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
-    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     names = [one.name for one in own]
-    if not any(result.contestant in names for result in results):
-        first = next(failure for failure in failures if failure.contestant in names)
-        raise AezError(f"none of our detectors could learn from any case; {first.case.name}: {first.reason}")
+    results, failures = _sorted_out(outcomes, names)
     summary = {one.name: _summary(protocol, [r for r in results if r.contestant == one.name]) for one in contestants}
     return DetectReport(
         kind=kind,
@@ -141,6 +137,16 @@ class Failure:
     case: Case
     contestant: str
     reason: str
+
+
+def _sorted_out(outcomes: Sequence[Result | Failure], own: Sequence[str]) -> tuple[list[Result], list[Failure]]:
+    """Results and failures apart. Raises AezError where none of our own detectors has a result."""
+    results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    if not any(result.contestant in own for result in results):
+        first = next(failure for failure in failures if failure.contestant in own)
+        raise AezError(f"none of our detectors could learn from any case; {first.case.name}: {first.reason}")
+    return results, failures
 
 
 def _examined(

@@ -27,6 +27,7 @@ from aez.cli import main
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.image.distortion import psnr
 from tests.kit.places import ROOT
+from tests.kit.toy_codecs import toy_decode
 
 Picture = npt.NDArray[np.uint8]
 
@@ -47,12 +48,6 @@ def encode(image: Picture, quality: float) -> bytes:
     return struct.pack("<HHd", *image.shape[:2], step) + body
 
 
-def decode(data: bytes) -> Picture:
-    height, width, step = struct.unpack_from("<HHd", data)
-    levels = np.frombuffer(zlib.decompressobj().decompress(data[12:]), np.uint8).reshape(height, width, 3)
-    return np.clip(np.rint(levels * step), 0, 255).astype(np.uint8)
-
-
 def corner(name: str) -> Kind:
     """A kind whose pictures are cut to the upper left corner, which is coded quickly."""
     kind = next(kind for kind in KINDS if kind.name == name)
@@ -63,7 +58,7 @@ FEW = [corner(name) for name in ("noise", "tiny 8x8", "flat graphics")]
 
 
 def toy(name: str = "aez toy", **changes: Any) -> PictureCodec:
-    peer = PictureCodec(name, encode, decode, (2.0, 5.0, 10.0, 20.0, 40.0), lowest=1, highest=100, model=MODEL)
+    peer = PictureCodec(name, encode, toy_decode, (2.0, 5.0, 10.0, 20.0, 40.0), lowest=1, highest=100, model=MODEL)
     return dataclasses.replace(peer, **changes)
 
 
@@ -77,7 +72,7 @@ def half() -> PictureCodec:
         kept[short] = data
         return short
 
-    return toy("half", encode=encode_half, decode=lambda data: decode(kept[data]), model={})
+    return toy("half", encode=encode_half, decode=lambda data: toy_decode(kept[data]), model={})
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +139,7 @@ def test_bytes_are_those_of_the_lowest_quality_that_reaches_the_psnr(pictures: P
         expected = 0
         for image in images:
             coded = [encode(image, quality) for quality in range(1, 101)]
-            expected += next(len(data) for data in coded if psnr(image, decode(data)) >= level.psnr)
+            expected += next(len(data) for data in coded if psnr(image, toy_decode(data)) >= level.psnr)
         # Bisection and the scan agree where PSNR rises with quality, which it does but for rounding.
         assert level.bytes["aez toy"] == pytest.approx(expected, rel=0.03)
         assert level.bytes["half"] == pytest.approx((level.bytes["aez toy"] or 0) / 2, abs=3)
