@@ -20,7 +20,7 @@ from aez.bench.machine import describe_detection
 from aez.codec.common.cores import available_cores
 from aez.codec.common.extras import library
 from aez.codec.errors import AezError, InvalidArgument
-from aez.export.families import family_class
+from aez.export.families.registry import family_class
 from aez.export.series.estimator import SeriesDetector
 from aez.export.series.train import DEFAULT_FAMILY
 
