@@ -17,7 +17,7 @@ from aez.daemon.common.limits import Limits
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig
 from aez.daemon.config.schema import RULE_KEYS
 from aez.daemon.engine.routing import Columns
-from aez.daemon.engine.types import Watched
+from aez.daemon.engine.watched import Watched
 from aez.daemon.frames.models import CodecFrames, DetectorFrames, FrameModel
 from aez.daemon.frames.pictures import FramePictures, folder_beside
 

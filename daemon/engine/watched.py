@@ -1,4 +1,4 @@
-"""What goes into the engine and comes out of it."""
+"""What an engine is made of: models, the streams that each of them watches, and how it does so."""
 
 from __future__ import annotations
 
@@ -7,24 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from aez.codec.detect.detector import WindowScores
 from aez.codec.detect.events import Event, EventRule
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.aligner import Aligned
-from aez.daemon.engine.follow import Limit
-from aez.daemon.engine.learned_limit import LearnedLimit
+from aez.daemon.engine.columns import Float, Ints
+from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit
+from aez.daemon.engine.scorer import WindowModel
 
-Float = NDArray[np.float32]
-Ints = NDArray[np.int64]
+__all__ = ["SECOND", "Identified", "StreamModel", "Watched"]
+
+#: ns.
 SECOND = 1_000_000_000
-
-
-#: Samples that are worked on at once; values of the rows that are joined at once.
-PART, JOINED = 65_536, 1 << 24
 
 
 class Identified(Protocol):
@@ -34,18 +27,14 @@ class Identified(Protocol):
     def id(self) -> str: ...
 
 
-class StreamModel(Protocol):
-    """What scores windows of channels: a `Detector` of `aez.codec.detect`, or a model of `aez.daemon.frames`."""
+class StreamModel(WindowModel, Protocol):
+    """What streams are scored with: a `Detector` of `aez.codec.detect`, or a model of `aez.daemon.frames`."""
 
     @property
     def bundle(self) -> Identified: ...
 
-    window: int
-    channels: tuple[str, ...]
     period: float | None
     event_rule: EventRule
-
-    def score_batch(self, batch: Float, *, whole: bool = False) -> WindowScores: ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +50,7 @@ class Watched:
     warm_up: scored rows of a stream before its first event may begin.
     limits: pattern -> limit of its streams, in thresholds of the model; 1.0 where none fits.
     adapt: whether limits follow their streams, between 1 / reach and reach; `risk` is the probability that a normal row
-        exceeds them (see `Limit`).
+        exceeds them (see `AdaptiveLimit`).
     rule: when events open and close; by default the model's.
     update_every: rows between two updates of an open event, at least.
     learn: rows of a stream that teach its limit, for models without a threshold, and open no event; 0 for none.
@@ -96,7 +85,7 @@ class Watched:
         for pattern, limit in self.limits.items():
             if not 0 < limit < math.inf:
                 raise InvalidArgument(f"the limit of {pattern} for model {self.name} is above 0, not {limit}")
-        Limit(self.risk, self.reach)
+        AdaptiveLimit(self.risk, self.reach)
         if self.learn:
             LearnedLimit(self.learn)
 
@@ -105,35 +94,3 @@ class Watched:
         """Nanoseconds between rows; None without a clock."""
         period = self.detector.period if self.period is None else self.period
         return max(1, round(period * SECOND)) if period else None
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Rows that were scored, for whoever wants all of them; sorted by stream, then by row.
-
-    names: the streams' names, by number; `rows.stream` indexes it. score: float32 [n], 1.0 is the model's threshold;
-    channel_score: float32 [n, channels]. limit: float32 [n], the streams' own limits, on the same scale. Nobody changes
-    any of it afterwards.
-    """
-
-    model: str
-    names: Sequence[str]
-    rows: Aligned
-    score: Float
-    channel_score: Float
-    limit: Float
-    channels: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Recent:
-    """A stream's last rows: values float32 [at most window - 1, channels], in the sensors' units, NaN = missing.
-
-    row, time: number and time (ns since 1970 UTC) of the last one. period: ns between rows; None without a clock.
-    """
-
-    model: str
-    values: Float
-    row: int
-    time: int
-    period: int | None

@@ -1,31 +1,29 @@
-"""What a stream's scores become: events with their steps for sinks, and a limit that may follow the stream.
+"""The records that follow from a stream's scores, and from its silence.
 
-Guarantees: the same rows give the same records, ids and sequence numbers, however they are cut; while an event is open
-the limit stands still.
+Guarantees: the same rows give the same records, ids and sequence numbers, however they are cut.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aez.codec.detect.events import CRITICAL, SERIOUS, Event, EventRule, EventTracker, Severity
-from aez.codec.detect.thresholds import StreamingPeaksOverThreshold
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
+from aez.daemon.engine.columns import Float, Ints, StreamColumns, column
 
-__all__ = ["Follower", "Limit"]
+__all__ = ["Follower", "Silence"]
 
 #: By rising severity; and from which score on a row is of the next one.
 _SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 _NEXT = (SERIOUS, CRITICAL, math.inf)
-
-Float = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 
 class Follower:
@@ -125,82 +123,74 @@ class Follower:
         return follower
 
 
-class Limit:
-    """A stream's limit that follows it slowly, in thresholds of the model: 1 until enough rows came.
+class Silence(StreamColumns):
+    """Which streams of one model are silent, and the records of it: one where silence begins, one where it ends.
 
-    Scores are taken in blocks of `BLOCK` rows; the limit changes between blocks only, so that it does not matter how
-    rows arrive, and blocks in which an event was open teach nothing. After `CALIBRATION` scores a
-    `StreamingPeaksOverThreshold` takes over, held to between 1 / reach and reach.
+    model: the name that records carry. after: ns without a newer sample from which a stream is silent, None for never.
+    `names` of a call are the streams', by number; `newest` int64 [streams] the times of their newest samples, ns.
     """
 
-    BLOCK, CALIBRATION = 64, 1024
+    silent = column(np.bool_)
+    since = column(np.int64)  # the time of the last sample before
+    heard = column(np.int64)  # when a newer sample came, by the wall clock; 0 where none did
 
-    def __init__(self, risk: float = 1e-4, reach: float = 2.0) -> None:
-        if not 0 < risk < 0.02 or not reach >= 1:
-            raise InvalidArgument(f"risk {risk} lies between 0 and 0.02, and reach {reach} is 1 or more")
-        self.risk, self.reach = risk, reach
-        self.value = 1.0
-        self._block: list[float] = []
-        self._frozen = False
-        self._past: list[float] = []
-        self._peaks: StreamingPeaksOverThreshold | None = None
+    def __init__(self, model: str, after: int | None) -> None:
+        super().__init__()
+        self.model, self.after = model, after
 
-    @property
-    def room(self) -> int:
-        """Rows until the limit may change."""
-        return self.BLOCK - len(self._block)
+    def hear(self, streams: Ints, newer: Ints, now: int) -> None:
+        """Samples of these streams came, of `newer` ones among them such that are newer than all before."""
+        self.heard[newer] = np.maximum(self.heard[newer], now)
+        self.heard[streams[self.heard[streams] == 0]] = now
 
-    def take(self, scores: Sequence[float], frozen: bool) -> None:
-        """Take the scores of at most `room` rows; `frozen` where an event was open among them."""
-        self._block.extend(scores)
-        self._frozen |= frozen
-        if len(self._block) < self.BLOCK:
-            return
-        block, self._block = self._block, []
-        frozen, self._frozen = self._frozen, False
-        if not frozen:
-            self._learn([score for score in block if np.isfinite(score)])
+    def ended(
+        self, newer: Ints, jumps: Sequence[tuple[int, int, int]], newest: Ints, names: Sequence[str]
+    ) -> list[EventRecord]:
+        """Streams that are heard again, and gaps that were as long as silence (see `Aligner.jumps`)."""
+        records = []
+        for number in newer[self.silent[newer]].tolist():
+            since = int(self.since[number])
+            heard = next((moment for stream, _, moment in jumps if stream == number), int(newest[number]))
+            jumps = [jump for jump in jumps if jump[0] != number or jump[1] != since]
+            self.silent[number] = False
+            records.append(self._record(names[number], since, heard, heard))
+        for number, since, heard in jumps:
+            assert self.after is not None
+            records.append(self._record(names[number], since, None, since + self.after))
+            records.append(self._record(names[number], since, heard, heard))
+        return records
 
-    def _learn(self, scores: list[float]) -> None:
-        if self._peaks is None:
-            self._past.extend(scores)
-            if len(self._past) < self.CALIBRATION:
-                return
-            try:
-                # Its own bound is about its first limit, wherever that lies between 1 / reach and reach.
-                self._peaks = StreamingPeaksOverThreshold(self._past, self.risk, reach=self.reach**2)
-            except InvalidArgument:  # a stream that stands still has no tail; wait for one that moves
-                del self._past[: self.CALIBRATION // 2]
-                return
-            self._past = []
-        else:
-            for score in scores:
-                self._peaks.update(score)
-        self.value = min(max(self._peaks.threshold, 1 / self.reach), self.reach)
+    def begun(self, now: int, newest: Ints, names: Sequence[str]) -> tuple[Ints, list[EventRecord]]:
+        """Numbers and records of the streams that are silent from this time of the wall clock on."""
+        if self.after is None:
+            return np.empty(0, np.int64), []
+        # A clock that was set back must not make everything late, or nothing for ever.
+        np.minimum(self.heard, now, out=self.heard)
+        heard, silent = self.heard[: len(names)], self.silent[: len(names)]
+        fell = np.flatnonzero(~silent & (heard > 0) & (now - heard > self.after))
+        self.silent[fell], self.since[fell] = True, newest[fell]
+        return fell, [
+            self._record(names[number], since, None, since + self.after)
+            for number, since in zip(fell.tolist(), newest[fell].tolist(), strict=True)
+        ]
 
-    def state(self) -> dict[str, Any]:
-        """Everything it knows, as plain data for JSON."""
-        return {
-            "value": self.value,
-            "block": self._block,
-            "frozen": self._frozen,
-            "past": self._past,
-            "peaks": None if self._peaks is None else self._peaks.state(),
+    def forgotten(self, number: int, now: int, name: str) -> list[EventRecord]:
+        """The end of a stream's silence, because nobody waits for it any more."""
+        if not self.silent[number]:
+            return []
+        record = self._record(name, int(self.since[number]), now, now)
+        return [replace(record, event={**record.event, "forgotten": True})]
+
+    def _record(self, stream: str, since: int, heard: int | None, moment: int) -> EventRecord:
+        named = json.dumps(["silence", self.model, stream, since])
+        event = {
+            "id": hashlib.sha256(named.encode()).hexdigest()[:32],
+            "stream": stream,
+            "start_time": since,
+            "end_time": heard,
+            "channels": [],
+            "ongoing": heard is None,
+            "severity": "warning",
         }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any], risk: float, reach: float) -> Limit:
-        """What `state()` described. Raises InvalidArgument."""
-        limit = cls(risk, reach)
-        try:
-            limit.value = min(max(float(state["value"]), 1 / reach), reach)
-            limit._block = [float(score) for score in state["block"]]
-            limit._past = [float(score) for score in state["past"]]
-            limit._frozen = bool(state["frozen"])
-            if state["peaks"] is not None:
-                limit._peaks = StreamingPeaksOverThreshold.from_state(state["peaks"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidArgument(f"the saved limit of a stream cannot be read: {error!r}") from error
-        if len(limit._block) >= cls.BLOCK:
-            raise InvalidArgument("the saved limit of a stream holds more than a block")
-        return limit
+        action, sequence = ("silent", 0) if heard is None else ("heard", 1)
+        return EventRecord(str(event["id"]), sequence, action, stream, self.model, moment, event)
