@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -55,13 +54,13 @@ def detect(
     """
     if folder is None:
         raise InvalidArgument("name the folder of a benchmark: SKAB, SMD, NAB, or train.*, test.* and labels.*")
+    if output is not None:
+        shared.import_first("aez[bench,train]", "matplotlib")
     with needs("aez[bench,train]", _MODULES):
         from aez.bench.detect.figures import save_report
         from aez.bench.detect.run import parse_settings, run
         from aez.export.series.train import DEFAULT_FAMILY
 
-        if output is not None:
-            importlib.import_module("matplotlib")  # before the measurements, which take minutes
         report = run(
             folder,
             families or (DEFAULT_FAMILY,),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 
@@ -50,13 +49,13 @@ def images(
     """
     if folder is None:
         raise InvalidArgument("name a folder with the files of Fashion-MNIST, or a folder of pictures for each class")
+    if output is not None:
+        shared.import_first("aez[bench,train]", "matplotlib")
     with needs("aez[bench,train]", _MODULES):
         from aez.bench.images.figures import save_report
         from aez.bench.images.run import run
         from aez.export.images.train import DEFAULT_FAMILY
 
-        if output is not None:
-            importlib.import_module("matplotlib")  # before the measurements, which take minutes
         report = run(
             folder,
             families or (DEFAULT_FAMILY,),
