@@ -1,4 +1,4 @@
-"""A steady load over HTTP: `python -m aez.bench.monitor.steady_load PORT OUT STREAMS RATE SECONDS CONNECTIONS`.
+"""A steady load over HTTP: `python -m aez.bench.load.steady PORT OUT STREAMS RATE SECONDS CONNECTIONS`.
 
 Line protocol of so many satellites, RATE rows a second in all, spread evenly; each connection has its own streams and
 posts what is due, at least 50 ms worth of it, once the last body is durable. The values of 64 simulated satellites,
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aez.bench.monitor.push_load import post
+from aez.bench.load.push import post
 from aez.daemon.tools.simulate import Simulation, encode
 
 _PROFILES, _ROWS, _FAULTS, _ORBIT = 64, 1500, 1500, 300

@@ -1,4 +1,4 @@
-"""A load generator for the HTTP source: `python -m aez.bench.monitor.push_load GO PORT FILE...`.
+"""A load generator for the HTTP source: `python -m aez.bench.load.push GO PORT FILE...`.
 
 The bodies of each prepared FILE go one after another over a connection of its own, the next one when the last is
 durable. It prints "ready", waits until the file GO is there, sends all, and prints when it began and ended
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from aez.bench.monitor.rows import bodies
+from aez.bench.load.rows import bodies
 
 __all__ = ["post"]
 

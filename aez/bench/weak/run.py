@@ -6,10 +6,7 @@ itself. Bytes are sums over the pictures of a kind; a codec that does not reach 
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,167 +14,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from aez.bench.machine import Environment, describe_environment
-from aez.bench.pictures.peers import Peer, aez_peer, standard_peers
-from aez.bench.pictures.rd import find_pictures
-from aez.bench.pictures.rd_report import load_picture, spread, write_whole
-from aez.bench.pictures.weak_kinds import KINDS, Kind
-from aez.bench.table_text import aligned
-from aez.codec.common.plain import plain
-from aez.codec.errors import InvalidArgument, OutputError
+from aez.bench.machine import describe_environment
+from aez.bench.pictures.codecs import PictureCodec, aez_codec, standard_peers
+from aez.bench.pictures.files import QUICK_PICTURES, Picture, find_pictures, load_picture, spread
+from aez.bench.progress import progress_bar
+from aez.bench.weak.kinds import KINDS, Kind
+from aez.bench.weak.report import LOSSLESS, KindResult, Level, WeakReport
+from aez.codec.errors import InvalidArgument
 from aez.codec.image.distortion import psnr
 
-__all__ = ["TARGETS", "KindResult", "Level", "WeakReport", "run"]
-
-Picture = npt.NDArray[np.uint8]
+__all__ = ["TARGETS", "run"]
 
 #: dB; the last two are what people call nearly lossless.
 TARGETS = (32.0, 38.0, 42.0, 45.0)
 PEERS = ("JPEG", "WebP", "AVIF 4:4:4")
-#: Format, and how Pillow writes it without loss.
-LOSSLESS: dict[str, tuple[str, dict[str, Any]]] = {
-    "PNG": ("PNG", {"optimize": True}),
-    "lossless WebP": ("WEBP", {"lossless": True, "method": 6, "quality": 100}),
-}
-QUICK_PICTURES = 3
-
-
-@dataclass(frozen=True)
-class Level:
-    """One PSNR that is asked for, in dB, and the bytes that each codec takes to reach it (None: it does not)."""
-
-    psnr: float
-    bytes: dict[str, int | None]
-
-
-@dataclass(frozen=True)
-class KindResult:
-    """One kind of pictures.
-
-    best_psnr: codec -> dB at its highest quality, the lowest over the pictures; None where all come back equal.
-    """
-
-    name: str
-    about: str
-    pictures: int
-    pixels: int
-    lossless: dict[str, int]
-    best_psnr: dict[str, float | None]
-    levels: tuple[Level, ...]
-
-    def rival(self, codec: str, level: Level, models: Sequence[str]) -> tuple[str, int] | None:
-        """The format other than a model that takes the fewest bytes for at least this PSNR, and how many."""
-        others = {name: size for name, size in level.bytes.items() if size is not None and name not in (codec, *models)}
-        return min((others | self.lossless).items(), key=lambda item: item[1], default=None)
-
-
-@dataclass(frozen=True)
-class WeakReport:
-    """What was measured. It goes through JSON and back."""
-
-    models: tuple[str, ...]
-    peers: tuple[str, ...]
-    kinds: tuple[KindResult, ...]
-    unavailable: dict[str, str]  # codec -> what is missing
-    quick: bool
-    environment: Environment
-    bundles: dict[str, dict[str, Any]]  # codec under test -> its model
-
-    def losses(self, model: str) -> Iterator[tuple[KindResult, Level, str, float | None]]:
-        """Every kind and PSNR where a model needs more bytes than another format: which, and how many times as many.
-
-        The quotient is None where the model does not reach the PSNR.
-        """
-        for kind in self.kinds:
-            for level in kind.levels:
-                rival = kind.rival(model, level, self.models)
-                own = level.bytes[model]
-                if rival is not None and (own is None or own > rival[1]):
-                    yield kind, level, rival[0], None if own is None else own / rival[1]
-
-    def to_json(self) -> str:
-        """Everything as one JSON object."""
-        return json.dumps(plain(dataclasses.asdict(self)), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> WeakReport:
-        """The report that `to_json` wrote. Raises InvalidArgument when the text is none."""
-        try:
-            figures = json.loads(text)
-            kinds = [
-                KindResult(**{**kind, "levels": tuple(Level(**level) for level in kind["levels"])})
-                for kind in figures["kinds"]
-            ]
-            return cls(
-                **{
-                    **figures,
-                    "models": tuple(figures["models"]),
-                    "peers": tuple(figures["peers"]),
-                    "kinds": tuple(kinds),
-                    "environment": Environment(**figures["environment"]),
-                }
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise InvalidArgument(f"this is not the JSON of a report on weak spots: {error!r}") from error
-
-    def table(self) -> str:
-        """The report as text."""
-        machine = self.environment
-        versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-        codecs = [*self.models, *self.peers]
-        rows = [["bytes for", "dB", *codecs, *LOSSLESS]]
-        for kind in self.kinds:
-            for number, level in enumerate(kind.levels):
-                sizes = [_size(level.bytes[codec]) for codec in codecs]
-                exact = [_size(kind.lossless.get(name)) for name in LOSSLESS]
-                rows.append(["" if number else kind.name, f"{level.psnr:g}", *sizes, *exact])
-        lines = [
-            f"Bytes at equal PSNR over {len(self.kinds)} kinds of pictures{' (quick)' if self.quick else ''}",
-            f"{machine.cpu}, {machine.cores} cores, {machine.system}; {machine.date}",
-            *textwrap.wrap(versions, 116, break_on_hyphens=False),
-            "",
-            *aligned(rows, gap="   "),
-            "",
-            "-: not reached at any quality",
-            *(f"{kind.name}: {kind.about}" for kind in self.kinds),
-        ]
-        for model in self.models:
-            losses = list(self.losses(model))
-            count = sum(len(kind.levels) for kind in self.kinds)
-            lines += ["", f"{model} takes more bytes than the best of the others in {len(losses)} of {count} cases:"]
-            lines += [
-                f"  {kind.name}, {level.psnr:g} dB: "
-                + ("not reached" if times is None else f"{times:.2f} times as many as {rival}")
-                for kind, level, rival, times in losses
-            ]
-        if self.unavailable:
-            lines += ["", "Not measured:", *(f"  {name}: {reason}" for name, reason in self.unavailable.items())]
-        return "\n".join(lines) + "\n"
-
-    def save(self, out_dir: str | Path) -> None:
-        """Write weak.json and weak.txt into a folder, which is made when missing. Raises OutputError."""
-        out = Path(out_dir)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the folder {out}: {error.strerror}") from error
-        write_whole(out / "weak.json", self.to_json().encode())
-        write_whole(out / "weak.txt", self.table().encode())
 
 
 def run(
-    models: Sequence[str | Path | Peer],
+    models: Sequence[str | Path | PictureCodec],
     folder: str | Path | None = None,
-    peers: Sequence[Peer] | None = None,
+    peers: Sequence[PictureCodec] | None = None,
     targets: Sequence[float] = TARGETS,
     kinds: Sequence[Kind] = KINDS,
     quick: bool = False,
     progress: bool = True,
 ) -> WeakReport:
-    """Measure models and peers on the kinds of `weak_pictures`, and on a folder's lossless pictures as one more kind.
+    """Measure models and peers on the kinds of `weak.kinds`, and on a folder's lossless pictures as one more kind.
 
     Args:
         models: paths or names of models, or other codecs to put to the test.
@@ -192,7 +56,7 @@ def run(
         UnsupportedInput: the folder holds no such picture.
         InvalidArgument: there is nothing to measure, or two codecs have one name.
     """
-    tested = [model if isinstance(model, Peer) else aez_peer(model) for model in models]
+    tested = [model if isinstance(model, PictureCodec) else aez_codec(model) for model in models]
     others = [p for p in standard_peers() if p.name in PEERS] if peers is None else list(peers)
     unavailable = {c.name: f"needs {missing}" for c in (*tested, *others) if (missing := c.missing()) is not None}
     codecs = [c for c in (*tested, *others) if c.name not in unavailable]
@@ -241,12 +105,10 @@ def _reader(path: Path) -> Callable[[], Picture]:
 
 
 def _measure_all(
-    jobs: Sequence[_Job], codecs: Sequence[Peer], targets: tuple[float, ...], progress: bool
+    jobs: Sequence[_Job], codecs: Sequence[PictureCodec], targets: tuple[float, ...], progress: bool
 ) -> Iterator[KindResult]:
-    from tqdm import tqdm  # when called: nothing else here needs it
-
     total = sum(len(job.pictures) for job in jobs) * len(codecs)
-    with tqdm(total=total, unit="curve", disable=not progress, leave=False) as bar:
+    with progress_bar(total, "curve", progress) as advance:
         for job in jobs:
             sizes: dict[str, list[list[int | None]]] = {codec.name: [] for codec in codecs}
             best = {codec.name: math.inf for codec in codecs}
@@ -258,11 +120,10 @@ def _measure_all(
                 for name, (image_format, options) in LOSSLESS.items():
                     lossless[name] += _lossless_bytes(picture, image_format, options)
                 for codec in codecs:
-                    bar.set_postfix_str(f"{job.name} {codec.name}", refresh=False)
                     curve = _Curve(codec, picture)
                     sizes[codec.name].append([curve.bytes_for(target) for target in targets])
                     best[codec.name] = min(best[codec.name], curve.highest_psnr)
-                    bar.update()
+                    advance(f"{job.name} {codec.name}")
             levels = [
                 Level(target, {name: _sum(column[i] for column in of) for name, of in sizes.items()})
                 for i, target in enumerate(targets)
@@ -274,7 +135,7 @@ def _measure_all(
 class _Curve:
     """One codec on one picture: bytes and PSNR on its grid of qualities, each measured when it is first asked for."""
 
-    def __init__(self, codec: Peer, picture: Picture) -> None:
+    def __init__(self, codec: PictureCodec, picture: Picture) -> None:
         self._codec, self._picture = codec, picture
         self._last = math.floor((codec.highest - codec.lowest) / codec.step + 1e-9)
         self._known: dict[int, tuple[int, float]] = {}
@@ -330,7 +191,3 @@ def _sum(sizes: Iterator[int | None]) -> int | None:
             return None
         total += size
     return total
-
-
-def _size(size: int | None) -> str:
-    return "-" if size is None else f"{size:,}"

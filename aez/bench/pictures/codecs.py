@@ -14,18 +14,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, features
 
+from aez.codec.bundle.bundle import Bundle
 from aez.codec.errors import InvalidArgument
+from aez.codec.image.api import decode_picture, encode_picture, load
 
-if TYPE_CHECKING:
-    from aez.codec.bundle.bundle import Bundle
-
-__all__ = ["Encoded", "Peer", "aez_peer", "encode_to_size", "standard_peers"]
+__all__ = ["Encoded", "PictureCodec", "aez_codec", "encode_to_size", "standard_peers"]
 
 Picture = npt.NDArray[np.uint8]
 
@@ -37,7 +36,7 @@ def _nothing_missing() -> str | None:
 
 
 @dataclass(frozen=True)
-class Peer:
+class PictureCodec:
     """A codec whose bytes grow with `quality`.
 
     name: what tables and plots call it.
@@ -71,7 +70,7 @@ class Encoded:
     data: bytes
 
 
-def encode_to_size(peer: Peer, image: Picture, nbytes: int) -> Encoded | None:
+def encode_to_size(codec: PictureCodec, image: Picture, nbytes: int) -> Encoded | None:
     """The file of the largest quality that takes at most `nbytes`; None when the lowest quality takes more.
 
     Bisects the codec's grid of qualities. Where bytes fall now and then as quality grows, the answer still fits and
@@ -81,12 +80,12 @@ def encode_to_size(peer: Peer, image: Picture, nbytes: int) -> Encoded | None:
     """
     if nbytes <= 0:
         raise InvalidArgument(f"a target size is a positive number of bytes, not {nbytes}")
-    low, high = -1, math.floor((peer.highest - peer.lowest) / peer.step + 1e-9) + 1
+    low, high = -1, math.floor((codec.highest - codec.lowest) / codec.step + 1e-9) + 1
     best: Encoded | None = None
     while high - low > 1:
         middle = (low + high) // 2
-        quality = peer.lowest + middle * peer.step
-        data = peer.encode(image, quality)
+        quality = codec.lowest + middle * codec.step
+        data = codec.encode(image, quality)
         if len(data) <= nbytes:
             low, best = middle, Encoded(quality, data)
         else:
@@ -94,35 +93,34 @@ def encode_to_size(peer: Peer, image: Picture, nbytes: int) -> Encoded | None:
     return best
 
 
-def standard_peers() -> tuple[Peer, ...]:
+def standard_peers() -> tuple[PictureCodec, ...]:
     """JPEG, WebP, AVIF 4:2:0 and 4:4:4, JPEG 2000 and JPEG XL, whether they are available here or not."""
     return (
-        _pillow_peer("JPEG", "JPEG", (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 85, 90, 94), options={"optimize": True}),
-        _pillow_peer("WebP", "WEBP", (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 87, 93), "webp", {"method": 6}),
-        _avif_peer("4:2:0"),
-        _avif_peer("4:4:4"),
-        _jpeg2000_peer(),
-        _pillow_peer("JPEG XL", "JXL", (5, 10, 20, 30, 40, 50, 60, 70, 80, 87, 92), "jxl", {"effort": 7}),
+        _pillow_codec("JPEG", "JPEG", (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 85, 90, 94), options={"optimize": True}),
+        _pillow_codec("WebP", "WEBP", (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 87, 93), "webp", {"method": 6}),
+        _avif_codec("4:2:0"),
+        _avif_codec("4:4:4"),
+        _jpeg2000_codec(),
+        _pillow_codec("JPEG XL", "JXL", (5, 10, 20, 30, 40, 50, 60, 70, 80, 87, 92), "jxl", {"effort": 7}),
     )
 
 
-def aez_peer(model: str | Path, name: str | None = None, qualities: tuple[float, ...] | None = None) -> Peer:
+def aez_codec(model: str | Path, name: str | None = None, qualities: tuple[float, ...] | None = None) -> PictureCodec:
     """The `aez` codec with one model, given as a path or a name.
 
-    name: what reports call it, by default "aez" and the file's stem. qualities: as in Peer, within 1..100.
+    name: what reports call it, by default "aez" and the file's stem. qualities: as in PictureCodec, within 1..100.
     """
-    front_door: Any = importlib.import_module("aez")  # when called: the front door itself imports this package
-    bundle = front_door.load(model)
+    bundle = load(model)
 
     def encode(image: Picture, quality: float) -> bytes:
         pixels = image[:, :, 0] if _is_grey(image) else image
-        return bytes(front_door.encode(pixels, quality=quality, model=bundle))
+        return encode_picture(pixels, quality, bundle).data
 
     def decode(data: bytes) -> Picture:
-        return _rgb(front_door.decode(data, model=bundle))
+        return _rgb(decode_picture(data, model=bundle).image)
 
     label = name or f"aez {Path(model).stem}"
-    return Peer(
+    return PictureCodec(
         label, encode, decode, qualities or AEZ_QUALITIES, lowest=1, highest=100, step=0.25, model=_described(bundle)
     )
 
@@ -134,13 +132,13 @@ def _described(bundle: Bundle) -> dict[str, Any]:
     return {**facts, "provenance": bundle.manifest["provenance"]}
 
 
-def _pillow_peer(
+def _pillow_codec(
     name: str,
     image_format: str,
     qualities: tuple[float, ...],
     feature: str | None = None,
     options: Mapping[str, object] | None = None,
-) -> Peer:
+) -> PictureCodec:
     def encode(image: Picture, quality: float) -> bytes:
         settings = {"quality": round(quality), **(options or {})}
         if image_format == "AVIF" and _is_grey(image):
@@ -149,7 +147,7 @@ def _pillow_peer(
             image = image[:, :, 0]
         return _save(image, image_format, settings)
 
-    return Peer(
+    return PictureCodec(
         name,
         encode,
         lambda data: _open(data, image_format),
@@ -161,12 +159,12 @@ def _pillow_peer(
     )
 
 
-def _avif_peer(subsampling: str) -> Peer:
+def _avif_codec(subsampling: str) -> PictureCodec:
     options = {"speed": 6, "subsampling": subsampling}
-    return _pillow_peer(f"AVIF {subsampling}", "AVIF", (10, 20, 30, 40, 50, 60, 70, 80, 87, 92), "avif", options)
+    return _pillow_codec(f"AVIF {subsampling}", "AVIF", (10, 20, 30, 40, 50, 60, 70, 80, 87, 92), "avif", options)
 
 
-def _jpeg2000_peer() -> Peer:
+def _jpeg2000_codec() -> PictureCodec:
     """Its quality is the bits per pixel that OpenJPEG aims at; the lossy 9/7 wavelet over decorrelated colour.
 
     Aiming at a PSNR instead would spend most bytes on the hardest pictures and flatter whoever is compared with it.
@@ -178,7 +176,7 @@ def _jpeg2000_peer() -> Peer:
             return _save(image[:, :, 0], "JPEG2000", {**options, "quality_layers": [8 / quality]})
         return _save(image, "JPEG2000", {**options, "quality_layers": [24 / quality], "mct": 1})
 
-    return Peer(
+    return PictureCodec(
         "JPEG 2000",
         encode,
         lambda data: _open(data, "JPEG2000"),

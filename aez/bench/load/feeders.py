@@ -17,8 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from aez.bench.monitor.process import until
-from aez.bench.monitor.telemetry import messages
+from aez.bench.load.process import until
+from aez.bench.load.telemetry import messages
 from aez.codec.errors import AezError
 from aez.daemon.tools.simulate import Simulation
 
@@ -108,7 +108,7 @@ class MqttFeeder(Feeder):
         self._port = port
 
     def _feed(self, turns: Iterator[list[tuple[str, bytes]]]) -> None:
-        from aez.bench.monitor.mqtt_load import connected
+        from aez.bench.load.mqtt import connected
 
         taken = [0]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aez.bench.monitor.process import Process, free_port, until
+from aez.bench.load.process import Process, free_port, until
 from aez.codec.errors import AezError
 
 __all__ = ["Broker", "mosquitto", "nats_server"]

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import aez
-from aez.bench.pictures import latent as bench_latent
-from aez.bench.pictures.latent import StatisticsSum, run
-from aez.bench.pictures.latent_report import LatentReport
+from aez.bench.latent import run as latent_bench
+from aez.bench.latent.report import LatentReport
+from aez.bench.latent.run import StatisticsSum, run
 from aez.cli import main
 from aez.codec.bundle.bundle import save_bundle
 from aez.codec.errors import InvalidArgument, ModelError, UnsupportedInput
@@ -49,8 +49,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _short_times() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench_latent, "REPEATS", 1)
-        patch.setattr(bench_latent, "TIMED_SIDE", 64)
+        patch.setattr(latent_bench, "REPEATS", 1)
+        patch.setattr(latent_bench, "TIMED_SIDE", 64)
         yield
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,10 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aez.bench.machine import describe_environment
-from aez.bench.pictures.codec import SeamError, border_mask, in_turn
-from aez.bench.pictures.latent_figures import make_folder
-from aez.bench.pictures.latent_report import (
+from aez.bench.latent.figures import save_report
+from aez.bench.latent.report import (
     LatentReport,
     LatentStatistics,
     ModelFigures,
@@ -25,9 +21,13 @@ from aez.bench.pictures.latent_report import (
     Seams,
     Times,
 )
-from aez.bench.pictures.peers import Encoded, Peer, aez_peer, encode_to_size, standard_peers
-from aez.bench.pictures.rd import QUICK_PICTURES, find_pictures
-from aez.bench.pictures.rd_report import load_picture, spread
+from aez.bench.machine import describe_environment
+from aez.bench.pictures.codecs import Encoded, PictureCodec, aez_codec, encode_to_size, standard_peers
+from aez.bench.pictures.files import QUICK_PICTURES, Picture, find_pictures, load_picture, spread
+from aez.bench.pictures.soundness import SeamError, border_mask
+from aez.bench.pictures.speed import in_turn
+from aez.bench.progress import progress_bar
+from aez.bench.saving import make_folder
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.errors import InvalidArgument, ModelError
 from aez.codec.image.api import load
@@ -37,8 +37,6 @@ from aez.codec.latent.drawing import fit
 from aez.codec.latent.model import LATENT_MODEL, TILE, Latent, LatentModel
 
 __all__ = ["BPPS", "StatisticsSum", "run"]
-
-Picture = npt.NDArray[np.uint8]
 
 BPPS = (0.1, 0.15, 0.25, 0.4)
 PEERS = ("JPEG", "WebP", "AVIF 4:2:0", "AVIF 4:4:4")
@@ -63,7 +61,7 @@ def run(
     Args:
         folder: where the pictures lie; others in it are named in the report.
         models: names or paths of bundles with a latent.
-        out_dir: where `LatentReport.save` writes the results; None writes nothing.
+        out_dir: where `save_report` writes the results; None writes nothing.
         bpps: bits per pixel at which the models are measured as codecs.
         tile: side in pixels of the tiles whose seams are measured.
         quick: at most three pictures, and the lowest of the rates alone.
@@ -84,12 +82,12 @@ def run(
     if quick:
         paths = spread(paths, QUICK_PICTURES)
     if out_dir is not None:
-        make_folder(Path(out_dir))  # before the measurements, which take minutes
+        make_folder(out_dir)  # before the measurements, which take minutes
     peers = tuple(peer for peer in standard_peers() if peer.name in PEERS and peer.available())
     labels = _labels(named)
-    codecs = {name: aez_peer(name, label) for name, label in labels.items() if _codes(named[name])}
+    codecs = {name: aez_codec(name, label) for name, label in labels.items() if _codes(named[name])}
     figures = []
-    with _progress(len(opened) * len(paths), progress) as advance:
+    with progress_bar(len(opened) * len(paths), "picture", progress) as advance:
         for name, model in opened.items():
             codec = codecs.get(name)
             figures.append(_measure(model, labels[name], codec, peers, paths, rates, advance))
@@ -103,7 +101,7 @@ def run(
         paths=tuple(paths[:1] if quick else paths),
     )
     if out_dir is not None:
-        report.save(out_dir)
+        save_report(report, out_dir)
     return report
 
 
@@ -150,8 +148,8 @@ class StatisticsSum:
 def _measure(
     model: LatentModel,
     label: str,
-    codec: Peer | None,
-    peers: Sequence[Peer],
+    codec: PictureCodec | None,
+    peers: Sequence[PictureCodec],
     paths: Sequence[Path],
     bpps: Sequence[float],
     advance: Callable[[str], None],
@@ -240,7 +238,7 @@ class _SeamSum:
         )
 
 
-def _times(model: LatentModel, image: Picture, peers: Sequence[Peer]) -> Times | None:
+def _times(model: LatentModel, image: Picture, peers: Sequence[PictureCodec]) -> Times | None:
     """Encoding and decoding of one square picture; None where the peer is not available."""
     peer = next((p for p in peers if p.name == TIMED_PEER), None)
     if peer is None:
@@ -258,7 +256,7 @@ def _times(model: LatentModel, image: Picture, peers: Sequence[Peer]) -> Times |
 
 
 def _rates(
-    name: str, image: Picture, codec: Peer, peers: Sequence[Peer], bpps: Sequence[float]
+    name: str, image: Picture, codec: PictureCodec, peers: Sequence[PictureCodec], bpps: Sequence[float]
 ) -> Iterator[RateFigures]:
     """The model's file at every rate, and the peers' at its bytes."""
     pixels = image.shape[0] * image.shape[1]
@@ -282,7 +280,7 @@ def _rates(
             )
 
 
-def _remembering(codec: Peer) -> Peer:
+def _remembering(codec: PictureCodec) -> PictureCodec:
     """The codec for one picture: it encodes every quality once, though several rates ask for it."""
     files: dict[float, bytes] = {}
 
@@ -294,7 +292,7 @@ def _remembering(codec: Peer) -> Peer:
     return dataclasses.replace(codec, encode=encode)
 
 
-def _at_most(codec: Peer, image: Picture, nbytes: int) -> tuple[Encoded, bool]:
+def _at_most(codec: PictureCodec, image: Picture, nbytes: int) -> tuple[Encoded, bool]:
     """The largest file of at most so many bytes, or else the codec's smallest, and whether it fits."""
     found = encode_to_size(codec, image, nbytes)
     return found or Encoded(codec.lowest, codec.encode(image, codec.lowest)), found is not None
@@ -322,16 +320,3 @@ def _stated(figures: Any, key: str) -> float | None:
 
 def _rounded(values: npt.NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(round(float(value), 6) for value in values)
-
-
-@contextlib.contextmanager
-def _progress(total: int, visible: bool) -> Iterator[Callable[[str], None]]:
-    from tqdm import tqdm  # when called: nothing else here needs it
-
-    with tqdm(total=total, unit="picture", disable=not visible, leave=False, file=sys.stderr) as bar:
-
-        def advance(label: str) -> None:
-            bar.set_postfix_str(label, refresh=False)
-            bar.update()
-
-        yield advance

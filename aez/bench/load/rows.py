@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from aez.codec.common.extras import library
 from aez.daemon.tools.simulate import START
 
-__all__ = ["FEATURES", "FORMATS", "Block", "Rows", "bodies", "matrix", "write"]
+__all__ = ["FEATURES", "FORMATS", "RowBlock", "Rows", "bodies", "matrix", "write"]
 
+#: Whether a stream is to be written, by its number; None for all.
+Wanted = Callable[[int], bool] | None
 #: What is known of a network flow.
 FEATURES = (
     "duration",
@@ -49,7 +51,7 @@ _FACTORS, _FAULTY = 4, 3
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """Rows in the order of time.
 
     stream: int32 [n], number of each row's stream. time: int64 [n], ns since 1970 UTC. values: float32 [n, 20].
@@ -77,7 +79,7 @@ class Rows:
         """The name of a stream by its number."""
         return f"flow-{stream:04d}"
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[RowBlock]:
         """All rows, some at a time."""
         shape = np.random.default_rng(20)  # of all flows, whatever the seed, so that a model fits them
         mixing = shape.normal(size=(_FACTORS, len(FEATURES)))
@@ -93,10 +95,10 @@ class Rows:
                 for turn in range(_FAULTY):
                     values[faulty, (place[faulty] // self.every * 7 + turn * 5) % 20] += 12
             values = values * scale + centre
-            yield Block(stream.astype(np.int32), START + row * SECOND, values.astype(np.float32))
+            yield RowBlock(stream.astype(np.int32), START + row * SECOND, values.astype(np.float32))
 
 
-def write(rows: Rows, path: Path, kind: str, wanted: Callable[[int], bool] | None = None) -> None:
+def write(rows: Rows, path: Path, kind: str, wanted: Wanted = None) -> None:
     """Write the rows as a file of a format, one of `FORMATS`; only of the streams whose number is `wanted`."""
     if kind in ("arrow", "parquet"):
         _write_tables(rows, path, kind)
@@ -129,7 +131,7 @@ def _write_tables(rows: Rows, path: Path, kind: str) -> None:
         ]
     )
 
-    def table(block: Block) -> Any:
+    def table(block: RowBlock) -> Any:
         stream = pa.DictionaryArray.from_arrays(pa.array(block.stream), names)
         columns = [pa.array(block.values[:, place]) for place in range(len(FEATURES))]
         return pa.table([pa.array(block.time).cast(schema.field("time").type), stream, *columns], schema)
@@ -143,7 +145,7 @@ def _write_tables(rows: Rows, path: Path, kind: str) -> None:
             writer.write_table(table(block))
 
 
-def _selected(rows: Rows, block: Block, wanted: Callable[[int], bool] | None) -> Iterator[tuple[str, int, list[float]]]:
+def _selected(rows: Rows, block: RowBlock, wanted: Wanted) -> Iterator[tuple[str, int, list[float]]]:
     names = [rows.name(number) for number in range(rows.streams)]
     taken = [wanted is None or wanted(number) for number in range(rows.streams)]
     for stream, time, values in zip(block.stream.tolist(), block.time.tolist(), block.values.tolist(), strict=True):
@@ -151,22 +153,22 @@ def _selected(rows: Rows, block: Block, wanted: Callable[[int], bool] | None) ->
             yield names[stream], time, values
 
 
-def _json(rows: Rows, block: Block, wanted: Callable[[int], bool] | None) -> bytes:
+def _json(rows: Rows, block: RowBlock, wanted: Wanted) -> bytes:
     shape = '{"time":%d,"stream":"%s",' + ",".join(f"{json.dumps(name)}:%.6g" for name in FEATURES) + "}\n"
     return "".join([shape % (time, name, *values) for name, time, values in _selected(rows, block, wanted)]).encode()
 
 
-def _line(rows: Rows, block: Block, wanted: Callable[[int], bool] | None) -> bytes:
+def _line(rows: Rows, block: RowBlock, wanted: Wanted) -> bytes:
     shape = "flow,stream=%s " + ",".join(f"{name}=%.6g" for name in FEATURES) + " %d\n"
     return "".join([shape % (name, *values, time) for name, time, values in _selected(rows, block, wanted)]).encode()
 
 
-def _csv(rows: Rows, block: Block, wanted: Callable[[int], bool] | None) -> bytes:
+def _csv(rows: Rows, block: RowBlock, wanted: Wanted) -> bytes:
     shape = ",".join(["%d", "%s", *["%.6g"] * len(FEATURES)]) + "\n"
     return "".join([shape % (time, name, *values) for name, time, values in _selected(rows, block, wanted)]).encode()
 
 
-_LINES: dict[str, Callable[[Rows, Block, Callable[[int], bool] | None], bytes]] = {
+_LINES: dict[str, Callable[[Rows, RowBlock, Wanted], bytes]] = {
     "json": _json,
     "line": _line,
     "csv": _csv,

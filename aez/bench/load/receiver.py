@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from aez.bench.monitor.process import free_port
+from aez.bench.load.process import free_port
 
 __all__ = ["Receiver"]
 

@@ -1,4 +1,4 @@
-"""What `aez bench images` found: as a table for people, as JSON for programs, as bars."""
+"""What `aez bench images` found: as a table for people, as JSON for programs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
 
 from aez.bench.machine import Environment
 from aez.bench.table_text import aligned
-from aez.codec.common.files import write_whole
 from aez.codec.common.plain import plain
-from aez.codec.errors import OutputError
 
-_OWN, _PEER = "#c2255c", "#868e96"
+__all__ = ["ClassFigures", "ImagesReport"]
+
 _RULES = (
     "Each class in turn is the only one to learn from; the test holds all classes, the others being abnormal.",
     "AUROC: the chance that a picture of another class scores above one of the learned class.",
@@ -71,15 +68,13 @@ class ImagesReport:
 
     def table(self) -> str:
         """The report as text."""
-        machine = self.environment
         train = sorted({one.train for one in self.figures})
         learned = f"{train[0]:,}" if train[0] == train[-1] else f"{train[0]:,} to {train[-1]:,}"
         judged = f"{max(one.test for one in self.figures):,}"
         lines = [
             f"One class of pictures against the others on {self.folder}{' (quick)' if self.quick else ''}",
             f"{len(self.classes)} classes, {learned} pictures of {self.pictures} to learn from, {judged} to judge on",
-            f"{machine.cpu}, {machine.cores} cores, {machine.system}; {machine.date}",
-            ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
+            *self.environment.lines(),
             f"score: {self.score}",
             "",
         ]
@@ -98,41 +93,6 @@ class ImagesReport:
         if self.skipped:
             lines += ["", "Not read:", *(f"  {text}" for text in self.skipped)]
         return "\n".join(lines) + "\n"
-
-    def save(self, out_dir: str | Path) -> None:
-        """Write images.json, images.txt and images.png into a folder, which is made when missing.
-
-        Needs matplotlib. Raises OutputError.
-        """
-        out = Path(out_dir)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the folder {out}: {error.strerror}") from error
-        write_whole(out / "images.json", self.to_json().encode(), force=True)
-        write_whole(out / "images.txt", self.table().encode(), force=True)
-        write_whole(out / "images.png", self.bars_png(), force=True)
-
-    def bars_png(self) -> bytes:
-        """Mean AUROC of every detector, ours in another colour, and a dot for each class, as a PNG."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 1.1 + 0.42 * len(self.detectors)), layout="constrained")
-        axes = figure.subplots()
-        for place, name in enumerate(self.detectors):
-            values = [one.auroc for one in self.figures if one.detector == name]
-            colour = _OWN if name in self.own else _PEER
-            bars = axes.barh(place, self.summary[name]["auroc"], color=colour, height=0.6, alpha=0.85)
-            axes.bar_label(bars, [f"{self.summary[name]['auroc']:.3f}"], padding=6, fontsize=9, label_type="center")
-            axes.plot(values, [place] * len(values), ".", color="#212529", ms=4)
-        axes.set_yticks(range(len(self.detectors)), self.detectors)
-        axes.invert_yaxis()
-        axes.set(xlim=(0.4, 1.0), xlabel="AUROC: mean over the classes, and each class")
-        axes.set_title(f"One class against the others: {self.folder}", loc="left")
-        axes.spines[["top", "right"]].set_visible(False)
-        drawn = BytesIO()
-        figure.savefig(drawn, format="png", dpi=110)
-        return drawn.getvalue()
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""Load and ear for MQTT: `python -m aez.bench.monitor.mqtt_load publish|listen ...`, each a process of its own.
+"""Load and ear for MQTT: `python -m aez.bench.load.mqtt publish|listen ...`, each a process of its own.
 
 `publish PORT OUT STREAMS RATE ROWS EVERY LENGTH` sends `ROWS` rows of each stream with QoS 1, RATE messages a second in
 all, to the topics `sat/STREAM`, and writes to OUT the first row's time (ns since 1970 UTC), the seconds of processor,
@@ -21,7 +21,7 @@ from typing import Any
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from aez.bench.monitor.telemetry import messages
+from aez.bench.load.telemetry import messages
 from aez.codec.errors import AezError
 from aez.daemon.tools.simulate import Simulation
 

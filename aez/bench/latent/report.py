@@ -9,16 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aez.bench.machine import Environment
-from aez.bench.pictures.latent_figures import SHEET_BPP, SHEET_PICTURES, make_folder
-from aez.bench.pictures.peers import Peer
-from aez.bench.pictures.rd_report import write_whole
+from aez.bench.pictures.codecs import PictureCodec
 from aez.bench.table_text import aligned
 from aez.codec.common.plain import plain
 
@@ -31,7 +28,6 @@ __all__ = [
     "RatePoint",
     "Seams",
     "Times",
-    "make_folder",
 ]
 
 #: A channel whose means vary less than this is unused (the active units of Burda, Grosse, Salakhutdinov 2016).
@@ -185,7 +181,7 @@ class LatentReport:
     skipped: dict[str, str]  # picture -> why
     quick: bool
     environment: Environment
-    codecs: tuple[Peer, ...] = field(default=(), compare=False, repr=False)
+    codecs: tuple[PictureCodec, ...] = field(default=(), compare=False, repr=False)
     paths: tuple[Path, ...] = field(default=(), compare=False, repr=False)
 
     def to_json(self) -> str:
@@ -203,14 +199,11 @@ class LatentReport:
 
     def table(self) -> str:
         """The report as text."""
-        machine = self.environment
         count = len(self.models[0].pictures)
-        versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
         lines = [
             f"Latent models over {count} picture{'s' if count != 1 else ''} of {self.folder}"
             + (" (quick)" if self.quick else ""),
-            f"{machine.cpu}, {machine.cores} cores, {machine.system}; {machine.date}",
-            *textwrap.wrap(versions, 116, break_on_hyphens=False),
+            *self.environment.lines(),
             "",
             *_overview(self.models),
         ]
@@ -219,25 +212,6 @@ class LatentReport:
         if self.skipped:
             lines += ["", "Pictures left out:", *(f"  {name}: {reason}" for name, reason in self.skipped.items())]
         return "\n".join(lines) + "\n"
-
-    def save(self, out_dir: str | Path) -> None:
-        """Write latent.json, latent.txt, latent.png and latent-sheet.png into a folder, made when missing.
-
-        The sheet shows crops at 0.15 bits per pixel; without models that code there is none. Needs matplotlib. Raises
-        OutputError.
-        """
-        from aez.bench.pictures import latent_figures as latent_plots
-        from aez.bench.pictures import rd_figures as bench_figures  # when called: the codec itself needs no drawing
-        from aez.bench.pictures.rd_report import load_picture, spread
-
-        out = Path(out_dir)
-        make_folder(out)
-        write_whole(out / f"{NAME}.json", self.to_json().encode())
-        write_whole(out / f"{NAME}.txt", self.table().encode())
-        write_whole(out / f"{NAME}.png", latent_plots.report_png(self))
-        if self.codecs:
-            pictures = [(p.name, load_picture(p)) for p in spread(self.paths, SHEET_PICTURES)]
-            write_whole(out / f"{NAME}-sheet.png", bench_figures.contact_sheet_png(pictures, self.codecs, (SHEET_BPP,)))
 
 
 def _model_values(model: ModelFigures) -> dict[str, Any]:

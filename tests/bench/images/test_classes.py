@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aez.bench.detect.picture_classes import load_picture_classes
+from aez.bench.images.classes import load_picture_classes
 from aez.codec.errors import UnsupportedInput
 
 RNG = np.random.default_rng(0)

@@ -16,17 +16,18 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from aez.bench.pictures import weak as bench_weak
+from aez.bench.pictures.codecs import PictureCodec
 from aez.bench.pictures.contact_sheets import folder_sheet_png
-from aez.bench.pictures.document import document, is_made
-from aez.bench.pictures.peers import Peer
 from aez.bench.pictures.rd import run as run_rd
-from aez.bench.pictures.weak import Level, WeakReport
-from aez.bench.pictures.weak_kinds import KINDS, Kind
+from aez.bench.results.document import document, is_made
+from aez.bench.weak import run as weak_bench
+from aez.bench.weak.kinds import KINDS, Kind
+from aez.bench.weak.report import Level, WeakReport
 from aez.cli import main
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.image.distortion import psnr
 from tests.kit.places import ROOT
+from tests.kit.toy_codecs import toy_decode
 
 Picture = npt.NDArray[np.uint8]
 
@@ -47,12 +48,6 @@ def encode(image: Picture, quality: float) -> bytes:
     return struct.pack("<HHd", *image.shape[:2], step) + body
 
 
-def decode(data: bytes) -> Picture:
-    height, width, step = struct.unpack_from("<HHd", data)
-    levels = np.frombuffer(zlib.decompressobj().decompress(data[12:]), np.uint8).reshape(height, width, 3)
-    return np.clip(np.rint(levels * step), 0, 255).astype(np.uint8)
-
-
 def corner(name: str) -> Kind:
     """A kind whose pictures are cut to the upper left corner, which is coded quickly."""
     kind = next(kind for kind in KINDS if kind.name == name)
@@ -62,12 +57,12 @@ def corner(name: str) -> Kind:
 FEW = [corner(name) for name in ("noise", "tiny 8x8", "flat graphics")]
 
 
-def toy(name: str = "aez toy", **changes: Any) -> Peer:
-    peer = Peer(name, encode, decode, (2.0, 5.0, 10.0, 20.0, 40.0), lowest=1, highest=100, model=MODEL)
+def toy(name: str = "aez toy", **changes: Any) -> PictureCodec:
+    peer = PictureCodec(name, encode, toy_decode, (2.0, 5.0, 10.0, 20.0, 40.0), lowest=1, highest=100, model=MODEL)
     return dataclasses.replace(peer, **changes)
 
 
-def half() -> Peer:
+def half() -> PictureCodec:
     """The toy at half the bytes, with the figures of the whole."""
     kept: dict[bytes, bytes] = {}
 
@@ -77,7 +72,7 @@ def half() -> Peer:
         kept[short] = data
         return short
 
-    return toy("half", encode=encode_half, decode=lambda data: decode(kept[data]), model={})
+    return toy("half", encode=encode_half, decode=lambda data: toy_decode(kept[data]), model={})
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +97,7 @@ def measured(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     sheets = run_rd(pictures, [other], peers=[half()], progress=False, sheet=True)
     (folder / "domain-waves.json").write_text(sheets.to_json(), encoding="utf-8")
     (folder / "weak.json").write_text(
-        bench_weak.run([toy()], peers=[half()], kinds=FEW, quick=True, progress=False).to_json(), encoding="utf-8"
+        weak_bench.run([toy()], peers=[half()], kinds=FEW, quick=True, progress=False).to_json(), encoding="utf-8"
     )
     return folder
 
@@ -135,7 +130,7 @@ def test_kinds_are_what_they_are_called_and_the_same_each_time() -> None:
 
 
 def test_bytes_are_those_of_the_lowest_quality_that_reaches_the_psnr(pictures: Path) -> None:
-    report = bench_weak.run([toy()], pictures, peers=[half()], targets=[40.0, 30.0], kinds=[], progress=False)
+    report = weak_bench.run([toy()], pictures, peers=[half()], targets=[40.0, 30.0], kinds=[], progress=False)
     kind = report.kinds[-1]
     assert (kind.name, kind.pictures, kind.pixels) == ("pictures", 3, 3 * 40 * 56)
     assert [level.psnr for level in kind.levels] == [30, 40]
@@ -144,7 +139,7 @@ def test_bytes_are_those_of_the_lowest_quality_that_reaches_the_psnr(pictures: P
         expected = 0
         for image in images:
             coded = [encode(image, quality) for quality in range(1, 101)]
-            expected += next(len(data) for data in coded if psnr(image, decode(data)) >= level.psnr)
+            expected += next(len(data) for data in coded if psnr(image, toy_decode(data)) >= level.psnr)
         # Bisection and the scan agree where PSNR rises with quality, which it does but for rounding.
         assert level.bytes["aez toy"] == pytest.approx(expected, rel=0.03)
         assert level.bytes["half"] == pytest.approx((level.bytes["aez toy"] or 0) / 2, abs=3)
@@ -154,7 +149,7 @@ def test_bytes_are_those_of_the_lowest_quality_that_reaches_the_psnr(pictures: P
 
 def test_what_is_lost_is_named_and_what_is_not_reached_too() -> None:
     coarse = toy("aez coarse", highest=3)
-    report = bench_weak.run([coarse], peers=[half()], kinds=FEW, quick=True, targets=[20, 60], progress=False)
+    report = weak_bench.run([coarse], peers=[half()], kinds=FEW, quick=True, targets=[20, 60], progress=False)
     losses = {(kind.name, level.psnr): (rival, times) for kind, level, rival, times in report.losses("aez coarse")}
     assert losses["noise", 60][1] is None
     assert losses["noise", 20][0] == "half"
