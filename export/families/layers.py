@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from aez.export.families.pca import principal_components
+from aez.export.families.principal import principal_components
 
 #: Features whose deviation is below this share of the largest are not blown up to unit variance.
 FLOOR = 0.02

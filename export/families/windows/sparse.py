@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from aez.codec.errors import InvalidArgument
+from aez.export.common.losses import mse, sparsity_kl
 from aez.export.families.base import Family, Figures, within
 from aez.export.families.layers import Compression
-from aez.export.families.losses import mse, sparsity_kl
 
 PENALTIES = ("kl", "l1")
 

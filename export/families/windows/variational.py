@@ -7,9 +7,9 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from aez.export.families.base import Family, Figures, within
+from aez.export.common.losses import gaussian_kl, gaussian_nll, kl_weight, mse, negative_elbo, reparameterise
+from aez.export.families.base import Components, Family, Figures, within
 from aez.export.families.layers import Compression, correction, select_first
-from aez.export.families.losses import gaussian_kl, gaussian_nll, kl_weight, mse, negative_elbo, reparameterise
 
 #: Log-variances stay within these, so that no sample or likelihood overflows.
 LOG_VARIANCE_MIN, LOG_VARIANCE_MAX = -12.0, 6.0
@@ -24,6 +24,8 @@ class Variational(Family):
     """
 
     family: ClassVar[str] = "variational"
+    has_prior = True
+    components_for_pictures = Components("rank", 64, matrices=2)
 
     def __init__(
         self,

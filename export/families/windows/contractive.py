@@ -7,9 +7,9 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from aez.export.common.losses import contractive_penalty, mse
 from aez.export.families.base import Family, Figures, within
 from aez.export.families.layers import Compression
-from aez.export.families.losses import contractive_penalty, mse
 
 
 class Contractive(Family):
