@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from aez.codec.bundle.graph_check import check_graph
 from aez.codec.errors import InvalidArgument
 from aez.export.common.to_onnx import serialize, tidy, to_onnx
-from aez.export.families import NAMES, Family, build, family_class, principal
-from aez.export.families.base import WEIGHTS_MAX
+from aez.export.families import principal
+from aez.export.families.base import WEIGHTS_MAX, Family
 from aez.export.families.corruption import CORRUPTIONS, SALT
 from aez.export.families.principal import principal_components
+from aez.export.families.registry import NAMES, build, family_class
 from aez.export.families.windows.conv import Conv
 from aez.export.families.windows.dense import Dense
 from aez.export.families.windows.ensemble import Ensemble

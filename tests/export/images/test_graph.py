@@ -17,9 +17,9 @@ from aez.codec.detect.pictures import PictureDetector
 from aez.codec.errors import InvalidArgument
 from aez.export.common.batches import Batches
 from aez.export.common.scored_graph import TOLERANCE, whitening
-from aez.export.families import build
 from aez.export.families.pictures.conv import PictureConv
 from aez.export.families.pictures.rows import pictures_of, rows_of
+from aez.export.families.registry import build
 from aez.export.images.bundle import make_probe, pack_picture_detector
 from aez.export.images.edges import DIRECTIONS, Edges, cell_of
 from aez.export.images.graph import (
