@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.config.schema import LIMITS, MODEL, SCORES, SERVICE, SINKS, SOURCES, STATE, WEB, Table, endpoint_fault
+from aez.daemon.common.endpoints import endpoint_fault
+from aez.daemon.config.schema import LIMITS, MODEL, SCORES, SERVICE, SINKS, SOURCES, STATE, WEB, Table
 from aez.daemon.config.toml_lines import Path as Place
 from aez.daemon.config.toml_lines import key_lines, written
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 __all__ = [
     "LIMITS",
@@ -364,17 +363,3 @@ SINKS: Mapping[str, Table] = {
         "timeout": _LOGIN["timeout"],
     },
 }
-
-
-def endpoint_fault(url: str) -> str:
-    """One clause about what is wrong with a collector's address; empty where nothing is."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        usable = False
-    if not usable:
-        return "it is the address of an OTLP collector over HTTP, such as http://localhost:4318"
-    if "@" in parts.netloc:
-        return "it holds a user; give what the collector asks for in OTEL_EXPORTER_OTLP_HEADERS"
-    return ""

@@ -25,10 +25,10 @@ from typing import Any
 
 from aez.codec.common.extras import library
 from aez.codec.errors import AezError, InvalidArgument
+from aez.daemon.common.endpoints import endpoint_fault
 from aez.daemon.common.records import EventRecord
-from aez.daemon.config.schema import endpoint_fault
 
-__all__ = ["BatchFacts", "Traces", "endpoint_fault"]
+__all__ = ["BatchFacts", "Traces"]
 
 _log = logging.getLogger(__name__)
 _QUEUE, _AT_ONCE = 2048, 512  # spans that wait to be sent, and that one request takes
