@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aez.codec.errors import InvalidArgument, OutputError
+from aez.daemon.common.retry import Backoff
 from aez.daemon.tools.simulate import Block, Simulation, encode
 
 __all__ = ["Target", "kind_of", "open_output", "send"]
@@ -131,7 +132,8 @@ def _http(address: str, kind: str) -> Callable[[str, bytes], None]:
 
     def write(stream: str, data: bytes) -> None:  # noqa: ARG001
         request = urllib.request.Request(address, data=data, headers={"Content-Type": _CONTENT[kind]}, method="POST")
-        for attempt in range(20):
+        backoff = Backoff(first=0.1, longest=2.0)
+        for _ in range(20):
             try:
                 opener.open(request, timeout=30).close()
                 return
@@ -139,7 +141,7 @@ def _http(address: str, kind: str) -> Callable[[str, bytes], None]:
                 with error:
                     if error.code not in (429, 503):
                         raise OutputError(f"{address} answers {error.code} {error.reason}") from error
-                time.sleep(min(0.05 * 2**attempt, 2.0))
+                time.sleep(backoff.failed())
             except OSError as error:
                 raise OutputError(f"{address} cannot be reached: {getattr(error, 'reason', error)}") from error
         raise OutputError(f"{address} takes nothing more; it is too busy")
