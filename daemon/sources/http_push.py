@@ -33,8 +33,9 @@ from aiohttp import web
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls
-from aez.daemon.common.connections import HANDSHAKE_SECONDS, REQUESTS, Connections
+from aez.daemon.common.connections import HANDSHAKE_SECONDS, Connections, request_log
 from aez.daemon.common.records import Chunk, Position
+from aez.daemon.common.retry import Backoff
 from aez.daemon.sources import Put, Source
 from aez.daemon.sources.messages import as_lines
 
@@ -193,7 +194,7 @@ class HttpPush(Source):
         runner = web.AppRunner(
             application,
             access_log=None,
-            logger=REQUESTS,
+            logger=request_log(),
             keepalive_timeout=self._idle_seconds,
             lingering_time=2.0,  # for the rest of a body that was refused, so that the sender sees the answer
             shutdown_timeout=2,
@@ -214,7 +215,7 @@ class HttpPush(Source):
         assert self._closing is not None
         protocol = Connections(self._connections, server)
         encrypted: dict[str, Any] = {"ssl": self._tls, "ssl_handshake_timeout": HANDSHAKE_SECONDS} if self._tls else {}
-        pause = 0.5
+        backoff = Backoff()
         while not self._closing.is_set():
             try:
                 loop = asyncio.get_running_loop()
@@ -222,9 +223,7 @@ class HttpPush(Source):
             except OSError as error:
                 self._set_trouble(f"cannot listen at {self.host}:{self.port}: {error.strerror or error}.")
                 self._ready.set()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._closing.wait(), pause)
-                pause = min(2 * pause, 30.0)
+                await backoff.wait_async(self._closing)
             else:
                 self.port = listener.sockets[0].getsockname()[1]
                 self._set_trouble("")
