@@ -19,16 +19,7 @@ from aez.daemon.sinks import SINKS, Sink
 from aez.daemon.sources import Source, open_source
 from aez.daemon.state.store import Store
 
-__all__ = [
-    "LoadedModel",
-    "engine",
-    "limits",
-    "score_log",
-    "sinks",
-    "source",
-    "traces",
-    "watched",
-]
+__all__ = ["engine", "score_log", "sinks", "source", "traces"]
 
 _DAY = 86_400.0
 
