@@ -10,7 +10,7 @@ from types import MappingProxyType
 from aez.codec.errors import InvalidArgument
 from aez.daemon.config.reader import Configuration, SinkConfig, SourceConfig
 from aez.daemon.config.schema import SOURCES
-from aez.daemon.service import EXIT_FORCED, Monitor
+from aez.daemon.service.monitor import EXIT_FORCED, Monitor
 
 __all__ = ["replay"]
 

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common.intake import Intake
 from aez.daemon.common.records import Chunk, EventRecord, Malformed, Samples
-from aez.daemon.pipeline import Intake, Worker
+from aez.daemon.pipeline import Worker
 from aez.daemon.state.database import StoreFull
 from aez.daemon.state.dead_letters import DeadLetters
 from tests.kit.waiting import until

@@ -222,7 +222,7 @@ def test_pictures_come_over_mqtt(folder: Path, mosquitto: Broker) -> None:  # no
     (folder / "monitor.toml").write_text(CONFIG + source)
     pictures = series((4, 5), 12, 1)
     with watching(folder) as monitor:
-        until(lambda: not monitor.readiness())
+        until(lambda: not monitor.view.readiness())
         payloads = [*map(png, pictures[:6]), b"noise", *map(png, pictures[6:])]
         multiple([("line/east/camera", payload, 1, False) for payload in payloads], port=mosquitto.port)
         until(lambda: monitor.counts() == {"rows": 12, "refused": 1} and monitor.worker.idle)

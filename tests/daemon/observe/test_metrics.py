@@ -84,7 +84,7 @@ def figures(metrics: Metrics) -> dict[str, float]:
 
 
 def shown(monitor: Monitor) -> dict[str, float]:
-    monitor.refresh()
+    monitor.view.refresh()
     return figures(monitor.metrics)
 
 

@@ -319,7 +319,7 @@ def test_a_page_gets_the_history_then_what_is_new(running: Monitor) -> None:
     until(lambda: len(page.of("history")) == 2)  # what is to blame became another
     history = page.of("history")[1]
     assert history["channels"][0] == {"name": "bus_voltage", "unit": "V"}
-    running.acknowledge(event["id"], "ann", "")
+    running.view.acknowledge(event["id"], "ann", "")
     until(lambda: page.of("events")[-1]["events"][0]["acknowledged_by"] == "ann")
     feed(running, 52, 3)
     until(lambda: page.of("rows"))
