@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -65,6 +66,7 @@ def traces(config: Configuration) -> Traces | None:
     """What sends traces to a collector, where one is named. Raises ConfigError where it cannot."""
     if config.service["traces"] is None:
         return None
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what matters is said by ours, once
     try:
         return Traces(config.service["traces"], config.service["traces_ratio"])
     except AezError as error:

@@ -78,7 +78,6 @@ class Traces:
         sdk, export = (library(f"opentelemetry.sdk.{name}", "otel") for name in ("trace", "trace.export"))
         resources = library("opentelemetry.sdk.resources", "otel")
         exporter = library("opentelemetry.exporter.otlp.proto.http.trace_exporter", "otel")
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what matters is said here, once
         url = endpoint.rstrip("/")
         url = url if url.endswith("/v1/traces") else f"{url}/v1/traces"
         self._sender = _Sender(exporter.OTLPSpanExporter(endpoint=url, timeout=_SEND_SECONDS), endpoint)

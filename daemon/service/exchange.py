@@ -172,9 +172,8 @@ class Exchange:
         if self._leaving:
             running.worker.call(running.worker.settle)
         for name in self._leaving:
-            left = running.sources.pop(name)
-            if left is not None:
-                left.close()
+            running.sources.all()[name].close()
+            running.sources.pop(name)
 
     def _bring_back(self, name: str) -> None:
         """A source is started once, so that another one like it begins behind what is durable."""

@@ -207,8 +207,8 @@ class Monitor:
         if self._page:
             self._open_page(running)
         opened.callback(running.sources.close)
+        opened.callback(lambda: running.deliveries.stop(self._left()))  # a reload makes others of them
         running.deliveries.start()
-        opened.callback(lambda: running.deliveries.stop(self._left()))
         listeners = [self.live.scored] if self._page else []
         score_log = build.score_log(self._begun, self.metrics.count_scores)
         if score_log is not None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from aez.codec.errors import InvalidArgument, OutputError
 from aez.daemon.common.retry import Backoff
-from aez.daemon.tools.simulate import Block, Simulation, encode
+from aez.daemon.tools.simulate import SimulatedRows, Simulation, encode
 
 __all__ = ["Target", "kind_of", "open_output", "send"]
 
@@ -88,13 +88,13 @@ def send(
     return sent
 
 
-def _turns(simulation: Simulation, rows: int | None, skip: int, step: int) -> Iterator[Block]:
+def _turns(simulation: Simulation, rows: int | None, skip: int, step: int) -> Iterator[SimulatedRows]:
     """Blocks in the order of time: short ones, `step` rows of all streams together, where rows keep to a clock."""
     if not step:
         yield from simulation.blocks(rows, skip)
         return
     each = max(1, step // simulation.streams)
-    waiting: list[Block] = []
+    waiting: list[SimulatedRows] = []
     for block in simulation.blocks(rows, skip):
         waiting.append(block)
         if len(waiting) < simulation.streams:
@@ -105,11 +105,11 @@ def _turns(simulation: Simulation, rows: int | None, skip: int, step: int) -> It
         waiting = []
 
 
-def _part(block: Block, start: int, end: int) -> Block:
+def _part(block: SimulatedRows, start: int, end: int) -> SimulatedRows:
     return replace(block, first_row=block.first_row + start, time=block.time[start:end], values=block.values[start:end])
 
 
-def _rows(block: Block) -> Iterator[Block]:
+def _rows(block: SimulatedRows) -> Iterator[SimulatedRows]:
     for row in range(len(block.time)):
         yield _part(block, row, row + 1)
 

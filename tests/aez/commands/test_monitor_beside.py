@@ -287,7 +287,7 @@ def test_top_draws_a_table_for_a_terminal() -> None:
     from rich.console import Console
 
     from aez.commands.monitor.top import _table
-    from aez.daemon.tools.overview import Overview
+    from aez.daemon.tools.overview import MonitorOverview
 
     entry: dict[str, Any] = {"model": "m", "rows": 10, "age": 3.0, "event": None, "state": "normal"}
     streams = [
@@ -296,7 +296,9 @@ def test_top_draws_a_table_for_a_terminal() -> None:
         {**entry, "stream": "quiet", "state": "silent", "ratio": None, "age": None},
         {**entry, "stream": "beyond", "ratio": 0.1},
     ]
-    seen = Overview(0, streams, {"rows": 1234.0, "scored": 1.0, "dropped": 0.0}, {"lag_seconds": 0.25}, ["no broker"])
+    seen = MonitorOverview(
+        0, streams, {"rows": 1234.0, "scored": 1.0, "dropped": 0.0}, {"lag_seconds": 0.25}, ["no broker"]
+    )
     output = io.StringIO()
     console = Console(file=output, width=100, height=20, force_terminal=True, color_system="truecolor")
     console.print(_table(seen, "http://h:1", "", 3))
