@@ -21,9 +21,9 @@ HANDSHAKE_SECONDS = 10.0
 
 def request_log() -> logging.Logger:
     """For `AppRunner(logger=...)`: defects, but not requests that are none, which anybody can send without end."""
-    found = logging.getLogger(f"{__name__}.requests")
-    found.addFilter(_of_ours)  # the same again is not added
-    return found
+    log = logging.getLogger(f"{__name__}.requests")
+    log.addFilter(_of_ours)  # of which it keeps one, however often it is added
+    return log
 
 
 def _of_ours(record: logging.LogRecord) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.frames.models import FrameModel
-from aez.daemon.parse import Parser, parser
+from aez.daemon.parse.formats import Parser, parser
 from aez.daemon.parse.names import Admit
 from aez.daemon.parse.options import Options
 

@@ -30,7 +30,7 @@ from aez.daemon.common.tls import server_context
 from aez.daemon.config.certificates import certificate_warnings
 from aez.daemon.config.reader import Configuration
 from aez.daemon.delivery import Deliveries
-from aez.daemon.engine.types import Scored
+from aez.daemon.engine.rows import ScoredRows
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.observe.notify import Notifier
 from aez.daemon.observe.traces import Traces
@@ -417,8 +417,8 @@ def _ended(running: Running) -> bool:
     return all(one.done.is_set() for one in running.sources.all().values()) and running.worker.idle
 
 
-def _to_all(listeners: Sequence[Callable[[Scored], None]]) -> Callable[[Scored], None]:
-    def tell(scored: Scored) -> None:
+def _to_all(listeners: Sequence[Callable[[ScoredRows], None]]) -> Callable[[ScoredRows], None]:
+    def tell(scored: ScoredRows) -> None:
         for listener in listeners:
             listener(scored)
 

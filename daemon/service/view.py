@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from aez.daemon.engine.stream_table import Listing, StreamTable
+from aez.daemon.engine.stream_table import StreamPages, StreamTable
 from aez.daemon.frames.pictures import folder_beside, read_picture
 from aez.daemon.service.running import Running
 from aez.daemon.web.live import Watch
@@ -26,7 +26,7 @@ class MonitorView:
     def __init__(self, running: Running, reload: Callable[[], str]) -> None:
         self._running, self.reload = running, reload
         self.live, self.metrics = running.live, running.metrics
-        self._listing = Listing()
+        self._listing = StreamPages()
 
     def health(self) -> Sequence[str]:
         """What is wrong with the process itself."""

@@ -85,7 +85,7 @@ def simulate(
 
 def _write_labels(path: str, simulation: Simulation, rows: int) -> None:
     """A line for each fault before that row."""
-    from aez.codec.common.whole_files import write_whole
+    from aez.codec.common.files import write_whole
     from aez.daemon.tools.simulate import faults_until
 
     lines = [

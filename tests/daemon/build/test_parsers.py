@@ -17,7 +17,7 @@ from aez.daemon.build.models import LoadedModel, report_progress
 from aez.daemon.build.parsers import parsers
 from aez.daemon.common.records import Chunk
 from aez.daemon.config.reader import ConfigError, Configuration, load
-from aez.daemon.frames.models import COLUMNS, FrameModel, Measured, Prepared
+from aez.daemon.frames.models import COLUMNS, FrameModel, MeasuredFrame, Prepared
 
 CONFIG = """\
 [[models]]
@@ -42,10 +42,10 @@ class Grey(FrameModel):
     """Scores 0."""
 
     def prepare(self, pixels: Any) -> Prepared:  # noqa: ARG002 - the shape of a model
-        return Measured(np.zeros(len(COLUMNS)), np.zeros((1, 1), np.float32))
+        return MeasuredFrame(np.zeros(len(COLUMNS)), np.zeros((1, 1), np.float32))
 
-    def measure(self, prepared: Sequence[Prepared]) -> list[Measured]:
-        return [one for one in prepared if isinstance(one, Measured)]
+    def measure(self, prepared: Sequence[Prepared]) -> list[MeasuredFrame]:
+        return [one for one in prepared if isinstance(one, MeasuredFrame)]
 
     def blame(self, regions: Any) -> Any:
         return regions
