@@ -22,7 +22,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from aez.daemon.config.reader import load
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.tools.simulate import CHANNELS, Simulation, encode
 from tests.kit import commands
 from tests.kit.brokers import Broker, free_port, mosquitto, nats_server  # noqa: F401

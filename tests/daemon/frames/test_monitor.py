@@ -24,7 +24,7 @@ from PIL import Image
 from aez.cli import main
 from aez.codec.detect.pictures import PictureDetector
 from aez.daemon.config.reader import load
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.state.store import Store
 from tests.kit.brokers import Broker, free_port, mosquitto, nats_server  # noqa: F401
 from tests.kit.frame_models import SCRATCHED, SECOND, START, save_washer_model, washer_model, washers, write_frame

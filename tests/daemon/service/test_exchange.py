@@ -17,8 +17,9 @@ from aez.daemon.config.reader import load
 from aez.daemon.delivery import Deliveries, Delivery
 from aez.daemon.engine.engine import Engine
 from aez.daemon.pipeline import Worker
-from aez.daemon.service import Monitor, exchange
+from aez.daemon.service import exchange
 from aez.daemon.service.exchange import ReloadFailed
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.sources.files import Files
 from aez.daemon.sources.http_push import HttpPush
 from aez.daemon.state.database import StoreError
@@ -245,8 +246,8 @@ def test_a_step_that_fails_leaves_all_as_it_was(rig: Rig, step: str, monkeypatch
             rig.monitor.reload()
 
     assert rig.state() == state
-    until(lambda: threads() == threads_before)
-    until(lambda: descriptors() == open_before)
+    until(lambda: threads() <= threads_before)
+    until(lambda: descriptors() <= open_before)
     rig.feed()  # by the old file and the old port, both again
     second = rig.delivered()
     assert second["old.jsonl"] == second["leaves.jsonl"] > first["old.jsonl"]
@@ -329,8 +330,8 @@ def test_a_start_that_fails_closes_what_it_opened(tmp_path: Path, part: str, mon
         patch.setattr(owner, name, failing(getattr(owner, name)))
         with pytest.raises((StoreError, RuntimeError)):
             monitor.start()
-    until(lambda: threads() == threads_before)
-    until(lambda: descriptors() == open_before)
+    until(lambda: threads() <= threads_before)
+    until(lambda: descriptors() <= open_before)
     monitor.end()  # does nothing more
     again = Monitor(load(tmp_path / "monitor.toml"))  # the state, the ports and the files are free
     again.start()
