@@ -25,7 +25,7 @@ from typing import Any
 
 from aez.codec.common.extras import library
 from aez.codec.errors import AezError, InvalidArgument
-from aez.daemon.common.endpoints import endpoint_fault
+from aez.daemon.common.addresses import endpoint_fault
 from aez.daemon.common.records import EventRecord
 
 __all__ = ["BatchFacts", "Traces"]

@@ -37,7 +37,7 @@ from aez.daemon.service.plan import (
     told,
 )
 from aez.daemon.service.running import Running, source, worker_settings
-from aez.daemon.sources import Put, Source
+from aez.daemon.sources.base import Put, Source
 
 __all__ = ["Exchange", "ReloadFailed", "reload"]
 
@@ -222,7 +222,7 @@ class Exchange:
                     for name in names:
                         self._quietly(f"the certificate of source {name}", open_now[name].renew)
                     if page and running.page_tls is not None:
-                        certificate, key = begun.web["tls_certificate"], begun.web["tls_key"]
+                        certificate, key = begun.web.tls_certificate, begun.web.tls_key
                         self._quietly("the page's certificate", renew_certificate, running.page_tls, certificate, key)
                 case _:
                     pass

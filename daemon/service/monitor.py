@@ -39,8 +39,8 @@ from aez.daemon.scores.log import ScoreLog
 from aez.daemon.service.exchange import reload
 from aez.daemon.service.running import Running, RunningSources, source, worker_settings
 from aez.daemon.service.view import MonitorView
-from aez.daemon.sinks import Sink
-from aez.daemon.sources import Put, Source
+from aez.daemon.sinks.base import Sink
+from aez.daemon.sources.base import Put, Source
 from aez.daemon.sources.pace import paced
 from aez.daemon.state.event_store import Retention
 from aez.daemon.state.store import Store
@@ -74,7 +74,7 @@ class Monitor:
         self.metrics = Metrics()
         self.live = Live()
         self._begun = config
-        self._page = page and bool(config.web["enabled"]) and not once
+        self._page = page and bool(config.web.enabled) and not once
         self._speed = speed
         self._notifier = Notifier()
         self._stop = threading.Event()
@@ -152,10 +152,10 @@ class Monitor:
             self._opened.callback(traces.stop)
         # Nothing has been touched so far, and what is wrong with the configuration has been said.
         store = Store(
-            config.resolve(config.state["path"]),
+            config.resolve(config.state.path),
             exclusive=True,
-            outbox_limit=config.state["outbox"],
-            synchronous=config.state["synchronous"],
+            outbox_limit=config.state.outbox,
+            synchronous=config.state.synchronous,
         )
         self._opened.callback(store.close)
         running = self._running = self._parts(loaded, sinks, store, traces)
@@ -165,7 +165,7 @@ class Monitor:
     def _parts(self, loaded: list[LoadedModel], sinks: dict[str, Sink], store: Store, traces: Traces | None) -> Running:
         config = self._begun
         engine = build.engine(config, loaded, store)
-        intake = Intake(config.service["queue"])
+        intake = Intake(config.service.queue)
         self.metrics.queue_room.set(intake.room[0])
         self.metrics.queue_bytes_room.set(intake.room[1])
         sources = RunningSources(self._put, self.metrics)
@@ -181,7 +181,7 @@ class Monitor:
             traces=traces,
             **worker_settings(config),
         )
-        certificate = config.web["tls_certificate"] if self._page else None
+        certificate = config.web.tls_certificate if self._page else None
         return Running(
             begun=config,
             config=config,
@@ -198,7 +198,7 @@ class Monitor:
             measuring=self._measuring,
             once=self.once,
             page=self._page,
-            page_tls=server_context(certificate, config.web["tls_key"]) if certificate else None,
+            page_tls=server_context(certificate, config.web.tls_key) if certificate else None,
         )
 
     def _begin(self, running: Running, sources: Sequence[Source]) -> None:
@@ -229,11 +229,11 @@ class Monitor:
         options = self._begun.web
         web = Web(
             self.view,
-            options["host"],
-            options["port"],
-            options["token"],
+            options.host,
+            options.port,
+            options.token,
             tls=running.page_tls,
-            connections=options["connections"],
+            connections=options.connections,
         )
         self._opened.callback(web.stop)
         web.start()
@@ -275,10 +275,10 @@ class Monitor:
 
     def _forget(self, running: Running) -> None:
         state = running.config.state
-        days = state["forget_days"]
+        days = state.forget_days
         try:
             # States of streams that no model is made for go by their age alone.
-            running.store.forget(Retention(state["retention_days"], state["retention_events"], 2 * days))
+            running.store.forget(Retention(state.retention_days, state.retention_events, 2 * days))
             running.worker.forget(days * 86_400)
         except (AezError, TimeoutError) as error:
             self.metrics.errors.labels("retention").inc()
@@ -349,7 +349,7 @@ class Monitor:
             return
         self._ending.set()
         self._notifier.stopping()
-        self._deadline = time.monotonic() + self.config.service["drain_seconds"]
+        self._deadline = time.monotonic() + self.config.service.drain_seconds
         running, complete = self._running, self._running is not None and self._running.ready
         if running is not None:
             running.ready = False

@@ -30,12 +30,12 @@ _LIVE = {
     "service": (
         "log",
         "log_level",
-        "batch_ms",
-        "commit_ms",
+        "batch_seconds",
+        "commit_seconds",
         "drain_seconds",
         "device",
         "dead_letters",
-        "dead_letters_mb",
+        "dead_letters_bytes",
     ),
     "limits": ("depth", "columns", "name_bytes", "magnitude", "malformed"),
     "state": ("retention_days", "retention_events"),
@@ -116,12 +116,12 @@ def plan(old: Setup, new: Setup, begun: Configuration) -> list[Change]:
         changes.append(ExchangeSources(leaving, coming))
     if new.config.sinks != old.config.sinks:
         changes.append(ExchangeSinks())
-    logs_before, logs = ((one.config.service["log"], one.config.service["log_level"]) for one in (old, new))
+    logs_before, logs = ((one.config.service.log, one.config.service.log_level) for one in (old, new))
     if logs != logs_before:
         changes.append(SetLogs(*logs))
     staying = tuple(name for name in before if name not in leaving)
-    if staying or begun.web["tls_certificate"]:
-        changes.append(RenewCertificates(staying, bool(begun.web["tls_certificate"])))
+    if staying or begun.web.tls_certificate:
+        changes.append(RenewCertificates(staying, bool(begun.web.tls_certificate)))
     fixed = _fixed(begun, new.config)
     if taken := tuple(name for name in _differing(old.config, new.config) if name not in fixed):
         changes.append(TakeKeys(taken))
@@ -153,7 +153,7 @@ def _told(change: Change) -> str:
 
 def _differing(old: Configuration, new: Configuration) -> tuple[str, ...]:
     """Keys of the process's own tables that are not the same in both."""
-    tables = [(name, getattr(old, name), getattr(new, name)) for name in _TABLES]
+    tables = [(name, vars(getattr(old, name)), vars(getattr(new, name))) for name in _TABLES]
     return tuple(f"{name}.{key}" for name, before, after in tables for key in after if before[key] != after[key])
 
 

@@ -6,6 +6,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aez.daemon.build import parts as build
@@ -18,7 +19,7 @@ from aez.daemon.engine.engine import Engine
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.observe.traces import Traces
 from aez.daemon.pipeline import Worker
-from aez.daemon.sources import Put, Source
+from aez.daemon.sources.base import Put, Source
 from aez.daemon.state.dead_letters import DeadLetters
 from aez.daemon.state.store import Store
 from aez.daemon.web.live import Live
@@ -40,11 +41,9 @@ def worker_settings(config: Configuration) -> dict[str, Any]:
     """What `Worker.adjust` takes."""
     service = config.service
     return {
-        "dead_letters": DeadLetters(
-            config.resolve(service["dead_letters"]), int(service["dead_letters_mb"] * (1 << 20))
-        ),
-        "batch_seconds": service["batch_ms"] / 1000,
-        "commit_seconds": service["commit_ms"] / 1000,
+        "dead_letters": DeadLetters(Path(service.dead_letters), service.dead_letters_bytes),
+        "batch_seconds": service.batch_seconds,
+        "commit_seconds": service.commit_seconds,
     }
 
 

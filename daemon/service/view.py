@@ -157,4 +157,4 @@ class MonitorView:
         found = self._running.store.events.get(event_id)
         if found is None or found.record.event.get("picture") != f"{found.id}.webp":
             return None
-        return read_picture(folder_beside(self._running.begun.resolve(self._running.begun.state["path"])), found.id)
+        return read_picture(folder_beside(self._running.begun.resolve(self._running.begun.state.path)), found.id)

@@ -57,7 +57,7 @@ def tap(
         from aez.daemon.observe import logs
         from aez.daemon.tools.tap import Tap
 
-        logs.set_up(found.service["log"], "warning")
+        logs.set_up(found.service.log, "warning")
         if source is None:
             entries = _reachable(found, entries)
         try:

@@ -33,8 +33,8 @@ SIMULATION = Simulation(streams=2, seed=1, every=60, first=40, length=20)
 BEFORE = """\
 [service]
 log_level = "error"
-batch_ms = 5
-commit_ms = 10
+batch_seconds = 0.005
+commit_seconds = 0.01
 [web]
 enabled = false
 [[models]]
@@ -62,8 +62,8 @@ path = "leaves.jsonl"
 AFTER = """\
 [service]
 log_level = "warning"
-batch_ms = 7
-commit_ms = 10
+batch_seconds = 0.007
+commit_seconds = 0.01
 [web]
 enabled = false
 [[models]]
@@ -255,7 +255,7 @@ def test_a_step_that_fails_leaves_all_as_it_was(rig: Rig, step: str, monkeypatch
     assert {event.record.model for event in rig.monitor.store.events.list(limit=1000)} == {"old"}
     assert not any(table.names and "more-01" in table.names for table in rig.monitor.running.engine.tables())
 
-    said = "models; sources push, pushed, telemetry; sinks; service.log_level, service.batch_ms"
+    said = "models; sources push, pushed, telemetry; sinks; service.log_level, service.batch_seconds"
     assert rig.monitor.reload() == said
     assert rig.sinks() == {"lines", "comes"}
     assert sorted(rig.monitor.running.sources.all()) == ["pushed", "telemetry"]

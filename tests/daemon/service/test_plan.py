@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from aez.daemon.service.plan import (
 
 CONFIG = """\
 [service]
-batch_ms = 5
+batch_seconds = 0.005
 [[models]]
 path = "satellite.aezm"
 [[sources]]
@@ -80,9 +81,9 @@ def test_nothing_new_exchanges_models_all_the_same_and_tells_nothing(made: Made)
             "sources c; sinks",
         ),
         (('"console"', '"console"\nformat = "json"'), ExchangeSinks(), "sinks"),
-        (("batch_ms = 5", "batch_ms = 6\ncommit_ms = 7"), TakeKeys(("service.batch_ms", "service.commit_ms")), None),
-        (("batch_ms = 5", 'batch_ms = 5\nlog_level = "error"'), SetLogs("console", "error"), "service.log_level"),
-        (("batch_ms = 5", "batch_ms = 5\nqueue = 9"), AwaitRestart(("service.queue",)), None),
+        (("batch_seconds = 0.005", "batch_seconds = 0.006\ncommit_seconds = 0.007"), TakeKeys(("service.batch_seconds", "service.commit_seconds")), None),
+        (("batch_seconds = 0.005", 'batch_seconds = 0.005\nlog_level = "error"'), SetLogs("console", "error"), "service.log_level"),
+        (("batch_seconds = 0.005", "batch_seconds = 0.005\nqueue = 9"), AwaitRestart(("service.queue",)), None),
     ],
 )
 def test_each_change_is_found_and_told(made: Made, pair: tuple[str, str], expected: Change, words: str | None) -> None:
@@ -103,18 +104,18 @@ def test_certificates_are_renewed_where_a_source_stays_and_for_the_page(made: Ma
     changes = plan(setup(old), setup(made(("8086", "8087"))), old)
     assert RenewCertificates(("a",), page=False) in changes
     begun = made()
-    begun = Configuration(**{**vars(begun), "web": {**begun.web, "tls_certificate": "page.pem"}})
+    begun = replace(begun, web=replace(begun.web, tls_certificate="page.pem"))
     assert RenewCertificates(("a", "b"), page=True) in plan(setup(begun), setup(begun), begun)
 
 
 def test_what_waits_for_a_restart_is_told_until_there_was_one(made: Made) -> None:
     begun = made()
-    now = made(("batch_ms = 5", "batch_ms = 6\nqueue = 9"))
+    now = made(("batch_seconds = 0.005", "batch_seconds = 0.006\nqueue = 9"))
     first = plan(setup(begun), setup(now), begun)
-    assert told(first) == "service.batch_ms; service.queue only with a restart"
+    assert told(first) == "service.batch_seconds; service.queue only with a restart"
     assert told(plan(setup(now), setup(now), begun)) == "service.queue only with a restart"
     # Taken back in the file, it is as it is in the process.
-    assert told(plan(setup(now), setup(begun), begun)) == "service.queue, service.batch_ms"
+    assert told(plan(setup(now), setup(begun), begun)) == "service.queue, service.batch_seconds"
 
 
 def test_all_at_once_is_told_in_one_order(made: Made) -> None:
@@ -123,7 +124,7 @@ def test_all_at_once_is_told_in_one_order(made: Made) -> None:
         ("satellite.aezm", "other.aezm"),
         ('name = "a"', 'name = "z"'),
         ('"console"', '"console"\nformat = "json"'),
-        ("batch_ms = 5", "batch_ms = 6\nqueue = 9"),
+        ("batch_seconds = 0.005", "batch_seconds = 0.006\nqueue = 9"),
     )
-    said = "models; sources a, z; sinks; service.batch_ms; service.queue only with a restart"
+    said = "models; sources a, z; sinks; service.batch_seconds; service.queue only with a restart"
     assert told(plan(setup(old), setup(new), old)) == said
