@@ -41,17 +41,17 @@ RULES: dict[str, str] = {
     "export.series": "codec.bundle codec.common codec.detect codec.series export.common export.families",
     "export.images": "codec.bundle codec.common codec.detect codec.image export.common export.families",
     "export.series_detector": "",
-    "daemon.common": "codec.common",
-    "daemon.config": "codec.bundle codec.common daemon.common",
-    "daemon.engine": "codec.common codec.detect daemon.common",
+    "daemon.common": "",
+    "daemon.config": "codec.bundle daemon.common",
+    "daemon.engine": "codec.detect daemon.common",
     "daemon.frames": "codec.container codec.detect codec.entropy codec.image codec.report daemon.common",
     "daemon.parse": "codec.common codec.image codec.series daemon.common daemon.frames",
     "daemon.sources": "codec.common daemon.common",
     "daemon.state": "codec.common daemon.common",
     "daemon.sinks": "codec.common daemon.common daemon.state",
-    "daemon.scores": "codec.common daemon.common daemon.engine daemon.state",
+    "daemon.scores": "codec.common daemon.common daemon.engine",
     "daemon.observe": "codec.common daemon.common",
-    "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe daemon.state",
+    "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe",
     "daemon.build": (
         "codec.bundle codec.common codec.detect codec.image daemon.common daemon.config daemon.engine daemon.frames "
         "daemon.observe daemon.parse daemon.scores daemon.sinks daemon.sources daemon.state"

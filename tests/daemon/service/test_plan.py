@@ -81,8 +81,16 @@ def test_nothing_new_exchanges_models_all_the_same_and_tells_nothing(made: Made)
             "sources c; sinks",
         ),
         (('"console"', '"console"\nformat = "json"'), ExchangeSinks(), "sinks"),
-        (("batch_seconds = 0.005", "batch_seconds = 0.006\ncommit_seconds = 0.007"), TakeKeys(("service.batch_seconds", "service.commit_seconds")), None),
-        (("batch_seconds = 0.005", 'batch_seconds = 0.005\nlog_level = "error"'), SetLogs("console", "error"), "service.log_level"),
+        (
+            ("batch_seconds = 0.005", "batch_seconds = 0.006\ncommit_seconds = 0.007"),
+            TakeKeys(("service.batch_seconds", "service.commit_seconds")),
+            None,
+        ),
+        (
+            ("batch_seconds = 0.005", 'batch_seconds = 0.005\nlog_level = "error"'),
+            SetLogs("console", "error"),
+            "service.log_level",
+        ),
         (("batch_seconds = 0.005", "batch_seconds = 0.005\nqueue = 9"), AwaitRestart(("service.queue",)), None),
     ],
 )
