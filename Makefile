@@ -1,5 +1,6 @@
 # demo       compress a photograph and compare it with JPEG, WebP and AVIF at equal bytes: make demo [IMAGE=mine.png]
 # test       every test                    test-fast  all but those marked slow
+# coverage   every test, and which lines none of them ran; fails below the floor in pyproject.toml
 # lint       ruff, and mypy --strict
 # clean      remove the environment, builds and caches
 #
@@ -17,7 +18,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 BASE := $(VENV)/.installed-base
 TEST := $(VENV)/.installed-test
 
-.PHONY: demo test test-fast lint clean
+.PHONY: demo test test-fast coverage lint clean
 
 demo: $(BASE)
 	$(BIN)/python samples/demo.py $(if $(IMAGE),"$(IMAGE)")
@@ -27,6 +28,9 @@ test: $(TEST)
 
 test-fast: $(TEST)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+
+coverage: $(TEST)
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
 lint: $(TEST)
 	$(BIN)/ruff check .
