@@ -51,6 +51,7 @@ def detector() -> SeriesDetector:
     return SeriesDetector("pca").fit(values())
 
 
+@pytest.mark.slow
 def test_it_comes_from_the_package_without_loading_torch_before() -> None:
     script = """
 import sys
@@ -300,6 +301,7 @@ def test_detectors_can_be_pickled(detector: SeriesDetector, saved: Path) -> None
         assert np.array_equal(copied.predict(faulty()), one.predict(faulty()))
 
 
+@pytest.mark.slow
 def test_a_refitted_detector_saves_what_it_learned_last(saved: Path, tmp_path: Path) -> None:
     again = SeriesDetector.load(saved).fit(values(2000, seed=3))
     path = tmp_path / "again.aezm"

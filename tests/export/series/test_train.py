@@ -512,6 +512,7 @@ def test_a_run_leaves_its_metrics_and_its_curve(trained: Path) -> None:
     assert (folder / "checkpoint.pt").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_finished_resumes_to_the_same_model(trained: Path) -> None:
     two = [series(values(1500), "monday"), series(values(1500, seed=1), "tuesday")]
     config = DetectorConfig("dense", window=10, options={"latent": 4})
@@ -524,6 +525,7 @@ def test_a_run_that_was_finished_resumes_to_the_same_model(trained: Path) -> Non
     assert again.id == before.id
 
 
+@pytest.mark.slow
 def test_what_the_user_should_know_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = values(1500)
     rows[:, 1] = 5.0
