@@ -301,7 +301,7 @@ sys.path.insert(0, {root!r})
 from tests.kit.event_steps import step
 from aez.daemon.delivery import Deliveries, Retry
 from aez.daemon.sinks import JsonLinesSink, WebhookSink
-from aez.daemon.store import Store
+from aez.daemon.state.store import Store
 store = Store({path!r}, exclusive=True)
 sinks = {{
     "file": JsonLinesSink(path={file!r}, max_bytes=50_000, count=10_000, fsync=False),

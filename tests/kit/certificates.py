@@ -38,10 +38,10 @@ class Authority:
         return made
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate of localhost that signed itself, and its key."""
+def self_signed(folder: Path, names: str = NAMES) -> tuple[Path, Path]:
+    """A certificate of localhost, or of other names, that signed itself, and its key."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", NAMES, "-days", "2"]
+    subject = ["-subj", "/CN=aez", "-addext", names, "-days", "2"]
     _openssl("req", "-x509", *_NEW, *subject, "-keyout", key, "-out", certificate)
     return certificate, key
 

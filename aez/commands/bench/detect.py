@@ -97,7 +97,7 @@ def detect_speed(model: str, seconds: float, as_json: bool) -> None:
 
 
 COMMANDS = (detect, detect_speed)
-_WAYS = (("ONNX Runtime", "onnxruntime"), ("aez.codec.Detector", "detector"))
+_WAYS = (("ONNX Runtime", "onnxruntime"), ("aez.codec.detect.Detector", "detector"))
 
 
 def _rate(rates: dict[str, float], batch: str) -> str:

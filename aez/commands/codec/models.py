@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle
     from aez.codec.bundle.library import Listing
 
-#: As in aez.codec.detector and aez.codec.picture_detector, which bring more than a listing needs.
+#: As in aez.codec.detect.detector and aez.codec.detect.picture_detector, which bring more than a listing needs.
 DETECTOR, PICTURE_DETECTOR = "detector", "picture-detector"
 #: What a listing tells of a detector.
 DETECTOR_FACTS = ("window", "channels", "period_seconds", "threshold", "score", "event_rule")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aez.codec.detect.events import EventRule
     from aez.codec.detect.score_series import Scored
 
-#: As in aez.codec.picture_detector, which brings more than a choice needs.
+#: As in aez.codec.detect.picture_detector, which brings more than a choice needs.
 PICTURES = "picture-detector"
 RULE_OPTIONS = ("open_after", "close_after", "merge_within", "min_length")
 

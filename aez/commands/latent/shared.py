@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from aez.codec.latent.model import LatentModel
 
-#: As in aez.codec.latents, which brings more than an option needs.
+#: As in aez.codec.latent.model, which brings more than an option needs.
 LATENT_MODEL = "kl-f8"
 
 model = click.option(

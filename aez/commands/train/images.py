@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle
 
 TRAINING_MODULES = ("torch", "torchmetrics", "lightning_fabric", "onnx", "onnxscript", "matplotlib")
-#: As in aez.export.train_images, which cannot be imported without torch.
+#: As in aez.export.images.train, which cannot be imported without torch.
 FAMILIES = ("conv", "dense", "pca", "variational")
 #: Exit code of a run that a signal stopped before its end.
 EXIT_STOPPED = 130

@@ -471,7 +471,7 @@ def test_the_aez_codec_is_a_peer_too(monkeypatch: pytest.MonkeyPatch, folder: Pa
 
 
 def test_drawing_is_loaded_only_when_something_is_drawn() -> None:
-    code = "import sys, aez.codec.bench_rd; print('matplotlib' in sys.modules, 'pillow_jxl' in sys.modules)"
+    code = "import sys, aez.bench.pictures.rd; print('matplotlib' in sys.modules, 'pillow_jxl' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", "False"]
 

@@ -402,7 +402,7 @@ FULL = """
 import resource, sys
 sys.path.insert(0, {root!r})
 from tests.kit.event_steps import step, steps
-from aez.daemon.store import Store, StoreError
+from aez.daemon.state.store import Store, StoreError
 store = Store({path!r}, check=False)
 store.register_sinks(["sink"])
 number, failed = 0, None
@@ -464,7 +464,7 @@ COMMITTER = """
 import os, sys
 sys.path.insert(0, {root!r})
 from tests.kit.event_steps import step
-from aez.daemon.store import Store
+from aez.daemon.state.store import Store
 store = Store({path!r}, exclusive=True)
 store.register_sinks(["sink"])
 number = store.positions().get("file", {{"at": -1}})["at"] + 1
