@@ -7,6 +7,7 @@ import hmac
 import json
 import shutil
 import ssl
+import threading
 import time
 import urllib.request
 from base64 import b64decode, b64encode
