@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.kit.shared import Shared, shared_folders
+from tests.kit.made_once import MadeOnce, folders_made_once
 
 # Tests run in several processes at once, and threads of torch, NumPy or scikit-learn that spin while they wait for each
 # other take the others' cores. The processes that tests start have it from here, too.
@@ -81,6 +81,6 @@ def _empty_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 
 @pytest.fixture(scope="session")
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
     """Folders that are filled once in a run of the tests, for all of its processes."""
-    return shared_folders(tmp_path_factory, several=hasattr(request.config, "workerinput"))
+    return folders_made_once(tmp_path_factory, several=hasattr(request.config, "workerinput"))

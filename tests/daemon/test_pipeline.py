@@ -211,7 +211,7 @@ def test_progress_is_told_while_nothing_comes() -> None:
     told: list[float] = []
     with Rig(progress=lambda: told.append(time.monotonic())):
         until(lambda: len(told) >= 3)
-    assert max(b - a for a, b in pairwise(told)) < 5
+    assert max(b - a for a, b in pairwise(told)) < 15
 
 
 def test_a_full_queue_holds_the_source_back_until_there_is_room() -> None:

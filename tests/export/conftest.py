@@ -9,14 +9,14 @@ import torch
 
 from aez.codec.bundle.bundle import Bundle
 from aez.export.photo.bundle import export_photo
-from tests.kit.shared import Shared
+from tests.kit.made_once import MadeOnce
 from tests.kit.small_photo import Exported, make_network, make_pictures
 
 torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def exported(shared: Shared) -> Exported:
+def exported(made_once: MadeOnce) -> Exported:
     """The network as the export left it, and what was exported."""
 
     def export(folder: Path) -> None:
@@ -25,7 +25,7 @@ def exported(shared: Shared) -> Exported:
         torch.save(network.state_dict(), folder / "network.pt")
         (folder / "id").write_text(bundle.id)
 
-    folder = shared("small-photo", export)
+    folder = made_once("small-photo", export)
     network, path = make_network(), folder / "small.aezm"
     network.load_state_dict(torch.load(folder / "network.pt", weights_only=True))
     return Exported(network, Bundle.open(path), path, (folder / "id").read_text())

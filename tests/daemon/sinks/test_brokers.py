@@ -42,7 +42,7 @@ def pause(broker: Broker, stopped: bool) -> None:
     process.send_signal(signal.SIGSTOP if stopped else signal.SIGCONT)
     # Signals take effect a moment later; all its threads have to stand still.
     tasks = Path(f"/proc/{process.pid}/task")
-    until(lambda: not stopped or all(state(task) == "T" for task in tasks.iterdir()))
+    until(lambda: not (stopped and tasks.exists()) or all(state(task) == "T" for task in tasks.iterdir()))
 
 
 def state(task: Path) -> str:

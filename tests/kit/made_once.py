@@ -10,10 +10,10 @@ import pytest
 from filelock import FileLock
 
 #: Gives the folder of that name, which the function has filled in one of the processes.
-Shared = Callable[[str, Callable[[Path], object]], Path]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
-def shared_folders(factory: pytest.TempPathFactory, several: bool) -> Shared:
+def folders_made_once(factory: pytest.TempPathFactory, several: bool) -> MadeOnce:
     """Folders that all processes of this run have in common; `several`: pytest-xdist runs it in more than one."""
     base = factory.getbasetemp()
     common = (base.parent if several else base) / "shared"
