@@ -55,7 +55,7 @@ def encode(image: ImageLike, quality: float | None = None, model: ModelLike = No
 
     `image` is a Pillow picture or a uint8 array [H, W] or [H, W, 1..4]; `quality` 1..100 (default 50); `model` a path,
     a name or a `Bundle`. Options: `bpp`, `psnr` or `max_bytes` in place of the quality; `tile`, `keep_metadata`,
-    `embed_model`, `device`, `threads`, `progress` as `aez.codec.image.api.encode_picture` describes them.
+    `embed_model`, `device`, `threads`, `progress` as `aez.codec.image.encode_picture` describes them.
     Raises InvalidArgument, UnsupportedInput, ModelError.
     """
     from aez.codec.image.api import encode_picture

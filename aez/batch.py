@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from aez import messages
+from aez.codec.common.cores import available_cores
 from aez.codec.errors import AezError
 from aez.files import Job
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FileOutcome:
     """A file that was processed.
 
     `coded_bytes` of `.aez` hold `coded_pixels`; `pixels` went through the networks. `details` are JSON values,
@@ -44,7 +44,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FileFailure:
     """A file that was not processed, or `partial`, only in part: what to say, and that error's exit code."""
 
     source: str
@@ -53,16 +53,11 @@ class Failure:
     partial: bool = False
 
 
-Work = Callable[[Job, Progress], Outcome]
+Work = Callable[[Job, Progress], FileOutcome]
 
 
 class _Cancelled(Exception):
     """Raised inside a worker when the program is to end."""
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -87,8 +82,8 @@ def run_batch(jobs: Sequence[Job], work: Work, verb: str, workers: int = 1, as_j
     file: workers stop at their next tile.
     """
     started = time.perf_counter()
-    done: list[Outcome] = []
-    failures: list[Failure] = []
+    done: list[FileOutcome] = []
+    failures: list[FileFailure] = []
     bar = _bar(len(jobs))
     with contextlib.closing(bar), contextlib.closing(_results(jobs, work, workers, bar)) as results:
         for job, result in zip(jobs, results, strict=True):
@@ -107,7 +102,7 @@ def run_each(names: Iterable[str], action: Callable[[str], None]) -> int:
     names = list(names)
     for name in names:
         result = _attempt(name, partial(action, name))
-        if isinstance(result, Failure):
+        if isinstance(result, FileFailure):
             failures.append(result)
     return _list_failures(failures, len(names))
 
@@ -120,7 +115,9 @@ def _bar(jobs: int) -> Any:
     return tqdm(total=total, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
 
 
-def _results(jobs: Sequence[Job], work: Work, workers: int, bar: Any) -> Generator[Outcome | Failure, None, None]:
+def _results(
+    jobs: Sequence[Job], work: Work, workers: int, bar: Any
+) -> Generator[FileOutcome | FileFailure, None, None]:
     """Results in the order of the jobs; closing the iterator cancels what is not done."""
     if workers <= 1:
         show = _tiles_on(bar) if len(jobs) == 1 else _ignore
@@ -133,7 +130,7 @@ def _results(jobs: Sequence[Job], work: Work, workers: int, bar: Any) -> Generat
         if stop.is_set():
             raise _Cancelled
 
-    def attempt(job: Job) -> Outcome | Failure:
+    def attempt(job: Job) -> FileOutcome | FileFailure:
         watch(0, 0)
         return _attempt(job.source, partial(work, job, watch))
 
@@ -158,27 +155,29 @@ def _tiles_on(bar: Any) -> Progress:
     return show
 
 
-def _attempt(name: str, action: Callable[[], T]) -> T | Failure:
+def _attempt(name: str, action: Callable[[], T]) -> T | FileFailure:
     """The action's result, or the error as a failure of the file `name`."""
     try:
         return action()
     except (BrokenPipeError, _Cancelled):
         raise
     except AezError as error:
-        return Failure(name, str(error), error.exit_code)
+        return FileFailure(name, str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001 - one file must not end the others
-        return Failure(name, messages.unexpected(error), messages.EXIT_DEFECT)
+        return FileFailure(name, messages.unexpected(error), messages.EXIT_DEFECT)
 
 
-def _report(job: Job, result: Outcome | Failure, done: list[Outcome], failures: list[Failure], as_json: bool) -> None:
+def _report(
+    job: Job, result: FileOutcome | FileFailure, done: list[FileOutcome], failures: list[FileFailure], as_json: bool
+) -> None:
     """Sort a result in, and print what it says."""
-    if isinstance(result, Failure):
+    if isinstance(result, FileFailure):
         failures.append(result)
         record: dict[str, Any] = {"input": job.source, "error": result.error, "exit_code": result.exit_code}
     else:
         done.append(result)
         if result.damage is not None:
-            failures.append(Failure(job.source, str(result.damage), result.damage.exit_code, partial=True))
+            failures.append(FileFailure(job.source, str(result.damage), result.damage.exit_code, partial=True))
         for notice in result.notices:
             messages.note(f"{job.source}: {notice}")
         record = _record(job, result)
@@ -186,7 +185,7 @@ def _report(job: Job, result: Outcome | Failure, done: list[Outcome], failures: 
         messages.result(json.dumps(record))
 
 
-def _record(job: Job, outcome: Outcome) -> dict[str, Any]:
+def _record(job: Job, outcome: FileOutcome) -> dict[str, Any]:
     return {
         "input": job.source,
         "output": job.target,
@@ -199,7 +198,7 @@ def _record(job: Job, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _summary(done: list[Outcome], verb: str, seconds: float) -> str:
+def _summary(done: list[FileOutcome], verb: str, seconds: float) -> str:
     bytes_in, bytes_out = sum(o.bytes_in for o in done), sum(o.bytes_out for o in done)
     bpp = 8 * sum(o.coded_bytes for o in done) / sum(o.coded_pixels for o in done)
     speed = 3e-6 * sum(o.pixels for o in done) / max(seconds, 1e-9)
@@ -207,7 +206,7 @@ def _summary(done: list[Outcome], verb: str, seconds: float) -> str:
     return f"{verb} {files}, {bytes_in:,} bytes in, {bytes_out:,} out, {bpp:.3f} bpp, {speed:.1f} MB/s of RGB pixels"
 
 
-def _list_failures(failures: list[Failure], total: int) -> int:
+def _list_failures(failures: list[FileFailure], total: int) -> int:
     if not failures:
         return 0
     for failure in failures:

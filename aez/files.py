@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aez.codec.common.whole_files import write_whole
+from aez.codec.common.files import write_whole
 from aez.codec.errors import AezError, InvalidArgument, OutputError, UnsupportedInput
 
 STDIO = "-"
@@ -60,6 +60,12 @@ def plan(inputs: Sequence[str], output: str, suffix: str, accepts: Callable[[Pat
         owners.setdefault(target, source)
         jobs.append(Job(source, target, taken))
     return jobs
+
+
+def refuse_two_results(output: str, as_json: bool) -> None:
+    """Refuse a result and JSON on one stream. Raises InvalidArgument."""
+    if as_json and output == STDIO:
+        raise InvalidArgument("--json and -o - both take standard output; choose one")
 
 
 def check_target(job: Job, force: bool) -> None:

@@ -14,7 +14,8 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from aez.codec.container.chunks import ALPHA, EXIF, ICC, MODEL, SIGNATURE, TILE, XMP
+from aez.codec.container.chunks import MODEL, SIGNATURE, TILE
+from aez.codec.container.image_header import ALPHA, EXIF, ICC, XMP, ImageHeader
 from aez.codec.container.reader import Reader
 from aez.codec.errors import AezError, CorruptFile, InvalidArgument
 
@@ -33,7 +34,7 @@ class AezImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         try:
-            reader = Reader(_stream(self.fp))
+            reader = Reader(_stream(self.fp), ImageHeader)
             self._size = (reader.header.width, reader.header.height)
             self._mode = reader.header.mode
             self.info.update(_metadata(reader))
@@ -67,7 +68,7 @@ def _stream(fp: IO[bytes] | None) -> Any:
     return fp
 
 
-def _metadata(reader: Reader) -> dict[str, bytes]:
+def _metadata(reader: Reader[ImageHeader]) -> dict[str, bytes]:
     """Metadata in front of the tiles; damage in it is left to `load`."""
     found: dict[str, bytes] = {}
     try:

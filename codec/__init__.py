@@ -24,10 +24,10 @@ from aez.codec.errors import (
 if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle, write_bundle
     from aez.codec.bundle.library import find_bundle, list_bundles
-    from aez.codec.container.header import ImageHeader
+    from aez.codec.container.image_header import ImageHeader
     from aez.codec.container.reader import Reader
     from aez.codec.container.writer import Writer
-    from aez.codec.detect.picture_detector import PictureDetector, load_picture_detector
+    from aez.codec.detect.pictures import PictureDetector, load_picture_detector
 
 __all__ = [
     "AezError",
@@ -54,9 +54,9 @@ __getattr__ = lazily(
     {
         "aez.codec.bundle.bundle": "Bundle write_bundle",
         "aez.codec.bundle.library": "find_bundle list_bundles",
-        "aez.codec.container.header": "ImageHeader",
+        "aez.codec.container.image_header": "ImageHeader",
         "aez.codec.container.reader": "Reader",
         "aez.codec.container.writer": "Writer",
-        "aez.codec.detect.picture_detector": "PictureDetector load_picture_detector",
+        "aez.codec.detect.pictures": "PictureDetector load_picture_detector",
     },
 )

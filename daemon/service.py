@@ -29,8 +29,8 @@ from aez.daemon.common.tls import server_context
 from aez.daemon.config.certificates import certificate_warnings
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, SourceConfig, load
 from aez.daemon.delivery import Deliveries
-from aez.daemon.engine.stream_table import Listing, StreamTable
-from aez.daemon.engine.types import Scored
+from aez.daemon.engine.rows import ScoredRows
+from aez.daemon.engine.stream_table import StreamPages, StreamTable
 from aez.daemon.frames.pictures import folder_beside, read_picture
 from aez.daemon.observe import logs
 from aez.daemon.observe.metrics import Metrics
@@ -101,9 +101,9 @@ class Monitor:
         self._web: Web | None = None
         self._page_tls: ssl.SSLContext | None = None
         self.live = Live()
-        self._listing = Listing()
+        self._listing = StreamPages()
         #: Get all rows that are scored, in the worker's thread.
-        self._listeners: list[Callable[[Scored], None]] = []
+        self._listeners: list[Callable[[ScoredRows], None]] = []
         self._score_log: ScoreLog | None = None
         self._traces: Traces | None = None
         self._exit_code = 0
@@ -334,7 +334,7 @@ class Monitor:
             self.metrics.errors.labels("acknowledge").inc()
             _log.exception("source %s could not be told that its data are stored", source)
 
-    def _scored(self, scored: Scored) -> None:
+    def _scored(self, scored: ScoredRows) -> None:
         for listener in self._listeners:
             listener(scored)
 

@@ -11,11 +11,16 @@ from aez.codec.common.face import lazily
 
 if TYPE_CHECKING:
     from aez.export.images.train import PictureConfig, learn_pictures
-    from aez.export.series.estimator import SeriesDetector
+    from aez.export.latent.losses import Reconstruction
+    from aez.export.series.estimator import RowScores, SeriesDetector
 
-__all__ = ["PictureConfig", "SeriesDetector", "learn_pictures"]
+__all__ = ["PictureConfig", "Reconstruction", "RowScores", "SeriesDetector", "learn_pictures"]
 
 __getattr__ = lazily(
     __name__,
-    {"aez.export.images.train": "PictureConfig learn_pictures", "aez.export.series.estimator": "SeriesDetector"},
+    {
+        "aez.export.images.train": "PictureConfig learn_pictures",
+        "aez.export.latent.losses": "Reconstruction",
+        "aez.export.series.estimator": "RowScores SeriesDetector",
+    },
 )

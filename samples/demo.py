@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import aez
-from aez.bench.pictures.peers import encode_to_size, standard_peers
+from aez.bench.pictures.codecs import encode_to_size, standard_peers
 from aez.codec.image.distortion import ms_ssim, psnr
 from aez.codec.image.pillow import read_image
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 import aez
-from aez.codec.common.whole_files import write_whole
+from aez.codec.common.files import write_whole
 from aez.codec.image.distortion import psnr, ssim
 from aez.codec.image.pillow import read_image
 from aez.codec.image.upright import take_upright

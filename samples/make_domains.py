@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from aez.bench.detect.picture_classes import load_picture_classes
+from aez.bench.images.classes import load_picture_classes
 
 GARMENTS_TRAIN, GARMENTS_TEST, BANDS_TEST_EVERY = 20_000, 100, 10
 TRAIN_SHARE = 0.6

@@ -1,7 +1,7 @@
 """Model bundles, `.aezm`: one zip file, stored, with `manifest.json`, ONNX graphs and NumPy arrays.
 
 Guarantees for a bundle that opens: every member is listed and has the listed hash, nothing else is in the file, its
-size is bounded, its graphs use standard operators only (`onnx_check`), its arrays are plain numbers. Opening executes
+size is bounded, its graphs use standard operators only (`graph_check`), its arrays are plain numbers. Opening executes
 nothing. The id is a hash over everything that decoding depends on, so that equal ids decode equally.
 """
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from aez.codec.bundle.graph_check import check_graph
 from aez.codec.bundle.npy import parse_npy
-from aez.codec.common.whole_files import write_whole
+from aez.codec.common.files import write_whole
 from aez.codec.errors import ModelError
 
 FORMAT = 1

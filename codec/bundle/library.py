@@ -6,9 +6,11 @@ import os
 import re
 import zipfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from platformdirs import user_data_path
 
 from aez.codec.bundle.bundle import (
     MANIFEST,
@@ -20,15 +22,17 @@ from aez.codec.bundle.bundle import (
     manifest_id,
     parse_manifest,
 )
+from aez.codec.common.caches import cached
 from aez.codec.errors import InvalidArgument, ModelError
 
 DEFAULT_MODEL = "photo"
 _ID_PREFIX = re.compile(r"[0-9a-f]{8,64}")
 _SHIPPED = Path(__file__).parents[1] / "models"
+_BUNDLES_KEPT, _MANIFESTS_KEPT = 4, 64
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListedBundle:
     """A bundle that lies in one of the places where models are looked up; `error` is empty where it looks sound."""
 
     path: Path
@@ -47,12 +51,10 @@ def model_folders() -> list[tuple[str, Path]]:
 def _user_folder() -> Path:
     if own := os.environ.get("AEZ_MODELS"):
         return Path(own)
-    if data_home := os.environ.get("XDG_DATA_HOME"):
-        return Path(data_home) / "aez" / "models"
-    return Path.home() / ".local" / "share" / "aez" / "models"
+    return user_data_path("aez", appauthor=False) / "models"
 
 
-def list_bundles() -> list[Listing]:
+def list_bundles() -> list[ListedBundle]:
     """All bundles of the user's folder and of the package; their manifests are read, their members not checked."""
     return [_peek(path, source) for source, folder in model_folders() for path in sorted(folder.glob(f"*{SUFFIX}"))]
 
@@ -106,12 +108,12 @@ def _look_up(wanted: str) -> Bundle:
     raise ModelError(f"there is no model {wanted} in {places}{damaged}; name its {SUFFIX} file, or put it there")
 
 
-def _peek(path: Path, source: str) -> Listing:
+def _peek(path: Path, source: str) -> ListedBundle:
     try:
         manifest = _manifest_unchanged(path)
     except (ModelError, OSError) as error:
-        return Listing(path, source, path.stem, "", "", str(error))
-    return Listing(path, source, manifest["name"], manifest_id(manifest), manifest["task"], "")
+        return ListedBundle(path, source, path.stem, "", "", str(error))
+    return ListedBundle(path, source, manifest["name"], manifest_id(manifest), manifest["task"], "")
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -120,7 +122,9 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _manifest_unchanged(path: Path) -> dict[str, Any]:
-    return _read_manifest(path, _stamp(path))
+    """`_read_manifest`, remembered for as long as the file does not change."""
+    key = (path, *_stamp(path))
+    return cached("aez.codec.bundle.library.manifests", _MANIFESTS_KEPT, key, partial(_read_manifest, path))
 
 
 def _open_unchanged(path: Path) -> Bundle:
@@ -129,16 +133,11 @@ def _open_unchanged(path: Path) -> Bundle:
         stamp = _stamp(path)
     except OSError as error:
         raise ModelError(f"the bundle {path} cannot be read: {error.strerror or error}") from error
-    return _open_cached(path, stamp)
+    key = (path, *stamp)
+    return cached("aez.codec.bundle.library.bundles", _BUNDLES_KEPT, key, partial(Bundle.open, path))
 
 
-@lru_cache(maxsize=4)
-def _open_cached(path: Path, stamp: tuple[int, int]) -> Bundle:  # noqa: ARG001 - part of the cache's key
-    return Bundle.open(path)
-
-
-@lru_cache(maxsize=64)
-def _read_manifest(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:  # noqa: ARG001 - part of the cache's key
+def _read_manifest(path: Path) -> dict[str, Any]:
     """The checked manifest alone, without the members. Raises ModelError, OSError."""
     try:
         with zipfile.ZipFile(path) as archive:

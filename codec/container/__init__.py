@@ -1,1 +1,1 @@
-"""The `.aez` bytes: numbers, chunks, headers, writer and reader; without numpy."""
+"""The `.aez` bytes: numbers, chunks, one header for each kind of content, writer and reader; without numpy."""

@@ -1,101 +1,72 @@
-"""The header chunk: one class for each kind of content."""
+"""What writer and reader ask of a header, whatever kind of thing the file holds."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
-from aez.codec.container.varint import Fields, write_varint
-from aez.codec.errors import CorruptFile, InvalidArgument, VersionError
+from aez.codec.container.chunks import CHUNK_NAMES, MODEL
+from aez.codec.container.varint import Fields
 
-MODES = ("L", "LA", "RGB", "RGBA")
-KINDS = ("image", "array", "series")
-SIZE_MAX = (1 << 31) - 1
-MODEL_ID_BYTES = 8
-TILE_UNIT = 16
+#: Bytes of a header's payload, at most.
 HEADER_MAX = 64
 
 
 @dataclass(frozen=True)
-class ImageHeader:
-    """What a reader must know before the first tile.
+class ExtraChunk:
+    """A chunk that files of one kind may hold, once each; `name` is for people."""
 
-    `width`, `height` in pixels, 1..2^31-1; `mode` one of L, LA, RGB, RGBA; `level` 0..65535, the model's integer
-    quality; `model_id` the first 8 bytes of the bundle's id; `tile` the side of a tile in pixels, a multiple of 16.
-    Raises InvalidArgument.
+    name: str
+    compressed: bool = False
+
+
+class Header(ABC):
+    """What a reader must know before the first tile; one class for each kind of content.
+
+    `kinds` lists the classes by their number. The low four bits of a header's first byte are that number, and the high
+    four are the kind's own.
     """
 
-    width: int
-    height: int
-    mode: str
-    level: int
-    model_id: bytes
-    tile: int = 1024
-
-    def __post_init__(self) -> None:
-        """Refuse what the format cannot say."""
-        if not (1 <= self.width <= SIZE_MAX and 1 <= self.height <= SIZE_MAX):
-            raise InvalidArgument(f"a picture of {self.width}x{self.height} pixels is outside 1..{SIZE_MAX}")
-        if self.mode not in MODES:
-            raise InvalidArgument(f"pixel mode {self.mode!r} is none of {', '.join(MODES)}")
-        if not 0 <= self.level <= 0xFFFF:
-            raise InvalidArgument(f"quality level {self.level} is outside 0..65535")
-        if len(self.model_id) != MODEL_ID_BYTES:
-            raise InvalidArgument(f"a model id of {len(self.model_id)} bytes does not have {MODEL_ID_BYTES}")
-        if not TILE_UNIT <= self.tile <= SIZE_MAX or self.tile % TILE_UNIT:
-            raise InvalidArgument(f"tile size {self.tile} is no multiple of {TILE_UNIT} from {TILE_UNIT} up")
+    #: The number of the kind.
+    KIND: ClassVar[int]
+    #: The chunks of this kind besides those of every file, by letter.
+    EXTRAS: ClassVar[Mapping[str, ExtraChunk]] = {}
 
     @property
-    def has_alpha(self) -> bool:
-        """Whether the file holds an alpha chunk."""
-        return self.mode in ("LA", "RGBA")
-
-    @property
-    def columns(self) -> int:
-        """Tiles in a row."""
-        return -(-self.width // self.tile)
-
-    @property
-    def rows(self) -> int:
-        """Tiles in a column."""
-        return -(-self.height // self.tile)
-
-    @property
+    @abstractmethod
     def tiles(self) -> int:
-        """Count of tiles; they are numbered in raster order."""
-        return self.columns * self.rows
+        """Count of tiles, each of which is coded on its own; they are numbered from 0."""
 
-    def box(self, number: int) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom) of a tile in pixels, end exclusive. Raises InvalidArgument."""
-        if not 0 <= number < self.tiles:
-            raise InvalidArgument(f"tile {number} is outside 0..{self.tiles - 1}")
-        row, column = divmod(number, self.columns)
-        left, top = column * self.tile, row * self.tile
-        return left, top, min(left + self.tile, self.width), min(top + self.tile, self.height)
+    @property
+    def required(self) -> Mapping[str, str]:
+        """The extra chunks that this very file must hold, and for what, in words: letter to `its pixel mode RGBA`."""
+        return {}
 
+    @property
+    def refused(self) -> Collection[str]:
+        """The extra chunks that have no place in this very file, by letter."""
+        return ()
+
+    @abstractmethod
     def pack(self) -> bytes:
         """Payload of the header chunk."""
-        kind_and_mode = KINDS.index("image") | MODES.index(self.mode) << 4
-        size = write_varint(self.width) + write_varint(self.height)
-        level = self.level.to_bytes(2, "little")
-        return bytes([kind_and_mode]) + size + level + self.model_id + write_varint(self.tile // TILE_UNIT)
 
     @classmethod
-    def unpack(cls, payload: bytes) -> ImageHeader:
-        """Header from a payload. Raises VersionError for a reserved kind or mode, CorruptFile for anything else."""
-        fields = Fields(payload)
-        try:
-            (octet,) = fields.take(1)
-            kind, mode = octet & 15, octet >> 4
-            if kind != KINDS.index("image"):
-                name = KINDS[kind] if kind < len(KINDS) else "unknown"
-                raise VersionError(f"the file holds media of kind {kind} ({name}), which needs a newer aez")
-            if mode >= len(MODES):
-                raise VersionError(f"the file has pixel mode {mode}, which needs a newer aez")
-            width, height = fields.varint(), fields.varint()
-            level = int.from_bytes(fields.take(2), "little")
-            header = cls(width, height, MODES[mode], level, fields.take(MODEL_ID_BYTES), fields.varint() * TILE_UNIT)
-        except ValueError as error:
-            raise CorruptFile(f"the header chunk is not valid: {error}", "header") from error
-        if fields.rest:
-            raise CorruptFile(f"the header chunk has {fields.rest} bytes too many", "header")
-        return header
+    @abstractmethod
+    def unpack(cls, high: int, fields: Fields) -> Self:
+        """The header of a payload: the high four bits of its first byte, and the fields behind it.
+
+        Raises VersionError for what a later aez may have given a meaning, ValueError for anything else that is wrong.
+        """
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What the chunks of the file are called, by letter."""
+        return {**CHUNK_NAMES, **{letter: extra.name for letter, extra in self.EXTRAS.items()}}
+
+    @property
+    def once(self) -> Collection[str]:
+        """The chunks that occur at most once between header and index, by letter."""
+        return (MODEL, *self.EXTRAS)

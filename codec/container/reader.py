@@ -2,180 +2,66 @@
 
 Guarantees: both sides stream; nothing is allocated from a number that the bytes do not back; a flipped or missing
 byte raises an error that names the chunk (strict) or is listed in `Reader.damage` while every whole chunk is still
-given back (partial). What chunks mean is not known here, except for the header, tiles, metadata and the index.
+given back (partial). What the file holds is not known here: the header says how many tiles and which chunks it has.
 """
 
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from dataclasses import replace
+from typing import BinaryIO, Generic, TypeVar, cast, overload
 
 from aez.codec.container.chunks import (
-    ALPHA,
     CHUNK_NAMES,
-    COMPRESSED,
     END,
     END_MARK,
     HEADER,
     MAJOR_VERSION,
-    ONCE,
-    PAYLOAD_MAX,
     SIGNATURE,
     TILE,
     TRAILER_BYTES,
     Chunk,
     ChunkInfo,
-    inflate,
 )
-from aez.codec.container.header import HEADER_MAX, ImageHeader
+from aez.codec.container.header import HEADER_MAX, Header
+from aez.codec.container.kinds import kind_name, unpack_header
+from aez.codec.container.order import ChunkOrder, split_tile
+from aez.codec.container.source import ChunkSource, NoChunk
 from aez.codec.container.varint import Fields, write_varint
-from aez.codec.errors import CorruptFile, InvalidArgument, TruncatedFile, VersionError
+from aez.codec.errors import CorruptFile, InvalidArgument, TruncatedFile, UnsupportedInput, VersionError
 
-_PIECE = 1 << 18
-_LENGTH_BYTES = 5
-_CRC_BYTES = 4
+H = TypeVar("H", bound=Header)
 
 
-class _NoChunk(CorruptFile):
-    """No chunk starts where one should, so nothing tells where the next one does."""
-
-
-class _Source:
-    """A stream with a position that counts from the signature, read in bounded pieces."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.seekable = stream.seekable()
-        self.position = 0
-        self._stream = stream
-        self._base = stream.tell() if self.seekable else 0
-
-    def read(self, count: int) -> bytes:
-        """`count` bytes, fewer only at the end of the stream."""
-        data = bytearray()
-        while len(data) < count:
-            piece = self._stream.read(min(_PIECE, count - len(data)))
-            if not piece:
-                break
-            data += piece
-        self.position += len(data)
-        return bytes(data)
-
-    def seek(self, position: int) -> None:
-        if position != self.position:
-            self._stream.seek(self._base + position)
-            self.position = position
-
-    def size(self) -> int:
-        """Bytes from the signature to the end of the stream."""
-        self.position = self._stream.seek(0, 2) - self._base
-        return self.position
-
-    def chunk(self, ordinal: int, payload_max: int = PAYLOAD_MAX) -> tuple[ChunkInfo, bytes]:
-        """The chunk at the position and its payload, checked. Raises CorruptFile, TruncatedFile, VersionError."""
-        start = self.position
-        letter = self.read(1)
-        if not letter:
-            raise TruncatedFile(f"the file ends at byte {start}, before its index")
-        if not letter.isalpha():
-            raise _NoChunk(f"byte {start} starts no chunk: it is 0x{letter[0]:02x}, not a letter")
-        name = ChunkInfo(letter.decode("ascii"), ordinal, start, 0, 0)
-        length = self._length(name, payload_max)
-        framing = self.position - start + _CRC_BYTES
-        info = ChunkInfo(name.type, ordinal, start, framing + length, length)
-        payload = self.read(length)
-        checksum = self.read(_CRC_BYTES)
-        if len(checksum) < _CRC_BYTES:
-            raise TruncatedFile(f"the file ends in {info}", info.name)
-        if zlib.crc32(payload, zlib.crc32(letter + write_varint(length))) != int.from_bytes(checksum, "little"):
-            raise CorruptFile(f"{info} fails its checksum", info.name)
-        if letter.isupper() and info.type not in CHUNK_NAMES:
-            raise VersionError(f"{info} must be understood and is not: install a newer aez")
-        return info, payload
-
-    def _length(self, info: ChunkInfo, payload_max: int) -> int:
-        octets = b""
-        while len(octets) < _LENGTH_BYTES and (not octets or octets[-1] > 0x7F):
-            octet = self.read(1)
-            if not octet:
-                raise TruncatedFile(f"the file ends in {info}", info.name)
-            octets += octet
-        try:
-            length = Fields(octets).varint()
-        except ValueError:
-            length = payload_max + 1
-        if length > payload_max:
-            raise _NoChunk(f"{info} gives no length within {payload_max} bytes", info.name)
-        return length
-
-
-@dataclass
-class _Order:
-    """Watches that the chunks of a file follow each other as the format demands."""
-
-    header: ImageHeader
-    gaps: bool
-    tiles: int = 0
-    next_tile: int = 0
-    seen: set[str] = field(default_factory=set)
-
-    def open(self, info: ChunkInfo, payload: bytes) -> Chunk:
-        """The chunk's content. Raises CorruptFile where it must not stand here, or cannot be unpacked."""
-        if info.type == TILE:
-            return self._tile(info, payload)
-        if info.type == HEADER or info.type in self.seen or (info.type == ALPHA and not self.header.has_alpha):
-            raise CorruptFile(f"{info} has no place in this file", info.name)
-        if info.type in ONCE:
-            self.seen.add(info.type)
-        return Chunk(info, inflate(payload, info) if info.type in COMPRESSED else payload)
-
-    def _tile(self, info: ChunkInfo, payload: bytes) -> Chunk:
-        number, content = _split_tile(info, payload)
-        expected = range(self.next_tile, self.header.tiles if self.gaps else self.next_tile + 1)
-        if number not in expected or number >= self.header.tiles:
-            raise CorruptFile(
-                f"{info} holds tile {number} where tile {self.next_tile} of {self.header.tiles} should be", info.name
-            )
-        self.next_tile = number + 1
-        self.tiles += 1
-        return Chunk(info, content, number)
-
-    def missing(self) -> CorruptFile | None:
-        """What a file lacks that ends here."""
-        if self.tiles < self.header.tiles:
-            return CorruptFile(f"the file holds {self.tiles} of {self.header.tiles} tiles", CHUNK_NAMES[TILE])
-        if self.header.has_alpha and ALPHA not in self.seen:
-            message = f"the file holds no alpha chunk for its pixel mode {self.header.mode}"
-            return CorruptFile(message, CHUNK_NAMES[ALPHA])
-        return None
-
-
-def _split_tile(info: ChunkInfo, payload: bytes) -> tuple[int, bytes]:
-    fields = Fields(payload)
-    try:
-        number = fields.varint()
-    except ValueError as error:
-        raise CorruptFile(f"{info} holds no tile number: {error}", info.name) from error
-    return number, payload[fields.position :]
-
-
-class Reader:
+class Reader(Generic[H]):
     """Reads an `.aez` file that starts where `stream` stands.
 
     `chunks` goes through a file in order and needs no seeking; `tile` and `extras` jump through the index and do. With
     `partial`, damage behind the header is listed in `damage` instead of raised, and every whole chunk is still given
     back. Raises TruncatedFile, CorruptFile, VersionError, and OSError from the stream, which the caller owns. One
     thread at a time.
+
+    `kind` is the class of the headers that the caller can use, all by default: `Reader(stream, ImageHeader)` raises
+    UnsupportedInput for a file that holds no picture.
     """
 
-    def __init__(self, stream: BinaryIO, *, partial: bool = False) -> None:
-        self._source = _Source(stream)
+    @overload
+    def __init__(self: Reader[Header], stream: BinaryIO, kind: None = None, *, partial: bool = False) -> None: ...
+
+    @overload
+    def __init__(self, stream: BinaryIO, kind: type[H], *, partial: bool = False) -> None: ...
+
+    def __init__(self, stream: BinaryIO, kind: type[H] | None = None, *, partial: bool = False) -> None:
+        self._source = ChunkSource(stream)
         self._partial = partial
         self._entries: list[ChunkInfo] | None = None
         self._tiles: dict[int, ChunkInfo] = {}
-        self.header, info = self._read_header()
+        header, info = self._read_header()
+        if kind is not None and not isinstance(header, kind):
+            raise UnsupportedInput(f"the file holds media of kind {kind_name(header.KIND)}, not {kind_name(kind.KIND)}")
+        self.header = cast(H, header)
+        self._source.names = header.names
         self._body = info.offset + info.length
         #: The chunks that `chunks` has read so far and whose checksums hold, header and index included.
         self.inventory: list[ChunkInfo] = [info]
@@ -183,7 +69,7 @@ class Reader:
         self.damage: list[CorruptFile] = []
         #: Whether `chunks` has read the whole file and everything in it was sound.
         self.complete = False
-        self._order = _Order(self.header, partial)
+        self._order = ChunkOrder(self.header, partial)
 
     @property
     def tiles_read(self) -> int:
@@ -197,6 +83,7 @@ class Reader:
         seekable stream, or InvalidArgument.
         """
         self._restart()
+        known = self.header.names
         for info, payload in self._sound_chunks():
             self.inventory.append(info)
             if info.type == END:
@@ -206,7 +93,7 @@ class Reader:
             except CorruptFile as error:
                 self._report(error)
                 continue
-            if info.type in CHUNK_NAMES:
+            if info.type in known:
                 yield chunk
         missing = self._order.missing()
         if missing is not None and not self.damage:
@@ -225,24 +112,24 @@ class Reader:
         if number not in self._tiles:
             raise CorruptFile(f"tile {number} of {self.header.tiles} is not in the file", "tile")
         info, payload = self._listed(self._tiles[number])
-        found, content = _split_tile(info, payload)
+        found, content = split_tile(info, payload)
         if found != number:
             raise CorruptFile(f"{info} holds tile {found}, not {number} as the index says", info.name)
         return content
 
     def extras(self) -> dict[str, bytes]:
         """Contents of all chunks that are no tiles, by letter, without reading the tiles; needs a seekable stream."""
-        order = _Order(self.header, self._partial)
+        order = ChunkOrder(self.header, self._partial)
         contents: dict[str, bytes] = {}
         for entry in self._locate():
-            if entry.type in ONCE:
+            if entry.type in self.header.once:
                 try:
                     contents[entry.type] = order.open(*self._listed(entry)).content
                 except CorruptFile as error:
                     self._report(error)
         return contents
 
-    def _read_header(self) -> tuple[ImageHeader, ChunkInfo]:
+    def _read_header(self) -> tuple[Header, ChunkInfo]:
         signature = self._source.read(len(SIGNATURE))
         common = len(SIGNATURE) - 1
         if signature[:common] != SIGNATURE[: min(common, len(signature))]:
@@ -257,12 +144,12 @@ class Reader:
         info, payload = self._source.chunk(0, HEADER_MAX)
         if info.type != HEADER:
             raise CorruptFile(f"{info} stands where the header should", "header")
-        return ImageHeader.unpack(payload), info
+        return unpack_header(payload), info
 
     def _restart(self) -> None:
         if self._source.position != self._body and not self._source.seekable:
             raise InvalidArgument("a stream that cannot seek is read only once")
-        self._order = _Order(self.header, self._partial)
+        self._order = ChunkOrder(self.header, self._partial)
         del self.inventory[1:]
         self.damage.clear()
         self.complete = False
@@ -308,7 +195,7 @@ class Reader:
                 return
             except CorruptFile as error:
                 self._report(error)
-                if isinstance(error, _NoChunk) or error.chunk == CHUNK_NAMES[END]:
+                if isinstance(error, NoChunk) or error.chunk == CHUNK_NAMES[END]:
                     return
             else:
                 yield info, payload
@@ -368,7 +255,7 @@ class Reader:
                 letter, length = fields.take(1).decode("ascii"), fields.varint()
                 if letter in (HEADER, END):
                     raise ValueError(f"it lists a chunk of type {letter}")
-                entries.append(ChunkInfo(letter, len(entries) + 1, offset, length, length))
+                entries.append(self._source.named(letter, len(entries) + 1, offset, length, length))
                 offset += length
         except ValueError as error:
             raise CorruptFile(f"{end} is not a list of chunks: {error}", end.name) from error
@@ -386,7 +273,7 @@ class Reader:
         self._source.seek(entry.offset)
         try:
             info, payload = self._source.chunk(entry.ordinal)
-        except (TruncatedFile, _NoChunk) as error:  # the index proves that the file is longer
+        except (TruncatedFile, NoChunk) as error:  # the index proves that the file is longer
             raise CorruptFile(f"{entry} is damaged", entry.name) from error
         if (info.type, info.length) != (entry.type, entry.length):
             raise CorruptFile(f"{entry} is not what the index says", entry.name)

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from aez.codec.container.chunks import (
-    ALPHA,
-    CHUNK_NAMES,
-    COMPRESSED,
-    END,
-    END_MARK,
-    HEADER,
-    METADATA_MAX,
-    ONCE,
-    PAYLOAD_MAX,
-    SIGNATURE,
-    TILE,
-    TRAILER_BYTES,
-    deflate,
-    frame,
-)
-from aez.codec.container.header import ImageHeader
+from aez.codec.container.chunks import END, END_MARK, HEADER, PAYLOAD_MAX, SIGNATURE, TILE, TRAILER_BYTES, frame
+from aez.codec.container.deflate import METADATA_MAX, deflate
+from aez.codec.container.header import Header
 from aez.codec.container.varint import write_varint
 from aez.codec.errors import InvalidArgument, OutputError
 
@@ -28,11 +14,12 @@ from aez.codec.errors import InvalidArgument, OutputError
 class Writer:
     """Writes an `.aez` file front to back, without seeking.
 
-    `add` metadata, alpha and model in any order, `tile` all tiles in ascending order, then `close`. The caller owns the
-    stream. Raises InvalidArgument for a wrong order and OutputError when the stream does not take the bytes.
+    `add` the model and the chunks that the header's kind has besides, in any order, `tile` all tiles in ascending
+    order, then `close`. The caller owns the stream. Raises InvalidArgument for a wrong order and OutputError when the
+    stream does not take the bytes.
     """
 
-    def __init__(self, stream: BinaryIO, header: ImageHeader) -> None:
+    def __init__(self, stream: BinaryIO, header: Header) -> None:
         self.header = header
         self._stream = stream
         self._index = bytearray()
@@ -43,12 +30,13 @@ class Writer:
         self._put(frame(HEADER, header.pack()))
 
     def add(self, letter: str, content: bytes) -> None:
-        """Write one of the EXIF, ICC, XMP, ALPHA and MODEL chunks; metadata is compressed here."""
-        if letter not in ONCE or letter in self._seen or (letter == ALPHA and not self.header.has_alpha):
+        """Write the MODEL chunk or one of the header's `EXTRAS`; metadata is compressed here."""
+        if letter not in self.header.once or letter in self.header.refused or letter in self._seen:
             raise InvalidArgument(f"a chunk of type {letter!r} cannot be added here, or not once more")
-        if letter in COMPRESSED:
+        extra = self.header.EXTRAS.get(letter)
+        if extra is not None and extra.compressed:
             if len(content) > METADATA_MAX:
-                raise InvalidArgument(f"{len(content)} bytes of {CHUNK_NAMES[letter]} exceed {METADATA_MAX}")
+                raise InvalidArgument(f"{len(content)} bytes of {extra.name} exceed {METADATA_MAX}")
             content = deflate(content)
         self._chunk(letter, content)
         self._seen.add(letter)
@@ -66,8 +54,9 @@ class Writer:
         """Write the index and the end mark; the stream stays open."""
         if self._next_tile < self.header.tiles:
             raise InvalidArgument(f"only {self._next_tile} of {self.header.tiles} tiles were written")
-        if self.header.has_alpha and ALPHA not in self._seen:
-            raise InvalidArgument(f"a picture of mode {self.header.mode} needs an alpha chunk")
+        for letter, reason in self.header.required.items():
+            if letter not in self._seen:
+                raise InvalidArgument(f"the file needs its {self.header.names[letter]} chunk for {reason}")
         length = self._chunk(END, bytes(self._index))
         self._put((length + TRAILER_BYTES).to_bytes(4, "little") + END_MARK)
         self._closed = True
@@ -76,7 +65,7 @@ class Writer:
         if self._closed:
             raise InvalidArgument("the file is closed")
         if len(payload) > PAYLOAD_MAX:
-            raise InvalidArgument(f"a {CHUNK_NAMES[letter]} chunk of {len(payload)} bytes exceeds {PAYLOAD_MAX}")
+            raise InvalidArgument(f"a {self.header.names[letter]} chunk of {len(payload)} bytes exceeds {PAYLOAD_MAX}")
         framed = frame(letter, payload)
         self._put(framed)
         self._index += letter.encode("ascii") + write_varint(len(framed))

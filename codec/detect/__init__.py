@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from aez.codec.detect.adaptive import AdaptiveScore, adapt, alarm_levels
     from aez.codec.detect.detector import Detector, SeriesScores, WindowScores, load_detector
     from aez.codec.detect.events import Event, EventRule, EventTracker, EventUpdate, find_events, severity_of
-    from aez.codec.detect.picture_detector import PictureDetector, PictureScores, load_picture_detector
+    from aez.codec.detect.pictures import PictureDetector, PictureScores, load_picture_detector
     from aez.codec.detect.score_pictures import ScoredPicture, score_picture
-    from aez.codec.detect.score_series import Reading, Scored, ScoredBatch, describe_event, score_file
+    from aez.codec.detect.score_series import Reading, ScoredBatch, ScoredSeries, describe_event, score_file
     from aez.codec.detect.thresholds import (
         LabelledThreshold,
         StreamingPeaksOverThreshold,
@@ -33,9 +33,9 @@ __all__ = [
     "PictureDetector",
     "PictureScores",
     "Reading",
-    "Scored",
     "ScoredBatch",
     "ScoredPicture",
+    "ScoredSeries",
     "SeriesScores",
     "StreamingPeaksOverThreshold",
     "WindowScores",
@@ -60,9 +60,9 @@ __getattr__ = lazily(
         "aez.codec.detect.adaptive": "AdaptiveScore adapt alarm_levels",
         "aez.codec.detect.detector": "Detector SeriesScores WindowScores load_detector",
         "aez.codec.detect.events": "EventRule severity_of Event EventUpdate EventTracker find_events",
-        "aez.codec.detect.picture_detector": "PictureDetector PictureScores load_picture_detector",
+        "aez.codec.detect.pictures": "PictureDetector PictureScores load_picture_detector",
         "aez.codec.detect.score_pictures": "ScoredPicture score_picture",
-        "aez.codec.detect.score_series": "Reading Scored ScoredBatch describe_event score_file",
+        "aez.codec.detect.score_series": "Reading ScoredSeries ScoredBatch describe_event score_file",
         "aez.codec.detect.thresholds": (
             "LabelledThreshold StreamingPeaksOverThreshold alarm_budget best_f1 peaks_over_threshold percentile"
         ),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aez.codec.detect.detector import SeriesScores
 from aez.codec.series.core import Series
 
-__all__ = ["BINS", "Overview", "OverviewBuilder"]
+__all__ = ["BINS", "OverviewBuilder", "SeriesOverview"]
 
 Floats = NDArray[np.float64]
 #: About the points that a picture can show side by side.
@@ -19,7 +19,7 @@ BINS = 1500
 
 
 @dataclass(frozen=True, eq=False)
-class Overview:
+class SeriesOverview:
     """Runs of rows, `width` in each but the last. NaN where a run has no value or no score."""
 
     rows: int  #: of the series
@@ -33,7 +33,7 @@ class Overview:
 
 
 class OverviewBuilder:
-    """Gathers an Overview of `rows` rows from consecutive pieces."""
+    """Gathers an SeriesOverview of `rows` rows from consecutive pieces."""
 
     def __init__(self, rows: int, channels: int, bins: int = BINS) -> None:
         self.rows, self.width = rows, max(1, -(-rows // bins))
@@ -67,9 +67,11 @@ class OverviewBuilder:
             self._time[place][fresh] = series.time[starts[fresh]]
             self._end = int(series.time[-1])
 
-    def overview(self) -> Overview:
+    def overview(self) -> SeriesOverview:
         """What has been gathered."""
-        return Overview(self.rows, self.width, self._time, self._end, self._low, self._high, self._score, self._blame)
+        return SeriesOverview(
+            self.rows, self.width, self._time, self._end, self._low, self._high, self._score, self._blame
+        )
 
 
 def _join(join: np.ufunc, kept: Floats, values: NDArray[Any], starts: NDArray[np.int64]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.detect.events import Severity, severity_of
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import PictureDetector
 from aez.codec.image.files import Pixels, is_coloured, read_picture
 
 __all__ = ["FIELDS", "ScoredPicture", "score_picture"]

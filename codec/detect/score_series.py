@@ -18,13 +18,13 @@ import numpy as np
 from aez.codec.common.words import NANOSECONDS, format_duration, format_time, iso_time, listed
 from aez.codec.detect.detector import OTHER_PERIOD, Detector, SeriesScores
 from aez.codec.detect.events import Event, EventRule, EventTracker
-from aez.codec.detect.overview import Overview, OverviewBuilder
+from aez.codec.detect.overview import OverviewBuilder, SeriesOverview
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.core import Series, in_order, resample
 from aez.codec.series.reader import read_batches
 from aez.codec.series.summary import SeriesSummary
 
-__all__ = ["Reading", "Scored", "ScoredBatch", "describe_event", "score_file"]
+__all__ = ["Reading", "ScoredBatch", "ScoredSeries", "describe_event", "score_file"]
 
 #: Rows of a piece; a file of at most `_KEPT` values is read once, a longer one twice.
 _ROWS, _KEPT = 65_536, 2**24
@@ -50,7 +50,7 @@ class ScoredBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredSeries:
     """What scoring a file found."""
 
     source: str
@@ -64,7 +64,7 @@ class Scored:
     scored: int  #: rows that have a score
     above: int  #: rows above the threshold
     highest: float  #: the highest score, NaN without one
-    overview: Overview
+    overview: SeriesOverview
 
     @property
     def verdict(self) -> str:
@@ -102,7 +102,7 @@ def score_file(
     rule: EventRule | None = None,
     reading: Reading | None = None,
     each: Callable[[ScoredBatch], None] | None = None,
-) -> Scored:
+) -> ScoredSeries:
     """Score a file; `each` gets the scored rows piece by piece, `rule` replaces the model's.
 
     Channels are found by name, whatever their order. Rows whose clock goes backwards are put in order, and of those
@@ -110,7 +110,7 @@ def score_file(
     `read_batches`, and UnsupportedInput for fewer rows than a window.
     """
     reading = reading or Reading()
-    source = _Source(detector, path, reading)
+    source = _SeriesFile(detector, path, reading)
     batches, rows = source.open()
     if rows < detector.window:
         raise UnsupportedInput(
@@ -134,7 +134,7 @@ def score_file(
             each(ScoredBatch(first, series, scores))
         first += len(series)
     events += [update.event for update in tracker.finish()]
-    return Scored(
+    return ScoredSeries(
         source=str(path),
         stream=source.stream,
         summary=source.summary,
@@ -150,7 +150,7 @@ def score_file(
     )
 
 
-class _Source:
+class _SeriesFile:
     """The rows of a file, after a first look at all of them."""
 
     def __init__(self, detector: Detector, path: str | Path, reading: Reading) -> None:
@@ -268,7 +268,7 @@ def blamed(event: Event, shown: int = _CHANNELS_SHOWN) -> str:
     return ", ".join(f"{name} {100 * share:.0f} %" for name, share in named)
 
 
-def verdict(scored: Scored) -> str:
+def verdict(scored: ScoredSeries) -> str:
     """One sentence: whether anything happened, and the worst of it."""
     rows = f"{scored.rows:,} rows"
     if not scored.events:
@@ -288,7 +288,7 @@ def verdict(scored: Scored) -> str:
     )
 
 
-def _span(event: Event, scored: Scored) -> str:
+def _span(event: Event, scored: ScoredSeries) -> str:
     if event.start_time is None or event.end_time is None:
         return f"rows {event.start} to {event.end - 1}"
     lasted = duration_of(event, scored.period)

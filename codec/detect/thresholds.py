@@ -118,18 +118,18 @@ def peaks_over_threshold(scores: npt.ArrayLike, risk: float, level: float = 0.98
             f"{peaks.size} scores above the quantile {level} are too few for a tail; "
             f"give more rows than {values.size}, or a lower level"
         )
-    return start + _Tail.fit(peaks).exceeded_with(risk * values.size / peaks.size)
+    return start + _ParetoTail.fit(peaks).exceeded_with(risk * values.size / peaks.size)
 
 
 @dataclass(frozen=True)
-class _Tail:
+class _ParetoTail:
     """A generalised Pareto distribution of the excess over the tail's start."""
 
     shape: float
     scale: float
 
     @classmethod
-    def fit(cls, excess: Floats, censored: Flags | None = None) -> _Tail:
+    def fit(cls, excess: Floats, censored: Flags | None = None) -> _ParetoTail:
         """The most likely one, of shape -1/2 and up; where `censored`, only "at least this excess" is known.
 
         For a given ratio t = shape / scale the most likely shape is sum(log(1 + t y)) / (number of uncensored y), which
@@ -210,7 +210,7 @@ class StreamingPeaksOverThreshold:
         forgotten = rows.size - len(self._peaks)
         self._since = int(rows[forgotten - 1]) + 1 if forgotten else 0
         self._row = int(values.size)
-        self._tail = _Tail.fit(excess)
+        self._tail = _ParetoTail.fit(excess)
         self._fresh = 0
 
     @property
@@ -268,7 +268,7 @@ class StreamingPeaksOverThreshold:
             limit._since, limit._row = int(state["since"]), int(state["row"])
             peaks = ((int(row), float(excess), bool(alarm)) for row, excess, alarm in state["peaks"])
             limit._peaks = deque(peaks, maxlen=int(state["memory"]))
-            limit._tail, limit._fresh = _Tail(**state["tail"]), int(state["fresh"])
+            limit._tail, limit._fresh = _ParetoTail(**state["tail"]), int(state["fresh"])
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidArgument(f"the saved state of a streaming limit cannot be read: {error!r}") from error
         return limit
@@ -278,7 +278,7 @@ class StreamingPeaksOverThreshold:
         excess = np.array([peak[1] for peak in self._peaks])
         censored = np.array([peak[2] for peak in self._peaks])
         if np.count_nonzero(~censored) >= _FEWEST_PEAKS:
-            self._tail = _Tail.fit(excess, censored)
+            self._tail = _ParetoTail.fit(excess, censored)
 
     def _set_limit(self) -> None:
         share = len(self._peaks) / (self._row - self._since)

@@ -25,7 +25,7 @@ _ESCAPE_BYTES_MAX = 3  # an escape is below 2 * SYMBOL_LIMIT = 2^21: three group
 
 
 @dataclass(frozen=True)
-class _Order:
+class _SymbolOrder:
     """The coding order of one phase's symbols: by ascending index of their tables, then by position.
 
     `positions` int64 [n] points into the flattened array; `bounds` int64 [groups + 1] delimits index g in it.
@@ -35,7 +35,7 @@ class _Order:
     bounds: NDArray[np.int64]
 
     @classmethod
-    def of(cls, index: NDArray[np.uint8], tables: int) -> _Order:
+    def of(cls, index: NDArray[np.uint8], tables: int) -> _SymbolOrder:
         if index.dtype != np.uint8 or index.ndim != 3:
             raise InvalidArgument(f"indices of tables must be uint8 [C, H, W], not {index.dtype} {index.shape}")
         flat = index.reshape(-1)
@@ -72,13 +72,13 @@ class PhaseSymbols:
 class _Part:
     """Symbols that are coded one after the other: values int32 [n] in the order's order, and their tables."""
 
-    order: _Order
+    order: _SymbolOrder
     values: Int32
     tables: Tables
 
     @classmethod
     def of(cls, symbols: Int32, index: NDArray[np.uint8], tables: Tables) -> _Part:
-        order = _Order.of(index, len(tables))
+        order = _SymbolOrder.of(index, len(tables))
         return cls(order, symbols.reshape(-1)[order.positions], tables)
 
 
@@ -170,7 +170,7 @@ class TileDecoder:
 
     def _decode(self, tables: Tables, index: NDArray[np.uint8]) -> Int32:
         """Symbols with the tables of `index`, int32 of its shape; 0 where it is 0."""
-        order = _Order.of(index, len(tables))
+        order = _SymbolOrder.of(index, len(tables))
         values = np.empty(order.positions.size, np.int32)
         for group, first, end in order.groups():
             values[first:end] = self._coder.decode(tables.model(group), end - first)

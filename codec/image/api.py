@@ -16,8 +16,9 @@ from PIL import Image
 
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.bundle.library import find_bundle
-from aez.codec.container.chunks import ALPHA, MODEL, TILE
-from aez.codec.container.header import ImageHeader
+from aez.codec.container.chunks import MODEL, TILE
+from aez.codec.container.image_header import ALPHA, ImageHeader
+from aez.codec.container.kinds import kind_name
 from aez.codec.container.reader import Reader
 from aez.codec.container.writer import Writer
 from aez.codec.entropy.quality import LEVEL_MAX, level_to_quality, quality_to_level
@@ -100,7 +101,7 @@ def encode_picture(
     opened = open_model(bundle, device, threads)
     check_tile(tile, opened.geometry.alignment)
     picture = take_apart(image, keep_metadata)
-    job = _Job(opened, picture, tile, bundle.decoding_half() if embed_model else None, progress)
+    job = _EncodeJob(opened, picture, tile, bundle.decoding_half() if embed_model else None, progress)
     targets = {"quality": quality, "bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
     given = {name: value for name, value in targets.items() if value is not None}
     if len(given) > 1:
@@ -121,7 +122,7 @@ def encode_picture(
 
 
 @dataclass
-class _Job:
+class _EncodeJob:
     """One picture that is encoded at one or several levels."""
 
     model: ImageModel
@@ -159,12 +160,12 @@ class _Job:
 
 
 def _pixels(data: bytes, model: ImageModel) -> NDArray[np.uint8]:
-    reader = Reader(io.BytesIO(data))
+    reader = Reader(io.BytesIO(data), ImageHeader)
     header = reader.header
     return RegionDecoder(model, header, reader.tile).decode(Box(0, 0, header.width, header.height))
 
 
-def _fit_bytes(job: _Job, limit: int) -> tuple[int, bytes]:
+def _fit_bytes(job: _EncodeJob, limit: int) -> tuple[int, bytes]:
     """Highest level whose file has at most `limit` bytes (sizes grow with the level but for a few bytes)."""
     smallest = job.encode(0)
     if len(smallest) > limit:
@@ -172,7 +173,7 @@ def _fit_bytes(job: _Job, limit: int) -> tuple[int, bytes]:
     return _search(job, lambda data: len(data) <= limit, 0, smallest)
 
 
-def _reach_psnr(job: _Job, target: float) -> tuple[int, bytes]:
+def _reach_psnr(job: _EncodeJob, target: float) -> tuple[int, bytes]:
     """Lowest level that reaches a PSNR."""
     best = job.encode(LEVEL_MAX)
     reached = job.measure_psnr(best)
@@ -189,7 +190,7 @@ def _reach_psnr(job: _Job, target: float) -> tuple[int, bytes]:
     return good, data
 
 
-def _search(job: _Job, fits: Callable[[bytes], bool], good: int, data: bytes) -> tuple[int, bytes]:
+def _search(job: _EncodeJob, fits: Callable[[bytes], bool], good: int, data: bytes) -> tuple[int, bytes]:
     high = LEVEL_MAX + 1
     while high - good > 1:
         middle = (good + high) // 2
@@ -218,7 +219,7 @@ def decode_picture(
     TruncatedFile, VersionError, ModelError, InvalidArgument for a region outside the picture, UnsupportedInput above
     `max_pixels`.
     """
-    reader = Reader(io.BytesIO(data), partial=partial)
+    reader = Reader(io.BytesIO(data), ImageHeader, partial=partial)
     header = reader.header
     check_plausible(header, len(data), max_pixels)
     tiles: dict[int, bytes] = {}
@@ -297,13 +298,13 @@ def describe(data: bytes) -> dict[str, Any]:
 
     Raises CorruptFile, TruncatedFile, VersionError; every checksum of the file is checked.
     """
-    reader = Reader(io.BytesIO(data))
+    reader = Reader(io.BytesIO(data), ImageHeader)
     for _ in reader.chunks():
         pass
     header = reader.header
     embedded = any(info.type == MODEL for info in reader.inventory)
     return {
-        "kind": "image",
+        "kind": kind_name(header.KIND),
         "width": header.width,
         "height": header.height,
         "mode": header.mode,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.bundle.session import Session, open_session
+from aez.codec.common.caches import cached
 from aez.codec.entropy.quality import LEVEL_MAX
 from aez.codec.entropy.tables import TileTables
 from aez.codec.errors import ModelError
@@ -181,14 +181,12 @@ class ImageModel:
         return session.run_checked(feed, shapes, f"{name} graph of model {self.bundle.name}")
 
 
-@functools.cache
 def _beside() -> ThreadPoolExecutor:
-    """Threads for means: they are needed later than the scales, which decoding waits for."""
-    return ThreadPoolExecutor(thread_name_prefix="aez-mean")
+    """Threads for means: they are needed later than the scales, which decoding waits for.
 
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_beside.cache_clear)  # threads do not survive a fork
+    A process that was forked gets its own, as threads do not survive a fork.
+    """
+    return cached("aez.codec.image.model.beside", 1, os.getpid(), partial(ThreadPoolExecutor, None, "aez-mean"))
 
 
 class Prediction:
@@ -247,8 +245,6 @@ class Prediction:
 
 
 _OPEN_MAX = 4
-_open: OrderedDict[tuple[str, bool, str, int | None], ImageModel] = OrderedDict()
-_open_lock = threading.Lock()
 
 
 def open_model(bundle: Bundle, device: str = "auto", threads: int | None = None) -> ImageModel:
@@ -257,9 +253,4 @@ def open_model(bundle: Bundle, device: str = "auto", threads: int | None = None)
     Bundles with one id decode alike, so that a bundle that was read again, or out of a file, finds them too.
     """
     key = (bundle.id, bundle.half, device, threads)
-    with _open_lock:
-        model = _open.pop(key, None) or ImageModel(bundle, device, threads)
-        _open[key] = model
-        while len(_open) > _OPEN_MAX:
-            _open.popitem(last=False)
-    return model
+    return cached("aez.codec.image.model.open_model", _OPEN_MAX, key, partial(ImageModel, bundle, device, threads))

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from aez.codec.container.chunks import ALPHA, EXIF, ICC, METADATA_MAX, XMP
+from aez.codec.container.deflate import METADATA_MAX
+from aez.codec.container.image_header import ALPHA, EXIF, ICC, XMP
 from aez.codec.errors import AezError, CorruptFile, InvalidArgument, UnsupportedInput
 
 Pixels = NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""Coding of 8-bit RGB pixels: tiles, halos, symbols. What surrounds the pixels (modes, metadata) is in `pictures`.
+"""Coding of 8-bit RGB pixels: tiles, halos, symbols. What surrounds the pixels (modes, metadata) is in `pillow`.
 
 A picture is cut in tiles whose symbols are coded independently. The analysis sees each tile with a halo of its
 neighbourhood and the synthesis each tile with a halo of its neighbours' latents, both as wide as the networks'
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.container.header import ImageHeader
+from aez.codec.container.image_header import ImageHeader
 from aez.codec.entropy.tile import PhaseSymbols, TileDecoder, encode_tile, ideal_bits
 from aez.codec.errors import CorruptFile, InvalidArgument, ModelError, TruncatedFile, UnsupportedInput
 from aez.codec.image.model import Float, Geometry, ImageModel
@@ -82,7 +82,7 @@ def _tile_box(header: ImageHeader, number: int, unit: int) -> Box:
 
 @dataclass(frozen=True)
 class TileSymbols:
-    """The integers of one tile, as `entropy.encode_tile` takes them."""
+    """The integers of one tile, as `encode_tile` takes them."""
 
     z: NDArray[np.int32]
     phases: list[PhaseSymbols]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aez.codec.common.face import lazily
 
 if TYPE_CHECKING:
-    from aez.codec.latent.api import Reconstruction, embed_picture, reconstruct_picture
+    from aez.codec.latent.api import ReconstructedPicture, embed_picture, reconstruct_picture
     from aez.codec.latent.files import LatentFile
     from aez.codec.latent.model import Latent, LatentGeometry, LatentModel, open_latent_model
     from aez.codec.latent.paths import path
@@ -18,7 +18,7 @@ __all__ = [
     "LatentFile",
     "LatentGeometry",
     "LatentModel",
-    "Reconstruction",
+    "ReconstructedPicture",
     "draw_coded",
     "embed_picture",
     "open_latent_model",
@@ -29,7 +29,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "aez.codec.latent.api": "Reconstruction embed_picture reconstruct_picture",
+        "aez.codec.latent.api": "ReconstructedPicture embed_picture reconstruct_picture",
         "aez.codec.latent.files": "LatentFile",
         "aez.codec.latent.model": "Latent LatentGeometry LatentModel open_latent_model",
         "aez.codec.latent.paths": "path",

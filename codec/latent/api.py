@@ -14,14 +14,14 @@ from aez.codec.image.pillow import Picture, as_shown
 from aez.codec.image.upright import take_upright
 from aez.codec.latent.model import LATENT_MODEL, Latent, open_latent_model
 
-__all__ = ["Reconstruction", "embed_picture", "reconstruct_picture"]
+__all__ = ["ReconstructedPicture", "embed_picture", "reconstruct_picture"]
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class ReconstructedPicture:
     """A picture and what a model made of it, both uint8 [height, width, 3].
 
     `quality` and `coded_bytes` are None where the latent was not quantized.
@@ -59,7 +59,7 @@ def reconstruct_picture(
     device: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Reconstruction:
+) -> ReconstructedPicture:
     """Encode a picture and decode it again, without a file.
 
     A model with a latent leaves it unquantized unless a `quality` 1..100 is given; every other one codes the picture,
@@ -72,7 +72,7 @@ def reconstruct_picture(
         opened = open_latent_model(bundle, device, threads)
         latent = opened.encode(picture.pixels, _half(progress, 0))
         pixels = opened.decode(latent.mean, latent.size, _half(progress, 1))
-        return Reconstruction(picture.pixels, as_shown(pixels, picture.mode), None, None, notices)
+        return ReconstructedPicture(picture.pixels, as_shown(pixels, picture.mode), None, None, notices)
     quality = QUALITY_DEFAULT if quality is None else quality
     encoded = encode_picture(
         _plain_image(picture),
@@ -86,7 +86,7 @@ def reconstruct_picture(
     decoded = decode_picture(
         encoded.data, model=bundle, device=device, threads=threads, progress=_half(progress, 1)
     ).image.convert("RGB")
-    return Reconstruction(picture.pixels, np.asarray(decoded), encoded.quality, len(encoded.data), notices)
+    return ReconstructedPicture(picture.pixels, np.asarray(decoded), encoded.quality, len(encoded.data), notices)
 
 
 def _plain_image(picture: Picture) -> Image.Image:

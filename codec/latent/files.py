@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.common.extras import library
-from aez.codec.common.whole_files import whole_file
+from aez.codec.common.files import whole_file
 from aez.codec.errors import InvalidArgument, OutputError
 from aez.codec.latent.model import LatentGeometry
 

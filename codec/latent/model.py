@@ -6,10 +6,10 @@ border is computed from the same numbers as its middle, and memory does not grow
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.bundle.session import Session, open_session
+from aez.codec.common.caches import cached
 from aez.codec.errors import InvalidArgument, ModelError
 from aez.codec.image.tiles import Box, aligned, crop_planes, to_pixels
 
@@ -234,10 +235,10 @@ class LatentModel:
         return session.run_checked({given: values[None]}, shapes, f"{name} of model {self.bundle.name}")
 
 
-@functools.lru_cache(maxsize=4)
 def open_latent_model(bundle: Bundle, device: str = "auto", threads: int | None = None) -> LatentModel:
     """The latent model of a bundle; a few are kept open, so that later calls find warm sessions. Raises ModelError."""
-    return LatentModel(bundle, device, threads)
+    key = (bundle, device, threads)
+    return cached("aez.codec.latent.model.open_latent_model", 4, key, partial(LatentModel, bundle, device, threads))
 
 
 def _stated_latent(bundle: Bundle) -> Mapping[str, Any]:

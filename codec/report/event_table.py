@@ -9,12 +9,12 @@ from aez.codec.detect.events import Event
 from aez.codec.detect.score_series import blamed, duration_of
 
 if TYPE_CHECKING:
-    from aez.codec.detect.score_series import Scored
+    from aez.codec.detect.score_series import ScoredSeries
 
 __all__ = ["event_lines"]
 
 
-def event_lines(scored: Scored, shown: int = 50) -> list[str]:
+def event_lines(scored: ScoredSeries, shown: int = 50) -> list[str]:
     """A table of the events, the `shown` highest in order of time, with aligned columns and a heading."""
     rows = [("#", "start", "end", "lasts", "peak", "severity", "channels")]
     numbered = list(enumerate(scored.events, 1))
@@ -27,7 +27,7 @@ def event_lines(scored: Scored, shown: int = 50) -> list[str]:
     return lines
 
 
-def event_cells(event: Event, scored: Scored) -> tuple[str, str, str, str, str]:
+def event_cells(event: Event, scored: ScoredSeries) -> tuple[str, str, str, str, str]:
     """Start, end, duration, peak and severity as texts; rows where there is no clock."""
     if event.start_time is None or event.end_time is None:
         count = event.end - event.start

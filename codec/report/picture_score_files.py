@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aez.codec.common.extras import library
-from aez.codec.common.whole_files import whole_file, write_whole
+from aez.codec.common.files import whole_file, write_whole
 from aez.codec.detect.score_pictures import FIELDS
 from aez.codec.report.score_files import check_suffix
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import PictureDetector
 from aez.codec.detect.score_pictures import ScoredPicture
 from aez.codec.errors import InvalidArgument
 from aez.codec.report.html_page import facts_table, html_page

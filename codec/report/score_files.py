@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.common.extras import library
-from aez.codec.common.whole_files import whole_file, write_whole
-from aez.codec.detect.score_series import Scored, ScoredBatch, describe_event
+from aez.codec.common.files import whole_file, write_whole
+from aez.codec.detect.score_series import ScoredBatch, ScoredSeries, describe_event
 from aez.codec.errors import InvalidArgument, OutputError
 
 __all__ = ["EVENT_SUFFIXES", "SCORE_SUFFIXES", "check_suffix", "open_scores", "write_events"]
@@ -121,7 +121,7 @@ def _json_scores(path: Path, channels: Sequence[str]) -> Iterator[WriteBatch]:
 _FORMATS = {".csv": _csv_scores, ".parquet": _parquet_scores, ".jsonl": _json_scores}
 
 
-def write_events(path: str | Path, scored: Iterable[Scored], force: bool = False) -> None:
+def write_events(path: str | Path, scored: Iterable[ScoredSeries], force: bool = False) -> None:
     """Write the events of one or several files, in their order. Raises as `open_scores`."""
     suffix = check_suffix(path, EVENT_SUFFIXES)
     rows = [describe_event(event, one.period) for one in scored for event in one.events]

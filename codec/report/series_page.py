@@ -12,7 +12,7 @@ from html import escape
 from aez.codec.common.words import format_duration, listed
 from aez.codec.detect.detector import Detector
 from aez.codec.detect.events import Event
-from aez.codec.detect.score_series import LEAST_SHARE, Scored
+from aez.codec.detect.score_series import LEAST_SHARE, ScoredSeries
 from aez.codec.errors import InvalidArgument
 from aez.codec.report.event_table import event_cells
 from aez.codec.report.html_page import facts_table, html_page
@@ -26,7 +26,7 @@ _CHANNELS_SHOWN = 4
 _CHANNEL_NAMES = 40
 
 
-def report_html(detector: Detector, scored: Sequence[Scored], version: str = "") -> str:
+def report_html(detector: Detector, scored: Sequence[ScoredSeries], version: str = "") -> str:
     """The report on one or several scored files, with their plots.
 
     Raises AezError where matplotlib is not installed, InvalidArgument without a file.
@@ -49,7 +49,7 @@ def report_html(detector: Detector, scored: Sequence[Scored], version: str = "")
     return html_page(title, body)
 
 
-def _section(detector: Detector, one: Scored) -> Iterable[str]:
+def _section(detector: Detector, one: ScoredSeries) -> Iterable[str]:
     worst = max(one.events, key=lambda event: event.peak, default=None)
     colour = "#2e7d4f" if worst is None else SEVERITY_COLOURS[worst.severity]
     yield f'<p class="verdict" style="border-color: {colour}">{escape(one.verdict)}</p>'
@@ -66,7 +66,7 @@ def _section(detector: Detector, one: Scored) -> Iterable[str]:
     yield facts_table([("file", one.source), *_summary_facts(one)])
 
 
-def _event_table(one: Scored) -> str:
+def _event_table(one: ScoredSeries) -> str:
     numbered = sorted(enumerate(one.events, 1), key=lambda pair: -pair[1].peak)[:EVENTS_SHOWN]
     rows = [_event_row(number, event, one) for number, event in sorted(numbered, key=lambda pair: pair[0])]
     heads = ("#", "Start", "End", "Duration", "Peak", "Severity", "Channels to blame")
@@ -75,7 +75,7 @@ def _event_table(one: Scored) -> str:
     return f'<div class="scroll"><table class="events"><tr>{head}</tr>\n{"".join(rows)}</table></div>{more}'
 
 
-def _event_row(number: int, event: Event, one: Scored) -> str:
+def _event_row(number: int, event: Event, one: ScoredSeries) -> str:
     start, end, lasts, peak, severity = event_cells(event, one)
     channels = "".join(
         f'<span class="channel">{escape(name)} {100 * share:.0f} %'
@@ -88,7 +88,7 @@ def _event_row(number: int, event: Event, one: Scored) -> str:
     return f'<tr title="event {escape(event.id)}"><td>{number}</td>{plain}<td>{pill}</td><td>{channels}</td></tr>\n'
 
 
-def _summary_facts(one: Scored) -> Iterable[tuple[str, str]]:
+def _summary_facts(one: ScoredSeries) -> Iterable[tuple[str, str]]:
     for line in one.summary.lines():
         label, _, text = line.partition(" ")
         # Labels have one word, but for the one of columns left out.
@@ -98,7 +98,7 @@ def _summary_facts(one: Scored) -> Iterable[tuple[str, str]]:
     yield "scored", f"{one.scored:,} rows, {one.above:,} of them above the threshold"
 
 
-def _model_facts(detector: Detector, one: Scored) -> Iterable[tuple[str, str]]:
+def _model_facts(detector: Detector, one: ScoredSeries) -> Iterable[tuple[str, str]]:
     bundle = detector.bundle
     every = f" of {format_duration(detector.period)}" if detector.period else ""
     yield "name", bundle.name

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aez.codec.common.extras import library
 from aez.codec.common.words import NANOSECONDS, is_elapsed
 from aez.codec.detect.events import Event
-from aez.codec.detect.score_series import Scored
+from aez.codec.detect.score_series import ScoredSeries
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ class _Axis:
     at: Callable[[int, int | None], Any]  #: the place of a row and its time
 
 
-def draw_plot(scored: Scored, units: Sequence[str] = ()) -> Figure:
+def draw_plot(scored: ScoredSeries, units: Sequence[str] = ()) -> Figure:
     """Score with threshold and numbered events; heat map of the channels' scores; the channels that stand out most.
 
     `units` has one text for each channel. Raises AezError where matplotlib is not installed.
@@ -75,14 +75,14 @@ def draw_plot(scored: Scored, units: Sequence[str] = ()) -> Figure:
     return figure
 
 
-def plot_png(scored: Scored, units: Sequence[str] = (), dpi: int = 110) -> bytes:
+def plot_png(scored: ScoredSeries, units: Sequence[str] = (), dpi: int = 110) -> bytes:
     """The picture of `draw_plot` as the bytes of a PNG file."""
     buffer = io.BytesIO()
     draw_plot(scored, units).savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
-def _draw_score(panel: Axes, scored: Scored, axis: _Axis) -> None:
+def _draw_score(panel: Axes, scored: ScoredSeries, axis: _Axis) -> None:
     from matplotlib.ticker import FuncFormatter
 
     score = np.minimum(scored.overview.score, _DRAWN)
@@ -123,7 +123,7 @@ def _draw_score(panel: Axes, scored: Scored, axis: _Axis) -> None:
         )
 
 
-def _draw_heat(figure: Figure, panel: Axes, scored: Scored, axis: _Axis, channels: Sequence[int]) -> None:
+def _draw_heat(figure: Figure, panel: Axes, scored: ScoredSeries, axis: _Axis, channels: Sequence[int]) -> None:
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import FuncFormatter
@@ -150,7 +150,7 @@ def _draw_heat(figure: Figure, panel: Axes, scored: Scored, axis: _Axis, channel
     bar.set_label("channel's score", fontsize=8)
 
 
-def _draw_channel(panel: Axes, scored: Scored, axis: _Axis, channel: int, label: str) -> None:
+def _draw_channel(panel: Axes, scored: ScoredSeries, axis: _Axis, channel: int, label: str) -> None:
     low, high = scored.overview.low[:, channel], scored.overview.high[:, channel]
     _shade(panel, scored, axis)
     if scored.overview.width == 1:
@@ -162,7 +162,7 @@ def _draw_channel(panel: Axes, scored: Scored, axis: _Axis, channel: int, label:
     panel.grid(axis="y", alpha=0.25)
 
 
-def _shade(panel: Axes, scored: Scored, axis: _Axis) -> None:
+def _shade(panel: Axes, scored: ScoredSeries, axis: _Axis) -> None:
     for event in scored.events:
         colour = SEVERITY_COLOURS[event.severity]
         start, end = axis.at(event.start, event.start_time), axis.at(event.end, event.end_time)
@@ -171,7 +171,7 @@ def _shade(panel: Axes, scored: Scored, axis: _Axis) -> None:
         panel.axvline(start, color=colour, lw=0.7, alpha=0.6)
 
 
-def _axis(scored: Scored) -> _Axis:
+def _axis(scored: ScoredSeries) -> _Axis:
     overview = scored.overview
     if overview.time is None or overview.end is None:
         edges = np.append(np.arange(len(overview.score)) * overview.width, overview.rows).astype(np.float64)
@@ -183,7 +183,7 @@ def _axis(scored: Scored) -> _Axis:
     return _Axis(times.astype("M8[ns]"), label, lambda row, time: np.datetime64(time or 0, "ns"))  # noqa: ARG005
 
 
-def _peak(scored: Scored, event: Event) -> tuple[int, int | None]:
+def _peak(scored: ScoredSeries, event: Event) -> tuple[int, int | None]:
     """Row and time of an event's peak; the time is that of the run that holds it, but within the event."""
     time = scored.overview.time
     if time is None or event.start_time is None or event.end_time is None:
@@ -192,7 +192,7 @@ def _peak(scored: Scored, event: Event) -> tuple[int, int | None]:
     return event.peak_row, min(max(near, event.start_time), event.end_time)
 
 
-def _ranked(scored: Scored) -> list[int]:
+def _ranked(scored: ScoredSeries) -> list[int]:
     """Channels by what they have to do with the events, weighed by peaks; then by their highest score."""
     names = scored.summary.channels
     blame = dict.fromkeys(names, 0.0)

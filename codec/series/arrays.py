@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.columns import from_numpy
-from aez.codec.series.table import VALUES_BLOCK, Block, Table, explained, refuse_repeated, row_place
+from aez.codec.series.table import VALUES_BLOCK, Table, TableBlock, explained, refuse_repeated, row_place
 
 
-def npy_blocks(path: Path) -> Iterator[Block]:
+def npy_blocks(path: Path) -> Iterator[TableBlock]:
     """Columns and blocks of rows of a `.npy` file."""
     try:
         with explained(path):
@@ -32,13 +32,13 @@ def npy_blocks(path: Path) -> Iterator[Block]:
 
 def _array_blocks(
     parts: Iterator[NDArray[Any]], names: Sequence[str], clock: tuple[str, Iterator[NDArray[Any]]] | None = None
-) -> Iterator[Block]:
+) -> Iterator[TableBlock]:
     row = 0
     for part in parts:
         columns = {name: from_numpy(part[:, i]) for i, name in enumerate(names)}
         if clock is not None:
             columns[clock[0]] = from_numpy(next(clock[1]))
-        yield Block(columns, len(part), functools.partial(row_place, row))
+        yield TableBlock(columns, len(part), functools.partial(row_place, row))
         row += len(part)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aez.codec.series.columns import Column, arrow, numbers, strings
 
-__all__ = ["Clock", "find_clock", "names_time"]
+__all__ = ["TableClock", "find_clock", "names_time"]
 
 Times = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -44,7 +44,7 @@ _SPELLINGS = (
 
 
 @dataclass(frozen=True)
-class Clock:
+class TableClock:
     """How a table's times are written; the same for all of its rows."""
 
     columns: tuple[str, ...]  #: one, or a column of dates and one of times of day
@@ -73,7 +73,7 @@ def find_clock(
     named: str | None = None,
     unnamed: Collection[str] = (),
     timezones: Mapping[str, str] | None = None,
-) -> Clock | None:
+) -> TableClock | None:
     """The clock of a table, judged by its first rows; None when it has none.
 
     By name: `timestamp`, `time`, `date`, `ts`, `t` and the like, holding ISO 8601 (with or without a zone), seconds,
@@ -87,7 +87,7 @@ def find_clock(
     find = _Finder(table, timezones or {})
     if named is not None:
         return find.anyhow(named)
-    ways: list[tuple[Callable[[str], Clock | None], list[str]]] = [
+    ways: list[tuple[Callable[[str], TableClock | None], list[str]]] = [
         (find.by_name, sorted((n for n in table if _rank(n) is not None), key=lambda n: _rank(n) or 0)),
         (find.by_type, list(table)),
         (find.with_care, [n for n in table if _HINTS & set(re.split(r"[^a-z]+", n.lower()))]),
@@ -102,31 +102,31 @@ class _Finder:
     table: Mapping[str, Column]
     timezones: Mapping[str, str]
 
-    def anyhow(self, name: str) -> Clock | None:
+    def anyhow(self, name: str) -> TableClock | None:
         return self.by_type(name) or self._numbers(name, lambda values: _epoch(values) or _counted(name))
 
-    def by_name(self, name: str) -> Clock | None:
+    def by_name(self, name: str) -> TableClock | None:
         def unit(values: NDArray[np.float64]) -> int | None:
             counted = _plain(name) != "date" and _rising(values)  # 20240131 is not a number of seconds
             return _epoch(values) or (_counted(name) if counted else None)
 
         return self.by_type(name) or self._numbers(name, unit)
 
-    def with_care(self, name: str) -> Clock | None:
+    def with_care(self, name: str) -> TableClock | None:
         clock = self._numbers(name, _recent_epoch)
         return None if clock is None or clock.read(self.table)[1].any() else clock
 
-    def by_type(self, name: str) -> Clock | None:
+    def by_type(self, name: str) -> TableClock | None:
         column = self.table[name]
         if isinstance(column, np.ndarray):
-            return Clock((name,), self.timezones.get(name)) if column.dtype.kind == "M" else None
+            return TableClock((name,), self.timezones.get(name)) if column.dtype.kind == "M" else None
         columns: tuple[str, ...] = (name,)
         if _all_match(column, _DATE):
             times = (n for n, c in self.table.items() if not isinstance(c, np.ndarray) and _all_match(c, _TIME_OF_DAY))
             columns = (name, *list(times)[:1])
         return _text_clock(columns, _joined(self.table, columns))
 
-    def _numbers(self, name: str, unit_of: Callable[[NDArray[np.float64]], int | None]) -> Clock | None:
+    def _numbers(self, name: str, unit_of: Callable[[NDArray[np.float64]], int | None]) -> TableClock | None:
         values, wrong = numbers(self.table[name])
         values = values[np.isfinite(values)]
         if not len(values) or wrong.sum() > len(values):
@@ -134,7 +134,7 @@ class _Finder:
         unit = unit_of(values)
         if unit is None:
             return None
-        return Clock((name,), "UTC" if _epoch(values) else None, unit)
+        return TableClock((name,), "UTC" if _epoch(values) else None, unit)
 
 
 def names_time(name: str) -> bool:
@@ -159,7 +159,7 @@ def _joined(table: Mapping[str, Column], columns: tuple[str, ...]) -> Column:
     return compute.binary_join_element_wise(*(compute.utf8_trim_whitespace(part) for part in parts), " ")
 
 
-def _text_clock(columns: tuple[str, ...], column: Any) -> Clock | None:
+def _text_clock(columns: tuple[str, ...], column: Any) -> TableClock | None:
     there = strings(column)
     if not there.any():
         return None
@@ -173,7 +173,7 @@ def _text_clock(columns: tuple[str, ...], column: Any) -> Clock | None:
     if 2 * wrong.sum() > there.sum():
         return None
     zone = found.group(1) if found else None
-    return Clock(columns, "UTC" if zone and zone[0].isalpha() else zone, zoned=found is not None)
+    return TableClock(columns, "UTC" if zone and zone[0].isalpha() else zone, zoned=found is not None)
 
 
 def _from_texts(column: Any, zoned: bool) -> tuple[Times, Flags]:

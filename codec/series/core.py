@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.common.words import NANOSECONDS
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
     "select_channels",
 ]
 
-NANOSECONDS = 1_000_000_000
 #: A resampled series may hold so many values (1 GiB), or four times as many as it is made from.
 _RESAMPLED_MAX = 2**27
 

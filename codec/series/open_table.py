@@ -12,7 +12,7 @@ from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.arrays import npy_blocks, open_npz
 from aez.codec.series.parquet import open_parquet
 from aez.codec.series.table import Table, explained
-from aez.codec.series.text import _content, chain, json_blocks, open_csv
+from aez.codec.series.text import chain, json_blocks, line_blocks, open_csv
 
 __all__ = ["Table", "open_table"]
 
@@ -44,7 +44,7 @@ def open_table(
             return open_npz(path, array, time_column, ignore)
         if found == "npy":
             return Table(npy_blocks(path))
-        lines = _content(path)
+        lines = line_blocks(path)
         first = next(lines, None)
         if first is None:
             raise UnsupportedInput(f"{path} is empty, or holds comments alone")

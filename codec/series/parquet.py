@@ -9,7 +9,7 @@ from typing import Any
 
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.columns import arrow, from_arrow
-from aez.codec.series.table import VALUES_BLOCK, Block, Table, refuse_repeated, row_place
+from aez.codec.series.table import VALUES_BLOCK, Table, TableBlock, refuse_repeated, row_place
 
 
 def open_parquet(path: Path) -> Table:
@@ -28,7 +28,7 @@ def open_parquet(path: Path) -> Table:
     return Table(_parquet_blocks(path, file, names), timezones=zones, dropped=dropped)
 
 
-def _parquet_blocks(path: Path, file: Any, names: Sequence[str]) -> Iterator[Block]:
+def _parquet_blocks(path: Path, file: Any, names: Sequence[str]) -> Iterator[TableBlock]:
     pa = arrow()
     row = 0
     with file:
@@ -41,7 +41,7 @@ def _parquet_blocks(path: Path, file: Any, names: Sequence[str]) -> Iterator[Blo
             if batch is None:
                 return
             columns = {name: from_arrow(batch.column(name)) for name in names}
-            yield Block(columns, batch.num_rows, functools.partial(row_place, row))
+            yield TableBlock(columns, batch.num_rows, functools.partial(row_place, row))
             row += batch.num_rows
 
 

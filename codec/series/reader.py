@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument, UnsupportedInput
-from aez.codec.series.clock import Clock, find_clock, names_time
+from aez.codec.series.clock import TableClock, find_clock, names_time
 from aez.codec.series.columns import Column, excerpt, numbers
 from aez.codec.series.core import Series, nearest_names
 from aez.codec.series.open_table import open_table
 from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
-from aez.codec.series.table import Block, Table
+from aez.codec.series.table import Table, TableBlock
 
 __all__ = ["SeriesReader", "read_batches", "read_series"]
 
@@ -169,7 +169,7 @@ class SeriesReader(Iterator[Series]):
 
     def _find_clock(
         self, table: Table, columns: dict[str, Column], named: str | None, channels: Sequence[str] | None
-    ) -> Clock | None:
+    ) -> TableClock | None:
         if named is not None and (named not in columns or named in self.dropped):
             raise InvalidArgument(f"{self._path} has no time column {nearest_names([named], list(columns))}")
         named = named or table.clock
@@ -215,7 +215,7 @@ class SeriesReader(Iterator[Series]):
             raise UnsupportedInput(f"{self._path} has no numeric column{f' ({reasons})' if reasons else ''}{hint}")
         return tuple(found)
 
-    def _series(self, block: Block) -> Series:
+    def _series(self, block: TableBlock) -> Series:
         values = np.full((block.rows, len(self.channels)), np.nan)
         for place, name in enumerate(self.channels):
             if name not in block.columns:
@@ -239,7 +239,7 @@ class SeriesReader(Iterator[Series]):
             self._seen |= block.columns.keys()
         return Series(values, self.channels, self._times(block), self.timezone, self.name)
 
-    def _times(self, block: Block) -> NDArray[np.int64] | None:
+    def _times(self, block: TableBlock) -> NDArray[np.int64] | None:
         if self._clock is None:
             return None
         nothing = np.full(block.rows, np.nan)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.common.words import NANOSECONDS, format_duration, is_elapsed, iso_time, listed
 from aez.codec.errors import InvalidArgument
-from aez.codec.series.core import NANOSECONDS, Series, median_step
+from aez.codec.series.core import Series, median_step
 
 __all__ = ["SeriesSummarizer", "SeriesSummary"]
 
@@ -19,8 +20,6 @@ IRREGULAR, GAP = 0.1, 1.5
 _DISTINCT_STEPS = 65_536
 _STEP_BITS = 12
 _NAMES_SHOWN, _DROPPED_SHOWN = 4, 8
-#: Times that all lie within three years of 1970 were counted from some start, not read from a clock.
-_ELAPSED = 100_000_000 * NANOSECONDS
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,10 @@ class SeriesSummary:
 
     def lines(self) -> list[str]:
         """The summary for a person, one fact a line, only those that matter, aligned."""
-        facts = [("rows", f"{self.rows:,}"), ("channels", f"{len(self.channels)}: {_listed(self.channels)}")]
+        facts = [
+            ("rows", f"{self.rows:,}"),
+            ("channels", f"{len(self.channels)}: {listed(self.channels, _NAMES_SHOWN)}"),
+        ]
         if self.start is None or self.end is None:
             facts.append(("time", "no times; rows are taken as evenly spaced"))
         else:
@@ -64,13 +66,14 @@ class SeriesSummary:
         if lacking:
             total = sum(lacking.values()) / len(self.channels)
             worst = sorted(lacking, key=lambda name: -lacking[name])
-            facts.append(("missing", f"{_percent(total)} of all values: {_listed(worst, lacking)}"))
+            shares = [f"{name} {_percent(lacking[name])}" for name in worst]
+            facts.append(("missing", f"{_percent(total)} of all values: {listed(shares, _NAMES_SHOWN)}"))
         for label, counts, what in (
             ("infinite", self.infinite, "taken as missing"),
             ("rounded", self.rounded, "beyond 2^53"),
         ):
             if counts:
-                facts.append((label, f"{sum(counts.values()):,} values {what}: {_listed(counts)}"))
+                facts.append((label, f"{sum(counts.values()):,} values {what}: {listed(counts, _NAMES_SHOWN)}"))
         facts += [("left out", f"{name}: {self.dropped[name]}") for name in list(self.dropped)[:_DROPPED_SHOWN]]
         if len(self.dropped) > _DROPPED_SHOWN:
             facts.append(("", f"and {len(self.dropped) - _DROPPED_SHOWN} columns more"))
@@ -84,8 +87,8 @@ class SeriesSummary:
             "channels": list(self.channels),
             "time_column": self.time_column,
             "timezone": self.timezone,
-            "start": None if self.start is None else _iso(self.start),
-            "end": None if self.end is None else _iso(self.end),
+            "start": None if self.start is None else iso_time(self.start),
+            "end": None if self.end is None else iso_time(self.end),
             "period_seconds": self.period_seconds,
             "duplicates": self.duplicates,
             "backwards": self.backwards,
@@ -100,10 +103,10 @@ class SeriesSummary:
 
     def _span(self, start: int, end: int) -> str:
         column = f", column {self.time_column}" if self.time_column else ""
-        if max(abs(start), abs(end)) < _ELAPSED:
+        if is_elapsed(start) and is_elapsed(end):
             return f"{start / NANOSECONDS:g} s to {end / NANOSECONDS:g} s, counted from a start of their own{column}"
         zone = "without a zone, taken as UTC" if self.timezone is None else f"zone {self.timezone}"
-        return f"{_iso(start)} to {_iso(end)} ({zone}{column})"
+        return f"{iso_time(start)} to {iso_time(end)} ({zone}{column})"
 
 
 class SeriesSummarizer:
@@ -206,23 +209,10 @@ def _coarse(steps: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(np.sign(steps) * ((np.abs(steps) >> shift) << shift))
 
 
-def _iso(time: int) -> str:
-    text = str(np.datetime64(time, "ns"))
-    return text.rstrip("0").rstrip(".") + "Z" if "." in text else text + "Z"
-
-
 def _percent(share: float) -> str:
     percent = 100 * share
     return "less than 0.1 %" if 0 < percent < 0.1 else f"{percent:.1f} %"
 
 
 def _duration(seconds: float) -> str:
-    for unit, name in ((86_400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
-        if seconds >= (2 * unit if unit > 1 else unit):
-            return f"{seconds / unit:.4g} {name}"
-    return f"{seconds * 1e9:.4g} ns"
-
-
-def _listed(names: Any, shares: Mapping[str, float] | None = None) -> str:
-    shown = [name if shares is None else f"{name} {_percent(shares[name])}" for name in list(names)[:_NAMES_SHOWN]]
-    return ", ".join(shown) + (f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")
+    return format_duration(seconds, digits=4, finest="ns")

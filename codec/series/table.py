@@ -15,12 +15,12 @@ from pathlib import Path
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.columns import Column
 
-#: Bytes of text, or values of an array, that are handled at a time; one line may be so long.
-TEXT_BLOCK, VALUES_BLOCK, LINE_MAX = 2**21, 2**18, 2**26
+#: Values of an array that are handled at a time.
+VALUES_BLOCK = 2**18
 
 
 @dataclass(frozen=True)
-class Block:
+class TableBlock:
     """Consecutive rows of a table; `place` says where in the file one of them stands, for a message."""
 
     columns: dict[str, Column]
@@ -32,7 +32,7 @@ class Block:
 class Table:
     """A file that is being read."""
 
-    blocks: Iterator[Block]
+    blocks: Iterator[TableBlock]
     unnamed: frozenset[str] = frozenset()  #: columns of a text file that got their names here
     clock: str | None = None  #: an array of times that stands beside the values
     timezones: Mapping[str, str] = field(default_factory=dict)  #: of columns that hold times by type

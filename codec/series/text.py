@@ -17,23 +17,21 @@ from typing import IO, Any, cast
 
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.columns import MISSING, Column, arrow, from_arrow
-from aez.codec.series.table import LINE_MAX, TEXT_BLOCK, Block, Table, explained, refuse_repeated
+from aez.codec.series.table import Table, TableBlock, explained, refuse_repeated
 
+#: Bytes of text that are handled at a time; one line may be so long.
+TEXT_BLOCK, LINE_MAX = 2**21, 2**26
 _SAMPLE_LINES = 100
-
-
 #: In the order of preference: whoever separates by `;` may write commas in numbers, and blanks in times.
 _SEPARATORS = ("\t", ";", "|", ",", " ")
 _BOM, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
-
-
 #: Lines without content: blank ones and comments.
 _IDLE = re.compile(rb"(?m)^(?:[ \t]*#[^\n]*|[ \r]*)(?:\n|\Z)")
 _TIME_LIKE = re.compile(r"\d{4}[-/]?\d\d[-/]?\d\d([T ].*)?|\d\d:\d\d(:\d\d([.,]\d+)?)?")
 
 
 @dataclass(frozen=True)
-class _Lines:
+class Lines:
     """Whole lines of a file; `number` is the first one's, from 1."""
 
     text: bytes
@@ -65,7 +63,7 @@ class _Lines:
         return self.number
 
 
-def _content(path: Path) -> Iterator[_Lines]:
+def line_blocks(path: Path) -> Iterator[Lines]:
     """Blocks of whole lines that have content, checked to be UTF-8 text."""
     number, rest = 1, b""
     with explained(path), _open_text(path) as stream:
@@ -97,7 +95,7 @@ def _open_text(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path, "rb"))
 
 
-def _checked(path: Path, text: bytes, number: int) -> Iterator[_Lines]:
+def _checked(path: Path, text: bytes, number: int) -> Iterator[Lines]:
     if b"\0" in text:
         line = number + text.count(b"\n", 0, text.index(b"\0"))
         raise UnsupportedInput(f"{path} is no text (it holds a zero byte in line {line})")
@@ -109,12 +107,12 @@ def _checked(path: Path, text: bytes, number: int) -> Iterator[_Lines]:
         raise UnsupportedInput(
             f"{path} is no UTF-8 text (byte 0x{text[error.start]:02x} in line {line}); save it as UTF-8"
         ) from error
-    lines = _Lines(text, number)
+    lines = Lines(text, number)
     if lines.rows:
         yield lines
 
 
-def chain(first: _Lines, rest: Iterator[_Lines]) -> Iterator[_Lines]:
+def chain(first: Lines, rest: Iterator[Lines]) -> Iterator[Lines]:
     """The pieces one after another."""
     yield first
     yield from rest
@@ -128,15 +126,15 @@ class _Dialect:
     header: bool  #: the first row holds the names
 
 
-def open_csv(path: Path, first: _Lines, rest: Iterator[_Lines], separator: str | None) -> Table:
+def open_csv(path: Path, first: Lines, rest: Iterator[Lines], separator: str | None) -> Table:
     """Columns and blocks of rows of a CSV file of any dialect."""
     pa = arrow("pyarrow.csv")
     dialect = _dialect(path, first, separator)
-    lines = chain(_Lines(first.text, first.number, skip=int(dialect.header)), rest)
+    lines = chain(Lines(first.text, first.number, skip=int(dialect.header)), rest)
     return Table(_csv_blocks(pa, path, lines, dialect), unnamed=dialect.unnamed)
 
 
-def _dialect(path: Path, first: _Lines, separator: str | None) -> _Dialect:
+def _dialect(path: Path, first: Lines, separator: str | None) -> _Dialect:
     lines = first.rows.split(b"\n", _SAMPLE_LINES)[:_SAMPLE_LINES]
     sample = [line.decode("utf-8").rstrip("\r") for line in lines if line]
     if separator is None:
@@ -204,7 +202,7 @@ def _is_value(text: str) -> bool:
     return True
 
 
-def _csv_blocks(pa: Any, path: Path, lines: Iterator[_Lines], dialect: _Dialect) -> Iterator[Block]:
+def _csv_blocks(pa: Any, path: Path, lines: Iterator[Lines], dialect: _Dialect) -> Iterator[TableBlock]:
     for part in lines:
         text = part.rows
         if dialect.separator == " ":
@@ -213,7 +211,7 @@ def _csv_blocks(pa: Any, path: Path, lines: Iterator[_Lines], dialect: _Dialect)
             yield _csv_block(pa, path, part, text, dialect)
 
 
-def _csv_block(pa: Any, path: Path, part: _Lines, text: bytes, dialect: _Dialect) -> Block:
+def _csv_block(pa: Any, path: Path, part: Lines, text: bytes, dialect: _Dialect) -> TableBlock:
     ragged: list[Any] = []
 
     def note(row: Any) -> str:
@@ -239,10 +237,10 @@ def _csv_block(pa: Any, path: Path, part: _Lines, text: bytes, dialect: _Dialect
             f"as separated by {dialect.separator!r}; mend the line or give the separator"
         )
     columns = {name: from_arrow(table.column(i).combine_chunks()) for i, name in enumerate(dialect.names)}
-    return Block(columns, table.num_rows, part.place)
+    return TableBlock(columns, table.num_rows, part.place)
 
 
-def json_blocks(path: Path, lines: Iterator[_Lines]) -> Iterator[Block]:
+def json_blocks(path: Path, lines: Iterator[Lines]) -> Iterator[TableBlock]:
     """Columns and blocks of rows of JSON Lines."""
     for part in lines:
         texts = part.rows.splitlines()
@@ -257,7 +255,7 @@ def json_blocks(path: Path, lines: Iterator[_Lines]) -> Iterator[Block]:
             objects.append(parsed)
         names = dict.fromkeys(name for parsed in objects for name in parsed)
         columns = {name: _json_column([parsed.get(name) for parsed in objects]) for name in names}
-        yield Block(columns, len(objects), part.place)
+        yield TableBlock(columns, len(objects), part.place)
 
 
 def _json_column(values: list[Any]) -> Column:

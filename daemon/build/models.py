@@ -8,8 +8,8 @@ from pathlib import Path
 
 from aez.codec.bundle.library import find_bundle
 from aez.codec.detect.detector import Detector
-from aez.codec.detect.picture_detector import TASK as PICTURE_DETECTOR
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import TASK as PICTURE_DETECTOR
+from aez.codec.detect.pictures import PictureDetector
 from aez.codec.errors import AezError, InvalidArgument
 from aez.codec.image.model import TASK as IMAGE_CODEC
 from aez.codec.image.model import ImageModel
@@ -17,7 +17,7 @@ from aez.daemon.common.limits import Limits
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig
 from aez.daemon.config.schema import RULE_KEYS
 from aez.daemon.engine.routing import Columns
-from aez.daemon.engine.types import Watched
+from aez.daemon.engine.watched import Watched
 from aez.daemon.frames.models import CodecFrames, DetectorFrames, FrameModel
 from aez.daemon.frames.pictures import FramePictures, folder_beside
 

@@ -12,7 +12,7 @@ from aez.daemon.config.reader import Configuration, SourceConfig
 from aez.daemon.config.schema import PARSE_KEYS
 from aez.daemon.engine.routing import Router
 from aez.daemon.frames.models import FrameModel
-from aez.daemon.parse import Parser, parser
+from aez.daemon.parse.formats import Parser, parser
 from aez.daemon.parse.options import Options
 
 

@@ -13,19 +13,21 @@ from collections.abc import Callable
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import RequestPayloadError
 
-__all__ = ["HANDSHAKE_SECONDS", "REQUESTS", "Connections"]
+__all__ = ["HANDSHAKE_SECONDS", "Connections", "request_log"]
 
 #: A TLS handshake that takes longer is given up; for `ssl_handshake_timeout`.
 HANDSHAKE_SECONDS = 10.0
-#: For `AppRunner(logger=...)`: defects, but not requests that are none, which anybody can send without end.
-REQUESTS = logging.getLogger(f"{__name__}.requests")
+
+
+def request_log() -> logging.Logger:
+    """For `AppRunner(logger=...)`: defects, but not requests that are none, which anybody can send without end."""
+    log = logging.getLogger(f"{__name__}.requests")
+    log.addFilter(_of_ours)  # of which it keeps one, however often it is added
+    return log
 
 
 def _of_ours(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], (HttpProcessingError, RequestPayloadError)))
-
-
-REQUESTS.addFilter(_of_ours)
 
 
 class Connections:

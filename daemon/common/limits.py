@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common.settings import from_table
 
 __all__ = ["Limits"]
 
@@ -53,8 +54,4 @@ class Limits:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Limits:
         """The bounds from a table of a configuration; raises InvalidArgument for an unknown name."""
-        known = [bound.name for bound in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise InvalidArgument(f"there is no limit {name!r}; limits are {', '.join(known)}")
-        return cls(**values)
+        return from_table(cls, values, "limit")

@@ -15,24 +15,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.engine.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
+from aez.daemon.engine.rows import Aligned
 
-__all__ = ["Aligned", "Aligner", "AlignerState", "grown"]
-
-Float = NDArray[np.float32]
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-Number = TypeVar("Number", bound=np.generic)
+__all__ = ["Aligner", "AlignerState"]
 
 #: Rows of one stream that wait for late samples; beyond it the oldest are given out.
 PENDING_MAX = 65_536
-#: Names without a model, and layouts of columns, that are remembered.
-REMEMBERED = 10_000
 _NEVER = np.iinfo(np.int64).min // 4
 
 
@@ -41,19 +34,6 @@ def _complete(values: Float) -> Flags:
     if not np.isnan(values.min()):  # several times faster than row by row
         return np.ones(len(values), bool)
     return np.logical_not(np.isnan(values).any(axis=1))
-
-
-@dataclass(frozen=True)
-class Aligned:
-    """Rows that are complete or overdue, by stream, rising: `stream`, `row` and `time` int64 [n], `values` [n, C]."""
-
-    stream: Ints
-    row: Ints
-    time: Ints
-    values: Float
-
-    def __len__(self) -> int:
-        return len(self.stream)
 
 
 @dataclass(frozen=True)
@@ -76,21 +56,8 @@ class AlignerState:
     values: Float
 
 
-@dataclass
-class _Table:
-    """What is known of each stream; one array each, indexed by the stream's number."""
-
-    seen: Flags
-    started: Flags  # a row was given out
-    anchor: Ints  # time of slot 0
-    newest: Ints  # highest time that arrived
-    closed: Ints  # the last slot of which nothing may come any more; never falls
-    slot: Ints  # the last one given out
-    row: Ints  # number of the next row
-
-
-class Aligner:
-    """Aligns the streams of one model; a stream is a number from 0 on, and tables grow with the highest.
+class Aligner(StreamColumns):
+    """Aligns the streams of one model.
 
     channels: how many. period: ns between rows, None without a clock. lateness: ns that a sample may be older than the
     newest of its stream. gap: rows that a gap is filled with at most; the numbers of the others are skipped.
@@ -101,39 +68,31 @@ class Aligner:
     because too many waited), `gap_rows` that were made up.
     """
 
+    newest = column(np.int64, _NEVER)  # the highest time that arrived, ns
+    _begun = column(np.bool_)  # a sample came
+    _started = column(np.bool_)  # a row was given out
+    _anchor = column(np.int64)  # time of slot 0
+    _closed = column(np.int64, _NEVER)  # the last slot of which nothing may come any more; never falls
+    _slot = column(np.int64, _NEVER)  # the last one given out
+    _row = column(np.int64)  # number of the next row
+    #: Where rows wait: their slots, bases and values, by slot.
+    _waiting: dict[int, tuple[Ints, Ints, Float]] = entries()
+
     def __init__(self, channels: int, period: int | None, lateness: int, gap: int, quiet: int | None = None) -> None:
         if (period is not None and period < 1) or lateness < 0 or gap < 0:
             raise InvalidArgument(f"period {period}, lateness {lateness} or gap {gap} is out of range")
+        super().__init__()
         self.channels, self.clocked = channels, period is not None
         self.period, self.lateness, self.gap = period or 1, lateness, gap
         self.quiet = quiet
         #: Of the last `push`: (stream, newest time before, time) where so long nothing had come.
         self.jumps: list[tuple[int, int, int]] = []
         self.counts: Counter[str] = Counter()
-        none = np.empty(0, np.int64)
-        self._table = _Table(none.astype(bool), none.astype(bool), none, none, none, none, none)
-        #: Of streams where rows wait: their slots, bases and values, by slot.
-        self._waiting: dict[int, tuple[Ints, Ints, Float]] = {}
-
-    @property
-    def size(self) -> int:
-        """How many streams the tables hold."""
-        return len(self._table.seen)
 
     @property
     def waiting(self) -> int:
         """Rows that wait for late samples or channels."""
         return sum(len(slots) for slots, _, _ in self._waiting.values())
-
-    def grow(self, size: int) -> None:
-        """Make room for streams 0..size-1."""
-        for name, array in vars(self._table).items():
-            setattr(self._table, name, grown(array, size, _NEVER if name in ("newest", "closed", "slot") else 0))
-
-    def newest(self, stream: Ints | int) -> Ints:
-        """The highest time that arrived, ns."""
-        found: Ints = self._table.newest[stream]
-        return found
 
     def push(self, stream: Ints, time: Ints, values: Float) -> Aligned:
         """Take samples in the order of arrival; `values` float32 [n, channels] without infinities is not kept."""
@@ -144,19 +103,19 @@ class Aligner:
             # Of 16 bits NumPy sorts by radix, ten times faster.
             order = np.argsort(stream.astype(np.uint16) if stream.max() < 1 << 16 else stream, kind="stable")
             stream, time, values = stream[order], time[order], values.take(order, axis=0)
-        table = self._table
-        first = np.flatnonzero(np.append(True, stream[1:] != stream[:-1]))
+        first = runs(stream)
         heads = stream[first]
-        new = ~table.seen[heads]
+        new = ~self._begun[heads]
         if new.any():
             fresh, moments = heads[new], time[first[new]]
-            table.seen[fresh], table.anchor[fresh], table.newest[fresh] = True, self._anchor(moments), moments
+            self._begun[fresh], self.newest[fresh] = True, moments
+            self._anchor[fresh] = moments if self.clocked else 0
         before = self._before(time, first, heads)
         slot, base, closed = self._placed(stream, time, before, values, first)
         kept = ~self._too_late(stream, time, slot, before, closed)
-        table.newest[heads] = np.maximum(table.newest[heads], np.maximum.reduceat(time, first))
-        last = self._closed(table.newest[heads], table.anchor[heads])
-        table.closed[heads] = np.maximum(last, np.maximum.reduceat(closed, first))
+        self.newest[heads] = np.maximum(self.newest[heads], np.maximum.reduceat(time, first))
+        last = self._closed_by(self.newest[heads], self._anchor[heads])
+        self._closed[heads] = np.maximum(last, np.maximum.reduceat(closed, first))
         if not kept.all():
             stream, slot, base, values = stream[kept], slot[kept], base[kept], values[kept]
         rows = self._with_waiting(heads, stream, slot, base, values)
@@ -173,20 +132,17 @@ class Aligner:
         none = np.empty(0, np.int64)
         return Aligned(none, none, none, np.empty((0, self.channels), np.float32))
 
-    def _anchor(self, moments: Ints) -> Ints:
-        return moments if self.clocked else np.zeros_like(moments)
-
-    def _slot(self, time: Ints, base: Ints) -> Ints:
+    def _slot_of(self, time: Ints, base: Ints) -> Ints:
         return (time - base + self.period // 2) // self.period if self.clocked else time
 
-    def _closed(self, newest: Ints, base: Ints) -> Ints:
+    def _closed_by(self, newest: Ints, base: Ints) -> Ints:
         """The last slot of which nothing may come any more, as far as the newest time tells."""
-        return self._slot(newest - self.lateness, base) - 1
+        return self._slot_of(newest - self.lateness, base) - 1
 
     def _before(self, time: Ints, first: Ints, heads: Ints) -> Ints:
         """The newest time of its stream before each sample."""
         before: Ints = np.empty_like(time)
-        before[1:], before[first] = time[:-1], self._table.newest[heads]
+        before[1:], before[first] = time[:-1], self.newest[heads]
         if (time < before).any():
             # A running maximum, only in the streams that are out of order.
             ends = np.append(first[1:], len(time))
@@ -197,9 +153,8 @@ class Aligner:
 
     def _placed(self, stream: Ints, time: Ints, before: Ints, values: Float, first: Ints) -> tuple[Ints, Ints, Ints]:
         """Of each sample its slot, the time of slot 0 for it, and the last slot that is closed; moves the clocks."""
-        table = self._table
-        base = table.anchor[stream]
-        slot = self._slot(time, base)
+        base = self._anchor[stream]
+        slot = self._slot_of(time, base)
         moved: list[slice] = []
         beside = 4 * np.abs(time - base - slot * self.period) >= self.period
         if self.clocked and beside.any():
@@ -208,14 +163,14 @@ class Aligner:
             for place in np.flatnonzero(np.logical_or.reduceat(beside & steady, first)).tolist():
                 moved.append(slice(int(first[place]), int(ends[place])))
                 self._follow_clock(int(stream[first[place]]), time, steady, slot, base, moved[-1])
-        closed: Ints = np.maximum(self._closed(before, base), table.closed[stream])
+        closed: Ints = np.maximum(self._closed_by(before, base), self._closed[stream])
         for part in moved:
             closed[part] = np.maximum.accumulate(closed[part])
         return slot, base, closed
 
     def _follow_clock(self, stream: int, time: Ints, steady: Flags, slot: Ints, base: Ints, part: slice) -> None:
         """Place the samples of one stream one by one, its clock moving with them."""
-        period, half, anchor = self.period, self.period // 2, int(self._table.anchor[stream])
+        period, half, anchor = self.period, self.period // 2, int(self._anchor[stream])
         slots, bases = [], []
         for moment, counts in zip(time[part].tolist(), steady[part].tolist(), strict=True):
             number = (moment - anchor + half) // period
@@ -225,17 +180,16 @@ class Aligner:
             if counts and 4 * abs(beside) >= period:
                 anchor += beside // 8 if beside > 0 else -(-beside // 8)
         slot[part], base[part] = slots, bases
-        self._table.anchor[stream] = anchor
+        self._anchor[stream] = anchor
 
     def _too_late(self, stream: Ints, time: Ints, slot: Ints, before: Ints, closed: Ints) -> Flags:
-        table = self._table
         late: Flags = (time < before) & (slot <= closed)
         self.counts["late"] += int(np.count_nonzero(late))
         if self.quiet is not None:
             jumps = np.flatnonzero(time - before > self.quiet)
             found = zip(stream[jumps].tolist(), before[jumps].tolist(), time[jumps].tolist(), strict=True)
             self.jumps = list(found)
-        out = table.started[stream] & (slot <= table.slot[stream]) & ~late
+        out = self._started[stream] & (slot <= self._slot[stream]) & ~late
         self.counts["duplicate"] += int(np.count_nonzero(out))
         left_out: Flags = late | out
         return left_out
@@ -294,17 +248,16 @@ class Aligner:
         """Give out the rows that are due; the others wait."""
         if not len(stream):
             return self._nothing()
-        table = self._table
-        closed = table.closed[stream]
+        closed = self._closed[stream]
         due = slot <= closed
         early = ~due & _complete(values)
         if early.any():
             head = np.append(True, stream[1:] != stream[:-1])
             number = np.cumsum(head) - 1
             first = np.flatnonzero(head)
-            begun = table.started[stream[first]] | np.logical_or.reduceat(due, first) | (self.lateness == 0)
+            begun = self._started[stream[first]] | np.logical_or.reduceat(due, first) | (self.lateness == 0)
             if self.clocked:
-                behind = np.maximum(table.slot[stream], closed)
+                behind = np.maximum(self._slot[stream], closed)
                 # Rows behind that one, from 0 in each stream; `due` rows come first there, so that they count down.
                 rank = np.arange(len(stream)) - (first + np.add.reduceat(due.astype(np.int64), first))[number]
                 early &= slot == behind + 1 + rank
@@ -318,7 +271,7 @@ class Aligner:
         if wait.any():
             wait &= ~self._too_many(stream, wait)
             owners, slots, bases, rows = stream[wait], slot[wait], base[wait], values[wait]
-            edges = np.flatnonzero(np.append(True, owners[1:] != owners[:-1])) if len(owners) else owners
+            edges = runs(owners)
             numbers, starts = owners[edges].tolist(), edges.tolist()
             for number, start, end in zip(numbers, starts, [*starts[1:], len(owners)], strict=False):
                 self._waiting[number] = slots[start:end].copy(), bases[start:end].copy(), rows[start:end].copy()
@@ -341,20 +294,19 @@ class Aligner:
         """Number rows that go out, and put NaN rows where some are missing."""
         if not len(stream):
             return self._nothing()
-        table = self._table
         head = np.append(True, stream[1:] != stream[:-1])
         first = np.flatnonzero(head)
         heads = stream[first]
         step = np.ones(len(stream), np.int64)
         if self.clocked:
             step[1:] = slot[1:] - slot[:-1]
-            step[first] = np.where(table.started[heads], slot[first] - table.slot[heads], 1)
+            step[first] = np.where(self._started[heads], slot[first] - self._slot[heads], 1)
         # A row's number: that of the next one, and the steps since.
         steps = np.cumsum(step)
         number = np.cumsum(head) - 1
-        row = (table.row[heads] - 1 - steps[first] + step[first])[number] + steps
+        row = (self._row[heads] - 1 - steps[first] + step[first])[number] + steps
         last = np.append(first[1:], len(stream)) - 1
-        table.slot[heads], table.row[heads], table.started[heads] = slot[last], row[last] + 1, True
+        self._slot[heads], self._row[heads], self._started[heads] = slot[last], row[last] + 1, True
         if (step > 1).any():
             missing = np.minimum(step - 1, self.gap)
             self.counts["gap_rows"] += int(missing.sum())
@@ -363,18 +315,18 @@ class Aligner:
 
     def states(self, streams: Ints) -> list[AlignerState]:
         """What is known of these streams."""
-        table, none = self._table, self._nothing()
+        none = self._nothing()
         found = []
         for stream in streams.tolist():
             slots, bases, values = self._waiting.get(stream, (none.row, none.row, none.values))
             found.append(
                 AlignerState(
-                    anchor=int(table.anchor[stream]),
-                    newest=int(table.newest[stream]),
-                    closed=int(table.closed[stream]),
-                    slot=int(table.slot[stream]),
-                    row=int(table.row[stream]),
-                    started=bool(table.started[stream]),
+                    anchor=int(self._anchor[stream]),
+                    newest=int(self.newest[stream]),
+                    closed=int(self._closed[stream]),
+                    slot=int(self._slot[stream]),
+                    row=int(self._row[stream]),
+                    started=bool(self._started[stream]),
                     slots=slots,
                     bases=bases,
                     values=values,
@@ -384,30 +336,13 @@ class Aligner:
 
     def restore(self, stream: int, state: AlignerState) -> None:
         """Go on from what `states` gave, for a stream that had no sample yet."""
-        table = self._table
-        table.seen[stream], table.started[stream] = True, state.started
-        table.anchor[stream], table.newest[stream], table.closed[stream] = state.anchor, state.newest, state.closed
-        table.slot[stream], table.row[stream] = state.slot, state.row
+        if state.newest == _NEVER:  # nor had it any then
+            return
+        self._begun[stream], self._started[stream] = True, state.started
+        self._anchor[stream], self.newest[stream], self._closed[stream] = state.anchor, state.newest, state.closed
+        self._slot[stream], self._row[stream] = state.slot, state.row
         if len(state.slots):
             self._waiting[stream] = state.slots, state.bases, state.values
-
-    def move(self, last: int, stream: int) -> None:
-        """The stream with the number `last` gets the number `stream`, whose own one is forgotten."""
-        if last != stream:
-            self._waiting.pop(stream, None)
-            for array in vars(self._table).values():
-                array[stream] = array[last]
-            if last in self._waiting:
-                self._waiting[stream] = self._waiting.pop(last)
-        self.forget(last)
-
-    def forget(self, stream: int) -> None:
-        """The stream starts afresh."""
-        table = self._table
-        table.seen[stream] = table.started[stream] = False
-        table.newest[stream], table.closed[stream], table.slot[stream] = _NEVER, _NEVER, _NEVER
-        table.row[stream] = 0
-        self._waiting.pop(stream, None)
 
 
 def _filled(
@@ -425,12 +360,3 @@ def _filled(
     filled = np.full((total, values.shape[1]), np.nan, np.float32)
     filled[place] = values
     return stream[source], slot[source] - back, row[source] - back, base[source], filled
-
-
-def grown(array: NDArray[Number], size: int, fill: float) -> NDArray[Number]:
-    """The array with room for `size` entries along its first axis, the new ones of one value; it never shrinks."""
-    if size <= len(array):
-        return array
-    larger = np.full((size, *array.shape[1:]), fill, array.dtype)
-    larger[: len(array)] = array
-    return larger

@@ -20,17 +20,21 @@ import numpy as np
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord, Samples
-from aez.daemon.engine.follow import Follower
-from aez.daemon.engine.model_streams import Kind
+from aez.daemon.engine.columns import Float, Ints
+from aez.daemon.engine.event_records import Follower
+from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import Router
+from aez.daemon.engine.rows import Recent, ScoredRows
 from aez.daemon.engine.scorer import BATCHES
 from aez.daemon.engine.stream_state import StreamState, unpack
 from aez.daemon.engine.stream_table import StreamTable
-from aez.daemon.engine.types import PART, SECOND, Float, Ints, Recent, Scored, Watched
+from aez.daemon.engine.watched import SECOND, Watched
 
 __all__ = ["Engine"]
 
 _log = logging.getLogger(__name__)
+#: Samples that are worked on at once.
+_PART = 65_536
 
 
 class Engine:
@@ -53,7 +57,7 @@ class Engine:
         clock: Callable[[], int] = time.time_ns,
         sizes: tuple[int, ...] = BATCHES,
         workers: int = 1,
-        listener: Callable[[Scored], None] | None = None,
+        listener: Callable[[ScoredRows], None] | None = None,
         steady: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         if streams < 1 or not 0 <= future <= 1e9:
@@ -71,9 +75,9 @@ class Engine:
         for name in names:
             if names.count(name) > 1:
                 raise InvalidArgument(f"two models are called {name}; give each a name of its own")
-        kinds = [Kind(model, self._sizes, self._workers, self._steady) for model in models]
+        groups = [ModelStreams(model, self._sizes, self._workers, self._steady) for model in models]
         self.models = tuple(models)
-        self._kinds, self._router = kinds, Router([model.streams for model in models])
+        self._groups, self._router = groups, Router([model.streams for model in models])
         self._places: dict[str, tuple[int, int]] = {}
 
     def admit(self, stream: str) -> bool:
@@ -88,13 +92,13 @@ class Engine:
         """
         now = self._clock()
         records = self._take_waiting()
-        gathered: list[list[tuple[Ints, Ints, Float]]] = [[] for _ in self._kinds]
+        gathered: list[list[tuple[Ints, Ints, Float]]] = [[] for _ in self._groups]
         waiting = 0
         for one in samples:
-            for start in range(0, len(one), PART):
-                self._sort_out(one, slice(start, start + PART), now, gathered)
-                waiting += min(PART, len(one) - start)
-                if waiting >= PART:
+            for start in range(0, len(one), _PART):
+                self._sort_out(one, slice(start, start + _PART), now, gathered)
+                waiting += min(_PART, len(one) - start)
+                if waiting >= _PART:
                     waiting = 0
                     records += self._advance(gathered, now)
         records += self._advance(gathered, now)
@@ -113,20 +117,20 @@ class Engine:
         places = np.full((2, len(one.streams)), -1, np.int64)
         for number in np.flatnonzero(np.bincount(numbers, minlength=len(one.streams))).tolist():
             places[:, number] = self._place(one.streams[number])
-        kind, index = places.take(numbers, axis=1)
+        model, index = places.take(numbers, axis=1)
         bad = (moments > now + self._future) | (moments < -now)
         if bad.any():
             self._counts["dropped.future"] += int(np.count_nonzero(bad))
-            kind = np.where(bad, -3, kind)
+            model = np.where(bad, -3, model)
         for code, reason in ((-1, "no_model"), (-2, "too_many_streams")):
-            self._counts[f"dropped.{reason}"] += int(np.count_nonzero(kind == code))
-        for place in range(len(self._kinds)):
-            mine = kind == place
+            self._counts[f"dropped.{reason}"] += int(np.count_nonzero(model == code))
+        for place in range(len(self._groups)):
+            mine = model == place
             if mine.all():
-                taken = self._kinds[place].columns.take(one.columns, values)
+                taken = self._groups[place].columns.take(one.columns, values)
                 chosen: tuple[Ints, Ints] = index, moments
             elif mine.any():
-                taken = self._kinds[place].columns.take(one.columns, values[mine])
+                taken = self._groups[place].columns.take(one.columns, values[mine])
                 chosen = index[mine], moments[mine]
             else:
                 continue
@@ -145,20 +149,20 @@ class Engine:
             return -1, -1
         if len(self._places) >= self.streams:
             return -2, -1
-        self._places[name] = found = model, self._kinds[model].add(name, self.streams)
+        self._places[name] = found = model, self._groups[model].add(name, self.streams)
         return found
 
     def _advance(self, gathered: list[list[tuple[Ints, Ints, Float]]], now: int) -> list[EventRecord]:
         """Begin with what was gathered, and end what was begun before."""
         records: list[EventRecord] = []
-        for kind, parts in zip(self._kinds, gathered, strict=True):
+        for group, parts in zip(self._groups, gathered, strict=True):
             if not parts:
                 continue
             stream, moments, values = (
                 parts[0] if len(parts) == 1 else (np.concatenate(each) for each in zip(*parts, strict=True))
             )
             parts.clear()
-            self._under_way.append(kind.advance(stream, moments, values, now, self.listener))
+            self._under_way.append(group.advance(stream, moments, values, now, self.listener))
             while len(self._under_way) > 1:
                 records += self._under_way.popleft()()
         return records
@@ -174,17 +178,17 @@ class Engine:
     def tick(self, now_ns: int) -> list[EventRecord]:
         """Look for streams that fell silent; `now_ns` is the wall clock's time."""
         self._pause()
-        return self._take_waiting() + [record for kind in self._kinds for record in kind.tick(now_ns)]
+        return self._take_waiting() + [record for group in self._groups for record in group.tick(now_ns)]
 
     def flush(self, now_ns: int) -> list[EventRecord]:  # noqa: ARG002 - the data end where they end
         """Score the rows that wait for late samples; the data end here. Open events stay open."""
         self._pause()
-        return self._take_waiting() + [record for kind in self._kinds for record in kind.flush(self.listener)]
+        return self._take_waiting() + [record for group in self._groups for record in group.flush(self.listener)]
 
     def touched(self) -> dict[str, bytes]:
         """The states of the streams that changed since the last call, by name; `settle` comes before."""
         assert not self._under_way
-        return {name: state for kind in self._kinds for name, state in kind.touched()}
+        return {name: state for group in self._groups for name, state in group.touched()}
 
     def restore(self, stream: str, data: bytes, unheard: float = 0.0) -> str:
         """Let a stream go on from a state of `touched`; returns why it starts afresh, or nothing where it goes on.
@@ -214,12 +218,12 @@ class Engine:
             state = unpack(data)
         except InvalidArgument as error:
             return self._afresh(stream, str(error), None)
-        kind, number = self._place(stream)
-        if kind < 0:
-            why = "no model is made for it any more" if kind == -1 else "there are too many streams"
+        model, number = self._place(stream)
+        if model < 0:
+            why = "no model is made for it any more" if model == -1 else "there are too many streams"
             return self._afresh(stream, why, state)
-        why = self._kinds[kind].restore(number, state, self._clock())
-        self._kinds[kind].seen[number] -= int(max(0.0, unheard) * SECOND)
+        why = self._groups[model].restore(number, state, self._clock())
+        self._groups[model].seen[number] -= int(max(0.0, unheard) * SECOND)
         return self._afresh(stream, why, state) if why else ""
 
     def forget(self, seconds: float, most: int = 1000) -> list[str]:
@@ -230,8 +234,8 @@ class Engine:
         """
         self._pause()
         gone: list[str] = []
-        for place, kind in enumerate(self._kinds):
-            names, records, moved = kind.forget(int(seconds * SECOND), most - len(gone), self._clock())
+        for place, group in enumerate(self._groups):
+            names, records, moved = group.forget(int(seconds * SECOND), most - len(gone), self._clock())
             gone += names
             self._waiting_records += records
             for name in names:
@@ -260,14 +264,14 @@ class Engine:
         self._pause()
         now = self._steady()
         states = [
-            (name, state, (now - int(kind.seen[number])) / SECOND)
-            for kind in self._kinds
-            for number, (name, state) in enumerate(kind.states(np.arange(len(kind.names))))
+            (name, state, (now - int(group.seen[number])) / SECOND)
+            for group in self._groups
+            for number, (name, state) in enumerate(group.states(np.arange(len(group.names))))
         ]
-        before = self._kinds
+        before = self._groups
         self._set_models(models)
-        for kind in before:
-            self._add(self._counts, kind.totals())
+        for group in before:
+            self._add(self._counts, group.totals())
         self.restore_all(states)
 
     def stats(self) -> dict[str, float]:
@@ -279,12 +283,12 @@ class Engine:
         columns), too_many_streams.
         """
         found = dict(self._counts)
-        for kind in self._kinds:
-            self._add(found, kind.totals())
+        for group in self._groups:
+            self._add(found, group.totals())
         found["streams"] = len(self._places)
-        found["open_events"] = sum(follower.open for kind in self._kinds for follower in kind.followers.values())
-        found["silent"] = sum(int(kind.silent.sum()) for kind in self._kinds)
-        found["waiting"] = sum(kind.aligner.waiting for kind in self._kinds)
+        found["open_events"] = sum(follower.open for group in self._groups for follower in group.followers.values())
+        found["silent"] = sum(int(group.silence.silent.sum()) for group in self._groups)
+        found["waiting"] = sum(group.aligner.waiting for group in self._groups)
         return found
 
     @staticmethod
@@ -301,14 +305,14 @@ class Engine:
 
     def tables(self) -> list[StreamTable]:
         """How the streams of each model stand: copies that the next call of this engine leaves alone."""
-        return [kind.table() for kind in self._kinds]
+        return [group.table() for group in self._groups]
 
     def recent(self, stream: str) -> Recent | None:
         """The stream's last rows, a copy; None for a stream that is not known."""
         if stream not in self._places:
             return None
-        kind, number = self._places[stream]
-        return self._kinds[kind].recent(number)
+        model, number = self._places[stream]
+        return self._groups[model].recent(number)
 
 
 def _first(names: Sequence[str]) -> str:

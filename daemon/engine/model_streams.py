@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aez.codec.detect.events import EventTracker
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.aligner import Aligned, Aligner, grown
-from aez.daemon.engine.follow import Follower, Limit
-from aez.daemon.engine.learned_limit import LearnedLimit
+from aez.daemon.engine.aligner import Aligner
+from aez.daemon.engine.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
+from aez.daemon.engine.event_records import Follower, Silence
+from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
+from aez.daemon.engine.rows import Aligned, Recent, ScoredRows
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
 from aez.daemon.engine.stream_table import StreamTable
-from aez.daemon.engine.types import JOINED, SECOND, Float, Ints, Recent, Scored, Watched
+from aez.daemon.engine.watched import SECOND, Watched
 
-_FIRST_ROOM = 64
+__all__ = ["ModelStreams"]
+
+#: Streams that there is room for at first; values of the rows that are joined at once.
+_FIRST_ROOM, _JOINED = 64, 1 << 24
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -40,16 +41,25 @@ class _UnderWay(NamedTuple):
     rows: Aligned
     first: Ints
     before: Ints
-    valid: NDArray[np.bool_]
+    valid: Flags
     ending: Callable[[], Scores]
 
 
-class Kind:
-    """The streams of one model; a stream is a number here."""
+class ModelStreams(StreamColumns):
+    """The streams of one model; a stream is a number here. `sizes`, `workers` and `steady` are those of `Engine`."""
+
+    limit = column(np.float32, 1)  # in thresholds of the model; where it follows the stream, the factor before that
+    last = column(np.float32, np.nan)  # the score of the last row
+    busy = column(np.bool_)  # it has a follower
+    seen = column(np.int64)  # when a sample came, by a clock that nobody sets
+    _changed = column(np.bool_)  # since `touched`
+    followers: dict[int, Follower] = entries()
+    limits: dict[int, StreamLimit] = entries()
 
     def __init__(
         self, watched: Watched, sizes: tuple[int, ...], workers: int, steady: Callable[[], int] = time.monotonic_ns
     ) -> None:
+        super().__init__()
         detector = watched.detector
         self.watched, self.model_id = watched, detector.bundle.id
         self.rule = watched.rule or detector.event_rule
@@ -61,61 +71,59 @@ class Kind:
         self.period = watched.period_ns
         # Behind so many NaN rows every window is empty and an open event has had its quiet rows.
         gap = detector.window - 1 + self.rule.close_after
-        self._quiet = None if watched.silent_after is None else int(watched.silent_after * SECOND)
-        self.aligner = Aligner(len(detector.channels), self.period, round(watched.lateness * SECOND), gap, self._quiet)
+        quiet = None if watched.silent_after is None else int(watched.silent_after * SECOND)
+        self.aligner = Aligner(len(detector.channels), self.period, round(watched.lateness * SECOND), gap, quiet)
         self.rings = Rings(detector.window, len(detector.channels))
+        self.silence = Silence(watched.name, quiet)
+        self._tables: tuple[StreamColumns, ...] = (self.aligner, self.rings, self.silence)
         self.names: list[str] = []
-        self.followers: dict[int, Follower] = {}
-        self.limits: dict[int, Limit | LearnedLimit] = {}
         self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
-        self.limit = np.empty(0, np.float32)
-        self.last = np.empty(0, np.float32)
-        self.busy, self.silent, self._changed = (np.empty(0, bool) for _ in range(3))
-        self.heard, self.since = np.empty(0, np.int64), np.empty(0, np.int64)
         self._steady = steady
-        self.seen = np.empty(0, np.int64)  # as `heard`, by a clock that nobody sets
+
+    def grow(self, size: int) -> None:
+        super().grow(size)
+        for table in self._tables:
+            table.grow(size)
+
+    def move(self, last: int, number: int) -> None:
+        super().move(last, number)
+        for table in self._tables:
+            table.move(last, number)
 
     def add(self, name: str, most: int) -> int:
         """A new stream's number; `most` streams there may be."""
         number = len(self.names)
         self.names.append(name)
-        if number >= len(self.limit):
-            size = min(max(_FIRST_ROOM, 2 * number), max(most, number + 1))
-            self.aligner.grow(size)
-            self.rings.grow(size)
-            self.limit, self.last = grown(self.limit, size, 1), grown(self.last, size, np.nan)
-            self.busy, self.silent = grown(self.busy, size, 0), grown(self.silent, size, 0)
-            self._changed = grown(self._changed, size, 0)
-            self.heard, self.since = grown(self.heard, size, 0), grown(self.since, size, 0)
-            self.seen = grown(self.seen, size, 0)
+        if number >= self.size:
+            self.grow(min(max(_FIRST_ROOM, 2 * number), max(most, number + 1)))
         self.seen[number] = self._steady()
         self.limit[number] = next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
             self.limit[number] = 1
         elif self.watched.adapt:
-            self.limits[number] = Limit(self.watched.risk, self.watched.reach)
+            self.limits[number] = AdaptiveLimit(self.watched.risk, self.watched.reach)
         return number
 
     def advance(
-        self, stream: Ints, moments: Ints, values: Float, now: int, listener: Callable[[Scored], None] | None
+        self, stream: Ints, moments: Ints, values: Float, now: int, listener: Callable[[ScoredRows], None] | None
     ) -> Callable[[], list[EventRecord]]:
         """Take samples in the order of arrival; what comes back tells what follows, once all before it were asked."""
-        present = np.zeros(len(self.silent), bool)
+        present = np.zeros(self.size, bool)
         present[stream] = True
         heads = np.flatnonzero(present)
-        before = self.aligner.newest(heads)
+        before = self.aligner.newest[heads]
         rows = self.aligner.push(stream, moments, values)
         self._changed[heads] = True
         self.seen[heads] = self._steady()
-        newer = heads[self.aligner.newest(heads) > before]
-        self.heard[newer] = np.maximum(self.heard[newer], now)
-        self.heard[heads[self.heard[heads] == 0]] = now
-        noises, under_way = self._noises(newer), self._begin(rows)
+        newer = heads[self.aligner.newest[heads] > before]
+        self.silence.hear(heads, newer, now)
+        noises = self.silence.ended(newer, self.aligner.jumps, self.aligner.newest, self.names)
+        under_way = self._begin(rows)
         return lambda: noises + self._end(under_way, listener)
 
-    def flush(self, listener: Callable[[Scored], None] | None) -> list[EventRecord]:
+    def flush(self, listener: Callable[[ScoredRows], None] | None) -> list[EventRecord]:
         rows = self.aligner.flush()
         self._changed[rows.stream] = True
         return self._end(self._begin(rows), listener)
@@ -124,10 +132,10 @@ class Kind:
         """Begin to score rows, sorted by stream."""
         if not len(rows):
             return []
-        first = np.flatnonzero(np.append(True, rows.stream[1:] != rows.stream[:-1]))
+        first = runs(rows.stream)
         # Streams at a time such that rows and what came before them stay within bounds.
         ends = np.append(first[1:], len(rows))
-        load = np.cumsum(ends - first + self.scorer.window) * self.scorer.channels // JOINED
+        load = np.cumsum(ends - first + self.scorer.window) * self.scorer.channels // _JOINED
         cuts = np.flatnonzero(np.diff(load)) + 1
         under_way: list[_UnderWay] = []
         for firsts in np.split(first, cuts) if cuts.size else [first]:
@@ -135,7 +143,7 @@ class Kind:
                 under_way[-1] = under_way[-1]._replace(ending=partial(Scores, *under_way[-1].ending()))
             start = int(firsts[0])
             end = int(ends[np.searchsorted(first, firsts[-1])])
-            part = rows if end - start == len(rows) else _part(rows, start, end)
+            part = rows if end - start == len(rows) else rows.part(start, end)
             under_way.append(self._begin_part(part, firsts - start))
         return under_way
 
@@ -156,7 +164,7 @@ class Kind:
         self.scored += int(np.count_nonzero(valid))
         return _UnderWay(rows, first, before, valid, ending)
 
-    def _end(self, under_way: Sequence[_UnderWay], listener: Callable[[Scored], None] | None) -> list[EventRecord]:
+    def _end(self, under_way: Sequence[_UnderWay], listener: Callable[[ScoredRows], None] | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
         for rows, first, before, valid, ending in under_way:
@@ -168,7 +176,7 @@ class Kind:
             records += self._events(rows, first, heads, Scores(score, blame), valid, before, limit)
             if listener is not None:
                 channels = self.watched.detector.channels
-                listener(Scored(self.watched.name, self.names, rows, score, blame, limit, channels))
+                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels))
         return records
 
     def _events(
@@ -177,7 +185,7 @@ class Kind:
         first: Ints,
         heads: Ints,
         scores: Scores,
-        valid: NDArray[np.bool_],
+        valid: Flags,
         before: Ints,
         limit: Float,
     ) -> list[EventRecord]:
@@ -203,8 +211,8 @@ class Kind:
         rows: Aligned,
         part: slice,
         scores: Scores,
-        valid: NDArray[np.bool_],
-        cold: NDArray[np.bool_],
+        valid: Flags,
+        cold: Flags,
         limit: Float,
     ) -> list[EventRecord]:
         """As `_follow`, in blocks between which the stream's limit may change."""
@@ -243,49 +251,9 @@ class Kind:
 
     def tick(self, now: int) -> list[EventRecord]:
         """Streams that are silent at this time."""
-        if self._quiet is None:
-            return []
-        count = len(self.names)
-        # A clock that was set back must not make everything late, or nothing for ever.
-        np.minimum(self.heard, now, out=self.heard)
-        fell = np.flatnonzero(
-            ~self.silent[:count] & (self.heard[:count] > 0) & (now - self.heard[:count] > self._quiet)
-        )
-        records = []
-        for number, since in zip(fell.tolist(), self.aligner.newest(fell).tolist(), strict=True):
-            self.silent[number], self.since[number], self._changed[number] = True, since, True
-            records.append(self._silence(number, since, None, since + self._quiet))
+        fell, records = self.silence.begun(now, self.aligner.newest, self.names)
+        self._changed[fell] = True
         return records
-
-    def _noises(self, newer: Ints) -> list[EventRecord]:
-        """Streams that are heard again, and gaps that were as long as silence."""
-        records = []
-        jumps = self.aligner.jumps
-        for number in newer[self.silent[newer]].tolist():
-            since = int(self.since[number])
-            heard = next((moment for stream, _, moment in jumps if stream == number), int(self.aligner.newest(number)))
-            jumps = [jump for jump in jumps if jump[0] != number or jump[1] != since]
-            self.silent[number] = False
-            records.append(self._silence(number, since, heard, heard))
-        for number, since, heard in jumps:
-            assert self._quiet is not None
-            records.append(self._silence(number, since, None, since + self._quiet))
-            records.append(self._silence(number, since, heard, heard))
-        return records
-
-    def _silence(self, number: int, since: int, heard: int | None, moment: int) -> EventRecord:
-        named = json.dumps(["silence", self.watched.name, self.names[number], since])
-        event = {
-            "id": hashlib.sha256(named.encode()).hexdigest()[:32],
-            "stream": self.names[number],
-            "start_time": since,
-            "end_time": heard,
-            "channels": [],
-            "ongoing": heard is None,
-            "severity": "warning",
-        }
-        action, sequence = ("silent", 0) if heard is None else ("heard", 1)
-        return EventRecord(str(event["id"]), sequence, action, self.names[number], self.watched.name, moment, event)
 
     def touched(self) -> list[tuple[str, bytes]]:
         numbers = np.flatnonzero(self._changed)
@@ -293,7 +261,7 @@ class Kind:
         return self.states(numbers)
 
     def states(self, numbers: Ints) -> list[tuple[str, bytes]]:
-        """(Name, bytes) of these streams, but for those that had no sample."""
+        """(Name, bytes) of these streams."""
         found = []
         for number, aligner in zip(numbers.tolist(), self.aligner.states(numbers), strict=True):
             count, ring = self.rings.state(number)
@@ -310,7 +278,7 @@ class Kind:
                 aligner,
                 count,
                 ring,
-                int(self.since[number]) if self.silent[number] else None,
+                int(self.silence.since[number]) if self.silence.silent[number] else None,
                 details,
             )
             found.append((self.names[number], pack(state)))
@@ -319,8 +287,8 @@ class Kind:
     def restore(self, number: int, state: StreamState, now: int) -> str:
         """Go on from a state; returns why not, where the stream starts afresh."""
         if state.silent is not None:
-            self.silent[number], self.since[number] = True, state.silent
-        self.heard[number] = now
+            self.silence.silent[number], self.silence.since[number] = True, state.silent
+        self.silence.heard[number] = now
         if state.model != self.model_id:
             return f"its state is of model {state.model[:16]}, and it is scored by {self.model_id[:16]} now"
         if state.period != (self.period or 0):
@@ -328,7 +296,7 @@ class Kind:
         if state.window != self.scorer.window or state.ring.shape[1] != self.scorer.channels:
             return "its state has another window"
         follower: Follower | None = None
-        limit: Limit | LearnedLimit | None = None
+        limit: StreamLimit | None = None
         try:
             if "events" in state.details:
                 follower = Follower.from_state(
@@ -347,12 +315,12 @@ class Kind:
             self.limits[number] = limit
         return ""
 
-    def _limit_from(self, number: int, state: Mapping[str, Any]) -> Limit | LearnedLimit | None:
+    def _limit_from(self, number: int, state: Mapping[str, Any]) -> StreamLimit | None:
         """The limit of a state; None where this model's stand still. Raises InvalidArgument."""
         fresh = self.limits.get(number)
         if isinstance(fresh, LearnedLimit):
             return LearnedLimit.from_state(state, fresh.rows, fresh.factor)
-        return None if fresh is None else Limit.from_state(state, self.watched.risk, self.watched.reach)
+        return None if fresh is None else AdaptiveLimit.from_state(state, self.watched.risk, self.watched.reach)
 
     def forget(self, age: int, most: int, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
         """Names of streams without a sample for `age` ns, what closes then, and the streams that got another number."""
@@ -363,10 +331,8 @@ class Kind:
         names = list(self.names)  # who holds the old list finds the old names in it
         for number in stale.tolist()[::-1]:  # so that the last one is none of those
             if number in self.followers:
-                records += self.followers[number].close(int(self.aligner.newest(number)))
-            if self.silent[number]:
-                record = self._silence(number, int(self.since[number]), now, now)
-                records.append(replace(record, event={**record.event, "forgotten": True}))
+                records += self.followers[number].close(int(self.aligner.newest[number]))
+            records += self.silence.forgotten(number, now, self.names[number])
             last = len(names) - 1
             gone.append(names[number])
             moved.pop(names[number], None)
@@ -374,31 +340,10 @@ class Kind:
                 names[number] = names[last]
                 moved[names[number]] = number
             names.pop()
-            self._move(last, number)
+            self.move(last, number)
         if gone:
             self.names = names
         return gone[::-1], records, moved
-
-    def _move(self, last: int, number: int) -> None:
-        """Give the last stream the number of one that goes; its own one is as if it had never been used."""
-        self.aligner.move(last, number)
-        self.rings.move(last, number)
-        for array, empty in (
-            (self.limit, 1),
-            (self.last, np.nan),
-            (self.busy, False),
-            (self.silent, False),
-            (self._changed, False),
-            (self.heard, 0),
-            (self.since, 0),
-            (self.seen, 0),
-        ):
-            array[number] = array[last]
-            array[last] = empty
-        for table in (self.followers, self.limits):
-            table.pop(number, None)
-            if last in table:
-                table[number] = table.pop(last)  # type: ignore[assignment]
 
     def totals(self) -> dict[str, float]:
         """What it counted."""
@@ -424,10 +369,10 @@ class Kind:
             self.watched.name,
             self.names,
             self.rings.count[:count].copy(),
-            self.aligner.newest(np.arange(count)),
+            self.aligner.newest[:count].copy(),
             self.last[:count].copy(),
             limit,
-            self.silent[:count].copy(),
+            self.silence.silent[:count].copy(),
             {number: follower.event_id for number, follower in self.followers.items() if follower.open},
         )
 
@@ -435,7 +380,3 @@ class Kind:
         (state,) = self.aligner.states(np.array([number]))
         time = state.anchor + state.slot * self.period if self.period is not None else state.slot
         return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period)
-
-
-def _part(rows: Aligned, start: int, end: int) -> Aligned:
-    return Aligned(rows.stream[start:end], rows.row[start:end], rows.time[start:end], rows.values[start:end])

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
 
-from aez.daemon.engine.aligner import Aligned, grown
+from aez.daemon.engine.columns import Float, Ints, StreamColumns, column
+from aez.daemon.engine.rows import Aligned
 
 __all__ = ["Rings", "rows_view"]
 
-Float = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
-
-class Rings:
+class Rings(StreamColumns):
     """The `window - 1` rows that the next window of each stream begins with, float32 [streams, window - 1, channels].
 
     Rows are kept in order, the newest last, so that the past and what came lie side by side with one copy each; where a
     stream had fewer rows the first ones are NaN. `count` int64 [streams] says how many rows it had in all.
     """
 
-    def __init__(self, window: int, channels: int) -> None:
-        self.window, self.channels = window, channels
-        self.rows: Float = np.empty((0, window - 1, channels), np.float32)
-        self.count: Ints = np.empty(0, np.int64)
+    rows = column(np.float32, np.nan)
+    count = column(np.int64)
 
-    def grow(self, size: int) -> None:
-        """Make room for streams 0..size-1."""
-        self.rows = grown(self.rows, size, np.nan)
-        self.count = grown(self.count, size, 0)
+    def __init__(self, window: int, channels: int) -> None:
+        super().__init__(rows=(window - 1, channels))
+        self.window, self.channels = window, channels
 
     def extend(self, rows: Aligned, first: Ints) -> tuple[Float, Ints, Ints]:
         """Take new rows, sorted by stream; `first` int64 [streams among them] tells where each stream's begin.
@@ -55,11 +49,6 @@ class Rings:
                 self.rows[heads] = rows_view(joined, past)[begins + counts].reshape(len(first), past, self.channels)
         self.count[heads] += counts
         return joined, starts, before
-
-    def move(self, last: int, stream: int) -> None:
-        """The stream with the number `last` gets the number `stream`, whose own rows go."""
-        self.rows[stream], self.count[stream] = self.rows[last], self.count[last]
-        self.rows[last], self.count[last] = np.nan, 0
 
     def state(self, stream: int) -> tuple[int, Float]:
         """Rows in all, and the last ones of them, at most window - 1."""

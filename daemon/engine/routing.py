@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.engine.aligner import REMEMBERED, Float, Ints
+from aez.daemon.engine.columns import Float, Ints
+
+__all__ = ["Columns", "Router", "clean"]
+
+#: Names of streams, and layouts of columns, that are remembered.
+_REMEMBERED = 10_000
 
 
 class Router:
@@ -23,7 +28,7 @@ class Router:
     def model(self, stream: str) -> int | None:
         """The model's place in the list; None where no pattern fits."""
         if stream not in self._known:
-            if len(self._known) >= REMEMBERED:
+            if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             found = (place for place, pattern in enumerate(self._compiled) if pattern.match(stream))
             self._known[stream] = next(found, None)
@@ -47,7 +52,7 @@ class Columns:
         It may be the same array, its infinities made NaN.
         """
         if columns not in self._known:
-            if len(self._known) >= REMEMBERED:
+            if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             place = {name: index for index, name in enumerate(columns)}
             pairs = [(index, place[name]) for index, name in enumerate(self._wanted) if name in place]

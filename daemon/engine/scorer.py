@@ -19,21 +19,19 @@ from numpy.typing import NDArray
 
 from aez.codec.detect.detector import WindowScores
 from aez.codec.errors import InvalidArgument
+from aez.daemon.engine.columns import Float, Ints
 from aez.daemon.engine.ring import rows_view
 from aez.daemon.engine.routing import clean
 
-__all__ = ["BATCHES", "Model", "Scorer", "Scores"]
-
-Float = NDArray[np.float32]
-Ints = NDArray[np.int64]
+__all__ = ["BATCHES", "Scorer", "Scores", "WindowModel"]
 
 #: Windows of a batch; the largest ones only where a batch has no more values than `_VALUES`.
 BATCHES = (1, 32, 256, 1024)
 _VALUES = 1 << 20
 
 
-class Model(Protocol):
-    """What scores windows: `aez.codec.detect.detector.Detector`."""
+class WindowModel(Protocol):
+    """What scores windows of channels, such as a `Detector` of `aez.codec.detect`."""
 
     window: int
     channels: tuple[str, ...]
@@ -54,7 +52,7 @@ class Scorer:
     `batches`, `windows` and `seconds` count what was run, fillers included; seconds of all threads.
     """
 
-    def __init__(self, model: Model, sizes: tuple[int, ...] = BATCHES, workers: int = 1) -> None:
+    def __init__(self, model: WindowModel, sizes: tuple[int, ...] = BATCHES, workers: int = 1) -> None:
         if not sizes or sizes[0] != 1 or list(sizes) != sorted(set(sizes)):
             raise InvalidArgument(f"batch sizes rise from 1, unlike {sizes}")
         self.model = model

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.engine.columns import Flags, Float, Ints
 
-__all__ = ["STATES", "Listing", "StreamTable"]
+__all__ = ["STATES", "StreamPages", "StreamTable"]
 
-Float = NDArray[np.float32]
-Ints = NDArray[np.int64]
 #: A stream's states, the most urgent first.
 STATES = ("event", "silent", "normal")
 
@@ -36,7 +34,7 @@ class StreamTable:
     newest: Ints
     score: Float
     limit: Float
-    silent: NDArray[np.bool_]
+    silent: Flags
     events: Mapping[int, str]
 
     def __len__(self) -> int:
@@ -64,7 +62,7 @@ class StreamTable:
         }
 
 
-class Listing:
+class StreamPages:
     """Pages of streams by state, then name. Keeps the order of names between calls; any thread may call it."""
 
     def __init__(self) -> None:
@@ -75,7 +73,7 @@ class Listing:
         self._order = np.empty(0, np.int64)
         self._first: list[int] = []
         self._places: dict[str, int] = {}
-        self._search: tuple[str, NDArray[np.bool_]] = ("", np.empty(0, bool))
+        self._search: tuple[str, Flags] = ("", np.empty(0, bool))
 
     def page(
         self,
@@ -133,7 +131,7 @@ class Listing:
         self._places = {name: place for place, name in enumerate(self._names)}
         self._search = ("", np.empty(0, bool))
 
-    def _found(self, search: str) -> NDArray[np.bool_]:
+    def _found(self, search: str) -> Flags:
         if self._search[0] != search:
             self._search = (search, np.fromiter((search in name for name in self._folded), bool, len(self._folded)))
         return self._search[1]

@@ -19,17 +19,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.container.header import ImageHeader
+from aez.codec.container.image_header import ImageHeader
 from aez.codec.detect.detector import WindowScores
 from aez.codec.detect.events import EventRule
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import PictureDetector
 from aez.codec.entropy.quality import quality_to_level
 from aez.codec.image.files import Pixels
 from aez.codec.image.model import ImageModel
 from aez.codec.image.tiles import Box, RegionDecoder, encode_tile_pixels
 from aez.daemon.frames.pictures import FramePictures
 
-__all__ = ["BATCH", "COLUMNS", "CodecFrames", "DetectorFrames", "FrameModel", "FrameModels", "Measured", "Prepared"]
+__all__ = [
+    "BATCH",
+    "COLUMNS",
+    "CodecFrames",
+    "DetectorFrames",
+    "FrameModel",
+    "FrameModels",
+    "MeasuredFrame",
+    "Prepared",
+]
 
 Float = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -49,7 +58,7 @@ _TILE = 512
 _PEAK = 255.0**2
 
 
-class Measured(NamedTuple):
+class MeasuredFrame(NamedTuple):
     """A frame's row, float64 [len(COLUMNS)], and the error behind it, float32 [rows, columns] laid over the picture."""
 
     row: Floats
@@ -57,7 +66,7 @@ class Measured(NamedTuple):
 
 
 #: What `FrameModel.prepare` keeps of a frame: pixels of a detector's size, or the row itself.
-Prepared = Pixels | Measured
+Prepared = Pixels | MeasuredFrame
 
 
 class Identity(NamedTuple):
@@ -68,7 +77,7 @@ class Identity(NamedTuple):
 
 
 class FrameModel(ABC):
-    """A model of pictures behind `aez.daemon.engine.types.StreamModel`: windows of one row, with `COLUMNS` as channels.
+    """A model of pictures behind `StreamModel` of `aez.daemon.engine`: windows of one row, `COLUMNS` its channels.
 
     learns: whether it brings no threshold, so that each stream's limit is learned. pictures: keeps heat maps; None to
     keep none. progress: is called now and then while a large frame is measured. device: where it runs.
@@ -89,7 +98,7 @@ class FrameModel(ABC):
         """What is needed of a frame uint8 [height, width, 3]; its pixels are needed no more then. Raises AezError."""
 
     @abstractmethod
-    def measure(self, prepared: Sequence[Prepared]) -> list[Measured]:
+    def measure(self, prepared: Sequence[Prepared]) -> list[MeasuredFrame]:
         """The rows of at most `BATCH` frames. Raises ModelError."""
 
     @abstractmethod
@@ -121,14 +130,14 @@ class DetectorFrames(FrameModel):
     def prepare(self, pixels: Pixels) -> Prepared:
         return self.detector.prepare(pixels)
 
-    def measure(self, prepared: Sequence[Prepared]) -> list[Measured]:
-        planes = [one for one in prepared if not isinstance(one, Measured)]
+    def measure(self, prepared: Sequence[Prepared]) -> list[MeasuredFrame]:
+        planes = [one for one in prepared if not isinstance(one, MeasuredFrame)]
         parts = [planes] if len(planes) >= _WORTH_A_BATCH else [[one] for one in planes]
         found = []
         for part in parts:
             scores = self.detector.score_planes(np.stack(part))
             found += [
-                Measured(np.array([score, *_regions(error, np.max)], np.float64), error)
+                MeasuredFrame(np.array([score, *_regions(error, np.max)], np.float64), error)
                 for score, error in zip(scores.score.tolist(), scores.error_map, strict=True)
             ]
         return found
@@ -161,10 +170,10 @@ class CodecFrames(FrameModel):
         error, cells = _squared_error(pixels, self._through(pixels))
         scale = 1 / (_PEAK * self._limit)
         row = np.array([error, *_regions(cells, np.mean)], np.float64) * scale
-        return Measured(row, (cells * scale).astype(np.float32))
+        return MeasuredFrame(row, (cells * scale).astype(np.float32))
 
-    def measure(self, prepared: Sequence[Prepared]) -> list[Measured]:
-        return [one for one in prepared if isinstance(one, Measured)]
+    def measure(self, prepared: Sequence[Prepared]) -> list[MeasuredFrame]:
+        return [one for one in prepared if isinstance(one, MeasuredFrame)]
 
     def blame(self, regions: Float) -> Float:
         excess: Float = np.maximum(regions - np.median(regions, axis=1, keepdims=True), np.float32(0))

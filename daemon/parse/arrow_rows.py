@@ -17,11 +17,10 @@ from aez.codec.common.extras import library
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.parse import times
-from aez.daemon.parse.faults import Fault, Faults
-from aez.daemon.parse.lines import Clock, Mapper
-from aez.daemon.parse.names import Admit, Origin, StreamNames
+from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options
-from aez.daemon.parse.rows import Part, Rows
+from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
+from aez.daemon.parse.times import ArrivalClock
 
 __all__ = ["ArrowRows"]
 
@@ -38,24 +37,24 @@ class ArrowRows:
         self.limits = limits
         self.names = StreamNames(options, limits, admit)
         self.mapper = Mapper(options, self.names, "auto")
-        self.clock = Clock()
+        self.clock = ArrivalClock()
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
         return self.parse_many([chunk])
 
     def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
-        rows, faults = Rows(self.limits), Faults(self.limits.malformed)
+        rows, faults = ChunkRows(self.limits), MessageFaults(self.limits.malformed)
         place = 0
         for chunk in chunks:
             for batch in self._batches(chunk.data, faults):
                 try:
                     self._add(batch, chunk, place, rows, faults)
-                except Fault as fault:
+                except MessageFault as fault:
                     faults.add(fault.reason, fault.detail, b"", max(1, batch.num_rows))
                 place += batch.num_rows
         return rows.samples(), faults.result()
 
-    def _batches(self, data: bytes, faults: Faults) -> list[Any]:
+    def _batches(self, data: bytes, faults: MessageFaults) -> list[Any]:
         """Batches up to the first fault: behind it nothing tells where the next stream begins."""
         pa, ipc = library("pyarrow", "monitor"), library("pyarrow.ipc", "monitor")
         source = pa.BufferReader(data)
@@ -71,13 +70,13 @@ class ArrowRows:
             faults.add("syntax", f"the Arrow stream at byte {start:,} is damaged: {message[:200]}", data[start:])
         return batches
 
-    def _add(self, batch: Any, chunk: Chunk, place: int, rows: Rows, faults: Faults) -> None:
+    def _add(self, batch: Any, chunk: Chunk, place: int, rows: ChunkRows, faults: MessageFaults) -> None:
         count = batch.num_rows
         if batch.num_columns > self.limits.columns:
-            raise Fault("too_many_columns", f"the batch has {batch.num_columns:,} columns")
+            raise MessageFault("too_many_columns", f"the batch has {batch.num_columns:,} columns")
         names = list(batch.schema.names)
         if len(set(names)) < len(names):
-            raise Fault("syntax", "the batch names a column twice")
+            raise MessageFault("syntax", "the batch names a column twice")
         if not count:
             return
         good = np.ones(count, bool)
@@ -86,18 +85,18 @@ class ArrowRows:
         stream = self._streams(batch, names, (chunk.stream, chunk.source), rows, good, faults)
         order = np.arange(place, place + count)
         if good.all():
-            rows.add(columns, Part(order, moments, stream, values))
+            rows.add(columns, RowPart(order, moments, stream, values))
         else:
-            rows.add(columns, Part(order[good], moments[good], stream[good], values[good]))
+            rows.add(columns, RowPart(order[good], moments[good], stream[good], values[good]))
 
     def _times(
-        self, batch: Any, names: Sequence[str], chunk: Chunk, good: NDArray[np.bool_], faults: Faults
+        self, batch: Any, names: Sequence[str], chunk: Chunk, good: NDArray[np.bool_], faults: MessageFaults
     ) -> NDArray[np.int64]:
         pa = library("pyarrow", "monitor")
         name = self.mapper.time_name(names)
         if name is None:
             if self.options.time:
-                raise Fault("no_time", f"the batch has no {self.options.time!r}")
+                raise MessageFault("no_time", f"the batch has no {self.options.time!r}")
             return self.clock.arrivals(len(good), chunk.received) + np.arange(len(good))
         column = _plain(batch.column(name))
         kind, missing = column.type, np.zeros(len(good), bool)
@@ -109,7 +108,7 @@ class ArrowRows:
             try:
                 moments = _whole_numbers(column.cast(pa.timestamp("ns", kind.tz)))
             except pa.ArrowInvalid:
-                raise Fault("bad_time", f"{name!r} holds times beyond the year 2262") from None
+                raise MessageFault("bad_time", f"{name!r} holds times beyond the year 2262") from None
             wrong = missing
         elif pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
             moments, wrong = times.from_integers(_whole_numbers(column), self.mapper.unit)
@@ -119,7 +118,7 @@ class ArrowRows:
         elif pa.types.is_string(kind):
             moments, wrong = times.from_texts(column)
         else:
-            raise Fault("bad_time", f"{name!r} is of type {kind}, which is no time")
+            raise MessageFault("bad_time", f"{name!r} is of type {kind}, which is no time")
         if missing.any():
             wrong = wrong & ~missing
             if self.options.time:
@@ -131,7 +130,7 @@ class ArrowRows:
         return np.asarray(moments, np.int64)
 
     def _values(
-        self, batch: Any, names: Sequence[str], good: NDArray[np.bool_], faults: Faults
+        self, batch: Any, names: Sequence[str], good: NDArray[np.bool_], faults: MessageFaults
     ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         pa = library("pyarrow", "monitor")
         time_name, mapper = self.mapper.time_name(names), self.mapper
@@ -143,7 +142,7 @@ class ArrowRows:
             kind, types = column.type, pa.types
             if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)):
                 if mapper.wanted:
-                    raise Fault("wrong_type", f"{name!r} is of type {kind} where a number belongs")
+                    raise MessageFault("wrong_type", f"{name!r} is of type {kind} where a number belongs")
                 continue
             mapper.check_name(name, self.limits.name_bytes)
             taken[mapper.renamed(name)] = column
@@ -171,9 +170,9 @@ class ArrowRows:
         batch: Any,
         names: Sequence[str],
         origin: Origin,
-        rows: Rows,
+        rows: ChunkRows,
         good: NDArray[np.bool_],
-        faults: Faults,
+        faults: MessageFaults,
     ) -> NDArray[np.int32]:
         pa = library("pyarrow", "monitor")
         combined = np.zeros(len(good), np.int64)
@@ -193,7 +192,7 @@ class ArrowRows:
             pairs = {name: value for name, words, codes in keys if (value := words[codes[row]]) is not None}
             try:
                 numbers[index] = rows.stream(self.names(origin, pairs), pairs)
-            except Fault as fault:
+            except MessageFault as fault:
                 faults.add(fault.reason, fault.detail, b"", int(counts[index]))
         stream = numbers[combined]
         good &= stream >= 0
@@ -218,13 +217,13 @@ def _whole_numbers(column: Any) -> NDArray[np.int64]:
 
 
 def _words(column: Any, name: str) -> tuple[list[str | None], NDArray[np.int64]]:
-    """The texts that occur in a column, and the place of each row's among them. Raises Fault for other types."""
+    """The texts that occur in a column, and the place of each row's among them. Raises MessageFault for other types."""
     pa = library("pyarrow", "monitor")
     if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type) and not column.null_count:
         return column.dictionary.to_pylist(), column.indices.to_numpy().astype(np.int64)
     column = _plain(column)
     if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
-        raise Fault("wrong_type", f"{name!r}, which tells the stream, is of type {column.type}")
+        raise MessageFault("wrong_type", f"{name!r}, which tells the stream, is of type {column.type}")
     encoded = column.cast(pa.string()).dictionary_encode(null_encoding="encode")
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
@@ -239,7 +238,7 @@ def _plain(column: Any) -> Any:
     return column
 
 
-def _refuse(wrong: NDArray[np.bool_], good: NDArray[np.bool_], faults: Faults, reason: str, detail: str) -> None:
+def _refuse(wrong: NDArray[np.bool_], good: NDArray[np.bool_], faults: MessageFaults, reason: str, detail: str) -> None:
     count = int(np.count_nonzero(wrong & good))
     if count:
         faults.add(reason, detail, b"", count)

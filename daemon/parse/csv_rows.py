@@ -15,12 +15,11 @@ from aez.codec.errors import InvalidArgument
 from aez.codec.series.columns import MISSING
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.parse.faults import Fault, Faults
 from aez.daemon.parse.lines import Layout, LineParser, Message, text_of
 from aez.daemon.parse.names import Admit, Origin
 from aez.daemon.parse.numbers import FLOAT, INTEGER, float_of
 from aez.daemon.parse.options import Options
-from aez.daemon.parse.skeleton import Skeleton
+from aez.daemon.parse.results import MessageFault, MessageFaults
 
 __all__ = ["CsvRows"]
 
@@ -57,8 +56,8 @@ class CsvRows(LineParser):
             pieces = [body for (_, body), _ in members]
             try:
                 self._use(header)
-            except Fault as fault:
-                faults = Faults(self.limits.malformed)
+            except MessageFault as fault:
+                faults = MessageFaults(self.limits.malformed)
                 faults.add(fault.reason, fault.detail, header, 1 + sum(piece.count(b"\n") for piece in pieces))
                 malformed += faults.result()
                 continue
@@ -85,12 +84,12 @@ class CsvRows(LineParser):
         names = list(self.options.header)
         if not names:
             if len(header) > self.limits.line_bytes:
-                raise Fault("too_long", "the line of column names is too long")
+                raise MessageFault("too_long", "the line of column names is too long")
             names = [name.strip() for name in self._cells(text_of(header))]
         if len(names) > self.limits.columns:
-            raise Fault("too_many_columns", f"the header names {len(names):,} columns")
+            raise MessageFault("too_many_columns", f"the header names {len(names):,} columns")
         if len(set(names)) < len(names) or "" in names:
-            raise Fault("syntax", "the header names a column twice, or leaves one without a name")
+            raise MessageFault("syntax", "the header names a column twice, or leaves one without a name")
         for name in names:
             self.mapper.check_name(name, self.limits.name_bytes)
         self._columns = tuple(names)
@@ -104,7 +103,7 @@ class CsvRows(LineParser):
         try:
             (cells,) = csv.reader([text], delimiter=self.options.separator, skipinitialspace=True, strict=True)
         except (csv.Error, ValueError) as error:
-            raise Fault("syntax", f"not CSV: {error}") from None
+            raise MessageFault("syntax", f"not CSV: {error}") from None
         return cells
 
     def read(self, line: bytes, origin: Origin) -> Iterable[Message]:  # noqa: ARG002
@@ -114,11 +113,11 @@ class CsvRows(LineParser):
         cells = [cell.strip() for cell in self._cells(text)]
         if len(cells) != len(self._columns):
             reason = "missing_column" if len(cells) < len(self._columns) else "syntax"
-            raise Fault(reason, f"the row has {len(cells):,} cells, the header {len(self._columns):,}")
+            raise MessageFault(reason, f"the row has {len(cells):,} cells, the header {len(self._columns):,}")
         time_name = mapper.time_name(self._columns)
         moment = None if time_name is None else _time(cells[self._columns.index(time_name)])
         if self.options.time and moment is None:
-            raise Fault("no_time", f"the row has no {self.options.time!r}")
+            raise MessageFault("no_time", f"the row has no {self.options.time!r}")
         keys, values = {}, {}
         for name, cell in zip(self._columns, cells, strict=True):
             if name == time_name:
@@ -142,7 +141,7 @@ class CsvRows(LineParser):
             return _TRUTH[lower]
         try:
             return float_of(cell, name, self.limits.magnitude)
-        except Fault as fault:
+        except MessageFault as fault:
             if fault.reason == "wrong_type" and not self.mapper.wanted:
                 return None
             raise
@@ -168,12 +167,8 @@ class CsvRows(LineParser):
                 texts.append(slot)
             else:
                 numbers.append((slot, mapper.renamed(name)))
-        columns = [name for _, name in numbers]
-        if len(set(columns)) < len(columns):
-            return None
-        try:
-            skeleton = Skeleton(line, spans, self.delimiters)
-        except ValueError:
+        skeleton = self.skeleton(line, spans, (name for _, name in numbers))
+        if skeleton is None:
             return None
         return Layout(
             skeleton,

@@ -21,13 +21,12 @@ from aez.codec.image.files import Pixels, seen
 from aez.codec.image.pillow import read_image
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.frames.models import BATCH, COLUMNS, FrameModel, FrameModels, Measured, Prepared
+from aez.daemon.frames.models import BATCH, COLUMNS, FrameModel, FrameModels, MeasuredFrame, Prepared
 from aez.daemon.frames.pictures import shrunk
-from aez.daemon.parse.faults import Fault, Faults
-from aez.daemon.parse.lines import Clock
 from aez.daemon.parse.names import Admit, StreamNames
 from aez.daemon.parse.options import Options
-from aez.daemon.parse.rows import Part, Rows
+from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
+from aez.daemon.parse.times import ArrivalClock
 
 __all__ = ["Images"]
 
@@ -36,7 +35,7 @@ _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF
 
 
 @dataclass
-class _Waiting:
+class _Decoded:
     """A picture that was decoded and is to be measured. small: for a picture of its event, or None."""
 
     order: int
@@ -54,18 +53,18 @@ class Images:
         Image.init()
         self._formats = [name for name in _FORMATS if name in Image.OPEN]
         self.names = StreamNames(options, limits, admit)
-        self.clock = Clock()
+        self.clock = ArrivalClock()
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
         return self.parse_many([chunk])
 
     def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
-        rows, faults = Rows(self.limits), Faults(self.limits.malformed)
-        waiting: dict[FrameModel, list[_Waiting]] = {}
+        rows, faults = ChunkRows(self.limits), MessageFaults(self.limits.malformed)
+        waiting: dict[FrameModel, list[_Decoded]] = {}
         for order, chunk in enumerate(chunks):
             try:
                 model, one = self._decode(order, chunk)
-            except Fault as fault:
+            except MessageFault as fault:
                 faults.add(fault.reason, fault.detail, chunk.data)
                 continue
             group = waiting.setdefault(model, [])
@@ -77,23 +76,23 @@ class Images:
             self._measure(model, group, rows)
         return rows.samples(), faults.result()
 
-    def _decode(self, order: int, chunk: Chunk) -> tuple[FrameModel, _Waiting]:
+    def _decode(self, order: int, chunk: Chunk) -> tuple[FrameModel, _Decoded]:
         if len(chunk.data) > self.limits.body_bytes:
-            raise Fault("too_long", f"a picture of more than {self.limits.body_bytes:,} bytes")
+            raise MessageFault("too_long", f"a picture of more than {self.limits.body_bytes:,} bytes")
         stream = self.names((chunk.stream, chunk.source), {})
         model = self.models(stream)
         if model is None:
-            raise Fault("no_model", f"no model of pictures watches stream {stream!r}")
+            raise MessageFault("no_model", f"no model of pictures watches stream {stream!r}")
         pixels = self._pixels(chunk.data)
         moment = self.clock.arrivals(1, chunk.received) if chunk.time is None else chunk.time
         try:
             prepared = model.prepare(pixels)
         except AezError as error:
-            raise Fault("bad_image", f"the model cannot take the picture: {error}") from error
-        small = None
-        if model.pictures is not None and (not isinstance(prepared, Measured) or model.pictures.wants(prepared.row[0])):
+            raise MessageFault("bad_image", f"the model cannot take the picture: {error}") from error
+        small, kept = None, model.pictures
+        if kept is not None and (not isinstance(prepared, MeasuredFrame) or kept.wants(prepared.row[0])):
             small = shrunk(pixels)
-        return model, _Waiting(order, stream, moment, prepared, small)
+        return model, _Decoded(order, stream, moment, prepared, small)
 
     def _pixels(self, data: bytes) -> Pixels:
         """As a person sees it, uint8 [height, width, 3]."""
@@ -104,18 +103,18 @@ class Images:
                     width, height = image.size
         except Image.DecompressionBombError as error:
             detail = f"a picture of more pixels than Pillow opens; limits.pixels allows {self.limits.pixels:,}"
-            raise Fault("too_many_pixels", detail) from error
+            raise MessageFault("too_many_pixels", detail) from error
         except Exception as error:  # Pillow's readers raise a dozen kinds for damaged files
-            raise Fault("bad_image", "it is damaged, or not a picture in a format that is read here") from error
+            raise MessageFault("bad_image", "it is damaged, or not a picture in a format that is read here") from error
         if width * height > self.limits.pixels:
             allowed = f"limits.pixels allows {self.limits.pixels:,}"
-            raise Fault("too_many_pixels", f"a picture of {width} x {height} pixels; {allowed}")
+            raise MessageFault("too_many_pixels", f"a picture of {width} x {height} pixels; {allowed}")
         try:
             return seen(read_image(io.BytesIO(data), "it"))
         except AezError as error:
-            raise Fault("bad_image", str(error)) from error
+            raise MessageFault("bad_image", str(error)) from error
 
-    def _measure(self, model: FrameModel, group: Sequence[_Waiting], rows: Rows) -> None:
+    def _measure(self, model: FrameModel, group: Sequence[_Decoded], rows: ChunkRows) -> None:
         if not group:
             return
         measured = model.measure([one.prepared for one in group])
@@ -124,7 +123,7 @@ class Images:
             if model.pictures is not None and one.small is not None and model.pictures.wants(score):
                 model.pictures.hold(one.stream, one.time, one.small, found.error_map, score)
         streams = [rows.stream(one.stream, {}) for one in group]
-        part = Part(
+        part = RowPart(
             np.array([one.order for one in group], np.int64),
             np.array([one.time for one in group], np.int64),
             np.array(streams, np.int32),

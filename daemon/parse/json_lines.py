@@ -12,11 +12,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from aez.daemon.parse.faults import Fault
 from aez.daemon.parse.lines import Layout, LineParser, Message, text_of
 from aez.daemon.parse.names import Origin, fill
 from aez.daemon.parse.numbers import value_of
-from aez.daemon.parse.skeleton import Skeleton
+from aez.daemon.parse.results import MessageFault
 
 __all__ = ["JsonLines"]
 
@@ -29,7 +28,7 @@ _SEGMENTS = 4096
 
 
 def _refuse(word: str) -> float:
-    raise Fault("not_finite", f"the message holds {word}")
+    raise MessageFault("not_finite", f"the message holds {word}")
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse)
@@ -54,34 +53,36 @@ class JsonLines(LineParser):
             self.mapper.check_name(name, self.limits.name_bytes)
             number = value_of(value, name, self.limits.magnitude)
             return [Message(None, {}, {self.mapper.renamed(name): number})]
-        raise Fault("not_an_object", "the message is JSON, but no object")
+        raise MessageFault("not_an_object", "the message is JSON, but no object")
 
     def _loaded(self, line: bytes) -> Any:
         # Before it is built: what nests deep, or has very many members, costs much more than its bytes.
         if line.count(b"{") + line.count(b"[") > self.limits.depth and _depth(line) > self.limits.depth:
-            raise Fault("too_deep", f"the message nests deeper than {self.limits.depth}")
+            raise MessageFault("too_deep", f"the message nests deeper than {self.limits.depth}")
         text = text_of(line)
         try:
             return _decoder.decode(text)
         except json.JSONDecodeError as error:
-            raise Fault("syntax", f"not JSON: {error.msg} at character {error.pos}") from None
+            raise MessageFault("syntax", f"not JSON: {error.msg} at character {error.pos}") from None
         except RecursionError:
-            raise Fault("too_deep", "the message nests too deep") from None
+            raise MessageFault("too_deep", "the message nests too deep") from None
         except ValueError:  # an integer of thousands of digits
-            raise Fault("too_large", "the message holds an integer of thousands of digits") from None
+            raise MessageFault("too_large", "the message holds an integer of thousands of digits") from None
 
     def _message(self, item: dict[str, Any]) -> Message:
         mapper, magnitude = self.mapper, self.limits.magnitude
         if any(isinstance(value, dict) for value in item.values()):
             item = dict(_flat(item, ""))
         if len(item) > self.limits.columns:
-            raise Fault("too_many_columns", f"the message has {len(item):,} columns; {self.limits.columns:,} may be")
+            raise MessageFault(
+                "too_many_columns", f"the message has {len(item):,} columns; {self.limits.columns:,} may be"
+            )
         time_name = mapper.time_name(item)
         moment = None if time_name is None else item[time_name]
         if self.options.time and moment is None:
-            raise Fault("no_time", f"the message has no {self.options.time!r}")
+            raise MessageFault("no_time", f"the message has no {self.options.time!r}")
         if isinstance(moment, bool) or not isinstance(moment, int | float | str | None):
-            raise Fault("bad_time", f"{time_name!r} is neither a number nor a text")
+            raise MessageFault("bad_time", f"{time_name!r} is neither a number nor a text")
         keys = {name: _key(item[name], name) for name in sorted(mapper.tags) if item.get(name) is not None}
         values = {}
         for name, value in item.items():
@@ -105,10 +106,6 @@ class JsonLines(LineParser):
         names = [name for name, _, _, _ in scalars if name is not None]
         if len(set(names)) < len(names):
             return None
-        try:
-            skeleton = Skeleton(line, [(start, end) for _, start, end, _ in scalars], _DELIMITERS)
-        except ValueError:
-            return None
         mapper = self.mapper
         time_name = mapper.time_name(names)
         numbers: list[tuple[int, str | None]] = []
@@ -123,8 +120,9 @@ class JsonLines(LineParser):
             else:
                 taken = name is not None and mapper.takes(name)
                 numbers.append((slot, mapper.renamed(name) if taken and name is not None else None))
-        columns = [name for _, name in numbers if name is not None]
-        if len(set(columns)) < len(columns):
+        spans = [(start, end) for _, start, end, _ in scalars]
+        skeleton = self.skeleton(line, spans, (name for _, name in numbers))
+        if skeleton is None:
             return None
         return Layout(
             skeleton,
@@ -159,7 +157,7 @@ def _key(value: Any, name: str) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise Fault("wrong_type", f"{name!r}, which tells the stream, is neither a text nor a whole number")
+    raise MessageFault("wrong_type", f"{name!r}, which tells the stream, is neither a text nor a whole number")
 
 
 def _scalars(line: bytes) -> Iterator[tuple[str | None, int, int, bool]]:

@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aez.daemon.parse.faults import Fault
 from aez.daemon.parse.lines import Layout, LineParser, Message, text_of
 from aez.daemon.parse.names import Origin
 from aez.daemon.parse.numbers import INTEGER, checked, float_of
-from aez.daemon.parse.skeleton import Skeleton
+from aez.daemon.parse.results import MessageFault
 
 __all__ = ["LineProtocol"]
 
@@ -56,17 +55,17 @@ class LineProtocol(LineParser):
             return []
         text_of(line)
         if line.count(b",") > 2 * self.limits.columns:
-            raise Fault("too_many_columns", f"the line has {line.count(b','):,} tags and fields")
+            raise MessageFault("too_many_columns", f"the line has {line.count(b','):,} tags and fields")
         parts = _scan(line)
         if len(parts.fields) > self.limits.columns:
-            raise Fault("too_many_columns", f"the line has {len(parts.fields):,} fields")
+            raise MessageFault("too_many_columns", f"the line has {len(parts.fields):,} fields")
         if self.options.time and parts.time is None:
-            raise Fault("no_time", "the line has no time")
+            raise MessageFault("no_time", "the line has no time")
         moment = None
         if parts.time is not None:
             digits = line[slice(*parts.time)]
             if len(digits) > 20:
-                raise Fault("bad_time", f"a time of {len(digits)} digits")
+                raise MessageFault("bad_time", f"a time of {len(digits)} digits")
             moment = int(digits)
         keys = {"measurement": parts.measurement}
         keys.update((name, _unescaped(line[start:end])) for name, (start, end) in parts.tags)
@@ -90,7 +89,7 @@ class LineProtocol(LineParser):
     def _value(self, raw: str, name: str) -> float:
         if raw[-1] in "iu" and INTEGER.fullmatch(raw[:-1]):
             if raw[0] == "+" or (raw[-1] == "u" and raw[0] == "-"):
-                raise Fault("wrong_type", f"{name!r} is {raw[:50]}, which has a sign that it must not have")
+                raise MessageFault("wrong_type", f"{name!r} is {raw[:50]}, which has a sign that it must not have")
             return checked(float(raw[:-1]), name, self.limits.magnitude)
         if raw in _TRUTH:
             return _TRUTH[raw]
@@ -131,14 +130,10 @@ class LineProtocol(LineParser):
         if parts.time is not None:
             spans.append(parts.time)
         names = [*constants, *(name for name, _, _ in keys)]
-        columns = [name for _, name in [*numbers, *integers] if name is not None]
-        if len(set(names)) < len(names) or len(set(columns)) < len(columns):
+        if len(set(names)) < len(names) or len({field for field, _ in parts.fields}) < len(parts.fields):
             return None
-        if len({field for field, _ in parts.fields}) < len(parts.fields):
-            return None
-        try:
-            skeleton = Skeleton(line, spans, _DELIMITERS)
-        except ValueError:
+        skeleton = self.skeleton(line, spans, (name for _, name in [*numbers, *integers]))
+        if skeleton is None:
             return None
         return Layout(
             skeleton,
@@ -155,10 +150,10 @@ class LineProtocol(LineParser):
 
 
 def _scan(line: bytes) -> _Parts:
-    """The parts of a line; raises Fault when it is not line protocol."""
+    """The parts of a line; raises MessageFault when it is not line protocol."""
     measurement = _MEASUREMENT.match(line)
     if measurement is None:
-        raise Fault("syntax", "the line has no measurement")
+        raise MessageFault("syntax", "the line has no measurement")
     place = measurement.end()
     tags = []
     while tag := _TAG.match(line, place):
@@ -166,7 +161,7 @@ def _scan(line: bytes) -> _Parts:
         place = tag.end()
     blanks = _BLANKS.match(line, place)
     if blanks is None:
-        raise Fault("syntax", f"no tag and no field at byte {place}")
+        raise MessageFault("syntax", f"no tag and no field at byte {place}")
     place = blanks.end()
     fields = []
     while field := _FIELD.match(line, place):
@@ -176,10 +171,10 @@ def _scan(line: bytes) -> _Parts:
             break
         place += 1
     else:
-        raise Fault("syntax", f"no field at byte {place}")
+        raise MessageFault("syntax", f"no field at byte {place}")
     end = _END.match(line, place)
     if end is None:
-        raise Fault("syntax", f"neither a field nor a time at byte {place}")
+        raise MessageFault("syntax", f"neither a field nor a time at byte {place}")
     return _Parts(_unescaped(measurement[0]), tags, fields, end.span(1) if end[1] else None)
 
 
@@ -192,4 +187,4 @@ def _key(raw: bytes, field: str) -> str:
         return _TEXT_ESCAPE.sub(r"\1", raw[1:-1].decode())
     if raw[-1:] in (b"i", b"u") and INTEGER.fullmatch(raw[:-1].decode()) and len(raw) < 20:
         return str(int(raw[:-1]))
-    raise Fault("wrong_type", f"{field!r}, which tells the stream, is neither a text nor a whole number")
+    raise MessageFault("wrong_type", f"{field!r}, which tells the stream, is neither a text nor a whole number")

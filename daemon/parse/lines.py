@@ -6,8 +6,6 @@ lines that it proves to mean the same, and leaves the others.
 
 from __future__ import annotations
 
-import re
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +17,13 @@ from numpy.typing import NDArray
 from aez.codec.common.extras import library
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.parse import slots, times
-from aez.daemon.parse.faults import Fault, Faults
-from aez.daemon.parse.names import Admit, Origin, StreamNames
+from aez.daemon.parse import skeleton, times
+from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options
-from aez.daemon.parse.rows import Part, Rows
+from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
 from aez.daemon.parse.skeleton import Skeleton, Spans, Text
 
-__all__ = ["Clock", "Layout", "LineParser", "Mapper", "Message", "text_of"]
+__all__ = ["Layout", "LineParser", "Message", "text_of"]
 
 Flags = NDArray[np.bool_]
 
@@ -34,10 +31,7 @@ Flags = NDArray[np.bool_]
 _FEW, _KEPT, _VAIN = 8, 32, 4
 #: Bytes that are read at a time: arrays that fit into the cache, and that the allocator keeps, are twice as fast.
 _BLOCK = 524_288
-#: Names of columns that are remembered as sound.
-_NAMES = 10_000
 _BOM = b"\xef\xbb\xbf"
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 #: A number that names a stream, written as Python writes it.
 _WHOLE_KEY = r"^(0|-?[1-9][0-9]{0,17})$"
 
@@ -73,72 +67,6 @@ class Layout:
     forbidden_key: str = ""
 
 
-class Clock:
-    """Times of messages that have none: the time of arrival, rising by 1 ns from row to row.
-
-    When the wall clock is set back, the times go on as if it had not been: else all rows were late until it caught up.
-    """
-
-    def __init__(self) -> None:
-        self._last = self._ahead = 0
-
-    def arrivals(self, rows: int, received: float) -> int:
-        """The time of the first of so many rows, which came at `received` of the monotonic clock."""
-        now = time.monotonic()
-        self._ahead = max(self._ahead, time.time_ns() - int(now * 1e9))
-        first = max(int(min(received, now) * 1e9) + self._ahead, self._last + 1)
-        self._last = first + rows
-        return first
-
-
-class Mapper:
-    """Which columns are what, after the options; shared by all formats."""
-
-    def __init__(self, options: Options, names: StreamNames, unit: str) -> None:
-        library("pyarrow.compute", "monitor")  # loaded now, so that the first message does not wait for it
-        self.options = options
-        self.unit = options.time_unit or unit
-        self.times = (options.time,) if options.time else ("time", "timestamp", "ts")
-        self.wanted = frozenset(options.columns)
-        self.tags = frozenset([*names.columns, *options.tags])
-        self._names: set[str] = set()
-        self.order = {options.rename.get(name, name): i for i, name in enumerate(options.columns)}
-
-    def takes(self, name: str) -> bool:
-        """Whether a column, which is neither the time nor a key, is a value."""
-        return name in self.wanted if self.wanted else True
-
-    def time_name(self, names: Iterable[str] | Mapping[str, Any]) -> str | None:
-        """The column of the time among these."""
-        return next((name for name in self.times if name in names), None)
-
-    def sorted(self, columns: Iterable[str]) -> tuple[str, ...]:
-        """New names in the order of Samples: as configured, or by name."""
-        if self.order:
-            return tuple(sorted(columns, key=lambda name: self.order.get(name, len(self.order))))
-        return tuple(sorted(columns))
-
-    def renamed(self, name: str) -> str:
-        return self.options.rename.get(name, name)
-
-    def check_name(self, name: str, limit: int) -> None:
-        """Raise Fault when a column may not be called so."""
-        if name in self._names:
-            return
-        if _SURROGATE.search(name) or len(name.encode()) > limit:
-            raise Fault("bad_name", f"a column's name is no text, or longer than {limit} bytes: {name[:50]!r}")
-        if len(self._names) >= _NAMES:
-            self._names.clear()
-        self._names.add(name)
-
-    def check_complete(self, values: Mapping[str, float]) -> None:
-        if self.options.complete and len(values) < len(self.wanted):
-            lacks = next(name for name in self.options.columns if self.renamed(name) not in values)
-            raise Fault("missing_column", f"the message has no {lacks!r}")
-        if not values:
-            raise Fault("no_values", "the message has no value that is taken")
-
-
 class LineParser(ABC):
     """A parser of messages of one line each."""
 
@@ -152,16 +80,26 @@ class LineParser(ABC):
         self.limits = limits
         self.names = StreamNames(options, limits, admit, self.series)
         self.mapper = Mapper(options, self.names, self.unit)
-        self.clock = Clock()
+        self.clock = times.ArrivalClock()
         self.layouts: list[Layout] = []
 
     @abstractmethod
     def read(self, line: bytes, origin: Origin) -> Iterable[Message]:
-        """The messages of a line, none of an idle one, the careful way; raises Fault."""
+        """The messages of a line, none of an idle one, the careful way; raises MessageFault."""
 
     @abstractmethod
     def learn(self, line: bytes) -> Layout | None:
         """The layout of a line that was read well as one message; None for one without."""
+
+    def skeleton(self, line: bytes, spans: Sequence[tuple[int, int]], columns: Iterable[str | None]) -> Skeleton | None:
+        """The skeleton of a line with these slots; None where it has none, or two of its values are of one column."""
+        taken = [name for name in columns if name is not None]
+        if len(set(taken)) < len(taken):
+            return None
+        try:
+            return Skeleton(line, spans, self.delimiters)
+        except ValueError:
+            return None
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
         return self.parse_many([chunk])
@@ -184,8 +122,8 @@ class _Work:
     def __init__(self, parser: LineParser, pieces: Sequence[bytes], origins: Sequence[Origin], received: float) -> None:
         self.parser = parser
         self.limits = parser.limits
-        self.rows = Rows(parser.limits)
-        self.faults = Faults(parser.limits.malformed)
+        self.rows = ChunkRows(parser.limits)
+        self.faults = MessageFaults(parser.limits.malformed)
         self.pieces = pieces
         self.origins = origins
         self.received = received
@@ -294,7 +232,7 @@ class _Work:
         text, mapper = self.text, self.parser.mapper
         values, columns, good = self._values(layout, spans)
         for slot in layout.texts:
-            good &= ~_matches(slots.texts(text, *_slot(spans, slot)), layout.forbidden)
+            good &= ~_matches(skeleton.texts(text, *_slot(spans, slot)), layout.forbidden)
         if layout.unsigned:
             good &= (text.buffer[spans.starts[:, list(layout.unsigned)]] != ord("-")).all(axis=1)
         if layout.time is None:
@@ -312,18 +250,18 @@ class _Work:
             taken = stream >= 0
             if not taken.all():
                 spans, moments, values, stream = spans.rows(taken), moments[taken], values[taken], stream[taken]
-            self.rows.add(columns, Part(self._before + spans.lines, moments, stream, values))
+            self.rows.add(columns, RowPart(self._before + spans.lines, moments, stream, values))
         return good
 
     def _values(self, layout: Layout, spans: Spans) -> tuple[NDArray[np.float64], tuple[str, ...], Flags]:
         pairs = [*layout.numbers, *layout.integers]
         columns = self.parser.mapper.sorted(name for _, name in pairs if name is not None)
         floats = [slot for slot, _ in layout.numbers]
-        every, wrong = slots.numbers(self.text, spans.starts[:, floats], spans.ends[:, floats], self.parser.words)
+        every, wrong = skeleton.numbers(self.text, spans.starts[:, floats], spans.ends[:, floats], self.parser.words)
         good: Flags = ~np.any(wrong, axis=1)
         if layout.integers:
             whole = [slot for slot, _ in layout.integers]
-            integers, wrong = slots.integers(self.text, spans.starts[:, whole], spans.ends[:, whole])
+            integers, wrong = skeleton.integers(self.text, spans.starts[:, whole], spans.ends[:, whole])
             good &= ~wrong.any(axis=1)
             every = np.concatenate([every, integers.astype(np.float64)], axis=1)
         place = {name: index for index, (_, name) in enumerate(pairs)}
@@ -338,7 +276,7 @@ class _Work:
         combined = self.origin[spans.lines] if len(self.pieces) > 1 else np.zeros(len(spans.lines), np.int64)
         wrong = np.zeros(len(spans.lines), bool)
         for number, (_, slot, is_text) in enumerate(layout.keys):
-            encoded = slots.texts(self.text, *_slot(spans, slot)).dictionary_encode()
+            encoded = skeleton.texts(self.text, *_slot(spans, slot)).dictionary_encode()
             codes = encoded.indices.to_numpy().astype(np.int64)
             if is_text:
                 refused = _matches(encoded.dictionary, layout.forbidden_key)
@@ -376,7 +314,7 @@ class _Work:
                 pairs[name] = data[start:end].decode()
             try:
                 numbers[key] = self._stream(pairs, origin)
-            except Fault as fault:
+            except MessageFault as fault:
                 count = int(np.count_nonzero(keys == key))
                 self.faults.add(fault.reason, fault.detail, self.text.line(line), count)
         return numbers[keys]
@@ -389,9 +327,11 @@ class _Work:
         line = line.removeprefix(_BOM)
         try:
             if len(line) > self.limits.line_bytes:
-                raise Fault("too_long", f"a message of {len(line):,} bytes; {self.limits.line_bytes:,} are allowed")
+                raise MessageFault(
+                    "too_long", f"a message of {len(line):,} bytes; {self.limits.line_bytes:,} are allowed"
+                )
             messages = list(self.parser.read(line, self.origins[origin]))
-        except Fault as fault:
+        except MessageFault as fault:
             self.faults.add(fault.reason, fault.detail, line)
             return False
         self._read += [(self._before + index, origin, line, message) for message in messages]
@@ -414,9 +354,9 @@ class _Work:
         ):
             try:
                 if bad:
-                    raise Fault("bad_time", f"{str(message.time)[:100]!r} is no time")
+                    raise MessageFault("bad_time", f"{str(message.time)[:100]!r} is no time")
                 stream = self._stream(message.keys, origin)
-            except Fault as fault:
+            except MessageFault as fault:
                 self.faults.add(fault.reason, fault.detail, line)
                 continue
             names = tuple(message.values)
@@ -425,7 +365,7 @@ class _Work:
             sets.setdefault(columns, []).append(row)
         for columns, rows in sets.items():
             order, times_of_rows, streams, values = zip(*rows, strict=True)
-            part = Part(
+            part = RowPart(
                 np.array(order, np.int64),
                 np.array(times_of_rows, np.int64),
                 np.array(streams, np.int32),
@@ -451,17 +391,17 @@ def _moments(text: Text, spans: Spans, slot: int, kind: str, unit: str) -> tuple
     """Times of a slot, and flags of those that need care."""
     starts, ends = _slot(spans, slot)
     if kind in ("text", "cell"):
-        column = slots.texts(text, starts, ends)
+        column = skeleton.texts(text, starts, ends)
         moments, wrong = times.from_texts(column)
         return moments, wrong | _matches(column, r"^\s*[-+.0-9eE]*\s*$") if kind == "cell" else wrong
-    whole, other = slots.integers(text, starts, ends)
+    whole, other = skeleton.integers(text, starts, ends)
     moments, wrong = times.from_integers(whole, unit)
     wrong |= other
     if kind == "number" and other.any():
         # A whole number that is none of int64 must not come back as a rounded one.
         rows = np.flatnonzero(other)
-        rows = rows[~slots.is_integer(text, starts[rows], ends[rows])]
-        values, bad = slots.numbers(text, starts[rows], ends[rows], {})
+        rows = rows[~skeleton.is_integer(text, starts[rows], ends[rows])]
+        values, bad = skeleton.numbers(text, starts[rows], ends[rows], {})
         moments[rows], late = times.from_floats(values, unit)
         wrong[rows] = bad | late
     return moments, wrong
@@ -481,8 +421,8 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def text_of(line: bytes) -> str:
-    """The line as text; raises Fault when it is not UTF-8."""
+    """The line as text; raises MessageFault when it is not UTF-8."""
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        raise Fault("encoding", f"byte {error.start} is not UTF-8") from None
+        raise MessageFault("encoding", f"byte {error.start} is not UTF-8") from None

@@ -1,16 +1,18 @@
-"""The name of a message's stream, made from its columns, its topic and its source."""
+"""What a message's names mean: its stream's, made from columns, topic and source, and those of its columns."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
+from aez.codec.common.extras import library
 from aez.daemon.common.limits import Limits
-from aez.daemon.parse.faults import Fault
 from aez.daemon.parse.options import Options
+from aez.daemon.parse.results import MessageFault
 
-__all__ = ["Admit", "Origin", "StreamNames", "fill"]
+__all__ = ["Admit", "Mapper", "Origin", "StreamNames", "fill"]
 
 #: Topic (or None) and source of a chunk.
 Origin = tuple[str | None, str]
@@ -20,6 +22,9 @@ Admit = Callable[[str], bool]
 _HOLE = re.compile(r"\{([^{}]*)\}")
 _LEVEL = re.compile(r"topic\[(-?\d+)\]", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+#: Names of columns that are remembered as sound.
+_NAMES = 10_000
 
 
 def _is_column(name: str) -> bool:
@@ -27,7 +32,7 @@ def _is_column(name: str) -> bool:
 
 
 def fill(template: str, origin: Origin, keys: Mapping[str, str]) -> str:
-    """The template with its holes filled; raises Fault when something for them is missing."""
+    """The template with its holes filled; raises MessageFault when something for them is missing."""
 
     def value(hole: re.Match[str]) -> str:
         name, (topic, source) = hole[1], origin
@@ -36,13 +41,13 @@ def fill(template: str, origin: Origin, keys: Mapping[str, str]) -> str:
             return source
         if name == "topic" or level:
             if topic is None:
-                raise Fault("no_stream", "the message has no topic")
+                raise MessageFault("no_stream", "the message has no topic")
             levels = topic.split("/" if "/" in topic else ".")
             if level and not -len(levels) <= int(level[1]) < len(levels):
-                raise Fault("no_stream", f"topic {topic!r} has no level {level[1]}")
+                raise MessageFault("no_stream", f"topic {topic!r} has no level {level[1]}")
             return levels[int(level[1])] if level else topic
         if name not in keys:
-            raise Fault("no_stream", f"the message has no {name!r}")
+            raise MessageFault("no_stream", f"the message has no {name!r}")
         return keys[name]
 
     return _HOLE.sub(value, template)
@@ -67,7 +72,7 @@ class StreamNames:
         self.columns = tuple(dict.fromkeys(name for name in holes if _is_column(name)))
 
     def __call__(self, origin: Origin, keys: Mapping[str, str]) -> str:
-        """The name; raises Fault where there is none, or the stream is not taken in."""
+        """The name; raises MessageFault where there is none, or the stream is not taken in."""
         cached = (origin, tuple(keys.items()))
         name = self._cache.get(cached)
         if name is None:
@@ -76,7 +81,7 @@ class StreamNames:
                 self._cache.clear()
             self._cache[cached] = name
         if not self._admit(name):
-            raise Fault("too_many_streams", f"stream {name!r} is one more than there may be")
+            raise MessageFault("too_many_streams", f"stream {name!r} is one more than there may be")
         return name
 
     def _make(self, origin: Origin, keys: Mapping[str, str]) -> str:
@@ -90,14 +95,62 @@ class StreamNames:
 
     def _check(self, name: str) -> str:
         if not name or _CONTROL.search(name):
-            raise Fault("bad_stream", f"{name[:100]!r} cannot name a stream")
+            raise MessageFault("bad_stream", f"{name[:100]!r} cannot name a stream")
         if len(name.encode()) > self._limits.name_bytes:
-            raise Fault("bad_stream", f"the stream's name is longer than {self._limits.name_bytes} bytes")
+            raise MessageFault("bad_stream", f"the stream's name is longer than {self._limits.name_bytes} bytes")
         if self._patterns and not any(fnmatchcase(name, pattern) for pattern in self._patterns):
-            raise Fault("unknown_stream", f"no pattern takes stream {name!r}")
+            raise MessageFault("unknown_stream", f"no pattern takes stream {name!r}")
         return name
 
     def _admit_so_many(self, name: str) -> bool:
         if name not in self._admitted and len(self._admitted) < self._limits.streams:
             self._admitted.add(name)
         return name in self._admitted
+
+
+class Mapper:
+    """Which columns are what, after the options; shared by all formats."""
+
+    def __init__(self, options: Options, names: StreamNames, unit: str) -> None:
+        library("pyarrow.compute", "monitor")  # loaded now, so that the first message does not wait for it
+        self.options = options
+        self.unit = options.time_unit or unit
+        self.times = (options.time,) if options.time else ("time", "timestamp", "ts")
+        self.wanted = frozenset(options.columns)
+        self.tags = frozenset([*names.columns, *options.tags])
+        self._names: set[str] = set()
+        self.order = {options.rename.get(name, name): i for i, name in enumerate(options.columns)}
+
+    def takes(self, name: str) -> bool:
+        """Whether a column, which is neither the time nor a key, is a value."""
+        return name in self.wanted if self.wanted else True
+
+    def time_name(self, names: Iterable[str] | Mapping[str, Any]) -> str | None:
+        """The column of the time among these."""
+        return next((name for name in self.times if name in names), None)
+
+    def sorted(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """New names in the order of Samples: as configured, or by name."""
+        if self.order:
+            return tuple(sorted(columns, key=lambda name: self.order.get(name, len(self.order))))
+        return tuple(sorted(columns))
+
+    def renamed(self, name: str) -> str:
+        return self.options.rename.get(name, name)
+
+    def check_name(self, name: str, limit: int) -> None:
+        """Raise MessageFault when a column may not be called so."""
+        if name in self._names:
+            return
+        if _SURROGATE.search(name) or len(name.encode()) > limit:
+            raise MessageFault("bad_name", f"a column's name is no text, or longer than {limit} bytes: {name[:50]!r}")
+        if len(self._names) >= _NAMES:
+            self._names.clear()
+        self._names.add(name)
+
+    def check_complete(self, values: Mapping[str, float]) -> None:
+        if self.options.complete and len(values) < len(self.wanted):
+            lacks = next(name for name in self.options.columns if self.renamed(name) not in values)
+            raise MessageFault("missing_column", f"the message has no {lacks!r}")
+        if not values:
+            raise MessageFault("no_values", "the message has no value that is taken")

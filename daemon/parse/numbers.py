@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from aez.daemon.parse.faults import Fault
+from aez.daemon.parse.results import MessageFault
 
 __all__ = ["FLOAT", "INTEGER", "checked", "float_of", "value_of"]
 
@@ -17,31 +17,31 @@ _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 
 
 def checked(value: float, name: str, magnitude: float) -> float:
-    """The value; raises Fault when it is not finite or beyond the magnitude."""
+    """The value; raises MessageFault when it is not finite or beyond the magnitude."""
     if abs(value) <= magnitude:
         return value
     if math.isnan(value):
-        raise Fault("not_finite", f"{name!r} is NaN")
-    raise Fault("too_large", f"{name!r} is {value:g}, beyond {magnitude:g}")
+        raise MessageFault("not_finite", f"{name!r} is NaN")
+    raise MessageFault("too_large", f"{name!r} is {value:g}, beyond {magnitude:g}")
 
 
 def value_of(value: Any, name: str, magnitude: float) -> float:
-    """A value of JSON as a number, NaN for null; raises Fault."""
+    """A value of JSON as a number, NaN for null; raises MessageFault."""
     if value is None:
         return math.nan
     if not isinstance(value, int | float):
         kind = "a text" if isinstance(value, str) else "a list or an object"
-        raise Fault("wrong_type", f"{name!r} is {kind} where a number belongs")
+        raise MessageFault("wrong_type", f"{name!r} is {kind} where a number belongs")
     try:
         return checked(float(value), name, magnitude)
     except OverflowError:
-        raise Fault("too_large", f"{name!r} is a number beyond {magnitude:g}") from None
+        raise MessageFault("too_large", f"{name!r} is a number beyond {magnitude:g}") from None
 
 
 def float_of(text: str, name: str, magnitude: float) -> float:
-    """A number of CSV or line protocol; raises Fault."""
+    """A number of CSV or line protocol; raises MessageFault."""
     if FLOAT.fullmatch(text):
         return checked(float(text), name, magnitude)
     if text.lower().lstrip("+-") in _NOT_FINITE:
-        raise Fault("not_finite", f"{name!r} is {text[:20]}")
-    raise Fault("wrong_type", f"{name!r} is {text[:50]!r}, which is no number")
+        raise MessageFault("not_finite", f"{name!r} is {text[:20]}")
+    raise MessageFault("wrong_type", f"{name!r} is {text[:50]!r}, which is no number")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common.settings import from_table
 
 __all__ = ["UNITS", "Options"]
 
@@ -94,8 +95,4 @@ class Options:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Options:
         """The options from a table of a configuration; raises InvalidArgument for an unknown name."""
-        known = [option.name for option in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise InvalidArgument(f"there is no option {name!r}; options are {', '.join(known)}")
-        return cls(**values)
+        return from_table(cls, values, "option")

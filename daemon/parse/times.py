@@ -1,10 +1,11 @@
-"""Times of messages, as numbers or texts, as int64 ns since 1970 UTC.
+"""Times of messages, as numbers or texts or by their arrival, as int64 ns since 1970 UTC.
 
 The result for one time does not depend on the others beside it, so that rows may be converted together or alone.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from aez.codec.common.extras import library
 from aez.daemon.parse.options import UNITS
 
-__all__ = ["from_floats", "from_integers", "from_objects", "from_texts"]
+__all__ = ["ArrivalClock", "from_floats", "from_integers", "from_objects", "from_texts"]
 
 Times = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -25,6 +26,24 @@ _EPOCHS = ((10**17, 1), (10**14, 10**3), (10**11, 10**6))
 _LIMIT = 2.0**63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANGE = (datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC))
+
+
+class ArrivalClock:
+    """Times of messages that have none: the time of arrival, rising by 1 ns from row to row.
+
+    When the wall clock is set back, the times go on as if it had not been: else all rows were late until it caught up.
+    """
+
+    def __init__(self) -> None:
+        self._last = self._ahead = 0
+
+    def arrivals(self, rows: int, received: float) -> int:
+        """The time of the first of so many rows, which came at `received` of the monotonic clock."""
+        now = time.monotonic()
+        self._ahead = max(self._ahead, time.time_ns() - int(now * 1e9))
+        first = max(int(min(received, now) * 1e9) + self._ahead, self._last + 1)
+        self._last = first + rows
+        return first
 
 
 def _units(magnitude: NDArray[Any], unit: str) -> NDArray[np.int64]:
@@ -72,11 +91,11 @@ def from_texts(texts: Any) -> tuple[Times, Flags]:
         return whole, np.zeros(len(whole), bool)
     times, wrong = np.zeros(len(texts), np.int64), np.zeros(len(texts), bool)
     for row, text in enumerate(texts.to_pylist()):
-        time = None if text is None else _one(text)
-        if time is None:
+        moment = None if text is None else _one(text)
+        if moment is None:
             wrong[row] = True
         else:
-            times[row] = time
+            times[row] = moment
     return times, wrong
 
 
@@ -91,9 +110,9 @@ def from_objects(values: Sequence[Any], unit: str) -> tuple[Times, Flags]:
     if floats:
         times[floats], wrong[floats] = from_floats(np.array([values[r] for r in floats], np.float64), unit)
     for row in texts:  # a chunk of them comes by the way above
-        time = _one(values[row])
-        if time is not None:
-            times[row], wrong[row] = time, False
+        moment = _one(values[row])
+        if moment is not None:
+            times[row], wrong[row] = moment, False
     return times, wrong
 
 
@@ -107,11 +126,11 @@ def _one(text: str) -> int | None:
         if times is not None:
             return int(times[0])
     try:
-        time = datetime.fromisoformat(text.strip())
-        if time.tzinfo is None:
-            time = time.replace(tzinfo=UTC)
-        if _RANGE[0] <= time < _RANGE[1]:
-            return (time - _EPOCH) // timedelta(microseconds=1) * 1000
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        if _RANGE[0] <= moment < _RANGE[1]:
+            return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
     except (ValueError, OverflowError):
         pass
     return None

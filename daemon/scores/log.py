@@ -26,7 +26,7 @@ from aez.codec.common.extras import library
 from aez.codec.errors import OutputError
 from aez.daemon.common.records import storable
 from aez.daemon.engine.routing import Router
-from aez.daemon.engine.types import Scored
+from aez.daemon.engine.rows import ScoredRows
 from aez.daemon.scores.files import Format, Rotation, ScoreFiles, ScoreTable
 
 __all__ = ["QUEUE_BYTES", "WAIT_SECONDS", "ScoreLog", "Selection"]
@@ -117,7 +117,7 @@ class ScoreLog:
             raise OutputError(f"scores cannot be written to {self._files.folder}: {error.strerror or error}") from error
         self._thread.start()
 
-    def take(self, scored: Scored) -> None:
+    def take(self, scored: ScoredRows) -> None:
         """Put selected rows that have a score in the queue; nothing of `scored` may be changed afterwards."""
         block = self._selected(scored)
         if block is None:
@@ -164,7 +164,7 @@ class ScoreLog:
                 return
             self._changed.wait(min(left, 0.1))
 
-    def _selected(self, scored: Scored) -> _Block | None:
+    def _selected(self, scored: ScoredRows) -> _Block | None:
         chosen, rows = self._selection, scored.rows
         if chosen.models and scored.model not in chosen.models:
             return None

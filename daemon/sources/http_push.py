@@ -33,7 +33,7 @@ from aiohttp import web
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls
-from aez.daemon.common.connections import HANDSHAKE_SECONDS, REQUESTS, Connections
+from aez.daemon.common.connections import HANDSHAKE_SECONDS, Connections, request_log
 from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources import Put, Source
 from aez.daemon.sources.messages import as_lines
@@ -193,7 +193,7 @@ class HttpPush(Source):
         runner = web.AppRunner(
             application,
             access_log=None,
-            logger=REQUESTS,
+            logger=request_log(),
             keepalive_timeout=self._idle_seconds,
             lingering_time=2.0,  # for the rest of a body that was refused, so that the sender sees the answer
             shutdown_timeout=2,

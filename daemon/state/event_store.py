@@ -151,28 +151,8 @@ class EventStore:
         """
         if not 1 <= limit <= _MOST:
             raise InvalidArgument(f"a list holds 1 to {_MOST} events, not {limit}; ask for the next with after=")
-        if state not in (None, "open", "closed"):
-            raise InvalidArgument(f"an event is open or closed, not {state!r}")
-        where, values = ["TRUE"], {"limit": limit}  # type: tuple[list[str], dict[str, Any]]
-        if since is not None:
-            where.append('("end" IS NULL OR "end" >= :since)')
-            values["since"] = since
-        if until is not None:
-            where.append("start < :until")
-            values["until"] = until
-        if stream is not None:
-            where.append("stream = :stream")
-            values["stream"] = storable(stream)
-        if state is not None:
-            where.append("state = :state")
-            values["state"] = state
-        if severity is not None:
-            if severity not in SEVERITIES:
-                raise InvalidArgument(f"a severity is one of {', '.join(SEVERITIES)}, not {severity!r}")
-            worse = SEVERITIES[SEVERITIES.index(severity) :]
-            where.append(f"severity IN ({', '.join(repr(one) for one in worse)})")
-        if acknowledged is not None:
-            where.append(f"acknowledged IS {'NOT ' if acknowledged else ''}NULL")
+        where, values = _conditions(since, until, stream, state, severity, acknowledged)
+        values["limit"] = limit
         with self._database.read() as connection:
             if after is not None:
                 found = connection.execute("SELECT start FROM events WHERE id = ?", (storable(after),)).fetchone()
@@ -269,6 +249,41 @@ class EventStore:
     def _require(connection: Any, event: str) -> None:
         if connection.execute("SELECT 1 FROM events WHERE id = ?", (storable(event),)).fetchone() is None:
             raise InvalidArgument(f"there is no event {event!r}")
+
+
+def _conditions(
+    since: int | None,
+    until: int | None,
+    stream: str | None,
+    state: State | None,
+    severity: str | None,
+    acknowledged: bool | None,
+) -> tuple[list[str], dict[str, Any]]:
+    """Conditions of SQL, which all hold, and their parameters, for the filters of `EventStore.list`."""
+    if state not in (None, "open", "closed"):
+        raise InvalidArgument(f"an event is open or closed, not {state!r}")
+    where: list[str] = ["TRUE"]
+    values: dict[str, Any] = {}
+    if since is not None:
+        where.append('("end" IS NULL OR "end" >= :since)')
+        values["since"] = since
+    if until is not None:
+        where.append("start < :until")
+        values["until"] = until
+    if stream is not None:
+        where.append("stream = :stream")
+        values["stream"] = storable(stream)
+    if state is not None:
+        where.append("state = :state")
+        values["state"] = state
+    if severity is not None:
+        if severity not in SEVERITIES:
+            raise InvalidArgument(f"a severity is one of {', '.join(SEVERITIES)}, not {severity!r}")
+        worse = SEVERITIES[SEVERITIES.index(severity) :]
+        where.append(f"severity IN ({', '.join(repr(one) for one in worse)})")
+    if acknowledged is not None:
+        where.append(f"acknowledged IS {'NOT ' if acknowledged else ''}NULL")
+    return where, values
 
 
 def _now(now: int | None) -> int:

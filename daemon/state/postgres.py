@@ -10,7 +10,6 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from aez.codec.common.extras import library
@@ -38,6 +37,8 @@ CREATE TABLE IF NOT EXISTS format (version INTEGER NOT NULL);
 #: What a server refuses for the data's sake: their type, a constraint, a size (classes of SQLSTATE).
 _REFUSALS = ("22", "23", "54")
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+#: Statements that are kept as psycopg writes them; their number is small, but for the filters of lists.
+_TRANSLATIONS = 256
 _PARAMETER = re.compile(r"\?|(?<![:\w]):(\w+)")
 
 
@@ -79,6 +80,7 @@ class PostgresDatabase:
         self.name = f"{place}/{found.get('dbname', found.get('user', ''))}"
         self._turn = threading.RLock()
         self._connection: Connection[Any] | None = None
+        self._translations: dict[str, bytes] = {}  # by statement
 
     def __repr__(self) -> str:
         return f"PostgresDatabase({self.name!r}, schema={self._schema!r})"
@@ -90,7 +92,7 @@ class PostgresDatabase:
         with self._turn, self._named_errors():
             connection = self._connected()
             with connection.transaction():
-                yield _Statements(connection)
+                yield _Statements(connection, self._translations)
 
     @contextmanager
     def read(self) -> Iterator[_Statements]:
@@ -99,7 +101,7 @@ class PostgresDatabase:
             connection = self._connected()
             with connection.transaction():
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                yield _Statements(connection)
+                yield _Statements(connection, self._translations)
 
     def give_back_space(self) -> None:
         """Nothing to do: the server's autovacuum does it."""
@@ -174,21 +176,24 @@ class PostgresDatabase:
 class _Statements:
     """Statements of one transaction; parameters are written as SQLite has them."""
 
-    def __init__(self, connection: Connection[Any]) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection[Any], translations: dict[str, bytes]) -> None:
+        self._connection, self._translations = connection, translations
 
     def execute(self, statement: str, values: Mapping[str, Any] | Sequence[Any] = ()) -> Cursor[Any]:
-        return self._connection.execute(_translated(statement), _kept(values))
+        return self._connection.execute(self._translated(statement), _kept(values))
 
     def executemany(self, statement: str, many: Iterable[Mapping[str, Any] | Sequence[Any]]) -> None:
         with self._connection.cursor() as cursor:
-            cursor.executemany(_translated(statement), [_kept(values) for values in many])
+            cursor.executemany(self._translated(statement), [_kept(values) for values in many])
 
-
-@lru_cache(maxsize=256)
-def _translated(statement: str) -> bytes:
-    """`:name` and `?` as psycopg writes them."""
-    return _PARAMETER.sub(lambda found: f"%({found[1]})s" if found[1] else "%s", statement).encode()
+    def _translated(self, statement: str) -> bytes:
+        """`:name` and `?` as psycopg writes them."""
+        if statement not in self._translations:
+            if len(self._translations) >= _TRANSLATIONS:
+                self._translations.clear()
+            placed = _PARAMETER.sub(lambda found: f"%({found[1]})s" if found[1] else "%s", statement)
+            self._translations[statement] = placed.encode()
+        return self._translations[statement]
 
 
 def _kept(values: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any] | list[Any]:

@@ -40,7 +40,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreLocked",
-    "StreamState",
+    "StoredState",
 ]
 
 _VERSION = 1
@@ -77,7 +77,7 @@ VALUES (:id, :sequence, :action, :stream, :model, :time, :event)
 _REJECTED_KEPT = 1000
 
 
-class StreamState(NamedTuple):
+class StoredState(NamedTuple):
     """What a stream's scoring goes on from; `model` is the id of the model that made it."""
 
     model: str
@@ -189,13 +189,13 @@ class Store:
         with self._database.read() as connection:
             return {source: json.loads(position) for source, position in connection.execute("SELECT * FROM positions")}
 
-    def state(self, stream: str) -> StreamState | None:
+    def state(self, stream: str) -> StoredState | None:
         """The state of a stream; None where none is kept. The caller compares its model with the one it runs."""
         with self._database.read() as connection:
             row = connection.execute("SELECT model, state FROM states WHERE stream = ?", (storable(stream),)).fetchone()
-        return None if row is None else StreamState(*row)
+        return None if row is None else StoredState(*row)
 
-    def states(self) -> Iterator[tuple[str, StreamState]]:
+    def states(self) -> Iterator[tuple[str, StoredState]]:
         """The states of all streams, by name, for a start."""
         last = ""
         while True:  # in pages: a reader that stays for long would keep the log from being cut
@@ -204,7 +204,7 @@ class Store:
                     "SELECT stream, model, state FROM states WHERE stream > ? ORDER BY stream LIMIT 500", (last,)
                 ).fetchall()
             for stream, model, state in rows:
-                yield stream, StreamState(model, state)
+                yield stream, StoredState(model, state)
             if not rows:
                 return
             last = rows[-1][0]

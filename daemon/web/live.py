@@ -21,10 +21,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.aligner import Aligned
 from aez.daemon.engine.engine import Engine
+from aez.daemon.engine.rows import Aligned, Recent, ScoredRows
 from aez.daemon.engine.stream_table import StreamTable
-from aez.daemon.engine.types import Recent, Scored, StreamModel
+from aez.daemon.engine.watched import StreamModel
 from aez.daemon.frames.models import FrameModel
 
 __all__ = ["ROWS", "WATCHED", "Block", "History", "Live", "ShownModel", "Watch", "blame"]
@@ -62,7 +62,7 @@ class Block(NamedTuple):
 
     number: int
     model: ShownModel
-    scored: Scored
+    scored: ScoredRows
     cut: bool
     size: int
 
@@ -111,7 +111,7 @@ class Live:
             self._blocks.clear()
             self._bytes = 0
 
-    def scored(self, scored: Scored) -> None:
+    def scored(self, scored: ScoredRows) -> None:
         """Keep rows that were scored."""
         model = self._models.get(scored.model)
         if model is None:
@@ -359,7 +359,7 @@ def _joined(*parts: History) -> History:
     return History._make(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
 
-def _kept(scored: Scored, window: int) -> tuple[Scored, bool]:
+def _kept(scored: ScoredRows, window: int) -> tuple[ScoredRows, bool]:
     """The rows to keep, and whether some were left out: a large block leaves the last ones of each stream."""
     rows, base = scored.rows, scored.rows.values.base
     width = 8 * scored.rows.values.shape[1] + 32

@@ -53,7 +53,7 @@ class LiveView(Protocol):
     def streams(
         self, *, search: str = "", state: str | None = None, offset: int = 0, limit: int = 100
     ) -> Mapping[str, Any]:
-        """See `Listing.page`."""
+        """See `StreamPages.page`."""
 
     def stream(self, name: str) -> Mapping[str, Any] | None:
         """One stream's entry."""

@@ -27,7 +27,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from aez.codec.errors import AezError, InvalidArgument
-from aez.daemon.common.connections import HANDSHAKE_SECONDS, REQUESTS, Connections
+from aez.daemon.common.connections import HANDSHAKE_SECONDS, Connections, request_log
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.web.access import COOKIE_SECONDS, Gate, Wait
 from aez.daemon.web.live import ROWS
@@ -176,7 +176,7 @@ class Web:
         runner = web.AppRunner(
             self.application(),
             access_log=None,
-            logger=REQUESTS,
+            logger=request_log(),
             keepalive_timeout=_IDLE_SECONDS,
             lingering_time=2.0,
             shutdown_timeout=2.0,

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from aez.codec.bundle.bundle import Bundle, pack_bundle
-from aez.codec.detect.picture_detector import GRAPH, TASK
+from aez.codec.detect.pictures import GRAPH, TASK
 from aez.export.common.provenance import npy_bytes, versions
 from aez.export.common.scored_graph import Signature, export_scored
 from aez.export.images.graph import OUTPUTS, PictureGraph

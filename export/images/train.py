@@ -261,7 +261,7 @@ def learn_pictures(
     name: str = "pictures",
     **changes: Any,
 ) -> Bundle:
-    """A picture detector from normal pictures, for `aez.codec.detect.picture_detector.PictureDetector`.
+    """A picture detector from normal pictures, for `aez.codec.detect.pictures.PictureDetector`.
 
     Args:
         pictures: an array uint8 [n, height, width] or [n, height, width, 1 or 3], a folder, or several files.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from aez.bench.detect.peers import IsolationForest, Peer, PrincipalComponents, Random
+from aez.bench.detect.peers import IsolationForest, PeerDetector, PrincipalComponents, Random
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -34,7 +34,7 @@ COLOURS = {
 #: Share of the training rows, the latest, on which limits are set: that of `SeriesDetector`.
 HELD_OUT = 0.3
 #: What stands beside aez in every recipe.
-PEERS: Mapping[str, Callable[[], Peer]] = {
+PEERS: Mapping[str, Callable[[], PeerDetector]] = {
     "PCA": PrincipalComponents,
     "isolation forest": IsolationForest,
     "random": Random,
@@ -59,7 +59,7 @@ def read_options(description: str, arguments: Sequence[str] | None) -> Options:
     return Options(given.out, given.quick)
 
 
-def relative_scores(peer: Peer, train: Floats, test: Floats, choose: Callable[[Floats], float]) -> Floats:
+def relative_scores(peer: PeerDetector, train: Floats, test: Floats, choose: Callable[[Floats], float]) -> Floats:
     """A peer's scores of the test [time], divided by a limit that it gets as aez gets its own.
 
     The peer learns from the first part of the training rows, `choose` sets the limit on its scores of the rest.

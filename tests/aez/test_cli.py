@@ -18,7 +18,7 @@ from click.testing import Result
 from PIL import Image
 
 import aez
-from aez.batch import Outcome, Parallel, Progress, run_batch
+from aez.batch import FileOutcome, Parallel, Progress, run_batch
 from aez.codec.container.chunks import CHUNK_NAMES
 from aez.codec.container.reader import Reader
 from aez.codec.container.writer import Writer
@@ -428,7 +428,7 @@ def test_signal_leaves_nothing_behind(here: Path, number: signal.Signals, code: 
 def test_interruption_stops_the_other_workers_at_their_next_tile() -> None:
     busy, left, ended = threading.Event(), threading.Event(), list[str]()
 
-    def work(job: Job, progress: Progress) -> Outcome:
+    def work(job: Job, progress: Progress) -> FileOutcome:
         if job.source == "first":
             assert busy.wait(30)
             raise KeyboardInterrupt

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from aez.bench.load.process import free_port, until
+from aez.bench.load.telemetry import messages
 from aez.bench.monitor.latency import SATELLITES
 from aez.bench.monitor.outcome import same, stored_events
-from aez.bench.monitor.process import MonitorProcess, free_port, sum_of, until
-from aez.bench.monitor.telemetry import messages
+from aez.bench.monitor.process import MonitorProcess, sum_of
 from aez.daemon.tools.simulate import CHANNELS, Simulation
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from aez.bench.pictures.latent_report import UNUSED_VARIANCE
+from aez.bench.latent.report import UNUSED_VARIANCE
 from aez.cli import main
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.latent.model import LatentModel

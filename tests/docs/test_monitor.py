@@ -16,7 +16,7 @@ import pytest
 from aez.daemon.config import schema
 from aez.daemon.config.schema import Key, Table
 from aez.daemon.observe.metrics import Metrics
-from aez.daemon.parse.faults import REASONS
+from aez.daemon.parse.results import REASONS
 from tests.kit.places import ROOT
 
 PATH = ROOT / "docs" / "monitor.md"

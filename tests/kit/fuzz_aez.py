@@ -34,8 +34,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from aez.codec.bundle.bundle import Bundle
-from aez.codec.container.chunks import ALPHA, END, END_MARK, HEADER, SIGNATURE, TRAILER_BYTES
-from aez.codec.container.header import MODES, ImageHeader
+from aez.codec.container.chunks import END, END_MARK, HEADER, SIGNATURE, TRAILER_BYTES
+from aez.codec.container.image_header import ALPHA, MODES, ImageHeader
 from aez.codec.container.reader import Reader
 from aez.codec.container.varint import write_varint
 from aez.codec.errors import AezError, CorruptFile, InvalidArgument

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from aez.daemon.common.records import Chunk
-from aez.daemon.parse import parser
+from aez.daemon.parse.formats import parser
 from tests.kit.parse_helpers import START, chunk, encode
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.parse import Parser
+from aez.daemon.parse.formats import Parser
 
 START = 1_700_000_000_000_000_000
 

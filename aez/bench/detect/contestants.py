@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aez.bench.detect.data import Case
-from aez.bench.detect.peers import AllOnes, Peer, skab_isolation_forest
+from aez.bench.detect.peers import AllOnes, PeerDetector, skab_isolation_forest
 from aez.codec.detect.adaptive import adapt, alarm_levels
 from aez.codec.detect.events import DEFAULT_RULE
 from aez.codec.detect.thresholds import alarm_budget
@@ -45,7 +45,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Scored:
+class Verdict:
     """A contestant's verdict on the test rows of a case; NaN where the task did not want it.
 
     ranking: [time], on any scale. score: [time], 1 is the limit, which saw neither test rows nor labels.
@@ -71,7 +71,7 @@ class Contestant(Protocol):
     def name(self) -> str:
         """As in the tables."""
 
-    def judge(self, case: Case, task: Task) -> Scored:
+    def judge(self, case: Case, task: Task) -> Verdict:
         """Raises AezError subclasses for a case that it cannot learn from."""
 
 
@@ -86,7 +86,7 @@ class Own:
     def name(self) -> str:
         return f"aez {self.family}"
 
-    def judge(self, case: Case, task: Task) -> Scored:
+    def judge(self, case: Case, task: Task) -> Verdict:
         start = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -102,7 +102,7 @@ class Own:
         blame = found.channel_score[before:] if task.limited and case.causes is not None else None
         notices = tuple(str(one.message) for one in caught if one.category is UserWarning)
         times = fitted - start, scored - fitted
-        return Scored(ranking, score, blame, None, notices, *times, held_out=detector.held_out_scores_)
+        return Verdict(ranking, score, blame, None, notices, *times, held_out=detector.held_out_scores_)
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,10 @@ class Outsider:
     """
 
     name: str
-    make: Callable[[], Peer]
+    make: Callable[[], PeerDetector]
     adapted: bool = False
 
-    def judge(self, case: Case, task: Task) -> Scored:
+    def judge(self, case: Case, task: Task) -> Verdict:
         nothing = np.full(len(case.test), np.nan)
         ranking = score = nothing
         fit_seconds = score_seconds = 0.0
@@ -136,7 +136,7 @@ class Outsider:
                     fit_seconds, score_seconds = seconds, more
                 held_out, raw = scores[: len(case.train) - cut], scores[len(case.train) - cut :]
                 score = raw / (0.5 if self.make is AllOnes else _limit(held_out, case.period_seconds))
-        return Scored(ranking, score, fit_seconds=fit_seconds, score_seconds=score_seconds)
+        return Verdict(ranking, score, fit_seconds=fit_seconds, score_seconds=score_seconds)
 
 
 @dataclass(frozen=True)
@@ -145,15 +145,15 @@ class SkabForest:
 
     name: str = "isolation forest, as in SKAB's table"
 
-    def judge(self, case: Case, task: Task) -> Scored:
+    def judge(self, case: Case, task: Task) -> Verdict:
         del task
         start = time.perf_counter()
         flags = skab_isolation_forest(case.train, case.test)
         nothing = np.full(len(case.test), np.nan)
-        return Scored(nothing, nothing, flags=flags, fit_seconds=time.perf_counter() - start)
+        return Verdict(nothing, nothing, flags=flags, fit_seconds=time.perf_counter() - start)
 
 
-def _timed(peer: Peer, train: npt.ArrayLike, test: npt.ArrayLike) -> tuple[Floats, float, float]:
+def _timed(peer: PeerDetector, train: npt.ArrayLike, test: npt.ArrayLike) -> tuple[Floats, float, float]:
     """(scores, seconds to fit, seconds to score)."""
     start = time.perf_counter()
     peer.fit(train)

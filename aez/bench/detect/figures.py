@@ -1,22 +1,23 @@
-"""The pictures of a detection benchmark: bars of the main figures, and scores over time beside the labels."""
+"""A detection report drawn, as bars of the main figures and scores beside the labels, and written with its drawings."""
 
 from __future__ import annotations
 
 import math
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aez.bench.detect.metrics import label_events
+from aez.bench.detect.report import DetectReport, Trace
+from aez.bench.saving import save_all, texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from aez.bench.detect.report import DetectReport, Trace
-
-__all__ = ["bars_png", "scores_png"]
+__all__ = ["bars_png", "save_report", "scores_png"]
 
 _OWN, _PEER, _LABEL, _LIMIT = "#c2255c", "#868e96", "#ffd8a8", "#212529"
 _BARS = {
@@ -28,6 +29,18 @@ _BARS = {
 _LINES = ("#c2255c", "#6741d9", "#0b7285", "#e8590c")
 #: A score is drawn down to this: what is far below the limit tells nothing.
 _LOWEST = 1e-2
+
+
+def save_report(report: DetectReport, folder: str | Path) -> None:
+    """Write detect.json, detect.txt, figures.png and scores.png into a folder, which is made when missing.
+
+    Needs matplotlib. Raises OutputError.
+    """
+    save_all(folder, texts(report, "detect"))  # before the drawings, which may fail
+    plots = {"figures.png": bars_png(report)}
+    if report.traces:
+        plots["scores.png"] = scores_png(report)
+    save_all(folder, plots)
 
 
 def bars_png(report: DetectReport) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,6 +87,11 @@ def nab_score(
         windows += part.windows
     if not windows:
         return NabScore(math.nan, math.nan, 0, 0, 0)
+    return _best_limit(parts, windows, hit, miss)
+
+
+def _best_limit(parts: Sequence[_NabRows], windows: int, hit: float, miss: float) -> NabScore:
+    """The score at the best limit for all files, whose windows are numbered through from 0."""
     values = np.concatenate([part.scores for part in parts])
     worth = np.concatenate([part.worth for part in parts])
     window = np.concatenate([part.window for part in parts])

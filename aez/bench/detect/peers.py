@@ -28,7 +28,7 @@ __all__ = [
     "STANDARD_PEERS",
     "AllOnes",
     "IsolationForest",
-    "Peer",
+    "PeerDetector",
     "PrincipalComponents",
     "PyodAutoEncoder",
     "Random",
@@ -40,10 +40,10 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 
-class Peer(Protocol):
+class PeerDetector(Protocol):
     """A detector that is fitted once and then scores rows."""
 
-    def fit(self, train: npt.ArrayLike) -> Peer:
+    def fit(self, train: npt.ArrayLike) -> PeerDetector:
         """Learn from normal rows, [time, channels]; returns itself."""
 
     def score(self, test: npt.ArrayLike) -> Floats:
@@ -257,7 +257,7 @@ def skab_isolation_forest(
 
 
 #: The peers of `aez bench detect`, by the names that its tables use.
-STANDARD_PEERS: dict[str, Callable[[], Peer]] = {
+STANDARD_PEERS: dict[str, Callable[[], PeerDetector]] = {
     "random": Random,
     "all ones": AllOnes,
     "PCA": PrincipalComponents,

@@ -17,15 +17,15 @@ from aez.bench.detect.contestants import (
     Flags,
     Floats,
     Outsider,
-    Scored,
     SkabForest,
     Task,
+    Verdict,
 )
 from aez.bench.detect.data import Case
 from aez.bench.detect.limits import LimitFigures
 from aez.bench.detect.metrics import EventMetrics, PointMetrics, event_metrics, point_metrics
 from aez.bench.detect.nab import NAB_PROFILES, nab_score
-from aez.bench.detect.peers import STANDARD_PEERS, Peer, PrincipalComponents, WindowedGaussian
+from aez.bench.detect.peers import STANDARD_PEERS, PeerDetector, PrincipalComponents, WindowedGaussian
 from aez.bench.detect.ranking import average_precision, period_window, roc_auc, vus_pr
 from aez.codec.detect.adaptive import COOL_DOWN, MEMORY
 from aez.codec.detect.events import DEFAULT_RULE, find_events
@@ -44,12 +44,12 @@ _NAB_PCA_WINDOW = 32
 class Result:
     """What one contestant did on one case; a protocol's `examine` fills in the rest.
 
-    limits: by the names of `bench_thresholds.WAYS`, where they were asked for.
+    limits: by the names of `limits.WAYS`, where they were asked for.
     """
 
     case: Case
     contestant: str
-    scored: Scored
+    verdict: Verdict
     flags: Flags | None = None
     figures: dict[str, float] = field(default_factory=dict)
     events: EventMetrics | None = None
@@ -68,7 +68,7 @@ class Protocol:
     examine: Callable[[Result, bool], None]
     pool: Callable[[Sequence[Result]], dict[str, float]]
     rules: tuple[str, ...]
-    peers: Mapping[str, Callable[[], Peer]]
+    peers: Mapping[str, Callable[[], PeerDetector]]
     references: tuple[Contestant, ...] = ()
 
 
@@ -76,20 +76,22 @@ class Protocol:
 
 
 def _examine_series(result: Result, quick: bool) -> None:
-    case, scored = result.case, result.scored
-    alarms = find_events(scored.score, scored.channel_score, DEFAULT_RULE, _names(scored, case), case.time, case.name)
-    causes = case.causes if scored.channel_score is not None else None
+    case, verdict = result.case, result.verdict
+    blame = verdict.channel_score
+    channels = case.channels if blame is not None else ()
+    alarms = find_events(verdict.score, blame, DEFAULT_RULE, channels, case.time, case.name)
+    causes = case.causes if blame is not None else None
     result.events = event_metrics(
         case.labels, alarms, period_seconds=case.period_seconds, causes=causes, channels=case.channels
     )
     buffer = 2 * period_window(np.concatenate([case.train[:, 0], case.test[:, 0]]))
     result.figures = {
-        "vus_pr": math.nan if quick else vus_pr(case.labels, scored.ranking, buffer),
-        "auc_pr": average_precision(case.labels, scored.ranking),
-        "auc_roc": roc_auc(case.labels, scored.ranking),
+        "vus_pr": math.nan if quick else vus_pr(case.labels, verdict.ranking, buffer),
+        "auc_pr": average_precision(case.labels, verdict.ranking),
+        "auc_roc": roc_auc(case.labels, verdict.ranking),
         "buffer_rows": float(buffer),
         **_event_figures(result.events),
-        "alarm_share": float(np.mean(_covered(scored.score))),
+        "alarm_share": float(np.mean(_covered(verdict.score))),
     }
 
 
@@ -132,7 +134,7 @@ def _events_at(results: Sequence[Result], false_alarms_per_day: float) -> float:
         parts, flagged = [], 0
         for result in results:
             labels = result.case.labels
-            alarms = find_events(result.scored.score / factor, rule=DEFAULT_RULE)
+            alarms = find_events(result.verdict.score / factor, rule=DEFAULT_RULE)
             parts.append(event_metrics(labels, alarms, period_seconds=result.case.period_seconds))
             flagged += sum(int(np.count_nonzero(labels[alarm.start : alarm.end] == 0)) for alarm in alarms)
         total = sum(parts[1:], parts[0])
@@ -178,8 +180,8 @@ _SERIES = Protocol(
 
 def _examine_skab(result: Result, quick: bool) -> None:
     del quick
-    case, scored = result.case, result.scored
-    result.flags = scored.flags[0] if scored.flags else _covered(scored.score)
+    case, verdict = result.case, result.verdict
+    result.flags = verdict.flags[0] if verdict.flags else _covered(verdict.score)
     result.figures = _point_figures(point_metrics([(case.labels, result.flags)]))
 
 
@@ -196,10 +198,10 @@ def _point_figures(points: PointMetrics) -> dict[str, float]:
 def _pool_skab(results: Sequence[Result]) -> dict[str, float]:
     rows = []
     for result in results:
-        case, scored, flags = result.case, result.scored, result.flags
+        case, verdict, flags = result.case, result.verdict, result.flags
         assert flags is not None
         if case.changepoints is not None and case.time is not None:
-            predicted = changepoints_of(scored.flags[1] if scored.flags else flags)
+            predicted = changepoints_of(verdict.flags[1] if verdict.flags else flags)
             rows.append((case.time, case.changepoints, predicted))
     points = point_metrics((result.case.labels, result.flags) for result in results if result.flags is not None)
     score = changepoint_score(rows)
@@ -233,11 +235,11 @@ _SKAB = Protocol(
 
 def _examine_nab(result: Result, quick: bool) -> None:
     del quick
-    result.figures = {"auc_pr": average_precision(result.case.labels, result.scored.ranking)}
+    result.figures = {"auc_pr": average_precision(result.case.labels, result.verdict.ranking)}
 
 
 def _pool_nab(results: Sequence[Result]) -> dict[str, float]:
-    corpus = [(result.scored.ranking, result.case.labels) for result in results]
+    corpus = [(result.verdict.ranking, result.case.labels) for result in results]
     figures = {}
     for profile in NAB_PROFILES:
         score = nab_score(corpus, profile)
@@ -252,7 +254,7 @@ def _pool_nab(results: Sequence[Result]) -> dict[str, float]:
     return figures | {"auc_pr": mean(result.figures["auc_pr"] for result in results)}
 
 
-_NAB_PEERS: dict[str, Callable[[], Peer]] = {
+_NAB_PEERS: dict[str, Callable[[], PeerDetector]] = {
     "PCA": partial(PrincipalComponents, window=_NAB_PCA_WINDOW),
     "Windowed Gaussian": WindowedGaussian,
 }
@@ -278,10 +280,6 @@ _NAB = Protocol(
 )
 
 PROTOCOLS: dict[str, Protocol] = {"skab": _SKAB, "smd": _SERIES, "nab": _NAB, "folder": _SERIES}
-
-
-def _names(scored: Scored, case: Case) -> tuple[str, ...]:
-    return case.channels if scored.channel_score is not None else ()
 
 
 def _covered(score: Floats) -> Flags:

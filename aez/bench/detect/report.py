@@ -1,28 +1,24 @@
-"""What `aez bench detect` found: as a table for people, as JSON for programs, as pictures."""
+"""What `aez bench detect` found: as a table for people, as JSON for programs."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aez.bench.machine import Environment, describe_environment
+from aez.bench.machine import Environment
 from aez.bench.table_text import aligned
 from aez.codec.common.plain import plain
-from aez.codec.common.whole_files import write_whole
-from aez.codec.errors import OutputError
 
-_PACKAGES = ("aez", "numpy", "scipy", "torch", "scikit-learn", "pyod", "onnxruntime")
+__all__ = ["CaseFigures", "Column", "DetectReport", "Trace"]
+
 _WIDTH = 116
 
 
@@ -128,7 +124,7 @@ _TITLES = {"skab": "SKAB", "nab": "NAB", "smd": "SMD", "folder": "folder"}
 class DetectReport:
     """Figures of one benchmark.
 
-    kind: of `codec.detect_data.LOADERS`; folder: its name; detectors: in the table's order, `own` among them.
+    kind: of `detect.data.LOADERS`; folder: its name; detectors: in the table's order, `own` among them.
     settings: of our detectors. summary: figures by detector, over all cases. failures: (detector, case, why).
     thresholds: by our detector and way of choosing its limit, figures over all cases; empty unless asked for.
     """
@@ -171,13 +167,10 @@ class DetectReport:
 
     def table(self) -> str:
         """The report as text."""
-        machine = self.environment
-        versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
         count = f"{len(self.cases)} case{'s' if len(self.cases) != 1 else ''}"
         lines = [
             f"Detection on {_TITLES[self.kind]}: {count} of {self.folder}{' (quick)' if self.quick else ''}",
-            f"{machine.cpu}, {machine.cores} cores, {self.jobs} processes, {machine.system}; {machine.date}",
-            *textwrap.wrap(versions, _WIDTH, break_on_hyphens=False),
+            *self.environment.lines(self.jobs),
         ]
         if self.settings:
             lines.append(f"settings: {', '.join(f'{key}={value}' for key, value in self.settings.items())}")
@@ -191,33 +184,6 @@ class DetectReport:
         if self.failures:
             lines += ["", "Not measured:", *(f"  {who} on {case}: {why}" for who, case, why in self.failures)]
         return "\n".join(lines) + "\n"
-
-    def save(self, out_dir: str | Path) -> None:
-        """Write detect.json, detect.txt, figures.png and scores.png into a folder, which is made when missing.
-
-        Needs matplotlib. Raises OutputError.
-        """
-        from aez.bench.detect import figures as bench_detect_figures
-
-        out = Path(out_dir)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the folder {out}: {error.strerror}") from error
-        write_whole(out / "detect.json", self.to_json().encode(), force=True)
-        write_whole(out / "detect.txt", self.table().encode(), force=True)
-        write_whole(out / "figures.png", bench_detect_figures.bars_png(self), force=True)
-        if self.traces:
-            write_whole(out / "scores.png", bench_detect_figures.scores_png(self), force=True)
-
-
-def describe_machine() -> Environment:
-    """The machine, the date, and the versions that detection depends on."""
-    versions = {}
-    for package in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return dataclasses.replace(describe_environment(), versions=versions)
 
 
 def _rows(title: str, columns: Sequence[Column], summaries: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +15,12 @@ from aez.bench.detect.contestants import Contestant, Outsider, Own, Task
 from aez.bench.detect.data import LOADERS, Case, benchmark_kind
 from aez.bench.detect.limits import WAYS, LimitFigures, Trial, compare_limits
 from aez.bench.detect.protocols import PROTOCOLS, Protocol, Result, mean
-from aez.bench.detect.report import CaseFigures, DetectReport, Trace, describe_machine
+from aez.bench.detect.report import CaseFigures, DetectReport, Trace
+from aez.bench.machine import describe_detection
+from aez.codec.common.cores import available_cores
 from aez.codec.common.extras import library
 from aez.codec.errors import AezError, InvalidArgument
-from aez.export.families import family_class
+from aez.export.families.registry import family_class
 from aez.export.series.estimator import SeriesDetector
 from aez.export.series.train import DEFAULT_FAMILY
 
@@ -68,22 +69,11 @@ def run(
     references = protocol.references if peers is None else ()
     contestants: list[Contestant] = [*own, *_chosen_peers(protocol, peers), *references]
     cases = list(LOADERS[kind](folder))[:: QUICK_STEP if quick else 1]
-    jobs = jobs or _cores()
+    jobs = jobs or available_cores()
     pairs = [(contestant, case) for case in cases for contestant in contestants]
-    by_name = {case.name: case for case in cases}
-    outcomes: list[Result | Failure] = []
-    with tqdm(total=len(pairs), unit="run", disable=not progress) as bar:
-        for outcome in _in_parallel(pairs, _Examiner(protocol, quick, thresholds), jobs):
-            outcomes.append(replace(outcome, case=by_name[outcome.case.name]))  # a process sends copies
-            bar.update()
-    order = {(contestant.name, case.name): at for at, (contestant, case) in enumerate(pairs)}
-    outcomes.sort(key=lambda outcome: order[outcome.contestant, outcome.case.name])
-    results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
-    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    outcomes = _examined(pairs, _Examiner(protocol, quick, thresholds), jobs, progress)
     names = [one.name for one in own]
-    if not any(result.contestant in names for result in results):
-        first = next(failure for failure in failures if failure.contestant in names)
-        raise AezError(f"none of our detectors could learn from any case; {first.case.name}: {first.reason}")
+    results, failures = _sorted_out(outcomes, names)
     summary = {one.name: _summary(protocol, [r for r in results if r.contestant == one.name]) for one in contestants}
     return DetectReport(
         kind=kind,
@@ -98,7 +88,7 @@ def run(
         summary={name: figures for name, figures in summary.items() if figures},
         figures=tuple(_case_figures(result) for result in results),
         failures=tuple((failure.contestant, failure.case.name, failure.reason) for failure in failures),
-        environment=describe_machine(),
+        environment=describe_detection(),
         traces=_traces(results, names, protocol.task),
         thresholds={name: found for name in names if (found := _limits(results, name))},
     )
@@ -149,6 +139,30 @@ class Failure:
     reason: str
 
 
+def _sorted_out(outcomes: Sequence[Result | Failure], own: Sequence[str]) -> tuple[list[Result], list[Failure]]:
+    """Results and failures apart. Raises AezError where none of our own detectors has a result."""
+    results = [outcome for outcome in outcomes if isinstance(outcome, Result)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    if not any(result.contestant in own for result in results):
+        first = next(failure for failure in failures if failure.contestant in own)
+        raise AezError(f"none of our detectors could learn from any case; {first.case.name}: {first.reason}")
+    return results, failures
+
+
+def _examined(
+    pairs: Sequence[tuple[Contestant, Case]], examine: _Examiner, jobs: int, progress: bool
+) -> list[Result | Failure]:
+    """What came of each pair, in their order."""
+    by_name = {case.name: case for _, case in pairs}
+    outcomes: list[Result | Failure] = []
+    with tqdm(total=len(pairs), unit="run", disable=not progress) as bar:
+        for outcome in _in_parallel(pairs, examine, jobs):
+            outcomes.append(replace(outcome, case=by_name[outcome.case.name]))  # a process sends copies
+            bar.update()
+    order = {(contestant.name, case.name): at for at, (contestant, case) in enumerate(pairs)}
+    return sorted(outcomes, key=lambda outcome: order[outcome.contestant, outcome.case.name])
+
+
 def _in_parallel(pairs: Sequence[tuple[Contestant, Case]], examine: _Examiner, jobs: int) -> Iterable[Result | Failure]:
     """What came of each pair, as it comes."""
     if jobs == 1:
@@ -174,11 +188,11 @@ class _Examiner:
         try:
             result = Result(case, contestant.name, contestant.judge(case, self.protocol.task))
             self.protocol.examine(result, self.quick)
-            scored = result.scored
-            if self.thresholds and scored.held_out is not None:
-                trial = Trial(scored.held_out, scored.score, case.labels, case.period_seconds)
+            verdict = result.verdict
+            if self.thresholds and verdict.held_out is not None:
+                trial = Trial(verdict.held_out, verdict.score, case.labels, case.period_seconds)
                 result.limits = compare_limits(trial)
-            result.scored = replace(scored, channel_score=None, held_out=None)  # large, and of no more use
+            result.verdict = replace(verdict, channel_score=None, held_out=None)  # large, and of no more use
         except (AezError, ValueError, TypeError) as error:  # scikit-learn's and torch's opinion of a setting
             return Failure(case, contestant.name, (str(error).strip().splitlines() or [type(error).__name__])[0])
         return result
@@ -200,15 +214,15 @@ def _summary(protocol: Protocol, results: Sequence[Result]) -> dict[str, float]:
         return {}
     return protocol.pool(results) | {
         "cases": float(len(results)),
-        "fit_seconds": mean(result.scored.fit_seconds for result in results),
-        "score_seconds": mean(result.scored.score_seconds for result in results),
+        "fit_seconds": mean(result.verdict.fit_seconds for result in results),
+        "score_seconds": mean(result.verdict.score_seconds for result in results),
     }
 
 
 def _case_figures(result: Result) -> CaseFigures:
-    scored = result.scored
+    verdict = result.verdict
     return CaseFigures(
-        result.case.name, result.contestant, result.figures, scored.fit_seconds, scored.score_seconds, scored.notices
+        result.case.name, result.contestant, result.figures, verdict.fit_seconds, verdict.score_seconds, verdict.notices
     )
 
 
@@ -220,12 +234,8 @@ def _traces(results: Sequence[Result], own: Sequence[str], task: Task) -> tuple[
             continue
         if result.case.name not in found and len(found) == TRACES:
             continue
-        scored = result.scored
+        verdict = result.verdict
         trace = found.get(result.case.name) or Trace(result.case.name, result.case.labels, {}, task.limited)
-        score = scored.score if task.limited else scored.ranking
+        score = verdict.score if task.limited else verdict.ranking
         found[result.case.name] = replace(trace, scores={**trace.scores, result.contestant: score})
     return tuple(found.values())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,51 +1,50 @@
-"""What a measurement found, as figures with their targets."""
+"""The monitor's measurements drawn where a picture says more, and written with their drawings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+import textwrap
+from io import BytesIO
+from pathlib import Path
+from typing import Any
 
-__all__ = ["Figure", "Measured"]
+from aez.bench.monitor.report import Measured, MonitorReport
+from aez.bench.saving import save_all, texts
 
-Bound = Literal["at least", "at most"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number. target: what it shall be `bound`; None where there is no such claim."""
-
-    what: str
-    value: float
-    unit: str = ""
-    target: float | None = None
-    bound: Bound = "at least"
-
-    @property
-    def reached(self) -> bool | None:
-        """Whether the target is met; None without one."""
-        if self.target is None:
-            return None
-        return self.value >= self.target if self.bound == "at least" else self.value <= self.target
+__all__ = ["curves_png", "save_report"]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One measurement.
+def save_report(report: MonitorReport, folder: str | Path) -> None:
+    """Write monitor.json, monitor.txt and a plot of each measurement with curves into a folder, made when missing.
 
-    conditions: what it ran on, a sentence. curves: for plots, by name, (x, y) pairs. failures: what could not be
-    measured and why, a sentence each.
+    Needs matplotlib. Raises OutputError.
     """
+    save_all(folder, texts(report, "monitor"))  # before the drawings, which may fail
+    save_all(folder, {f"monitor-{one.name}.png": curves_png(one) for one in report.measured if one.curves})
 
-    name: str
-    conditions: str
-    figures: Sequence[Figure]
-    curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
-    failures: Sequence[str] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        figures = [{**asdict(one), "reached": one.reached} for one in self.figures]
-        curves = {name: [list(point) for point in points] for name, points in self.curves.items()}
-        said = {"name": self.name, "conditions": self.conditions, "failures": list(self.failures)}
-        return {**said, "figures": figures, "curves": curves}
+def curves_png(one: Measured) -> bytes:
+    """Each curve below the others over seconds, or, of whole milliseconds, as a histogram; a PNG."""
+    import matplotlib.figure
+
+    figure: Any = matplotlib.figure.Figure(figsize=(8, 2.4 * len(one.curves) + 0.6), layout="constrained")
+    panels = figure.subplots(len(one.curves), 1, squeeze=False, sharex=True)[:, 0]
+    for panel, (name, points) in zip(panels, one.curves.items(), strict=True):
+        x, y = [point[0] for point in points], [point[1] for point in points]
+        if name.endswith("by ms"):
+            panel.bar(x, y, width=1.0, align="edge", color="#31688e")
+            panel.set_xlabel("ms")
+            for mark in one.figures:
+                if mark.target is not None and mark.unit == "ms":
+                    panel.axvline(mark.value, color="#b5361c", linewidth=1)
+                    panel.annotate(f" {mark.what.rpartition(' ')[2]}", (mark.value, max(y)), color="#b5361c")
+        else:
+            panel.plot(x, y, color="#31688e", linewidth=1)
+            panel.set_ylim(bottom=0)
+        panel.set_ylabel(name)
+        panel.spines[["top", "right"]].set_visible(False)
+    if not panels[-1].get_xlabel():
+        panels[-1].set_xlabel("seconds")
+    figure.suptitle("\n".join(textwrap.wrap(one.conditions, 100)), fontsize=9)
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=120)
+    return drawn.getvalue()

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from aez.bench.monitor.brokers import mosquitto
-from aez.bench.monitor.figures import Figure, Measured
-from aez.bench.monitor.process import MonitorProcess, Process, free_port, sum_of, until
+from aez.bench.load.brokers import mosquitto
+from aez.bench.load.process import Process, free_port, until
+from aez.bench.monitor.process import MonitorProcess, sum_of
+from aez.bench.monitor.report import Figure, Measured
 from aez.codec.errors import AezError
 
 __all__ = ["SATELLITES", "measure"]
@@ -63,7 +64,7 @@ def measure(folder: Path, *, seconds: float, rate: float = 1000.0) -> Measured:
     with mosquitto(place) as broker:
         config = place / "monitor.toml"
         config.write_text(CONFIG.format(page=page, model=SATELLITES, period=_STREAMS / rate, broker=broker.port))
-        module = [sys.executable, "-m", "aez.bench.monitor.mqtt_load"]
+        module = [sys.executable, "-m", "aez.bench.load.mqtt"]
         listener = Process([*module, "listen", str(broker.port), str(heard)], log=place / "heard.log", folder=place)
         options = [_STREAMS, rate, rows, _EVERY, _LENGTH]
         sending = [*module, "publish", str(broker.port), str(published), *map(str, options)]

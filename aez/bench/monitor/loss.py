@@ -17,11 +17,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from aez.bench.monitor.brokers import Broker, mosquitto, nats_server
-from aez.bench.monitor.feeders import Feeder, FileFeeder, MqttFeeder, NatsFeeder
-from aez.bench.monitor.figures import Figure, Measured
+from aez.bench.load.brokers import Broker, mosquitto, nats_server
+from aez.bench.load.feeders import Feeder, FileFeeder, MqttFeeder, NatsFeeder
+from aez.bench.load.process import until
 from aez.bench.monitor.outcome import Outcome
-from aez.bench.monitor.process import MonitorProcess, sum_of, until
+from aez.bench.monitor.process import MonitorProcess, sum_of
+from aez.bench.monitor.report import Figure, Measured
 from aez.bench.monitor.site import FOLLOWED, MQTT, NATS, SIMULATION, Site, reference
 from aez.codec.errors import AezError
 

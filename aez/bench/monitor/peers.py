@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from aez.bench.monitor.figures import Figure, Measured
-from aez.bench.monitor.rows import FEATURES, Rows, matrix
+from aez.bench.load.rows import FEATURES, Rows, matrix
+from aez.bench.monitor.report import Figure, Measured
 from aez.bench.monitor.throughput import MODEL, file_run
 from aez.codec.common.extras import library
 

@@ -1,27 +1,64 @@
-"""The measurements as one report: a table, JSON, and plots where a picture says more."""
+"""What measurements found, as figures with their targets, and all of them as one report: JSON and a table."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from aez.bench.machine import Environment
-from aez.bench.monitor.figures import Figure, Measured
 from aez.bench.table_text import aligned
 from aez.codec.common.plain import plain
-from aez.codec.common.whole_files import write_whole
-from aez.codec.errors import OutputError
 
-__all__ = ["Report"]
+__all__ = ["Figure", "Measured", "MonitorReport"]
+
+Bound = Literal["at least", "at most"]
 
 
 @dataclass(frozen=True)
-class Report:
+class Figure:
+    """One number. target: what it shall be `bound`; None where there is no such claim."""
+
+    what: str
+    value: float
+    unit: str = ""
+    target: float | None = None
+    bound: Bound = "at least"
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        if self.target is None:
+            return None
+        return self.value >= self.target if self.bound == "at least" else self.value <= self.target
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measurement.
+
+    conditions: what it ran on, a sentence. curves: for plots, by name, (x, y) pairs. failures: what could not be
+    measured and why, a sentence each.
+    """
+
+    name: str
+    conditions: str
+    figures: Sequence[Figure]
+    curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    failures: Sequence[str] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        figures = [{**asdict(one), "reached": one.reached} for one in self.figures]
+        curves = {name: [list(point) for point in points] for name, points in self.curves.items()}
+        said = {"name": self.name, "conditions": self.conditions, "failures": list(self.failures)}
+        return {**said, "figures": figures, "curves": curves}
+
+
+@dataclass(frozen=True)
+class MonitorReport:
     """What was measured, and where."""
 
     measured: Sequence[Measured]
@@ -46,7 +83,7 @@ class Report:
         found = {
             "seed": self.seed,
             "quick": self.quick,
-            "environment": dataclasses.asdict(self.environment),
+            "environment": asdict(self.environment),
             "measured": [one.as_dict() for one in self.measured],
         }
         return json.dumps(plain(found), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -64,18 +101,6 @@ class Report:
             lines += [f"  FAILED: {text}" for text in one.failures]
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
-    def save(self, folder: Path) -> None:
-        """Write monitor.json, monitor.txt and a plot of each measurement with curves. Raises OutputError."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder} cannot be made: {error.strerror or error}") from error
-        write_whole(folder / "monitor.json", self.to_json().encode(), force=True)
-        write_whole(folder / "monitor.txt", self.table().encode(), force=True)
-        for one in self.measured:
-            if one.curves:
-                _plot(one, folder / f"monitor-{one.name}.png")
-
 
 _NAMED = ("aez", "numpy", "onnxruntime")
 _VERDICTS = {None: "", True: "reached", False: "MISSED"}
@@ -88,29 +113,3 @@ def _row(figure: Figure) -> list[str]:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _plot(one: Measured, path: Path) -> None:
-    """Each curve below the others over seconds, or, of whole milliseconds, as a histogram."""
-    import matplotlib.figure
-
-    figure: Any = matplotlib.figure.Figure(figsize=(8, 2.4 * len(one.curves) + 0.6), layout="constrained")
-    panels = figure.subplots(len(one.curves), 1, squeeze=False, sharex=True)[:, 0]
-    for panel, (name, points) in zip(panels, one.curves.items(), strict=True):
-        x, y = [point[0] for point in points], [point[1] for point in points]
-        if name.endswith("by ms"):
-            panel.bar(x, y, width=1.0, align="edge", color="#31688e")
-            panel.set_xlabel("ms")
-            for mark in one.figures:
-                if mark.target is not None and mark.unit == "ms":
-                    panel.axvline(mark.value, color="#b5361c", linewidth=1)
-                    panel.annotate(f" {mark.what.rpartition(' ')[2]}", (mark.value, max(y)), color="#b5361c")
-        else:
-            panel.plot(x, y, color="#31688e", linewidth=1)
-            panel.set_ylim(bottom=0)
-        panel.set_ylabel(name)
-        panel.spines[["top", "right"]].set_visible(False)
-    if not panels[-1].get_xlabel():
-        panels[-1].set_xlabel("seconds")
-    figure.suptitle("\n".join(textwrap.wrap(one.conditions, 100)), fontsize=9)
-    figure.savefig(path, dpi=120)

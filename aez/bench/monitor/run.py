@@ -8,8 +8,7 @@ from pathlib import Path
 
 from aez.bench.machine import describe_environment
 from aez.bench.monitor import latency, loss, peers, steady, throughput
-from aez.bench.monitor.figures import Measured
-from aez.bench.monitor.report import Report
+from aez.bench.monitor.report import Measured, MonitorReport
 from aez.codec.errors import AezError, InvalidArgument
 
 __all__ = ["run"]
@@ -25,7 +24,7 @@ def run(
     quick: bool = False,
     folder: Path | None = None,
     say: Callable[[str], None] = lambda text: None,  # noqa: ARG005
-) -> Report:
+) -> MonitorReport:
     """Measure what is named, in that order.
 
     minutes: of the soak. kills: of each kind of source. model: what scores the rows of 20 features. quick: a tenth of
@@ -58,4 +57,4 @@ def run(
                 measured.append(made[name](place))
             except AezError as error:  # the others took long, and shall be told
                 measured.append(Measured(name, "", [], failures=[str(error)]))
-    return Report(measured, describe_environment(), seed, quick)
+    return MonitorReport(measured, describe_environment(), seed, quick)

@@ -10,11 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from aez.bench.monitor.feeders import Feeder
+from aez.bench.load.feeders import Feeder
+from aez.bench.load.process import free_port, until
+from aez.bench.load.receiver import Receiver
 from aez.bench.monitor.latency import SATELLITES
 from aez.bench.monitor.outcome import Outcome, compare, file_steps, stored_events
-from aez.bench.monitor.process import MonitorProcess, free_port, sum_of, until
-from aez.bench.monitor.receiver import Receiver
+from aez.bench.monitor.process import MonitorProcess, sum_of
 from aez.codec.common.extras import library
 from aez.codec.errors import AezError
 from aez.daemon.parse.times import from_texts

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from aez.bench.monitor.figures import Figure, Measured
+from aez.bench.load.process import Process, free_port
 from aez.bench.monitor.latency import SATELLITES
 from aez.bench.monitor.outcome import stored_events
-from aez.bench.monitor.process import MonitorProcess, Process, free_port, sum_of
+from aez.bench.monitor.process import MonitorProcess, sum_of
+from aez.bench.monitor.report import Figure, Measured
 from aez.codec.detect.detector import load_detector
 from aez.codec.errors import AezError
 
@@ -161,7 +162,7 @@ def _run(place: Path, streams: int, rate: float, seconds: float) -> _Steady:
     page, port, out = free_port(), free_port(), place / "load.json"
     config = place / "monitor.toml"
     config.write_text(CONFIG.format(page=page, model=SATELLITES, period=streams / rate, port=port))
-    command = [sys.executable, "-m", "aez.bench.monitor.steady_load", str(port), str(out)]
+    command = [sys.executable, "-m", "aez.bench.load.steady", str(port), str(out)]
     command += [str(streams), str(rate), str(seconds), str(_CONNECTIONS)]
     with MonitorProcess(config, port=page) as monitor:
         monitor.ready()

@@ -6,6 +6,7 @@ FILE holds by how many seconds the clock is off, and may change at any time. Wha
 
 from __future__ import annotations
 
+import runpy
 import sys
 import threading
 import time
@@ -42,6 +43,4 @@ if __name__ == "__main__":
     _clock = _Clock(Path(sys.argv.pop(1)))
     time.time_ns = _clock.time_ns
     time.time = _clock.time
-    from aez.cli import main
-
-    main()
+    runpy.run_module("aez", run_name="__main__", alter_sys=True)

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aez.bench.monitor.figures import Figure, Measured
+from aez.bench.load.process import Process, free_port, until
+from aez.bench.load.rows import FEATURES, FORMATS, Rows, write
 from aez.bench.monitor.outcome import stored_events
-from aez.bench.monitor.process import MonitorProcess, Process, free_port, sum_of, until
-from aez.bench.monitor.rows import FEATURES, FORMATS, Rows, write
+from aez.bench.monitor.process import MonitorProcess, sum_of
+from aez.bench.monitor.report import Figure, Measured
 from aez.codec.detect.detector import load_detector
 from aez.codec.errors import InvalidArgument
 
@@ -108,7 +109,7 @@ def checked(model: Path) -> Path:
     if set(detector.channels) - set(FEATURES):
         raise InvalidArgument(
             f"model {model} takes {', '.join(detector.channels[:3])} and others; the rows here have the features of "
-            "aez.bench.monitor.rows, so train one on what its `write` gives"
+            "aez.bench.load.rows, so train one on what its `write` gives"
         )
     return model.absolute()
 
@@ -175,7 +176,7 @@ def _push(place: Path, port: int, paths: Sequence[Path], monitor: MonitorProcess
     senders = []
     for number in range(_SENDERS):
         mine = [str(path) for path in paths[number::_SENDERS]]
-        command = [sys.executable, "-m", "aez.bench.monitor.push_load", str(place / "go"), str(port), *mine]
+        command = [sys.executable, "-m", "aez.bench.load.push", str(place / "go"), str(port), *mine]
         senders.append(Process(command, log=place / f"sender-{number}.log", folder=place))
     until(lambda: all((place / f"sender-{n}.log").read_text() for n in range(_SENDERS)), 120, "senders are ready")
     (place / "go").touch()

@@ -1,7 +1,7 @@
 """Make the two detectors that the measurements use: `python -m aez.bench.monitor.train_models [FOLDER]`.
 
 Needs `pip install 'aez[train]'`; takes a minute. FOLDER is by default the one that the package ships. `satellites.aezm`
-watches the simulator's eight channels, `flows.aezm` the 20 features of `aez.bench.monitor.rows`; both are PCA.
+watches the simulator's eight channels, `flows.aezm` the 20 features of `aez.bench.load.rows`; both are PCA.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from aez.bench.monitor.rows import Rows, write
+from aez.bench.load.rows import Rows, write
 from aez.daemon.tools.simulate import Simulation, encode
 
 _SATELLITES, _ROWS = 24, 3000

@@ -1,1 +1,1 @@
-"""Codecs on pictures: rate-distortion, speed, where they lose."""
+"""Codecs on pictures: rate and distortion, speed, tiles, exactness, memory."""

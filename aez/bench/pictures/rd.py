@@ -7,7 +7,6 @@ writes before the first pixel decides; `sheet` measures the codecs once more wit
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import math
@@ -17,44 +16,43 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from aez.bench.machine import describe_environment
-from aez.bench.pictures.peers import Peer, aez_peer, standard_peers
-from aez.bench.pictures.rd_report import Measurement, Report, load_picture, spread
-from aez.codec.errors import InvalidArgument, UnsupportedInput
+from aez.bench.pictures.codecs import PictureCodec, aez_codec, standard_peers
+from aez.bench.pictures.files import QUICK_PICTURES, find_pictures, load_picture, spread
+from aez.bench.pictures.rd_figures import save_report
+from aez.bench.pictures.rd_report import Measurement, RdReport
+from aez.bench.progress import progress_bar
+from aez.codec.errors import InvalidArgument
 from aez.codec.image.distortion import MS_SSIM_SIDE, ms_ssim, psnr
 
-__all__ = ["Report", "find_pictures", "run"]
+__all__ = ["run"]
 
 Picture = npt.NDArray[np.uint8]
 
-LOSSLESS_SUFFIXES = frozenset({".png", ".bmp", ".ppm", ".tif", ".tiff"})
-QUICK_PICTURES, QUICK_POINTS = 3, 5
+QUICK_POINTS = 5
 SHEET_SIDE = 4096  # pixels at most, where a picture is not larger
 CELL = 16  # pixels
-
-_EIGHT_BIT_MODES = frozenset({"RGB", "P", "L"})
 
 
 def run(
     folder: str | Path,
-    models: Sequence[str | Path | Peer],
+    models: Sequence[str | Path | PictureCodec],
     qualities: Sequence[float] | None = None,
     out_dir: str | Path | None = None,
     quick: bool = False,
-    peers: Sequence[Peer] | None = None,
+    peers: Sequence[PictureCodec] | None = None,
     progress: bool = True,
     sheet: bool = False,
     name: str = "rd",
-) -> Report:
+) -> RdReport:
     """Measure models and peers over the lossless pictures of a folder (png, bmp, ppm, tiff; 8-bit, without alpha).
 
     Args:
         folder: where the pictures lie; others in it are named in the report.
         models: paths or names of models, or other codecs to put to the test.
         qualities: the points of the models' curves, 1..100; by default twelve.
-        out_dir: where `Report.save` writes the results; None writes nothing.
+        out_dir: where `save_report` writes the results; None writes nothing.
         quick: at most three pictures and five points a curve.
         peers: by default the six of `standard_peers`; one that is not available, or fails on a picture, is named in
             the report and has no figures.
@@ -86,7 +84,7 @@ def run(
         over_sheets = _report(title, _sheets(sources), codecs, under_test, {}, quick, progress)
         report = dataclasses.replace(report, sheet=over_sheets)
     if out_dir is not None:
-        report.save(out_dir, name)
+        save_report(report, out_dir, name)
     return report
 
 
@@ -101,19 +99,19 @@ class _Source:
 def _report(
     folder: str,
     sources: Sequence[_Source],
-    codecs: Sequence[Peer],
+    codecs: Sequence[PictureCodec],
     under_test: tuple[str, ...],
     unavailable: dict[str, str],
     quick: bool,
     progress: bool,
-) -> Report:
+) -> RdReport:
     """Measure the codecs over the pictures. Raises InvalidArgument when none of them could be measured."""
     measurements, failed = _measure_all(sources, codecs, under_test, progress)
     measurements = [m for m in measurements if m.codec not in failed]
     if not measurements:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in (unavailable | failed).items())
         raise InvalidArgument(f"no codec could be measured ({reasons}); name one that works here")
-    return Report(
+    return RdReport(
         folder=folder,
         pictures=tuple(source.name for source in sources),
         models=under_test,
@@ -168,48 +166,22 @@ def _one_sheet(sources: Sequence[_Source]) -> Picture:
     return grid.reshape(rows * height, columns * width, channels)
 
 
-def find_pictures(folder: Path) -> tuple[list[Path], dict[str, str]]:
-    """The pictures that can be measured, sorted by name, and why the others cannot."""
-    if not folder.is_dir():
-        raise UnsupportedInput(f"{folder} is not a folder; name one that holds lossless pictures")
-    found: list[Path] = []
-    skipped: dict[str, str] = {}
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in LOSSLESS_SUFFIXES):
-        if reason := _unfit(path):
-            skipped[path.name] = reason
-        else:
-            found.append(path)
-    if not found:
-        raise UnsupportedInput(f"{folder} holds no 8-bit lossless picture (png, bmp, ppm or tiff); name another folder")
-    return found, skipped
-
-
-def _unfit(path: Path) -> str | None:
-    """Why a picture cannot be measured, None when it can."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            if image.has_transparency_data:
-                return "it has transparency"
-            return None if image.mode in _EIGHT_BIT_MODES else f"its mode {image.mode} is not 8-bit RGB or grey"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"it cannot be read: {error}"
-
-
-def _tested_codecs(models: Sequence[str | Path | Peer], qualities: Sequence[float] | None) -> list[Peer]:
+def _tested_codecs(
+    models: Sequence[str | Path | PictureCodec], qualities: Sequence[float] | None
+) -> list[PictureCodec]:
     points = tuple(sorted(set(qualities))) if qualities else None
-    stems = [Path(m).stem for m in models if not isinstance(m, Peer)]
+    stems = [Path(m).stem for m in models if not isinstance(m, PictureCodec)]
     codecs = []
     for model in models:
-        if isinstance(model, Peer):
+        if isinstance(model, PictureCodec):
             codecs.append(dataclasses.replace(model, qualities=points) if points else model)
         else:
             alike = stems.count(Path(model).stem) > 1
-            codecs.append(aez_peer(model, name=f"aez {model}" if alike else None, qualities=points))
+            codecs.append(aez_codec(model, name=f"aez {model}" if alike else None, qualities=points))
     return codecs
 
 
-def _check_names(codecs: Sequence[Peer]) -> None:
+def _check_names(codecs: Sequence[PictureCodec]) -> None:
     names = [c.name for c in codecs]
     if not names:
         raise InvalidArgument("there is no codec to measure; name a model or a peer")
@@ -217,18 +189,18 @@ def _check_names(codecs: Sequence[Peer]) -> None:
         raise InvalidArgument(f"two codecs are called {repeated[0]!r}; give each its own name")
 
 
-def _fewer_points(codec: Peer) -> Peer:
+def _fewer_points(codec: PictureCodec) -> PictureCodec:
     return dataclasses.replace(codec, qualities=tuple(spread(codec.qualities, QUICK_POINTS)))
 
 
 def _measure_all(
-    sources: Sequence[_Source], codecs: Sequence[Peer], under_test: Sequence[str], progress: bool
+    sources: Sequence[_Source], codecs: Sequence[PictureCodec], under_test: Sequence[str], progress: bool
 ) -> tuple[list[Measurement], dict[str, str]]:
     """All measurements, codec by codec, and the peers that failed with the reason."""
     by_codec: dict[str, list[Measurement]] = {c.name: [] for c in codecs}
     failed: dict[str, str] = {}
     warm: set[tuple[str, tuple[int, ...]]] = set()
-    with _progress(len(sources) * sum(len(c.qualities) for c in codecs), progress) as advance:
+    with progress_bar(len(sources) * sum(len(c.qualities) for c in codecs), "file", progress) as advance:
         for source in sources:
             image = source.load()
             for codec in codecs:
@@ -246,14 +218,14 @@ def _measure_all(
     return [m for measurements in by_codec.values() for m in measurements], failed
 
 
-def _warm_up(codec: Peer, image: Picture, warm: set[tuple[str, tuple[int, ...]]]) -> None:
+def _warm_up(codec: PictureCodec, image: Picture, warm: set[tuple[str, tuple[int, ...]]]) -> None:
     """One file that is not timed, for what a codec prepares when it is new or meets a new size."""
     if (codec.name, image.shape) not in warm:
         codec.decode(codec.encode(image, codec.qualities[len(codec.qualities) // 2]))
         warm.add((codec.name, image.shape))
 
 
-def _measure(codec: Peer, quality: float, name: str, image: Picture) -> Measurement:
+def _measure(codec: PictureCodec, quality: float, name: str, image: Picture) -> Measurement:
     start = time.perf_counter()
     data = codec.encode(image, quality)
     encoded = time.perf_counter()
@@ -270,16 +242,3 @@ def _measure(codec: Peer, quality: float, name: str, image: Picture) -> Measurem
         encode_ms=round(1000 * (encoded - start), 3),
         decode_ms=round(1000 * (end - encoded), 3),
     )
-
-
-@contextlib.contextmanager
-def _progress(total: int, visible: bool) -> Iterator[Callable[[str], None]]:
-    from tqdm import tqdm  # when called: nothing else here needs it
-
-    with tqdm(total=total, unit="file", disable=not visible, leave=False) as bar:
-
-        def advance(label: str) -> None:
-            bar.set_postfix_str(label, refresh=False)
-            bar.update()
-
-        yield advance

@@ -1,28 +1,26 @@
-"""The pictures of a rate-distortion benchmark: curves with matplotlib, contact sheets with Pillow."""
+"""A rate-distortion report drawn, with matplotlib and as a contact sheet, and written with its drawings."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
-from aez.bench.pictures.peers import Encoded, Peer, encode_to_size
-from aez.codec.image.distortion import MS_SSIM_SIDE, ms_ssim, psnr
+from aez.bench.pictures.contact_sheets import contact_sheet_png, sheet_codecs
+from aez.bench.pictures.files import load_picture, spread
+from aez.bench.pictures.rd_report import CurvePoint, RdReport
+from aez.bench.saving import save_all, texts
+from aez.codec.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from aez.bench.pictures.rd_report import CurvePoint, Report
-
-__all__ = ["Rendering", "contact_sheet_png", "curves_png", "render_at", "sheet_codecs"]
-
-Picture = npt.NDArray[np.uint8]
+__all__ = ["curves_png", "save_report", "sheet_png"]
 
 _MODEL_COLOURS = ("#c2255c", "#e8590c", "#6741d9", "#0b7285")
 _PEER_COLOURS = {
@@ -39,71 +37,38 @@ _WIDEST_BPP = 2.5
 _NAME_SHARE = 0.0068  # of the figure's width for each letter
 _LABEL_GAP = 0.045  # least distance of two labels, as a share of the axis' height
 
-_SHEET_PEERS = ("JPEG", "WebP", "AVIF 4:4:4")
-_CROP, _ZOOM = 192, 2  # pixels of the picture, and of the sheet for each
-_MARGIN, _LINE = 16, 20  # pixels of the sheet
+_SHEET_PICTURES, _SHEET_BPPS = 3, (0.25, 0.5)
 
 
-@dataclass(frozen=True)
-class Rendering:
-    """A picture as one codec gives it back at a wanted size.
+def save_report(report: RdReport, folder: str | Path, name: str = "rd") -> None:
+    """Write NAME.json, NAME.txt, NAME.png and a contact sheet into a folder, which is made when missing.
 
-    fits is False when even the codec's lowest quality takes more bytes than wanted; it is what is shown then.
+    The plot of a `sheet` is NAME-sheet.png; the contact sheet of `rd` is contact-sheet.png, any other
+    NAME-contact-sheet.png. Needs matplotlib.
+
+    Raises OutputError, and InvalidArgument on a report read from JSON.
     """
-
-    codec: str
-    quality: float
-    bytes: int
-    bpp: float
-    psnr: float  # dB
-    ms_ssim: float | None  # 0..1; None where the picture is too small for it
-    picture: Picture
-    fits: bool
+    save_all(folder, texts(report, name))  # before the drawings, which may fail
+    plots = {f"{name}.png": curves_png(report)}
+    if report.sheet is not None:
+        plots[f"{name}-sheet.png"] = curves_png(report.sheet)
+    plots["contact-sheet.png" if name == "rd" else f"{name}-contact-sheet.png"] = sheet_png(report)
+    save_all(folder, plots)
 
 
-def render_at(codec: Peer, image: Picture, nbytes: int) -> Rendering:
-    """Code a picture, uint8 [height, width, 3], at the largest quality that takes at most `nbytes`."""
-    found = encode_to_size(codec, image, nbytes)
-    coded = found or Encoded(codec.lowest, codec.encode(image, codec.lowest))
-    decoded = codec.decode(coded.data)
-    size = len(coded.data)
-    return Rendering(
-        codec=codec.name,
-        quality=coded.quality,
-        bytes=size,
-        bpp=8 * size / (image.shape[0] * image.shape[1]),
-        psnr=psnr(image, decoded),
-        ms_ssim=ms_ssim(image, decoded) if min(image.shape[:2]) >= MS_SSIM_SIDE else None,
-        picture=decoded,
-        fits=found is not None,
-    )
+def sheet_png(report: RdReport, bpps: Sequence[float] = _SHEET_BPPS) -> bytes:
+    """A contact sheet of three of the report's pictures (a quick run: one) at those bits per pixel, as a PNG.
 
-
-def sheet_codecs(codecs: Sequence[Peer], models: Sequence[str]) -> list[Peer]:
-    """The codecs of a contact sheet: the models, then JPEG, WebP and AVIF 4:4:4 (all, where none of them is there)."""
-    tested = [c for c in codecs if c.name in models]
-    return tested + ([c for c in codecs if c.name in _SHEET_PEERS] or [c for c in codecs if c.name not in models])
-
-
-def contact_sheet_png(pictures: Sequence[tuple[str, Picture]], codecs: Sequence[Peer], bpps: Sequence[float]) -> bytes:
-    """A PNG with one row for each picture and rate: a crop of the original and of every codec's file of that size.
-
-    pictures: (name, uint8 [height, width, 3]). bpps: the rates in bits per pixel of the whole picture, all above 0.
+    Raises InvalidArgument on a report read from JSON, which has neither codecs nor pictures.
     """
-    rows = [_sheet_row(name, image, codecs, bpp) for name, image in pictures for bpp in bpps]
-    width = max(row.width for row in rows) + 2 * _MARGIN
-    height = sum(row.height + _MARGIN for row in rows) + _MARGIN
-    sheet = Image.new("RGB", (width, height), "white")
-    top = _MARGIN
-    for row in rows:
-        sheet.paste(row, (_MARGIN, top))
-        top += row.height + _MARGIN
-    buffer = BytesIO()
-    sheet.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    if not report.codecs or not report.paths:
+        raise InvalidArgument("a report read from JSON has no codecs for a contact sheet; run the benchmark again")
+    paths = spread(report.paths[: 1 if report.quick else None], _SHEET_PICTURES)
+    pictures = [(path.name, load_picture(path)) for path in paths]
+    return contact_sheet_png(pictures, sheet_codecs(report.codecs, report.models), bpps)
 
 
-def curves_png(report: Report) -> bytes:
+def curves_png(report: RdReport) -> bytes:
     """A PNG with PSNR and MS-SSIM over bits per pixel, a labelled curve for each codec, models in front."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -135,7 +100,7 @@ def curves_png(report: Report) -> bytes:
     return buffer.getvalue()
 
 
-def _headline(report: Report) -> str:
+def _headline(report: RdReport) -> str:
     """The first model's BD-rates in words."""
     rates = [
         f"{c.peer} {c.bd_rate_psnr:+.0f} %"
@@ -147,7 +112,7 @@ def _headline(report: Report) -> str:
     return f"Bytes of {report.models[0]} at equal PSNR (BD-rate), against {', '.join(rates)}"
 
 
-def _widest_bpp(report: Report) -> float:
+def _widest_bpp(report: RdReport) -> float:
     """The right end of the plot: where the models' curves end, or the peers' where there is no model."""
     names = report.models or tuple(report.curves)
     rates = [p.bpp for name in names for p in report.curves[name]]
@@ -166,7 +131,7 @@ def _draw_axes(axes: Axes, title: str, widest: float) -> None:
     axes.spines["bottom"].set_color("#ced4da")
 
 
-def _draw_curves(axes: Axes, report: Report, quality: str, widest: float) -> None:
+def _draw_curves(axes: Axes, report: RdReport, quality: str, widest: float) -> None:
     ends: dict[str, tuple[float, float]] = {}
     for name, points in report.curves.items():
         bpp, value = _visible(points, quality, widest)
@@ -208,7 +173,7 @@ def _own(points: Sequence[CurvePoint], bpp: npt.NDArray[np.float64]) -> list[int
     return [i for i, rate in enumerate(bpp) if float(rate) in measured]
 
 
-def _label_ends(axes: Axes, report: Report, ends: dict[str, tuple[float, float]], widest: float) -> None:
+def _label_ends(axes: Axes, report: RdReport, ends: dict[str, tuple[float, float]], widest: float) -> None:
     """Names in the right margin, each at the height where its curve ends, pushed apart where they would overlap."""
     if not ends:
         return
@@ -243,68 +208,7 @@ def _apart(heights: Sequence[float], gap: float, low: float, high: float) -> lis
     return placed
 
 
-def _colour(report: Report, name: str) -> str:
+def _colour(report: RdReport, name: str) -> str:
     if name in report.models:
         return _MODEL_COLOURS[report.models.index(name) % len(_MODEL_COLOURS)]
     return _PEER_COLOURS.get(name, _OTHER_COLOUR)
-
-
-def _sheet_row(name: str, image: Picture, codecs: Sequence[Peer], bpp: float) -> Image.Image:
-    """One picture at one rate: a heading, and below it a cell for the original and each codec."""
-    pixels = image.shape[0] * image.shape[1]
-    nbytes = max(1, int(bpp * pixels / 8))
-    window = _crop(image)
-    raw = f"{image.nbytes:,} bytes, uncompressed"
-    cells = [_cell(image[window], "original", [raw, f"{image.shape[1]} x {image.shape[0]} pixels"])]
-    cells += [_rendering_cell(render_at(codec, image, nbytes), window) for codec in codecs]
-    width = sum(cell.width for cell in cells) + _MARGIN * (len(cells) - 1)
-    row = Image.new("RGB", (width, _LINE + 6 + cells[0].height), "white")
-    _write(row, (0, 0), f"{name}, at most {nbytes:,} bytes ({bpp:g} bits per pixel)", 16, _INK)
-    for i, cell in enumerate(cells):
-        row.paste(cell, (i * (cell.width + _MARGIN), _LINE + 6))
-    return row
-
-
-def _rendering_cell(rendering: Rendering, window: tuple[slice, slice]) -> Image.Image:
-    excess = "" if rendering.fits else ", its least"
-    similarity = "" if rendering.ms_ssim is None else f"MS-SSIM {rendering.ms_ssim:.4f}, "
-    lines = [
-        f"{rendering.bytes:,} bytes, {rendering.bpp:.3f} bpp{excess}",
-        f"{rendering.psnr:.2f} dB, {similarity}quality {rendering.quality:g}",
-    ]
-    return _cell(rendering.picture[window], rendering.codec, lines)
-
-
-def _cell(crop: Picture, title: str, lines: Sequence[str]) -> Image.Image:
-    """A crop, enlarged without smoothing, over its caption."""
-    height, width = crop.shape[:2]
-    cell = Image.new("RGB", (_CROP * _ZOOM, _CROP * _ZOOM + 4 + _LINE * (1 + len(lines))), "white")
-    zoom = _CROP * _ZOOM // max(height, width)
-    cell.paste(Image.fromarray(crop).resize((width * zoom, height * zoom), Image.Resampling.NEAREST))
-    top = _CROP * _ZOOM + 4
-    _write(cell, (0, top), title, 16, _INK)
-    for i, line in enumerate(lines, start=1):
-        _write(cell, (0, top + _LINE * i), line, 13, _MUTED)
-    return cell
-
-
-def _write(image: Image.Image, at: tuple[int, int], text: str, size: int, colour: str) -> None:
-    ImageDraw.Draw(image).text(at, text, fill=colour, font=ImageFont.load_default(size))
-
-
-def _crop(image: Picture) -> tuple[slice, slice]:
-    """The window that shows a codec's work: three quarters of the windows on a grid have less detail than it."""
-    height, width = (min(_CROP, side) for side in image.shape[:2])
-    luma = image.mean(axis=2)
-    detail = np.abs(np.diff(luma, axis=0, append=luma[-1:])) + np.abs(np.diff(luma, axis=1, append=luma[:, -1:]))
-    corners = [
-        (top, left)
-        for top in range(0, image.shape[0] - height + 1, 32)
-        for left in range(0, image.shape[1] - width + 1, 32)
-    ]
-    corners.sort(key=lambda c: (detail[c[0] : c[0] + height, c[1] : c[1] + width].sum(), c))
-    top, left = corners[(len(corners) - 1) * 3 // 4]
-    return slice(top, top + height), slice(left, left + width)
-
-
-SHEET_PICTURES = 3

@@ -1,4 +1,4 @@
-"""What a rate-distortion benchmark measured, what follows from it, and how it is shown: JSON, a table, pictures.
+"""What a rate-distortion benchmark measured, what follows from it, and both as JSON and as a table.
 
 A codec's curve is the mean over the pictures at each of its qualities: bits per pixel, PSNR and MS-SSIM in dB.
 BD-rates are taken between such curves. Times are medians. Pictures too small for MS-SSIM have no part in its mean.
@@ -10,32 +10,23 @@ import dataclasses
 import itertools
 import json
 import math
-import os
 import statistics
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from aez.bench.machine import Environment
 from aez.bench.pictures.bd_rate import bd_psnr, bd_rate
-from aez.bench.pictures.peers import Peer
-from aez.bench.pictures.rd_figures import SHEET_PICTURES
+from aez.bench.pictures.codecs import PictureCodec
 from aez.bench.table_text import aligned
 from aez.codec.common.plain import plain
-from aez.codec.errors import InvalidArgument, OutputError
+from aez.codec.errors import InvalidArgument
 from aez.codec.image.distortion import ms_ssim_db
-from aez.codec.image.pillow import read_image
 
-__all__ = ["Comparison", "CurvePoint", "Measurement", "Monotonicity", "Report"]
-
-Picture = npt.NDArray[np.uint8]
-Item = TypeVar("Item")
+__all__ = ["Comparison", "CurvePoint", "Measurement", "Monotonicity", "RdReport", "lossy_points"]
 
 _FIGURES = ("bytes", "bpp", "psnr", "ms_ssim", "encode_ms", "decode_ms")
 _NOT_RISING = "DOES NOT ALWAYS RISE"
@@ -94,7 +85,7 @@ class Monotonicity:
 
 
 @dataclass(frozen=True)
-class Report:
+class RdReport:
     """What a benchmark measured. All but `codecs` and `paths` goes through JSON and back.
 
     bundles: codec under test -> its model: name, id, family, bytes, figures, provenance.
@@ -113,8 +104,8 @@ class Report:
     environment: Environment
     bundles: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    sheet: Report | None = None
-    codecs: tuple[Peer, ...] = field(default=(), compare=False, repr=False)
+    sheet: RdReport | None = None
+    codecs: tuple[PictureCodec, ...] = field(default=(), compare=False, repr=False)
     paths: tuple[Path, ...] = field(default=(), compare=False, repr=False)
 
     @cached_property
@@ -161,7 +152,7 @@ class Report:
         return f'{text},\n "measurements": [\n  {rows}\n ],\n "sheet": {sheet}\n}}\n'
 
     @classmethod
-    def from_json(cls, text: str) -> Report:
+    def from_json(cls, text: str) -> RdReport:
         """The report that `to_json` wrote, without the codecs and pictures that a contact sheet needs.
 
         Raises InvalidArgument when the text is no such report.
@@ -186,13 +177,10 @@ class Report:
 
     def table(self) -> str:
         """The report as text."""
-        machine = self.environment
-        versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
         count = f"{len(self.pictures)} picture{'s' if len(self.pictures) != 1 else ''}"
         lines = [
             f"Rate-distortion over {count} of {self.folder}{' (quick)' if self.quick else ''}",
-            f"{machine.cpu}, {machine.cores} cores, {machine.system}; {machine.date}",
-            *textwrap.wrap(versions, 116, break_on_hyphens=False),
+            *self.environment.lines(),
         ]
         for model in self.models:
             lines += ["", *self._comparison_lines(model)]
@@ -205,43 +193,6 @@ class Report:
             if entries:
                 lines += ["", f"{title}:", *(f"  {name}: {reason}" for name, reason in entries.items())]
         return "\n".join(lines) + "\n"
-
-    def plot(self, path: str | Path) -> None:
-        """Draw PSNR and MS-SSIM over bits per pixel into a PNG; needs matplotlib. Raises OutputError."""
-        from aez.bench.pictures import rd_figures as bench_figures  # when called: the codec itself needs no drawing
-
-        write_whole(Path(path), bench_figures.curves_png(self))
-
-    def contact_sheet(self, path: str | Path, bpps: Sequence[float] = (0.25, 0.5)) -> None:
-        """Draw crops of three pictures (a quick run: one) at equal bytes, codecs beside the original, into a PNG.
-
-        Raises InvalidArgument on a report read from JSON, which has neither codecs nor pictures; OutputError.
-        """
-        from aez.bench.pictures import rd_figures as bench_figures
-
-        if not self.codecs or not self.paths:
-            raise InvalidArgument("a report read from JSON has no codecs for a contact sheet; run the benchmark again")
-        pictures = [(p.name, load_picture(p)) for p in spread(self.paths[: 1 if self.quick else None], SHEET_PICTURES)]
-        codecs = bench_figures.sheet_codecs(self.codecs, self.models)
-        write_whole(Path(path), bench_figures.contact_sheet_png(pictures, codecs, bpps))
-
-    def save(self, out_dir: str | Path, name: str = "rd") -> None:
-        """Write NAME.json, NAME.txt, NAME.png and a contact sheet into a folder, which is made when missing.
-
-        The plot of a `sheet` is NAME-sheet.png; the contact sheet of `rd` is contact-sheet.png, any other
-        NAME-contact-sheet.png. Raises OutputError.
-        """
-        out = Path(out_dir)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the folder {out}: {error.strerror}") from error
-        write_whole(out / f"{name}.json", self.to_json().encode())
-        write_whole(out / f"{name}.txt", self.table().encode())
-        self.plot(out / f"{name}.png")
-        if self.sheet is not None:
-            self.sheet.plot(out / f"{name}-sheet.png")
-        self.contact_sheet(out / ("contact-sheet.png" if name == "rd" else f"{name}-contact-sheet.png"))
 
     def _columns(self) -> Iterator[dict[str, Any]]:
         """The measurements of each codec at each quality, in columns."""
@@ -256,8 +207,8 @@ class Report:
 
     def _compare(self, model: str, peer: str) -> Comparison:
         ours, theirs = self.curves[model], self.curves[peer]
-        by_psnr = [_rate_and(points, "psnr") for points in (theirs, ours)]
-        by_ms_ssim = [_rate_and(points, "ms_ssim_db") for points in (theirs, ours)]
+        by_psnr = [lossy_points(points, "psnr") for points in (theirs, ours)]
+        by_ms_ssim = [lossy_points(points, "ms_ssim_db") for points in (theirs, ours)]
         rate_psnr = _if_comparable(bd_rate, by_psnr)
         shared = None
         if rate_psnr is not None:
@@ -324,31 +275,6 @@ class Report:
         return aligned(rows, gap="   ")
 
 
-def load_picture(path: Path) -> Picture:
-    """The first frame of a picture file as RGB, uint8 [height, width, 3]. Raises UnsupportedInput."""
-    return np.asarray(read_image(str(path), str(path)).convert("RGB"))
-
-
-def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """At most `count` (two or more) items, evenly spread from the first to the last."""
-    if len(items) <= count:
-        return list(items)
-    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write beside the path and rename: an interrupted run leaves the old file or none. Raises OutputError."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
-
-
 def _curve_point(quality: float, measurements: Sequence[Measurement]) -> CurvePoint:
     similarities = [ms_ssim_db(m.ms_ssim) for m in measurements if m.ms_ssim is not None]
     return CurvePoint(
@@ -361,8 +287,8 @@ def _curve_point(quality: float, measurements: Sequence[Measurement]) -> CurvePo
     )
 
 
-def _rate_and(points: Iterable[CurvePoint], quality: str) -> tuple[list[float], list[float]]:
-    """Rates and qualities of the lossy points of a curve."""
+def lossy_points(points: Iterable[CurvePoint], quality: str) -> tuple[list[float], list[float]]:
+    """Bits per pixel of the lossy points of a curve, and their `psnr` or `ms_ssim_db`."""
     pairs = [(p.bpp, getattr(p, quality)) for p in points]
     finite = [(bpp, float(value)) for bpp, value in pairs if value is not None and math.isfinite(value)]
     return [bpp for bpp, _ in finite], [value for _, value in finite]

@@ -12,6 +12,7 @@ import click
 from aez import messages
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
+from aez.commands.bench import shared
 
 pictures = click.argument("pictures", nargs=-1, type=click.Path(path_type=Path), metavar="PICTURE...")
 quality = click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50, show_default=True)
@@ -27,7 +28,7 @@ quality = click.option("-q", "--quality", type=click.FloatRange(1, 100), default
 @options.as_json
 def speed(pictures: tuple[Path, ...], model: str | None, quality: float, repeats: int, as_json: bool) -> None:
     """Milliseconds to encode and decode in a warm process, beside AVIF in the same run, and a decode from the shell."""
-    from aez.bench.pictures.codec import speed as measure
+    from aez.bench.pictures.speed import speed as measure
 
     report = measure(_given(pictures), model, quality, repeats)
     times = report["milliseconds"]
@@ -50,7 +51,7 @@ def speed(pictures: tuple[Path, ...], model: str | None, quality: float, repeats
 @options.as_json
 def tiles(pictures: tuple[Path, ...], model: str | None, quality: float, tile: int, as_json: bool) -> None:
     """Seams between tiles, what tiles cost, regions against the whole, bytes above the ideal code length."""
-    from aez.bench.pictures.codec import tiling as measure
+    from aez.bench.pictures.soundness import tiling as measure
 
     report = measure(_given(pictures), model, quality, tile)
     _show(
@@ -77,7 +78,7 @@ def tiles(pictures: tuple[Path, ...], model: str | None, quality: float, tile: i
 @options.as_json
 def exact(pictures: tuple[Path, ...], model: str | None, quality: float, tile: int, as_json: bool) -> None:
     """Whether symbols decode identically with other threads, graph optimisation, order, and on CUDA where present."""
-    from aez.bench.pictures.codec import exactness as measure
+    from aez.bench.pictures.soundness import exactness as measure
 
     report = measure(_given(pictures), model, quality, tile)
     lines = [f"{report['symbols']} coded symbols"]
@@ -95,7 +96,7 @@ def exact(pictures: tuple[Path, ...], model: str | None, quality: float, tile: i
 @options.as_json
 def large(picture: Path | None, side: int, model: str | None, quality: float, as_json: bool) -> None:
     """Peak memory and time of encoding and decoding one very large picture (PICTURE repeated, or a texture)."""
-    from aez.bench.pictures.codec import large as measure
+    from aez.bench.pictures.memory import large as measure
 
     report = measure(side, model, quality, picture)
     lines = [
@@ -110,10 +111,11 @@ def large(picture: Path | None, side: int, model: str | None, quality: float, as
 @options.model
 @options.as_json
 def soak(count: int, model: str | None, as_json: bool) -> None:
-    """Resident memory over many pictures of random sizes in one process."""
+    """Resident memory over many pictures of random sizes in one process. Needs `pip install 'aez[bench]'`."""
+    shared.import_first("aez[bench]", "psutil")
     from tqdm import tqdm
 
-    from aez.bench.pictures.codec import soak as measure
+    from aez.bench.pictures.memory import soak as measure
 
     with tqdm(total=count, unit="picture", disable=not sys.stderr.isatty()) as bar:
         report = measure(count, model, settled=min(200, count // 2), progress=lambda _: bar.update())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from aez import messages
 from aez.codec.common.extras import needs
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
+from aez.commands.bench import shared
 
 _MODULES = ("torch", "sklearn", "lightning_fabric", "onnx", "onnxscript", "joblib", "matplotlib", "pyarrow")
 
@@ -36,7 +36,7 @@ _MODULES = ("torch", "sklearn", "lightning_fabric", "onnx", "onnxscript", "jobli
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plots there."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@shared.as_json
 def detect(
     folder: Path | None,
     families: tuple[str, ...],
@@ -54,25 +54,26 @@ def detect(
     """
     if folder is None:
         raise InvalidArgument("name the folder of a benchmark: SKAB, SMD, NAB, or train.*, test.* and labels.*")
+    if output is not None:
+        shared.import_first("aez[bench,train]", "matplotlib")
     with needs("aez[bench,train]", _MODULES):
+        from aez.bench.detect.figures import save_report
         from aez.bench.detect.run import parse_settings, run
         from aez.export.series.train import DEFAULT_FAMILY
 
-        if output is not None:
-            importlib.import_module("matplotlib")  # before the measurements, which take minutes
         report = run(
             folder,
             families or (DEFAULT_FAMILY,),
             parse_settings(settings),
-            _names(peers),
+            shared.peer_names(peers),
             quick=quick,
             thresholds=thresholds,
             jobs=jobs,
             progress=sys.stderr.isatty(),
         )
-    messages.result((report.to_json() if as_json else report.table()).rstrip("\n"))
+    shared.show(report, as_json)
     if output is not None:
-        report.save(output)
+        save_report(report, output)
         messages.summary(f"wrote the report and plots to {output}")
 
 
@@ -102,10 +103,3 @@ _WAYS = (("ONNX Runtime", "onnxruntime"), ("aez.codec.detect.Detector", "detecto
 
 def _rate(rates: dict[str, float], batch: str) -> str:
     return f"{rates[batch]:>10,.0f} windows/s by {batch}"
-
-
-def _names(peers: str | None) -> list[str] | None:
-    """The names in a list with commas; None for all."""
-    if peers is None or peers.strip().lower() == "all":
-        return None
-    return [name.strip() for name in peers.split(",") if name.strip() and name.strip().lower() != "none"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from aez import messages
 from aez.codec.common.extras import needs
 from aez.codec.errors import InvalidArgument
+from aez.commands.bench import shared
 
 _MODULES = ("torch", "sklearn", "lightning_fabric", "onnx", "onnxscript", "matplotlib")
 
@@ -30,7 +30,7 @@ _MODULES = ("torch", "sklearn", "lightning_fabric", "onnx", "onnxscript", "matpl
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plot there."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@shared.as_json
 def images(
     folder: Path | None,
     families: tuple[str, ...],
@@ -49,33 +49,27 @@ def images(
     """
     if folder is None:
         raise InvalidArgument("name a folder with the files of Fashion-MNIST, or a folder of pictures for each class")
+    if output is not None:
+        shared.import_first("aez[bench,train]", "matplotlib")
     with needs("aez[bench,train]", _MODULES):
-        from aez.bench.detect.images import run
+        from aez.bench.images.figures import save_report
+        from aez.bench.images.run import run
         from aez.export.images.train import DEFAULT_FAMILY
 
-        if output is not None:
-            importlib.import_module("matplotlib")  # before the measurements, which take minutes
         report = run(
             folder,
             families or (DEFAULT_FAMILY,),
-            _names(peers),
+            shared.peer_names(peers),
             score=score,
             size=size,
             steps=steps,
             quick=quick,
             progress=sys.stderr.isatty(),
         )
-    messages.result((report.to_json() if as_json else report.table()).rstrip("\n"))
+    shared.show(report, as_json)
     if output is not None:
-        report.save(output)
+        save_report(report, output)
         messages.summary(f"wrote the report and plot to {output}")
 
 
 COMMANDS = (images,)
-
-
-def _names(peers: str | None) -> list[str] | None:
-    """The names in a list with commas; None for all."""
-    if peers is None or peers.strip().lower() == "all":
-        return None
-    return [name.strip() for name in peers.split(",") if name.strip() and name.strip().lower() != "none"]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 
 import click
 
 from aez import messages
-from aez.codec.common.extras import needs
 from aez.codec.errors import InvalidArgument
+from aez.commands.bench import shared
 
 
 @click.command()
@@ -33,7 +32,7 @@ from aez.codec.errors import InvalidArgument
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table, plots and a sheet there."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@shared.as_json
 def latent(
     folder: Path | None,
     models: tuple[str, ...],
@@ -46,12 +45,11 @@ def latent(
     """Reconstruction, latents, seams, times and low rates of models like kl-f8, over the lossless pictures in DIR."""
     if folder is None:
         raise InvalidArgument("name a folder of lossless pictures (png, bmp, ppm or tiff), such as the Kodak set")
-    from aez.bench.pictures.latent import BPPS, run
+    from aez.bench.latent.run import BPPS, run
     from aez.codec.latent.model import LATENT_MODEL
 
     if output is not None:
-        with needs("matplotlib", ["matplotlib"]):
-            importlib.import_module("matplotlib")  # before the measurements, which take minutes
+        shared.import_first("aez[bench]", "matplotlib")
     report = run(
         folder,
         models or (LATENT_MODEL,),
@@ -61,7 +59,7 @@ def latent(
         quick=quick,
         progress=sys.stderr.isatty(),
     )
-    messages.result((report.to_json() if as_json else report.table()).rstrip("\n"))
+    shared.show(report, as_json)
     if output is not None:
         messages.summary(f"wrote the report, plots and contact sheet to {output}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import click
@@ -10,10 +9,11 @@ import click
 from aez import messages
 from aez.codec.common.extras import needs
 from aez.codec.errors import AezError
+from aez.commands.bench import shared
 
 _NAMES = ("throughput", "latency", "scale", "loss", "soak", "peers")
 _USUAL = tuple(name for name in _NAMES if name != "soak")
-_MODULES = ("aiohttp", "matplotlib", "nats", "paho", "prometheus_client", "pyarrow")
+_MODULES = ("aiohttp", "matplotlib", "nats", "paho", "prometheus_client", "psutil", "pyarrow")
 
 
 @click.command()
@@ -31,7 +31,7 @@ _MODULES = ("aiohttp", "matplotlib", "nats", "paho", "prometheus_client", "pyarr
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plots there."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@shared.as_json
 def monitor(
     names: tuple[str, ...],
     minutes: float,
@@ -44,20 +44,20 @@ def monitor(
 ) -> None:
     """Measure the monitor as a process of its own, under load; all but the soak where nothing is named.
 
-    Loss needs Mosquitto and nats-server, latency Mosquitto, peers `pip install 'aez[bench]'`. As root, loss also mounts
-    a small file system and fills it.
+    Needs `pip install 'aez[bench,monitor]'`; loss also Mosquitto and nats-server, latency Mosquitto. As root, loss also
+    mounts a small file system and fills it.
     """
-    with needs("aez[monitor]", _MODULES):
+    shared.import_first("aez[bench,monitor]", "psutil", *(["matplotlib"] if output is not None else []))
+    with needs("aez[bench,monitor]", _MODULES):
+        from aez.bench.monitor.figures import save_report
         from aez.bench.monitor.run import run
 
-        if output is not None:
-            importlib.import_module("matplotlib")  # before the measurements, which take minutes
         report = run(
             names or _USUAL, minutes=minutes, kills=kills, seed=seed, model=model, quick=quick, say=messages.note
         )
-    messages.result((report.to_json() if as_json else report.table()).rstrip("\n"))
+    shared.show(report, as_json)
     if output is not None:
-        report.save(output)
+        save_report(report, output)
         messages.summary(f"wrote the report and plots to {output}")
     if report.failures:
         raise AezError(f"not all could be measured: {'; '.join(report.failures)}")

@@ -10,36 +10,34 @@ import click
 
 from aez import messages
 from aez.codec.errors import InvalidArgument
-
-models = click.option(
-    "-m", "--model", "models", multiple=True, metavar="NAME|PATH", help="A model, by default photo; may be repeated."
-)
+from aez.commands.bench import shared
 
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
-@models
+@shared.models
 @click.option("--quick", is_flag=True, help="One picture of each kind, at most three of DIR.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write weak.json and table there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@shared.as_json
 def weak(folder: Path | None, models: tuple[str, ...], quick: bool, output: Path | None, as_json: bool) -> None:
     """Where models lose: text, line art, screens, noise, tiny pictures, and nearly lossless rates (also over DIR).
 
     Bytes that models, JPEG, WebP and AVIF take to reach the same PSNR, beside PNG and lossless WebP.
     """
-    from aez.bench.pictures.weak import run
+    from aez.bench.saving import save_all, texts
+    from aez.bench.weak.run import run
     from aez.codec.bundle.library import DEFAULT_MODEL
 
     report = run(models or [DEFAULT_MODEL], folder, quick=quick, progress=sys.stderr.isatty())
-    messages.result((report.to_json() if as_json else report.table()).rstrip("\n"))
+    shared.show(report, as_json)
     if output is not None:
-        report.save(output)
+        save_all(output, texts(report, "weak"))
         messages.summary(f"wrote weak.json and weak.txt to {output}")
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@models
+@shared.models
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT.png", help="The sheet.")
 @click.option("--bpp", "bpps", multiple=True, type=float, help="A rate in bits per pixel; by default 0.15 and 0.3.")
 @click.option("--count", type=click.IntRange(1, 24), default=3, show_default=True, help="Pictures, spread over DIR.")
@@ -50,7 +48,7 @@ def sheet(
     """Crops of some lossless pictures in DIR at equal bytes: original, models, JPEG, WebP, AVIF."""
     from aez.bench.pictures.contact_sheets import BPPS, folder_sheet_png
     from aez.codec.bundle.library import DEFAULT_MODEL
-    from aez.codec.common.whole_files import whole_file
+    from aez.codec.common.files import whole_file
 
     if output.suffix.lower() != ".png":
         raise InvalidArgument(f"a contact sheet is a .png file, not {output.name}; change the name after -o")
@@ -66,9 +64,12 @@ def sheet(
 @click.option("-f", "--force", is_flag=True, help="Replace a file that this command did not make.")
 @click.option("--json", "as_json", is_flag=True, help="Print which reports were used and which were not.")
 def results(folder: Path, output: Path | None, force: bool, as_json: bool) -> None:
-    """Make one Markdown document of the JSON reports in FOLDER: rd.json, and whatever other reports are there."""
-    from aez.bench.pictures.document import document, is_made
-    from aez.codec.common.whole_files import write_whole
+    """Make one Markdown document of the JSON reports in FOLDER: rd.json, and whatever other reports are there.
+
+    Needs `pip install 'aez[bench]'`.
+    """
+    from aez.bench.results.document import document, is_made
+    from aez.codec.common.files import write_whole
 
     target = output or folder.resolve().with_suffix(".md")
     made = document(folder, target.parent)

@@ -6,18 +6,15 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from aez.batch import Outcome, Parallel, Progress, run_batch
-from aez.codec.errors import CorruptFile, InvalidArgument
+from aez.batch import FileOutcome, Parallel, Progress, run_batch
+from aez.codec.errors import CorruptFile
 from aez.commands import options
 from aez.commands.codec.picture_files import METADATA, TAKE_METADATA, find_format, picture_bytes
-from aez.files import STDIO, Job, check_target, plan, read_input, write_output
-
-if TYPE_CHECKING:
-    pass
+from aez.files import STDIO, Job, check_target, plan, read_input, refuse_two_results, write_output
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,8 @@ class DecodeJob:
     suffix: str | None
     force: bool
 
-    def __call__(self, job: Job, progress: Progress) -> Outcome:
+    def __call__(self, job: Job, progress: Progress) -> FileOutcome:
+        from aez.codec.container.image_header import ImageHeader
         from aez.codec.container.reader import Reader
         from aez.codec.image.api import decode_picture
 
@@ -44,9 +42,9 @@ class DecodeJob:
         image = decoded.image
         written = picture_bytes(image, picture_format)
         write_output(job.target, written, self.force)
-        header = Reader(io.BytesIO(data)).header
+        header = Reader(io.BytesIO(data), ImageHeader).header
         lost = [] if picture_format in TAKE_METADATA else [key for key in METADATA if image.info.get(key)]
-        return Outcome(
+        return FileOutcome(
             bytes_in=len(data),
             bytes_out=len(written),
             coded_bytes=len(data),
@@ -103,8 +101,7 @@ def decode(
     """
     from aez.codec.image.api import MAX_PIXELS
 
-    if as_json and output == STDIO:
-        raise InvalidArgument("--json and -o - both take standard output; choose one")
+    refuse_two_results(output, as_json)
     if suffix is not None:
         suffix = f".{suffix.lower().lstrip('.')}"
         find_format(suffix)

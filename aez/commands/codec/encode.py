@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from aez.batch import Outcome, Parallel, Progress, run_batch
+from aez.batch import FileOutcome, Parallel, Progress, run_batch
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
 from aez.commands.codec.picture_files import is_picture
-from aez.files import STDIO, Job, check_target, plan, read_input, write_output
+from aez.files import Job, check_target, plan, read_input, refuse_two_results, write_output
 
 SUFFIX = ".aez"
 
@@ -25,7 +25,7 @@ class EncodeJob:
     settings: dict[str, Any]
     force: bool
 
-    def __call__(self, job: Job, progress: Progress) -> Outcome:
+    def __call__(self, job: Job, progress: Progress) -> FileOutcome:
         from aez.codec.image.api import encode_picture
         from aez.codec.image.pillow import read_image
 
@@ -34,7 +34,7 @@ class EncodeJob:
         image = read_image(io.BytesIO(source), "it")
         encoded = encode_picture(image, **self.settings, progress=progress)
         write_output(job.target, encoded.data, self.force)
-        return Outcome(
+        return FileOutcome(
             bytes_in=len(source),
             bytes_out=len(encoded.data),
             coded_bytes=len(encoded.data),
@@ -81,8 +81,7 @@ def encode(
     """
     targets = {"quality": quality, "bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
     _check_targets(targets)
-    if as_json and output == STDIO:
-        raise InvalidArgument("--json and -o - both take standard output; choose one")
+    refuse_two_results(output, as_json)
     jobs = plan(inputs, output, SUFFIX, is_picture)
     parallel = Parallel.choose(len(jobs), workers, threads)
     settings = {

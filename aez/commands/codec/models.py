@@ -12,13 +12,14 @@ import click
 
 from aez import messages
 from aez.batch import run_each
+from aez.codec.common.words import listed
 from aez.commands.codec.models_export import export
 
 if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle
-    from aez.codec.bundle.library import Listing
+    from aez.codec.bundle.library import ListedBundle
 
-#: As in aez.codec.detect.detector and aez.codec.detect.picture_detector, which bring more than a listing needs.
+#: As in aez.codec.detect.detector and aez.codec.detect.pictures, which bring more than a listing needs.
 DETECTOR, PICTURE_DETECTOR = "detector", "picture-detector"
 #: What a listing tells of a detector.
 DETECTOR_FACTS = ("window", "channels", "period_seconds", "threshold", "score", "event_rule")
@@ -65,7 +66,7 @@ def _verify(name: str) -> None:
 
         Detector(bundle, "cpu", 1)  # runs the probe, whose scores must be those that the bundle promises
     elif bundle.task == PICTURE_DETECTOR:
-        from aez.codec.detect.picture_detector import PictureDetector
+        from aez.codec.detect.pictures import PictureDetector
 
         PictureDetector(bundle, "cpu", 1)
     else:
@@ -91,7 +92,7 @@ def _run_codec(bundle: Bundle) -> None:
     model.synthesis(y, 0)
 
 
-def _entry(listing: Listing) -> dict[str, Any]:
+def _entry(listing: ListedBundle) -> dict[str, Any]:
     from aez.codec.bundle.bundle import Bundle
     from aez.codec.errors import ModelError
 
@@ -135,10 +136,9 @@ def _lines(entry: dict[str, Any]) -> Iterator[str]:
 
 def _detector_lines(entry: dict[str, Any]) -> Iterator[str]:
     names = entry["channels"] or []
-    more = f" and {len(names) - CHANNELS_SHOWN} more" if len(names) > CHANNELS_SHOWN else ""
     every = f", one every {entry['period_seconds']:g} s" if entry["period_seconds"] else ""
     yield f"  window {entry['window']} rows{every}"
-    yield f"  {len(names)} channels: {', '.join(map(str, names[:CHANNELS_SHOWN]))}{more}"
+    yield f"  {len(names)} channels: {listed([str(name) for name in names], CHANNELS_SHOWN)}"
     yield f"  threshold {entry['threshold']:.4g} of {entry['score']}, family {entry['family']}"
 
 

@@ -43,7 +43,7 @@ def export(model: str, output: Path, float16: bool, force: bool) -> None:
     Of every other model the folder gets the graphs (.onnx), arrays (.npy) and manifest.json as they are.
     """
     from aez.codec.bundle.library import find_bundle
-    from aez.codec.common.whole_folders import check_folder, write_whole_folder
+    from aez.codec.common.folders import check_folder, write_whole_folder
 
     replaceable = _earlier_export(output).__contains__
     check_folder(output, force, replaceable)

@@ -31,14 +31,15 @@ def verify(files: tuple[str, ...], model: str | None) -> None:
 def check_file(data: bytes, model: str | None = None) -> tuple[int, str]:
     """(count of tiles, name of the model) of a sound file. Raises CorruptFile that names all damage, ModelError."""
     from aez.codec.bundle.library import find_bundle
-    from aez.codec.container.chunks import ALPHA, MODEL, TILE
+    from aez.codec.container.chunks import MODEL, TILE
+    from aez.codec.container.image_header import ALPHA, ImageHeader
     from aez.codec.container.reader import Reader
     from aez.codec.image.api import MAX_PIXELS
     from aez.codec.image.model import open_model
     from aez.codec.image.pillow import decode_alpha
     from aez.codec.image.tiles import check_plausible, decode_latents
 
-    reader = Reader(io.BytesIO(data), partial=True)
+    reader = Reader(io.BytesIO(data), ImageHeader, partial=True)
     header = reader.header
     check_plausible(header, len(data), MAX_PIXELS)
     chunks = list(reader.chunks())

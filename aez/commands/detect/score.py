@@ -22,9 +22,9 @@ from aez.files import Job, check_target
 if TYPE_CHECKING:
     from aez.codec.detect.detector import Detector
     from aez.codec.detect.events import EventRule
-    from aez.codec.detect.score_series import Scored
+    from aez.codec.detect.score_series import ScoredSeries
 
-#: As in aez.codec.detect.picture_detector, which brings more than a choice needs.
+#: As in aez.codec.detect.pictures, which brings more than a choice needs.
 PICTURES = "picture-detector"
 RULE_OPTIONS = ("open_after", "close_after", "merge_within", "min_length")
 
@@ -101,7 +101,7 @@ def score(
 
     detector = Detector(bundle, device)
     reading = Reading(time_column=time_column, array=array, resample=resample)
-    done: list[Scored] = []
+    done: list[ScoredSeries] = []
     show = _show_json if as_json else _show_short if outputs.named else _show
     code = _score_all(detector, data, replace(detector.event_rule, **given), reading, outputs.scores, force, done, show)
     if done:
@@ -116,8 +116,8 @@ def _score_all(
     reading: Any,
     scores: str | None,
     force: bool,
-    done: list[Scored],
-    show: Callable[[Detector, Scored], None],
+    done: list[ScoredSeries],
+    show: Callable[[Detector, ScoredSeries], None],
 ) -> int:
     """Score every file and append what was found to `done`; the exit code."""
     from aez.codec.detect.score_series import score_file
@@ -172,8 +172,8 @@ def _check_outputs(outputs: Outputs, data: tuple[str, ...], force: bool) -> None
         library("matplotlib", "monitor")  # before the scoring, which may take minutes
 
 
-def _write(detector: Detector, done: list[Scored], outputs: Outputs, force: bool) -> None:
-    from aez.codec.common.whole_files import write_whole
+def _write(detector: Detector, done: list[ScoredSeries], outputs: Outputs, force: bool) -> None:
+    from aez.codec.common.files import write_whole
     from aez.codec.report.score_files import write_events
 
     if outputs.events is not None:
@@ -192,7 +192,7 @@ def _write(detector: Detector, done: list[Scored], outputs: Outputs, force: bool
         messages.summary(f"wrote {', '.join(outputs.named)}")
 
 
-def _show(detector: Detector, found: Scored) -> None:
+def _show(detector: Detector, found: ScoredSeries) -> None:
     """Everything for a person: the data, the verdict, a table of the events."""
     from aez.codec.report.event_table import event_lines
 
@@ -204,10 +204,10 @@ def _show(detector: Detector, found: Scored) -> None:
     messages.result("\n".join(lines))
 
 
-def _show_short(detector: Detector, found: Scored) -> None:  # noqa: ARG001 - the shape of the others
+def _show_short(detector: Detector, found: ScoredSeries) -> None:  # noqa: ARG001 - the shape of the others
     messages.result(f"{click.format_filename(found.source)}: {found.verdict}")
 
 
-def _show_json(detector: Detector, found: Scored) -> None:
+def _show_json(detector: Detector, found: ScoredSeries) -> None:
     model = {"name": detector.bundle.name, "id": detector.bundle.id, "threshold": detector.threshold}
     messages.result(json.dumps({**found.as_dict(), "model": model}, ensure_ascii=False))

@@ -19,7 +19,7 @@ from aez.files import Job, check_target
 
 if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle
-    from aez.codec.detect.picture_detector import PictureDetector
+    from aez.codec.detect.pictures import PictureDetector
     from aez.codec.detect.score_pictures import ScoredPicture
     from aez.codec.report.pictures_page import PictureReport
 
@@ -46,7 +46,7 @@ def score_pictures(bundle: Bundle, data: Sequence[str], outputs: PictureOutputs,
 
     Goes on after a picture that cannot be read. Raises AezError subclasses for what nothing can be done with.
     """
-    from aez.codec.detect.picture_detector import PictureDetector
+    from aez.codec.detect.pictures import PictureDetector
 
     detector = PictureDetector(bundle, device)
     names = _expand(data)
@@ -101,7 +101,7 @@ class _Run:
 
     def _plot(self, scored: ScoredPicture, folder: Path) -> str:
         """Draw the heat map into the folder; of equal names, later ones get a number."""
-        from aez.codec.common.whole_files import write_whole
+        from aez.codec.common.files import write_whole
         from aez.codec.report.picture_plots import panel_bytes
 
         stem = Path(scored.source).stem
@@ -122,7 +122,7 @@ class _Run:
             messages.result(f"{scored.score:8.3f}  {shown}: {scored.verdict}")
 
     def write(self) -> None:
-        from aez.codec.common.whole_files import write_whole
+        from aez.codec.common.files import write_whole
         from aez.codec.report.picture_score_files import write_picture_scores
 
         abnormal = sum(row["verdict"] == "abnormal" for row in self.rows)

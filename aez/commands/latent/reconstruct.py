@@ -13,15 +13,14 @@ import click
 
 from aez import messages
 from aez.batch import run_each
-from aez.codec.errors import InvalidArgument
 from aez.commands import options
 from aez.commands.codec.picture_files import is_picture, picture_bytes
 from aez.commands.latent import shared as latent_shared
-from aez.files import STDIO, Job, check_target, plan, write_output
+from aez.files import STDIO, Job, check_target, plan, refuse_two_results, write_output
 
 if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle
-    from aez.codec.latent.api import Reconstruction
+    from aez.codec.latent.api import ReconstructedPicture
 
 #: What results are called in a folder, after the names of their pictures.
 SUFFIX = ".reconstruct.png"
@@ -36,7 +35,7 @@ class _Figures:
     ms_ssim: float | None
 
     @classmethod
-    def of(cls, found: Reconstruction) -> _Figures:
+    def of(cls, found: ReconstructedPicture) -> _Figures:
         from aez.codec.image.distortion import MS_SSIM_SIDE, ms_ssim, psnr, ssim
 
         pair = found.original, found.result
@@ -93,7 +92,7 @@ class _Reconstructing:
         write_output(job.target, picture_bytes(panel, picture_format), self.force)
         self._report(job, found, figures)
 
-    def _report(self, job: Job, found: Reconstruction, figures: _Figures) -> None:
+    def _report(self, job: Job, found: ReconstructedPicture, figures: _Figures) -> None:
         name = latent_shared.shown(job.source)
         with self.bar.aside():
             for notice in found.notices:
@@ -104,7 +103,7 @@ class _Reconstructing:
                 say = messages.summary if job.target == STDIO else messages.result
                 say(f"{name}: {_how(found)}, {figures}")
 
-    def _record(self, job: Job, found: Reconstruction, figures: _Figures) -> dict[str, Any]:
+    def _record(self, job: Job, found: ReconstructedPicture, figures: _Figures) -> dict[str, Any]:
         height, width = found.original.shape[:2]
         size = found.coded_bytes
         return {
@@ -151,8 +150,7 @@ def reconstruct(
     IN is a picture, a folder (the pictures in it; folders inside are left alone) or - for standard input. Pictures are
     turned as EXIF says. In a folder, results are called NAME.reconstruct.png.
     """
-    if as_json and output == STDIO:
-        raise InvalidArgument("--json and -o - both take standard output; choose one")
+    refuse_two_results(output, as_json)
     jobs = plan(inputs, output, SUFFIX, is_picture)
     bundle = _opened(model, device, threads)
     with latent_shared.progress_bar(len(jobs)) as bar:
@@ -175,7 +173,7 @@ def _opened(ref: str, device: str, threads: int | None) -> Bundle:
     return bundle
 
 
-def _how(found: Reconstruction) -> str:
+def _how(found: ReconstructedPicture) -> str:
     if found.quality is None or found.coded_bytes is None:
         return "unquantized"
     height, width = found.original.shape[:2]

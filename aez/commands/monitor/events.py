@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aez import messages
+from aez.codec.common.words import NANOSECONDS, iso_time
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.commands import options
 from aez.commands.monitor.config import config_argument, load_config, plain
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from aez.daemon.state.event_store import StoredEvent
     from aez.daemon.state.store import Store
 
-NANOSECONDS = 1_000_000_000
 _EXPORTS = (".jsonl", ".csv", ".parquet")
 
 
@@ -99,7 +99,7 @@ def export(
         for one in found:
             messages.result(json.dumps(one.as_dict(), ensure_ascii=False))
         return
-    from aez.codec.common.whole_files import whole_file
+    from aez.codec.common.files import whole_file
 
     with whole_file(output, force) as partial:
         _write(found, suffix, partial)
@@ -210,7 +210,7 @@ def _moment(text: str | None) -> int | None:
 def _clock(time_ns: int | None) -> str:
     if time_ns is None:
         return "now" + " " * 17
-    return datetime.fromtimestamp(time_ns / NANOSECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso_time(time_ns, decimals=0)
 
 
 def event_line(event: StoredEvent) -> str:

@@ -8,11 +8,11 @@ import time
 import click
 
 from aez import messages
+from aez.codec.common.words import NANOSECONDS
 from aez.codec.errors import InvalidArgument
 from aez.commands.monitor.config import needs_monitor
 
 FORMATS = ("json", "csv", "line")
-NANOSECONDS = 1_000_000_000
 
 
 @click.command()
@@ -72,7 +72,7 @@ def simulate(
         if labels is not None:
             if rows is None:
                 raise InvalidArgument("--labels needs --rows: without end there is no last fault")
-            from aez.codec.common.whole_files import write_whole
+            from aez.codec.common.files import write_whole
 
             lines = [
                 json.dumps(

@@ -6,13 +6,13 @@ import fnmatch
 import json
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aez import messages
+from aez.codec.common.words import iso_time
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
 from aez.commands.monitor.config import config_argument, load_config, needs_monitor, plain
@@ -133,7 +133,12 @@ class _Seen:
         time, values = int(batch.time[row]), batch.values[row].tolist()
         cells = zip(batch.columns, values, strict=True)
         if self._as_json:
-            data: dict[str, Any] = {"source": source, "stream": name, "time": time, "time_utc": _clock(time)}
+            data: dict[str, Any] = {
+                "source": source,
+                "stream": name,
+                "time": time,
+                "time_utc": iso_time(time, decimals=3),
+            }
             data["values"] = {column: None if value != value else value for column, value in cells}
             if tags := batch.tags.get(name):
                 data["tags"] = dict(tags)
@@ -142,7 +147,7 @@ class _Seen:
         shown = [self._cell(column, value) for column, value in cells if value == value][:_SHOWN_COLUMNS]
         missing = len(batch.columns) - len(shown)
         more = [f"({missing} more or missing)"] if missing else []
-        return "  ".join([_clock(time), plain(name).ljust(self._stream_width), *shown, *more]).rstrip()
+        return "  ".join([iso_time(time, decimals=3), plain(name).ljust(self._stream_width), *shown, *more]).rstrip()
 
     def _cell(self, column: str, value: float) -> str:
         text = f"{plain(column)}={value:.6g}"
@@ -170,15 +175,6 @@ class _Seen:
 def _remember(known: set[str], names: Any) -> None:
     if len(known) < _REMEMBERED:
         known.update(names)
-
-
-def _clock(time: int) -> str:
-    seconds, rest = divmod(time, 1_000_000_000)
-    try:
-        moment = datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        return f"{time} ns"
-    return f"{moment.strftime('%Y-%m-%dT%H:%M:%S')}.{rest // 1_000_000:03}Z"
 
 
 COMMANDS = (tap,)

@@ -15,7 +15,7 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
-from aez.codec.detect.picture_detector import TASK, load_picture_detector
+from aez.codec.detect.pictures import TASK, load_picture_detector
 from aez.commands.codec.models import PICTURE_DETECTOR
 from aez.commands.detect.score import PICTURES
 from aez.commands.train.images import FAMILIES

@@ -19,7 +19,7 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
-from aez.codec.common.whole_files import whole_file
+from aez.codec.common.files import whole_file
 from aez.codec.common.words import format_duration, format_time
 from aez.codec.detect import score_series
 from aez.codec.detect.detector import Detector, SeriesScores, load_detector

@@ -15,7 +15,7 @@ from aez.bench.detect.peers import (
     STANDARD_PEERS,
     AllOnes,
     IsolationForest,
-    Peer,
+    PeerDetector,
     PrincipalComponents,
     PyodAutoEncoder,
     Random,
@@ -42,7 +42,7 @@ BROKEN[50:60, 1] += 3e4
 BROKEN[120:130] *= [-30, 1, 1, 3, 1]
 BROKEN[120:130, 0] += 15
 
-PEERS: list[Callable[[], Peer]] = [
+PEERS: list[Callable[[], PeerDetector]] = [
     PrincipalComponents,
     lambda: PrincipalComponents(window=5),
     IsolationForest,
@@ -51,7 +51,7 @@ PEERS: list[Callable[[], Peer]] = [
 ]
 
 
-def available(make: Callable[[], Peer]) -> Peer:
+def available(make: Callable[[], PeerDetector]) -> PeerDetector:
     peer = make()
     for kind, module in ((IsolationForest, "sklearn"), (PyodAutoEncoder, "pyod"), (PyodAutoEncoder, "torch")):
         if isinstance(peer, kind):
@@ -61,7 +61,7 @@ def available(make: Callable[[], Peer]) -> Peer:
 
 @pytest.mark.filterwarnings("default")  # PyOD's dependencies
 @pytest.mark.parametrize("make", PEERS)
-def test_peers_tell_outliers_from_normal_rows(make: Callable[[], Peer]) -> None:
+def test_peers_tell_outliers_from_normal_rows(make: Callable[[], PeerDetector]) -> None:
     peer = available(make)
     assert peer.fit(TRAIN) is peer
     scores = peer.score(BROKEN)
@@ -79,7 +79,7 @@ def test_peers_tell_outliers_from_normal_rows(make: Callable[[], Peer]) -> None:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("make", PEERS)
-def test_peers_do_not_see_units(make: Callable[[], Peer]) -> None:
+def test_peers_do_not_see_units(make: Callable[[], PeerDetector]) -> None:
     units, zeros = np.array([1e-3, 1e4, 5, 1, 100]), np.array([3, -7e5, 0, 1, 0])
     ours = available(make).fit(TRAIN).score(BROKEN)
     converted = available(make).fit(TRAIN * units + zeros).score(BROKEN * units + zeros)
@@ -88,7 +88,7 @@ def test_peers_do_not_see_units(make: Callable[[], Peer]) -> None:
 
 
 @pytest.mark.parametrize("make", [Random, AllOnes])
-def test_the_know_nothings_score_every_row(make: Callable[[], Peer]) -> None:
+def test_the_know_nothings_score_every_row(make: Callable[[], PeerDetector]) -> None:
     scores = make().fit(TRAIN).score(TEST)
     np.testing.assert_array_equal(make().fit(BROKEN).score(TEST), scores)
     assert scores.shape == (200,)
@@ -195,7 +195,7 @@ def test_peers_refuse_what_is_no_series() -> None:
     [(IsolationForest(), "sklearn.ensemble", "bench"), (PyodAutoEncoder(), "pyod.models.auto_encoder", "bench,train")],
 )
 def test_a_missing_library_is_named_with_its_extra(
-    peer: Peer, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+    peer: PeerDetector, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)

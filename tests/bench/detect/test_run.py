@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pytest
 
 from aez.bench.detect.changepoints import changepoint_score, changepoints_of
-from aez.bench.detect.contestants import Outsider, Own, Scored, Task
+from aez.bench.detect.contestants import Outsider, Own, Task, Verdict
 from aez.bench.detect.data import Case, load_skab
+from aez.bench.detect.figures import save_report
 from aez.bench.detect.limits import ORACLE, WAYS, Trial, compare_limits
 from aez.bench.detect.metrics import point_metrics
 from aez.bench.detect.peers import AllOnes, PrincipalComponents, skab_isolation_forest
@@ -199,7 +200,7 @@ def judged(*cases: tuple[Floats, list[tuple[int, int]]], seconds: float | None =
             labels[start:end] = 1
         empty = np.zeros((score.size, 1))
         case = Case(str(number), empty, empty, labels, None, None, seconds, ("a",))
-        results.append(Result(case, "one", Scored(score, score)))
+        results.append(Result(case, "one", Verdict(score, score)))
     return results
 
 
@@ -221,7 +222,7 @@ def test_events_are_counted_where_one_factor_on_all_limits_gives_the_false_alarm
     assert _events_at(results, 1.0) == 2  # above 0.7
     assert _events_at(results, 2.0) == 3  # above 0.5
     assert _events_at(results, 1e6) == 4
-    scaled = [replace(one, scored=Scored(one.scored.ranking, 7 * one.scored.score)) for one in results]
+    scaled = [replace(one, verdict=Verdict(one.verdict.ranking, 7 * one.verdict.score)) for one in results]
     assert [_events_at(scaled, float(most)) for most in range(3)] == [1, 2, 3]
     assert _events_at(results[:1], 2.0) == 1  # of half a day: 2.0 alone
     assert _events_at(results[:1], 4.0) == 2
@@ -390,7 +391,7 @@ def test_a_case_that_cannot_be_learned_from_is_named_and_left_out(tmp_path: Path
 def test_the_report_as_files(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     report = run(write_smd(tmp_path / "smd"), ["pca"], {"window": 20, "percentile": 99}, PEERS, quick=True, jobs=1)
-    report.save(tmp_path / "out")
+    save_report(report, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "detect.json",
         "detect.txt",
@@ -415,7 +416,7 @@ def test_the_report_as_files(tmp_path: Path) -> None:
 def test_every_kind_can_be_drawn(tmp_path: Path, write: object) -> None:
     pytest.importorskip("matplotlib")
     assert callable(write)
-    run(write(tmp_path / "data"), ["pca"], {"window": 10}, ["all ones"], jobs=1).save(tmp_path / "out")
+    save_report(run(write(tmp_path / "data"), ["pca"], {"window": 10}, ["all ones"], jobs=1), tmp_path / "out")
     for name in ("figures.png", "scores.png"):
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
 

@@ -9,7 +9,7 @@ import pytest
 
 from aez.bench.monitor import loss
 from aez.bench.monitor.outcome import Outcome
-from aez.daemon.parse.lines import Clock
+from aez.daemon.parse.times import ArrivalClock
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def test_a_clock_that_goes_back_and_forth(tmp_path: Path) -> None:
 
 
 def test_times_of_arrival_go_on_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, true, hour = Clock(), time.time_ns, 3600 * 10**9
+    clock, true, hour = ArrivalClock(), time.time_ns, 3600 * 10**9
     received = time.monotonic() - 10
     before = clock.arrivals(1, received)
     assert abs(before - (true() - 10 * 10**9)) < 5 * 10**9

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from aez.bench.load import rows
+from aez.bench.load.rows import FEATURES, FORMATS, Rows
 from aez.bench.machine import describe_environment
-from aez.bench.monitor import latency, rows, steady, throughput
-from aez.bench.monitor.figures import Figure, Measured
+from aez.bench.monitor import latency, steady, throughput
+from aez.bench.monitor.figures import save_report
 from aez.bench.monitor.outcome import compare, stored_events
-from aez.bench.monitor.report import Report
-from aez.bench.monitor.rows import FEATURES, FORMATS, Rows
+from aez.bench.monitor.report import Figure, Measured, MonitorReport
 from aez.cli import main
 from aez.codec.detect.detector import load_detector
 from aez.daemon.config.reader import load
@@ -116,8 +117,8 @@ def test_a_report_shows_targets_and_what_was_missed(tmp_path: Path) -> None:
         Figure("events", 12),
     ]
     measured = Measured("soak", "an hour", figures, {"memory, MB": [(0.0, 1.0), (1.0, 2.0)], "events by ms": [(3, 4)]})
-    report = Report([measured], describe_environment(), seed=3)
-    report.save(tmp_path / "out")
+    report = MonitorReport([measured], describe_environment(), seed=3)
+    save_report(report, tmp_path / "out")
     text = (tmp_path / "out" / "monitor.txt").read_text()
     assert [line.split()[-1] for line in text.splitlines()[-3:]] == ["reached", "MISSED", "12"]
     assert report.missed == ["soak: memory"]

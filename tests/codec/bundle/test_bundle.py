@@ -69,7 +69,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "models"
     path.mkdir()
     monkeypatch.setenv("AEZ_MODELS", str(path))
-    monkeypatch.setattr(bundle_module, "_SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(library, "_SHIPPED", tmp_path / "shipped")
     return path
 
 

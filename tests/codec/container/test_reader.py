@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aez.codec.container import chunks, header
-from aez.codec.container.header import ImageHeader
+from aez.codec.container import chunks
+from aez.codec.container.deflate import METADATA_MAX, deflate
+from aez.codec.container.image_header import MODES, ImageHeader
 from aez.codec.container.reader import Reader
 from aez.codec.container.varint import write_varint
 from aez.codec.container.writer import Writer
@@ -156,7 +157,7 @@ def test_golden_files_are_written_the_same(name: str) -> None:
 @given(
     width=st.integers(1, 90),
     height=st.integers(1, 90),
-    mode=st.sampled_from(header.MODES),
+    mode=st.sampled_from(MODES),
     level=st.integers(0, 65535),
     unit=st.integers(1, 9),
     metadata=st.dictionaries(st.sampled_from("ximM"), st.binary(max_size=300)),
@@ -414,7 +415,7 @@ def test_claims_allocate_nothing() -> None:
             read_all(assemble([header, framed(b"x", packed)]))
         with pytest.raises(CorruptFile, match=r"0 of 18014398509481984 tiles|0 tiles"):
             read_all(assemble([header]))
-        assert tracemalloc.get_traced_memory()[1] < 3 * chunks.METADATA_MAX
+        assert tracemalloc.get_traced_memory()[1] < 3 * METADATA_MAX
     finally:
         tracemalloc.stop()
 
@@ -422,7 +423,7 @@ def test_claims_allocate_nothing() -> None:
 def test_metadata_that_does_not_inflate_is_an_error() -> None:
     header = framed(b"H", ImageHeader(9, 9, "L", 0, ID).pack())
     tile = framed(b"T", b"\0tile")
-    good = chunks.deflate(b"exif")
+    good = deflate(b"exif")
     for payload in (b"", b"\xff\xff", good[:-1], good + b"\0"):
         with pytest.raises(CorruptFile, match="EXIF"):
             read_all(assemble([header, framed(b"x", payload), tile]))
@@ -486,7 +487,7 @@ def test_the_writer_demands_its_order() -> None:
     with pytest.raises(InvalidArgument, match="A"):
         writer.add("A", b"")
     with pytest.raises(InvalidArgument, match="exceed"):
-        writer.add("x", bytes(chunks.METADATA_MAX + 1))
+        writer.add("x", bytes(METADATA_MAX + 1))
     writer.close()
     with pytest.raises(InvalidArgument, match="closed"):
         writer.add("x", b"")

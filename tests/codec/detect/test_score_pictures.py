@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import PictureDetector
 from aez.codec.detect.score_pictures import FIELDS, ScoredPicture, score_picture
 from aez.codec.errors import InvalidArgument, OutputError
 from aez.codec.report import pictures_page as picture_report

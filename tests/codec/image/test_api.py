@@ -19,8 +19,8 @@ from PIL import Image
 
 import aez
 from aez.codec.bundle.bundle import Bundle
-from aez.codec.container.chunks import ALPHA, EXIF, MODEL, TILE, XMP
-from aez.codec.container.header import ImageHeader
+from aez.codec.container.chunks import MODEL, TILE
+from aez.codec.container.image_header import ALPHA, EXIF, XMP, ImageHeader
 from aez.codec.container.reader import Reader
 from aez.codec.container.writer import Writer
 from aez.codec.errors import (

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
-from aez.codec.container.chunks import EXIF, ICC, METADATA_MAX, XMP
+from aez.codec.container.deflate import METADATA_MAX
+from aez.codec.container.image_header import EXIF, ICC, XMP
 from aez.codec.errors import CorruptFile, InvalidArgument, UnsupportedInput
 from aez.codec.image.pillow import Picture, as_shown, decode_alpha, encode_alpha, put_together, read_image, take_apart
 from tests.kit.tiny_pictures import photo

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.engine.aligner import Aligned, Aligner
+from aez.daemon.engine.aligner import Aligner
 from aez.daemon.engine.routing import Columns, Router
+from aez.daemon.engine.rows import Aligned
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Sample = tuple[int, int, tuple[float | None, float | None]]  # stream, time, values
@@ -178,7 +179,7 @@ def test_rows_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_forgotten_stream_begins_again() -> None:
     to = aligner()
     push(to, whole(0, 100, 1), (0, 110, (1, NONE)))
-    to.forget(0)
+    to.clear(0)
     assert push(to, whole(0, 50, 2)) == [(0, 0, 50, (2, 2))]
 
 

@@ -18,9 +18,10 @@ from aez.codec.errors import InvalidArgument
 from aez.codec.series.core import Series
 from aez.daemon.common.records import EventRecord, Samples
 from aez.daemon.engine.engine import Engine
+from aez.daemon.engine.rows import ScoredRows
 from aez.daemon.engine.scorer import BATCHES
 from aez.daemon.engine.stream_state import pack, unpack
-from aez.daemon.engine.types import Scored, Watched
+from aez.daemon.engine.watched import Watched
 from tests.kit.engine_models import (
     CHANNELS,
     PERIOD,
@@ -177,7 +178,7 @@ def test_many_streams_in_one_batch_are_told_apart() -> None:
 def test_streams_that_are_joined_a_few_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     one = interleaved({f"s{number}": bursts(150, number) for number in range(12)})
     expected = engine().process([one])
-    monkeypatch.setattr("aez.daemon.engine.model_streams.JOINED", 1000)
+    monkeypatch.setattr("aez.daemon.engine.model_streams._JOINED", 1000)
     for ahead in (False, True):
         few = Engine([Watched("plant", detector())], workers=2, sizes=(1, 8, 32))
         halves = [few.process([take(one, start, start + 900)], ahead=ahead) for start in (0, 900)]
@@ -191,7 +192,7 @@ def _place(record: EventRecord) -> tuple[str, int, int]:
 
 def test_every_score_goes_to_the_listener() -> None:
     values = bursts(100)
-    got: list[Scored] = []
+    got: list[ScoredRows] = []
     whole = Engine([Watched("plant", detector())], listener=got.append)
     for chunk in chunks(samples(values), [3, 10, 11, 60]):
         whole.process([chunk])
@@ -511,6 +512,17 @@ def test_streams_are_described_as_plain_data() -> None:
     assert (recent.values.shape, recent.row, recent.model) == ((WINDOW - 1, 2), 19, "plant")
     assert some.recent("b") is None
     assert some.stats()["open_events"] == 1
+
+
+def test_a_stream_without_a_good_sample_is_as_new_after_its_model_was_replaced() -> None:
+    plant = Watched("plant", Magnitude(), silent_after=300)
+    one = samples(bursts(60))
+    later = replace(one, time=one.time + 7 * SECOND)
+    some, fresh = (Engine([plant], clock=lambda: START + 3600 * SECOND) for _ in range(2))
+    assert some.process([replace(one, time=one.time + 10**6 * SECOND)]) == []  # all of it ahead of the clock
+    some.replace_models([plant])
+    assert some.process([later]) == fresh.process([later])
+    assert some.touched() == fresh.touched()
 
 
 def test_nothing_in_gives_nothing_out() -> None:

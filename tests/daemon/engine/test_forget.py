@@ -14,7 +14,8 @@ import pytest
 from aez.daemon.common.records import EventRecord, Samples
 from aez.daemon.config.reader import load
 from aez.daemon.engine.engine import Engine
-from aez.daemon.engine.types import Scored, Watched
+from aez.daemon.engine.rows import ScoredRows
+from aez.daemon.engine.watched import Watched
 from aez.daemon.service import Monitor
 from aez.daemon.state.store import Store
 from aez.daemon.tools.simulate import Simulation, encode
@@ -35,7 +36,7 @@ class Clock:
 
 
 def engine(
-    clock: Clock, streams: int = 100, listener: Callable[[Scored], None] | None = None, **options: Any
+    clock: Clock, streams: int = 100, listener: Callable[[ScoredRows], None] | None = None, **options: Any
 ) -> Engine:
     models = [Watched("plant", Magnitude(), lateness=3 * PERIOD, **options)]
     return Engine(models, streams=streams, sizes=(1, 32, 128), clock=lambda: START, steady=clock, listener=listener)
@@ -59,7 +60,7 @@ def test_those_that_stay_go_on_as_if_the_others_had_never_been(adapt: bool) -> N
     found: dict[bool, tuple[list[EventRecord], dict[str, bytes]]] = {}
     for forgetting in (True, False):
 
-        def note(scored: Scored, kept: dict[tuple[str, int], float] = scores[forgetting]) -> None:
+        def note(scored: ScoredRows, kept: dict[tuple[str, int], float] = scores[forgetting]) -> None:
             for number, row, score in zip(scored.rows.stream, scored.rows.row, scored.score, strict=True):
                 kept[scored.names[number], int(row)] = float(score)
 

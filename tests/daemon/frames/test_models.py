@@ -16,7 +16,7 @@ import aez
 from aez.codec.bundle.bundle import save_bundle
 from aez.codec.bundle.library import find_bundle
 from aez.codec.detect.events import Event
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import PictureDetector
 from aez.codec.errors import InvalidArgument
 from aez.codec.image.distortion import psnr
 from aez.codec.image.model import ImageModel
@@ -24,11 +24,12 @@ from aez.daemon.build import models
 from aez.daemon.common.records import Chunk, EventRecord, Samples
 from aez.daemon.config.reader import ConfigError, load
 from aez.daemon.engine.engine import Engine
-from aez.daemon.engine.learned_limit import LearnedLimit
-from aez.daemon.engine.types import Watched
-from aez.daemon.frames.models import COLUMNS, CodecFrames, DetectorFrames, FrameModel, Measured
+from aez.daemon.engine.limits import LearnedLimit
+from aez.daemon.engine.watched import Watched
+from aez.daemon.frames.models import COLUMNS, CodecFrames, DetectorFrames, FrameModel, MeasuredFrame
 from aez.daemon.frames.pictures import FramePictures
-from aez.daemon.parse import REASONS, parser
+from aez.daemon.parse.formats import parser
+from aez.daemon.parse.results import REASONS
 from aez.daemon.tools.check import deep_check
 from tests.kit import hand_made_picture_model as gear
 
@@ -56,7 +57,7 @@ def scene(number: int, noisy: bool = False) -> Array:
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
-def rows_of(model: FrameModel, frames: list[Array]) -> list[Measured]:
+def rows_of(model: FrameModel, frames: list[Array]) -> list[MeasuredFrame]:
     return model.measure([model.prepare(one) for one in frames])
 
 

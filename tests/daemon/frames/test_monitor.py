@@ -22,7 +22,7 @@ from paho.mqtt.publish import multiple
 from PIL import Image
 
 from aez.cli import main
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import PictureDetector
 from aez.daemon.config.reader import load
 from aez.daemon.service import Monitor
 from aez.daemon.state.store import Store

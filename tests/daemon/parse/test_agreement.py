@@ -7,7 +7,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from aez.daemon.parse import parser
+from aez.daemon.parse.formats import parser
 from tests.kit.parse_helpers import START, chunk, comparable, counts, parse_alone, rows
 
 #: To shrink so many lines takes minutes.

@@ -7,8 +7,10 @@ import pytest
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.limits import Limits
-from aez.daemon.parse import FORMATS as ALL_FORMATS
-from aez.daemon.parse import REASONS, Options, parser
+from aez.daemon.parse.formats import FORMATS as ALL_FORMATS
+from aez.daemon.parse.formats import parser
+from aez.daemon.parse.options import Options
+from aez.daemon.parse.results import REASONS
 from tests.kit.parse_helpers import START, chunk, comparable, counts, encode, messages, rows
 
 #: Images hold no columns; see test_frames_models.

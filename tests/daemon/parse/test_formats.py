@@ -11,7 +11,7 @@ import pytest
 from aez.codec.errors import AezError
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Samples
-from aez.daemon.parse import parser
+from aez.daemon.parse.formats import parser
 from tests.kit.parse_helpers import START, chunk, comparable, counts, encode, messages, rows
 
 Read = Callable[..., tuple[list[Samples], dict[str, int]]]

@@ -18,7 +18,8 @@ import pytest
 
 from aez.codec.errors import OutputError
 from aez.daemon.engine.engine import Engine
-from aez.daemon.engine.types import Scored, Watched
+from aez.daemon.engine.rows import ScoredRows
+from aez.daemon.engine.watched import Watched
 from aez.daemon.scores.files import Format, Rotation
 from aez.daemon.scores.log import ScoreLog, Selection
 from tests.kit.engine_models import CHANNELS, Magnitude, bursts, interleaved, take
@@ -44,9 +45,9 @@ class Counts:
             assert self.changed.wait_for(lambda: self.of[what] >= number, 30), self.of
 
 
-def scored_blocks(rows: int = 300, parts: int = 6) -> list[Scored]:
+def scored_blocks(rows: int = 300, parts: int = 6) -> list[ScoredRows]:
     """What an engine gives its listener."""
-    found: list[Scored] = []
+    found: list[ScoredRows] = []
     engine = Engine(MODELS, sizes=(1, 32, 128), listener=found.append)
     samples = interleaved({name: bursts(rows, number) for number, name in enumerate(STREAMS)})
     step = len(samples) // parts
@@ -55,7 +56,7 @@ def scored_blocks(rows: int = 300, parts: int = 6) -> list[Scored]:
     return found
 
 
-def expected(blocks: Sequence[Scored], channel_scores: bool = False, values: bool = False) -> list[Row]:
+def expected(blocks: Sequence[ScoredRows], channel_scores: bool = False, values: bool = False) -> list[Row]:
     """Row by row, in plain Python."""
     found = []
     for block in blocks:

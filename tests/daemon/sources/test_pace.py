@@ -14,7 +14,7 @@ import pytest
 
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk
-from aez.daemon.parse import parser
+from aez.daemon.parse.formats import parser
 from aez.daemon.parse.options import Options
 from aez.daemon.sources.arrow_files import ArrowFiles
 from aez.daemon.sources.pace import paced

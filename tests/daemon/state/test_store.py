@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from aez.codec.errors import CorruptFile, InvalidArgument, OutputError, VersionError
 from aez.daemon.common.records import EventRecord
-from aez.daemon.state.store import Store, StoreCorrupt, StoreError, StoreFull, StoreLocked, StreamState
+from aez.daemon.state.store import Store, StoreCorrupt, StoredState, StoreError, StoreFull, StoreLocked
 from tests.kit.event_steps import step, steps
 from tests.kit.places import ROOT
 
@@ -41,7 +41,7 @@ def test_what_was_committed_is_there_after_opening_again(tmp_path: Path) -> None
         assert store.commit({"file": {"offset": 7}}, {"pump": b"\0ring"}, [step()], models="m") == 1
     with Store(tmp_path / "s.db") as store:
         assert store.positions() == {"file": {"offset": 7}}
-        assert store.state("pump") == StreamState("m", b"\0ring")
+        assert store.state("pump") == StoredState("m", b"\0ring")
         assert dict(store.states()) == {"pump": ("m", b"\0ring")}
         assert store.state("other") is None
         assert pending(store, "console") == [step()]

@@ -21,8 +21,8 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import Samples
 from aez.daemon.config.reader import load
 from aez.daemon.engine.engine import Engine
-from aez.daemon.engine.stream_table import Listing, StreamTable
-from aez.daemon.engine.types import Watched
+from aez.daemon.engine.stream_table import StreamPages, StreamTable
+from aez.daemon.engine.watched import Watched
 from aez.daemon.service import Monitor
 from aez.daemon.tools.simulate import CHANNELS, Simulation, encode
 from aez.daemon.web import live as live_module
@@ -203,7 +203,7 @@ def table(names: list[str], events: dict[int, str], silent: list[int]) -> Stream
 
 
 def test_streams_are_listed_by_state_then_name() -> None:
-    listing = Listing()
+    listing = StreamPages()
     tables = [table(["b", "Ba", "d"], {2: "e1"}, [0]), table(["a", "c"], {1: "e2"}, [])]
     page = listing.page(tables)
     assert [one["stream"] for one in page["streams"]] == ["c", "d", "b", "Ba", "a"]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from aez.codec.bundle.graph_check import check_graph
-from aez.codec.detect.picture_detector import PictureDetector
+from aez.codec.detect.pictures import PictureDetector
 from aez.codec.errors import InvalidArgument
 from aez.export.common.scored_graph import TOLERANCE, whitening
 from aez.export.families import build

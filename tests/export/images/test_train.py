@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from aez.codec.bundle.bundle import Bundle
-from aez.codec.detect.picture_detector import PictureDetector, load_picture_detector
+from aez.codec.detect.pictures import PictureDetector, load_picture_detector
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.export import PictureConfig, learn_pictures
 from aez.export.common.trainer import Trainer, TrainOptions

@@ -1,0 +1,1 @@
+"""Detectors on pictures: one class against the others, beside their peers."""

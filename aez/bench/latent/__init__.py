@@ -1,0 +1,1 @@
+"""Latent models: reconstruction, latents, seams, times, and as codecs at low rates."""

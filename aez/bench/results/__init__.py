@@ -1,0 +1,1 @@
+"""The document of results, made of the reports that the other benches write."""

@@ -1,0 +1,66 @@
+"""`aez bench rd`: rate and distortion of models beside other formats."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from aez import messages
+from aez.codec.errors import InvalidArgument
+from aez.commands.bench import shared
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="DIR")
+@shared.models
+@click.option(
+    "-q", "--quality", "qualities", multiple=True, type=click.FloatRange(1, 100), help="A point of the curves."
+)
+@click.option("--quick", is_flag=True, help="At most three pictures and five points a curve.")
+@click.option("--sheet", is_flag=True, help="Measure all pictures of a size in one file as well: no headers to pay.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plots there."
+)
+@click.option("--name", default="rd", show_default=True, help="What the files there are called, such as domain-maps.")
+@shared.as_json
+def rd(
+    folder: Path | None,
+    models: tuple[str, ...],
+    qualities: tuple[float, ...],
+    quick: bool,
+    sheet: bool,
+    output: Path | None,
+    name: str,
+    as_json: bool,
+) -> None:
+    """Rate-distortion against JPEG, WebP, AVIF, JPEG 2000 and JPEG XL over the lossless pictures in DIR.
+
+    Needs `pip install 'aez[bench]'`.
+    """
+    if folder is None:
+        raise InvalidArgument("name a folder of lossless pictures (png, bmp, ppm or tiff), such as the Kodak set")
+    shared.import_first("aez[bench]", "scipy", *(["matplotlib"] if output is not None else []))
+    from aez.bench.pictures.rd import run
+    from aez.codec.bundle.library import DEFAULT_MODEL
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise InvalidArgument(f"{name!r} is no name for files; take letters, digits, - and _")
+    report = run(
+        folder,
+        models or [DEFAULT_MODEL],
+        qualities or None,
+        output,
+        quick=quick,
+        progress=sys.stderr.isatty(),
+        sheet=sheet,
+        name=name,
+    )
+    shared.show(report, as_json)
+    if output is not None:
+        messages.summary(f"wrote the report, plots and contact sheet to {output}")
+
+
+COMMANDS = (rd,)

@@ -1,0 +1,59 @@
+"""Rows of streams: as they are aligned, as they are scored, and the last ones of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aez.daemon.engine.columns import Float, Ints
+
+__all__ = ["Aligned", "Recent", "ScoredRows"]
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Rows that are complete or overdue, by stream, rising: `stream`, `row` and `time` int64 [n], `values` [n, C]."""
+
+    stream: Ints
+    row: Ints
+    time: Ints
+    values: Float
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def part(self, start: int, end: int) -> Aligned:
+        """The rows from one place to another, as views."""
+        return Aligned(self.stream[start:end], self.row[start:end], self.time[start:end], self.values[start:end])
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Rows that were scored, for whoever wants all of them; sorted by stream, then by row.
+
+    names: the streams' names, by number; `rows.stream` indexes it. score: float32 [n], 1.0 is the model's threshold;
+    channel_score: float32 [n, channels]. limit: float32 [n], the streams' own limits, on the same scale. Nobody changes
+    any of it afterwards.
+    """
+
+    model: str
+    names: Sequence[str]
+    rows: Aligned
+    score: Float
+    channel_score: Float
+    limit: Float
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recent:
+    """A stream's last rows: values float32 [at most window - 1, channels], in the sensors' units, NaN = missing.
+
+    row, time: number and time (ns since 1970 UTC) of the last one. period: ns between rows; None without a clock.
+    """
+
+    model: str
+    values: Float
+    row: int
+    time: int
+    period: int | None

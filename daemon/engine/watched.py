@@ -1,0 +1,96 @@
+"""What an engine is made of: models, the streams that each of them watches, and how it does so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aez.codec.detect.events import Event, EventRule
+from aez.codec.errors import InvalidArgument
+from aez.daemon.common.records import EventRecord
+from aez.daemon.engine.columns import Float, Ints
+from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit
+from aez.daemon.engine.scorer import WindowModel
+
+__all__ = ["SECOND", "Identified", "StreamModel", "Watched"]
+
+#: ns.
+SECOND = 1_000_000_000
+
+
+class Identified(Protocol):
+    """What a model is known by: its bundle."""
+
+    @property
+    def id(self) -> str: ...
+
+
+class StreamModel(WindowModel, Protocol):
+    """What streams are scored with: a `Detector` of `aez.codec.detect`, or a model of `aez.daemon.frames`."""
+
+    @property
+    def bundle(self) -> Identified: ...
+
+    period: float | None
+    event_rule: EventRule
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One model and the streams that it scores. Raises InvalidArgument for settings that make no sense.
+
+    name: in records. detector: the model. streams: patterns (`*`, `?`, `[...]`) of names; a stream belongs to the first
+        model with one that fits.
+    columns: the column of a channel, where their names differ.
+    period: seconds between rows; by default the model's; 0 for rows without a clock, one for each time that occurs.
+    lateness: seconds that a sample may be older than the newest of its stream.
+    silent_after: seconds without a newer sample until a stream is silent; None for never.
+    warm_up: scored rows of a stream before its first event may begin.
+    limits: pattern -> limit of its streams, in thresholds of the model; 1.0 where none fits.
+    adapt: whether limits follow their streams, between 1 / reach and reach; `risk` is the probability that a normal row
+        exceeds them (see `AdaptiveLimit`).
+    rule: when events open and close; by default the model's.
+    update_every: rows between two updates of an open event, at least.
+    learn: rows of a stream that teach its limit, for models without a threshold, and open no event; 0 for none.
+    illustrate: gets a stream, the times and scores (1 is its limit) of rows, the records that follow from them and the
+        event that is open behind them; returns the records in full.
+    """
+
+    name: str
+    detector: StreamModel
+    streams: Sequence[str] = ("*",)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    period: float | None = None
+    lateness: float = 0.0
+    silent_after: float | None = None
+    warm_up: int = 0
+    limits: Mapping[str, float] = field(default_factory=dict)
+    adapt: bool = False
+    risk: float = 1e-4
+    reach: float = 2.0
+    rule: EventRule | None = None
+    update_every: int = 60
+    learn: int = 0
+    illustrate: Callable[[str, Ints, Float, Sequence[EventRecord], Event | None], list[EventRecord]] | None = None
+
+    def __post_init__(self) -> None:
+        numbers = {"period": self.period, "lateness": self.lateness, "silent_after": self.silent_after}
+        for name, value in numbers.items():
+            if value is not None and not 0 <= value <= 1e9:
+                raise InvalidArgument(f"{name} of model {self.name} is a number of seconds, not {value}")
+        if self.warm_up < 0 or self.update_every < 1:
+            raise InvalidArgument(f"warm_up of model {self.name} is 0 rows or more and update_every 1 or more")
+        for pattern, limit in self.limits.items():
+            if not 0 < limit < math.inf:
+                raise InvalidArgument(f"the limit of {pattern} for model {self.name} is above 0, not {limit}")
+        AdaptiveLimit(self.risk, self.reach)
+        if self.learn:
+            LearnedLimit(self.learn)
+
+    @property
+    def period_ns(self) -> int | None:
+        """Nanoseconds between rows; None without a clock."""
+        period = self.detector.period if self.period is None else self.period
+        return max(1, round(period * SECOND)) if period else None

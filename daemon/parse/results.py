@@ -1,0 +1,156 @@
+"""What becomes of a chunk's messages: rows, put together as Samples in the order of arrival, and malformed ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.records import Malformed, Samples
+
+__all__ = ["REASONS", "ChunkRows", "MessageFault", "MessageFaults", "RowPart"]
+
+#: Every reason of a Malformed, for counters.
+REASONS = (
+    "too_long",  # more bytes than a message may have
+    "encoding",  # not UTF-8
+    "syntax",  # not of the format
+    "too_deep",  # objects within objects
+    "not_an_object",  # JSON, but neither an object nor a list of them
+    "too_many_columns",
+    "bad_name",  # of a column: too long
+    "no_values",  # nothing in it that is taken
+    "missing_column",  # one that every message must have
+    "wrong_type",  # text where a number belongs
+    "not_finite",  # NaN as a value, or an infinity
+    "too_large",  # a number beyond the limit on magnitudes
+    "no_time",
+    "bad_time",
+    "no_stream",  # it lacks what the stream's name is made from
+    "bad_stream",  # a name that is empty, too long or has control characters
+    "unknown_stream",  # none of the configured patterns
+    "too_many_streams",
+    "bad_image",  # damaged, or of no format that is read here
+    "too_many_pixels",
+    "no_model",  # an image of a stream that no model of pictures watches
+)
+_KEPT_BYTES = 1000
+#: Sets of columns that are kept apart; rows of rarer ones share Samples of so many values at most.
+_SETS, _SHARED_VALUES = 16, 2**20
+
+
+class MessageFault(Exception):
+    """What is wrong with one message; caught within the parser."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class MessageFaults:
+    """The malformed messages of one chunk: the first `kept` of each reason one by one, of the rest their number."""
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._counts: Counter[str] = Counter()
+        self._list: list[Malformed] = []
+
+    def add(self, reason: str, detail: str, data: bytes, count: int = 1) -> None:
+        if self._counts[reason] < self._kept:
+            self._list.append(Malformed(reason, detail, data[:_KEPT_BYTES], count))
+        self._counts[reason] += count
+
+    def result(self) -> list[Malformed]:
+        rest = self._counts.copy()
+        for one in self._list:
+            rest[one.reason] -= one.count
+        more = [Malformed(reason, f"{count} more", b"", count) for reason, count in rest.items() if count]
+        return self._list + more
+
+
+@dataclass(frozen=True)
+class RowPart:
+    """Rows of one set of columns. order: places in the chunk; stream: the streams' numbers in `ChunkRows`."""
+
+    order: NDArray[np.int64]
+    time: NDArray[np.int64]
+    stream: NDArray[np.int32]
+    values: NDArray[np.floating]
+
+
+class ChunkRows:
+    """Gathers the rows of a chunk."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._numbers: dict[str, int] = {}
+        self._tags: dict[str, Mapping[str, str]] = {}
+        self._sets: dict[tuple[str, ...], list[RowPart]] = {}
+
+    def stream(self, name: str, tags: Mapping[str, str]) -> int:
+        """The number of a stream in this chunk; the last message's tags hold."""
+        if tags:
+            self._tags[name] = tags
+        return self._numbers.setdefault(name, len(self._numbers))
+
+    def add(self, columns: tuple[str, ...], part: RowPart) -> None:
+        if len(part.order):
+            self._sets.setdefault(columns, []).append(part)
+
+    def samples(self) -> list[Samples]:
+        names = list(self._numbers)
+        return [self._samples(columns, parts, names) for columns, parts in self._few_sets()]
+
+    def _few_sets(self) -> list[tuple[tuple[str, ...], list[RowPart]]]:
+        sets = sorted(self._sets.items(), key=lambda item: -sum(len(part.order) for part in item[1]))
+        few = sets[:_SETS]
+        columns: dict[str, int] = {}
+        shared: list[tuple[tuple[str, ...], RowPart]] = []
+        rows = 0
+        for names, parts in sets[_SETS:]:
+            count = sum(len(part.order) for part in parts)
+            wider = {**columns, **dict.fromkeys(names, 0)}
+            if shared and (len(wider) > self._limits.columns or len(wider) * (rows + count) > _SHARED_VALUES):
+                few.append(_widened(columns, shared))
+                wider, shared, rows = dict.fromkeys(names, 0), [], 0
+            columns, rows = wider, rows + count
+            shared += [(names, part) for part in parts]
+        return [*few, _widened(columns, shared)] if shared else few
+
+    def _samples(self, columns: tuple[str, ...], parts: Sequence[RowPart], names: Sequence[str]) -> Samples:
+        if len(parts) == 1:
+            part = parts[0]
+        else:
+            order = np.concatenate([part.order for part in parts])
+            rank = np.argsort(order, kind="stable")
+            part = RowPart(
+                order[rank],
+                np.concatenate([part.time for part in parts])[rank],
+                np.concatenate([part.stream for part in parts])[rank],
+                np.concatenate([part.values for part in parts])[rank],
+            )
+        present = np.flatnonzero(np.bincount(part.stream, minlength=len(names)))
+        stream = part.stream
+        if len(present) < len(names):
+            stream = np.searchsorted(present, stream).astype(np.int32)
+        streams = [names[number] for number in present]
+        tags = {name: self._tags[name] for name in streams if name in self._tags}
+        return Samples(streams, stream, part.time, columns, part.values, tags)
+
+
+def _widened(
+    columns: Mapping[str, int], parts: Sequence[tuple[tuple[str, ...], RowPart]]
+) -> tuple[tuple[str, ...], list[RowPart]]:
+    every = tuple(sorted(columns))
+    place = {name: index for index, name in enumerate(every)}
+    wide = []
+    for names, part in parts:
+        values = np.full((len(part.order), len(every)), np.nan)
+        values[:, [place[name] for name in names]] = part.values
+        wide.append(RowPart(part.order, part.time, part.stream, values))
+    return every, wide
