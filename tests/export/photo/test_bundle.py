@@ -17,10 +17,10 @@ from aez.codec.bundle.bundle import Bundle
 from aez.codec.entropy.quality import quality_to_level
 from aez.codec.errors import ModelError
 from aez.codec.image.model import Geometry
-from aez.export.hyperprior import bundle as bundles
 from aez.export.hyperprior.graphs import round_stored_weights
 from aez.export.hyperprior.integer import IntegerConv, prove_exact
 from aez.export.hyperprior.network import PHASES, join_phases, take_phase
+from aez.export.photo import bundle as bundles
 from aez.export.photo.bundle import analysis_halo, costs, export_photo, network_from_bundle, synthesis_halo
 from aez.export.photo.network import PhotoConfig, PhotoNetwork
 from tests.kit.places import TINY
