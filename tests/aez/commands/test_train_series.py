@@ -23,6 +23,7 @@ from aez.codec.errors import ModelError
 from aez.commands.train.series import FAMILIES, LIMITS, series
 from aez.commands.train.series import METHODS as CHOICES
 from aez.export.families import NAMES
+from aez.export.series import bundle
 from aez.export.series import train as train_series
 from aez.export.series.estimator import SeriesDetector
 from aez.export.series.train import DEFAULT_FAMILY, MARGIN, METHODS, DetectorConfig, SeriesTask
@@ -56,6 +57,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def train(*arguments: str | Path) -> Result:
     return run("train", "series", *arguments)
+
+
+@pytest.fixture
+def one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bundles without the second graph, of windows that are whole, as of data that have none: exporting takes long."""
+    monkeypatch.setattr(bundle, "export_whole", lambda *_: None)
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,7 @@ def test_one_command_makes_a_detector_and_tells_what_it_did(plain: Made) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_graph")
 def test_a_network_that_is_trained_leaves_figures_and_a_loss_curve(here: Path) -> None:
     usual = ("plant.csv", "-o", "pump.aezm", "--family", "dense", "--steps", "20", "--window", "16", "--device", "cpu")
     result = train(*usual)
@@ -117,6 +125,7 @@ def test_a_network_that_is_trained_leaves_figures_and_a_loss_curve(here: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_graph")
 def test_an_interrupted_run_goes_on_with_resume_to_the_model_of_one_that_was_not(
     here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -146,6 +155,7 @@ def test_an_interrupted_run_goes_on_with_resume_to_the_model_of_one_that_was_not
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_graph")
 def test_the_same_seed_gives_the_same_model(here: Path) -> None:
     ids = set()
     usual = ("plant.csv", "--family", "dense", "--steps", "10", "--seed", "3", "--device", "cpu")
@@ -156,6 +166,7 @@ def test_the_same_seed_gives_the_same_model(here: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_graph")
 def test_columns_are_chosen_left_out_and_warned_of(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.column_stack([values(), np.arange(1600) % 400 == 0])
     write(here / "plant.csv", rows, ("flow", "pressure", "heat", "anomaly"))
@@ -176,6 +187,7 @@ def test_columns_are_chosen_left_out_and_warned_of(here: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_graph")
 def test_several_files_are_several_series_of_the_same_channels(here: Path) -> None:
     write(here / "other.csv", values(seed=1)[:, ::-1], ("heat", "pressure", "flow"))
     result = train("plant.csv", "other.csv", "-o", "pump.aezm", "--family", "pca")
@@ -185,6 +197,7 @@ def test_several_files_are_several_series_of_the_same_channels(here: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_graph")
 def test_resampled_data_gives_a_model_of_that_period(here: Path) -> None:
     write(here / "plant.csv", np.repeat(values(), 2, axis=0), step=5)
     assert train("plant.csv", "-o", "a.aezm", "--family", "pca", "--resample", "10").exit_code == 0
@@ -193,6 +206,7 @@ def test_resampled_data_gives_a_model_of_that_period(here: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_graph")
 @pytest.mark.parametrize(
     ("options", "kept"),
     [
@@ -213,6 +227,7 @@ def test_the_threshold_is_chosen_as_asked(here: Path, options: list[str], kept: 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_graph")
 def test_a_score_of_another_kind(here: Path) -> None:
     options = ("plant.csv", "-o", "pump.aezm", "--family", "pca", "--score")
     for kinds in ("mahalanobis", "mahalanobis+reconstruction"):
@@ -223,6 +238,7 @@ def test_a_score_of_another_kind(here: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_graph")
 def test_faults_in_training_data_are_named(here: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = values()
     rows[400:440, 1] += 4000
