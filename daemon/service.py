@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from aez.daemon.common.tls import load as renew_certificate
 from aez.daemon.common.tls import server_context
 from aez.daemon.config.certificates import certificate_warnings
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, SourceConfig, load
+from aez.daemon.config.sections import Web as WebOptions
 from aez.daemon.delivery import Deliveries
 from aez.daemon.engine.rows import ScoredRows
 from aez.daemon.engine.stream_table import StreamPages, StreamTable
@@ -38,7 +40,7 @@ from aez.daemon.observe.notify import Notifier
 from aez.daemon.observe.traces import Traces
 from aez.daemon.pipeline import Intake, Worker
 from aez.daemon.scores.log import ScoreLog
-from aez.daemon.sources import Put, Source
+from aez.daemon.sources.base import Put, Source
 from aez.daemon.sources.pace import paced
 from aez.daemon.state.dead_letters import DeadLetters
 from aez.daemon.state.event_store import Retention
@@ -63,12 +65,12 @@ _LIVE = {
     "service": (
         "log",
         "log_level",
-        "batch_ms",
-        "commit_ms",
+        "batch_seconds",
+        "commit_seconds",
         "drain_seconds",
         "device",
         "dead_letters",
-        "dead_letters_mb",
+        "dead_letters_bytes",
     ),
     "limits": ("depth", "columns", "name_bytes", "magnitude", "malformed"),
     "state": ("retention_days", "retention_events"),
@@ -88,7 +90,7 @@ class Monitor:
         self.config = self._begun = config
         self.once = once
         self.metrics = Metrics()
-        self._page = page and bool(config.web["enabled"]) and not once
+        self._page = page and bool(config.web.enabled) and not once
         self._speed = speed
         self._notifier = Notifier()
         self._stop = threading.Event()
@@ -131,14 +133,14 @@ class Monitor:
         self._traces = build.traces(config)
         # Nothing has been touched so far, and what is wrong with the configuration has been said.
         self.store = Store(
-            config.resolve(config.state["path"]),
+            config.resolve(config.state.path),
             exclusive=True,
-            outbox_limit=config.state["outbox"],
-            synchronous=config.state["synchronous"],
+            outbox_limit=config.state.outbox,
+            synchronous=config.state.synchronous,
         )
         self.engine = build.engine(config, self._models, self.store)
         self._deliveries = Deliveries(self.store, sinks, traces=self._traces)
-        self.intake = Intake(config.service["queue"])
+        self.intake = Intake(config.service.queue)
         self.metrics.queue_room.set(self.intake.room[0])
         self.metrics.queue_bytes_room.set(self.intake.room[1])
         self.worker = Worker(
@@ -178,16 +180,16 @@ class Monitor:
             ", ".join(f"{one.name} ({one.id[:8]})" for one in self._models),
         )
 
-    def _open_page(self, options: Mapping[str, Any]) -> Web:
-        certificate = options["tls_certificate"]
-        self._page_tls = server_context(certificate, options["tls_key"]) if certificate else None
+    def _open_page(self, options: WebOptions) -> Web:
+        certificate = options.tls_certificate
+        self._page_tls = server_context(certificate, options.tls_key) if certificate else None
         web = Web(
             self,
-            options["host"],
-            options["port"],
-            options["token"],
+            options.host,
+            options.port,
+            options.token,
             tls=self._page_tls,
-            connections=options["connections"],
+            connections=options.connections,
         )
         web.start()
         _log.info("the page is at %s", web.address)
@@ -238,10 +240,10 @@ class Monitor:
 
     def _forget(self) -> None:
         state = self.config.state
-        days = state["forget_days"]
+        days = state.forget_days
         try:
             # States of streams that no model is made for go by their age alone.
-            self.store.forget(Retention(state["retention_days"], state["retention_events"], 2 * days))
+            self.store.forget(Retention(state.retention_days, state.retention_events, 2 * days))
             self.worker.forget(days * 86_400)
         except (AezError, TimeoutError) as error:
             self.metrics.errors.labels("retention").inc()
@@ -251,7 +253,7 @@ class Monitor:
         """Drain and close; may be called whatever was opened."""
         self._ready = False
         self._notifier.stopping()
-        deadline = time.monotonic() + self.config.service["drain_seconds"]
+        deadline = time.monotonic() + self.config.service.drain_seconds
         for source in self._sources.values():
             source.stop(0.0 if self._force.is_set() else max(0.0, min(2.0, deadline - time.monotonic())))
         if hasattr(self, "worker"):
@@ -404,8 +406,8 @@ class Monitor:
             self.worker.adjust(**_settings(new))
 
         self.worker.call(swap)
-        if (new.service["log"], new.service["log_level"]) != (old.service["log"], old.service["log_level"]):
-            logs.set_up(new.service["log"], new.service["log_level"])
+        if (new.service.log, new.service.log_level) != (old.service.log, old.service.log_level):
+            logs.set_up(new.service.log, new.service.log_level)
         if [(one.entry, one.id) for one in opened] != [(one.entry, one.id) for one in self._models]:
             changes.append("models")
         for name in leaving:
@@ -422,8 +424,8 @@ class Monitor:
             self._deliveries = Deliveries(self.store, sinks, traces=self._traces)
             self._deliveries.start()
             changes.append("sinks")
-        if self._page_tls is not None and (certificate := self._begun.web["tls_certificate"]):
-            renew_certificate(self._page_tls, certificate, self._begun.web["tls_key"])
+        if self._page_tls is not None and (certificate := self._begun.web.tls_certificate):
+            renew_certificate(self._page_tls, certificate, self._begun.web.tls_key)
         self.config, self._models = new, opened
         if taken := [name for name in _differing(old, new) if name not in fixed]:
             changes.append(", ".join(taken))
@@ -571,24 +573,22 @@ class Monitor:
         found = self.store.events.get(event_id)
         if found is None or found.record.event.get("picture") != f"{found.id}.webp":
             return None
-        return read_picture(folder_beside(self._begun.resolve(self._begun.state["path"])), found.id)
+        return read_picture(folder_beside(self._begun.resolve(self._begun.state.path)), found.id)
 
 
 def _settings(config: Configuration) -> dict[str, Any]:
     """What `Worker.adjust` takes."""
     service = config.service
     return {
-        "dead_letters": DeadLetters(
-            config.resolve(service["dead_letters"]), int(service["dead_letters_mb"] * (1 << 20))
-        ),
-        "batch_seconds": service["batch_ms"] / 1000,
-        "commit_seconds": service["commit_ms"] / 1000,
+        "dead_letters": DeadLetters(Path(service.dead_letters), service.dead_letters_bytes),
+        "batch_seconds": service.batch_seconds,
+        "commit_seconds": service.commit_seconds,
     }
 
 
 def _differing(old: Configuration, new: Configuration) -> list[str]:
     """Keys of the process's own tables that are not the same in both."""
-    tables = [(name, getattr(old, name), getattr(new, name)) for name in _TABLES]
+    tables = [(name, vars(getattr(old, name)), vars(getattr(new, name))) for name in _TABLES]
     return [f"{name}.{key}" for name, before, after in tables for key in after if before[key] != after[key]]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from aez.codec.bundle.library import find_bundle
 from aez.codec.detect.detector import Detector
@@ -13,9 +14,8 @@ from aez.codec.detect.pictures import PictureDetector
 from aez.codec.errors import AezError, InvalidArgument
 from aez.codec.image.model import TASK as IMAGE_CODEC
 from aez.codec.image.model import ImageModel
-from aez.daemon.common.limits import Limits
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig
-from aez.daemon.config.schema import RULE_KEYS
+from aez.daemon.config.sections import RULE_KEYS
 from aez.daemon.engine.routing import Columns
 from aez.daemon.engine.watched import Watched
 from aez.daemon.frames.models import CodecFrames, DetectorFrames, FrameModel
@@ -23,11 +23,6 @@ from aez.daemon.frames.pictures import FramePictures, folder_beside
 
 #: Frames that teach a stream's limit, where neither threshold nor warm_up is given.
 _LEARNED = 100
-
-
-def limits(config: Configuration) -> Limits:
-    """The bounds that all parts keep to."""
-    return Limits.from_mapping(config.limits)
 
 
 def refused(config: Configuration, line: int, what: str, error: Exception) -> ConfigError:
@@ -77,28 +72,29 @@ def models(config: Configuration, *, only: ModelConfig | None = None) -> list[Lo
 
 def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
     """What the bundle of a model is made for. Raises AezError."""
-    bundle = find_bundle(Path(entry.path) if Path(entry.path).is_absolute() else entry.path)
-    device, threads = config.service["device"], config.service["threads"]
+    path = entry.options.path
+    bundle = find_bundle(Path(path) if Path(path).is_absolute() else path)
+    device, threads = config.service.device, config.service.threads
     options = entry.options
     for name in ("threshold", "quality"):
-        if options[name] is not None and bundle.task != IMAGE_CODEC:
+        if getattr(options, name) is not None and bundle.task != IMAGE_CODEC:
             raise InvalidArgument(f"{name} is for image codecs, and this is a {bundle.task}; set limits instead")
     if bundle.task not in (IMAGE_CODEC, PICTURE_DETECTOR):
         return Detector(bundle, device, 1)  # batches run side by side instead, see `engine`
-    for name in ("columns", "period", "lateness"):
-        if options[name]:
+    for name in ("columns", "period_seconds", "lateness_seconds"):
+        if getattr(options, name):
             raise InvalidArgument(f"{name} is for telemetry, and this model watches frames; take it out")
     made: FrameModel
     if bundle.task == PICTURE_DETECTOR:
         made = DetectorFrames(PictureDetector(bundle, device, threads))
     else:
-        made = CodecFrames(ImageModel(bundle, device, threads), options["quality"] or 50.0, options["threshold"])
-        if made.learns and options["adapt"]:
+        made = CodecFrames(ImageModel(bundle, device, threads), options.quality or 50.0, options.threshold)
+        if made.learns and options.adapt:
             raise InvalidArgument("adapt needs a threshold; without one each stream's limit is learned once")
-    if config.state["pictures"]:
-        folder = folder_beside(config.resolve(config.state["path"]))
-        lowest = min([1.0, *options["limits"].values()]) / (options["reach"] if options["adapt"] else 1.0)
-        made.pictures = FramePictures(folder, config.state["pictures"], least=None if made.learns else lowest / 2)
+    if config.state.pictures:
+        folder = folder_beside(config.resolve(config.state.path))
+        lowest = min([1.0, *options.limits.values()]) / (options.reach if options.adapt else 1.0)
+        made.pictures = FramePictures(folder, config.state.pictures, least=None if made.learns else lowest / 2)
     return made
 
 
@@ -108,22 +104,31 @@ def watched(config: Configuration, loaded: Sequence[LoadedModel]) -> list[Watche
 
 
 def _watched(config: Configuration, one: LoadedModel) -> Watched:
-    entry, options = one.entry, dict(one.entry.options)
-    changes = {name: value for name in RULE_KEYS if (value := options.pop(name)) is not None}
-    for of_codecs in ("threshold", "quality"):
-        del options[of_codecs]
+    entry, options = one.entry, one.entry.options
+    changes = {name: value for name in RULE_KEYS if (value := getattr(options, name)) is not None}
+    frames: dict[str, Any] = {}
     if isinstance(one.detector, FrameModel):
         if one.detector.learns:
-            options["learn"] = options["warm_up"] or _LEARNED
+            frames["learn"] = options.warm_up or _LEARNED
         if one.detector.pictures is not None:
-            options["illustrate"] = one.detector.pictures.illustrate
+            frames["illustrate"] = one.detector.pictures.illustrate
     try:
         made = Watched(
             entry.name,
             one.detector,
-            entry.streams,
+            options.streams,
+            options.columns,
+            period=options.period_seconds,
+            lateness=options.lateness_seconds,
+            silent_after=options.silent_seconds,
+            warm_up=options.warm_up,
+            limits=options.limits,
+            adapt=options.adapt,
+            risk=options.risk,
+            reach=options.reach,
             rule=replace(one.detector.event_rule, **changes),
-            **{name: value for name, value in options.items() if value is not None},
+            update_every=options.update_every,
+            **frames,
         )
         Columns(one.detector.channels, dict(made.columns))
     except AezError as error:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from aez.codec.errors import AezError
-from aez.daemon.build.models import LoadedModel, limits, refused
+from aez.daemon.build.models import LoadedModel, refused
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.config.reader import Configuration, SourceConfig
-from aez.daemon.config.schema import PARSE_KEYS
+from aez.daemon.config.reader import Configuration
 from aez.daemon.engine.routing import Router
 from aez.daemon.frames.models import FrameModel
 from aez.daemon.parse.formats import Parser, parser
-from aez.daemon.parse.options import Options
-
-
-def parse_options(entry: SourceConfig) -> dict[str, Any]:
-    """What the parser of a source's messages is told."""
-    return {name: entry.options[name] for name in PARSE_KEYS if entry.options.get(name) is not None}
 
 
 class Parsers:
@@ -36,13 +28,13 @@ class Parsers:
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._progress = progress
-        self._limits, self._admit = limits(config), admit
-        self._models, self._router = models, Router([one.entry.streams for one in models])
+        self._limits, self._admit = config.limits, admit
+        self._models, self._router = models, Router([one.entry.options.streams for one in models])
         self._entries = {entry.name: entry for entry in config.sources}
         self._made: dict[tuple[str, str], Parser] = {}
         for entry in config.sources:
             try:
-                self._parser(entry.name, entry.options["format"])
+                self._parser(entry.name, entry.format)
             except AezError as error:
                 raise refused(config, entry.line, f"source {entry.name}", error) from error
 
@@ -55,7 +47,7 @@ class Parsers:
     def _parser(self, source: str, kind: str) -> Parser:
         made = self._made.get((source, kind))
         if made is None:
-            options = Options.from_mapping(parse_options(self._entries[source]))
+            options = self._entries[source].parse
             made = self._made[source, kind] = parser(kind, options, self._limits, self._admit, self._frames)
         return made
 

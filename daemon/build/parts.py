@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aez.codec.common.cores import available_cores
 from aez.codec.errors import AezError
-from aez.daemon.build.models import LoadedModel, limits, refused, watched
+from aez.daemon.build.models import LoadedModel, refused, watched
+from aez.daemon.build.opening import open_sink, open_source
 from aez.daemon.config.reader import Configuration, SinkConfig, SourceConfig
-from aez.daemon.config.schema import PARSE_KEYS
 from aez.daemon.engine.engine import Engine
 from aez.daemon.observe.traces import Traces
 from aez.daemon.scores.files import Rotation
 from aez.daemon.scores.log import ScoreLog, Selection
-from aez.daemon.sinks import SINKS, Sink
-from aez.daemon.sources import Source, open_source
+from aez.daemon.sinks.base import Sink
+from aez.daemon.sources.base import Source
+from aez.daemon.sources.files import FileOptions
+from aez.daemon.sources.frames import FrameOptions
 from aez.daemon.state.store import Store
 
 __all__ = [
     "LoadedModel",
     "engine",
-    "limits",
     "score_log",
     "sinks",
     "source",
@@ -35,25 +37,16 @@ _DAY = 86_400.0
 
 def source(config: Configuration, entry: SourceConfig, *, once: bool = False) -> Source:
     """A source that is not started yet; `once` lets files end. Raises ConfigError for options it does not take."""
-    options = {name: value for name, value in entry.options.items() if name not in PARSE_KEYS and value is not None}
-    if "jetstream" in options:
-        options["stream"] = options.pop("jetstream")  # as `stream` says how streams are named
-    if once and "follow" in options:
-        options["follow"] = False
-    if entry.options.get("header") and entry.kind in ("stdin", "file"):
-        options["header"] = False  # the configuration tells the columns, so the data do not
-    bounds = limits(config)
-    if entry.kind in ("stdin", "file"):
-        options["line_bytes"] = bounds.line_bytes
-    elif entry.kind == "frames":
-        options["frame_bytes"] = bounds.body_bytes
-    elif entry.kind == "http":
-        options |= {"body_bytes": bounds.body_bytes, "connections": bounds.connections}
-        options["pending_bytes"] = max(64 << 20, bounds.body_bytes)
+    options = entry.options
+    if once and isinstance(options, (FileOptions, FrameOptions)):
+        options = dataclasses.replace(options, follow=False)
     try:
-        return open_source(entry.kind, entry.name, **options)
+        made = open_source(entry.kind, entry.name, options, config.limits)
     except AezError as error:
         raise refused(config, entry.line, f"source {entry.name}", error) from error
+    if entry.parse.header:
+        made.without_header()
+    return made
 
 
 def sinks(config: Configuration) -> dict[str, Sink]:
@@ -62,20 +55,18 @@ def sinks(config: Configuration) -> dict[str, Sink]:
 
 
 def _sink(config: Configuration, entry: SinkConfig) -> Sink:
-    kind = SINKS[entry.kind]
-    options = {name: value for name, value in entry.options.items() if value is not None}
     try:
-        return kind(**options)
-    except (AezError, TypeError) as error:
+        return open_sink(entry.kind, entry.options)
+    except AezError as error:
         raise refused(config, entry.line, f"sink {entry.name}", error) from error
 
 
 def traces(config: Configuration) -> Traces | None:
     """What sends traces to a collector, where one is named. Raises ConfigError where it cannot."""
-    if config.service["traces"] is None:
+    if config.service.traces is None:
         return None
     try:
-        return Traces(config.service["traces"], config.service["traces_ratio"])
+        return Traces(config.service.traces, config.service.traces_ratio)
     except AezError as error:
         raise refused(config, 1, "service.traces", error) from error
 
@@ -83,15 +74,11 @@ def traces(config: Configuration) -> Traces | None:
 def score_log(config: Configuration, counted: Callable[[str, int], None]) -> ScoreLog | None:
     """What writes all scores, where a folder is named for them; `counted` hears of rows written and dropped."""
     options = config.scores
-    if options["path"] is None:
+    if options.path is None:
         return None
-    selection = Selection(
-        options["streams"], options["models"], options["every"], options["channel_scores"], options["values"]
-    )
-    rotation = Rotation(
-        options["rotate_rows"], options["rotate_seconds"], options["max_files"], options["retention_days"]
-    )
-    return ScoreLog(Path(options["path"]), options["format"], selection, rotation, counted=counted)
+    selection = Selection(options.streams, options.models, options.every, options.channel_scores, options.values)
+    rotation = Rotation(options.rotate_rows, options.rotate_seconds, options.max_files, options.retention_days)
+    return ScoreLog(Path(options.path), options.format, selection, rotation, counted=counted)
 
 
 def engine(config: Configuration, loaded: Sequence[LoadedModel], store: Store) -> Engine:
@@ -99,8 +86,8 @@ def engine(config: Configuration, loaded: Sequence[LoadedModel], store: Store) -
 
     A stream that was not heard for nearly `forget_days` gets another day, for the monitor itself may have been away.
     """
-    made = Engine(watched(config, loaded), streams=config.limits["streams"], workers=_workers(config, loaded))
-    now, heard, longest = time.time_ns(), store.last_heard(), _DAY * config.state["forget_days"]
+    made = Engine(watched(config, loaded), streams=config.limits.streams, workers=_workers(config, loaded))
+    now, heard, longest = time.time_ns(), store.last_heard(), _DAY * config.state.forget_days
     longest -= min(_DAY, longest / 2)
     made.restore_all(
         (stream, state.data, min(longest, (now - heard.get(stream, now)) / 1e9)) for stream, state in store.states()
@@ -112,4 +99,4 @@ def _workers(config: Configuration, loaded: Sequence[LoadedModel]) -> int:
     """Threads that score; one where a GPU does it."""
     if any(one.device != "cpu" for one in loaded):
         return 1
-    return int(config.service["threads"] or available_cores())
+    return int(config.service.threads or available_cores())

@@ -1,57 +1,53 @@
-"""Bounds on what the monitor takes from outside, so that no input makes it grow without end."""
+"""Bounds on what the monitor takes from outside, so that no input makes it grow without end: `[limits]`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from aez.codec.errors import InvalidArgument
-from aez.daemon.common.settings import from_table
+from aez.daemon.common.options import Options, about
 
 __all__ = ["Limits"]
 
 
-@dataclass(frozen=True)
-class Limits:
+@dataclass(frozen=True, kw_only=True)
+class Limits(Options):
     """The bounds; each has a default that suits a machine with a few GB of memory.
 
-    line_bytes: one message of a line format; a longer one is malformed.
-    chunk_bytes: what a source gathers into one chunk, unless a single message is longer.
-    body_bytes: the body of one HTTP request, unpacked.
-    depth: objects and lists within each other in a message.
-    columns: values of one message, taken or not.
-    name_bytes: a stream's or column's name in UTF-8.
-    streams: streams at once.
-    connections: open connections of one listener.
-    pixels: of one image.
-    magnitude: a value beyond it is malformed. The square of the default still fits into float32, which networks use.
-    malformed: messages of one reason and chunk that are kept one by one; further ones are only counted.
-
-    Raises InvalidArgument, naming the bound, when one is not a positive number.
+    Raises InvalidArgument, naming the bound, for a value out of its range.
     """
 
-    line_bytes: int = 2**20
-    chunk_bytes: int = 2**20
-    body_bytes: int = 2**24
-    depth: int = 16
-    columns: int = 1000
-    name_bytes: int = 256
-    streams: int = 20_000
-    connections: int = 256
-    pixels: int = 2**25
-    magnitude: float = 1e18
-    malformed: int = 100
-
-    def __post_init__(self) -> None:
-        for bound in fields(self):
-            value = getattr(self, bound.name)
-            whole = isinstance(value, int) or (bound.name == "magnitude" and isinstance(value, float))
-            if isinstance(value, bool) or not whole or not 0 < value < math.inf:
-                raise InvalidArgument(f"limit {bound.name} must be a positive number, not {value!r}")
+    line_bytes: int = field(default=2**20, metadata=about("one message of a line format", low=16, high=2**30))
+    chunk_bytes: int = field(
+        default=2**20,
+        metadata=about("what a source gathers into one chunk, unless one message is longer", low=1024, high=2**26),
+    )
+    body_bytes: int = field(
+        default=2**24, metadata=about("one request's body, one message of MQTT, or one picture", low=1024, high=2**30)
+    )
+    depth: int = field(default=16, metadata=about("objects and lists within each other", low=1, high=1000))
+    columns: int = field(default=1000, metadata=about("values of one message, taken or not", low=1, high=100_000))
+    name_bytes: int = field(default=256, metadata=about("a stream's or column's name in UTF-8", low=1, high=65_536))
+    streams: int = field(
+        default=20_000, metadata=about("streams at once; further ones are counted and dropped", low=1, high=10_000_000)
+    )
+    connections: int = field(
+        default=256, metadata=about("open connections of one source of kind http", low=1, high=65_536)
+    )
+    pixels: int = field(
+        default=2**25, metadata=about("of one image; one with more is not decoded", low=64, high=178_000_000)
+    )
+    #: The square of the default still fits into float32, which networks use.
+    magnitude: float = field(default=1e18, metadata=about("a value beyond it is malformed", low=1, high=1e300))
+    malformed: int = field(
+        default=100,
+        metadata=about(
+            "messages of one reason and chunk that are kept one by one; further ones are counted", low=1, high=100_000
+        ),
+    )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Limits:
         """The bounds from a table of a configuration; raises InvalidArgument for an unknown name."""
-        return from_table(cls, values, "limit")
+        return cls.of(**values)

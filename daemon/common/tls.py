@@ -64,8 +64,8 @@ def ends(certificate: str) -> datetime:
     """When the first certificate of a file ends, UTC. Raises InvalidArgument where there is none."""
     try:
         return _not_after(ssl.PEM_cert_to_DER_cert(_first(certificate)))
-    except (ValueError, IndexError, StopIteration) as error:
-        raise InvalidArgument(f"{certificate} holds no certificate in PEM form") from error
+    except (ValueError, LookupError, StopIteration) as error:  # damaged: elements that are no times, or too few
+        raise InvalidArgument(f"{certificate} holds no certificate in PEM form, or a damaged one") from error
 
 
 def failure(error: BaseException | None) -> str:

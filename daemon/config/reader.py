@@ -6,38 +6,38 @@ exist, secrets could be read. What is wrong is told with file, line and key, all
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.config.schema import LIMITS, MODEL, SCORES, SERVICE, SINKS, SOURCES, STATE, WEB, Table, endpoint_fault
+from aez.daemon.common.addresses import endpoint_fault
+from aez.daemon.common.kinds import SINKS, SOURCES, Kinds, parse_options, parsing
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.options import Options, Secret, options_of
+from aez.daemon.config.checks import Checks, Draft
+from aez.daemon.config.sections import Entry, Model, Scores, Service, State, Web
 from aez.daemon.config.toml_lines import Path as Place
 from aez.daemon.config.toml_lines import key_lines, written
+from aez.daemon.config.values import Values
 
 __all__ = ["ConfigError", "Configuration", "Fault", "ModelConfig", "Secret", "SinkConfig", "SourceConfig", "load"]
 
 _CONFIG_MAX = 1 << 20
-_SECRET_MAX = 64 << 10
-#: What a secret is called; `token` comes from `token_env` or `token_file`.
-SECRETS = ("token", "password", "secret")
-#: Kinds of sources that open a port of their own.
-LISTENERS = ("http",)
-TOP = ("service", "limits", "state", "web", "scores", "models", "sources", "sinks")
-
-
-class Secret(str):
-    """Text that does not show itself in logs and tracebacks; `str(secret)` is still the text."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "Secret(...)"
+#: The tables that stand once, and what each becomes.
+SECTIONS: Mapping[str, type[Options]] = {
+    "service": Service,
+    "limits": Limits,
+    "state": State,
+    "web": Web,
+    "scores": Scores,
+}
+#: The tables that stand as often as wanted.
+LISTS = ("models", "sources", "sinks")
 
 
 @dataclass(frozen=True)
@@ -64,38 +64,45 @@ class ConfigError(InvalidArgument):
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """One source: its name, its kind and the options of that kind, secrets resolved; `line` is where it stands."""
+    """One source: its name, its kind and that kind's options; `line` is where it stands.
+
+    parse: how its messages are read, `aez.daemon.parse.options.Options`.
+    """
 
     name: str
     kind: str
-    options: Mapping[str, Any]
+    options: Options
+    parse: Any
     line: int = field(default=1, compare=False)
+
+    @property
+    def format(self) -> str:
+        """What its messages are."""
+        return str(getattr(self.options, "format"))  # noqa: B009 - every kind of source has it
 
 
 @dataclass(frozen=True)
 class SinkConfig:
-    """One sink: its name, its kind and the options of that kind, secrets resolved; `line` is where it stands."""
+    """One sink: its name, its kind and that kind's options; `line` is where it stands."""
 
     name: str
     kind: str
-    options: Mapping[str, Any]
+    options: Options
     line: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One kind of streams and what scores them; `path` is a file or a model's name, `options` the keys of `MODEL`."""
+    """One kind of streams and what scores them; the options' path is a file's or a model's name."""
 
     name: str
-    path: str
-    streams: tuple[str, ...]
-    options: Mapping[str, Any]
+    options: Model
     line: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A whole configuration. Its tables have all keys.
+    """A whole configuration; secrets are resolved.
 
     path: of the file; `label` as it was given. version: changes when the file's content does.
     """
@@ -103,11 +110,11 @@ class Configuration:
     path: Path
     label: str
     version: str
-    service: Mapping[str, Any]
-    limits: Mapping[str, Any]
-    state: Mapping[str, Any]
-    web: Mapping[str, Any]
-    scores: Mapping[str, Any]
+    service: Service
+    limits: Limits
+    state: State
+    web: Web
+    scores: Scores
     models: tuple[ModelConfig, ...]
     sources: tuple[SourceConfig, ...]
     sinks: tuple[SinkConfig, ...]
@@ -155,64 +162,112 @@ class _Reader:
     """Turns a parsed document into the parts of a configuration, and notes what is wrong."""
 
     def __init__(self, label: str, lines: Mapping[Place, int], environment: Mapping[str, str], folder: Path) -> None:
-        self.label, self.lines, self.environment, self.folder = label, lines, environment, folder
+        self.label, self.lines, self.folder = label, lines, folder
         self.faults: list[Fault] = []
+        self._values = Values(folder, environment, self.fault)
         self._told: set[Place] = set()
 
-    def fault(self, place: Place, text: str) -> None:
+    def fault(self, place: Place, text: str, key: str | None = None) -> None:
         at: Place = place
         while at and at not in self.lines:
             at = at[:-1]
-        self.faults.append(Fault(self.label, self.lines.get(at, 1), written(place), text))
+        self.faults.append(Fault(self.label, self.lines.get(at, 1), written(place) if key is None else key, text))
 
     def read(self, document: dict[str, Any]) -> dict[str, Any]:
-        self._unknown((), document, TOP)
-        found: dict[str, Any] = {
-            "service": self._table(("service",), document.get("service", {}), SERVICE),
-            "limits": self._table(("limits",), document.get("limits", {}), LIMITS),
-            "state": self._table(("state",), document.get("state", {}), STATE),
-            "web": self._table(("web",), document.get("web", {}), WEB),
-            "scores": self._table(("scores",), document.get("scores", {}), SCORES),
-            "models": self._models(document),
-            "sources": self._kinds(document, "sources", SOURCES, SourceConfig),
-            "sinks": self._kinds(document, "sinks", SINKS, SinkConfig),
+        """The parts by name; nothing where there are faults."""
+        self._values.unknown((), document, (*SECTIONS, *LISTS))
+        sections = {
+            name: self._values.table((name,), document.get(name, {}), options_of(section))
+            for name, section in SECTIONS.items()
         }
+        models, sources, sinks = self._models(document), self._sources(document), self._sinks(document)
         for name in ("models", "sources"):
             if not document.get(name):
                 self.fault((name,), f"there is none; add [[{name}]]")
-        if found["service"]["traces"] is not None and (fault := endpoint_fault(found["service"]["traces"])):
+        if sections["service"]["traces"] is not None and (fault := endpoint_fault(sections["service"]["traces"])):
             self.fault(("service", "traces"), fault)
-        self._names(document)
-        self._scores(document, found)
-        self._ports(found)
-        self._certificates(found)
-        return found
+        if document.get("scores") and sections["scores"]["path"] is None:
+            self.fault(("scores", "path"), "it is missing; name the folder that the scores go to")
+        checks = Checks(self.lines, self.fault)
+        for table in LISTS:
+            checks.names(table, self._tables(document, table))
+        checks.models_of_scores(sections["scores"]["models"], models)
+        checks.ports(sections["web"], sources)
+        checks.certificates(sections["web"], sources + sinks)
+        if self.faults:
+            return {}
+        return {name: section(**sections[name]) for name, section in SECTIONS.items()} | {
+            "models": tuple(ModelConfig(one.name, Model(**one.values), self._line(one)) for one in models),
+            "sources": tuple(filter(None, map(self._source, sources))),
+            "sinks": tuple(filter(None, map(self._sink, sinks))),
+        }
 
-    def _models(self, document: dict[str, Any]) -> tuple[ModelConfig, ...]:
-        models = []
+    def _line(self, draft: Draft) -> int:
+        return self.lines.get(draft.place, 1)
+
+    def _source(self, draft: Draft) -> SourceConfig | None:
+        try:
+            options = _taken(SOURCES.options(draft.kind), draft.values)
+            parse = _taken(parsing(), draft.values)
+        except InvalidArgument as error:
+            self.fault(draft.place, str(error), f"source {draft.name}")
+            return None
+        return SourceConfig(draft.name, draft.kind, options, parse, self._line(draft))
+
+    def _sink(self, draft: Draft) -> SinkConfig | None:
+        try:
+            options = _taken(SINKS.options(draft.kind), draft.values)
+        except InvalidArgument as error:
+            self.fault(draft.place, str(error), f"sink {draft.name}")
+            return None
+        return SinkConfig(draft.name, draft.kind, options, self._line(draft))
+
+    def _models(self, document: dict[str, Any]) -> list[Draft]:
+        drafts = []
         for place, given in self._tables(document, "models"):
-            values = self._table(place, given, MODEL)
-            path, streams = values.pop("path", None), values.pop("streams")
+            values = self._values.table(place, given, options_of(Model))
+            path = values["path"]
             if path is None:
                 continue
             self._check_model((*place, "path"), path)
-            low, high = values["period"], values["silent_after"]
+            low, high = values["period_seconds"], values["silent_seconds"]
             if low is not None and high is not None and high <= low:
-                self.fault((*place, "silent_after"), f"{high:g} s is not longer than the period of {low:g} s")
-            name = str(values.pop("name", None) or Path(path).stem)
-            for pattern in streams:
-                if not pattern:
-                    self.fault((*place, "streams"), "a pattern is empty; * stands for all streams")
-            models.append(ModelConfig(name, self._model_path(path), tuple(streams), values, self.lines.get(place, 1)))
-        return tuple(models)
+                self.fault((*place, "silent_seconds"), f"{high:g} s is not longer than the period of {low:g} s")
+            if not all(values["streams"]):
+                self.fault((*place, "streams"), "a pattern is empty; * stands for all streams")
+            values["path"] = self._model_path(path)
+            drafts.append(Draft(place, str(values["name"] or Path(path).stem), "model", values))
+        return drafts
 
-    def _scores(self, document: dict[str, Any], found: dict[str, Any]) -> None:
-        if document.get("scores") and found["scores"]["path"] is None:
-            self.fault(("scores", "path"), "it is missing; name the folder that the scores go to")
-        known = [one.name for one in found["models"]]
-        for name in found["scores"]["models"]:
-            if name not in known:
-                self.fault(("scores", "models"), f"there is no model {name!r}; there is {', '.join(known)}")
+    def _sources(self, document: dict[str, Any]) -> list[Draft]:
+        return self._drafts(document, "sources", SOURCES)
+
+    def _sinks(self, document: dict[str, Any]) -> list[Draft]:
+        return self._drafts(document, "sinks", SINKS)
+
+    def _drafts(self, document: dict[str, Any], table: str, kinds: Kinds) -> list[Draft]:
+        drafts = []
+        for place, given in self._tables(document, table):
+            kind = given.get("kind")
+            if not isinstance(kind, str) or kind not in kinds:
+                said = "it is missing" if kind is None else f"{kind!r} is no kind of {kinds.what}"
+                self.fault((*place, "kind"), f"{said}; choose one of {', '.join(kinds)}")
+                continue
+            known = {**options_of(Entry), **options_of(kinds.options(kind))}
+            if kinds is SOURCES:
+                known |= parse_options(kind)
+            values = self._values.table(place, given, known)
+            drafts.append(Draft(place, str(values["name"] or kind), kind, values))
+        return drafts
+
+    def _tables(self, document: dict[str, Any], name: str) -> list[tuple[Place, dict[str, Any]]]:
+        given = document.get(name, [])
+        if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+            if (name,) not in self._told:
+                self.fault((name,), f"write it as [[{name}]], with two brackets, once for each")
+                self._told.add((name,))
+            return []
+        return [((name, index), one) for index, one in enumerate(given)]
 
     def _model_path(self, path: str) -> str:
         """Names of models stay as they are; a path begins at the configuration's folder."""
@@ -233,146 +288,7 @@ class _Reader:
         elif not Path(where).is_file():
             self.fault(place, f"there is no file {where}")
 
-    def _kinds(
-        self, document: dict[str, Any], name: str, kinds: Mapping[str, Table], make: Callable[..., Any]
-    ) -> tuple[Any, ...]:
-        made = []
-        for place, given in self._tables(document, name):
-            kind = given.get("kind")
-            if not isinstance(kind, str) or kind not in kinds:
-                known = ", ".join(kinds)
-                said = "it is missing" if kind is None else f"{kind!r} is no kind of {name.removesuffix('s')}"
-                self.fault((*place, "kind"), f"{said}; choose one of {known}")
-                continue
-            values = self._table(place, given, kinds[kind])
-            values.pop("kind")
-            made.append(make(str(values.pop("name", None) or kind), kind, values, self.lines.get(place, 1)))
-        return tuple(made)
 
-    def _tables(self, document: dict[str, Any], name: str) -> list[tuple[Place, dict[str, Any]]]:
-        given = document.get(name, [])
-        if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-            if (name,) not in self._told:
-                self.fault((name,), f"write it as [[{name}]], with two brackets, once for each")
-                self._told.add((name,))
-            return []
-        return [((name, index), one) for index, one in enumerate(given)]
-
-    def _table(self, place: Place, given: Any, schema: Table) -> dict[str, Any]:
-        """All keys of a table, defaults filled in and secrets resolved; what is wrong keeps its default."""
-        if not isinstance(given, dict):
-            self.fault(place, f"it is a table; write [{written(place)}]")
-            given = {}
-        self._unknown(place, given, schema)
-        values: dict[str, Any] = {}
-        for name, key in schema.items():
-            if name not in given:
-                if key.required:
-                    self.fault((*place, name), "it is missing")
-                values[name] = key.default
-                continue
-            reason = key.wrong(given[name])
-            if reason:
-                self.fault((*place, name), reason)
-            values[name] = key.default if reason else key.plain(given[name], self.folder)
-        self._secrets(place, values)
-        return values
-
-    def _secrets(self, place: Place, values: dict[str, Any]) -> None:
-        for name in SECRETS:
-            if f"{name}_env" not in values:
-                continue
-            variable, file = values.pop(f"{name}_env"), values.pop(f"{name}_file")
-            if variable is not None and file is not None:
-                self.fault((*place, f"{name}_file"), f"give it or {name}_env, not both")
-            values[name] = None
-            if variable is not None:
-                text = self.environment.get(variable)
-                if not text:
-                    self.fault((*place, f"{name}_env"), f"the environment has no {variable}")
-                else:
-                    values[name] = Secret(text)
-            elif file is not None:
-                values[name] = self._secret_file((*place, f"{name}_file"), file)
-
-    def _secret_file(self, place: Place, name: str) -> Secret | None:
-        path = self.folder / Path(name).expanduser()
-        try:
-            with path.open("rb") as file:
-                text = file.read(_SECRET_MAX).decode().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            self.fault(place, f"{path} cannot be read: {reason}")
-            return None
-        if not text:
-            self.fault(place, f"{path} is empty")
-            return None
-        return Secret(text)
-
-    def _unknown(self, place: Place, given: Mapping[str, Any], known: Any) -> None:
-        for name in given:
-            if name in known:
-                continue
-            hint = ""
-            if name in SECRETS and f"{name}_env" in known:
-                hint = f"; a secret does not stand in this file, write {name}_env or {name}_file"
-            elif near := difflib.get_close_matches(name, known, n=1):
-                hint = f"; did you mean {near[0]}?"
-            self.fault((*place, name), f"there is no such key{hint}")
-
-    def _names(self, document: dict[str, Any]) -> None:
-        """Names tell positions, cursors and streams apart, so each is used once."""
-        for table in ("models", "sources", "sinks"):
-            seen: dict[str, int] = {}
-            for place, given in self._tables(document, table):
-                path = given.get("path")
-                usual = Path(path).stem if table == "models" and isinstance(path, str) else given.get("kind")
-                name = given.get("name", usual)
-                if not isinstance(name, str):
-                    continue
-                if name in seen:
-                    first = self.lines.get((table, seen[name]), 1)
-                    at = (*place, "name") if "name" in given else place
-                    self.fault(at, f"{name!r} is already the name of the one in line {first}; give them names")
-                else:
-                    seen[name] = place[1] if isinstance(place[1], int) else 0
-
-    def _certificates(self, found: dict[str, Any]) -> None:
-        """Certificates exist, can be read, and have their key."""
-        tables: list[tuple[Place, Mapping[str, Any]]] = [(("web",), found["web"])]
-        for name in ("sources", "sinks"):
-            tables += [(self._place(name, one.line), one.options) for one in found[name]]
-        for place, options in tables:
-            certificate, key = options.get("tls_certificate"), options.get("tls_key")
-            if key and not certificate:
-                self.fault((*place, "tls_key"), "a key needs its tls_certificate")
-            if not certificate:
-                continue
-            from aez.daemon.common.tls import server_context  # most configurations have none
-
-            try:
-                server_context(certificate, key)
-            except InvalidArgument as error:
-                self.fault((*place, "tls_certificate"), str(error))
-
-    def _ports(self, found: dict[str, Any]) -> None:
-        """Two listeners on one port are refused here, before one of them fails at the start."""
-        taken: dict[int, str] = {}
-        if found["web"]["enabled"] and found["web"]["port"]:
-            taken[found["web"]["port"]] = f"the web page{self._in_line(('web', 'port'))}"
-        for source in found["sources"]:
-            port = source.options.get("port")
-            if source.kind not in LISTENERS or not port:
-                continue
-            place = (*self._place("sources", source.line), "port")
-            if port in taken:
-                self.fault(place, f"port {port} is already that of {taken[port]}")
-            taken.setdefault(port, f"source {source.name}{self._in_line(place)}")
-
-    def _place(self, name: str, line: int) -> Place:
-        """Of the table that begins in that line."""
-        places = (place for place, at in self.lines.items() if at == line and len(place) == 2 and place[0] == name)
-        return next(places, (name,))
-
-    def _in_line(self, place: Place) -> str:
-        return f" in line {self.lines[place]}" if place in self.lines else ""
+def _taken(options: type[Any], values: Mapping[str, Any]) -> Any:
+    """The options from the values of a table that holds more. Raises InvalidArgument for what does not go together."""
+    return options(**{name: values[name] for name in options_of(options) if name in values})

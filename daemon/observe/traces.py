@@ -25,8 +25,8 @@ from typing import Any
 
 from aez.codec.common.extras import library
 from aez.codec.errors import AezError, InvalidArgument
+from aez.daemon.common.addresses import endpoint_fault
 from aez.daemon.common.records import EventRecord
-from aez.daemon.config.schema import endpoint_fault
 
 __all__ = ["BatchFacts", "Traces", "endpoint_fault"]
 

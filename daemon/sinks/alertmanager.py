@@ -16,17 +16,20 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from aez.codec.common.plain import plain
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common.options import about
 from aez.daemon.common.records import EventRecord
+from aez.daemon.common.shared_options import Login
 from aez.daemon.sinks.base import Sink
-from aez.daemon.sinks.http import Endpoint
+from aez.daemon.sinks.http import Endpoint, EndpointOptions
 from aez.daemon.sinks.wire import iso_time
 from aez.daemon.state.event_sql import SEVERITIES
 
-__all__ = ["AlertmanagerSink"]
+__all__ = ["AlertmanagerOptions", "AlertmanagerSink"]
 
 _OWN_LABELS = ("alertname", "stream", "event", "severity", "model")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -34,41 +37,32 @@ _SECOND = 1_000_000_000
 _MOST = 500  # alerts in one post
 
 
+@dataclass(frozen=True, kw_only=True)
+class AlertmanagerOptions(EndpointOptions, Login):
+    """`kind = "alertmanager"`."""
+
+    url: str = field(metadata=about("Alertmanager's root, such as http://localhost:9093"))
+    labels: Mapping[str, str] = field(default_factory=dict, metadata=about("further labels of each alert"))
+    page_url: str | None = field(default=None, metadata=about("of this monitor's page, for the links in alerts"))
+    resend_seconds: float = field(
+        default=60.0, metadata=about("open alerts are sent again so often", low=1, high=86_400)
+    )
+    hold_seconds: float = field(
+        default=60.0, metadata=about("an alert stays so long after its event closed", low=0, high=86_400)
+    )
+
+
 class AlertmanagerSink(Sink):
-    """Posts to `url`/api/v2/alerts.
+    """Posts to `url`/api/v2/alerts."""
 
-    url: Alertmanager's root, such as http://localhost:9093. labels: more labels for each alert.
-    page_url: the monitor's page, which alerts then link to.
-    resend_seconds: how often open alerts are renewed. hold_seconds: how long a closed one stays, 0 or more.
-    token, username, password, ca_file, timeout: see `Endpoint`.
-    """
+    Options = AlertmanagerOptions
 
-    def __init__(
-        self,
-        *,
-        url: str,
-        labels: Mapping[str, str] | None = None,
-        page_url: str = "",
-        resend_seconds: float = 60.0,
-        hold_seconds: float = 60.0,
-        token: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
-        ca_file: str | None = None,
-        timeout: float = 10.0,
-    ) -> None:
-        self._endpoint = Endpoint(
-            url, ca_file=ca_file, token=token, username=username, password=password, timeout=timeout
-        )
-        if not resend_seconds > 0 or not hold_seconds >= 0:
-            raise InvalidArgument(
-                "resend_seconds of an Alertmanager sink is more than 0 and hold_seconds 0 or more, not "
-                f"{resend_seconds!r} and {hold_seconds!r}"
-            )
-        self.refresh_seconds = resend_seconds
-        self._hold = int(hold_seconds * _SECOND)
-        self._page = page_url
-        self._labels = dict(labels or {})
+    def __init__(self, options: AlertmanagerOptions) -> None:
+        self._endpoint = Endpoint(options, options.username, options.password)
+        self.refresh_seconds = options.resend_seconds
+        self._hold = int(options.hold_seconds * _SECOND)
+        self._page = options.page_url
+        self._labels = dict(options.labels)
         for name in self._labels:
             if not _LABEL.fullmatch(name) or name in _OWN_LABELS:
                 raise InvalidArgument(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from aez.codec.errors import AezError
+from aez.daemon.common import options as common
 from aez.daemon.common.records import EventRecord
 
 __all__ = ["Rejected", "Sink", "SinkError"]
@@ -22,11 +24,19 @@ class Rejected(SinkError):
 
 
 class Sink(ABC):
-    """Somewhere that event records go.
+    """Somewhere that event records go; each kind's module declares its options beside its class.
 
-    One thread at a time uses a sink. Making one checks its arguments and connects to nothing. What it is given as
-    token, password or secret stands in no repr, log or error.
+    One thread at a time uses a sink. Making one checks its options and connects to nothing. What it is given as token,
+    password or secret stands in no repr, log or error.
+
+    Raises InvalidArgument for options that do not go together, AezError where a library is missing.
     """
+
+    #: What the kind can be told.
+    Options: ClassVar[type[common.Options]]
+
+    @abstractmethod
+    def __init__(self, options: Any) -> None: ...
 
     #: How often `refresh` wants to be called; None: never.
     refresh_seconds: float | None = None

@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TextIO
 
 from aez.codec.common.plain import plain
-from aez.codec.errors import InvalidArgument
+from aez.daemon.common.options import Options, about
 from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Sink, SinkError
 from aez.daemon.sinks.wire import as_json, iso_time
 
-__all__ = ["ConsoleSink", "as_text"]
+__all__ = ["ConsoleOptions", "ConsoleSink", "as_text"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleOptions(Options):
+    """`kind = "console"`."""
+
+    format: Literal["text", "json"] = field(
+        default="text", metadata=about("what is printed: a line for people, or a JSON object a line")
+    )
 
 
 class ConsoleSink(Sink):
-    """Writes to standard output.
+    """Writes to standard output, or to another text stream."""
 
-    format: "text" for people, "json" for one JSON object a line.
-    stream: another text stream to write to.
-    """
+    Options = ConsoleOptions
 
-    def __init__(self, *, format: Literal["text", "json"] = "text", stream: TextIO | None = None) -> None:
-        if format not in ("text", "json"):
-            raise InvalidArgument(f'the format of a console sink is "text" or "json", not {format!r}')
-        self._line = as_text if format == "text" else as_json
-        self._format = format
+    def __init__(self, options: ConsoleOptions, stream: TextIO | None = None) -> None:
+        self._format = options.format
+        self._line = as_text if self._format == "text" else as_json
         self._stream = stream
 
     def __repr__(self) -> str:

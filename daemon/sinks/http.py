@@ -10,12 +10,16 @@ import http.client
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common import tls
+from aez.daemon.common.options import about, secret
+from aez.daemon.common.shared_options import Timeout, Trust
 from aez.daemon.sinks.base import Rejected, SinkError
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "EndpointOptions"]
 
 _ANSWER_BYTES = 4096
 #: The receiver says that the content is wrong, so that the same again is no use. Everything else may be put right over
@@ -23,23 +27,19 @@ _ANSWER_BYTES = 4096
 _REFUSALS = (400, 413, 415, 422)
 
 
+@dataclass(frozen=True, kw_only=True)
+class EndpointOptions(Timeout, Trust):
+    """Where to post to and how to get in."""
+
+    url: str = field(metadata=about("where to POST: http:// or https://, without a user in it"))
+    token: str | None = field(default=None, repr=False, metadata=secret("the bearer token"))
+
+
 class Endpoint:
-    """An address to post to.
+    """An address to post to. username, password: for `Authorization: Basic`, in place of a token."""
 
-    url: http:// or https://, without a user in it. ca_file: PEM certificates to trust in place of the system's.
-    token: for `Authorization: Bearer`. username, password: for `Authorization: Basic`. timeout: seconds for each step.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        ca_file: str | None = None,
-        token: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
-        timeout: float = 10.0,
-    ) -> None:
+    def __init__(self, options: EndpointOptions, username: str | None = None, password: str | None = None) -> None:
+        url, token = options.url, options.token
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
@@ -53,16 +53,14 @@ class Endpoint:
             raise InvalidArgument(f"the sink at {host} takes a token or a username, not both")
         if (username is None) != (password is None):
             raise InvalidArgument(f"the sink at {host} needs username and password together")
-        if not timeout > 0:
-            raise InvalidArgument(f"the timeout of the sink at {host} is more than 0 seconds, not {timeout!r}")
         for name, value in (("token", token), ("url", url)):
             if value is not None and (not value.isascii() or not value.isprintable() or " " in value):
                 raise InvalidArgument(f"the {name} of the sink at {host} holds characters that HTTP does not take")
-        self._host, self._port, self._timeout = host, port, timeout
+        self._host, self._port, self._timeout = host, port, options.timeout_seconds
         self._base = parts.path.rstrip("/")
         self._query = f"?{parts.query}" if parts.query else ""
         self.name = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
-        self._tls = _tls(ca_file) if parts.scheme == "https" else None
+        self._tls = tls.client_context(options.tls_ca) if parts.scheme == "https" else None
         self._authorization: str | None = None
         if token is not None:
             self._authorization = f"Bearer {token}"
@@ -112,17 +110,8 @@ class Endpoint:
 
     def _failed(self, error: Exception) -> SinkError:
         if isinstance(error, ssl.SSLCertVerificationError):
-            return SinkError(f"the certificate of {self.name} is not trusted: {error.verify_message}; see ca_file")
+            return SinkError(f"the certificate of {self.name} is not trusted: {error.verify_message}; see tls_ca")
         if isinstance(error, TimeoutError):
             return SinkError(f"{self.name} did not answer within {self._timeout:g} s")
         detail = getattr(error, "strerror", None) or type(error).__name__
         return SinkError(f"{self.name} cannot be reached: {detail}")
-
-
-def _tls(ca_file: str | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidArgument(f"the certificates in {ca_file} cannot be read: {error.strerror or error}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

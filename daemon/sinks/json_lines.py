@@ -13,39 +13,53 @@ import os
 import stat
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from aez.codec.errors import InvalidArgument
 from aez.daemon.common.files import drop_partial_line, private
+from aez.daemon.common.options import Options, about
 from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Sink, SinkError
 from aez.daemon.sinks.wire import as_json
 
-__all__ = ["JsonLinesSink"]
+__all__ = ["JsonLinesOptions", "JsonLinesSink"]
 
 _REMEMBERED = 4096  # steps; more than one delivery holds
 _TAIL_BYTES = 16 << 20  # of which the last steps are read at the start
 
 
+@dataclass(frozen=True, kw_only=True)
+class JsonLinesOptions(Options):
+    """`kind = "json_lines"`."""
+
+    path: str = field(metadata=about("the file, in a folder that exists", path=True))
+    rotate_bytes: int = field(
+        default=100 << 20,
+        metadata=about(
+            "a file is full when the next line would take it beyond this; 0 for never",
+            low=0,
+            high=2**40,
+            was="max_bytes",
+        ),
+    )
+    max_files: int = field(
+        default=10, metadata=about("full files kept besides the newest", low=0, high=10_000, was="count")
+    )
+    fsync: bool = field(default=True, metadata=about("whether lines outlive a power cut"))
+
+
 class JsonLinesSink(Sink):
     """Appends to `path`; others may read it, or move it away, while it is written.
 
-    path: the newest file, made with mode 0600, or that of the file before it; its folder exists. Full ones are
-        `path`.1 (the latest) to `path`.`count`.
-    max_bytes: a file is full when the next line would take it beyond this; 0 never rotates.
-    count: full files kept besides the newest, 0 or more.
-    fsync: whether every delivery waits for the disk.
+    The newest file is made with mode 0600, or that of the file before it. Full ones are `path`.1 (the latest) to
+    `path`.`max_files`.
     """
 
-    def __init__(
-        self, *, path: str | os.PathLike[str], max_bytes: int = 100 << 20, count: int = 10, fsync: bool = True
-    ) -> None:
-        if max_bytes < 0 or count < 0:
-            raise InvalidArgument(
-                f"max_bytes and count of a JSON Lines sink are 0 or more, not {max_bytes} and {count}"
-            )
-        self.path = Path(path)
-        self._max_bytes, self._count, self._fsync = max_bytes, count, fsync
+    Options = JsonLinesOptions
+
+    def __init__(self, options: JsonLinesOptions) -> None:
+        self.path = Path(options.path)
+        self._rotate_bytes, self._max_files, self._fsync = options.rotate_bytes, options.max_files, options.fsync
         self._mode: int | None = None  # that the next file gets
         self._written: deque[tuple[str, int]] | None = None  # None until the file's end was read
 
@@ -82,7 +96,7 @@ class JsonLinesSink(Sink):
                 size = start = file.tell()
                 taken = at
                 while at < len(lines) and (
-                    not size or not self._max_bytes or size + len(lines[at][1]) <= self._max_bytes
+                    not size or not self._rotate_bytes or size + len(lines[at][1]) <= self._rotate_bytes
                 ):
                     size += len(lines[at][1])
                     at += 1
@@ -110,11 +124,11 @@ class JsonLinesSink(Sink):
 
     def _rotate(self) -> None:
         self._mode = stat.S_IMODE(self.path.stat().st_mode)
-        if self._count == 0:
+        if self._max_files == 0:
             self.path.unlink()
         else:
             free = 1  # the first number without a file; at the last, that one goes
-            while free < self._count and self._numbered(free).exists():
+            while free < self._max_files and self._numbered(free).exists():
                 free += 1
             for number in range(free - 1, 0, -1):
                 self._numbered(number).replace(self._numbered(number + 1))
@@ -128,7 +142,7 @@ class JsonLinesSink(Sink):
         """The last steps of the newest files, in their order."""
         steps: list[tuple[str, int]] = []
         missing = 0
-        for path in (self.path, *(self._numbered(number) for number in range(1, self._count + 1))):
+        for path in (self.path, *(self._numbered(number) for number in range(1, self._max_files + 1))):
             if not path.exists():
                 missing += 1  # one gap may be left by a process that was killed while it rotated
                 if missing > 1:

@@ -10,65 +10,56 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls as certificates
+from aez.daemon.common.options import about
 from aez.daemon.common.records import EventRecord
+from aez.daemon.common.shared_options import MqttBroker, Timeout
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.sinks.wire import as_json
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
-__all__ = ["MqttSink"]
+__all__ = ["MqttSink", "MqttSinkOptions"]
 
 _LONGEST_TOPIC = 65_535  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class MqttSinkOptions(MqttBroker, Timeout):
+    """`kind = "mqtt"`."""
+
+    topic: str = field(
+        default="aez/events/{stream}", metadata=about("the topic; {stream} and {action} in it are replaced")
+    )
+    client_id: str | None = field(
+        default=None, metadata=about("names the session at the broker, which gives one by default")
+    )
+    retain: bool = field(default=False, metadata=about("whether the broker keeps the last message of each topic"))
 
 
 class MqttSink(Sink):
     """Publishes each record as JSON.
 
-    host, port: the broker's; port None is 1883, or 8883 with TLS.
-    topic: "{stream}" and "{action}" in it are replaced; in a stream's name +, #, / and what is not
-        printable (brokers end the connection over it) become _.
-    client_id: empty for one that the broker gives. username, password: where the broker wants them.
-    tls: encrypt, and verify the broker's certificate. ca_file: PEM certificates to trust in place of the system's.
-    retain: the broker keeps the last record of each topic for subscribers to come.
-    timeout: seconds for connecting, and for the acknowledgements of one delivery.
+    In a stream's name +, #, / and what is not printable (brokers end the connection over it) become _ in the topic.
     """
 
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int | None = None,
-        topic: str = "aez/events/{stream}",
-        client_id: str = "",
-        username: str | None = None,
-        password: str | None = None,
-        tls: bool = False,
-        ca_file: str | None = None,
-        retain: bool = False,
-        timeout: float = 10.0,
-    ) -> None:
-        if not host:
-            raise InvalidArgument("the host of an MQTT sink is empty")
-        port = (8883 if tls else 1883) if port is None else port
-        if not 1 <= port <= 65535:
-            raise InvalidArgument(f"the port of an MQTT sink is 1 to 65535, not {port}")
-        if not topic or any(sign in topic for sign in "+#\0"):
-            raise InvalidArgument(f"an MQTT sink cannot publish to the topic {topic!r}; leave out + and #")
-        if password is not None and username is None:
-            raise InvalidArgument("an MQTT sink with a password needs a username")
-        if not timeout > 0:
-            raise InvalidArgument(f"the timeout of an MQTT sink is more than 0 seconds, not {timeout!r}")
-        if ca_file is not None and not tls:
-            raise InvalidArgument("an MQTT sink with a ca_file needs tls = true")
-        self._host, self._port, self._topic, self._client_id = host, port, topic, client_id
-        self._username, self._password = username, password
-        self._tls = certificates.client_context(ca_file) if tls else None
-        self._retain, self._timeout = retain, timeout
+    Options = MqttSinkOptions
+
+    def __init__(self, options: MqttSinkOptions) -> None:
+        import paho.mqtt.client  # noqa: F401 - so that it is missing here, where somebody hears of it
+
+        if any(sign in options.topic for sign in "+#\0"):
+            raise InvalidArgument(f"an MQTT sink cannot publish to the topic {options.topic!r}; leave out + and #")
+        self._host, self._port = options.address
+        self._topic, self._client_id, self._retain = options.topic, options.client_id or "", options.retain
+        self._username, self._password = options.username, options.password
+        self._tls = certificates.client_context(options.tls_ca) if options.encrypted else None
+        self._timeout = options.timeout_seconds
         self._client: Client | None = None
 
     def __repr__(self) -> str:

@@ -13,73 +13,61 @@ import ssl
 import threading
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls as certificates
+from aez.daemon.common.options import about
 from aez.daemon.common.records import EventRecord
+from aez.daemon.common.shared_options import NatsServers, Timeout
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.sinks.wire import as_json
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["NatsSink"]
+__all__ = ["NatsSink", "NatsSinkOptions"]
 
 T = TypeVar("T")
 
 _CLOSE_SECONDS = 1.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class NatsSinkOptions(NatsServers, Timeout):
+    """`kind = "nats"`."""
+
+    subject: str = field(
+        default="aez.events.{stream}", metadata=about("the subject; {stream} and {action} in it are replaced")
+    )
+    create_jetstream: str | None = field(
+        default=None,
+        metadata=about("a JetStream stream to make for these subjects where it does not exist", was="create_stream"),
+    )
+
+
 class NatsSink(Sink):
-    """Publishes each record as JSON.
+    """Publishes each record as JSON. In a stream's name dots, wildcards and blanks become _ in the subject."""
 
-    url: nats://host:port, or tls://host:port, without a user in it.
-    subject: "{stream}" and "{action}" in it are replaced; in a stream's name dots, wildcards and blanks become _.
-    create_stream: the name of a JetStream stream to make for these subjects where it does not exist; None: it exists.
-    token, or username and password: where the server wants them. ca_file: PEM certificates to trust in place of the
-        system's. timeout: seconds for connecting, and for one delivery.
-    """
+    Options = NatsSinkOptions
 
-    def __init__(
-        self,
-        *,
-        url: str = "nats://localhost:4222",
-        subject: str = "aez.events.{stream}",
-        create_stream: str | None = None,
-        token: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
-        ca_file: str | None = None,
-        timeout: float = 10.0,
-    ) -> None:
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port or 4222
-        except ValueError:
-            raise InvalidArgument("the url of a NATS sink cannot be read; it looks like nats://host:4222") from None
-        if parts.scheme not in ("nats", "tls") or not host:
-            raise InvalidArgument("the url of a NATS sink begins with nats:// or tls:// and names a host")
-        if parts.username is not None or parts.password is not None:
-            raise InvalidArgument(f"the url of the NATS sink at {host} holds a user; give it as username or token")
+    def __init__(self, options: NatsSinkOptions) -> None:
+        import nats.aio.client  # noqa: F401 - so that it is missing here, where somebody hears of it
+
+        subject, create = options.subject, options.create_jetstream
         tokens = subject.replace("{stream}", "s").replace("{action}", "a").split(".")
         if not all(tokens) or any(sign in subject for sign in "*> \t\r\n\0"):
             raise InvalidArgument(f"a NATS sink cannot publish to the subject {subject!r}")
-        if create_stream is not None and (not create_stream or any(sign in create_stream for sign in ".*> \t/\\")):
-            raise InvalidArgument(f"a JetStream stream cannot be named {create_stream!r}")
-        if token is not None and username is not None:
-            raise InvalidArgument(f"the NATS sink at {host} takes a token or a username, not both")
-        if (username is None) != (password is None):
-            raise InvalidArgument(f"the NATS sink at {host} needs username and password together")
-        if not timeout > 0:
-            raise InvalidArgument(f"the timeout of a NATS sink is more than 0 seconds, not {timeout!r}")
-        self._name = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        self._subject, self._create, self._timeout = subject, create_stream, timeout
-        self._token, self._username, self._password = token, username, password
+        if create is not None and any(sign in create for sign in ".*> \t/\\"):
+            raise InvalidArgument(f"a JetStream stream cannot be named {create!r}")
+        self._servers = list(options.servers)
+        self._name = ", ".join(self._servers)
+        self._subject, self._create, self._timeout = subject, create, options.timeout_seconds
+        self._token, self._username, self._password = options.token, options.username, options.password
         self._tls: ssl.SSLContext | None = None
-        if parts.scheme == "tls" or ca_file is not None:
-            self._tls = certificates.client_context(ca_file)
+        if options.encrypted:
+            self._tls = certificates.client_context(options.tls_ca)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._client: Client | None = None
@@ -127,7 +115,7 @@ class NatsSink(Sink):
             except NoStreamResponseError as error:
                 raise SinkError(
                     f"no JetStream stream of {self._name} takes the subject {subject}; make one, or name it in "
-                    "create_stream"
+                    "create_jetstream"
                 ) from error
 
     async def _connected(self) -> Client:
@@ -143,7 +131,7 @@ class NatsSink(Sink):
         client = NatsClient()
         try:
             await client.connect(
-                self._name,
+                self._servers,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,

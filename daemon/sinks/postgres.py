@@ -12,15 +12,18 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
+from aez.daemon.common.options import about, secret
 from aez.daemon.common.records import EventRecord
+from aez.daemon.common.shared_options import Timeout
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.state.database import StoreError
 from aez.daemon.state.event_sql import UPSERT_EVENT, event_values
 from aez.daemon.state.event_store import EventStore, Retention
 from aez.daemon.state.postgres import PostgresDatabase, StoreRefused
 
-__all__ = ["PostgresSink"]
+__all__ = ["PostgresOptions", "PostgresSink"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,27 +34,37 @@ VALUES (:id, :sequence, :action, :stream, :model, :time, :event) ON CONFLICT DO 
 _FORGET_SECONDS = 60.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class PostgresOptions(Timeout):
+    """`kind = "postgres"`."""
+
+    url: str = field(
+        metadata=about(
+            "such as postgresql://aez@db.example.org:5432/monitoring, without a password; what libpq knows may follow, "
+            "such as ?sslmode=verify-full&sslrootcert=FILE"
+        )
+    )
+    password: str | None = field(default=None, repr=False, metadata=secret("the password of the user"))
+    schema: str = field(default="aez", metadata=about("the schema of the tables; it is created when missing"))
+    retention_days: float = field(
+        default=90.0, metadata=about("closed events are kept so long", low=0.001, high=36_500)
+    )
+    retention_events: int = field(default=1_000_000, metadata=about("closed events at most", low=1, high=1_000_000_000))
+
+
 class PostgresSink(Sink):
     """Stores each record; `events` asks for them, as `Store.events` does.
 
-    url: postgresql://user@host:port/database, without a password; what libpq knows may follow, such as
-        ?sslmode=verify-full&sslrootcert=FILE. password: of the user. schema: holds the tables, is created when missing.
-    retention_days, retention_events: closed events beyond them go, while others come; see `Retention`.
-    timeout: seconds for connecting, and for each statement.
+    Closed events beyond the retention go, while others come; see `Retention`.
     """
 
-    def __init__(
-        self,
-        *,
-        url: str,
-        password: str | None = None,
-        schema: str = "aez",
-        retention_days: float = 90.0,
-        retention_events: int = 1_000_000,
-        timeout: float = 10.0,
-    ) -> None:
-        self._database = PostgresDatabase(url, password=password, schema=schema, timeout=timeout)
-        self._retention = Retention(retention_days, retention_events)
+    Options = PostgresOptions
+
+    def __init__(self, options: PostgresOptions) -> None:
+        self._database = PostgresDatabase(
+            options.url, password=options.password, schema=options.schema, timeout=options.timeout_seconds
+        )
+        self._retention = Retention(options.retention_days, options.retention_events)
         self._forgot = 0.0
         self.events = EventStore(self._database)
 

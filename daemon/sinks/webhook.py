@@ -16,45 +16,44 @@ import hmac
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common.options import about
+from aez.daemon.common.options import secret as secret_option
 from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Sink
-from aez.daemon.sinks.http import Endpoint
+from aez.daemon.sinks.http import Endpoint, EndpointOptions
 from aez.daemon.sinks.wire import as_json
 
-__all__ = ["WebhookSink", "sign", "verify"]
+__all__ = ["WebhookOptions", "WebhookSink", "sign", "verify"]
 
 _OWN_HEADERS = ("authorization", "content-length", "content-type", "host", "user-agent")
 
 
+@dataclass(frozen=True, kw_only=True)
+class WebhookOptions(EndpointOptions):
+    """`kind = "webhook"`."""
+
+    secret: str | None = field(
+        default=None,
+        repr=False,
+        metadata=secret_option("the key of the HMAC signature; base64 behind whsec_, any other as it stands"),
+    )
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, metadata=about("further headers"))
+    batch: int = field(default=100, metadata=about("steps of events in a request at most", low=1, high=10_000))
+
+
 class WebhookSink(Sink):
-    """Posts to a url.
+    """Posts to a url; without a secret there is no signature."""
 
-    url, ca_file, token, timeout: see `Endpoint`.
-    secret: the key of the signature; one that begins with "whsec_" is base64 behind it, as the specification has it,
-        any other is taken as it stands. None: no signature.
-    batch: records in one body, 1 or more.
-    headers: to send besides; their values are held as secrets.
-    """
+    Options = WebhookOptions
 
-    def __init__(
-        self,
-        *,
-        url: str,
-        secret: str | None = None,
-        token: str | None = None,
-        ca_file: str | None = None,
-        timeout: float = 10.0,
-        batch: int = 100,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self._endpoint = Endpoint(url, ca_file=ca_file, token=token, timeout=timeout)
-        if batch < 1:
-            raise InvalidArgument(f"the batch of a webhook is 1 or more, not {batch}")
-        self._key = None if secret is None else _key(secret)
-        self._batch = batch
-        self._headers = dict(headers or {})
+    def __init__(self, options: WebhookOptions) -> None:
+        self._endpoint = Endpoint(options)
+        self._key = None if options.secret is None else _key(options.secret)
+        self._batch = options.batch
+        self._headers = dict(options.headers)
         for name, value in self._headers.items():
             if name.lower() in _OWN_HEADERS or name.lower().startswith("webhook-"):
                 raise InvalidArgument(f"the header {name} of a webhook is set by the sink; leave it out")

@@ -10,14 +10,16 @@ from __future__ import annotations
 import glob
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from aez.codec.common.extras import library
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Position
-from aez.daemon.sources import Put, Source
+from aez.daemon.sources.base import Put, Source
+from aez.daemon.sources.files import FileOptions
 
 _ROWS = 16_384  # of one chunk
 
@@ -25,20 +27,17 @@ _ROWS = 16_384  # of one chunk
 class ArrowFiles(Source):
     """Rows of Arrow IPC files and streams, and of Parquet files, each chunk an Arrow stream of its own.
 
-    paths: files or patterns, read in the order of their names. follow must be False: such files do not grow.
-    `Chunk.stream` is the file's name without extension.
-
-    Raises:
-        InvalidArgument: no path, or following is asked for.
+    The files are read in the order of their names and never followed, as they do not grow; those options of files that
+    speak of lines do not apply. `Chunk.stream` is the file's name without extension.
     """
 
-    def __init__(self, name: str, *, paths: Sequence[str], format: str = "arrow", follow: bool = True) -> None:
-        super().__init__(name, format)
-        if isinstance(paths, str) or not paths:
-            raise InvalidArgument(f"Source {name!r}: paths is {paths!r}; give a list of at least one path or pattern.")
-        if follow:
+    Options = FileOptions
+
+    def __init__(self, name: str, options: FileOptions, limits: Limits | None = None) -> None:
+        super().__init__(name, options, limits)
+        if options.follow:
             raise InvalidArgument(f"Source {name!r}: Arrow files cannot be followed; set follow to false.")
-        self._patterns = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - Path would resolve no pattern
+        self._patterns = [os.path.abspath(path) for path in options.paths]  # noqa: PTH100 - Path would resolve no pattern
         self._behind: dict[str, int] = {}  # rows handed on, by file
         library("pyarrow.compute", "monitor")  # takes half a second, in which no row shall wait
 

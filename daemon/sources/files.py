@@ -10,37 +10,51 @@ old files stand beside the new one under names like `data.csv.1` or `data.csv-20
 what of it was not read before is lost, and logged. Truncation leaves a gap by nature: lines that were written between
 copy and truncation are in neither file; and lines read while the copy was being made may come twice.
 
-Memory: one block of 1 MiB and one unfinished line per file. While the queue is full nothing is read.
+Memory: one chunk and one unfinished line per file. While the queue is full nothing is read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import hashlib
 import logging
 import os
-import re
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
-from aez.daemon.sources import Put, Source
-from aez.daemon.sources.lines import LINE_BYTES, LineCutter
+from aez.daemon.common.shared_options import FileFormat
+from aez.daemon.sources.base import Put, Source, SourceOptions
+from aez.daemon.sources.lines import LineCutter
+from aez.daemon.sources.rotation import Past, begins_as, inode_of, is_rotated, lineage, matches
 
-_BLOCK = 1 << 20
 _HEAD = 1024  # bytes that a file is known by
 _SETTLED = 1_000_000_000  # ns without a change after which a file's time is taken as it stands
-_ROTATED = re.compile(r"[.-][0-9][0-9T_:.-]*")  # behind the whole name: .1, -20260131, .2026-01-31_10-00
-_COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".zip")
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions(SourceOptions):
+    """`kind = "file"`."""
+
+    format: FileFormat = field(default="json", metadata=about("what files are; arrow is Parquet, too, and read once"))
+    paths: Sequence[str] = field(metadata=about("files, or patterns such as logs/*.jsonl", path=True))
+    follow: bool = field(default=True, metadata=about("go on when files grow, rotate or appear"))
+    from_beginning: bool = field(default=True, metadata=about("whether the first start reads what is there already"))
+    open_files: int = field(default=500, metadata=about("files open at once", low=1, high=100_000, was="max_files"))
+    poll_seconds: float = field(
+        default=0.05, metadata=about("pause between looks at files that did not grow", low=0.001, high=3600)
+    )
+    scan_seconds: float = field(default=1.0, metadata=about("pause between looks for new files", low=0.01, high=3600))
 
 
 @dataclass
@@ -80,51 +94,33 @@ class _Tail:
 
 
 class Files(Source):
-    """Lines of files, followed as they grow.
+    """Lines of files, followed as they grow; `Chunk.stream` is the file's name without extension and rotation.
 
-    paths: files or patterns (`*`, `?`, `[...]`, `**`). format: "json", "csv" or "line".
-    follow: stay for what is appended; otherwise read each file to its end, in the order of their names, and be done.
-    from_beginning: whether files found at the very first start are read from their first byte or from their end.
-    header: each CSV file begins with a line of column names. `Chunk.stream` is the file's name without extension and
-    rotation. poll_seconds: pause between
-    looks at files that did not grow. scan_seconds: pause between looks for new files. line_bytes: the longest line
-    handed on whole. max_files: the most files open at once.
-
-    Raises:
-        InvalidArgument: no path, or a format that has no lines.
+    Without `follow` each file is read to its end, in the order of their names, and that is all. Each CSV file begins
+    with a line of column names. A line longer than `limits.line_bytes` is handed on cut.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        paths: Sequence[str],
-        format: str = "json",
-        follow: bool = True,
-        from_beginning: bool = True,
-        header: bool = True,
-        poll_seconds: float = 0.05,
-        scan_seconds: float = 1.0,
-        line_bytes: int = LINE_BYTES,
-        max_files: int = 500,
-    ) -> None:
-        super().__init__(name, format)
-        if isinstance(paths, str) or not paths:
-            raise InvalidArgument(f"Source {name!r}: paths is {paths!r}; give a list of at least one path or pattern.")
-        if format == "arrow":
+    Options = FileOptions
+
+    def __init__(self, name: str, options: FileOptions, limits: Limits | None = None) -> None:
+        super().__init__(name, options, limits)
+        if self.format == "arrow":
             raise InvalidArgument(f"Source {name!r}: format 'arrow' has no lines to follow; use json, csv or line.")
-        self._patterns = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - Path would resolve no pattern
-        self._follow = follow
-        self._from_beginning = from_beginning
-        self._header = header and format == "csv"
-        self._poll_seconds = poll_seconds
-        self._scan_seconds = scan_seconds
-        self._line_bytes = line_bytes
-        self._max_files = max_files
+        self._patterns = [os.path.abspath(path) for path in options.paths]  # noqa: PTH100 - Path would resolve no pattern
+        self._follow = options.follow
+        self._from_beginning = options.from_beginning
+        self._header = self.format == "csv"
+        self._poll_seconds = options.poll_seconds
+        self._scan_seconds = options.scan_seconds
+        self._line_bytes = self.limits.line_bytes
+        self._open_files = options.open_files
         self._tails: dict[str, _Tail] = {}
         self._stored: dict[str, Mapping[str, Any]] = {}  # of files that an earlier run read and this one has not seen
         self._states: dict[str, Mapping[str, Any]] = {}
         self._first_scan = True
+
+    def without_header(self) -> None:
+        self._header = False
 
     def start(self, put: Put, position: Position | None = None) -> None:
         self._put = put
@@ -172,16 +168,18 @@ class Files(Source):
     def _scan(self) -> None:
         """Open the files that are there and not yet open."""
         known = {tail.id for tail in self._tails.values()}
-        found = sorted({path for pattern in self._patterns for path in _matches(pattern)} - self._tails.keys())
+        found = sorted({path for pattern in self._patterns for path in matches(pattern)} - self._tails.keys())
         self._move_stored(found)
         names = {*found, *self._tails, *self._stored}
-        wanted = [path for path in found if not _is_rotated(path, names) and _inode(path) not in known]
+        wanted = [path for path in found if not is_rotated(path, names) and inode_of(path) not in known]
         # Rotated away while nobody looked, and nothing new is there yet.
         wanted += [path for path in self._stored if not Path(path).exists() and lineage(path)]
         trouble = ""
         for path in wanted:
-            if len(self._tails) >= self._max_files:
-                trouble = f"more than {self._max_files} files match; {path} and others are not read (raise max_files)."
+            if len(self._tails) >= self._open_files:
+                trouble = (
+                    f"more than {self._open_files} files match; {path} and others are not read (raise open_files)."
+                )
                 break
             try:
                 self._open_found(path)
@@ -200,8 +198,8 @@ class Files(Source):
             return
         inodes = {(state["device"], state["inode"]): base for base, state in self._stored.items()}
         for path in found:
-            base = inodes.get(_inode(path) or (0, 0))
-            if base not in (None, path) and path not in self._stored and _begins_as(path, self._stored[base]):
+            base = inodes.get(inode_of(path) or (0, 0))
+            if base not in (None, path) and path not in self._stored and begins_as(path, self._stored[base]):
                 self._stored[path] = self._stored.pop(base)
 
     def _open_found(self, path: str) -> None:
@@ -220,7 +218,7 @@ class Files(Source):
         same = [past for past in known if past.inode == (state["device"], state["inode"])]
         copies = [past for past in reversed(known) if past not in same and past.path != base]
         for past in [*same, *(copies if state["head_bytes"] else ())]:
-            if _begins_as(past.path, state):
+            if begins_as(past.path, state):
                 self._open(base, past.path, state, copied=state["copied"] or past not in same, seen=past)
                 return
         later = [past.path for past in known if past.path != base and past.modified > state["modified"]]
@@ -295,9 +293,9 @@ class Files(Source):
         if status.st_size < at:
             self._truncated(tail)
             return True
-        if at == 0 and _inode(tail.base) == tail.id and self._begin_missed(tail):
+        if at == 0 and inode_of(tail.base) == tail.id and self._begin_missed(tail):
             return True
-        data = os.pread(tail.file, _BLOCK, at)
+        data = os.pread(tail.file, self.limits.chunk_bytes, at)
         # Looked at after the data: were these first bytes another file's by now, the data might be too.
         if os.pread(tail.file, len(tail.head), 0) != tail.head:
             self._truncated(tail)
@@ -336,7 +334,7 @@ class Files(Source):
         """The file was emptied under its name: read on in the copy made of it, or begin again."""
         wanted = {**tail.state(), "offset": tail.offset + len(tail.cutter.rest)}
         for past in reversed(self._predecessors(tail)):
-            if tail.head and _begins_as(past.path, wanted):
+            if tail.head and begins_as(past.path, wanted):
                 self._open(tail.base, past.path, tail.state(), copied=True, seen=past)
                 os.close(tail.file)
                 return
@@ -367,7 +365,7 @@ class Files(Source):
 
     def _follow_rotation(self, tail: _Tail) -> bool:
         """At the end of a file: whether another one has taken its place, which is begun then."""
-        if not self._follow and _inode(tail.base) == tail.id:
+        if not self._follow and inode_of(tail.base) == tail.id:
             return False
         following = self._successor(tail)
         if following is None:
@@ -382,7 +380,7 @@ class Files(Source):
         self._finish(tail)
         base, newest = tail.base, following.path == tail.base
         # A copy's original may not have been truncated yet, and is not to be read twice.
-        state = tail.state() if tail.copied and newest and tail.head and _begins_as(base, tail.state()) else None
+        state = tail.state() if tail.copied and newest and tail.head and begins_as(base, tail.state()) else None
         moved = self._still_matched(tail)
         self._open(base, following.path, state, copied=tail.copied and not newest, seen=following)
         self._tails[base].previous = tail.id
@@ -398,14 +396,14 @@ class Files(Source):
         """The name that a renamed file now has, if that matches a pattern and is no rotated name."""
         existing = {*self._tails, *self._stored}
         for pattern in self._patterns:
-            for path in _matches(pattern):
-                if path != tail.base and path not in existing and _inode(path) == tail.id:
-                    return None if _is_rotated(path, existing) else path
+            for path in matches(pattern):
+                if path != tail.base and path not in existing and inode_of(path) == tail.id:
+                    return None if is_rotated(path, existing) else path
         return None
 
     def _successor(self, tail: _Tail) -> Past | None:
         """The file begun after this one: the next rotated one, or what has the name now, once it holds data."""
-        if _inode(tail.base) == tail.id:
+        if inode_of(tail.base) == tail.id:
             return None
         known = lineage(tail.base)
         mine = [at for at, past in enumerate(known) if past.inode == tail.id]
@@ -420,83 +418,3 @@ class Files(Source):
     def _drop(self, tail: _Tail) -> None:
         os.close(self._tails.pop(tail.base).file)
         self._states = {base: state for base, state in self._states.items() if base != tail.base}
-
-
-class Past(NamedTuple):
-    """A file that stands under a name, or under that name rotated. modified: in ns. inode: device and inode."""
-
-    modified: int
-    order: int
-    path: str
-    inode: tuple[int, int]
-    size: int
-
-
-def lineage(base: str) -> list[Past]:
-    """The file `base` and its rotated, uncompressed predecessors beside it as they stood at one moment.
-
-    The oldest comes first and `base`, where it is there, last.
-    """
-    found: list[Past] = []
-    for _ in range(20):  # until no rotation falls between the listing and the looks at what was listed
-        found, whole = _listing(base)
-        if whole:
-            break
-    return sorted(found, key=lambda past: (past.path == base, past))
-
-
-def _listing(base: str) -> tuple[list[Past], bool]:
-    """The files as listed, and whether each one still was what the listing says when it was looked at."""
-    folder, name = os.path.split(base)
-    found, whole = [], True
-    with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
-        for entry in list(entries):
-            suffix = entry.name.removeprefix(name)
-            if not entry.name.startswith(name) or (suffix and not _ROTATED.fullmatch(suffix)):
-                continue
-            number = suffix[1:]
-            # Of two that were written last in one tick of the clock, .2 is older than .1.
-            order = -int(number) if number.isdigit() and len(number) < 5 else 0
-            try:
-                status = os.stat(entry.path)  # noqa: PTH116 - Path would only wrap the same call
-            except OSError:
-                whole = False
-                continue
-            whole &= entry.is_symlink() or status.st_ino == entry.inode()
-            if stat.S_ISREG(status.st_mode):
-                inode = status.st_dev, status.st_ino
-                found.append(Past(status.st_mtime_ns, order, str(Path(folder, entry.name)), inode, status.st_size))
-    return found, whole
-
-
-def _matches(pattern: str) -> Iterator[str]:
-    paths = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - the pattern is absolute
-    return (path for path in paths if not path.endswith(_COMPRESSED))
-
-
-def _is_rotated(path: str, others: set[str]) -> bool:
-    """Whether the name is another file's with a number or date behind it."""
-    return any(
-        path.startswith(other) and _ROTATED.fullmatch(path, len(other))
-        for end in (match.start() for match in re.finditer(r"[.-]", path))
-        if (other := path[:end]) in others
-    )
-
-
-def _inode(path: str) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _begins_as(path: str, state: Mapping[str, Any]) -> bool:
-    """Whether the file may be the one that the state is of: long enough, and with the same first bytes."""
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 - as good as Path.open, and str is what glob gives
-            head = file.read(state["head_bytes"])
-            size = os.fstat(file.fileno()).st_size
-    except OSError:
-        return False
-    return bool(size >= state["offset"] and hashlib.sha256(head).hexdigest() == state["head"])

@@ -11,8 +11,8 @@ too early, found damaged, and read again once it is complete; whoever writes und
 
 A frame's time is when its file's contents were last modified, but not after now, and behind that of the frame before.
 
-Memory: one file of at most `frame_bytes`, and about 300 bytes for each file that the patterns match. A look at the
-folders takes at most a tenth of the time. While the queue is full nothing is read.
+Memory: one file of at most `limits.body_bytes`, and about 300 bytes for each file that the patterns match. A look at
+the folders takes at most a tenth of the time. While the queue is full nothing is read.
 """
 
 from __future__ import annotations
@@ -23,19 +23,36 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from aez.codec.errors import InvalidArgument
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
-from aez.daemon.sources import Put, Source
+from aez.daemon.sources.base import Put, Source, SourceOptions
 
-__all__ = ["Frames"]
+__all__ = ["FrameOptions", "Frames"]
 
-#: Files that were changed in one tick of the file system's clock are handed on together, or a restart might pass some.
-LEAST_SETTLE = 0.05
+# Files that were changed in one tick of the file system's clock are handed on together, or a restart might pass some.
+_LEAST_SETTLE = 0.05
 _IDLE = 10.0  # pauses between looks last so many times as long as a look
 _LONGEST_PAUSE = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameOptions(SourceOptions):
+    """`kind = "frames"`."""
+
+    format: Literal["image"] = field(default="image", metadata=about("what files are"))
+    paths: Sequence[str] = field(metadata=about("files, or patterns such as cameras/*/*.jpg", path=True))
+    follow: bool = field(default=True, metadata=about("go on when files appear"))
+    from_beginning: bool = field(default=True, metadata=about("whether the first start reads what is there already"))
+    settle_seconds: float = field(
+        default=1.0,
+        metadata=about("a file is whole when nothing changed for so long", low=_LEAST_SETTLE, high=3600),
+    )
+    scan_seconds: float = field(default=0.5, metadata=about("pause between looks for new files", low=0.01, high=3600))
 
 
 class _File(NamedTuple):
@@ -56,37 +73,20 @@ class _File(NamedTuple):
 class Frames(Source):
     """Pictures in files, each a chunk; `Chunk.stream` is the folder, from where the pattern's wildcards begin.
 
-    paths: files or patterns (`*`, `?`, `[...]`, `**`); of `cameras/*/*.jpg` the stream is the folder below `cameras`,
-    of a pattern without wildcards in its folders their last one. follow: stay for files that appear; otherwise read
-    what is there and be done. from_beginning: whether files found at the very first start are read. settle_seconds: see
-    above. scan_seconds: pause between looks. frame_bytes: of a larger file one byte more is handed on, which its parser
-    refuses.
-
-    Raises:
-        InvalidArgument: no path, or settle_seconds below `LEAST_SETTLE`.
+    Of `cameras/*/*.jpg` the stream is the folder below `cameras`, of a pattern without wildcards in its folders their
+    last one. Without `follow` what is there is read, and that is all. Of a file beyond `limits.body_bytes` one byte
+    more than that is handed on, which its parser refuses.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        paths: Sequence[str],
-        format: str = "image",
-        follow: bool = True,
-        from_beginning: bool = True,
-        settle_seconds: float = 1.0,
-        scan_seconds: float = 0.5,
-        frame_bytes: int = 16 << 20,
-    ) -> None:
-        super().__init__(name, format)
-        if isinstance(paths, str) or not paths:
-            raise InvalidArgument(f"Source {name!r}: paths is {paths!r}; give a list of at least one path or pattern.")
-        if not settle_seconds >= LEAST_SETTLE:
-            raise InvalidArgument(f"Source {name!r}: settle_seconds is {settle_seconds}; use {LEAST_SETTLE} or more.")
-        self._patterns = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - Path would resolve no pattern
-        self._follow, self._from_beginning = follow, from_beginning
-        self._settle, self._scan_seconds = settle_seconds, scan_seconds
-        self._frame_bytes = frame_bytes
+    Options = FrameOptions
+    parsing = ("stream", "streams")
+
+    def __init__(self, name: str, options: FrameOptions, limits: Limits | None = None) -> None:
+        super().__init__(name, options, limits)
+        self._patterns = [os.path.abspath(path) for path in options.paths]  # noqa: PTH100 - Path would resolve no pattern
+        self._follow, self._from_beginning = options.follow, options.from_beginning
+        self._settle, self._scan_seconds = options.settle_seconds, options.scan_seconds
+        self._frame_bytes = self.limits.body_bytes
         self._behind: tuple[int, str] | None = None  # what an earlier run handed on last
         self._time = 0  # of the last frame
         self._seen: dict[str, _File] = {}  # handed on, or behind a position

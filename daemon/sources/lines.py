@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-#: Longest line handed on whole, in bytes.
-LINE_BYTES = 1 << 20
-
 
 class LineCutter:
     """Turns blocks of bytes into blocks of whole lines; holds at most `line_bytes` of an unfinished one.
@@ -19,7 +16,7 @@ class LineCutter:
 
     def __init__(
         self,
-        line_bytes: int = LINE_BYTES,
+        line_bytes: int,
         with_header: bool = False,
         skipping: bool = False,
         header: str | None = None,

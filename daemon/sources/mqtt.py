@@ -10,7 +10,8 @@ What the broker itself drops cannot be put right here: give Mosquitto `persisten
 `set_tcp_nodelay true` spares up to 40 ms.
 
 Memory: `receive_maximum` unacknowledged messages, which the broker keeps to (MQTT 5), and `buffer_bytes` not yet handed
-on; beyond that the connection is not read. Messages over `message_bytes` are not sent by the broker at all (MQTT 5).
+on; beyond that the connection is not read. Messages over `limits.body_bytes` are not sent by the broker at all, with
+MQTT 5.
 """
 
 from __future__ import annotations
@@ -22,25 +23,46 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
-
-from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls as certificates
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
-from aez.daemon.sources import Put, Source
+from aez.daemon.common.shared_options import ClientTls, MessageFormat, MqttBroker
+from aez.daemon.sources.base import Put, Source, SourceOptions
 from aez.daemon.sources.messages import as_lines, gather
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
 
 _log = logging.getLogger(__name__)
 
-_VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+
+@dataclass(frozen=True, kw_only=True)
+class MqttOptions(SourceOptions, MqttBroker, ClientTls):
+    """`kind = "mqtt"`."""
+
+    format: MessageFormat = field(default="json", metadata=about("what messages are"))
+    topics: Sequence[str] = field(metadata=about("topics, with the wildcards + and #"))
+    client_id: str = field(metadata=about("names the session at the broker; each monitor needs its own"))
+    version: Literal["5", "3.1.1"] = field(default="5", metadata=about("of MQTT"))
+    session_seconds: int = field(
+        default=7 * 86_400, metadata=about("the broker keeps messages for us so long", low=0, high=2**32 - 1)
+    )
+    gather_seconds: float = field(default=0.005, metadata=about("messages wait so long for others", low=0, high=60))
+    receive_maximum: int = field(
+        default=10_000, metadata=about("messages under way at once, with version 5", low=1, high=65_535)
+    )
+    buffer_bytes: int = field(
+        default=32 << 20, metadata=about("messages that wait here; beyond it nothing is read", low=1024, high=2**40)
+    )
+    keepalive_seconds: int = field(
+        default=60, metadata=about("a connection without a word is tested so often", low=1, high=65_535)
+    )
 
 
 @dataclass(frozen=True)
@@ -54,73 +76,37 @@ class _Flush:
 class Mqtt(Source):
     """Messages of topics on an MQTT broker.
 
-    topics: with wildcards `+` and `#`. client_id: names the session at the broker; one process per id. format: of the
-    messages; their topic becomes `Chunk.stream`. username, password, tls, tls_ca (file; None: the system's),
-    tls_certificate and tls_key (files; the client's own): how to get in. version: "5" or "3.1.1". gather_seconds,
-    gather_bytes: messages are gathered until either is reached. session_seconds: how long the broker keeps the session
-    without a connection; with 0 it ends with the connection, and what was not delivered is gone.
-
-    Raises:
-        InvalidArgument: no topic, no client_id, or a value out of range.
+    Their topic becomes `Chunk.stream`. One process per `client_id`. With `session_seconds = 0` the session ends with
+    the connection, and what was not delivered is gone.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        topics: Sequence[str],
-        client_id: str,
-        host: str = "127.0.0.1",
-        port: int = 1883,
-        format: str = "json",
-        username: str | None = None,
-        password: str | None = None,
-        tls: bool = False,
-        tls_ca: str | None = None,
-        tls_certificate: str | None = None,
-        tls_key: str | None = None,
-        version: str = "5",
-        keepalive_seconds: int = 60,
-        gather_seconds: float = 0.005,
-        gather_bytes: int = 1 << 20,
-        receive_maximum: int = 10_000,
-        message_bytes: int = 16 << 20,
-        buffer_bytes: int = 32 << 20,
-        session_seconds: int = 7 * 86_400,
-    ) -> None:
-        super().__init__(name, format)
-        if isinstance(topics, str) or not topics:
-            raise InvalidArgument(f"Source {name!r}: topics is {topics!r}; give a list of at least one topic.")
-        if not client_id:
-            raise InvalidArgument(f"Source {name!r}: client_id is empty; the broker keeps messages under that name.")
-        if version not in _VERSIONS:
-            raise InvalidArgument(f"Source {name!r}: version is {version!r}; use {' or '.join(_VERSIONS)}.")
-        if not 1 <= receive_maximum <= 65_535:
-            raise InvalidArgument(f"Source {name!r}: receive_maximum is {receive_maximum}; use 1 to 65535.")
-        self._topics = list(topics)
-        self._address = (host, port)
-        self._keepalive_seconds = keepalive_seconds
-        self._gather_seconds = gather_seconds
-        self._gather_bytes = gather_bytes
-        self._buffer_bytes = buffer_bytes
-        self._v5 = version == "5"
-        self._properties = None
-        if self._v5:
-            self._properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            self._properties.SessionExpiryInterval = session_seconds
-            self._properties.ReceiveMaximum = receive_maximum
-            self._properties.MaximumPacketSize = message_bytes
+    Options = MqttOptions
+
+    def __init__(self, name: str, options: MqttOptions, limits: Limits | None = None) -> None:
+        super().__init__(name, options, limits)
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+        self._topics = list(options.topics)
+        self._address = options.address
+        self._keepalive_seconds = options.keepalive_seconds
+        self._gather_seconds = options.gather_seconds
+        self._gather_bytes = self.limits.chunk_bytes
+        self._buffer_bytes = options.buffer_bytes
+        self._v5 = options.version == "5"
+        self._properties = self._connect_properties(options) if self._v5 else None
         self._client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=None if self._v5 else session_seconds == 0,
-            protocol=_VERSIONS[version],
+            client_id=options.client_id,
+            clean_session=None if self._v5 else options.session_seconds == 0,
+            protocol=MQTTProtocolVersion.MQTTv5 if self._v5 else MQTTProtocolVersion.MQTTv311,
             manual_ack=True,
         )
-        if username is not None:
-            self._client.username_pw_set(username, password)
-        if tls or tls_ca or tls_certificate:
-            self._client.tls_set_context(certificates.client_context(tls_ca, tls_certificate, tls_key))
+        if options.username is not None:
+            self._client.username_pw_set(options.username, options.password)
+        if options.encrypted:
+            context = certificates.client_context(options.tls_ca, options.tls_certificate, options.tls_key)
+            self._client.tls_set_context(context)
         self._client.reconnect_delay_set(1, 30)
         self._client.on_socket_open = _without_delay
         self._client.on_connect = self._connected
@@ -138,6 +124,16 @@ class Mqtt(Source):
         self._chunks = 0
         self._had_session = False
         self._refused = False
+
+    def _connect_properties(self, options: MqttOptions) -> Properties:
+        from paho.mqtt.packettypes import PacketTypes
+        from paho.mqtt.properties import Properties
+
+        made = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        made.SessionExpiryInterval = options.session_seconds
+        made.ReceiveMaximum = options.receive_maximum
+        made.MaximumPacketSize = self.limits.body_bytes
+        return made
 
     def start(self, put: Put, position: Position | None = None) -> None:  # noqa: ARG002 - the broker knows
         self._put = put
@@ -179,6 +175,8 @@ class Mqtt(Source):
         self._had_session = True
         # Again at every connection, as the broker may have forgotten. Retained messages come with the first alone.
         if self._v5:
+            from paho.mqtt.subscribeoptions import SubscribeOptions
+
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
             client.subscribe([(topic, options) for topic in self._topics])
         else:

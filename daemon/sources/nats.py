@@ -20,22 +20,22 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
-
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from nats.errors import NoServersError
-from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy
-from nats.js.errors import NotFoundError, ServerError
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls as certificates
-from aez.daemon.common.nats_connection import NatsClient
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
-from aez.daemon.sources import Put, Source
+from aez.daemon.common.shared_options import ClientTls, MessageFormat, NatsServers
+from aez.daemon.sources.base import Put, Source, SourceOptions
 from aez.daemon.sources.messages import as_lines, gather
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
 
 _log = logging.getLogger(__name__)
 
@@ -47,68 +47,52 @@ class _Again(Exception):
     """The consumer has to be made anew, because messages may be missing or out of order."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class NatsOptions(SourceOptions, NatsServers, ClientTls):
+    """`kind = "nats"`."""
+
+    format: MessageFormat = field(default="json", metadata=about("what messages are"))
+    subject: str = field(metadata=about("the subject, with the wildcards * and >"))
+    jetstream: str | None = field(
+        default=None, metadata=about("the JetStream stream that holds it; found by the subject by default")
+    )
+    durable: str = field(default="aez", metadata=about("the consumer's name; each monitor needs its own"))
+    gather_seconds: float = field(default=0.005, metadata=about("messages wait so long for others", low=0, high=60))
+    pull_messages: int = field(default=5_000, metadata=about("messages asked for at a time", low=1, high=1_000_000))
+    acknowledge_seconds: float = field(
+        default=60.0, metadata=about("the server sends again what was not acknowledged by then", low=0.1, high=86_400)
+    )
+
+
 class Nats(Source):
     """Messages of a subject that a JetStream stream holds.
 
-    subject: with wildcards `*` and `>`. durable: the consumer's name at the server. stream: the JetStream stream; None:
-    the one that holds the subject. servers: addresses of one cluster, nats:// or tls://. format: of the messages; their
-    subject becomes `Chunk.stream`. username and password, or token, or credentials (file): how to get in. tls_ca,
-    tls_certificate, tls_key: files, for TLS. gather_seconds, gather_bytes: messages are gathered until either is
-    reached. acknowledge_seconds: a message not acknowledged by then is sent again by the server.
-
-    Raises:
-        InvalidArgument: no subject or durable name, or a value out of range.
+    Their subject becomes `Chunk.stream`. One process per `durable`, which has no dots, wildcards, slashes and blanks.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        subject: str,
-        durable: str,
-        servers: Sequence[str] = ("nats://127.0.0.1:4222",),
-        stream: str | None = None,
-        format: str = "json",
-        username: str | None = None,
-        password: str | None = None,
-        token: str | None = None,
-        credentials: str | None = None,
-        tls: bool = False,
-        tls_ca: str | None = None,
-        tls_certificate: str | None = None,
-        tls_key: str | None = None,
-        gather_seconds: float = 0.005,
-        gather_bytes: int = 1 << 20,
-        pull_messages: int = 5_000,
-        acknowledge_seconds: float = 60.0,
-    ) -> None:
-        super().__init__(name, format)
-        if isinstance(servers, str) or not servers:
-            raise InvalidArgument(f"Source {name!r}: servers is {servers!r}; give a list of at least one address.")
-        if any("@" in server for server in servers):  # which would show in logs
-            raise InvalidArgument(f"Source {name!r}: an address in servers holds a user; give username and password.")
-        if not subject:
-            raise InvalidArgument(f"Source {name!r}: subject is empty; name what to read.")
-        if not durable or any(character in durable for character in ".*> \t\r\n/\\"):
-            raise InvalidArgument(f"Source {name!r}: durable is {durable!r}; use letters, digits, - and _.")
-        if pull_messages < 1:
-            raise InvalidArgument(f"Source {name!r}: pull_messages is {pull_messages}; use 1 or more.")
-        self._subject = subject
-        self._durable = durable
-        self._stream = stream
-        self._servers = list(servers)
-        self._gather_seconds = gather_seconds
-        self._gather_bytes = gather_bytes
-        self._pull_messages = pull_messages
-        self._acknowledge_seconds = acknowledge_seconds
-        self._options: dict[str, Any] = {
-            "user": username,
-            "password": password,
-            "token": token,
-            "user_credentials": credentials,
+    Options = NatsOptions
+
+    def __init__(self, name: str, options: NatsOptions, limits: Limits | None = None) -> None:
+        super().__init__(name, options, limits)
+        import nats.aio.client  # noqa: F401 - so that it is missing here, where somebody hears of it
+
+        if any(character in options.durable for character in ".*> \t\r\n/\\"):
+            raise InvalidArgument(f"Source {name!r}: durable is {options.durable!r}; use letters, digits, - and _.")
+        self._subject = options.subject
+        self._durable = options.durable
+        self._stream = options.jetstream
+        self._servers = list(options.servers)
+        self._gather_seconds = options.gather_seconds
+        self._gather_bytes = self.limits.chunk_bytes
+        self._pull_messages = options.pull_messages
+        self._acknowledge_seconds = options.acknowledge_seconds
+        self._login: dict[str, Any] = {
+            "user": options.username,
+            "password": options.password,
+            "token": options.token,
         }
-        if tls or tls_ca or tls_certificate:
-            self._options["tls"] = certificates.client_context(tls_ca, tls_certificate, tls_key)
+        if options.encrypted:
+            self._login["tls"] = certificates.client_context(options.tls_ca, options.tls_certificate, options.tls_key)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Event | None = None
         # All below is touched in the loop alone.
@@ -174,6 +158,8 @@ class Nats(Source):
             self._loop = None
 
     async def _main(self) -> None:
+        from nats.errors import Error as NatsError
+
         self._arrived = asyncio.Event()
         self._closing = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -199,6 +185,8 @@ class Nats(Source):
         await self._disconnect()
 
     async def _disconnect(self) -> None:
+        from nats.errors import Error as NatsError
+
         client, self._client = self._client, None
         self._unacknowledged.clear()
         if client is not None:
@@ -207,6 +195,8 @@ class Nats(Source):
 
     async def _session(self) -> None:
         """Make the consumer and read from it until something is amiss."""
+        from nats.errors import Error as NatsError
+
         if self._client is None:
             self._client = await self._connect()
         client = self._client
@@ -229,6 +219,8 @@ class Nats(Source):
                 await subscription.unsubscribe()
 
     async def _connect(self) -> Client:
+        from aez.daemon.common.nats_connection import NatsClient
+
         async def lost() -> None:
             self._fail("the connection broke")
             if not self._stopping.is_set():
@@ -247,12 +239,15 @@ class Nats(Source):
             max_reconnect_attempts=1,  # or it would try for minutes, and say nothing meanwhile
             reconnect_time_wait=0,
             connect_timeout=5,
-            **{key: value for key, value in self._options.items() if value is not None},
+            **{key: value for key, value in self._login.items() if value is not None},
         )
         return client
 
     async def _make_consumer(self, context: JetStreamContext, stream: str) -> None:
         """A durable consumer that begins behind the last message that is known to be durable."""
+        from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy
+        from nats.js.errors import NotFoundError
+
         information = await context.stream_info(stream)
         created = information.created.isoformat() if information.created else ""
         if created != self._created:
@@ -312,6 +307,8 @@ class Nats(Source):
             self._fail(f"the server says {status} {headers.get('Description', '')}")
 
     async def _read(self, client: Client, requests: str, inbox: str) -> None:
+        from nats.errors import Error as NatsError
+
         assert self._arrived is not None
         asked_at = 0.0
         while not self._stopping.is_set():
@@ -403,11 +400,15 @@ class Nats(Source):
 
 
 def _reason(error: Exception) -> str:
+    from nats.errors import NoServersError
+
     return "no server can be reached" if isinstance(error, NoServersError) else certificates.failure(error)
 
 
 async def _delete_consumer(context: JetStreamContext, stream: str, durable: str) -> None:
     """Delete it; nats-server 2.9 may say that it could not while it still writes the consumer's state."""
+    from nats.js.errors import NotFoundError, ServerError
+
     for _ in range(5):
         try:
             await context.delete_consumer(stream, durable)
@@ -420,6 +421,8 @@ async def _delete_consumer(context: JetStreamContext, stream: str, durable: str)
 
 
 async def _send_acknowledgements(messages: Sequence[Msg]) -> None:
+    from nats.errors import Error as NatsError
+
     with contextlib.suppress(NatsError, OSError):  # they come again, and are known
         for message in messages:
             await message.ack()

@@ -8,8 +8,8 @@ stream takes no note of. Other consumers lose nothing.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
-from typing import Any
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -17,9 +17,10 @@ from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import DeliverPolicy, RetentionPolicy
 
+from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources.messages import as_lines
-from aez.daemon.sources.nats import Nats
+from aez.daemon.sources.nats import Nats, NatsOptions
 
 _PENDING_MESSAGES, _PENDING_BYTES = 65_536, 32 << 20
 _WAIT_SECONDS = 0.5
@@ -28,8 +29,10 @@ _WAIT_SECONDS = 0.5
 class NatsTap(Nats):
     """As `Nats`, whose options it takes; `durable` is not used. from_start: begin with what the stream holds."""
 
-    def __init__(self, name: str, *, from_start: bool = False, **options: Any) -> None:
-        super().__init__(name, **{**options, "durable": "tap"})
+    def __init__(
+        self, name: str, options: NatsOptions, limits: Limits | None = None, *, from_start: bool = False
+    ) -> None:
+        super().__init__(name, dataclasses.replace(options, durable="tap"), limits)
         self._from_start = from_start
 
     def acknowledge(self, position: Position) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from aez.codec.common.extras import library
 from aez.daemon.common.records import Chunk
-from aez.daemon.sources import Put
+from aez.daemon.sources.base import Put
 
 __all__ = ["paced"]
 

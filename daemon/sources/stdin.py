@@ -2,7 +2,7 @@
 
 Delivery: at most once across a restart. A pipe cannot be read again, so what was read and not yet durable when the
 process is killed is lost; within one run nothing is. Use a file, MQTT or NATS where that matters. While the queue is
-full the pipe is not read, so that the writer waits. Memory: one block of 1 MiB and one unfinished line.
+full the pipe is not read, so that the writer waits. Memory: one chunk and one unfinished line.
 """
 
 from __future__ import annotations
@@ -10,34 +10,36 @@ from __future__ import annotations
 import os
 import select
 import time
+from dataclasses import dataclass, field
 
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
-from aez.daemon.sources import Put, Source
-from aez.daemon.sources.lines import LINE_BYTES, LineCutter
+from aez.daemon.common.shared_options import LineFormat
+from aez.daemon.sources.base import Put, Source, SourceOptions
+from aez.daemon.sources.lines import LineCutter
 
-_BLOCK = 1 << 20
+
+@dataclass(frozen=True, kw_only=True)
+class StdinOptions(SourceOptions):
+    """`kind = "stdin"`."""
+
+    format: LineFormat = field(default="json", metadata=about("what lines are"))
 
 
 class Stdin(Source):
-    """Lines from a file descriptor, standard input by default.
+    """Lines from a file descriptor, standard input by default; of CSV the first one names the columns."""
 
-    format: "json", "csv" or "line". header: CSV begins with a line of column names. line_bytes: the longest
-    line handed on whole.
-    """
+    Options = StdinOptions
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        format: str = "json",
-        header: bool = True,
-        line_bytes: int = LINE_BYTES,
-        descriptor: int = 0,
-    ) -> None:
-        super().__init__(name, format)
+    def __init__(self, name: str, options: StdinOptions, limits: Limits | None = None, *, descriptor: int = 0) -> None:
+        super().__init__(name, options, limits)
         self._descriptor = descriptor
-        self._cutter = LineCutter(line_bytes, with_header=header and format == "csv")
+        self._cutter = LineCutter(self.limits.line_bytes, with_header=self.format == "csv")
         self._settled = 0
+
+    def without_header(self) -> None:
+        self._cutter.with_header = False
 
     def start(self, put: Put, position: Position | None = None) -> None:  # noqa: ARG002 - what is gone is gone
         self._put = put
@@ -47,7 +49,7 @@ class Stdin(Source):
         while not self._stopping.is_set():
             if not select.select([self._descriptor], [], [], 0.1)[0]:
                 continue
-            data = os.read(self._descriptor, _BLOCK)
+            data = os.read(self._descriptor, self.limits.chunk_bytes)
             self._hand_on(*(self._cutter.feed(data) if data else self._cutter.finish()))
             if not data:
                 self.done.set()

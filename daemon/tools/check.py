@@ -11,12 +11,19 @@ from collections.abc import Callable
 from functools import partial
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 from aez.codec.errors import AezError
 from aez.daemon.build import models, parsers
 from aez.daemon.build import parts as build
 from aez.daemon.common import tls
+from aez.daemon.common.options import options_of
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig, SourceConfig
+from aez.daemon.sources.files import FileOptions
+from aez.daemon.sources.frames import FrameOptions
+from aez.daemon.sources.http_push import HttpOptions
+from aez.daemon.sources.mqtt import MqttOptions
+from aez.daemon.sources.nats import NatsOptions
 from aez.daemon.tools.client import MonitorClient
 from aez.daemon.tools.tap import PortTaken, require_port, source_beside
 
@@ -55,7 +62,7 @@ def deep_check(config: Configuration) -> list[str]:
 
     for model in config.models:
         attempt(model.line, f"model {model.name}", partial(_open_model, config, model))
-    if config.web["enabled"] and config.web["port"]:
+    if config.web.enabled and config.web.port:
         attempt(1, "web", partial(_try_page, config, runs))
     for entry in config.sources:
         attempt(entry.line, f"source {entry.name}", partial(_try_source, config, entry, runs))
@@ -73,7 +80,7 @@ def _open_model(config: Configuration, model: ModelConfig) -> str:
 
 
 def _try_page(config: Configuration, runs: bool) -> str:
-    host, port = config.web["host"], config.web["port"]
+    host, port = config.web.host, config.web.port
     try:
         require_port(host, port)
     except PortTaken:
@@ -86,20 +93,19 @@ def _try_page(config: Configuration, runs: bool) -> str:
 
 def _try_source(config: Configuration, entry: SourceConfig, runs: bool) -> str:
     """Whether a source's counterpart can be reached, or its port be had. Raises AezError."""
-    match entry.kind:
-        case "http":
-            host, port = entry.options["host"], entry.options["port"]
+    match entry.options:
+        case HttpOptions() as options:
             try:
-                require_port(host, port)
+                require_port(options.host, options.port)
             except PortTaken:
-                if not runs or not _takes_pushes(entry):
+                if not runs or not _takes_pushes(options):
                     raise
-                return f"port {port} is that of the monitor that runs"
-            return f"port {port} is free"
-        case "mqtt" | "nats":
+                return f"port {options.port} is that of the monitor that runs"
+            return f"port {options.port} is free"
+        case MqttOptions() | NatsOptions():
             return _connect(config, entry)
-        case "file" | "frames":
-            found = [path for pattern in entry.options["paths"] for path in glob(pattern, recursive=True)]  # noqa: PTH207
+        case FileOptions(paths=paths) | FrameOptions(paths=paths):
+            found = [path for pattern in paths for path in glob(pattern, recursive=True)]  # noqa: PTH207
             return f"{len(found)} files now"
         case _:
             return "nothing to try"
@@ -124,12 +130,11 @@ def _connect(config: Configuration, entry: SourceConfig) -> str:
 
 def _try_sink(config: Configuration, name: str) -> str:
     """By a sink under another client id: a broker would end the session of the monitor that runs."""
-    entries = [
-        dataclasses.replace(one, options={key: value for key, value in one.options.items() if key != "client_id"})
-        for one in config.sinks
-        if one.name == name
-    ]
-    sink = build.sinks(dataclasses.replace(config, sinks=tuple(entries)))[name]
+    (entry,) = (one for one in config.sinks if one.name == name)
+    if "client_id" in options_of(type(entry.options)):
+        other: dict[str, Any] = {"client_id": None}
+        entry = dataclasses.replace(entry, options=dataclasses.replace(entry.options, **other))
+    sink = build.sinks(dataclasses.replace(config, sinks=(entry,)))[name]
     try:
         sink.check()
     finally:
@@ -142,7 +147,7 @@ def _state_is_held(config: Configuration) -> bool:
     try:
         import fcntl
 
-        with Path(f"{config.resolve(config.state['path'])}.lock").open("rb") as file:
+        with Path(f"{config.resolve(config.state.path)}.lock").open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
@@ -152,13 +157,12 @@ def _state_is_held(config: Configuration) -> bool:
     return False
 
 
-def _takes_pushes(entry: SourceConfig) -> bool:
+def _takes_pushes(options: HttpOptions) -> bool:
     """Whether what listens at the source's port says that it is one of ours."""
-    host, port = entry.options["host"], entry.options["port"]
-    host = _EVERYWHERE.get(host, host)
+    host, port = _EVERYWHERE.get(options.host, options.host), options.port
     connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
-    if entry.options.get("tls_certificate"):
-        context: ssl.SSLContext = tls.pinned_context(entry.options["tls_certificate"])
+    if options.tls_certificate:
+        context: ssl.SSLContext = tls.pinned_context(options.tls_certificate)
         connection = http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=context)
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
         connection.request("GET", "/ping")

@@ -46,9 +46,9 @@ class MonitorClient:
 
     def __init__(self, config: Configuration, url: str | None = None, timeout: float = 30.0) -> None:
         web = config.web
-        certificate = web.get("tls_certificate")
+        certificate = web.tls_certificate
         self._context: ssl.SSLContext | None = None
-        self._token: str | None = web["token"]
+        self._token: str | None = web.token
         self._timeout = timeout
         if url is not None:
             self._host, self._port, secure = _parts(url)
@@ -58,9 +58,9 @@ class MonitorClient:
                     self._context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
                     self._context.load_verify_locations(certificate)
         else:
-            if not web["enabled"] or not web["port"]:
+            if not web.enabled or not web.port:
                 raise InvalidArgument(f"{config.label}: web has no fixed port, so that no monitor can be asked")
-            self._host, self._port = _EVERYWHERE.get(web["host"], web["host"]), web["port"]
+            self._host, self._port = _EVERYWHERE.get(web.host, web.host), web.port
             if certificate:
                 self._context = tls.pinned_context(certificate)
         shown = f"[{self._host}]" if ":" in self._host else self._host

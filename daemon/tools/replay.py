@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.config.reader import Configuration, SinkConfig, SourceConfig
-from aez.daemon.config.schema import SOURCES
 from aez.daemon.service import EXIT_FORCED, Monitor
+from aez.daemon.sources.base import SourceOptions
+from aez.daemon.sources.files import FileOptions
+from aez.daemon.sources.frames import FrameOptions
 
 __all__ = ["replay"]
 
@@ -43,19 +44,22 @@ def replay(
     if entry is None:
         known = ", ".join(one.name for one in config.sources)
         raise InvalidArgument(f"{config.label} has no source {source!r}; it has {known}")
-    options = dict(entry.options)
-    options |= {"paths": [str(path.absolute()) for path in files], "follow": False, "from_beginning": True}
+    paths = [str(path.absolute()) for path in files]
+    format = entry.format
     if (found := {_SUFFIXES.get(path.suffix.lower()) for path in files}) and len(found) == 1 and None not in found:
-        options["format"] = found.pop()
-    state = {**config.state, "path": str(folder / "monitor.db"), "synchronous": "normal"}
-    service = {**config.service, "dead_letters": str(folder / "dead-letters.jsonl")}
-    kind = "frames" if options["format"] == "image" else "file"
-    keep = {name for name in options if name in _KEYS[kind]}
+        format = str(found.pop())
+    options: SourceOptions
+    if format == "image":
+        kind, options = "frames", FrameOptions(paths=paths, follow=False)
+    else:
+        kind, options = "file", FileOptions.of(format=format, paths=paths, follow=False)
+    state = dataclasses.replace(config.state, path=str(folder / "monitor.db"), synchronous="normal")
+    service = dataclasses.replace(config.service, dead_letters=str(folder / "dead-letters.jsonl"))
     changed = dataclasses.replace(
         config,
-        sources=(SourceConfig(entry.name, kind, MappingProxyType({name: options[name] for name in keep})),),
+        sources=(SourceConfig(entry.name, kind, options, entry.parse),),
         sinks=tuple(sinks),
-        scores={**config.scores, "path": None},
+        scores=dataclasses.replace(config.scores, path=None),
         state=state,
         service=service,
     )
@@ -64,6 +68,3 @@ def replay(
     if code == EXIT_FORCED:
         raise InvalidArgument("the replay was interrupted")
     return monitor.counts()
-
-
-_KEYS = {kind: frozenset(SOURCES[kind]) - {"name", "kind"} for kind in ("file", "frames")}

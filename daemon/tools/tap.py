@@ -8,21 +8,26 @@ stored, and a good sender keeps them. Standard input is read, and gone.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import queue
 import secrets
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from types import MappingProxyType
-from typing import Any
 
 from aez.codec.errors import AezError
 from aez.daemon.build import models, parsers
 from aez.daemon.build import parts as build
+from aez.daemon.build.opening import open_nats_tap
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.config.reader import Configuration, SourceConfig
-from aez.daemon.sources import Source
+from aez.daemon.sources.base import Source
+from aez.daemon.sources.files import FileOptions
+from aez.daemon.sources.frames import FrameOptions
+from aez.daemon.sources.http_push import HttpOptions
+from aez.daemon.sources.mqtt import MqttOptions
+from aez.daemon.sources.nats import NatsOptions
 
 __all__ = ["PortTaken", "Tap", "require_port", "source_beside"]
 
@@ -40,33 +45,39 @@ def source_beside(config: Configuration, entry: SourceConfig, *, from_start: boo
 
     from_start: begin with what is there already, where the source keeps anything.
     """
-    options: dict[str, Any] = dict(entry.options)
-    match entry.kind:
-        case "nats":
-            options["from_start"] = from_start
-            return build.source(config, _changed(entry, options, "nats_tap"))
-        case "mqtt":
-            options["client_id"] = f"aez-tap-{secrets.token_hex(4)}"
-            options["session_seconds"] = 0
-            # A shared subscription would take messages away from the others that share it.
-            options["topics"] = [
-                topic.split("/", 2)[2] if topic.startswith(_SHARED) and topic.count("/") > 1 else topic
-                for topic in options["topics"]
-            ]
-        case "file" | "frames":
-            options["from_beginning"] = from_start
-        case "http":
-            options["answer_seconds"] = _ANSWER_SECONDS
+    options = entry.options
+    match options:
+        case NatsOptions():
+            return _nats_beside(config, entry, options, from_start)
+        case MqttOptions():
+            options = dataclasses.replace(
+                options,
+                client_id=f"aez-tap-{secrets.token_hex(4)}",
+                session_seconds=0,
+                topics=[_unshared(topic) for topic in options.topics],
+            )
+        case FileOptions() | FrameOptions():
+            options = dataclasses.replace(options, from_beginning=from_start)
+        case HttpOptions():
+            options = dataclasses.replace(options, answer_seconds=_ANSWER_SECONDS)
             try:
-                require_port(options["host"], options["port"])
+                require_port(options.host, options.port)
             except PortTaken as error:
                 text = f"source {entry.name}: {error}; what is pushed can be looked at while no monitor listens there"
                 raise PortTaken(text) from error
-    return build.source(config, _changed(entry, options))
+    return build.source(config, dataclasses.replace(entry, options=options))
 
 
-def _changed(entry: SourceConfig, options: dict[str, Any], kind: str | None = None) -> SourceConfig:
-    return SourceConfig(entry.name, kind or entry.kind, MappingProxyType(options), entry.line)
+def _nats_beside(config: Configuration, entry: SourceConfig, options: NatsOptions, from_start: bool) -> Source:
+    try:
+        return open_nats_tap(entry.name, options, config.limits, from_start=from_start)
+    except AezError as error:
+        raise models.refused(config, entry.line, f"source {entry.name}", error) from error
+
+
+def _unshared(topic: str) -> str:
+    """A shared subscription would take messages away from the others that share it."""
+    return topic.split("/", 2)[2] if topic.startswith(_SHARED) and topic.count("/") > 1 else topic
 
 
 def require_port(host: str, port: int) -> None:
@@ -87,7 +98,7 @@ class Tap:
     """
 
     def __init__(self, config: Configuration, entries: Sequence[SourceConfig], *, from_start: bool = False) -> None:
-        pictures = any(one.options["format"] == "image" for one in config.sources)
+        pictures = any(one.format == "image" for one in config.sources)
         # Pictures become rows by the model that watches them.
         self._parsers = parsers.Parsers(config, models=models.models(config) if pictures else ())
         self._kinds = {entry.name: entry.kind for entry in entries}

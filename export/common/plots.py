@@ -10,6 +10,7 @@ from aez.codec.errors import OutputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def plot_training(log: Sequence[Mapping[str, float]], path: Path, qualities: Sequence[int]) -> None:
@@ -29,13 +30,9 @@ def plot_training(log: Sequence[Mapping[str, float]], path: Path, qualities: Seq
     _plot_validation(right, log, "bpp", qualities)
     right.set(title="validation rate (bits per pixel)", xlabel="step", yscale="log")
     for axes in (left, middle, right):
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        _plain(axes)
         axes.margins(x=0.12)
-    try:
-        figure.savefig(path, dpi=110)
-    except OSError as error:
-        raise OutputError(f"the loss curve {path} cannot be written: {error.strerror or error}") from error
+    _save(figure, path)
 
 
 def _plot_validation(axes: Axes, log: Sequence[Mapping[str, float]], figure: str, qualities: Sequence[int]) -> None:
@@ -57,7 +54,7 @@ def _plot_validation(axes: Axes, log: Sequence[Mapping[str, float]], figure: str
         )
 
 
-def plot_series_training(log: Sequence[Mapping[str, float]], path: Path) -> None:
+def plot_losses(log: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw training and validation loss of a detector from the rows of a metrics file.
 
     Raises OutputError when `path` cannot be written.
@@ -71,9 +68,17 @@ def plot_series_training(log: Sequence[Mapping[str, float]], path: Path) -> None
         if points:
             axes.plot(*zip(*points, strict=True), marker=".", lw=1, label=label)
     axes.set(title="loss", xlabel="step")
+    _plain(axes)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def _plain(axes: Axes) -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+
+
+def _save(figure: Figure, path: Path) -> None:
     try:
         figure.savefig(path, dpi=110)
     except OSError as error:

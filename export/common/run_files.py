@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.bundle.library import find_bundle
 from aez.codec.errors import InvalidArgument, OutputError
 
+if TYPE_CHECKING:
+    from aez.export.common.trainer import Result
+
 #: The model that a run goes on from, as it was when the run began.
 START = "start.aezm"
+
+logger = logging.getLogger(__name__)
 
 
 def run_folder(output: Path) -> Path:
@@ -43,3 +50,10 @@ def keep_start(folder: Path, start: Bundle | None) -> None:
 def kept_start(folder: Path) -> Bundle | None:
     """The model that a run in `folder` went on from, None where it began anew. Raises ModelError."""
     return find_bundle(folder / START) if (folder / START).exists() else None
+
+
+def is_complete(result: Result) -> bool:
+    """Whether a run came to its end; a warning says how to go on with one that a signal stopped."""
+    if not result.finished:
+        logger.warning("aez: stopped at step %d; go on with --resume", result.steps)
+    return result.finished

@@ -1,4 +1,4 @@
-"""What the graphs of all detectors share: the Gaussian of what is normal, the export, and its comparison with torch."""
+"""What the graphs of all detectors share: the Gaussian of what is normal, the export and its check, the bundle."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aez.codec.bundle.bundle import Bundle, pack_bundle
 from aez.codec.bundle.session import open_session
 from aez.codec.errors import ModelError
+from aez.export.common.provenance import npy_bytes, versions
 from aez.export.common.to_onnx import serialize, tidy, to_onnx
 
 #: Largest relative difference between torch's and ONNX Runtime's scores that an export accepts.
@@ -94,3 +96,23 @@ def compare_scores(graph: nn.Module, data: bytes, samples: NDArray[np.float32]) 
         found = session.run({taken.name: batch})["score"]
         worst = max(worst, float(np.max(np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-3))))
     return worst
+
+
+def probe_members(name: str, probe: NDArray[Any], scores: NDArray[np.float32]) -> dict[str, bytes]:
+    """The members of a bundle by which every user checks its scores."""
+    return {f"probe_{name}.npy": npy_bytes(probe), "probe_score.npy": npy_bytes(scores)}
+
+
+def tensor_entry(name: str, shape: Sequence[int | str], unit: str, values: str) -> dict[str, Any]:
+    """An input or output of a graph in a manifest; `values` is its range."""
+    return {"name": name, "shape": list(shape), "dtype": "float32", "unit": unit, "range": values}
+
+
+def pack_scored(manifest: Mapping[str, Any], coding: Mapping[str, Any], members: Mapping[str, bytes]) -> Bundle:
+    """The bundle of a detector, in memory; all of its members are needed for scoring.
+
+    `manifest` comes without `coding`. Raises ModelError where the bundle would not open.
+    """
+    provenance = {"versions": versions(), **manifest["provenance"]}
+    decoding = {**coding, "decoder_members": sorted(members)}
+    return pack_bundle({**manifest, "coding": decoding, "provenance": provenance}, members)

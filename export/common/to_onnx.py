@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,7 @@ def to_onnx(
     module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], dynamic_shapes: Sequence[dict[int, Any]]
 ) -> onnx.ModelProto:
     """The module as an ONNX model: example inputs by name, names of the outputs, dynamic axes of each input."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns about its own internals
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with _quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),
@@ -41,6 +40,20 @@ def to_onnx(
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     return model
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """The exporter warns about its own internals; a caller's own warnings and logs stay as they are."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def tidy(model: onnx.ModelProto, name: str) -> None:

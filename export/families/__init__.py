@@ -1,6 +1,4 @@
-"""Families of networks that learn normal windows, one a file, all held to one contract (`base.Family`)."""
+"""Families of networks that learn what is normal, one a file, all held to one contract (`base.Family`).
 
-from aez.export.families.base import Family
-from aez.export.families.registry import NAMES, build, family_class
-
-__all__ = ["NAMES", "Family", "build", "family_class"]
+`windows` are those that see windows of rows, `pictures` those made for pictures; `registry` knows them by name.
+"""

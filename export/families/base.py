@@ -7,17 +7,31 @@ Guarantees of a family: what it computes from a window does not depend on other 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from aez.codec.errors import InvalidArgument
-from aez.export.families.losses import mse
+from aez.export.common.losses import mse
 
 Figures = dict[str, float]
 #: Largest number of weights: a bundle's member holds 32 MiB.
 WEIGHTS_MAX = 7_000_000
+#: Of these, the share that the components of a large picture may take.
+COMPONENTS_SHARE = 0.8
+
+
+class Components(NamedTuple):
+    """The option that says how many components a family has, how many are usual, and matrices of that width."""
+
+    option: str
+    usual: int
+    matrices: int
+
+    def fitting(self, numbers: int) -> int:
+        """The usual number, or as many as a bundle holds for pictures of so many numbers; at least 1."""
+        return max(1, min(self.usual, int(COMPONENTS_SHARE * WEIGHTS_MAX / (self.matrices * numbers))))
 
 
 class Family(nn.Module, ABC):
@@ -31,6 +45,10 @@ class Family(nn.Module, ABC):
     family: ClassVar[str]
     #: False where `fit` leaves nothing for gradient descent.
     trained: bool = True
+    #: Whether the code has a prior, and `divergence` says how far from it one lies.
+    has_prior: ClassVar[bool] = False
+    #: What of a family that also takes pictures shrinks with their size.
+    components_for_pictures: ClassVar[Components | None] = None
 
     def __init__(self, window: int, channels: int) -> None:
         super().__init__()
@@ -67,6 +85,19 @@ class Family(nn.Module, ABC):
         del generator, progress
         error = mse(self(seen, present), target, present)
         return error, {"mse": float(error.detach())}
+
+    def divergence(self, x: Tensor) -> Tensor:  # noqa: ARG002 - those with a prior look at it
+        """KL of the code of windows [batch, time, channels] from its prior in nats, [batch].
+
+        Raises InvalidArgument for a family without a prior.
+        """
+        raise InvalidArgument(f"family {self.family} has no ELBO; use reconstruction or mahalanobis")
+
+    @classmethod
+    def options_for_pictures(cls, pixels: int, colours: int) -> dict[str, Any]:
+        """Options, by default, of a network for pictures of so many pixels and colours."""
+        counted = cls.components_for_pictures
+        return {} if counted is None else {counted.option: counted.fitting(pixels * colours)}
 
     def fit(self, x: Tensor, present: Tensor) -> None:
         """Set from the windows [n, time, channels] what has a closed form: starting weights, or all of them."""

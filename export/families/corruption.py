@@ -44,6 +44,8 @@ CORRUPTIONS: dict[str, Corruption] = {
     "salt-and-pepper": salt_and_pepper,
     "speckle": speckle,
 }
+#: The largest amount that leaves something to learn from.
+AMOUNT_MAX = {"gaussian": 10.0, "masking": 0.95, "salt-and-pepper": 0.95, "speckle": 10.0}
 
 
 def _normal(x: Tensor, generator: torch.Generator) -> Tensor:

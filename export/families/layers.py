@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from aez.export.families.pca import principal_components
+from aez.export.families.base import Family
+from aez.export.families.principal import principal_components
 
 #: Features whose deviation is below this share of the largest are not blown up to unit variance.
 FLOOR = 0.02
@@ -46,6 +47,20 @@ class Compression(nn.Module):
         self.up.weight.zero_()
         self.up.weight[:, :found] = basis * (width * deviation)
         self.up.bias.copy_(mean)
+
+
+class Compressed(Family):
+    """A family that works on `compression`'s features of flat windows; `up` makes features of its code."""
+
+    compression: Compression
+    up: nn.Module
+
+    def decode(self, latent: Tensor) -> Tensor:
+        return self.shaped(self.compression.back(self.up(latent)))
+
+    def fit(self, x: Tensor, present: Tensor) -> None:
+        """Start the features from the windows' principal components."""
+        self.compression.fit(x.flatten(1), present.flatten(1))
 
 
 def correction(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

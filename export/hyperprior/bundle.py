@@ -1,4 +1,4 @@
-"""From a trained photo network to an `.aezm` bundle, and back to a network that goes on training."""
+"""From a trained network with a hyperprior to an `.aezm` bundle, and back to a network that goes on training."""
 
 from __future__ import annotations
 
@@ -27,32 +27,21 @@ from aez.export.hyperprior.network import ALIGNMENT, PHASES, STRIDE, HyperpriorN
 from aez.export.hyperprior.tables import count_symbols, fit_tables
 
 Network = TypeVar("Network", bound=HyperpriorNetwork)
-#: What decoding needs of any network with a hyperprior.
-HYPER_MEMBERS = [
-    "hyper_numbers.npy",
-    "hyper_starts.npy",
-    "hyper_weights.npy",
-    *(f"mean{number}.onnx" for number in range(len(PHASES))),
-    "residual_starts.npy",
-    "residual_weights.npy",
-    *(f"scale{number}.onnx" for number in range(len(PHASES))),
-]
 
 
 def export_codec(
     network: HyperpriorNetwork,
     path: Path,
     name: str,
-    family: str,
-    synthesis_members: list[str],
     pictures: Iterable[Tensor],
     coding: Mapping[str, Any],
     provenance: Mapping[str, Any],
     figures: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """`export_photo` for any network with a hyperprior; `coding` adds to what its manifest says under that name.
+    """Fit tables on `pictures` (batches [B, 3, H, W]), export and check the graphs, write the bundle.
 
-    `synthesis_members` are those that decoding needs beside the hyperprior's.
+    `coding` adds to what the manifest of any network with a hyperprior says under that name. Raises ModelError when the
+    network cannot be exported faithfully, OutputError when the bundle cannot be written.
     """
     network = copy.deepcopy(network).eval().cpu()
     try:
@@ -62,12 +51,13 @@ def export_codec(
     except ValueError as error:
         raise ModelError(f"the network cannot be exported: {error}; its checkpoint stays as it is") from error
     config = network.config
-    members = {f"{key}.onnx": graph for key, graph in graphs.items()}
-    members |= {f"{key}.npy": npy_bytes(array) for key, array in _table_arrays(tables).items()}
+    arrays = {f"{key}.npy": npy_bytes(array) for key, array in _table_arrays(tables).items()}
+    members = {f"{key}.onnx": graph for key, graph in graphs.items()} | arrays
+    decoding = [f"{key}.onnx" for key, sides in signatures(config).items() if sides.decodes]
     members["other_weights.npy"] = npy_bytes(other_weights(network, graphs))
     manifest = {
         "name": name,
-        "family": family,
+        "family": network.family,
         "task": "image-codec",
         "coding": {
             "alignment": ALIGNMENT,
@@ -79,7 +69,7 @@ def export_codec(
             "phases": [[list(place) for place in phase] for phase in PHASES],
             "level_max": LEVEL_MAX,
             "quality_range": [QUALITY_MIN, QUALITY_MAX],
-            "decoder_members": sorted(HYPER_MEMBERS + synthesis_members),
+            "decoder_members": sorted([*decoding, *arrays]),
             **coding,
         },
         "graphs": describe_graphs(config),

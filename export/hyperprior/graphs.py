@@ -168,7 +168,7 @@ def example_inputs(
 
 
 def _export(name: str, part: nn.Module, config: HyperConfig) -> bytes:
-    inputs, outputs, unit = signatures(config)[name]
+    inputs, outputs, _, unit = signatures(config)[name]
     example = example_inputs(name, config)
     batch = torch.export.Dim("batch", min=1, max=4096)
     rows, columns = torch.export.Dim("rows", min=1, max=65536), torch.export.Dim("columns", min=1, max=65536)

@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ class HyperConfig(ABC):
 
     @abstractmethod
     def transforms(self, y: Port, z: Port) -> dict[str, Sides]:
-        """Inputs and outputs of the family's own graphs, which make and take the latents `y` and `z`."""
+        """Inputs and outputs of the family's own graphs by name, which make and take the latents `y` and `z`."""
 
     @property
     def features(self) -> int:
@@ -222,9 +222,11 @@ class Output(NamedTuple):
 class HyperpriorNetwork(nn.Module, ABC):
     """A codec's network but for its transforms, which a subclass adds before it calls `calibrate_scales`.
 
-    `forward` is the training pass, `export.graphs` cuts the network into ONNX graphs.
+    `forward` is the training pass, `export_graphs` cuts the network into ONNX graphs.
     """
 
+    #: Name of the family in bundles.
+    family: ClassVar[str]
     config: HyperConfig
 
     def __init__(self, config: HyperConfig) -> None:
@@ -263,7 +265,7 @@ class HyperpriorNetwork(nn.Module, ABC):
 
     @abstractmethod
     def transform_parts(self) -> dict[str, nn.Module]:
-        """The modules behind the graphs that the sizes' `transforms` name."""
+        """The modules behind the graphs that `config.transforms` describes, by the same names."""
 
     def rounded_latents(self, whitened: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         """y in quantization steps, and z rounded, of what an analysis gives."""

@@ -18,10 +18,14 @@ class Port(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """Inputs and outputs of a graph by name; heights and widths of its inputs are multiples of `multiple`."""
+    """Inputs and outputs of a graph by name, and whether decoding needs it.
+
+    Heights and widths of its inputs are multiples of `multiple`.
+    """
 
     inputs: dict[str, Port]
     outputs: dict[str, Port]
+    decodes: bool = True
     multiple: int = 1
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from aez.codec.bundle.bundle import Bundle
 from aez.codec.entropy.quality import quality_to_level
 from aez.codec.errors import InvalidArgument
 from aez.export.common.plots import plot_training
-from aez.export.common.run_files import keep_start, run_folder
+from aez.export.common.run_files import check_output, is_complete, keep_start, kept_start, run_folder
 from aez.export.common.trainer import Result, Trainer
 from aez.export.hyperprior.network import ALIGNMENT, HyperpriorNetwork
 from aez.export.hyperprior.pictures import (
@@ -28,10 +27,13 @@ from aez.export.hyperprior.pictures import (
     training_and_validation,
 )
 
+Network = TypeVar("Network", bound=HyperpriorNetwork)
+
 VALIDATION_QUALITIES = (10, 50, 90)
 VALIDATION_CROP = 192
 VALIDATION_PICTURES = 24
 CALIBRATION_PICTURES = 200
+TABLE_PICTURES = 160
 #: From this share of a run on, its latents are rounded throughout and only what decodes them learns.
 ROUNDED_FROM = 0.85
 #: A perfect picture counts as this: its mean squared error is zero.
@@ -42,8 +44,6 @@ HYPER_RATES = {
     "scale.offset": 20.0,  # in units of a scale index, of which 64 span the range
     "density.": 5.0,  # in units of a hyper-latent step
 }
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,33 @@ class TrainingData:
         return largest_crops(some, VALIDATION_CROP, CALIBRATION_PICTURES)
 
 
+@dataclass(frozen=True)
+class CodecRun(Generic[Network]):
+    """A prepared run: data found and split, network built and calibrated."""
+
+    trainer: Trainer
+    data: TrainingData
+    network: Network
+
+    def go(self, resume: bool = False) -> Result:
+        return self.trainer.run(resume)
+
+    def table_pictures(self, crop: int) -> Tensor:
+        """Centre crops [N, 3, H, W] of training pictures, of `crop` pixels at most, to fit a bundle's tables on."""
+        paths = self.data.training.paths
+        spread = PictureFolder(paths[:: max(1, len(paths) // TABLE_PICTURES)])
+        return largest_crops(spread, crop, TABLE_PICTURES)
+
+
+def begin(output: Path, resume: bool, start: Bundle | None) -> Bundle | None:
+    """The model that a run whose bundle will be `output` goes on from: `start`, or what a resumed run began with.
+
+    Raises InvalidArgument and OutputError early where the bundle could not be written, ModelError.
+    """
+    check_output(output)
+    return kept_start(run_folder(output)) if resume else start
+
+
 def train_to_end(trainer: Trainer, output: Path, resume: bool, start: Bundle | None) -> Result | None:
     """Run a trainer whose bundle will be `output`, and draw its curves; None when a signal stopped it early.
 
@@ -85,10 +112,7 @@ def train_to_end(trainer: Trainer, output: Path, resume: bool, start: Bundle | N
     if not trainer.is_main:
         sys.exit(0)  # any other code would make the launcher end the main process
     plot_training(result.log, run_folder(output) / "training.png", VALIDATION_QUALITIES)
-    if not result.finished:
-        logger.warning("aez: stopped at step %d; go on with --resume", result.steps)
-        return None
-    return result
+    return result if is_complete(result) else None
 
 
 def last_validation(result: Result) -> dict[str, Any]:

@@ -9,10 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aez.codec.bundle.bundle import Bundle, pack_bundle
+from aez.codec.bundle.bundle import Bundle
 from aez.codec.detect.pictures import GRAPH, TASK
-from aez.export.common.provenance import npy_bytes, versions
-from aez.export.common.scored_graph import Signature, export_scored
+from aez.export.common.scored_graph import (
+    Signature,
+    export_scored,
+    pack_scored,
+    probe_members,
+    tensor_entry,
+)
 from aez.export.images.graph import OUTPUTS, PictureGraph
 
 #: Real pictures on which torch and ONNX Runtime are compared.
@@ -46,36 +51,30 @@ def pack_picture_detector(
         pictures[:CHECKED_PICTURES].astype(np.float32),
         probe.astype(np.float32),
     )
-    members = {
-        f"{GRAPH}.onnx": data,
-        "probe_image.npy": npy_bytes(probe),
-        "probe_score.npy": npy_bytes(probe_score),
-    }
+    members = {f"{GRAPH}.onnx": data, **probe_members("image", probe, probe_score)}
     manifest = {
         "name": name,
         "family": graph.network.family,
         "task": TASK,
-        "coding": {**metadata, "decoder_members": sorted(members)},
         "graphs": {GRAPH: describe_graph(graph)},
-        "provenance": {"versions": versions(), **provenance},
+        "provenance": provenance,
         "figures": dict(figures),
     }
-    return pack_bundle(manifest, members)
+    return pack_scored(manifest, metadata, members)
 
 
 def describe_graph(graph: PictureGraph) -> dict[str, Sequence[Mapping[str, Any]]]:
     """The manifest's entry for the graph."""
     image: list[Any] = ["batch", graph.colours, graph.height, graph.width]
 
-    def tensor(name: str, shape: list[Any], unit: str, values: str) -> dict[str, Any]:
-        return {"name": name, "shape": shape, "dtype": "float32", "unit": unit, "range": values}
-
     return {
-        "inputs": [tensor("image", image, "levels of sRGB or grey", "0 to 255")],
+        "inputs": [tensor_entry("image", image, "levels of sRGB or grey", "0 to 255")],
         "outputs": [
-            tensor("score", ["batch"], "thresholds", "0 and up; above 1 is abnormal"),
-            tensor("error_map", ["batch", graph.height, graph.width], "thresholds", "0 and up; above 1 is abnormal"),
-            tensor("reconstruction", image, "levels of sRGB or grey", "0 to 255"),
+            tensor_entry("score", ["batch"], "thresholds", "0 and up; above 1 is abnormal"),
+            tensor_entry(
+                "error_map", ["batch", graph.height, graph.width], "thresholds", "0 and up; above 1 is abnormal"
+            ),
+            tensor_entry("reconstruction", image, "levels of sRGB or grey", "0 to 255"),
         ],
     }
 

@@ -18,7 +18,7 @@ from aez.codec.detect.thresholds import percentile
 from aez.codec.errors import InvalidArgument
 from aez.export.common.scored_graph import whitening
 from aez.export.families.base import Family
-from aez.export.families.picture_conv import pictures_of, rows_of
+from aez.export.families.pictures.rows import pictures_of, rows_of
 from aez.export.images.edges import Edges, cell_of
 
 OUTPUTS = ("score", "error_map", "reconstruction")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,22 +49,6 @@ class PictureSet:
     def chosen(self, numbers: NDArray[np.integer]) -> PictureSet:
         """Some of the pictures."""
         return PictureSet(self.planes[numbers], tuple(self.names[number] for number in numbers))
-
-    def batches(self, batch: int) -> PictureBatches:
-        """All pictures in order, batch after batch, as often as it is asked."""
-        return PictureBatches(self, batch)
-
-
-@dataclass(frozen=True)
-class PictureBatches:
-    """Batches float32 [batch, colours, height, width] in 0..255."""
-
-    pictures: PictureSet
-    batch: int
-
-    def __iter__(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.pictures), self.batch):
-            yield self.pictures.take(np.arange(start, min(start + self.batch, len(self.pictures))))
 
 
 def find_training_pictures(sources: Sequence[Path]) -> list[Path]:

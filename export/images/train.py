@@ -8,23 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.common.words import listed
 from aez.codec.detect.thresholds import percentile
 from aez.codec.errors import InvalidArgument
-from aez.export.common.plots import plot_series_training
+from aez.export.common.batches import Batches
 from aez.export.common.run_files import check_output, run_folder
-from aez.export.common.trainer import Result, Trainer, TrainOptions
-from aez.export.families import build
-from aez.export.families.base import WEIGHTS_MAX, Family, Figures, within
-from aez.export.families.picture_conv import PictureConv, rows_of
+from aez.export.common.trainer import Result, TrainOptions
+from aez.export.families.base import Family, Figures, within
+from aez.export.families.pictures.rows import rows_of
+from aez.export.families.registry import PICTURES, build_for_pictures
+from aez.export.families.training import FamilyLoss, best_validation, effort, is_finished, learn, short_run
 from aez.export.images.bundle import CHECKED_PICTURES, pack_picture_detector
 from aez.export.images.graph import Kind, PictureGraph, PictureScale, PictureScaling, fit_picture_scaling
 from aez.export.images.pictures import (
@@ -35,26 +36,11 @@ from aez.export.images.pictures import (
     split_pictures,
     spoil,
 )
-from aez.export.series.train import SeriesTask
-from aez.export.series.windows import ShuffledWindows
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_FAMILY = "conv"
-#: Families of series that take pictures row by row, beside the one that is made for pictures.
-FAMILIES = ("conv", "dense", "pca", "variational")
 VALIDATION, VALIDATION_PICTURES = 0.1, 500
-#: Closed forms see at most so many pictures, and so many numbers.
-CLOSED_FORM_PICTURES, CLOSED_FORM_NUMBERS = 20_000, 48_000_000
-#: Of each family: the option that says how many components there are, how many by default, and matrices of that width.
-_COMPONENTS = {
-    "conv": ("latent", 32, 2),
-    "dense": ("rank", 64, 2),
-    "pca": ("most", 64, 1),
-    "variational": ("rank", 64, 2),
-}
-#: Of the weights that a bundle holds, the share that components may take.
-_ROOM = 0.8
 #: Training pictures are named, so that somebody looks at them, when they score so many times what all but 5 % do.
 STRANGE, _USUAL = 4.0, 0.95
 _BATCH = 64
@@ -79,10 +65,13 @@ class PictureConfig:
     held_out: float = 0.3
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise InvalidArgument(f"family {self.family!r} is none for pictures; use one of {', '.join(FAMILIES)}")
+        if self.family not in PICTURES:
+            raise InvalidArgument(f"family {self.family!r} is none for pictures; use one of {', '.join(PICTURES)}")
         within("flagged", self.flagged, 0, 50)
         within("held_out", self.held_out, 0.05, 0.9)
+
+
+PictureConfig.__module__ = "aez.export"  # where pickles find it, wherever this file lies
 
 
 @dataclass
@@ -102,56 +91,31 @@ class FittedPictures:
     notices: list[str]
 
 
-class PictureLoss(nn.Module):
-    """A family's loss on pictures [batch, colours, height, width] in 0..255, as a module: what the trainer trains.
+class PictureLoss(FamilyLoss):
+    """A family's loss on pictures [batch, colours, height, width] in 0..255.
 
     Half of the pictures is spoilt, and the network has to give them whole.
     """
 
     def __init__(self, network: Family, scaling: PictureScaling) -> None:
-        super().__init__()
-        self.network, self.scale = network, PictureScale(scaling)
+        super().__init__(network)
+        self.scale = PictureScale(scaling)
 
-    def forward(self, pictures: Tensor, generator: torch.Generator, progress: float) -> tuple[Tensor, Figures]:
-        x = self.scale(pictures)
+    def scaled(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        x = rows_of(self.scale(raw))
+        return x, torch.ones_like(x)
+
+    def forward(self, raw: Tensor, generator: torch.Generator, progress: float) -> tuple[Tensor, Figures]:
+        x = self.scale(raw)
         target = rows_of(x)
         seen = rows_of(spoil(x, generator))
         return self.network.objective(seen, target, torch.ones_like(target), generator, progress)
 
 
-def build_network(config: PictureConfig, height: int, width: int, colours: int) -> Family:
-    """A new network for pictures of this size; a large picture gets fewer components, so that a bundle holds them.
-
-    Raises InvalidArgument for options that do not exist.
-    """
-    option, usual, matrices = _COMPONENTS[config.family]
-    room = int(_ROOM * WEIGHTS_MAX / (matrices * height * width * colours))
-    options = {option: max(1, min(usual, room)), **config.options}
-    if config.family != PictureConv.family:
-        return build(config.family, height, width * colours, **options)
-    known = PictureConv.__init__.__kwdefaults__ or {}
-    if unknown := set(config.options) - set(known):
-        raise InvalidArgument(f"family conv has no option {min(unknown)}; it has {', '.join(known)}")
-    return PictureConv(height, width * colours, **{"colours": colours, **options})
-
-
 def default_options(pictures: int, pixels: int = 0, **changes: Any) -> TrainOptions:
     """How to train on so many pictures of so many pixels; `changes` replace what is given."""
-    batch = 32 if pixels <= _LARGE else 16
-    steps = None if "minutes" in changes else int(np.clip(6 * pictures / batch, 200, 800))
-    usual: dict[str, Any] = {
-        "steps": steps,
-        "batch": batch,
-        "learning_rate": 2e-3,
-        "warmup_steps": 50,
-        "ema_decay": 0.99,
-        "validate_every": max(25, (steps or 2000) // 20),
-        "patience": 5,
-        "precision": "32-true",
-        "devices": 1,
-        "workers": 0,
-    }
-    return TrainOptions(**usual | changes)
+    usual = {"batch": 32 if pixels <= _LARGE else 16, "learning_rate": 2e-3, "patience": 5}
+    return short_run(pictures, 6, (200, 800), usual, changes)
 
 
 def fit_pictures(
@@ -172,38 +136,17 @@ def fit_pictures(
     scaling = fit_picture_scaling(fit.planes)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
-        network = build_network(config, height, width, colours)
-        _close_form(network, scaling, fit)
-        result = None
-        if network.trained:
-            result = _train(PictureLoss(network, scaling), fit, validation, options, folder, resume)
-            network = cast(PictureLoss, result.model).network
-    graph = PictureGraph(network.cpu().eval(), colours, scaling, config.score).eval()
+        model = PictureLoss(build_for_pictures(config.family, height, width, colours, config.options), scaling)
+        network, result = learn(model, fit, validation, VALIDATION_PICTURES, options, folder, resume)
+    graph = PictureGraph(network, colours, scaling, config.score).eval()
     learned = pictures.chosen(np.sort(np.concatenate(parts[:2])))
-    graph.fit_normal(learned.batches(_BATCH))
+    graph.fit_normal(Batches(learned, _BATCH))
     q = 100 - config.flagged
-    joint = graph.calibrate(held_out.batches(_BATCH), q)
+    joint = graph.calibrate(Batches(held_out, _BATCH), q)
     graph.threshold.fill_(max(percentile(joint, q), 1e-6))
     fitted = FittedPictures(graph, config, pictures, parts[2], joint / float(graph.threshold), result, [])
     fitted.notices += _notices(fitted, learned)
     return fitted
-
-
-@torch.no_grad()
-def _close_form(network: Family, scaling: PictureScaling, pictures: PictureSet) -> None:
-    most = max(2, min(CLOSED_FORM_PICTURES, CLOSED_FORM_NUMBERS // pictures.planes[0].size))
-    sample = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), most)).astype(int))
-    x = rows_of(PictureScale(scaling)(pictures.take(sample)))
-    network.fit(x, torch.ones_like(x))
-
-
-def _train(
-    model: PictureLoss, fit: PictureSet, validation: PictureSet, options: TrainOptions, folder: Path, resume: bool
-) -> Result:
-    shown = np.unique(np.linspace(0, len(validation) - 1, min(len(validation), VALIDATION_PICTURES)).astype(int))
-    return Trainer(SeriesTask(validation.take(shown)), model, ShuffledWindows(fit, options.seed), folder, options).run(
-        resume
-    )
 
 
 @torch.no_grad()
@@ -216,7 +159,7 @@ def _notices(fitted: FittedPictures, learned: PictureSet) -> list[str]:
             f"{count} held-out pictures are too few to tell what {flagged:g} % of normal ones exceed: the threshold is "
             "their highest score; give more pictures"
         )
-    scores = np.concatenate([fitted.graph(batch)[0].numpy() for batch in learned.batches(_BATCH)])
+    scores = np.concatenate([fitted.graph(batch)[0].numpy() for batch in Batches(learned, _BATCH)])
     names = [*learned.names, *(fitted.pictures.names[number] for number in fitted.held_out)]
     every = np.concatenate([scores, fitted.scores])
     usual = float(np.quantile(every, _USUAL))
@@ -237,8 +180,7 @@ def make_bundle(fitted: FittedPictures, name: str, data: str) -> Bundle:
         "network": {"family": config.family, "options": dict(config.options)},
         "held_out": config.held_out,
         "threshold": {"method": "percentile", "percentile": 100 - config.flagged},
-        "steps": result.steps if result else 0,
-        "minutes": round(result.seconds / 60, 2) if result else 0.0,
+        **effort(result),
     }
     figures: dict[str, Any] = {
         "held_out": {
@@ -246,10 +188,9 @@ def make_bundle(fitted: FittedPictures, name: str, data: str) -> Bundle:
             "median_score": round(float(np.median(fitted.scores)), 4),
             "highest_score": round(float(fitted.scores.max()), 4),
             "share_above_1": round(float(np.mean(fitted.scores > 1)), 6),
-        }
+        },
+        **best_validation(result),
     }
-    if validation := [row for row in (result.log if result else []) if "validation" in row]:
-        figures["validation"] = min(validation, key=lambda row: row["validation"])
     shown = fitted.held_out[np.linspace(0, len(fitted.held_out) - 1, CHECKED_PICTURES).astype(int)]
     return pack_picture_detector(fitted.graph, name, fitted.pictures.planes[np.unique(shown)], provenance, figures)
 
@@ -306,11 +247,8 @@ def main(
     pictures = read_training_pictures(find_training_pictures(sources), config.size, quiet)
     _warn(f"skipped {path}: {why}" for path, why in pictures.skipped)
     fitted = fit_pictures(pictures, config, run_folder(output), changes, resume)
-    if fitted.result is not None:
-        plot_series_training(fitted.result.log, run_folder(output) / "training.png")
-        if not fitted.result.finished:
-            logger.warning("aez: stopped at step %d; go on with --resume", fitted.result.steps)
-            return None
+    if not is_finished(fitted.result, output):
+        return None
     _warn(fitted.notices)
     folders = listed([source.resolve().name for source in sources])
     bundle = make_bundle(fitted, name or output.stem, f"{len(pictures):,} pictures of {folders}")

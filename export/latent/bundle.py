@@ -16,7 +16,6 @@ from aez.export.hyperprior.costs import SIDE, kmac_per_pixel, weights
 from aez.export.hyperprior.network import ALIGNMENT, HYPER_BLOCKS, STRIDE
 from aez.export.latent.network import KlConfig, KlNetwork
 
-FAMILY = "kl-f8"
 BATCH = 8
 
 
@@ -52,14 +51,13 @@ def export_kl(
             "decoder_halo": round_up(decoder_reach),
         },
     }
-    members = ["decoder.onnx", "latent_synthesis.onnx"]
     described = {**(figures or {}), "network": autoencoder_costs(network)}
-    return export_codec(network, path, name, FAMILY, members, pictures.split(BATCH), coding, provenance, described)
+    return export_codec(network, path, name, pictures.split(BATCH), coding, provenance, described)
 
 
 def kl_from_bundle(bundle: Bundle) -> KlNetwork:
     """The network of a bundle, to go on training. Raises ModelError when the bundle holds none of this family."""
-    return trained_network(bundle, FAMILY, lambda sizes: KlNetwork(KlConfig(**sizes)))
+    return trained_network(bundle, KlNetwork.family, lambda sizes: KlNetwork(KlConfig(**sizes)))
 
 
 @torch.no_grad()

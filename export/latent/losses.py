@@ -60,6 +60,9 @@ class Reconstruction:
         return total
 
 
+Reconstruction.__module__ = "aez.export"  # where pickles find it, wherever this file lies
+
+
 class PatchDiscriminator(nn.Module):
     """Tells decoded patches from real ones (Isola et al. 2017): image [B, 3, H, W] -> logits [B, 1, about H/8, W/8]."""
 

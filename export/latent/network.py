@@ -14,6 +14,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from aez.export.common.losses import gaussian_kl, reparameterise
 from aez.export.hyperprior.layers import Block, clamp_inward, coefficient_std, colour_dct_weights
 from aez.export.hyperprior.network import STRIDE, HyperConfig, HyperpriorNetwork
 from aez.export.hyperprior.ports import IMAGE, LEVEL, Part, Port, Sides
@@ -44,10 +45,11 @@ class KlConfig(HyperConfig):
         return self.latent_channels
 
     def transforms(self, y: Port, z: Port) -> dict[str, Sides]:
-        latent, log_variance = Port(y.axes, "latent", "unit variance"), Port(y.axes, "log of squared latents", "real")
+        latent = Port(y.axes, "latent", "unit variance")
+        posterior = {"mean": latent, "log_variance": Port(y.axes, "log of squared latents", "real")}
         return {
-            "encoder": Sides({"image": IMAGE}, {"mean": latent, "log_variance": log_variance}, multiple=STRIDE),
-            "latent_analysis": Sides({"latent": latent, "level": LEVEL}, {"y": y, "z": z}, multiple=2),
+            "encoder": Sides({"image": IMAGE}, posterior, decodes=False, multiple=STRIDE),
+            "latent_analysis": Sides({"latent": latent, "level": LEVEL}, {"y": y, "z": z}, decodes=False, multiple=2),
             "latent_synthesis": Sides({"y": y, "level": LEVEL}, {"latent": latent}),
             "decoder": Sides({"latent": latent}, {"image": IMAGE}),
         }
@@ -67,12 +69,11 @@ class Posterior(NamedTuple):
 
     def sample(self) -> Tensor:
         """Reparameterised: mean + deviation * noise."""
-        return self.mean + torch.exp(0.5 * self.log_variance) * torch.randn_like(self.mean)
+        return reparameterise(self.mean, torch.exp(0.5 * self.log_variance), torch.randn_like(self.mean))
 
     def kl(self) -> Tensor:
         """KL divergence from N(0, 1) in nats, summed for each picture: [B]."""
-        nats = 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance)
-        return nats.sum(dim=(1, 2, 3))
+        return gaussian_kl(self.mean, self.log_variance).sum(dim=(1, 2, 3))
 
 
 class Encoder(nn.Module):
@@ -128,6 +129,7 @@ class KlNetwork(HyperpriorNetwork):
     and unit variance on the training pictures. `pixel_std` is what a unit of the latent counts in pixels at the start.
     """
 
+    family = "kl-f8"
     config: KlConfig
 
     def __init__(self, config: KlConfig | None = None) -> None:

@@ -13,15 +13,17 @@ from aez.codec.bundle.bundle import Bundle
 from aez.codec.entropy.quality import LEVEL_MAX
 from aez.codec.errors import InvalidArgument
 from aez.export.common.provenance import describe_run
-from aez.export.common.run_files import check_output, kept_start, run_folder
+from aez.export.common.run_files import run_folder
 from aez.export.common.trainer import Result, Trainer, TrainOptions
 from aez.export.hyperprior.losses import rate_distortion
-from aez.export.hyperprior.pictures import SCALES, PictureFolder, RandomCrops, largest_crops, whole_pictures
+from aez.export.hyperprior.pictures import SCALES, PictureFolder, RandomCrops, whole_pictures
 from aez.export.hyperprior.training import (
     HYPER_RATES,
     ROUNDED_FROM,
     VALIDATION_QUALITIES,
+    CodecRun,
     TrainingData,
+    begin,
     last_validation,
     parameter_groups,
     psnr_8_bit,
@@ -33,7 +35,7 @@ from aez.export.latent.bundle import export_kl, kl_from_bundle
 from aez.export.latent.losses import PIXEL_LOSSES, PatchDiscriminator, Reconstruction, adversarial_losses
 from aez.export.latent.network import ENCODING, KlConfig, KlNetwork, KlOutput
 
-TABLE_PICTURES, TABLE_CROP, NORMALISED_PICTURES = 160, 192, 600
+TABLE_CROP, NORMALISED_PICTURES = 192, 600
 
 
 @dataclass(frozen=True)
@@ -139,17 +141,6 @@ class KlTask:
         return figures | rate_and_psnr(network, self.held_out, VALIDATION_QUALITIES, device)
 
 
-@dataclass(frozen=True)
-class KlRun:
-    """A prepared run: data found and split, network built and calibrated."""
-
-    trainer: Trainer
-    data: TrainingData
-
-    def go(self, resume: bool = False) -> Result:
-        return self.trainer.run(resume)
-
-
 def prepare(
     folder: Path,
     run_folder: Path,
@@ -159,7 +150,7 @@ def prepare(
     crop: int = 128,
     start: KlNetwork | None = None,
     scales: tuple[float, float] = SCALES,
-) -> KlRun:
+) -> CodecRun[KlNetwork]:
     """Build everything for a run over the pictures in `folder`; `start` goes on from given weights.
 
     Raises UnsupportedInput for a folder without readable pictures of 16 x 16 pixels, InvalidArgument for a `crop` or a
@@ -177,7 +168,7 @@ def prepare(
     model = KlTraining(network, bool(losses.adversarial))
     task = KlTask(network.config, data.held_out, losses)
     crops = RandomCrops(data.training, crop, options.seed, scales)
-    return KlRun(Trainer(task, model, crops, run_folder, options), data)
+    return CodecRun(Trainer(task, model, crops, run_folder, options), data, network)
 
 
 def main(
@@ -199,9 +190,7 @@ def main(
     the checkpoint and the `start` that the run began with. Raises AezError subclasses. With several devices, only the
     main process returns.
     """
-    check_output(output)
-    if resume:
-        start = kept_start(run_folder(output))
+    start = begin(output, resume, start)
     network = kl_from_bundle(start) if start is not None else None
     losses = losses or KlLosses()
     run = prepare(folder, run_folder(output), options, config, losses, crop, network, scales)
@@ -218,11 +207,9 @@ def main(
     return finish(run, result, output, name or output.stem, provenance)
 
 
-def finish(run: KlRun, result: Result, output: Path, name: str, provenance: dict[str, Any]) -> Bundle:
+def finish(run: CodecRun[KlNetwork], result: Result, output: Path, name: str, provenance: dict[str, Any]) -> Bundle:
     """Normalise the latent and fit the tables on training pictures, export, and write the bundle."""
-    paths = run.data.training.paths
-    spread = PictureFolder(paths[:: max(1, len(paths) // TABLE_PICTURES)])
-    crops = largest_crops(spread, TABLE_CROP, TABLE_PICTURES)
     network = cast(KlTraining, result.model).network
-    whole = whole_pictures(PictureFolder(paths), NORMALISED_PICTURES)
+    crops = run.table_pictures(TABLE_CROP)
+    whole = whole_pictures(PictureFolder(run.data.training.paths), NORMALISED_PICTURES)
     return export_kl(network, output, name, crops, provenance, last_validation(result), whole)

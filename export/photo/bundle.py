@@ -15,8 +15,6 @@ from aez.export.hyperprior.costs import SIDE, kmac_per_pixel, weights
 from aez.export.hyperprior.network import ALIGNMENT, HYPER_BLOCKS, STRIDE
 from aez.export.photo.network import COEFFICIENTS, PhotoConfig, PhotoNetwork
 
-FAMILY = "photo-dct-hyperprior"
-
 
 def export_photo(
     network: PhotoNetwork,
@@ -32,13 +30,13 @@ def export_photo(
     """
     coding = {"analysis_halo": analysis_halo(network.config), "synthesis_halo": synthesis_halo(network.config)}
     figures = {**(figures or {}), "network": costs(network)}
-    return export_codec(network, path, name, FAMILY, ["synthesis.onnx"], pictures, coding, provenance, figures)
+    return export_codec(network, path, name, pictures, coding, provenance, figures)
 
 
 def network_from_bundle(bundle: Bundle) -> PhotoNetwork:
     """The network of a bundle, to go on training. Raises ModelError when the bundle holds none of this family."""
     unsaid = {"chroma_coefficients": COEFFICIENTS, "synthesis_coarse_blocks": None}  # in bundles that do not say
-    return trained_network(bundle, FAMILY, lambda sizes: PhotoNetwork(PhotoConfig(**{**unsaid, **sizes})))
+    return trained_network(bundle, PhotoNetwork.family, lambda sizes: PhotoNetwork(PhotoConfig(**{**unsaid, **sizes})))
 
 
 def analysis_halo(config: PhotoConfig) -> int:

@@ -61,7 +61,7 @@ class PhotoConfig(HyperConfig):
 
     def transforms(self, y: Port, z: Port) -> dict[str, Sides]:
         return {
-            "analysis": Sides({"image": IMAGE, "level": LEVEL}, {"y": y, "z": z}, multiple=2 * PATCH),
+            "analysis": Sides({"image": IMAGE, "level": LEVEL}, {"y": y, "z": z}, decodes=False, multiple=2 * PATCH),
             "synthesis": Sides({"y": y, "level": LEVEL}, {"image": IMAGE}, multiple=2),
         }
 
@@ -166,6 +166,7 @@ class Synthesis(Transforms):
 class PhotoNetwork(HyperpriorNetwork):
     """All parts of the photo codec."""
 
+    family = "photo-dct-hyperprior"
     config: PhotoConfig
 
     def __init__(self, config: PhotoConfig | None = None) -> None:

@@ -13,15 +13,17 @@ from aez.codec.bundle.bundle import Bundle
 from aez.codec.entropy.quality import LEVEL_MAX
 from aez.codec.errors import InvalidArgument
 from aez.export.common.provenance import describe_run
-from aez.export.common.run_files import check_output, kept_start, run_folder
+from aez.export.common.run_files import run_folder
 from aez.export.common.trainer import Result, Trainer, TrainOptions
 from aez.export.hyperprior.losses import DISTORTIONS, rate_distortion
-from aez.export.hyperprior.pictures import SCALES, PictureFolder, RandomCrops, largest_crops
+from aez.export.hyperprior.pictures import SCALES, RandomCrops
 from aez.export.hyperprior.training import (
     HYPER_RATES,
     ROUNDED_FROM,
     VALIDATION_QUALITIES,
+    CodecRun,
     TrainingData,
+    begin,
     last_validation,
     parameter_groups,
     random_levels,
@@ -32,7 +34,7 @@ from aez.export.photo.bundle import export_photo, network_from_bundle
 from aez.export.photo.network import ENCODING, PhotoConfig, PhotoNetwork
 from aez.export.photo.resizing import resized
 
-TABLE_PICTURES, TABLE_CROP = 160, 256
+TABLE_CROP = 256
 #: Between absolute and relative gains, of rates and of pictures; see `rate_distortion`.
 BALANCE, EVENNESS = 0.5, 0.5
 
@@ -90,18 +92,6 @@ def hyper_weight(progress: float) -> float:
     return min(max((progress - 0.43) / 0.1, 0.15), 1.0)
 
 
-@dataclass(frozen=True)
-class PhotoRun:
-    """A prepared run: data found and split, network built and calibrated."""
-
-    trainer: Trainer
-    data: TrainingData
-    network: PhotoNetwork
-
-    def go(self, resume: bool = False) -> Result:
-        return self.trainer.run(resume)
-
-
 def prepare(
     folder: Path,
     run_folder: Path,
@@ -112,7 +102,7 @@ def prepare(
     start: PhotoNetwork | None = None,
     rounded_from: float = ROUNDED_FROM,
     scales: tuple[float, float] = SCALES,
-) -> PhotoRun:
+) -> CodecRun[PhotoNetwork]:
     """Build everything for a run over the pictures in `folder`; `start` goes on from given weights.
 
     From the share `rounded_from` of the run on, latents are rounded and what encodes stands still. `scales` are those
@@ -131,7 +121,7 @@ def prepare(
         network.calibrate(data.calibration())
     task = PhotoTask(network.config, data.held_out, distortion, cheap_start=start is None, rounded_from=rounded_from)
     crops = RandomCrops(data.training, crop, options.seed, scales)
-    return PhotoRun(Trainer(task, network, crops, run_folder, options), data, network)
+    return CodecRun(Trainer(task, network, crops, run_folder, options), data, network)
 
 
 def main(
@@ -154,9 +144,7 @@ def main(
     from those that fit it), `resume` from the checkpoint and the `start` that the run began with. Raises AezError
     subclasses. With several devices, only the main process returns.
     """
-    check_output(output)
-    if resume:
-        start = kept_start(run_folder(output))
+    start = begin(output, resume, start)
     network = network_from_bundle(start) if start is not None else None
     if network is not None and config is not None:
         torch.manual_seed(options.seed)
@@ -173,10 +161,8 @@ def main(
     return finish(run, result, output, name or output.stem, provenance)
 
 
-def finish(run: PhotoRun, result: Result, output: Path, name: str, provenance: dict[str, Any]) -> Bundle:
+def finish(run: CodecRun[PhotoNetwork], result: Result, output: Path, name: str, provenance: dict[str, Any]) -> Bundle:
     """Fit the tables on training pictures, export, and write the bundle."""
-    paths = run.data.training.paths
-    spread = PictureFolder(paths[:: max(1, len(paths) // TABLE_PICTURES)])
-    crops = largest_crops(spread, TABLE_CROP, TABLE_PICTURES).split(8)
     network = cast(PhotoNetwork, result.model)
+    crops = run.table_pictures(TABLE_CROP).split(8)
     return export_photo(network, output, name, crops, provenance, last_validation(result))

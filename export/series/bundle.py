@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.bundle.bundle import Bundle, pack_bundle
+from aez.codec.bundle.bundle import Bundle
 from aez.codec.detect.detector import GRAPH, TASK, WHOLE_GRAPH
 from aez.codec.detect.events import EventRule
-from aez.export.common.provenance import npy_bytes, versions
+from aez.export.common.scored_graph import pack_scored, probe_members, tensor_entry
 from aez.export.series.graph import DetectorGraph, export_detector, export_whole
 
 #: Real windows on which torch and ONNX Runtime are compared.
@@ -49,46 +49,44 @@ def pack_detector(graph: DetectorGraph, described: Described, windows: NDArray[n
     }
     probe = make_probe(windows)
     data, probe_score = export_detector(graph, metadata, windows[:CHECKED_WINDOWS], probe)
-    members = {
-        f"{GRAPH}.onnx": data,
-        "probe_window.npy": npy_bytes(probe),
-        "probe_score.npy": npy_bytes(probe_score),
-    }
+    members = {f"{GRAPH}.onnx": data, **probe_members("window", probe, probe_score)}
     graphs = {GRAPH: describe_graph(graph)}
     if len(data) <= WHOLE_BYTES and (whole := export_whole(graph, metadata, windows[:CHECKED_WINDOWS])):
         members[f"{WHOLE_GRAPH}.onnx"] = whole[0]
         graphs[WHOLE_GRAPH] = describe_whole(graph)
     scaling = graph.scaling
+    coding = {
+        **metadata,
+        "score": graph.score_name,
+        "ranges": [[float(low), float(high)] for low, high in zip(scaling.low, scaling.high, strict=True)],
+        "event_rule": asdict(described.rule),
+    }
     manifest = {
         "name": described.name,
         "family": graph.network.family,
         "task": TASK,
-        "coding": {
-            **metadata,
-            "score": graph.score_name,
-            "ranges": [[float(low), float(high)] for low, high in zip(scaling.low, scaling.high, strict=True)],
-            "event_rule": asdict(described.rule),
-            "decoder_members": sorted(members),
-        },
         "graphs": graphs,
-        "provenance": {"versions": versions(), **described.provenance},
+        "provenance": described.provenance,
         "figures": dict(described.figures),
     }
-    return pack_bundle(manifest, members)
+    return pack_scored(manifest, coding, members)
 
 
 def describe_graph(graph: DetectorGraph) -> dict[str, Sequence[Mapping[str, Any]]]:
     """The manifest's entry for the graph."""
-    reconstruction = _tensor("reconstruction", _window(graph), _SENSORS, "real")
+    reconstruction = tensor_entry("reconstruction", _window(graph), _SENSORS, "real")
     return {
-        "inputs": [_tensor("window", _window(graph), _SENSORS, "real, NaN where a sample is missing")],
+        "inputs": [tensor_entry("window", _window(graph), _SENSORS, "real, NaN where a sample is missing")],
         "outputs": [*_scores(graph), reconstruction],
     }
 
 
 def describe_whole(graph: DetectorGraph) -> dict[str, Sequence[Mapping[str, Any]]]:
     """The manifest's entry for the graph of whole windows."""
-    return {"inputs": [_tensor("window", _window(graph), _SENSORS, "real, none missing")], "outputs": _scores(graph)}
+    return {
+        "inputs": [tensor_entry("window", _window(graph), _SENSORS, "real, none missing")],
+        "outputs": _scores(graph),
+    }
 
 
 _SENSORS = "the sensors' own"
@@ -100,13 +98,9 @@ def _window(graph: DetectorGraph) -> list[Any]:
 
 def _scores(graph: DetectorGraph) -> list[Mapping[str, Any]]:
     return [
-        _tensor("score", ["batch"], "thresholds", "0 and up; above 1 is anomalous"),
-        _tensor("channel_score", ["batch", graph.channels], "thresholds", "0 and up; larger is more to blame"),
+        tensor_entry("score", ["batch"], "thresholds", "0 and up; above 1 is anomalous"),
+        tensor_entry("channel_score", ["batch", graph.channels], "thresholds", "0 and up; larger is more to blame"),
     ]
-
-
-def _tensor(name: str, shape: list[Any], unit: str, values: str) -> Mapping[str, Any]:
-    return {"name": name, "shape": shape, "dtype": "float32", "unit": unit, "range": values}
 
 
 def make_probe(windows: NDArray[np.float32]) -> NDArray[np.float32]:

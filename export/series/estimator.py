@@ -21,6 +21,7 @@ from aez.codec.errors import InvalidArgument
 from aez.codec.series.core import Series
 from aez.codec.series.windows import window_batches
 from aez.export.series.graph import Kind, Rule, ScoreOptions
+from aez.export.series.pickling import from_plain_values, plain_values
 from aez.export.series.train import (
     DEFAULT_FAMILY,
     MARGIN,
@@ -218,9 +219,22 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
+        """Plain values alone: a pickle must outlive changes of what is inside."""
         state = dict(super().__getstate__())
         state.pop("_detector_cache", None)  # an open session cannot travel; it is opened again from the bundle
+        if state.get("_fitted") is not None:
+            state["_fitted"] = plain_values(state["_fitted"])
+        if state.get("_bundle") is not None:
+            state["_bundle"] = state["_bundle"].to_bytes()
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        opened = dict(state)
+        if opened.get("_fitted") is not None:
+            opened["_fitted"] = from_plain_values(opened["_fitted"])
+        if opened.get("_bundle") is not None:
+            opened["_bundle"] = Bundle.open(opened["_bundle"])
+        super().__setstate__(opened)
 
     def _config(self) -> DetectorConfig:
         kinds = tuple(self.score_kind.split("+")) if self.score_kind else ()
@@ -267,6 +281,10 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if not hasattr(self, "_detector_cache"):
             self._detector_cache = Detector(cast(Bundle, self._bundle))
         return self._detector_cache
+
+
+for _public in (RowScores, SeriesDetector):
+    _public.__module__ = "aez.export"  # where pickles find them, wherever this file lies
 
 
 def _series(values: Floats, channels: tuple[str, ...], period: float | None) -> Series:

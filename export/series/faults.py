@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aez.export.families.pca import PCA
+from aez.export.common.batches import Batches, spread
+from aez.export.families.windows.pca import PCA
 from aez.export.series.scaling import ScaleLayer, fit_scaling
 from aez.export.series.windows import Rows, Windows
 
@@ -49,17 +50,17 @@ def find_faults(series: Sequence[Rows]) -> list[Faults]:
     windows = Windows([rows[:, seen] for rows in series], window)
     scale = ScaleLayer(fit_scaling(joined[:, seen]), window)
     network = PCA(window, len(seen), components=0.9, most=_COMPONENTS)
-    network.fit(*scale(windows.spread(_FITTED)))
+    network.fit(*scale(spread(windows, _FITTED)))
     errors = []
-    for batch in windows.batches(_BATCH):
+    for batch in Batches(windows, _BATCH):
         x, present = scale(batch)
         difference = (x - network(x, present)) * present
         errors.append((difference.square().sum((1, 2)) / present.sum((1, 2)).clamp_min(1.0)).numpy())
     error = np.concatenate(errors)
     logs = np.log(np.maximum(error, 1e-9))
     middle = float(np.median(logs))
-    spread = max(1.4826 * float(np.median(np.abs(logs - middle))), _SPREAD_MIN)
-    loud = (logs - middle > DEVIATIONS * spread) & (logs - middle > np.log(TIMES))
+    deviation = max(1.4826 * float(np.median(np.abs(logs - middle))), _SPREAD_MIN)
+    loud = (logs - middle > DEVIATIONS * deviation) & (logs - middle > np.log(TIMES))
     if not loud.any() or loud.mean() > SHARE_MAX:
         return []
     found, begin = [], 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -45,14 +45,6 @@ _GAPS_MAX, _GAPS_PER_BATCH = 2000, 200
 _GAP_QUANTILE = 0.999
 #: Products of a sum over time, at most; beyond, an ordinary sum is faster.
 _SMALL = 2048
-
-
-@runtime_checkable
-class WithDivergence(Protocol):
-    """A network with an ELBO."""
-
-    def divergence(self, x: Tensor) -> Tensor:
-        """KL of the code of windows [batch, time, channels] from its prior in nats, [batch]."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +110,7 @@ class DetectorGraph(nn.Module):
         self.tail = options.tail or network.window
         self.kinds = options.kinds_for(network)
         self.parts = [(member, kind) for member in range(len(network.members)) for kind in self.kinds]
-        if "elbo" in self.kinds and not all(isinstance(member, WithDivergence) for member in network.members):
+        if "elbo" in self.kinds and not all(member.has_prior for member in network.members):
             raise InvalidArgument(f"family {network.family} has no ELBO; use reconstruction or mahalanobis")
         self.weights = part_weights(self.kinds, len(network.members))
         self.code_sizes = [member.latent for member in network.members]
@@ -191,8 +183,7 @@ class DetectorGraph(nn.Module):
             return self.joined(relative, here), relative
         if kind == "elbo":
             # -2 ELBO per sample, without its constant: errors over their variance, and twice the divergence.
-            network = cast(WithDivergence, self.network.members[member])
-            divergence = 2 * network.divergence(x) / counts.sum(1).clamp_min(1.0) * here.amax(1)
+            divergence = 2 * self.network.members[member].divergence(x) / counts.sum(1).clamp_min(1.0) * here.amax(1)
             return _mean_present(relative, here) + divergence, relative + divergence[:, None] * here
         distance = self.distance(member, code) * here.amax(1)
         # Latents belong to no channel: the distance is shared out as the errors are, with itself as the mean.
@@ -339,8 +330,7 @@ class WholeGraph(nn.Module):
         if kind == "reconstruction":
             return graph.joined(relative, None), relative
         if kind == "elbo":
-            network = cast(WithDivergence, graph.network.members[member])
-            divergence = 2 * network.divergence(x) / (graph.tail * graph.channels)
+            divergence = 2 * graph.network.members[member].divergence(x) / (graph.tail * graph.channels)
             return relative.mean(1) + divergence, relative + divergence[:, None]
         distance = graph.distance(member, code)
         return distance, (distance / relative.mean(1).clamp_min(1e-12))[:, None] * relative

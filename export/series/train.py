@@ -12,30 +12,30 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from aez.codec.bundle.bundle import Bundle, save_bundle
+from aez.codec.common.words import listed
 from aez.codec.detect.events import DEFAULT_RULE, EventRule, find_events
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series, select_channels
-from aez.export.common.plots import plot_series_training
+from aez.export.common.batches import Batches, spread
 from aez.export.common.run_files import check_output, run_folder
-from aez.export.common.trainer import Result, Trainer, TrainOptions
-from aez.export.families import build
+from aez.export.common.trainer import Result, TrainOptions
 from aez.export.families.base import Family, Figures, within
+from aez.export.families.registry import build
+from aez.export.families.training import FamilyLoss, best_validation, effort, is_finished, learn, short_run
 from aez.export.series.bundle import CHECKED_WINDOWS, Described, pack_detector
 from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
-from aez.export.series.windows import Rows, ShuffledWindows, Spans, Split, Windows, split_rows, suggest_window
+from aez.export.series.windows import Rows, Spans, Split, Windows, split_rows, suggest_window
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_FAMILY = "pca"
-#: Closed forms see at most so many windows, and so many numbers.
-CLOSED_FORM_WINDOWS, CLOSED_FORM_NUMBERS = 20_000, 48_000_000
 VALIDATION_WINDOWS = 2_000
 #: Windows that say how codes are distributed.
 CODE_WINDOWS = 8_000
@@ -121,19 +121,22 @@ class Fitted:
     notices: list[str]
 
 
-class LossOf(nn.Module):
-    """A family's loss on raw windows, as a module: what the trainer trains.
+class DetectorLoss(FamilyLoss):
+    """A family's loss on raw windows [batch, time, channels], NaN = missing.
 
     In training a share `gaps` of the windows has a gap that the network does not see and has to fill, so that it can
     do without a sensor or through an outage.
     """
 
     def __init__(self, network: Family, scaling: Scaling, gaps: float = 0.0) -> None:
-        super().__init__()
-        self.network, self.scale, self.gaps = network, ScaleLayer(scaling, network.window), gaps
+        super().__init__(network)
+        self.scale, self.gaps = ScaleLayer(scaling, network.window), gaps
 
-    def forward(self, windows: Tensor, generator: torch.Generator, progress: float) -> tuple[Tensor, Figures]:
-        x, present = self.scale(windows)
+    def scaled(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        return cast(tuple[Tensor, Tensor], self.scale(raw))
+
+    def forward(self, raw: Tensor, generator: torch.Generator, progress: float) -> tuple[Tensor, Figures]:
+        x, present = self.scaled(raw)
         if not self.training or not self.gaps:
             return self.network.loss(x, present, generator, progress)
         share = float(torch.rand((), generator=generator)) * (1 - LEAST_LEFT) + LEAST_LEFT
@@ -142,46 +145,9 @@ class LossOf(nn.Module):
         return self.network.objective(seen, x, present, generator, progress)
 
 
-@dataclass
-class SeriesTask:
-    """Training of a family on windows; `held_out` [n, time, channels], raw, tells when to stop."""
-
-    held_out: Tensor
-
-    def parameter_groups(self, model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
-        return [{"params": list(model.parameters()), "lr": learning_rate}]
-
-    def loss(
-        self, model: nn.Module, batch: Tensor, generator: torch.Generator, progress: float
-    ) -> tuple[Tensor, Figures]:
-        return cast(tuple[Tensor, Figures], model(batch, generator, progress))
-
-    def validate(self, model: nn.Module, device: torch.device) -> Figures:
-        """The loss on held-out windows, with noise that is the same at every call."""
-        generator = torch.Generator().manual_seed(0)
-        total, count = 0.0, 0
-        for batch in self.held_out.split(_BATCH):
-            loss, _ = model(batch.to(device), generator, 1.0)
-            total, count = total + float(loss) * len(batch), count + len(batch)
-        return {"validation": total / count}
-
-
 def default_options(windows: int, **changes: Any) -> TrainOptions:
-    """How to train on so many windows; `changes` replace what is given. A few passes are enough from a good start."""
-    steps = None if "minutes" in changes else int(np.clip(4 * windows / 128, 300, 3000))
-    usual: dict[str, Any] = {
-        "steps": steps,
-        "batch": 128,
-        "learning_rate": 1e-3,
-        "warmup_steps": 50,
-        "ema_decay": 0.99,
-        "validate_every": max(25, (steps or 2000) // 20),
-        "patience": 4,
-        "precision": "32-true",
-        "devices": 1,
-        "workers": 0,
-    }
-    return TrainOptions(**usual | changes)
+    """How to train on so many windows; `changes` replace what is given."""
+    return short_run(windows, 4, (300, 3000), {"batch": 128, "learning_rate": 1e-3, "patience": 4}, changes)
 
 
 def prepare_rows(series: Sequence[Series], channels: Sequence[str] | None = None) -> tuple[list[Rows], tuple[str, ...]]:
@@ -227,18 +193,14 @@ def fit_detector(
     split = split_rows(rows, window, config.held_out, VALIDATION if trained else 0.0, left_out)
     scaling = fit_scaling(np.concatenate(split.fit.runs), channels)
     if still := [name for name, flag in zip(channels, scaling.still, strict=True) if flag]:
-        notices.append(f"{_listed(still)} never moved in the training rows; any movement will score high")
+        notices.append(f"{listed(still)} never moved in the training rows; any movement will score high")
     options = default_options(len(split.fit), **(changes or {}))
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
-        network = build(config.family, window, len(channels), **config.options)
-        close_form(network, scaling, split.fit)
-        result = None
-        if network.trained:
-            result = _train(LossOf(network, scaling, config.gaps), split, options, folder, resume)
-            network = cast(LossOf, result.model).network
-    graph = DetectorGraph(network.cpu().eval(), scaling, config.score)
-    scores = graph.calibrate(Batches(split.held_out, _BATCH), split.fit.spread(CODE_WINDOWS).split(_BATCH))
+        model = DetectorLoss(build(config.family, window, len(channels), **config.options), scaling, config.gaps)
+        network, result = learn(model, split.fit, split.validation, VALIDATION_WINDOWS, options, folder, resume)
+    graph = DetectorGraph(network, scaling, config.score)
+    scores = graph.calibrate(Batches(split.held_out, _BATCH), spread(split.fit, CODE_WINDOWS).split(_BATCH))
     period = next((one.period for one in series if one.period), None)
     limit = choose_limit(scores, split.held_out, config, period)
     graph.threshold.fill_(limit)
@@ -254,34 +216,8 @@ def _refuse_constant(rows: Sequence[Rows], names: Sequence[str]) -> None:
     highest = np.fmax.reduce([np.fmax.reduce(one, axis=0) for one in filled])
     if np.array_equal(lowest, highest):  # a channel without any value is refused later, by its name
         raise UnsupportedInput(
-            f"no channel of {_listed(names)} ever moves, and there is nothing to learn from constant data"
+            f"no channel of {listed(names)} ever moves, and there is nothing to learn from constant data"
         )
-
-
-@torch.no_grad()
-def close_form(network: Family, scaling: Scaling, windows: Windows) -> None:
-    """Set what the family finds in closed form, from windows spread over all."""
-    numbers = windows.window * network.channels
-    sample = windows.spread(max(2, min(CLOSED_FORM_WINDOWS, CLOSED_FORM_NUMBERS // numbers)))
-    x, present = ScaleLayer(scaling, windows.window)(sample)
-    network.fit(x, present)
-
-
-def _train(model: LossOf, split: Split, options: TrainOptions, folder: Path, resume: bool) -> Result:
-    task = SeriesTask(split.validation.spread(VALIDATION_WINDOWS))
-    data = ShuffledWindows(split.fit, options.seed)
-    return Trainer(task, model, data, folder, options).run(resume)
-
-
-@dataclass(frozen=True)
-class Batches:
-    """Windows in order, batch after batch, as often as it is asked."""
-
-    windows: Windows
-    batch: int
-
-    def __iter__(self) -> Any:
-        return self.windows.batches(self.batch)
 
 
 def choose_limit(scores: NDArray[np.float32], windows: Windows, config: DetectorConfig, period: float | None) -> float:
@@ -310,17 +246,12 @@ def _faults(rows: Sequence[Rows], names: Sequence[str]) -> tuple[list[Spans], li
     notices = []
     for faults in find_faults(rows):
         found[faults.series] = faults.rows
-        spans = _listed([f"{start} to {end - 1}" for start, end in faults.rows])
+        spans = listed([f"{start} to {end - 1}" for start, end in faults.rows])
         notices.append(
             f"{names[faults.series] or 'the training data'}: rows {spans} look like faults (errors up to "
             f"{faults.times:.0f} times the usual) and were left out of what is normal"
         )
     return found, notices
-
-
-def _listed(texts: Sequence[str], shown: int = 5) -> str:
-    more = f" and {len(texts) - shown} more" if len(texts) > shown else ""
-    return ", ".join(texts[:shown]) + more
 
 
 def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) -> Described:
@@ -331,8 +262,7 @@ def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) ->
         "network": {"family": config.family, "window": fitted.graph.window, "options": dict(config.options)},
         "held_out": config.held_out,
         "threshold": {key: getattr(config.limit, key) for key in ("method", *_LIMIT_KEYS[config.limit.method])},
-        "steps": result.steps if result else 0,
-        "minutes": round(result.seconds / 60, 2) if result else 0.0,
+        **effort(result),
     }
     relative = fitted.scores / float(fitted.graph.threshold)
     figures: dict[str, Any] = {
@@ -342,10 +272,9 @@ def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) ->
             "p99_score": round(float(np.quantile(relative, 0.99)), 4),
             "share_above_1": round(float(np.mean(relative > 1)), 6),
             "events": len(find_events(_joined(relative, fitted.split.held_out, config.rule), rule=config.rule)),
-        }
+        },
+        **best_validation(result),
     }
-    if validation := [row for row in (result.log if result else []) if "validation" in row]:
-        figures["validation"] = min(validation, key=lambda row: row["validation"])
     given = tuple(units) or ("",) * len(fitted.channels)
     return Described(name, fitted.channels, given, fitted.period, config.rule, provenance, figures)
 
@@ -359,7 +288,7 @@ _LIMIT_KEYS: dict[Method, tuple[str, ...]] = {
 
 def make_bundle(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) -> Bundle:
     """The bundle of a fitted detector, in memory. Raises ModelError where the export does not compute the same."""
-    windows = fitted.split.held_out.spread(CHECKED_WINDOWS).numpy()
+    windows = spread(fitted.split.held_out, CHECKED_WINDOWS).numpy()
     return pack_detector(fitted.graph, describe(fitted, name, data, units), windows)
 
 
@@ -385,13 +314,10 @@ def main(
     fitted = fit_detector(series, config or DetectorConfig(), run_folder(output), changes, resume)
     for notice in fitted.notices:
         logger.warning("aez: %s", notice)
-    if fitted.result is not None:
-        plot_series_training(fitted.result.log, run_folder(output) / "training.png")
-        if not fitted.result.finished:
-            logger.warning("aez: stopped at step %d; go on with --resume", fitted.result.steps)
-            return None
+    if not is_finished(fitted.result, output):
+        return None
     rows = sum(len(one) for one in series)
-    data = f"{rows:,} rows of {len(fitted.channels)} channels: {_listed([one.name or 'unnamed' for one in series])}"
+    data = f"{rows:,} rows of {len(fitted.channels)} channels: {listed([one.name or 'unnamed' for one in series])}"
     bundle = make_bundle(fitted, name or output.stem, data, units)
     save_bundle(bundle, output)
     return bundle

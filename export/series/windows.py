@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.windows import sliding_windows
@@ -57,47 +55,6 @@ class Windows:
             begin = self._ends[run] - len(self._views[run])
             taken[here] = self._views[run][numbers[here] - begin]
         return torch.from_numpy(taken)
-
-    def spread(self, most: int) -> Tensor:
-        """At most so many windows, evenly spread over all."""
-        count = min(len(self), most)
-        return self.take(np.linspace(0, len(self) - 1, count).astype(np.int64))
-
-    def batches(self, batch: int) -> Iterator[Tensor]:
-        """All windows in order."""
-        for start in range(0, len(self), batch):
-            yield self.take(np.arange(start, min(start + batch, len(self))))
-
-
-class Numbered(Protocol):
-    """Windows, or pictures, that are taken by number."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, numbers: NDArray[np.integer]) -> Tensor:
-        """Those of these numbers (0 .. len - 1), [n, ...]."""
-
-
-class ShuffledWindows(Dataset[Tensor]):
-    """Windows without end: item i is one of epoch i // n, and every window comes once in an epoch."""
-
-    def __init__(self, windows: Numbered, seed: int) -> None:
-        self.windows, self.seed = windows, seed
-        self._epoch, self._order = -1, np.empty(0, np.int64)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.__getitems__([index])[0]
-
-    def __getitems__(self, indices: list[int]) -> list[Tensor]:
-        """The items of a batch at once, which is many times faster than one by one."""
-        return list(self.windows.take(np.array([self._number(index) for index in indices], np.int64)))
-
-    def _number(self, index: int) -> int:
-        epoch, place = divmod(index, len(self.windows))
-        if epoch != self._epoch:
-            self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.windows))
-            self._epoch = epoch
-        return int(self._order[place])
 
 
 @dataclass(frozen=True)

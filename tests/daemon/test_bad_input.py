@@ -27,7 +27,7 @@ DEAD_LETTERS = 100_000  # bytes
 CONFIG = """\
 [service]
 log_level = "error"
-dead_letters_mb = {dead_letters}
+dead_letters_bytes = {dead_letters}
 [limits]
 streams = 50
 [web]
@@ -131,7 +131,7 @@ def config(folder: Path, kind: str, source: str, page: int = 0) -> Path:
     path = folder / "monitor.toml"
     path.write_text(
         CONFIG.format(
-            dead_letters=DEAD_LETTERS / 2**20,
+            dead_letters=DEAD_LETTERS,
             page=page,
             model=SATELLITES,
             format=kind,

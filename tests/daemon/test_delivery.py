@@ -21,7 +21,7 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon import delivery
 from aez.daemon.common.records import DeliveryStatus, EventRecord
 from aez.daemon.delivery import Deliveries, Retry
-from aez.daemon.sinks import Rejected, Sink, SinkError
+from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.state.store import Store
 from tests.kit.event_steps import step, steps
 from tests.kit.places import ROOT
@@ -298,12 +298,13 @@ import os, sys, time
 sys.path.insert(0, {root!r})
 from tests.kit.event_steps import step
 from aez.daemon.delivery import Deliveries, Retry
-from aez.daemon.sinks import JsonLinesSink, WebhookSink
+from aez.daemon.sinks.json_lines import JsonLinesOptions, JsonLinesSink
+from aez.daemon.sinks.webhook import WebhookOptions, WebhookSink
 from aez.daemon.state.store import Store
 store = Store({path!r}, exclusive=True)
 sinks = {{
-    "file": JsonLinesSink(path={file!r}, max_bytes=50_000, count=10_000, fsync=False),
-    "hook": WebhookSink(url={url!r}, secret="key"),
+    "file": JsonLinesSink(JsonLinesOptions(path={file!r}, rotate_bytes=50_000, max_files=10_000, fsync=False)),
+    "hook": WebhookSink(WebhookOptions(url={url!r}, secret="key")),
 }}
 deliveries = Deliveries(store, sinks, batch=5, retry=Retry(first=0.01, longest=0.05))
 deliveries.start()

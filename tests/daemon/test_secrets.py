@@ -113,7 +113,7 @@ def ask(port: int, path: str, token: str, body: bytes | None = None) -> str:
 @pytest.mark.slow
 def test_no_secret_appears_anywhere(folder: Path) -> None:
     config = load(folder / "monitor.toml", SECRETS)
-    page, push = config.web["port"], config.sources[0].options["port"]
+    page, push = config.web.port, config.sources[0].options.port
     said = [repr(config), aez(folder, "check", "monitor.toml", "--json")]
     with (folder / "log").open("w") as log:
         command = [sys.executable, "-m", "aez", "monitor", "run", "monitor.toml"]

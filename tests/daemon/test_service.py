@@ -80,7 +80,7 @@ def delivered(folder: Path) -> list[tuple[str, int, str]]:
 
 
 def get(folder: Path, path: str, data: bytes | None = None) -> tuple[int, Any]:
-    port = load(folder / "monitor.toml").web["port"]
+    port = load(folder / "monitor.toml").web.port
     try:
         with OPENER.open(f"http://127.0.0.1:{port}{path}", data, timeout=10) as answer:
             body = answer.read()

@@ -17,7 +17,7 @@ from aez.codec.detect.detector import load_detector
 from aez.codec.detect.events import DEFAULT_RULE
 from aez.codec.series.core import Series
 from aez.codec.series.reader import read_series
-from aez.commands.train.series import FAMILIES
+from aez.export.families.registry import NAMES as FAMILIES
 from aez.export.series.graph import LATENT_SHARE
 from aez.export.series.train import METHODS, DetectorConfig, LimitOptions, main
 from aez.export.series.windows import ROWS_PER_WINDOW

@@ -1,102 +1,52 @@
 """`docs/monitor.md` names every key, metric, reason, alert and action that there is, and none that there is not.
 
-AEZ_WRITE_DOCS=1 in the environment writes the tables of keys anew.
+`aez monitor options --into docs/monitor.md` writes the tables of options anew.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator
-from typing import Any
 
-import pytest
-
-from aez.daemon.config import schema
-from aez.daemon.config.schema import Key, Table
+from aez.daemon.common.options import options_of
+from aez.daemon.config.listing import BEGIN, END, chosen, into_document, listings, markdown
+from aez.daemon.config.sections import Service
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.parse.results import REASONS
 from tests.kit.places import ROOT
 
 PATH = ROOT / "docs" / "monitor.md"
 DOCUMENT = PATH.read_text(encoding="utf-8")
-BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
-SINGLE = ("service", "limits", "state", "web", "scores")
 #: Reasons that the engine and the worker give, beside those of parsers.
 ENGINE_REASONS = ("late", "duplicate", "future", "no_model", "no_channel", "too_many_streams", "unforeseen")
 
 
-def tables() -> str:
-    """All keys in Markdown."""
-    parts = [f"### `[{name}]`\n\n{_table(getattr(schema, name.upper()))}" for name in SINGLE]
-    parts.append(f"### `[[models]]`\n\n{_table(schema.MODEL)}")
-    for title, kinds in (("sources", schema.SOURCES), ("sinks", schema.SINKS)):
-        common = _common(kinds) | {"kind": Key("text", required=True, help="", choices=tuple(kinds))}
-        parts.append(f"### `[[{title}]]`\n\nOf every kind, but for what a kind says otherwise:\n\n{_table(common)}")
-        for kind, table in kinds.items():
-            own = {name: key for name, key in table.items() if name != "kind" and key != common.get(name)}
-            missing = [f"`{name}`" for name in common if name not in table]
-            said = f"\n\nIt has no {', '.join(missing)}." if missing else ""
-            said = said if own else "\n\nIt has no keys of its own."
-            parts.append(f'`kind = "{kind}"`{said}' + (f"\n\n{_table(own)}" if own else ""))
-    return "\n\n".join(parts) + "\n"
+def test_it_has_every_option_with_its_default_and_meaning() -> None:
+    wanted = into_document(DOCUMENT, markdown(chosen(None)))
+    stale = sorted(set(wanted.splitlines()) ^ set(DOCUMENT.splitlines()))
+    assert wanted == DOCUMENT, f"write it anew: aez monitor options --into docs/monitor.md ({'; '.join(stale[:5])})"
 
 
-def _common(kinds: Any) -> dict[str, Key]:
-    """The keys that most kinds have."""
-    every = list(kinds.values())
-    names = dict.fromkeys(name for table in every for name in table)
-    return {
-        name: next(table[name] for table in every if name in table)
-        for name in names
-        if sum(name in table for table in every) > len(every) / 2
-    }
+def test_it_has_every_option_once() -> None:
+    written = DOCUMENT.partition(BEGIN)[2].partition(END)[0]
+    tables = dict(re.findall(r"^####? `(.+?)`\n(.*?)(?=^###|\Z)", written, re.MULTILINE | re.DOTALL))
+    assert list(tables) == [one.title for one in listings()]
+    for one in listings():
+        named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", tables[one.title], re.MULTILINE)))
+        assert named == [key for option in one.options.values() for key in option.keys]
 
 
-def _table(table: Table) -> str:
-    rows = [f"| `{name}` | {_default(key)} | {_meaning(key)} |" for name, key in table.items()]
-    return "\n".join(["| key | default | meaning |", "| --- | --- | --- |", *rows])
-
-
-def _default(key: Key) -> str:
-    if key.required:
-        return "required"
-    return "" if key.default in (None, [], {}) else f"`{json.dumps(key.default)}`"
-
-
-def _meaning(key: Key) -> str:
-    choices = ", ".join(f"`{choice}`" for choice in key.choices)
-    return "; ".join(part for part in (key.help, choices) if part)
-
-
-def test_it_has_every_key_with_its_default_and_meaning() -> None:
-    before, rest = DOCUMENT.split(BEGIN)
-    written, after = rest.split(END)
-    wanted = f"\n{tables()}\n"
-    if os.environ.get("AEZ_WRITE_DOCS"):
-        PATH.write_text(before + BEGIN + wanted + END + after, encoding="utf-8")
-    elif written != wanted:
-        stale = sorted(set(wanted.splitlines()) ^ set(written.splitlines()))
-        pytest.fail("the tables of keys are old; set AEZ_WRITE_DOCS=1 and run this again: " + "; ".join(stale[:5]))
-
-
-def test_every_key_says_what_it_is() -> None:
-    def keys() -> Iterator[tuple[str, Key]]:
-        single = {name: getattr(schema, name.upper()) for name in SINGLE} | {"models": schema.MODEL}
-        for name, table in {**single, **schema.SOURCES, **schema.SINKS}.items():
-            yield from ((f"{name}.{key}", table[key]) for key in table)
-
-    assert [name for name, key in keys() if not key.help and not name.endswith(".kind")] == []
+def test_every_option_says_what_it_is() -> None:
+    assert not [f"{one.name}.{name}" for one in listings() for name in one.options if not one.options[name].about.help]
 
 
 def test_the_sample_configuration_shows_every_key_of_the_process_and_its_default() -> None:
     text = (ROOT / "samples" / "monitor.toml").read_text(encoding="utf-8")
     shown = dict(re.findall(r"^(?:# )?(\w+) = (.*?)(?: +#.*)?$", text.partition("[state]")[0], re.MULTILINE))
-    for name, key in schema.SERVICE.items():
+    for name, option in options_of(Service).items():
         assert name in shown, f"samples/monitor.toml does not show {name}"
-        if key.default is not None:
-            assert json.loads(shown[name]) == key.default, f"samples/monitor.toml has another default of {name}"
+        if option.default is not None:
+            assert json.loads(shown[name]) == option.default, f"samples/monitor.toml has another default of {name}"
 
 
 def test_it_has_every_metric_and_no_other() -> None:

@@ -34,14 +34,13 @@ RULES: dict[str, str] = {
     "codec.detect": "codec.bundle codec.common codec.image codec.series",
     "codec.report": "codec.common codec.detect",
     "export.common": "codec.bundle codec.common",
-    "export.families": "",
+    "export.families": "export.common",
     "export.hyperprior": "codec.bundle codec.entropy codec.image export.common",
     "export.photo": "codec.bundle codec.entropy export.common export.hyperprior",
     "export.latent": "codec.bundle codec.entropy codec.latent export.common export.hyperprior",
     "export.series": "codec.bundle codec.common codec.detect codec.series export.common export.families",
-    "export.images": (
-        "codec.bundle codec.common codec.detect codec.image codec.report export.common export.families export.series"
-    ),
+    "export.images": "codec.bundle codec.common codec.detect codec.image codec.report export.common export.families",
+    "export.series_detector": "",
     "daemon.common": "codec.common",
     "daemon.config": "codec.bundle codec.common daemon.common",
     "daemon.engine": "codec.common codec.detect daemon.common",

@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from aez.daemon.common.records import EventRecord
-from aez.daemon.sinks import (
-    AlertmanagerSink,
-    ConsoleSink,
-    JsonLinesSink,
-    MqttSink,
-    NatsSink,
-    PostgresSink,
-    Sink,
-    WebhookSink,
-)
+from aez.daemon.sinks.alertmanager import AlertmanagerOptions, AlertmanagerSink
+from aez.daemon.sinks.base import Sink
+from aez.daemon.sinks.console import ConsoleOptions, ConsoleSink
+from aez.daemon.sinks.json_lines import JsonLinesOptions, JsonLinesSink
+from aez.daemon.sinks.mqtt import MqttSink, MqttSinkOptions
+from aez.daemon.sinks.nats import NatsSink, NatsSinkOptions
+from aez.daemon.sinks.postgres import PostgresOptions, PostgresSink
+from aez.daemon.sinks.webhook import WebhookOptions, WebhookSink
 from aez.daemon.sinks.wire import as_dict
 from tests.kit.brokers import Broker, start_mosquitto, start_nats
 from tests.kit.postgres_server import PASSWORD, running_postgres
@@ -119,7 +117,7 @@ class ConsoleReceiver(Receiver):
         self.stream = self._Stream()
 
     def sink(self) -> Sink:
-        return ConsoleSink(format="json", stream=self.stream)
+        return ConsoleSink(ConsoleOptions(format="json"), stream=self.stream)
 
     def records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.stream.getvalue().splitlines()]
@@ -138,7 +136,7 @@ class JsonLinesReceiver(Receiver):
         self.folder.mkdir()
 
     def sink(self) -> Sink:
-        return JsonLinesSink(path=self.folder / "events.jsonl")
+        return JsonLinesSink(JsonLinesOptions(path=str(self.folder / "events.jsonl")))
 
     def records(self) -> list[dict[str, Any]]:
         path = self.folder / "events.jsonl"
@@ -161,7 +159,9 @@ class WebhookReceiver(Receiver):
     def sink(self) -> Sink:
         url = f"http://127.0.0.1:{self.server.port}/hook/s3cr3t-path?key=s3cr3t-query"
         return WebhookSink(
-            url=url, secret=self.secret, token="s3cr3t-token", headers={"X-Key": "s3cr3t-header"}, timeout=5
+            WebhookOptions(
+                url=url, secret=self.secret, token="s3cr3t-token", headers={"X-Key": "s3cr3t-header"}, timeout_seconds=5
+            )
         )
 
     def records(self) -> list[dict[str, Any]]:
@@ -184,7 +184,9 @@ class AlertmanagerReceiver(Receiver):
 
     def sink(self) -> Sink:
         url = f"http://127.0.0.1:{self.server.port}"
-        return AlertmanagerSink(url=url, username="me", password="s3cr3t-password", timeout=5)
+        return AlertmanagerSink(
+            AlertmanagerOptions(url=url, username="me", password="s3cr3t-password", timeout_seconds=5)
+        )
 
     def records(self) -> list[dict[str, Any]]:
         alerts = [alert for _, _, body in list(self.server.posts) for alert in json.loads(body)]
@@ -225,7 +227,11 @@ class MqttReceiver(Receiver):
         assert self._subscribed.wait(10)
 
     def sink(self) -> Sink:
-        return MqttSink(host="127.0.0.1", port=self.broker.port, username="me", password="s3cr3t-password", timeout=5)
+        return MqttSink(
+            MqttSinkOptions(
+                host="127.0.0.1", port=self.broker.port, username="me", password="s3cr3t-password", timeout_seconds=5
+            )
+        )
 
     def records(self) -> list[dict[str, Any]]:
         return list(self._came)
@@ -253,7 +259,9 @@ class NatsReceiver(Receiver):
 
     def sink(self) -> Sink:
         url = f"nats://127.0.0.1:{self.broker.port}"
-        return NatsSink(url=url, token="s3cr3t-token", create_stream="EVENTS", timeout=5)
+        return NatsSink(
+            NatsSinkOptions(servers=[url], token="s3cr3t-token", create_jetstream="EVENTS", timeout_seconds=5)
+        )
 
     def records(self) -> list[dict[str, Any]]:
         return asyncio.run(self._records())
@@ -298,7 +306,7 @@ class PostgresReceiver(Receiver):
         self.server.empty()
 
     def sink(self) -> Sink:
-        return PostgresSink(url=self.server.url(), password=PASSWORD, timeout=5)
+        return PostgresSink(PostgresOptions(url=self.server.url(), password=PASSWORD, timeout_seconds=5))
 
     def records(self) -> list[dict[str, Any]]:
         with self.server.connect() as connection:

@@ -10,15 +10,16 @@ import sys
 import threading
 from pathlib import Path
 
+from aez.daemon.build.opening import open_source
+from aez.daemon.common.kinds import SOURCES
 from aez.daemon.common.records import Chunk
-from aez.daemon.sources import open_source
 
 
 def main() -> None:
     folder, kind, options = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
     stored = folder / "position.json"
     position = json.loads(stored.read_text()) if stored.exists() else None
-    source = open_source(kind, "source", **options)
+    source = open_source(kind, "source", SOURCES.options(kind).of(**options))
     out = (folder / "out").open("ab")
 
     def put(chunk: Chunk) -> None:

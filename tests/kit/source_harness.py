@@ -16,20 +16,28 @@ import nats
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.options import Options, options_of
 from aez.daemon.common.records import Chunk
-from aez.daemon.sources import Source
-from aez.daemon.sources.files import Files
-from aez.daemon.sources.frames import Frames
-from aez.daemon.sources.http_push import HttpPush
-from aez.daemon.sources.mqtt import Mqtt
-from aez.daemon.sources.nats import Nats
-from aez.daemon.sources.stdin import Stdin
+from aez.daemon.sources.base import Source
+from aez.daemon.sources.files import FileOptions, Files
+from aez.daemon.sources.frames import FrameOptions, Frames
+from aez.daemon.sources.http_push import HttpOptions, HttpPush
+from aez.daemon.sources.mqtt import Mqtt, MqttOptions
+from aez.daemon.sources.nats import Nats, NatsOptions
+from aez.daemon.sources.stdin import Stdin, StdinOptions
 from tests.kit.brokers import Broker
 from tests.kit.waiting import until
 
 
 def message(number: int) -> bytes:
     return b'{"n":%d}' % number
+
+
+def told(options: type[Options], **given: Any) -> tuple[Any, Limits]:
+    """Options of a source, and the limits that are among what is given."""
+    limits = {name: given.pop(name) for name in options_of(Limits) if name in given}
+    return options.of(**given), Limits.of(**limits)
 
 
 class Intake:
@@ -79,7 +87,7 @@ class StdinFeeder:
         self._read, self._write = os.pipe()
 
     def source(self) -> Source:
-        return Stdin("source", descriptor=self._read)
+        return Stdin("source", StdinOptions(), descriptor=self._read)
 
     def feed(self, numbers: Iterable[int]) -> None:
         data = b"".join(message(number) + b"\n" for number in numbers)
@@ -101,7 +109,7 @@ class FilesFeeder:
         self.path = folder / "data.jsonl"
 
     def source(self) -> Source:
-        return Files("source", paths=[str(self.path)], poll_seconds=0.01, scan_seconds=0.02)
+        return Files("source", FileOptions(paths=[str(self.path)], poll_seconds=0.01, scan_seconds=0.02))
 
     def feed(self, numbers: Iterable[int]) -> None:
         with self.path.open("ab") as file:
@@ -120,7 +128,9 @@ class FramesFeeder:
         self.folder = folder
 
     def source(self) -> Source:
-        return Frames("source", paths=[str(self.folder / "*.png")], settle_seconds=0.05, scan_seconds=0.01)
+        return Frames(
+            "source", FrameOptions(paths=[str(self.folder / "*.png")], settle_seconds=0.05, scan_seconds=0.01)
+        )
 
     def feed(self, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -143,7 +153,7 @@ class HttpFeeder:
         self._ended = False
 
     def source(self) -> Source:
-        self._source = HttpPush("source", port=0, answer_seconds=0.5)
+        self._source = HttpPush("source", HttpOptions(port=0, answer_seconds=0.5))
         return self._source
 
     def feed(self, numbers: Iterable[int]) -> None:
@@ -189,7 +199,7 @@ class MqttFeeder:
         source.close()
 
     def source(self) -> Source:
-        return Mqtt("source", topics=["plant/+/data"], client_id="monitor", port=self._broker.port)
+        return Mqtt("source", MqttOptions(topics=["plant/+/data"], client_id="monitor", port=self._broker.port))
 
     def feed(self, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -212,7 +222,7 @@ class NatsFeeder:
         return f"nats://127.0.0.1:{self._broker.port}"
 
     def source(self) -> Source:
-        return Nats("source", subject="plant.*.data", durable="monitor", servers=[self.url])
+        return Nats("source", NatsOptions(subject="plant.*.data", durable="monitor", servers=[self.url]))
 
     def feed(self, numbers: Iterable[int]) -> None:
         async def publish(context: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aez.daemon.config.schema import SERVICE
+from aez.daemon.config.sections import Service
 from tests.kit.places import SAMPLES
 
 UNIT = (SAMPLES / "aez-monitor.service").read_text(encoding="utf-8")
@@ -43,6 +43,6 @@ def test_it_gives_away_little(unit: Path) -> None:
 
 def test_it_waits_for_the_drain_and_knows_the_exit_code_of_a_bad_configuration() -> None:
     (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
-    assert int(seconds) > SERVICE["drain_seconds"].default + 10
+    assert int(seconds) > Service().drain_seconds + 10
     assert "\nRestartPreventExitStatus=2\n" in UNIT
     assert "\nType=notify\n" in UNIT

@@ -33,7 +33,7 @@ log_level = "warning"
 port = {page}
 [[models]]
 path = "{model}"
-period = {period}
+period_seconds = {period}
 open_after = 2
 close_after = 4
 [[sources]]

@@ -33,7 +33,7 @@ streams = 200000
 port = {page}
 [[models]]
 path = "{model}"
-period = {period}
+period_seconds = {period}
 [[sources]]
 kind = "http"
 format = "line"

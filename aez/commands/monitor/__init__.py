@@ -16,6 +16,7 @@ from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.commands import options
 from aez.commands.monitor import control as monitor_control
 from aez.commands.monitor import events as monitor_events
+from aez.commands.monitor import option_list as monitor_options
 from aez.commands.monitor import simulate as monitor_simulate
 from aez.commands.monitor import tap as monitor_tap
 from aez.commands.monitor import top as monitor_top
@@ -28,7 +29,7 @@ def monitor() -> None:
     """Watch streams of telemetry with detectors; needs `pip install 'aez[monitor]'`."""
 
 
-for _part in (monitor_control, monitor_events, monitor_simulate, monitor_tap, monitor_top):
+for _part in (monitor_control, monitor_events, monitor_options, monitor_simulate, monitor_tap, monitor_top):
     for _command in _part.COMMANDS:
         monitor.add_command(_command)
 
@@ -85,7 +86,7 @@ def run(config: Path, once: bool) -> None:
         from aez.daemon.observe import logs
         from aez.daemon.service import Monitor
 
-        logs.set_up(found.service["log"], found.service["log_level"])
+        logs.set_up(found.service.log, found.service.log_level)
         keep_freed_memory()
         sys.exit(Monitor(found, once=once).run())
 
@@ -114,14 +115,15 @@ def replay(config: Path, files: tuple[Path, ...], source: str | None, speed: flo
         from aez.daemon.common.allocator import keep_freed_memory
         from aez.daemon.config.reader import SinkConfig
         from aez.daemon.observe import logs
+        from aez.daemon.sinks.console import ConsoleOptions
         from aez.daemon.state.store import Store
         from aez.daemon.tools.replay import replay as play
 
-        logs.set_up(found.service["log"], "warning")
+        logs.set_up(found.service.log, "warning")
         keep_freed_memory()
         with tempfile.TemporaryDirectory(prefix="aez-replay-") as folder:
             started = time.perf_counter()
-            steps = SinkConfig("console", "console", {"format": "json" if as_json else "text"})
+            steps = SinkConfig("console", "console", ConsoleOptions(format="json" if as_json else "text"))
             figures = play(found, files, source, Path(folder), speed=speed, sinks=() if speed is None else (steps,))
             seconds = time.perf_counter() - started
             with Store(Path(folder) / "monitor.db") as store:

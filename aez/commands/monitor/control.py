@@ -18,7 +18,7 @@ _SECONDS = 90.0  # loading and warming up models takes its time
 def reload(config: Path) -> None:
     """Let the monitor that runs take its configuration anew; says whether it did and what changed."""
     found = load_config(config)
-    if not found.web["enabled"] or not found.web["port"]:
+    if not found.web.enabled or not found.web.port:
         raise InvalidArgument(f"{config}: reload asks the page of the monitor, and web has no fixed port; send SIGHUP")
     with needs_monitor():
         from aez.daemon.tools.client import MonitorClient, Refused

@@ -17,7 +17,7 @@ from aez.commands.monitor.config import config_argument, load_config, plain
 
 if TYPE_CHECKING:
     from aez.daemon.config.reader import Configuration
-    from aez.daemon.sinks import PostgresSink
+    from aez.daemon.sinks.postgres import PostgresSink
     from aez.daemon.state.event_store import StoredEvent
     from aez.daemon.state.store import Store
 
@@ -144,7 +144,7 @@ class _Looking:
         if sink is not None:
             self.store = _database(config, found, sink)
             return
-        path = found.resolve(found.state["path"])
+        path = found.resolve(found.state.path)
         if not path.is_file():
             raise UnsupportedInput(f"{path} does not exist yet; has the monitor run?")
         from aez.daemon.state.store import Store
@@ -160,7 +160,7 @@ class _Looking:
 
 def _database(config: Path, found: Configuration, name: str) -> PostgresSink:
     from aez.daemon.build.parts import sinks
-    from aez.daemon.sinks import PostgresSink
+    from aez.daemon.sinks.postgres import PostgresSink
 
     databases = {key: one for key, one in sinks(found).items() if isinstance(one, PostgresSink)}
     if name not in databases:

@@ -56,7 +56,7 @@ def tap(
         from aez.daemon.observe import logs
         from aez.daemon.tools.tap import PortTaken, Tap, source_beside
 
-        logs.set_up(found.service["log"], "warning")
+        logs.set_up(found.service.log, "warning")
         if source is None:
             kept = []
             for entry in entries:

@@ -1,12 +1,14 @@
-"""Options that training of picture codecs shares, and the checks of what they say together."""
+"""Options that the training commands share, and the checks of what they say together."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from aez.codec.errors import InvalidArgument
+from aez.codec.errors import InvalidArgument, OutputError
 from aez.commands import options
 
 TRAINING_MODULES = ("torch", "torchmetrics", "lightning_fabric", "onnx", "onnxscript", "matplotlib")
@@ -15,14 +17,22 @@ MS_SSIM_CROP = 160
 #: Exit code of a run that a signal stopped before its end.
 EXIT_STOPPED = 130
 
+output = click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="MODEL.aezm", help="The model."
+)
+_minutes = click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for so long.")
+_resume = click.option("--resume", is_flag=True, help="Go on with the run that was stopped.")
+_seed = click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn at random."
+)
+_name = click.option("--name", help="The model's name; by default its file's.")
+
 run = options.in_order(
     click.argument("folder", type=click.Path(path_type=Path), metavar="DIR"),
-    click.option(
-        "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="MODEL.aezm", help="The model."
-    ),
-    click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for so long."),
+    output,
+    _minutes,
     click.option("--steps", type=click.IntRange(1), help="Train for so many steps."),
-    click.option("--resume", is_flag=True, help="Go on with the run that was stopped."),
+    _resume,
     click.option("--from", "start", metavar="NAME|PATH", help="Start from the weights of this model."),
     options.device,
 )
@@ -54,9 +64,22 @@ data = options.in_order(
     ),
 )
 result = options.in_order(
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn at random."),
-    click.option("--name", help="The model's name; by default its file's."),
+    _seed,
+    _name,
     click.option("-f", "--force", is_flag=True, help="Replace a model that exists."),
+)
+
+# Of detectors.
+detector_run = options.in_order(
+    _minutes,
+    click.option("--steps", type=click.IntRange(1), help="Train for so many steps; by default a few passes."),
+    _resume,
+)
+detector_result = options.in_order(
+    _seed,
+    options.device,
+    _name,
+    click.option("-f", "--force", is_flag=True, help="Replace a model that exists, and the run that made it."),
 )
 
 
@@ -74,3 +97,30 @@ def check_crop(crop: int, ms_ssim: bool) -> None:
     """Raise InvalidArgument for a side of crops that networks or MS-SSIM do not take."""
     if crop % 16 or (ms_ssim and crop <= MS_SSIM_CROP):
         raise InvalidArgument(f"--crop {crop} is not a multiple of 16, or for ms-ssim not above {MS_SSIM_CROP}")
+
+
+def detector_changes(
+    output: Path, minutes: float | None, steps: int | None, resume: bool, force: bool, **others: Any
+) -> dict[str, Any]:
+    """The TrainOptions that are not a detector's usual ones, by name; `others` belong to them.
+
+    Raises InvalidArgument for options that do not go together, OutputError for an output that exists.
+    """
+    if minutes is not None and steps is not None:
+        raise InvalidArgument("give only one of --minutes and --steps")
+    if output.exists() and not (force or resume):
+        raise OutputError(f"{output} exists; give --force to replace it")
+    changes: dict[str, Any] = {**others, "quiet": not sys.stderr.isatty()}
+    if minutes is not None:
+        changes["minutes"] = minutes
+    if steps is not None:
+        changes |= {"steps": steps, "validate_every": max(1, min(steps // 20, 150))}
+    return changes
+
+
+def forget_run(output: Path, force: bool, resume: bool) -> None:
+    """With --force, drop the checkpoint of the run that made the model before."""
+    from aez.export.common.run_files import run_folder
+
+    if force and not resume:
+        (run_folder(output) / "checkpoint.pt").unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +11,19 @@ import click
 
 from aez import messages
 from aez.codec.common.extras import needs
-from aez.codec.errors import InvalidArgument, OutputError
+from aez.codec.errors import InvalidArgument
 from aez.commands import options
+from aez.commands.train import options as train_options
+from aez.export.families.registry import NAMES, family_class
 
 if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle
     from aez.codec.series.core import Series
 
-TRAINING_MODULES = ("torch", "torchmetrics", "lightning_fabric", "onnx", "onnxscript", "matplotlib", "pyarrow")
-#: As in aez.export.families, which cannot be imported without torch.
-FAMILIES = ("contractive", "conv", "denoising", "dense", "ensemble", "lstm", "pca", "sparse", "variational")
+TRAINING_MODULES = (*train_options.TRAINING_MODULES, "pyarrow")
 #: Which option belongs to which choice of the threshold.
 LIMITS = {"alarms": "budget", "margin": "budget", "percentile": "percentile", "risk": "pot"}
 METHODS = ("budget", "percentile", "pot")
-#: Exit code of a run that a signal stopped before its end.
-EXIT_STOPPED = 130
 #: Names of columns that tell about the rows instead of measuring something.
 LABELS = {"label", "labels", "anomaly", "is_anomaly", "attack", "fault", "changepoint", "outlier", "target", "class"}
 DAY = 86_400.0
@@ -32,12 +31,10 @@ DAY = 86_400.0
 
 @click.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="MODEL.aezm", help="The model.")
-@click.option("--family", type=click.Choice(FAMILIES), default="pca", show_default=True, help="The network.")
+@train_options.output
+@click.option("--family", type=click.Choice(NAMES), default="pca", show_default=True, help="The network.")
 @click.option("--window", type=click.IntRange(1, 4096), help="Rows of a window; by default suggested from the data.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for so long.")
-@click.option("--steps", type=click.IntRange(1), help="Train for so many steps; by default a few passes.")
-@click.option("--resume", is_flag=True, help="Go on with the run that was stopped.")
+@train_options.detector_run
 @click.option(
     "--threshold",
     type=click.Choice(METHODS),
@@ -65,10 +62,7 @@ DAY = 86_400.0
 @click.option("--channels", metavar="A,B", help="Columns to learn, by default all that hold numbers.")
 @click.option("--ignore", metavar="A,B", help="Columns to leave out, such as labels.")
 @options.series_reading
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn at random.")
-@options.device
-@click.option("--name", help="The model's name; by default its file's.")
-@click.option("-f", "--force", is_flag=True, help="Replace a model that exists, and the run that made it.")
+@train_options.detector_result
 def series(
     data: tuple[Path, ...],
     output: Path,
@@ -99,36 +93,31 @@ def series(
     The latest 30 % of each file sets the threshold. Checkpoint, figures and loss curve lie in MODEL.aezm.run; after
     Ctrl+C --resume goes on from there.
     """
-    if minutes is not None and steps is not None:
-        raise InvalidArgument("give only one of --minutes and --steps")
-    if output.exists() and not (force or resume):
-        raise OutputError(f"{output} exists; give --force to replace it")
+    changes = train_options.detector_changes(output, minutes, steps, resume, force, seed=seed, device=device)
     limit = _limit(threshold, {"alarms": alarms, "margin": margin, "percentile": percentile, "risk": risk})
-    changes: dict[str, Any] = {"seed": seed, "device": device, "quiet": not sys.stderr.isatty()}
-    if minutes is not None:
-        changes["minutes"] = minutes
-    if steps is not None:
-        changes |= {"steps": steps, "validate_every": max(1, min(steps // 20, 150))}
     with needs("aez[train]", TRAINING_MODULES):
-        from aez.export.common.run_files import check_output, run_folder
-        from aez.export.families import family_class
+        from aez.export.common.run_files import check_output
         from aez.export.series.graph import ScoreOptions
         from aez.export.series.train import DetectorConfig, LimitOptions, main
 
         check_output(output)
-        idle = [name for name, given in (("--steps", steps), ("--minutes", minutes), ("--resume", resume)) if given]
-        if idle and family_class(family).trained is False:
-            messages.warning(f"{' and '.join(idle)} change nothing: {family} is fitted in closed form")
+        if family_class(family).trained is False:
+            _warn_of_idle({"--steps": steps, "--minutes": minutes, "--resume": resume}, family)
         options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         read = [_read(path, resample, time_column=time_column, array=array, **columns) for path in data]
-        if force and not resume:
-            (run_folder(output) / "checkpoint.pt").unlink(missing_ok=True)
+        train_options.forget_run(output, force, resume)
         bundle = main(read, output, name=name, config=config, changes=changes, resume=resume)
     if bundle is None:
-        sys.exit(EXIT_STOPPED)
+        sys.exit(train_options.EXIT_STOPPED)
     messages.summary(_done(bundle, output))
+
+
+def _warn_of_idle(options: Mapping[str, object], family: str) -> None:
+    """Say which of the options that were given do nothing for a family that is not trained."""
+    if idle := [name for name, given in options.items() if given]:
+        messages.warning(f"{' and '.join(idle)} change nothing: {family} is fitted in closed form")
 
 
 def _limit(method: str | None, values: dict[str, float | None]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from PIL import Image
 from aez.codec.detect.pictures import TASK, load_picture_detector
 from aez.commands.codec.models import PICTURE_DETECTOR
 from aez.commands.detect.score import PICTURES
-from aez.commands.train.images import FAMILIES
-from aez.export.images import train as train_images
+from aez.commands.train.images import images
+from aez.export.families import registry
 from tests.kit.commands import run
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -70,7 +70,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> Path:
 
 
 def test_names_are_those_of_the_library() -> None:
-    assert FAMILIES == train_images.FAMILIES
+    (family,) = (option.type for option in images.params if option.name == "family")
+    assert tuple(family.choices) == tuple(registry.PICTURES)  # type: ignore[attr-defined]
     assert PICTURES == PICTURE_DETECTOR == TASK
 
 

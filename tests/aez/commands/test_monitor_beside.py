@@ -321,7 +321,7 @@ def test_top_and_reload_over_https_believe_the_configured_certificate_alone() ->
     web = 'token_file = "token"\ntls_certificate = "{}"\ntls_key = "{}"'
     configure(FILE, web.format(signed.certificate, signed.key))
     with running() as monitor:
-        port = monitor.config.web["port"]
+        port = monitor.config.web.port
         assert "2 streams" in run("top", "monitor.toml", "--once").stdout
         assert run("reload", "monitor.toml").stdout == "reloaded: nothing changed\n"
         by_name = run("top", "monitor.toml", "--once", "--url", f"https://localhost:{port}")
@@ -357,7 +357,7 @@ def test_deep_check_beside_the_monitor_knows_its_ports(mosquitto: Broker) -> Non
     sink = f'[[sinks]]\nkind = "mqtt"\nport = {mosquitto.port}\nclient_id = "out"\n'
     broker = f'[[sources]]\nkind = "mqtt"\nport = {mosquitto.port}\ntopics = ["t"]\nclient_id = "m"\n'
     configure(FILE + http + broker + sink)
-    page = load("monitor.toml").web["port"]
+    page = load("monitor.toml").web.port
     free = run("check", "monitor.toml", "--deep").stdout.splitlines()
     assert f"web: port {page} is free" in free
     assert f"source http: port {port} is free" in free

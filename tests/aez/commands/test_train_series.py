@@ -20,13 +20,14 @@ from aez.cli import main
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.detect.detector import load_detector
 from aez.codec.errors import ModelError
-from aez.commands.train.series import FAMILIES, LIMITS, series
+from aez.commands.train.series import LIMITS, series
 from aez.commands.train.series import METHODS as CHOICES
-from aez.export.families import NAMES
+from aez.export.families.registry import NAMES
+from aez.export.families.training import FamilyTask
 from aez.export.series import bundle
 from aez.export.series import train as train_series
 from aez.export.series.estimator import SeriesDetector
-from aez.export.series.train import DEFAULT_FAMILY, MARGIN, METHODS, DetectorConfig, SeriesTask
+from aez.export.series.train import DEFAULT_FAMILY, MARGIN, METHODS, DetectorConfig
 from tests.kit.commands import run
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -84,7 +85,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def test_choices_and_defaults_are_those_of_the_library() -> None:
-    assert set(FAMILIES) == set(NAMES)
+    (family,) = (option.type for option in series.params if option.name == "family")
+    assert set(family.choices) == set(NAMES)  # type: ignore[attr-defined]
     defaults = {option.name: option.default for option in series.params}
     assert defaults["family"] == DEFAULT_FAMILY == SeriesDetector().family == DetectorConfig().family
     said = next(option.help for option in series.params if option.name == "margin")
@@ -131,15 +133,15 @@ def test_an_interrupted_run_goes_on_with_resume_to_the_model_of_one_that_was_not
 ) -> None:
     usual = ("plant.csv", "--family", "dense", "--steps", "8", "--window", "16", "--device", "cpu")
     assert train(*usual, "-o", "whole.aezm").exit_code == 0
-    loss, calls = SeriesTask.loss, []
+    loss, calls = FamilyTask.loss, []
 
-    def interrupt(self: SeriesTask, *rest: Any) -> Any:
+    def interrupt(self: FamilyTask, *rest: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGINT)
         return loss(self, *rest)
 
-    monkeypatch.setattr(SeriesTask, "loss", interrupt)
+    monkeypatch.setattr(FamilyTask, "loss", interrupt)
     with caplog.at_level(logging.WARNING):
         stopped = train(*usual, "-o", "pump.aezm")
     assert (stopped.exit_code, (here / "pump.aezm").exists()) == (130, False)

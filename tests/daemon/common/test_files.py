@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aez.daemon.common.records import EventRecord, Malformed
-from aez.daemon.sinks.json_lines import JsonLinesSink
+from aez.daemon.sinks.json_lines import JsonLinesOptions, JsonLinesSink
 from aez.daemon.state.dead_letters import DeadLetters
 from aez.daemon.state.store import Store
 
@@ -47,7 +47,9 @@ def test_dead_letters_and_the_file_before(tmp_path: Path) -> None:
 
 
 def test_events_and_the_files_before(tmp_path: Path) -> None:
-    sink = JsonLinesSink(path=tmp_path / "events.jsonl", max_bytes=300, count=2, fsync=False)
+    sink = JsonLinesSink(
+        JsonLinesOptions(path=str(tmp_path / "events.jsonl"), rotate_bytes=300, max_files=2, fsync=False)
+    )
     for number in range(6):
         sink.deliver([step(number)])
     assert set(modes(tmp_path).values()) == {"0o600"}
@@ -58,7 +60,7 @@ def test_a_file_that_somebody_opened_to_others_stays_so_when_it_rotates(tmp_path
     path = tmp_path / "events.jsonl"
     path.touch()
     path.chmod(0o640)
-    sink = JsonLinesSink(path=path, max_bytes=300, count=2, fsync=False)
+    sink = JsonLinesSink(JsonLinesOptions(path=str(path), rotate_bytes=300, max_files=2, fsync=False))
     for number in range(6):
         sink.deliver([step(number)])
     assert set(modes(tmp_path).values()) == {"0o640"}

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import random
 import shutil
 import socket
 import ssl
@@ -26,14 +27,14 @@ from aez.daemon.common import tls
 from aez.daemon.common.records import EventRecord
 from aez.daemon.config.reader import ConfigError, load
 from aez.daemon.sinks.base import SinkError
-from aez.daemon.sinks.mqtt import MqttSink
-from aez.daemon.sinks.nats import NatsSink
-from aez.daemon.sources.http_push import HttpPush
-from aez.daemon.sources.mqtt import Mqtt
-from aez.daemon.sources.nats import Nats
+from aez.daemon.sinks.mqtt import MqttSink, MqttSinkOptions
+from aez.daemon.sinks.nats import NatsSink, NatsSinkOptions
+from aez.daemon.sources.http_push import HttpOptions, HttpPush
+from aez.daemon.sources.mqtt import Mqtt, MqttOptions
+from aez.daemon.sources.nats import Nats, NatsOptions
 from tests.kit.brokers import Broker, find_program, start_mosquitto, start_nats
 from tests.kit.certificates import Authority, Signed
-from tests.kit.source_harness import Intake, message
+from tests.kit.source_harness import Intake, message, told
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.filterwarnings(
@@ -70,7 +71,7 @@ def strange(folder: Path) -> tuple[Authority, Signed]:
 @contextlib.contextmanager
 def pushing(signed: Signed, **options: Any) -> Iterator[tuple[HttpPush, Intake]]:
     options = {"tls_certificate": str(signed.certificate), "tls_key": str(signed.key), "token": "sesame", **options}
-    source, intake = HttpPush("push", port=0, **options), Intake()
+    source, intake = HttpPush("push", *told(HttpOptions, port=0, **options)), Intake()
     source.start(lambda chunk: (intake.put(chunk), source.acknowledge(chunk.position))[0])
     try:
         yield source, intake
@@ -159,7 +160,10 @@ def show(folder: Path, signed: Signed) -> None:
 
 def mqtt_source(broker: Broker, ca: Path, password: str = "s3cr3t") -> Mqtt:
     login = {"username": "aez", "password": password}
-    return Mqtt("plant", topics=["plant/#"], client_id="m", host="localhost", port=broker.port, tls_ca=str(ca), **login)
+    return Mqtt(
+        "plant",
+        MqttOptions.of(topics=["plant/#"], client_id="m", host="localhost", port=broker.port, tls_ca=str(ca), **login),
+    )
 
 
 def publish(broker: Broker, ca: Path, number: int) -> None:
@@ -178,13 +182,15 @@ def test_mqtt_over_tls_with_a_password(mqtt_broker: Broker, authority: Authority
     source.start(intake.put)
     until(lambda: not source.status())
     sink = MqttSink(
-        host="localhost",
-        port=mqtt_broker.port,
-        topic="plant/{stream}",
-        tls=True,
-        ca_file=str(authority.file),
-        username="aez",
-        password="s3cr3t",
+        MqttSinkOptions(
+            host="localhost",
+            port=mqtt_broker.port,
+            topic="plant/{stream}",
+            tls=True,
+            tls_ca=str(authority.file),
+            username="aez",
+            password="s3cr3t",
+        )
     )
     sink.deliver([STEP])
     until(lambda: len(intake.chunks) == 1)
@@ -202,7 +208,9 @@ def test_mqtt_of_a_stranger_is_told_and_tried_again(
     source.start(intake.put)
     until(lambda: "certificate is not trusted" in source.status())
     assert source.status().count(".") == 1
-    sink = MqttSink(host="localhost", port=mqtt_broker.port, tls=True, ca_file=str(authority.file), username="aez")
+    sink = MqttSink(
+        MqttSinkOptions(host="localhost", port=mqtt_broker.port, tls=True, tls_ca=str(authority.file), username="aez")
+    )
     with pytest.raises(SinkError, match="certificate is not trusted"):
         sink.deliver([STEP])
     sink.close()
@@ -246,7 +254,7 @@ def nats_broker(tmp_path: Path, signed: Signed) -> Iterator[Broker]:
 
 def nats_source(port: int, ca: Path, token: str = "s3cr3t") -> Nats:
     servers = [f"nats://localhost:{port}"]
-    return Nats("plant", subject="plant.>", durable="m", servers=servers, tls_ca=str(ca), token=token)
+    return Nats("plant", NatsOptions(subject="plant.>", durable="m", servers=servers, tls_ca=str(ca), token=token))
 
 
 def make_stream(broker: Broker, ca: Path) -> None:
@@ -265,11 +273,11 @@ def test_nats_over_tls_with_a_token(nats_broker: Broker, authority: Authority) -
     source.start(intake.put)
     until(lambda: not source.status())
     url, ca = f"tls://localhost:{nats_broker.port}", str(authority.file)
-    sink = NatsSink(url=url, ca_file=ca, token="s3cr3t", subject="plant.{stream}")
+    sink = NatsSink(NatsSinkOptions(servers=[url], tls_ca=ca, token="s3cr3t", subject="plant.{stream}"))
     sink.deliver([STEP])
     until(lambda: len(intake.chunks) == 1)
     assert json.loads(intake.lines()[0])["id"] == "e1"
-    wrong = NatsSink(url=url, ca_file=ca, token="wr0ng", subject="plant.{stream}")
+    wrong = NatsSink(NatsSinkOptions(servers=[url], tls_ca=ca, token="wr0ng", subject="plant.{stream}"))
     with pytest.raises(SinkError) as caught:
         wrong.deliver([STEP])
     assert "wr0ng" not in str(caught.value)
@@ -302,7 +310,9 @@ def test_nats_never_goes_on_without_tls_where_it_is_asked_for(kind: str, authori
             until(lambda: "offers no TLS" in source.status())
             source.close()
         else:
-            sink = NatsSink(url=f"nats://localhost:{port}", ca_file=str(authority.file), token="s3cr3t")
+            sink = NatsSink(
+                NatsSinkOptions(servers=[f"nats://localhost:{port}"], tls_ca=str(authority.file), token="s3cr3t")
+            )
             with pytest.raises(SinkError, match="offers no TLS"):
                 sink.deliver([STEP])
             sink.close()
@@ -386,3 +396,20 @@ tls_key = "{strange[1].key}"
         (2, "web.tls_key"),
         (7, "sources[0].tls_certificate"),
     ]
+
+
+def test_a_certificate_damaged_in_one_byte_ends_or_is_refused_in_a_sentence(folder: Path, signed: Signed) -> None:
+    der = ssl.PEM_cert_to_DER_cert(signed.certificate.read_text())
+    draw = random.Random(7)
+    refused = set()
+    for number in range(5000):
+        damaged = bytearray(der)
+        # The first 256 bytes, which hold the times, get three of four.
+        damaged[draw.randrange(len(der) if number % 4 == 0 else 256)] = draw.randrange(256)
+        path = folder / "damaged.pem"
+        path.write_text(ssl.DER_cert_to_PEM_cert(bytes(damaged)))
+        try:
+            assert isinstance(tls.ends(str(path)), datetime)
+        except InvalidArgument as error:
+            refused.add(str(error))
+    assert refused == {f"{folder / 'damaged.pem'} holds no certificate in PEM form, or a damaged one"}

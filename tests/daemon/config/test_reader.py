@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aez.daemon.config.listing import Listing, listings
 from aez.daemon.config.reader import ConfigError, Configuration, Secret, load
-from aez.daemon.config.schema import LIMITS, MODEL, SERVICE, SINKS, SOURCES, STATE, WEB, Key
 from aez.daemon.config.toml_lines import key_lines, written
 from tests.kit.certificates import Authority
 from tests.kit.places import SAMPLES
@@ -48,18 +48,18 @@ def faults(folder: Path, text: str, **environment: str) -> list[str]:
 
 def test_the_least_configuration_has_all_defaults(folder: Path) -> None:
     found = load(write(folder, LEAST))
-    assert (found.models[0].name, found.models[0].streams) == ("pump", ("*",))
+    assert (found.models[0].name, found.models[0].options.streams) == ("pump", ("*",))
     assert found.sources[0].name == "stdin"
-    assert found.web["host"] == "127.0.0.1"
-    assert found.web["token"] is None
-    assert found.resolve(found.state["path"]) == folder / "monitor.db"
+    assert found.web.host == "127.0.0.1"
+    assert found.web.token is None
+    assert found.resolve(found.state.path) == folder / "monitor.db"
 
 
 def test_the_sample_can_be_used(tmp_path: Path) -> None:
     (tmp_path / "satellite.aezm").write_bytes(b"a model")
     found = load(write(tmp_path, SAMPLE.read_text()))
     assert [one.kind for one in found.sources] == ["file"]
-    assert found.sources[0].options["paths"] == [str(tmp_path / "data.jsonl")]
+    assert found.sources[0].options.paths == (str(tmp_path / "data.jsonl"),)
 
 
 def test_what_the_sample_leaves_out_can_be_put_in(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_what_the_sample_leaves_out_can_be_put_in(tmp_path: Path) -> None:
         ("[service]\nqueue = true\n", ":7: service.queue: it is a whole number, not true"),
         ("[service]\nqueue = 0\n", ":7: service.queue: it is 1 to 65536, not 0"),
         ("[service]\nlog = 'xml'\n", ":7: service.log: it is one of console, json, not 'xml'"),
-        ("[service]\nbatch_ms = nan\n", ":7: service.batch_ms: it is a number, not nan"),
+        ("[service]\nbatch_seconds = nan\n", ":7: service.batch_seconds: it is a number, not nan"),
         ("[servce]\n", ":6: servce: there is no such key; did you mean service?"),
         ("[sinks]\nkind = 'console'\n", ":6: sinks: write it as [[sinks]], with two brackets, once for each"),
         ("[[sinks]]\n", ":6: sinks[0].kind: it is missing; choose one of console,"),
@@ -138,8 +138,8 @@ def test_secrets_come_from_environment_or_files_and_do_not_show(folder: Path) ->
     (folder / "key").write_text("  from a file\n")
     text = LEAST + "[web]\ntoken_env = 'PAGE'\n[[sinks]]\nkind='webhook'\nurl='http://x'\nsecret_file='key'\n"
     found = load(write(folder, text), {"PAGE": "from outside"})
-    assert (found.web["token"], found.sinks[0].options["secret"]) == ("from outside", "from a file")
-    assert isinstance(found.web["token"], Secret)
+    assert (found.web.token, found.sinks[0].options.secret) == ("from outside", "from a file")
+    assert isinstance(found.web.token, Secret)
     assert "from outside" not in repr(found)
     assert "from a file" not in repr(found)
 
@@ -178,13 +178,11 @@ def test_a_lonely_source_equals_itself_whatever_its_line(folder: Path) -> None:
     assert load(write(folder, "\n\n" + LEAST)).sources == first.sources
 
 
-@pytest.mark.parametrize(
-    "table", [SERVICE, LIMITS, STATE, WEB, MODEL, *SOURCES.values(), *SINKS.values()], ids=lambda table: str(len(table))
-)
-def test_defaults_are_values_that_could_have_been_given(table: dict[str, Key]) -> None:
-    for name, key in table.items():
-        if key.default not in (None, [], {}):
-            assert not key.wrong(key.default), name
+@pytest.mark.parametrize("table", list(listings()), ids=lambda table: table.name)
+def test_defaults_are_values_that_could_have_been_given(table: Listing) -> None:
+    for name, option in table.options.items():
+        if option.default not in (None, (), {}):
+            assert not option.wrong(option.default), name
 
 
 KEYS = st.text("abcz_-.\"' ", min_size=1, max_size=5)

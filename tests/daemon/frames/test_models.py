@@ -305,7 +305,11 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: p
             "threshold is for image codecs, and this is a picture-detector; set limits instead",
         ),
         ("gear.aezm", "quality = 30", "quality is for image codecs"),
-        ("gear.aezm", "period = 1.0", "period is for telemetry, and this model watches frames; take it out"),
+        (
+            "gear.aezm",
+            "period_seconds = 1.0",
+            "period_seconds is for telemetry, and this model watches frames; take it out",
+        ),
         ("gear.aezm", "columns = { frame = 'a' }", "columns is for telemetry"),
         ("photo", "adapt = true", "adapt needs a threshold"),
         ("photo", "warm_up = 5", "a limit is learned from 20 frames or more, not 5; raise warm_up"),

@@ -27,7 +27,7 @@ from aez.daemon.config.reader import ConfigError, load
 from aez.daemon.delivery import Deliveries, Retry
 from aez.daemon.observe.traces import Traces
 from aez.daemon.service import Monitor
-from aez.daemon.sinks.webhook import WebhookSink
+from aez.daemon.sinks.webhook import WebhookOptions, WebhookSink
 from aez.daemon.state.store import Store
 from aez.daemon.tools.simulate import Simulation, encode
 from tests.kit.satellite_model import save_satellite_model
@@ -38,7 +38,7 @@ CONFIG = """\
 [service]
 traces = "{url}"
 traces_ratio = {ratio}
-batch_ms = 0
+batch_seconds = 0
 [[models]]
 path = "satellite.aezm"
 streams = ["sat-*"]
@@ -241,7 +241,7 @@ def step(event: str, sequence: int = 0) -> EventRecord:
 def test_a_failed_delivery_says_why_and_names_no_secret(tmp_path: Path, collector: Collector) -> None:
     traces = Traces(collector.url)
     with Store(tmp_path / "a.db") as store:
-        hook = WebhookSink(url=f"http://127.0.0.1:{closed_port()}/hush-hush", token="sesame")
+        hook = WebhookSink(WebhookOptions(url=f"http://127.0.0.1:{closed_port()}/hush-hush", token="sesame"))
         deliveries = Deliveries(store, {"hook": hook}, retry=Retry(0.01, 0.02), traces=traces)
         deliveries.start()
         store.commit(events=[step("a"), step("b")])
@@ -264,7 +264,7 @@ def test_nothing_of_it_is_imported_where_it_is_not_wanted(folder: Path) -> None:
     text = CONFIG.format(url="", ratio=1.0).replace('traces = ""\n', "")
     (folder / "monitor.toml").write_text(text)
     program = (
-        "import sys\nfrom aez.daemon.config import load\nfrom aez.daemon.service import Monitor\n"
+        "import sys\nfrom aez.daemon.config.reader import load\nfrom aez.daemon.service import Monitor\n"
         "assert Monitor(load('monitor.toml'), once=True).run() == 0\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.sinks import MqttSink, NatsSink, Rejected, Sink, SinkError
+from aez.daemon.sinks.base import Rejected, Sink, SinkError
+from aez.daemon.sinks.mqtt import MqttSink, MqttSinkOptions
+from aez.daemon.sinks.nats import NatsSink, NatsSinkOptions
 from tests.kit.brokers import Broker, mosquitto, start_mosquitto, start_nats
 from tests.kit.event_steps import step, steps
 from tests.kit.sink_receivers import MqttReceiver, NatsReceiver
@@ -60,7 +62,7 @@ def test_a_record_published_again_is_dropped_by_the_stream(nats_receiver: NatsRe
 
 def test_a_subject_that_no_stream_takes_is_named(nats_receiver: NatsReceiver) -> None:
     url = f"nats://127.0.0.1:{nats_receiver.broker.port}"
-    sink = NatsSink(url=url, token="s3cr3t-token", subject="other.{stream}", timeout=5)
+    sink = NatsSink(NatsSinkOptions(servers=[url], token="s3cr3t-token", subject="other.{stream}", timeout_seconds=5))
     with pytest.raises(SinkError, match=r"no JetStream stream .* other\.pump"):
         sink.deliver(steps(1))
     sink.close()
@@ -78,7 +80,9 @@ def test_a_payload_beyond_the_servers_limit_is_rejected(nats_receiver: NatsRecei
 def test_the_topic_tells_stream_and_action(mosquitto: Broker) -> None:
     from paho.mqtt import subscribe
 
-    sink = MqttSink(host="127.0.0.1", port=mosquitto.port, topic="plant/{action}/{stream}", retain=True)
+    sink = MqttSink(
+        MqttSinkOptions(host="127.0.0.1", port=mosquitto.port, topic="plant/{action}/{stream}", retain=True)
+    )
     sink.deliver([step("a", stream="line 1/pump+2"), step("b", 1, "close")])
     sink.close()
     # It comes later: the broker has kept them.
@@ -118,9 +122,9 @@ def test_a_wrong_password_is_said_and_not_told(kind: str, request: pytest.Fixtur
     receiver: Any = request.getfixturevalue(f"{kind}_receiver")
     port = receiver.broker.port
     sink: Sink = (
-        MqttSink(host="127.0.0.1", port=port, username="me", password="s3cr3t-wrong")
+        MqttSink(MqttSinkOptions(host="127.0.0.1", port=port, username="me", password="s3cr3t-wrong"))
         if kind == "mqtt"
-        else NatsSink(url=f"nats://127.0.0.1:{port}", token="s3cr3t-wrong")
+        else NatsSink(NatsSinkOptions(servers=[f"nats://127.0.0.1:{port}"], token="s3cr3t-wrong"))
     )
     for attempt in (sink.check, lambda: sink.deliver(steps(1))):
         with pytest.raises(SinkError, match=r"[Aa]uthori") as caught:
@@ -140,8 +144,8 @@ def test_brokers_are_spoken_to_over_verified_tls(kind: str, certificate: tuple[P
 
     def sink(host: str, ca_file: str | None) -> Sink:
         if kind == "mqtt":
-            return MqttSink(host=host, port=broker.port, tls=True, ca_file=ca_file)
-        return NatsSink(url=f"tls://{host}:{broker.port}", ca_file=ca_file, create_stream="E")
+            return MqttSink(MqttSinkOptions(host=host, port=broker.port, tls=True, tls_ca=ca_file))
+        return NatsSink(NatsSinkOptions(servers=[f"tls://{host}:{broker.port}"], tls_ca=ca_file, create_jetstream="E"))
 
     try:
         for untrusted in (sink("127.0.0.1", None), sink("localhost", pem)):
@@ -163,24 +167,24 @@ def test_brokers_are_spoken_to_over_verified_tls(kind: str, certificate: tuple[P
         (MqttSink, {"topic": "a/#"}),
         (MqttSink, {"topic": ""}),
         (MqttSink, {"password": "s3cr3t"}),
-        (MqttSink, {"ca_file": "x"}),
-        (MqttSink, {"timeout": 0}),
-        (NatsSink, {"url": "http://host"}),
-        (NatsSink, {"url": "nats://me:s3cr3t@host"}),
-        (NatsSink, {"url": "nats://s3cr3t@host"}),
-        (NatsSink, {"url": "nats://host:port"}),
+        (MqttSink, {"tls_ca": "x"}),
+        (MqttSink, {"timeout_seconds": 0}),
+        (NatsSink, {"servers": ["http://host"]}),
+        (NatsSink, {"servers": ["nats://me:s3cr3t@host"]}),
+        (NatsSink, {"servers": ["nats://s3cr3t@host"]}),
+        (NatsSink, {"servers": ["nats://host:port"]}),
         (NatsSink, {"subject": "a..b"}),
         (NatsSink, {"subject": "a.>"}),
         (NatsSink, {"subject": ""}),
-        (NatsSink, {"create_stream": "a.b"}),
+        (NatsSink, {"create_jetstream": "a.b"}),
         (NatsSink, {"token": "s3cr3t", "username": "me"}),
         (NatsSink, {"password": "s3cr3t"}),
-        (NatsSink, {"timeout": -1}),
-        (NatsSink, {"ca_file": "/nowhere/ca.pem"}),
+        (NatsSink, {"timeout_seconds": -1}),
+        (NatsSink, {"tls_ca": "/nowhere/ca.pem"}),
     ],
 )
 def test_wrong_options_are_refused(kind: type[Sink], options: dict[str, Any]) -> None:
     defaults = {"host": "localhost"} if kind is MqttSink else {}
     with pytest.raises(InvalidArgument) as caught:
-        kind(**(defaults | options))
+        kind(kind.Options.of(**(defaults | options)))
     assert "s3cr3t" not in str(caught.value)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from aez.daemon.sinks import SINKS, Rejected, Sink, SinkError
+from aez.daemon.common.kinds import SINKS
+from aez.daemon.common.options import options_of
+from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.sinks.wire import as_dict
 from tests.kit.event_steps import step, steps
 from tests.kit.sink_receivers import RECEIVERS, AlertmanagerReceiver, ConsoleReceiver, Receiver
@@ -133,11 +135,8 @@ def test_closing_twice_is_fine_and_delivering_opens_again(receiver: Receiver, si
     assert [name for name, _ in receiver.steps(2)] == ["a00000", "b00000"]
 
 
-@pytest.mark.parametrize("kind", SINKS)
-def test_options_are_keywords_with_names_and_the_docstring_has_each(kind: str) -> None:
-    parameters = inspect.signature(SINKS[kind]).parameters.values()
-    documented = inspect.getdoc(SINKS[kind])
-    assert documented is not None
-    for parameter in parameters:
+@pytest.mark.parametrize("kind", list(SINKS))
+def test_options_are_keywords_with_names_and_each_says_what_it_means(kind: str) -> None:
+    for parameter in inspect.signature(SINKS.options(kind)).parameters.values():
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        assert parameter.name in documented
+        assert options_of(SINKS.options(kind))[parameter.name].about.help

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.sinks import AlertmanagerSink, Rejected, SinkError, WebhookSink
-from aez.daemon.sinks.webhook import sign, verify
+from aez.daemon.sinks.alertmanager import AlertmanagerOptions, AlertmanagerSink
+from aez.daemon.sinks.base import Rejected, SinkError
+from aez.daemon.sinks.webhook import WebhookOptions, WebhookSink, sign, verify
 from tests.kit.brokers import Broker, free_port
 from tests.kit.event_steps import SECOND, START, step, steps
 from tests.kit.sink_receivers import HttpServer
@@ -50,7 +51,9 @@ def test_a_signature_is_the_one_of_the_specification() -> None:
 
 
 def test_a_post_is_signed_over_its_time_and_body(server: HttpServer) -> None:
-    WebhookSink(url=url(server) + "/hook?a=1", secret="key", token="token", headers={"X-Site": "7"}).deliver(steps(2))
+    WebhookSink(
+        WebhookOptions(url=url(server) + "/hook?a=1", secret="key", token="token", headers={"X-Site": "7"})
+    ).deliver(steps(2))
     ((path, headers, body),) = server.posts
     assert path == "/hook?a=1"
     assert headers["Authorization"] == "Bearer token"
@@ -81,7 +84,7 @@ def test_a_receiver_refuses_what_was_changed_is_old_or_unsigned() -> None:
 
 
 def test_the_same_body_keeps_its_id_at_each_attempt(server: HttpServer) -> None:
-    sink = WebhookSink(url=url(server), secret="key")
+    sink = WebhookSink(WebhookOptions(url=url(server), secret="key"))
     for records in (steps(2), steps(2), steps(3)):
         sink.deliver(records)
     first, again, other = (headers["webhook-id"] for _, headers, _ in server.posts)
@@ -89,7 +92,7 @@ def test_the_same_body_keeps_its_id_at_each_attempt(server: HttpServer) -> None:
 
 
 def test_bodies_hold_no_more_than_asked(server: HttpServer) -> None:
-    WebhookSink(url=url(server), batch=4).deliver(steps(10))
+    WebhookSink(WebhookOptions(url=url(server), batch=4)).deliver(steps(10))
     assert [len(json.loads(body)["events"]) for _, _, body in server.posts] == [4, 4, 2]
     assert "webhook-signature" not in server.posts[0][1]
 
@@ -98,7 +101,7 @@ def test_bodies_hold_no_more_than_asked(server: HttpServer) -> None:
 def test_trouble_that_may_pass_is_to_be_tried_again(server: HttpServer, status: int) -> None:
     server.status = status
     with pytest.raises(SinkError, match=str(status)) as caught:
-        WebhookSink(url=url(server)).deliver(steps(1))
+        WebhookSink(WebhookOptions(url=url(server))).deliver(steps(1))
     assert not isinstance(caught.value, Rejected)
 
 
@@ -106,19 +109,19 @@ def test_trouble_that_may_pass_is_to_be_tried_again(server: HttpServer, status: 
 def test_content_that_is_refused_is_not(server: HttpServer, status: int) -> None:
     server.status = status
     with pytest.raises(Rejected, match=str(status)):
-        WebhookSink(url=url(server)).deliver(steps(1))
+        WebhookSink(WebhookOptions(url=url(server))).deliver(steps(1))
 
 
 def test_a_receiver_that_does_not_answer_is_given_up_in_time(server: HttpServer) -> None:
     given_up = threading.Event()
     server.judge = lambda _: None if given_up.wait(60) else 500  # it answers only then
     with pytest.raises(SinkError, match=r"within 0\.2 s"):
-        WebhookSink(url=url(server), timeout=0.2).deliver(steps(1))
+        WebhookSink(WebhookOptions(url=url(server), timeout_seconds=0.2)).deliver(steps(1))
     given_up.set()
 
 
 def test_nobody_there_is_an_error() -> None:
-    sink = WebhookSink(url=f"http://127.0.0.1:{free_port()}/s3cr3t")
+    sink = WebhookSink(WebhookOptions(url=f"http://127.0.0.1:{free_port()}/s3cr3t"))
     with pytest.raises(SinkError, match="refused"):
         sink.deliver(steps(1))
     with pytest.raises(SinkError, match="refused"):
@@ -140,7 +143,7 @@ def test_what_speaks_no_http_is_an_error() -> None:
     thread = threading.Thread(target=answer)
     thread.start()
     with pytest.raises(SinkError, match="cannot be reached"):
-        WebhookSink(url=f"http://127.0.0.1:{listener.getsockname()[1]}").deliver(steps(1))
+        WebhookSink(WebhookOptions(url=f"http://127.0.0.1:{listener.getsockname()[1]}")).deliver(steps(1))
     thread.join()
     listener.close()
 
@@ -150,13 +153,15 @@ def test_tls_is_verified(certificate: tuple[Path, Path], server: HttpServer) -> 
     context.load_cert_chain(*certificate)
     server.server.socket = context.wrap_socket(server.server.socket, server_side=True, do_handshake_on_connect=False)
     with pytest.raises(SinkError, match="not trusted"):
-        WebhookSink(url=url(server, "https")).deliver(steps(1))
+        WebhookSink(WebhookOptions(url=url(server, "https"))).deliver(steps(1))
     with pytest.raises(SinkError, match="not trusted"):
-        WebhookSink(url=url(server, "https")).check()
+        WebhookSink(WebhookOptions(url=url(server, "https"))).check()
     with pytest.raises(SinkError, match="not trusted"):  # its name is another
-        WebhookSink(url=f"https://localhost:{server.port}", ca_file=str(certificate[0])).deliver(steps(1))
+        WebhookSink(WebhookOptions(url=f"https://localhost:{server.port}", tls_ca=str(certificate[0]))).deliver(
+            steps(1)
+        )
     assert not server.posts
-    WebhookSink(url=url(server, "https"), ca_file=str(certificate[0])).deliver(steps(1))
+    WebhookSink(WebhookOptions(url=url(server, "https"), tls_ca=str(certificate[0]))).deliver(steps(1))
     assert len(server.posts) == 1
 
 
@@ -176,8 +181,8 @@ def test_tls_is_verified(certificate: tuple[Path, Path], server: HttpServer) -> 
         {"secret": ""},
         {"secret": "whsec_s3cr3t!"},
         {"batch": 0},
-        {"timeout": 0},
-        {"ca_file": "/nowhere/ca.pem", "url": "https://host"},
+        {"timeout_seconds": 0},
+        {"tls_ca": "/nowhere/ca.pem", "url": "https://host"},
         {"headers": {"Webhook-Id": "s3cr3t"}},
         {"headers": {"Authorization": "s3cr3t"}},
         {"headers": {"X": "s3cr3t\r\n"}},
@@ -186,7 +191,7 @@ def test_tls_is_verified(certificate: tuple[Path, Path], server: HttpServer) -> 
 )
 def test_wrong_options_are_refused_without_telling_secrets(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        WebhookSink(**({"url": "http://host"} | options))
+        WebhookSink(WebhookOptions.of(**({"url": "http://host"} | options)))
     assert "s3cr3t" not in str(caught.value)
 
 
@@ -204,7 +209,9 @@ def seconds(text: str) -> float:
 
 def test_an_open_event_is_an_alert_with_its_identity_in_labels(server: HttpServer) -> None:
     sink = AlertmanagerSink(
-        url=url(server) + "/", labels={"site": "north"}, page_url="http://monitor/", resend_seconds=30
+        AlertmanagerOptions(
+            url=url(server) + "/", labels={"site": "north"}, page_url="http://monitor/", resend_seconds=30
+        )
     )
     sink.deliver([step()])
     (alert,) = alerts(server)
@@ -222,7 +229,7 @@ def test_an_open_event_is_an_alert_with_its_identity_in_labels(server: HttpServe
 
 
 def test_a_step_that_comes_again_is_the_same_alert(server: HttpServer) -> None:
-    sink = AlertmanagerSink(url=url(server))
+    sink = AlertmanagerSink(AlertmanagerOptions(url=url(server)))
     sink.deliver([step()])
     sink.deliver([step()])
     first, again = alerts(server)
@@ -230,7 +237,7 @@ def test_a_step_that_comes_again_is_the_same_alert(server: HttpServer) -> None:
 
 
 def test_a_closed_event_ends_its_alert_after_the_hold(server: HttpServer) -> None:
-    sink = AlertmanagerSink(url=url(server), hold_seconds=20)
+    sink = AlertmanagerSink(AlertmanagerOptions(url=url(server), hold_seconds=20))
     sink.deliver([step(severity="warning"), step("a", 1, "close", time=START + 60 * SECOND, severity="warning")])
     (alert,) = alerts(server)
     assert abs(seconds(alert["endsAt"]) - time.time() - 20) < 10
@@ -238,7 +245,7 @@ def test_a_closed_event_ends_its_alert_after_the_hold(server: HttpServer) -> Non
 
 
 def test_a_severity_that_rose_ends_the_lower_alert(server: HttpServer) -> None:
-    AlertmanagerSink(url=url(server)).deliver([step("a", 1, severity="critical")])
+    AlertmanagerSink(AlertmanagerOptions(url=url(server))).deliver([step("a", 1, severity="critical")])
     ends = {alert["labels"]["severity"]: seconds(alert["endsAt"]) - time.time() for alert in alerts(server)}
     assert ends["warning"] <= 0
     assert ends["serious"] <= 0
@@ -246,13 +253,13 @@ def test_a_severity_that_rose_ends_the_lower_alert(server: HttpServer) -> None:
 
 
 def test_silence_is_an_alert_of_another_name(server: HttpServer) -> None:
-    AlertmanagerSink(url=url(server)).deliver([step("s", 0, "silent", severity=None)])
+    AlertmanagerSink(AlertmanagerOptions(url=url(server))).deliver([step("s", 0, "silent", severity=None)])
     (alert,) = alerts(server)
     assert (alert["labels"]["alertname"], alert["labels"]["severity"]) == ("AezSilence", "warning")
 
 
 def test_open_events_are_renewed_as_the_same_alerts(server: HttpServer) -> None:
-    sink = AlertmanagerSink(url=url(server), resend_seconds=7)
+    sink = AlertmanagerSink(AlertmanagerOptions(url=url(server), resend_seconds=7))
     assert sink.refresh_seconds == 7
     sink.deliver([step()])
     sink.refresh([step()])
@@ -264,7 +271,9 @@ def test_open_events_are_renewed_as_the_same_alerts(server: HttpServer) -> None:
 def test_an_alert_never_ends_before_it_starts_though_the_clock_of_the_data_runs_ahead(server: HttpServer) -> None:
     future = time.time_ns() + 10**9 * 86_400
     for action in ("open", "close"):
-        AlertmanagerSink(url=url(server)).deliver([step("a", 1, action, start_time=future, time=future)])
+        AlertmanagerSink(AlertmanagerOptions(url=url(server))).deliver(
+            [step("a", 1, action, start_time=future, time=future)]
+        )
     for alert in alerts(server):
         assert alert["startsAt"] < alert["endsAt"]
 
@@ -285,7 +294,7 @@ def test_an_alert_never_ends_before_it_starts_though_the_clock_of_the_data_runs_
 )
 def test_wrong_options_of_alertmanager_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        AlertmanagerSink(**({"url": "http://host"} | options))
+        AlertmanagerSink(AlertmanagerOptions.of(**({"url": "http://host"} | options)))
     assert "s3cr3t" not in str(caught.value)
 
 
@@ -314,7 +323,7 @@ def active(root: str) -> dict[str, str]:
 
 
 def test_a_real_alertmanager_shows_what_is_open(alertmanager: str) -> None:
-    sink = AlertmanagerSink(url=alertmanager, hold_seconds=0, labels={"site": "n"})
+    sink = AlertmanagerSink(AlertmanagerOptions(url=alertmanager, hold_seconds=0, labels={"site": "n"}))
     sink.check()
     sink.deliver([step("a", severity="warning"), step("b"), step("odd", stream='\ud800 "ü\n<b>\0')])
     assert active(alertmanager) == {"a": "warning", "b": "serious", "odd": "serious"}

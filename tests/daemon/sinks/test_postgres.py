@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from aez.cli import main
 from aez.codec.errors import InvalidArgument
 from aez.daemon.delivery import Deliveries, Retry
-from aez.daemon.sinks import PostgresSink, Rejected, SinkError
+from aez.daemon.sinks.base import Rejected, SinkError
+from aez.daemon.sinks.postgres import PostgresOptions, PostgresSink
 from aez.daemon.state.event_store import EventStore, Retention
 from aez.daemon.state.postgres import PostgresDatabase
 from aez.daemon.state.store import Store
@@ -41,7 +42,7 @@ def url(server: PostgresServer) -> str:
 
 @pytest.fixture
 def sink(url: str) -> Iterator[PostgresSink]:
-    made = PostgresSink(url=url, password=PASSWORD)
+    made = PostgresSink(PostgresOptions(url=url, password=PASSWORD))
     yield made
     made.close()
 
@@ -143,10 +144,10 @@ def test_it_answers_as_the_store_in_sqlite_does(sink: PostgresSink, tmp_path: Pa
 
 
 def test_old_events_go_with_their_steps_and_comments(server: PostgresServer, url: str) -> None:
-    small = PostgresSink(url=url, password=PASSWORD, retention_events=5)
+    small = PostgresSink(PostgresOptions(url=url, password=PASSWORD, retention_events=5))
     small.deliver([step(f"old{number}", 1, "close") for number in range(20)])
     small.close()
-    again = PostgresSink(url=url, password=PASSWORD, retention_events=5)
+    again = PostgresSink(PostgresOptions(url=url, password=PASSWORD, retention_events=5))
     again.deliver([step("new", 0)])
     assert again.events.count() == 6
     assert rows(server, "SELECT count(*) FROM aez.steps") == [(6,)]
@@ -155,9 +156,9 @@ def test_old_events_go_with_their_steps_and_comments(server: PostgresServer, url
 
 def test_a_wrong_password_and_a_missing_database_are_errors_that_name_the_server(url: str) -> None:
     for made, words in (
-        (PostgresSink(url=url, password="s3cr3t-wrong"), "password authentication failed"),
-        (PostgresSink(url=f"{url}-none", password=PASSWORD), "does not exist"),
-        (PostgresSink(url="postgresql://me@127.0.0.1:1/x", password=PASSWORD), "refused"),
+        (PostgresSink(PostgresOptions(url=url, password="s3cr3t-wrong")), "password authentication failed"),
+        (PostgresSink(PostgresOptions(url=f"{url}-none", password=PASSWORD)), "does not exist"),
+        (PostgresSink(PostgresOptions(url="postgresql://me@127.0.0.1:1/x", password=PASSWORD)), "refused"),
     ):
         with pytest.raises(SinkError, match=words) as caught:
             made.check()
@@ -173,7 +174,7 @@ def test_a_user_who_may_not_create_tables_can_use_those_that_are_there(
     with server.connect() as connection:
         connection.execute(b"DROP ROLE IF EXISTS clerk")
         connection.execute(f"CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'".encode())
-    clerk = PostgresSink(url=server.url("clerk"), password=PASSWORD)
+    clerk = PostgresSink(PostgresOptions(url=server.url("clerk"), password=PASSWORD))
     with pytest.raises(SinkError, match="permission denied"):
         clerk.deliver(steps(1))
     sink.check()  # makes them
@@ -191,7 +192,7 @@ def test_a_user_who_may_not_create_tables_can_use_those_that_are_there(
 def test_tables_of_a_newer_version_are_left_alone(server: PostgresServer, url: str, sink: PostgresSink) -> None:
     sink.check()
     rows(server, "UPDATE aez.format SET version = 99 RETURNING version")
-    newer = PostgresSink(url=url, password=PASSWORD)
+    newer = PostgresSink(PostgresOptions(url=url, password=PASSWORD))
     with pytest.raises(SinkError, match="update aez"):
         newer.deliver(steps(1))
     newer.close()
@@ -214,13 +215,13 @@ def test_what_the_server_can_never_keep_is_rejected(sink: PostgresSink) -> None:
         ({"url": "postgresql://me:s3cr3t@host/x"}, "password_env"),
         ({"url": "postgresql://host:port:s3cr3t/x"}, "cannot be read"),
         ({"url": "host=/run dbname=x", "schema": 'a"; DROP'}, "lower-case"),
-        ({"url": "host=/run dbname=x", "timeout": 0}, "more than 0 seconds"),
+        ({"url": "host=/run dbname=x", "timeout_seconds": 0}, "timeout_seconds: it is 0.1 to 600, not 0"),
         ({"url": "host=/run dbname=x", "retention_days": 0}, "retention"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidArgument, match=words) as caught:
-        PostgresSink(**options)
+        PostgresSink(PostgresOptions.of(**options))
     assert "s3cr3t" not in str(caught.value)
 
 

@@ -18,9 +18,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common.limits import Limits
 from aez.daemon.sources.messages import as_lines, gather
-from aez.daemon.sources.mqtt import Mqtt
-from aez.daemon.sources.nats import Nats
+from aez.daemon.sources.mqtt import Mqtt, MqttOptions
+from aez.daemon.sources.nats import Nats, NatsOptions
 from tests.kit.brokers import Broker, find_program, mosquitto, nats_server, start_mosquitto, start_nats  # noqa: F401 - fixtures
 from tests.kit.certificates import self_signed
 from tests.kit.source_harness import Intake, NatsFeeder, message
@@ -52,7 +53,7 @@ def by_stream(intake: Intake) -> dict[str | None, list[int]]:
 
 
 def test_wildcards_and_topics_become_streams_each_in_order(mosquitto: Broker, publisher: Client) -> None:  # noqa: F811
-    source = Mqtt("source", topics=["plant/+/data", "site/#"], client_id="monitor", port=mosquitto.port)
+    source = Mqtt("source", MqttOptions(topics=["plant/+/data", "site/#"], client_id="monitor", port=mosquitto.port))
     intake = started(source)
     for number in range(300):
         publisher.publish(["plant/a/data", "plant/b/data", "site/x/y", "other/a"][number % 4], message(number), 1)
@@ -66,7 +67,7 @@ def test_wildcards_and_topics_become_streams_each_in_order(mosquitto: Broker, pu
 
 def test_all_messages_of_a_flush_over_many_topics_are_acknowledged(mosquitto: Broker, publisher: Client) -> None:  # noqa: F811
     def open_one() -> Mqtt:
-        return Mqtt("source", topics=["t/#"], client_id="monitor", port=mosquitto.port, gather_seconds=0.2)
+        return Mqtt("source", MqttOptions(topics=["t/#"], client_id="monitor", port=mosquitto.port, gather_seconds=0.2))
 
     source = open_one()
     intake = started(source)
@@ -86,7 +87,7 @@ def test_all_messages_of_a_flush_over_many_topics_are_acknowledged(mosquitto: Br
 
 def test_a_flush_is_acknowledged_with_its_last_chunk_only(mosquitto: Broker, publisher: Client) -> None:  # noqa: F811
     options: dict[str, Any] = {"topics": ["t/#"], "client_id": "monitor", "port": mosquitto.port}
-    source = Mqtt("source", **options, gather_seconds=0.3)
+    source = Mqtt("source", MqttOptions.of(**options, gather_seconds=0.3))
     intake = started(source)
     for number in range(20):
         publisher.publish(f"t/{number % 4}", message(number), 1)
@@ -96,7 +97,7 @@ def test_a_flush_is_acknowledged_with_its_last_chunk_only(mosquitto: Broker, pub
     source.acknowledge(flush[0].position)
     time.sleep(0.2)
     source.close()
-    again = Mqtt("source", **options)
+    again = Mqtt("source", MqttOptions.of(**options))
     after = started(again)
     unconfirmed = sum(chunk.data.count(b"\n") for chunk in flush)
     until(lambda: len(after.numbers()) >= unconfirmed)
@@ -104,7 +105,7 @@ def test_a_flush_is_acknowledged_with_its_last_chunk_only(mosquitto: Broker, pub
 
 
 def test_empty_messages_are_acknowledged_without_a_chunk(mosquitto: Broker, publisher: Client) -> None:  # noqa: F811
-    source = Mqtt("source", topics=["t"], client_id="monitor", port=mosquitto.port, receive_maximum=5)
+    source = Mqtt("source", MqttOptions(topics=["t"], client_id="monitor", port=mosquitto.port, receive_maximum=5))
     intake = started(source)
     for _ in range(20):  # more than may be unacknowledged at once
         publisher.publish("t", b"", 1)
@@ -114,7 +115,7 @@ def test_empty_messages_are_acknowledged_without_a_chunk(mosquitto: Broker, publ
 
 
 def test_messages_of_quality_zero_come_too(mosquitto: Broker, publisher: Client) -> None:  # noqa: F811
-    source = Mqtt("source", topics=["t"], client_id="monitor", port=mosquitto.port, receive_maximum=1)
+    source = Mqtt("source", MqttOptions(topics=["t"], client_id="monitor", port=mosquitto.port, receive_maximum=1))
     intake = started(source)
     for number in range(50):
         publisher.publish("t", message(number), 0)
@@ -123,7 +124,7 @@ def test_messages_of_quality_zero_come_too(mosquitto: Broker, publisher: Client)
 
 
 def test_the_broker_sends_no_more_than_may_be_unacknowledged(mosquitto: Broker, publisher: Client) -> None:  # noqa: F811
-    source = Mqtt("source", topics=["t"], client_id="monitor", port=mosquitto.port, receive_maximum=30)
+    source = Mqtt("source", MqttOptions(topics=["t"], client_id="monitor", port=mosquitto.port, receive_maximum=30))
     intake = started(source)
     for number in range(100):
         publisher.publish("t", message(number), 1)
@@ -139,7 +140,9 @@ def test_the_broker_sends_no_more_than_may_be_unacknowledged(mosquitto: Broker, 
 
 def test_more_than_the_buffer_holds_is_left_with_the_broker(mosquitto: Broker, publisher: Client) -> None:  # noqa: F811
     source = Mqtt(
-        "source", topics=["t"], client_id="monitor", port=mosquitto.port, buffer_bytes=20_000, gather_bytes=10_000
+        "source",
+        MqttOptions(topics=["t"], client_id="monitor", port=mosquitto.port, buffer_bytes=20_000),
+        Limits(chunk_bytes=10_000),
     )
     intake = Intake(limit=0)
     source.start(intake.put)
@@ -156,7 +159,7 @@ def test_more_than_the_buffer_holds_is_left_with_the_broker(mosquitto: Broker, p
 
 def test_version_3_1_1_works_as_well(mosquitto: Broker, publisher: Client) -> None:  # noqa: F811
     for first in (0, 10):
-        source = Mqtt("source", topics=["t"], client_id="monitor", port=mosquitto.port, version="3.1.1")
+        source = Mqtt("source", MqttOptions(topics=["t"], client_id="monitor", port=mosquitto.port, version="3.1.1"))
         intake = started(source)
         for number in range(first, first + 10):
             publisher.publish("t", message(number), 1)
@@ -181,15 +184,15 @@ def test_mqtt_with_password_and_tls(tmp_path: Path) -> None:
     )
     options: dict[str, Any] = {"topics": ["t"], "client_id": "monitor", "host": "localhost", "port": broker.port}
     try:
-        source = Mqtt("source", **options, username="me", password="secret", tls_ca=str(certificate))
+        source = Mqtt("source", MqttOptions.of(**options, username="me", password="secret", tls_ca=str(certificate)))
         started(source)
         source.close()
-        refused = Mqtt("source", **options, username="me", password="wrong", tls_ca=str(certificate))
+        refused = Mqtt("source", MqttOptions.of(**options, username="me", password="wrong", tls_ca=str(certificate)))
         refused.start(Intake().put)
         until(lambda: "refuse" in refused.status() or "uthori" in refused.status())
         assert "wrong" not in refused.status()
         refused.close()
-        untrusting = Mqtt("source", **options, username="me", password="secret", tls=True)
+        untrusting = Mqtt("source", MqttOptions.of(**options, username="me", password="secret", tls=True))
         untrusting.start(Intake().put)
         until(lambda: "cannot reach" in untrusting.status())
         untrusting.close()
@@ -205,11 +208,15 @@ def test_nats_with_a_token_and_tls(tmp_path: Path) -> None:
     )
     url = f"tls://localhost:{broker.port}"
     try:
-        source = Nats("source", subject="t.>", durable="m", servers=[url], token="s3", tls_ca=str(certificate))
+        source = Nats(
+            "source", NatsOptions(subject="t.>", durable="m", servers=[url], token="s3", tls_ca=str(certificate))
+        )
         source.start(Intake().put)
         until(lambda: "no stream matches" in source.status().lower() or "NotFound" in source.status())
         source.close()
-        refused = Nats("source", subject="t.>", durable="m", servers=[url], token="wrong", tls_ca=str(certificate))
+        refused = Nats(
+            "source", NatsOptions(subject="t.>", durable="m", servers=[url], token="wrong", tls_ca=str(certificate))
+        )
         refused.start(Intake().put)
         until(lambda: "uthori" in refused.status())
         assert "wrong" not in refused.status()
@@ -283,7 +290,9 @@ def test_a_consumer_deleted_under_the_source_is_made_anew(nats_server: Broker) -
 
 def test_messages_that_the_server_sends_again_are_put_once(nats_server: Broker) -> None:  # noqa: F811
     feeder = NatsFeeder(nats_server)
-    source = Nats("source", subject="plant.*.data", durable="m", servers=[feeder.url], acknowledge_seconds=0.5)
+    source = Nats(
+        "source", NatsOptions(subject="plant.*.data", durable="m", servers=[feeder.url], acknowledge_seconds=0.5)
+    )
     intake = started(source)
     feeder.feed(range(50))
     until(lambda: len(intake.numbers()) == 50)
@@ -308,7 +317,7 @@ def test_a_message_lost_on_its_way_is_noticed_and_fetched_before_the_next(nats_s
                 await super()._received(arrived)
 
     feeder = NatsFeeder(nats_server)
-    source = Losing("source", subject="plant.*.data", durable="m", servers=[feeder.url])
+    source = Losing("source", NatsOptions(subject="plant.*.data", durable="m", servers=[feeder.url]))
     intake = started(source)
     feeder.feed(range(50))
     until(lambda: len(intake.numbers()) >= 50)
@@ -319,7 +328,7 @@ def test_a_message_lost_on_its_way_is_noticed_and_fetched_before_the_next(nats_s
 
 def test_more_messages_than_are_asked_for_at_once_arrive(nats_server: Broker) -> None:  # noqa: F811
     feeder = NatsFeeder(nats_server)
-    source = Nats("source", subject="plant.*.data", durable="m", servers=[feeder.url], pull_messages=10)
+    source = Nats("source", NatsOptions(subject="plant.*.data", durable="m", servers=[feeder.url], pull_messages=10))
     intake = Intake()
     source.start(lambda chunk: (intake.put(chunk), source.acknowledge(chunk.position))[0])
     feeder.feed(range(500))
@@ -330,7 +339,7 @@ def test_more_messages_than_are_asked_for_at_once_arrive(nats_server: Broker) ->
 
 def test_a_stream_that_is_not_there_yet_is_waited_for(nats_server: Broker) -> None:  # noqa: F811
     url = f"nats://127.0.0.1:{nats_server.port}"
-    source, intake = Nats("source", subject="late.>", durable="m", servers=[url]), Intake()
+    source, intake = Nats("source", NatsOptions(subject="late.>", durable="m", servers=[url])), Intake()
     source.start(intake.put)
     until(lambda: "not connected" not in source.status())
     assert source.status()
@@ -350,7 +359,7 @@ def test_a_stream_that_is_not_there_yet_is_waited_for(nats_server: Broker) -> No
 def test_sources_end_their_threads(mosquitto: Broker, nats_server: Broker) -> None:  # noqa: F811
     before = set(threading.enumerate())
     feeder = NatsFeeder(nats_server)
-    sources = [feeder.source(), Mqtt("source", topics=["t"], client_id="m", port=mosquitto.port)]
+    sources = [feeder.source(), Mqtt("source", MqttOptions(topics=["t"], client_id="m", port=mosquitto.port))]
     for source in sources:
         started(source)  # type: ignore[arg-type]
         source.close()
@@ -379,7 +388,7 @@ def test_messages_of_csv_and_arrow_stay_apart() -> None:
 )
 def test_wrong_options_of_mqtt_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
-        Mqtt("source", **{"topics": ["t"], "client_id": "m", **options})
+        Mqtt("source", MqttOptions.of(**{"topics": ["t"], "client_id": "m", **options}))
 
 
 @pytest.mark.parametrize(
@@ -387,4 +396,4 @@ def test_wrong_options_of_mqtt_are_refused(options: dict[str, Any]) -> None:
 )
 def test_wrong_options_of_nats_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
-        Nats("source", **{"subject": "t", "durable": "m", **options})
+        Nats("source", NatsOptions.of(**{"subject": "t", "durable": "m", **options}))

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.sources import KINDS, Source, open_source
+from aez.daemon.build.opening import open_source
+from aez.daemon.common.kinds import SOURCES
+from aez.daemon.sources.base import Source
+from aez.daemon.sources.stdin import StdinOptions
 from tests.kit.brokers import start_mosquitto, start_nats
 from tests.kit.source_harness import (
     Feeder,
@@ -221,10 +224,12 @@ def test_what_was_never_acknowledged_all_comes_again(feeder: Feeder, opened: Cal
 
 
 def test_an_unknown_kind_or_option_is_named() -> None:
-    assert set(KINDS) - {"nats_tap"} == {"stdin", "file", "frames", "http", "mqtt", "nats"}
+    assert set(SOURCES) == {"stdin", "file", "frames", "http", "mqtt", "nats"}
     with pytest.raises(InvalidArgument, match="'kafka'"):
-        open_source("kafka", "a")
+        open_source("kafka", "a", StdinOptions())
     with pytest.raises(InvalidArgument, match="'colour'"):
-        open_source("stdin", "a", colour="red")
+        StdinOptions.of(colour="red")
     with pytest.raises(InvalidArgument, match="'xml'"):
-        open_source("stdin", "a", format="xml")
+        StdinOptions.of(format="xml")
+    with pytest.raises(InvalidArgument, match="mqtt does not take StdinOptions"):
+        open_source("mqtt", "a", StdinOptions())

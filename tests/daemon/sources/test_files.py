@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.sources.files import Files, lineage
+from aez.daemon.sources.files import FileOptions, Files
 from aez.daemon.sources.lines import LineCutter
-from aez.daemon.sources.stdin import Stdin
-from tests.kit.source_harness import Intake
+from aez.daemon.sources.rotation import lineage
+from aez.daemon.sources.stdin import Stdin, StdinOptions
+from tests.kit.source_harness import Intake, told
 from tests.kit.waiting import until
 
 Opener = Callable[..., Files]
@@ -29,7 +30,9 @@ def opened(tmp_path: Path) -> Iterator[Opener]:
 
     def open_one(*names: str, **options: Any) -> Files:
         paths = [str(tmp_path / name) for name in names or ("data.jsonl",)]
-        sources.append(Files("source", paths=paths, poll_seconds=0.005, scan_seconds=0.01, **options))
+        sources.append(
+            Files("source", *told(FileOptions, paths=paths, poll_seconds=0.005, scan_seconds=0.01, **options))
+        )
         return sources[-1]
 
     yield open_one
@@ -299,7 +302,10 @@ def test_the_header_of_csv_goes_with_each_chunk_also_after_a_restart(tmp_path: P
 
 def test_without_a_header_every_line_of_csv_is_data(tmp_path: Path, opened: Opener) -> None:
     append(tmp_path / "data.csv", "1,2", "3,4")
-    intake = read_on(opened, None, 2, "data.csv", format="csv", header=False)
+    source, intake = opened("data.csv", format="csv"), Intake()
+    source.without_header()
+    source.start(intake.put)
+    until(lambda: len(intake.lines()) >= 2)
     assert [(chunk.header, chunk.data) for chunk in intake.chunks] == [(None, b"1,2\n3,4\n")]
 
 
@@ -315,6 +321,13 @@ def test_a_line_beyond_the_limit_comes_cut_and_the_next_ones_whole(tmp_path: Pat
     append(path, "still the same line", "after")
     assert intake.lines() == [b"before", b"x" * 10_001]
     assert text(read_on(opened, position, 1, line_bytes=10_000)) == ["after"]
+
+
+def test_a_chunk_gathers_no_more_than_it_may(tmp_path: Path, opened: Opener) -> None:
+    append(tmp_path / "data.jsonl", *(f"{number:099d}" for number in range(200)))
+    intake = read_on(opened, None, 200, chunk_bytes=1024)
+    assert max(len(chunk.data) for chunk in intake.chunks) < 1024 + 100  # and the line that was begun before
+    assert len(read_on(opened, None, 200).chunks) == 1
 
 
 def test_without_following_each_file_is_read_to_its_end_in_order(tmp_path: Path, opened: Opener) -> None:
@@ -342,7 +355,7 @@ def test_a_missing_file_is_waited_for_when_followed_and_named_when_not(tmp_path:
 def test_files_beyond_the_limit_are_named(tmp_path: Path, opened: Opener) -> None:
     for number in range(4):
         append(tmp_path / f"{number}.jsonl", "line")
-    source, intake = opened("*.jsonl", max_files=3), Intake()
+    source, intake = opened("*.jsonl", open_files=3), Intake()
     source.start(intake.put)
     until(lambda: len(text(intake)) == 3)
     assert "3.jsonl" in source.status()
@@ -363,7 +376,7 @@ def test_a_deleted_file_is_let_go_and_a_new_one_of_its_name_read(tmp_path: Path,
 @pytest.mark.parametrize("options", [{"paths": []}, {"paths": "data.csv"}, {"paths": ["a"], "format": "arrow"}])
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
-        Files("source", **options)
+        Files("source", FileOptions.of(**options))
 
 
 def test_lineage_lists_rotated_names_oldest_first(tmp_path: Path) -> None:
@@ -378,7 +391,7 @@ def test_standard_input_hands_on_its_last_line_and_is_done() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"time,a\n1,2\n3,4")
     os.close(writing)
-    source, intake = Stdin("source", format="csv", descriptor=reading), Intake()
+    source, intake = Stdin("source", StdinOptions(format="csv"), descriptor=reading), Intake()
     source.start(intake.put)
     assert source.done.wait(10)
     source.close()

@@ -16,9 +16,9 @@ import pytest
 
 from aez.daemon.build import parts as build
 from aez.daemon.config.reader import load
-from aez.daemon.sources import http_push
-from aez.daemon.sources.http_push import HttpPush
-from tests.kit.source_harness import Intake, message
+from aez.daemon.sources import push_requests
+from aez.daemon.sources.http_push import HttpOptions, HttpPush
+from tests.kit.source_harness import Intake, message, told
 from tests.kit.waiting import until
 
 BODY = 100_000
@@ -26,7 +26,10 @@ BODY = 100_000
 
 @contextlib.contextmanager
 def opened(**options: Any) -> Iterator[tuple[HttpPush, Intake]]:
-    source, intake = HttpPush("push", port=0, **{"body_bytes": BODY, "pending_bytes": 4 * BODY, **options}), Intake()
+    source, intake = (
+        HttpPush("push", *told(HttpOptions, port=0, **{"body_bytes": BODY, "pending_bytes": 4 * BODY, **options})),
+        Intake(),
+    )
     source.start(lambda chunk: (intake.put(chunk), source.acknowledge(chunk.position))[0])
     try:
         yield source, intake
@@ -202,7 +205,7 @@ FORM = b"Content-Type: application/x-www-form-urlencoded"
 
 @pytest.mark.parametrize("path", [b"/push", b"/query"])
 def test_a_body_that_does_not_come_is_given_up(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_push, "_BODY_SECONDS", 0.3)
+    monkeypatch.setattr(push_requests, "_BODY_SECONDS", 0.3)
     with opened(idle_seconds=1.0) as (source, intake):
         answer = raw(source, b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + FORM + b"\r\nContent-Length: 99\r\n\r\nq=")
         assert answer.split()[1] == b"408"

@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import Chunk
-from aez.daemon.sources.http_push import HttpPush, in_nanoseconds
+from aez.daemon.sources.http_push import HttpOptions, HttpPush
+from aez.daemon.sources.push_requests import in_nanoseconds
 from tests.kit.certificates import self_signed
-from tests.kit.source_harness import Intake
+from tests.kit.source_harness import Intake, told
 from tests.kit.waiting import until
 
 LINES = b"cpu,host=a usage=1.5 1700000000000000000\ncpu,host=b usage=2 1700000000000000001\n"
@@ -38,7 +39,7 @@ def opened() -> Iterator[Opener]:
     sources: list[HttpPush] = []
 
     def open_one(durable: bool = True, **options: Any) -> tuple[HttpPush, Intake]:
-        source, intake = HttpPush("source", port=0, **options), Intake()
+        source, intake = HttpPush("source", *told(HttpOptions, port=0, **options)), Intake()
         sources.append(source)
 
         def put(chunk: Chunk) -> None:
@@ -176,18 +177,18 @@ def test_what_is_not_durable_in_time_is_asked_for_again(opened: Opener) -> None:
 
 
 def test_too_much_at_once_is_refused_and_taken_later(opened: Opener) -> None:
-    source, intake = opened(durable=False, body_bytes=1000, pending_bytes=1500, answer_seconds=5)
+    source, intake = opened(durable=False, body_bytes=2000, pending_bytes=3000, answer_seconds=5)
     answers: list[int] = []
-    first = threading.Thread(target=lambda: answers.append(send(source, "/write", b"x" * 900)[0]))
+    first = threading.Thread(target=lambda: answers.append(send(source, "/write", b"x" * 1800)[0]))
     first.start()
     until(lambda: len(intake.chunks) == 1)
-    status, headers, _ = send(source, "/write", b"y" * 900)
+    status, headers, _ = send(source, "/write", b"y" * 1800)
     assert status == 503
     assert "Retry-After" in headers
     source.acknowledge(intake.chunks[0].position)
     first.join(5)
     assert answers == [204]
-    second = threading.Thread(target=lambda: answers.append(send(source, "/write", b"y" * 900)[0]))
+    second = threading.Thread(target=lambda: answers.append(send(source, "/write", b"y" * 1800)[0]))
     second.start()
     until(lambda: len(intake.chunks) == 2)
     source.acknowledge(intake.chunks[1].position)
@@ -197,9 +198,9 @@ def test_too_much_at_once_is_refused_and_taken_later(opened: Opener) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_beyond_the_limit_is_413(opened: Opener, chunked: bool) -> None:
-    source, intake = opened(body_bytes=1000, pending_bytes=2000)
-    assert send(source, "/write", iter([b"x" * 500] * 3) if chunked else b"x" * 1001)[0] == 413
-    assert send(source, "/write", b"x" * 1000)[0] == 204
+    source, intake = opened(body_bytes=2000, pending_bytes=4000)
+    assert send(source, "/write", iter([b"x" * 1000] * 3) if chunked else b"x" * 2001)[0] == 413
+    assert send(source, "/write", b"x" * 2000)[0] == 204
     assert len(intake.chunks) == 1
 
 
@@ -254,7 +255,7 @@ def test_while_stopping_requests_are_sent_back_and_those_under_way_answered(open
 
 
 def test_it_can_be_mounted_in_another_application() -> None:
-    source, intake = HttpPush("source", host=None), Intake()
+    source, intake = HttpPush("source", HttpOptions(), listens=False), Intake()
 
     async def run() -> int:
         application = web.Application(client_max_size=10)
@@ -282,7 +283,7 @@ def test_it_can_be_mounted_in_another_application() -> None:
 
 def test_a_port_that_is_taken_is_named_and_tried_again(opened: Opener) -> None:
     first, _ = opened()
-    second, intake = HttpPush("second", port=first.port), Intake()
+    second, intake = HttpPush("second", HttpOptions(port=first.port)), Intake()
     second.start(intake.put)
     assert str(first.port) in second.status()
     first.close()
@@ -311,7 +312,10 @@ def test_connections_beyond_the_limit_are_closed(opened: Opener) -> None:
 
 def test_it_listens_with_tls(tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
-    source, intake = HttpPush("source", port=0, tls_certificate=str(certificate), tls_key=str(key)), Intake()
+    source, intake = (
+        HttpPush("source", HttpOptions(port=0, tls_certificate=str(certificate), tls_key=str(key))),
+        Intake(),
+    )
     source.start(lambda chunk: (intake.put(chunk), source.acknowledge(chunk.position))[0])
     context = ssl.create_default_context(cafile=str(certificate))
     connection = http.client.HTTPSConnection("localhost", source.port, context=context, timeout=10)
@@ -322,8 +326,8 @@ def test_it_listens_with_tls(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"token": ""}, {"port": 70000}, {"body_bytes": 0}, {"body_bytes": 100, "pending_bytes": 99}]
+    "options", [{"token": ""}, {"port": 70000}, {"body_bytes": 0}, {"body_bytes": 20_000, "pending_bytes": 19_999}]
 )
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
-        HttpPush("source", **options)
+        HttpPush("source", *told(HttpOptions, **options))

@@ -17,6 +17,7 @@ from aez.daemon.common.records import Chunk
 from aez.daemon.parse.formats import parser
 from aez.daemon.parse.options import Options
 from aez.daemon.sources.arrow_files import ArrowFiles
+from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.pace import paced
 from aez.daemon.tools.simulate import CHANNELS, Simulation, encode
 
@@ -77,7 +78,7 @@ def test_rows_of_arrow_are_cut_as_well(tmp_path: Path) -> None:
     with pyarrow.ipc.new_file(tmp_path / "x.arrow", table.schema) as writer:
         writer.write_table(table)
     found: list[Chunk] = []
-    source = ArrowFiles("file", paths=[str(tmp_path / "x.arrow")], follow=False)
+    source = ArrowFiles("file", FileOptions(paths=[str(tmp_path / "x.arrow")], follow=False))
     source.start(found.append)
     assert source.done.wait(20)
     source.close()

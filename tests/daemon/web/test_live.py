@@ -268,7 +268,7 @@ class Following:
 
     def __init__(self, one: Monitor, query: str) -> None:
         self.news: list[tuple[str, Any]] = []
-        connection = http.client.HTTPConnection("127.0.0.1", one.config.web["port"], timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", one.config.web.port, timeout=60)
         connection.request("GET", f"/api/live?{query}")
         assert connection.sock is not None
         self._socket = connection.sock
@@ -360,7 +360,7 @@ def test_a_page_that_goes_is_forgotten(running: Monitor) -> None:
 def test_rows_of_a_stream_by_request(running: Monitor) -> None:
     feed(running, 0, 40)
     until(lambda: running.worker.rows == 40)
-    port = running.config.web["port"]
+    port = running.config.web.port
     with OPENER.open(f"http://127.0.0.1:{port}/api/rows?stream=sat-01&rows=5", timeout=30) as answer:
         found = json.load(answer)
     assert found["row"] == [35, 36, 37, 38, 39]
@@ -377,7 +377,7 @@ def test_the_page_speaks_tls(tmp_path: Path) -> None:
     made = monitor(tmp_path, f'tls_key = "{files[0]}"\ntls_certificate = "{files[1]}"')
     try:
         trusted = ssl.create_default_context(cafile=files[1])
-        port = made.config.web["port"]
+        port = made.config.web.port
         handler = urllib.request.HTTPSHandler(context=trusted)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), handler)
         with opener.open(f"https://localhost:{port}/", timeout=30) as answer:

@@ -16,15 +16,16 @@ from torch import Tensor, nn
 from aez.codec.bundle.graph_check import check_graph
 from aez.codec.errors import InvalidArgument
 from aez.export.common.to_onnx import serialize, tidy, to_onnx
-from aez.export.families import NAMES, Family, build, family_class
-from aez.export.families import pca as pca_module
-from aez.export.families.base import WEIGHTS_MAX
-from aez.export.families.conv import Conv
+from aez.export.families import principal
+from aez.export.families.base import WEIGHTS_MAX, Family
 from aez.export.families.corruption import CORRUPTIONS, SALT
-from aez.export.families.dense import Dense
-from aez.export.families.ensemble import Ensemble
-from aez.export.families.pca import PCA, principal_components
-from aez.export.families.variational import Variational
+from aez.export.families.principal import principal_components
+from aez.export.families.registry import NAMES, build, family_class
+from aez.export.families.windows.conv import Conv
+from aez.export.families.windows.dense import Dense
+from aez.export.families.windows.ensemble import Ensemble
+from aez.export.families.windows.pca import PCA
+from aez.export.families.windows.variational import Variational
 
 WINDOW, CHANNELS = 12, 3
 
@@ -295,8 +296,8 @@ def test_pca_keeps_as_many_components_as_explain_the_variance() -> None:
 def test_pca_of_more_numbers_than_windows_and_by_random_projection_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     x, present = sines(20)
     reconstructions = []
-    for exact_max in (pca_module.EXACT_MAX, 1):
-        monkeypatch.setattr(pca_module, "EXACT_MAX", exact_max)
+    for exact_max in (principal.EXACT_MAX, 1):
+        monkeypatch.setattr(principal, "EXACT_MAX", exact_max)
         network = PCA(WINDOW, CHANNELS, components=4)
         network.fit(x, present)
         reconstructions.append(network(x, present))
@@ -389,7 +390,7 @@ def test_beta_makes_codes_that_say_less() -> None:
         network = Case("variational", {"beta": beta, "free": 0.0}).build()
         network.fit(x, present)
         train(network, x, present, 150)
-        divergences.append(float(network.divergence(x).detach().mean()))  # type: ignore[operator]
+        divergences.append(float(network.divergence(x).detach().mean()))
     assert divergences[1] < 0.7 * divergences[0]
 
 

@@ -18,8 +18,9 @@ from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.export import PictureConfig, learn_pictures
 from aez.export.common.trainer import Trainer, TrainOptions
 from aez.export.families.base import WEIGHTS_MAX
+from aez.export.families.registry import PICTURES, build_for_pictures
 from aez.export.images.pictures import pictures_of_array
-from aez.export.images.train import FAMILIES, PictureLoss, build_network, default_options, fit_pictures, main
+from aez.export.images.train import PictureLoss, default_options, fit_pictures, main
 
 Array = np.ndarray[Any, np.dtype[Any]]
 #: No precision but float32, so that every machine computes the same.
@@ -49,7 +50,7 @@ def write(folder: Path, pictures: Array) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", PICTURES)
 def test_every_family_learns_and_tells_faults(family: str, tmp_path: Path) -> None:
     found = pictures_of_array(washers(200))
     graph = fit_pictures(found, PictureConfig(family), tmp_path, QUICK).graph
@@ -117,7 +118,7 @@ def test_training_repairs_what_is_spoilt(tmp_path: Path) -> None:
     found = pictures_of_array(washers(200))
     fitted = fit_pictures(found, PictureConfig(), tmp_path, QUICK | {"steps": 150, "batch": 16})
     torch.manual_seed(0)
-    start = build_network(PictureConfig(), 32, 32, 1)
+    start = build_for_pictures("conv", 32, 32, 1, {})
     sample = torch.from_numpy(washers(64, 9)[:, None]).float()
     losses = []
     for network in (start, fitted.graph.network):
@@ -131,9 +132,9 @@ def test_training_repairs_what_is_spoilt(tmp_path: Path) -> None:
     assert losses[1] < 0.9 * losses[0]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", PICTURES)
 def test_large_pictures_get_networks_that_a_bundle_holds(family: str) -> None:
-    network = build_network(PictureConfig(family), 512, 512, 3)
+    network = build_for_pictures(family, 512, 512, 3, {})
     x = torch.rand(3, 512, 512 * 3)
     with torch.no_grad():
         network.fit(x, torch.ones_like(x))

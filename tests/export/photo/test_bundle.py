@@ -20,7 +20,6 @@ from aez.codec.image.model import Geometry
 from aez.export.hyperprior.graphs import round_stored_weights
 from aez.export.hyperprior.integer import IntegerConv, prove_exact
 from aez.export.hyperprior.network import PHASES, join_phases, take_phase
-from aez.export.photo import bundle as bundles
 from aez.export.photo.bundle import analysis_halo, costs, export_photo, network_from_bundle, synthesis_halo
 from aez.export.photo.network import PhotoConfig, PhotoNetwork
 from tests.kit.places import TINY
@@ -119,7 +118,7 @@ def test_only_whole_bundles_of_the_family_can_be_trained_on(
     half = Bundle.open(exported.bundle.decoding_half(), half=True)
     with pytest.raises(ModelError, match="model small holds no photo-dct-hyperprior network to train on from"):
         network_from_bundle(half)
-    monkeypatch.setattr(bundles, "FAMILY", "another")
+    monkeypatch.setattr(PhotoNetwork, "family", "another")
     with pytest.raises(ModelError, match="holds no another network"):
         network_from_bundle(exported.bundle)
 

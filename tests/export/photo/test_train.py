@@ -20,13 +20,14 @@ import aez
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.entropy.quality import LEVEL_MAX
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
+from aez.export.common.run_files import check_output, run_folder
 from aez.export.common.trainer import TrainOptions
 from aez.export.hyperprior.losses import mse_distortion
 from aez.export.hyperprior.pictures import is_validation
-from aez.export.hyperprior.training import PSNR_MAX, random_levels
+from aez.export.hyperprior.training import PSNR_MAX, CodecRun, random_levels
 from aez.export.photo import train as train_photo
 from aez.export.photo.network import ENCODING, PhotoNetwork
-from aez.export.photo.train import PhotoRun, PhotoTask, check_output, hyper_weight, main, prepare, run_folder
+from aez.export.photo.train import PhotoTask, hyper_weight, main, prepare
 from tests.kit.small_photo import SMALL, Exported, make_network, make_pictures
 
 
@@ -51,7 +52,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make_run(pictures: Path, folder: Path, **changes: Any) -> PhotoRun:
+def make_run(pictures: Path, folder: Path, **changes: Any) -> CodecRun[PhotoNetwork]:
     return prepare(pictures, folder, make_options(**changes), SMALL, crop=48)
 
 
@@ -138,7 +139,7 @@ def test_an_interrupted_run_writes_no_bundle_and_resumes(
             os.kill(os.getpid(), signal.SIGINT)
         return loss(self, *rest)
 
-    def export(_run: PhotoRun, result: Any, *_: object) -> tuple[int, bool]:
+    def export(_run: object, result: Any, *_: object) -> tuple[int, bool]:
         return result.steps, result.finished
 
     monkeypatch.setattr(PhotoTask, "loss", interrupt)
@@ -166,7 +167,7 @@ def test_a_resumed_run_knows_the_model_that_it_went_on_from(
             os.kill(os.getpid(), signal.SIGINT)
         return loss(self, *rest)
 
-    def export(_run: PhotoRun, _result: Any, _output: Path, _name: str, provenance: dict[str, Any]) -> dict[str, Any]:
+    def export(_run: object, _result: Any, _output: Path, _name: str, provenance: dict[str, Any]) -> dict[str, Any]:
         return provenance
 
     monkeypatch.setattr(PhotoTask, "loss", interrupt)

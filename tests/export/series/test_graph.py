@@ -20,7 +20,7 @@ from aez.codec.bundle.graph_check import check_graph
 from aez.codec.errors import InvalidArgument, ModelError
 from aez.export.common import scored_graph
 from aez.export.common.scored_graph import TOLERANCE, compare_scores
-from aez.export.families import build
+from aez.export.families.registry import build
 from aez.export.series.gaps import SHARES, GapFactor, hide, usual_share
 from aez.export.series.graph import (
     ERROR_FLOOR,

@@ -22,6 +22,7 @@ from aez.codec.detect.events import EventRule, find_events
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.codec.series.core import Series
+from aez.export.common.batches import Batches, Shuffled, spread
 from aez.export.common.trainer import Trainer, TrainOptions, load_checkpoint
 from aez.export.series import train as train_series
 from aez.export.series.faults import find_faults
@@ -41,7 +42,6 @@ from aez.export.series.windows import (
     WINDOW_DEFAULT,
     WINDOW_MAX,
     WINDOW_MIN,
-    ShuffledWindows,
     Windows,
     shortest_series,
     split_rows,
@@ -90,13 +90,13 @@ def test_windows_are_all_those_of_each_run_in_order(lengths: list[int], window: 
         assert np.array_equal(windows.take(np.arange(len(wanted))).numpy(), np.stack(wanted))
         backwards = windows.take(np.arange(len(wanted))[::-1]).numpy()
         assert np.array_equal(backwards, np.stack(wanted)[::-1])
-        assert np.array_equal(torch.cat(list(windows.batches(3))).numpy(), np.stack(wanted))
-        assert len(windows.spread(4)) == min(4, len(wanted))
+        assert np.array_equal(torch.cat(list(Batches(windows, 3))).numpy(), np.stack(wanted))
+        assert len(spread(windows, 4)) == min(4, len(wanted))
 
 
 def test_shuffled_windows_come_once_an_epoch_and_depend_on_seed_and_number_alone() -> None:
     windows = Windows([numbered(30), numbered(25)], 6)
-    data, again, other = (ShuffledWindows(windows, seed) for seed in (1, 1, 2))
+    data, again, other = (Shuffled(windows, seed) for seed in (1, 1, 2))
     n = len(windows)
     epochs = [torch.stack(data.__getitems__(list(range(e * n, (e + 1) * n)))) for e in (0, 1)]
     everything = windows.take(np.arange(n)).flatten(1).tolist()
@@ -556,7 +556,7 @@ def test_other_families_end_in_bundles_too(family: str, tmp_path: Path) -> None:
     fitted = fit(values(), tmp_path, {"steps": 10}, family=family, window=10)
     bundle = make_bundle(fitted, family, "sines")
     detector = load_detector(bundle.to_bytes())
-    windows = fitted.split.held_out.spread(50)
+    windows = spread(fitted.split.held_out, 50)
     with torch.no_grad():
         wanted = fitted.graph(windows)[0].numpy()
     assert detector.score_windows(windows.numpy()).score == pytest.approx(wanted, rel=1e-3)

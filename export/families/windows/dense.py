@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from aez.export.families.base import Family, Figures, within
+from aez.export.families.base import Components, Family, Figures, within
 from aez.export.families.corruption import masking
 from aez.export.families.layers import Compression, correction, select_first
 
@@ -25,6 +25,7 @@ class Dense(Family):
     """
 
     family: ClassVar[str] = "dense"
+    components_for_pictures = Components("rank", 64, matrices=2)
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from torch import Tensor
 from aez.codec.errors import InvalidArgument
 from aez.export.families import registry
 from aez.export.families.base import Family, Figures, within
-from aez.export.families.corruption import CORRUPTIONS
+from aez.export.families.corruption import AMOUNT_MAX, CORRUPTIONS
 
 
 class Denoising(Family):
@@ -35,7 +35,7 @@ class Denoising(Family):
         super().__init__(window, channels)
         if noise not in CORRUPTIONS:
             raise InvalidArgument(f"noise {noise!r} is unknown; use {', '.join(CORRUPTIONS)}")
-        within("amount", amount, 0, 10 if noise in ("gaussian", "speckle") else 0.95)
+        within("amount", amount, 0, AMOUNT_MAX[noise])
         self.noise, self.amount = noise, amount
         self.inner = registry.build(inner, window, channels, **(inner_options or {}))
         if not self.inner.trained or len(self.inner.members) > 1:

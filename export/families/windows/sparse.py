@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from aez.codec.errors import InvalidArgument
-from aez.export.families.base import Family, Figures, within
-from aez.export.families.layers import Compression
-from aez.export.families.losses import mse, sparsity_kl
+from aez.export.common.losses import mse, sparsity_kl
+from aez.export.families.base import Figures, within
+from aez.export.families.layers import Compressed, Compression
 
 PENALTIES = ("kl", "l1")
 
 
-class Sparse(Family):
+class Sparse(Compressed):
     """`latent` units over `rank` linear features under a penalty of `weight` on their activity.
 
     `kl`: sigmoids whose mean activity over a batch is drawn to `rho` (Ng 2011). `l1`: rectified units whose mean
@@ -53,13 +53,6 @@ class Sparse(Family):
         del present
         inner = cast(Tensor, self.down(self.compression(x.flatten(1))))
         return torch.sigmoid(inner) if self.penalty == "kl" else torch.relu(inner)
-
-    def decode(self, latent: Tensor) -> Tensor:
-        return self.shaped(self.compression.back(self.up(latent)))
-
-    def fit(self, x: Tensor, present: Tensor) -> None:
-        """Start the linear features from the windows' principal components."""
-        self.compression.fit(x.flatten(1), present.flatten(1))
 
     def objective(
         self, seen: Tensor, target: Tensor, present: Tensor, generator: torch.Generator, progress: float

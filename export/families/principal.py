@@ -1,16 +1,10 @@
-"""PCA: the linear autoencoder, fitted in closed form."""
+"""Principal components of rows from which samples may be missing."""
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from aez.export.families.base import Family, within
-
-#: Components at most, and numbers of all of them together, but for windows so large that few would be left.
-MOST, BASIS_NUMBERS, FEWEST = 64, 80_000, 16
 #: Missing samples are filled with a reconstruction from the components that explain this share of the variance. With
 #: all of them it would give back whatever was filled in before, and the gaps' own pattern would become a component.
 FILLING_SHARE = 0.95
@@ -19,49 +13,6 @@ FILLING_SHARE = 0.95
 FILLED, FILLING_ROUNDS = 0.02, 10
 #: Up to this size a covariance is decomposed exactly; larger ones by a randomised projection.
 EXACT_MAX = 3000
-
-
-class PCA(Family):
-    """Reconstruction from the first principal components of whole windows.
-
-    `components` below 1 is the share of the variance that they explain, else their number; there are at most `most`, by
-    default 64, and fewer for windows of more than 1,250 numbers, which would else be slow to score. The linear
-    autoencoder with the least squared error (Baldi, Hornik 1989).
-    """
-
-    family: ClassVar[str] = "pca"
-    trained = False
-    mean: Tensor
-    basis: Tensor
-
-    def __init__(self, window: int, channels: int, *, components: float = 0.9, most: int | None = None) -> None:
-        super().__init__(window, channels)
-        within("components", components, 1e-6, 1e6)
-        size = window * channels
-        if most is None:
-            most = max(FEWEST, min(MOST, BASIS_NUMBERS // size // 16 * 16))  # whole registers
-        within("most", most, 1, 4096)
-        self.components, self.most = components, min(most, size)
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("basis", torch.zeros(size, 1))
-
-    def encode(self, x: Tensor, present: Tensor) -> Tensor:
-        del present  # what is missing counts as 0, the channel's median: a pass over the window less than its mean
-        return torch.addmm(-self.mean @ self.basis, x.flatten(1), self.basis)
-
-    def decode(self, latent: Tensor) -> Tensor:
-        return self.shaped(latent @ self.basis.T + self.mean)
-
-    def fit(self, x: Tensor, present: Tensor) -> None:
-        """Mean and components of the windows; missing samples are filled with what the components say of them."""
-        self.mean, basis, variances = principal_components(x.flatten(1), present.flatten(1), self.most)
-        self.basis = basis[:, : self._count(variances)].contiguous()
-
-    def _count(self, variances: Tensor) -> int:
-        """How many components to keep of those whose shares of the variance are given."""
-        if self.components >= 1:
-            return min(int(self.components), len(variances))
-        return _explaining(variances, self.components)
 
 
 @torch.no_grad()
@@ -76,7 +27,7 @@ def principal_components(rows: Tensor, present: Tensor, most: int) -> tuple[Tens
     basis, variances = _decompose(centred, most)
     missing = present == 0
     for _ in range(FILLING_ROUNDS if bool(missing.any()) else 0):
-        few = basis[:, : _explaining(variances, FILLING_SHARE)]
+        few = basis[:, : components_explaining(variances, FILLING_SHARE)]
         filled = torch.where(missing, centred @ few @ few.T, centred)
         moved = (filled - centred).square().sum() / missing.sum()
         shift = filled.mean(0)
@@ -87,7 +38,7 @@ def principal_components(rows: Tensor, present: Tensor, most: int) -> tuple[Tens
     return mean, basis, variances
 
 
-def _explaining(variances: Tensor, share: float) -> int:
+def components_explaining(variances: Tensor, share: float) -> int:
     """How many components explain this share of the variance, or all there are; `variances` are their own shares."""
     return min(int((variances.cumsum(0) < share).sum()) + 1, len(variances))
 

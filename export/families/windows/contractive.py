@@ -7,12 +7,12 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from aez.export.families.base import Family, Figures, within
-from aez.export.families.layers import Compression
-from aez.export.families.losses import contractive_penalty, mse
+from aez.export.common.losses import contractive_penalty, mse
+from aez.export.families.base import Figures, within
+from aez.export.families.layers import Compressed, Compression
 
 
-class Contractive(Family):
+class Contractive(Compressed):
     """`latent` units over `rank` linear features, with the encoder's squared Jacobian at a price of `weight`.
 
     Rifai et al. 2011. The Jacobian's norm is estimated by one random projection per step, and counted per number of
@@ -35,13 +35,6 @@ class Contractive(Family):
     def encode(self, x: Tensor, present: Tensor) -> Tensor:
         del present
         return torch.tanh(cast(Tensor, self.down(self.compression(x.flatten(1)))))
-
-    def decode(self, latent: Tensor) -> Tensor:
-        return self.shaped(self.compression.back(self.up(latent)))
-
-    def fit(self, x: Tensor, present: Tensor) -> None:
-        """Start the linear features from the windows' principal components."""
-        self.compression.fit(x.flatten(1), present.flatten(1))
 
     def objective(
         self, seen: Tensor, target: Tensor, present: Tensor, generator: torch.Generator, progress: float

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from aez.export.families.losses import (
+from aez.export.common.losses import (
     bce,
     contractive_penalty,
     free_bits,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +38,9 @@ class Ensemble(Family):
             raise InvalidArgument("an ensemble of ensembles is only a larger ensemble; name its members")
         self.networks = nn.ModuleList(registry.build(name, window, channels, **options) for name, options in named)
         self.trained = any(member.trained for member in self.members)
-        self.sizes = [member.latent for member in self.members]
+        self._measure()
         self.check_size()
+        self.register_load_state_dict_post_hook(_measure_again)  # type: ignore[no-untyped-call]
 
     @property
     def members(self) -> tuple[Family, ...]:
@@ -55,6 +56,10 @@ class Ensemble(Family):
     def fit(self, x: Tensor, present: Tensor) -> None:
         for member in self.members:
             member.fit(x, present)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Note how long the members' codes are."""
         self.sizes = [member.latent for member in self.members]
 
     def objective(
@@ -69,3 +74,8 @@ class Ensemble(Family):
                 total = total + loss
                 figures |= {f"{key}{number}": value for key, value in figure.items()}
         return total, figures
+
+
+def _measure_again(network: nn.Module, _keys: object) -> None:
+    """After weights were loaded: they say how long a closed form's code is. Networks are copied, so no method."""
+    cast(Ensemble, network)._measure()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
-import torch
 from torch import Tensor, nn
 
 from aez.codec.errors import InvalidArgument
-from aez.export.families.base import Family, within
+from aez.export.families.base import Components, Family, within
 from aez.export.families.layers import Compression, correction
+from aez.export.families.pictures.rows import pictures_of, rows_of
 
 #: The convolutions halve the sides until the longer one has at most so many places.
 GRID_MAX = 8
@@ -24,6 +24,7 @@ class PictureConv(Family):
     """
 
     family: ClassVar[str] = "conv"
+    components_for_pictures = Components("latent", 32, matrices=2)
 
     def __init__(
         self, window: int, channels: int, *, colours: int = 1, latent: int = 32, features: int = 8, hidden: int = 128
@@ -60,6 +61,11 @@ class PictureConv(Family):
         self.gather, self.spread = correction(places, hidden, self.size), nn.Linear(self.size, places)
         self.check_size()
 
+    @classmethod
+    def options_for_pictures(cls, pixels: int, colours: int) -> dict[str, Any]:
+        """The colours too."""
+        return {"colours": colours, **super().options_for_pictures(pixels, colours)}
+
     def encode(self, x: Tensor, present: Tensor) -> Tensor:
         del present
         seen = cast(Tensor, self.see(self.picture(x))).flatten(1)
@@ -78,13 +84,3 @@ class PictureConv(Family):
     def picture(self, rows: Tensor) -> Tensor:
         """Pictures [batch, colours, height, width] of windows."""
         return pictures_of(rows, self.colours)
-
-
-def rows_of(pictures: Tensor) -> Tensor:
-    """Windows [batch, height, width * colours] of pictures [batch, colours, height, width]."""
-    return pictures.permute(0, 2, 3, 1).flatten(2)
-
-
-def pictures_of(rows: Tensor, colours: int) -> Tensor:
-    """Pictures [batch, colours, height, width] of windows [batch, height, width * colours]."""
-    return torch.unflatten(rows, 2, (-1, colours)).permute(0, 3, 1, 2)

@@ -7,15 +7,15 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from aez.export.families.base import Family, Figures, within
-from aez.export.families.layers import Compression, correction, select_first
-from aez.export.families.losses import gaussian_kl, gaussian_nll, kl_weight, mse, negative_elbo, reparameterise
+from aez.export.common.losses import gaussian_kl, gaussian_nll, kl_weight, mse, negative_elbo, reparameterise
+from aez.export.families.base import Components, Figures, within
+from aez.export.families.layers import Compressed, Compression, correction, select_first
 
 #: Log-variances stay within these, so that no sample or likelihood overflows.
 LOG_VARIANCE_MIN, LOG_VARIANCE_MAX = -12.0, 6.0
 
 
-class Variational(Family):
+class Variational(Compressed):
     """A Gaussian code of `latent` numbers with a standard normal prior; each channel's noise is learned.
 
     `beta` weighs the divergence (1: VAE; Higgins et al. 2017), over the first `warm` of the run it rises from 0 (Bowman
@@ -24,6 +24,8 @@ class Variational(Family):
     """
 
     family: ClassVar[str] = "variational"
+    has_prior = True
+    components_for_pictures = Components("rank", 64, matrices=2)
 
     def __init__(
         self,
@@ -72,10 +74,6 @@ class Variational(Family):
     def divergence(self, x: Tensor) -> Tensor:
         """KL of the code of windows [batch, time, channels] from the prior in nats, [batch]: its share of the ELBO."""
         return gaussian_kl(*self.posterior(x)).sum(1)
-
-    def fit(self, x: Tensor, present: Tensor) -> None:
-        """Start from the windows' principal components, which have unit variance as the prior has."""
-        self.compression.fit(x.flatten(1), present.flatten(1))
 
     def objective(
         self, seen: Tensor, target: Tensor, present: Tensor, generator: torch.Generator, progress: float

@@ -1,0 +1,89 @@
+"""`aez train photo`: from a folder of pictures to a codec for photographs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from aez import messages
+from aez.codec.common.extras import needs
+from aez.codec.errors import InvalidArgument
+from aez.commands.train import options as train_options
+
+
+@click.command()
+@train_options.run
+@click.option(
+    "--loss",
+    type=click.Choice(["mse", "ms-ssim"]),
+    default="mse",
+    show_default=True,
+    help="The distortion that training minimises.",
+)
+@train_options.data
+@click.option(
+    "--size",
+    type=click.Choice(["usual", "fast"]),
+    help="Sizes of the networks; fast decodes for a fifth of the cost. With --from they start from that model, or a "
+    "part of it; by default the sizes are its own.",
+)
+@click.option(
+    "--decoder-only",
+    is_flag=True,
+    help="Keep the encoder of --from as it is, and train what decodes on rounded latents; for the end of a training.",
+)
+@train_options.result
+def photo(
+    folder: Path,
+    output: Path,
+    minutes: float | None,
+    steps: int | None,
+    resume: bool,
+    start: str | None,
+    device: str,
+    loss: str,
+    batch: int,
+    crop: int,
+    scales: tuple[float, float],
+    lr: float,
+    size: str | None,
+    decoder_only: bool,
+    seed: int,
+    name: str | None,
+    force: bool,
+) -> None:
+    """Train a model for photographs on the pictures in DIR.
+
+    Give --minutes or --steps. The checkpoint, figures and loss curve lie in MODEL.aezm.run; after Ctrl+C --resume goes
+    on from there.
+    """
+    train_options.check(output, minutes, steps, resume, start, force)
+    if decoder_only and start is None and not resume:
+        raise InvalidArgument("--decoder-only needs a trained encoder; give --from")
+    train_options.check_crop(crop, loss == "ms-ssim")
+    from aez.codec.bundle.library import find_bundle
+
+    with needs("aez[train]", train_options.TRAINING_MODULES):
+        from aez.export.common.trainer import TrainOptions
+        from aez.export.hyperprior.training import ROUNDED_FROM
+        from aez.export.photo.network import PhotoConfig
+        from aez.export.photo.train import main
+
+        bundle = main(
+            folder,
+            output,
+            name=name,
+            options=TrainOptions(steps, minutes, batch=batch, learning_rate=lr, seed=seed, device=device),
+            resume=resume,
+            start=None if start is None else find_bundle(start),
+            distortion=loss,
+            crop=crop,
+            config={"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size],
+            rounded_from=0.0 if decoder_only else ROUNDED_FROM,
+            scales=scales,
+        )
+    if bundle is None:
+        sys.exit(train_options.EXIT_STOPPED)
+    messages.summary(f"wrote {output}: model {bundle.name}, {bundle.id}")

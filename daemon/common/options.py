@@ -1,0 +1,279 @@
+"""Options: what a part of the monitor can be told, each declared once, as a field of a frozen dataclass.
+
+    @dataclass(frozen=True, kw_only=True)
+    class PigeonOptions(Options):
+        loft: str = field(metadata=about("where it flies to"))
+        rest_seconds: float = field(default=60.0, metadata=about("how long it rests", low=0, high=3600))
+        token: str | None = field(default=None, repr=False, metadata=secret("the word at the loft"))
+
+The field's type says what values there are (`Literal` its choices), its default what holds without; a field without a
+default is required. A secret stands in a configuration as NAME_env or NAME_file, never as itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from aez.codec.errors import InvalidArgument
+
+__all__ = ["About", "Kind", "Option", "Options", "Secret", "about", "nearest", "options_of", "secret"]
+
+#: What a value is. Lists of texts may be given as one text; a path begins at the configuration's folder.
+Kind = Literal["text", "whole", "number", "flag", "texts", "map", "numbers", "path", "paths"]
+
+
+class Secret(str):
+    """Text that does not show itself in logs and tracebacks; `str(secret)` is still the text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a field's metadata say of an option beside its type and default.
+
+    low, high: of numbers. path: the text is a path, or the texts are. secret: it comes from NAME_env or NAME_file.
+    listens: it is a port that is opened here, so that nobody else may have it. was: former names, each with what else
+    is different under the new one, as a clause that goes on behind a comma, or nothing.
+    """
+
+    help: str
+    low: float = -math.inf
+    high: float = math.inf
+    path: bool = False
+    secret: bool = False
+    listens: bool = False
+    was: Mapping[str, str] = field(default_factory=dict)
+
+
+def about(
+    help: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    path: bool = False,
+    listens: bool = False,
+    was: str | Mapping[str, str] = "",
+) -> Mapping[str, About]:
+    """The metadata of an option's field; see `About`. `was` may be one name alone."""
+    former = ({was: ""} if was else {}) if isinstance(was, str) else was
+    return {"about": About(help, low, high, path=path, listens=listens, was=former)}
+
+
+def secret(help: str) -> Mapping[str, About]:
+    """The metadata of an option that is a secret; the field has `repr=False`."""
+    return {"about": About(help, secret=True)}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. default: None stands for no value. choices: of texts; empty where any goes."""
+
+    name: str
+    kind: Kind
+    default: Any
+    required: bool
+    choices: tuple[str, ...]
+    about: About
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its names in a configuration."""
+        return (f"{self.name}_env", f"{self.name}_file") if self.about.secret else (self.name,)
+
+    @property
+    def values(self) -> str:
+        """What values there are, for people."""
+        if self.choices:
+            return ", ".join(self.choices)
+        low, high = self.about.low, self.about.high
+        if self.kind in ("whole", "number") and (low, high) != (-math.inf, math.inf):
+            return f"{'whole, ' if self.kind == 'whole' else ''}{_range(low, high)}"
+        return _SHORT[self.kind]
+
+    def wrong(self, value: Any) -> str:
+        """One clause about what is wrong with a value; empty where nothing is."""
+        if not _IS[self.kind](value):
+            shown = "" if self.about.secret else f", not {_shown(value)}"
+            return f"it is {_WORDS[self.kind]}{shown}"
+        if self.choices and value not in self.choices:
+            return f"it is one of {', '.join(self.choices)}, not {_shown(value)}"
+        if self.kind in ("whole", "number") and not self.about.low <= value <= self.about.high:
+            return f"it is {_range(self.about.low, self.about.high)}, not {_shown(value)}"
+        if self.kind in ("text", "path") and not value:
+            return "it is empty"
+        return ""
+
+    def plain(self, value: Any, folder: Path) -> Any:
+        """The value as the rest of the program takes it; paths begin at `folder`."""
+        if self.kind in ("path", "paths"):
+            given = [value] if isinstance(value, str) else value
+            found = tuple(str((folder / Path(one).expanduser()).absolute()) for one in given)
+            return found[0] if self.kind == "path" else found
+        if self.kind == "number":
+            return float(value)
+        if self.kind == "texts":
+            return (value,) if isinstance(value, str) else tuple(value)
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of one part. Raises InvalidArgument, naming the option, for a value that is none."""
+
+    def __post_init__(self) -> None:
+        for option in options_of(type(self)).values():
+            value = getattr(self, option.name)
+            if not option.required and (value == option.default or (not value and option.default == ())):
+                continue
+            reason = option.wrong(value)
+            if not reason and option.kind in ("texts", "paths") and isinstance(value, str):
+                reason = f"it is a list here, not {_shown(value)}"  # a configuration's one text was made one before
+            if reason:
+                raise InvalidArgument(f"{option.name}: {reason}")
+
+    @classmethod
+    def of(cls, **given: Any) -> Self:
+        """The options by their names. Raises InvalidArgument for one that there is not, or that is missing."""
+        known = options_of(cls)
+        for name in given:
+            if name not in known:
+                raise InvalidArgument(f"there is no option {name!r}{nearest(name, known)}")
+        for name, option in known.items():
+            if option.required and name not in given:
+                raise InvalidArgument(f"{name}: it is missing")
+        return cls(**given)
+
+
+def options_of(cls: type[Any]) -> Mapping[str, Option]:
+    """The options that a dataclass declares, by name: its own first, then those of its bases."""
+    declaring: Any = cls  # whose hash type checkers do not see
+    found: Mapping[str, Option] = _options_of(declaring)
+    return found
+
+
+@cache
+def _options_of(cls: Any) -> Mapping[str, Option]:
+    hints = typing.get_type_hints(cls)
+    declared = {one.name: one for one in fields(cls) if "about" in one.metadata}
+    order = dict.fromkeys(name for base in cls.__mro__ for name in inspect.get_annotations(base))
+    found = {}
+    for name in order:
+        if name not in declared:
+            continue
+        one = declared[name]
+        told: About = one.metadata["about"]
+        kind, choices = _kind(hints[name], told.path)
+        default = one.default_factory() if one.default_factory is not MISSING else one.default
+        required = default is MISSING
+        found[name] = Option(name, kind, None if required else default, required, choices, told)
+    return found
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A question that names what may have been meant; empty where nothing is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _kind(hint: Any, path: bool) -> tuple[Kind, tuple[str, ...]]:
+    """What the values of an annotation are, and its choices."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return "text", arguments
+    if origin is not None and issubclass(origin, Mapping):
+        return ("map" if arguments[1] is str else "numbers"), ()
+    if origin is not None and issubclass(origin, Sequence):
+        return ("paths" if path else "texts"), ()
+    if hint is str:
+        return ("path" if path else "text"), ()
+    return _KINDS[hint], ()
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(map(_is_text, value))
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_number, value.values()))
+
+
+_KINDS: Mapping[Any, Kind] = {bool: "flag", int: "whole", float: "number"}
+_IS: Mapping[str, Callable[[Any], bool]] = {
+    "text": _is_text,
+    "whole": _is_whole,
+    "number": _is_number,
+    "flag": lambda value: isinstance(value, bool),
+    "texts": lambda value: _is_text(value) or _is_list(value),
+    "map": _is_map,
+    "numbers": _is_numbers,
+    "path": _is_text,
+    "paths": lambda value: _is_text(value) or _is_list(value),
+}
+_WORDS = {
+    "text": "a text in quotes",
+    "whole": "a whole number",
+    "number": "a number",
+    "flag": "true or false",
+    "texts": "a text or a list of texts",
+    "map": "a table of texts",
+    "numbers": "a table of numbers",
+    "path": "a path in quotes",
+    "paths": "a path or a list of paths",
+}
+_SHORT = {
+    "text": "text",
+    "whole": "whole number",
+    "number": "number",
+    "flag": "true, false",
+    "texts": "texts",
+    "map": "table of texts",
+    "numbers": "table of numbers",
+    "path": "path",
+    "paths": "paths",
+}
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if not isinstance(value, bool) else str(value).lower()
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _range(low: float, high: float) -> str:
+    if high == math.inf:
+        return f"{_number(low)} or more"
+    return f"{_number(low)} to {_number(high)}"
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"

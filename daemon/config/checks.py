@@ -1,0 +1,89 @@
+"""What must agree across the tables of a configuration: names, models, ports, certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aez.codec.errors import InvalidArgument
+from aez.daemon.common.kinds import SOURCES
+from aez.daemon.common.options import options_of
+from aez.daemon.config.toml_lines import Path as Place
+
+__all__ = ["Checks", "Draft"]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One model, source or sink that is being read: where it stands, and its values by option."""
+
+    place: Place
+    name: str
+    kind: str
+    values: dict[str, Any]
+
+
+class Checks:
+    """Looks at what was read; lines: of places. `fault` hears of what is wrong, by place."""
+
+    def __init__(self, lines: Mapping[Place, int], fault: Callable[[Place, str], None]) -> None:
+        self._lines, self._fault = lines, fault
+
+    def names(self, table: str, entries: Sequence[tuple[Place, Mapping[str, Any]]]) -> None:
+        """Names tell positions, cursors and streams apart, so each is used once."""
+        seen: dict[str, Place] = {}
+        for place, given in entries:
+            path = given.get("path")
+            usual = Path(path).stem if table == "models" and isinstance(path, str) else given.get("kind")
+            name = given.get("name", usual)
+            if not isinstance(name, str):
+                continue
+            if name in seen:
+                first = self._lines.get(seen[name], 1)
+                at = (*place, "name") if "name" in given else place
+                self._fault(at, f"{name!r} is already the name of the one in line {first}; give them names")
+            else:
+                seen[name] = place
+
+    def models_of_scores(self, wanted: Sequence[str], models: Sequence[Draft]) -> None:
+        """Scores are written of models that there are."""
+        known = [one.name for one in models]
+        for name in wanted:
+            if name not in known:
+                self._fault(("scores", "models"), f"there is no model {name!r}; there is {', '.join(known)}")
+
+    def ports(self, web: Mapping[str, Any], sources: Sequence[Draft]) -> None:
+        """Two listeners on one port are refused here, before one of them fails at the start."""
+        taken: dict[int, str] = {}
+        if web["enabled"] and web["port"]:
+            taken[web["port"]] = f"the web page{self._in_line(('web', 'port'))}"
+        for source in sources:
+            for option in options_of(SOURCES.options(source.kind)).values():
+                port = source.values[option.name]
+                if not option.about.listens or not port:
+                    continue
+                place = (*source.place, option.name)
+                if port in taken:
+                    self._fault(place, f"port {port} is already that of {taken[port]}")
+                taken.setdefault(port, f"source {source.name}{self._in_line(place)}")
+
+    def certificates(self, web: Mapping[str, Any], drafts: Sequence[Draft]) -> None:
+        """Certificates exist, can be read, and have their key."""
+        tables: list[tuple[Place, Mapping[str, Any]]] = [(("web",), web)]
+        for place, values in tables + [(one.place, one.values) for one in drafts]:
+            certificate, key = values.get("tls_certificate"), values.get("tls_key")
+            if key and not certificate:
+                self._fault((*place, "tls_key"), "a key needs its tls_certificate")
+            if not certificate:
+                continue
+            from aez.daemon.common.tls import server_context  # most configurations have none
+
+            try:
+                server_context(certificate, key)
+            except InvalidArgument as error:
+                self._fault((*place, "tls_certificate"), str(error))
+
+    def _in_line(self, place: Place) -> str:
+        return f" in line {self._lines[place]}" if place in self._lines else ""

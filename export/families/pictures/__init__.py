@@ -1,0 +1,1 @@
+"""Families made for pictures, one a file; `aez.export.families.registry` names them."""
