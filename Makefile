@@ -7,7 +7,7 @@
 
 PYTHON ?= python3
 IMAGE ?=
-# The files of tests are shared out among so many processes, those that take longest first (tests/conftest.py).
+# The files of tests are shared out among so many processes, those that take longest first (tests/kit/order.py).
 PARALLEL ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv

@@ -10,21 +10,21 @@ and counted (`Store.rejected`), and the rest goes on. What waits lies in the sto
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from aez.codec.errors import AezError, InvalidArgument
 from aez.daemon.common.records import DeliveryStatus, EventRecord
+from aez.daemon.common.retry import pause_after
 from aez.daemon.observe.traces import Traces
 from aez.daemon.sinks.base import Rejected, Sink
 from aez.daemon.state.store import Pending, Store
 
-__all__ = ["Deliveries", "Delivery", "DeliveryStatus", "Retry"]
+__all__ = ["Deliveries", "Delivery", "Retry"]
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Retry:
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row, 1 or more."""
-        return random.uniform(0.5, 1) * min(self.longest, self.first * 2.0 ** min(failures - 1, 60))
+        return pause_after(failures, self.first, self.longest)
 
 
 class Delivery:
@@ -85,11 +85,11 @@ class Delivery:
         self._refresh_at = 0.0
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Begin; a second time does nothing."""
+    def start(self, passes: Callable[[], bool] = lambda: True) -> None:
+        """Begin; a second time does nothing. passes: is called first in the thread, may wait, and may say no."""
         if self._thread is None:
             self._store.listen(self._news.set)
-            self._thread = threading.Thread(target=self._run, name=f"sink-{self.name}", daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(passes,), name=f"sink-{self.name}", daemon=True)
             self._thread.start()
 
     def ask_to_stop(self, drain_seconds: float = 0.0) -> None:
@@ -103,7 +103,8 @@ class Delivery:
         if self._thread is None:
             return True
         self._store.unlisten(self._news.set)
-        self._thread.join(timeout)
+        if self._thread.ident is not None:  # else it could not be started
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def status(self) -> DeliveryStatus:
@@ -127,9 +128,9 @@ class Delivery:
     def _tripped(self) -> bool:
         return self._failed_in_row >= self._retry.trip_after
 
-    def _run(self) -> None:
+    def _run(self, passes: Callable[[], bool]) -> None:
         try:
-            while not self._ended():
+            while passes() and not self._ended():
                 self._news.clear()
                 pause = self._turn()
                 if self._stopping.is_set():
@@ -225,7 +226,8 @@ class Delivery:
 class Deliveries:
     """All sinks of a monitor, by name.
 
-    Registers their names with the store. batch, retry, traces: for each. Raises as `Store.register_sinks` does.
+    Registers their names with the store. beside: names that stay registered, too, until `strike_out`. batch, retry,
+    traces: for each. Raises as `Store.register_sinks` does.
     """
 
     def __init__(
@@ -236,19 +238,27 @@ class Deliveries:
         batch: int = 100,
         retry: Retry | None = None,
         traces: Traces | None = None,
+        beside: Iterable[str] = (),
     ) -> None:
-        left = store.register_sinks(sinks)
-        for name, pending in left.items():
-            if pending:
-                log.warning("sink %s is no longer configured; %d steps of events were still due to it", name, pending)
+        self._store, self._names = store, tuple(sinks)
+        self._register([*sinks, *beside])
         self._deliveries = [
             Delivery(store, name, sink, batch=batch, retry=retry, traces=traces) for name, sink in sinks.items()
         ]
 
-    def start(self) -> None:
-        """Begin delivering."""
+    def start(self, passes: Callable[[], bool] = lambda: True) -> None:
+        """Begin delivering; `passes` as `Delivery.start` takes it."""
         for one in self._deliveries:
-            one.start()
+            one.start(passes)
+
+    def strike_out(self) -> None:
+        """Let the store know these sinks alone. Raises as `Store.register_sinks` does."""
+        self._register(self._names)
+
+    def _register(self, names: Iterable[str]) -> None:
+        for name, pending in self._store.register_sinks(names).items():
+            if pending:
+                log.warning("sink %s is no longer configured; %d steps of events were still due to it", name, pending)
 
     def stop(self, drain_seconds: float = 0.0, close_seconds: float = 5.0) -> bool:
         """Deliver what is pending for at most `drain_seconds`, then end.

@@ -1,4 +1,4 @@
-"""From the sources' chunks to durable state: a bounded queue, and the one thread that works it off.
+"""From the sources' chunks to durable state: the one thread that works the bounded queue off.
 
 Guarantees: a position is acknowledged only after the transaction that holds it, the state of every touched stream and
 the events that follow; what waits is bounded in chunks and bytes, and a full queue holds the sources back; a state that
@@ -12,42 +12,42 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Protocol
 
 from aez.codec.errors import AezError
+from aez.daemon.common.intake import Intake
 from aez.daemon.common.records import Chunk, EventRecord, Malformed, Position, Samples
+from aez.daemon.common.retry import Backoff
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.observe.traces import BatchFacts, Traces
 from aez.daemon.state.database import StoreError
 from aez.daemon.state.dead_letters import DeadLetters
 
-__all__ = ["Engine", "Intake", "Parser", "Store", "Worker"]
+__all__ = ["BatchEngine", "BatchParser", "BatchStore", "Worker"]
 
 _log = logging.getLogger(__name__)
-#: A batch is cut at so many bytes, and the queue holds so many at most. Larger ones parse slower: they leave the cache.
-_BATCH_BYTES = 1 << 20
-_QUEUE_BYTES = 64 << 20
 #: Where so many bytes wait, the next batch is parsed while one is scored; below, handing over costs more than it saves.
 _AHEAD_BYTES = 128 << 10
 _TICK_SECONDS = 0.5
 #: While little comes in, there are so many seconds between commits for each second that one takes.
 _COMMIT_SHARE = 10
-_RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+#: Between attempts to write the state: the first pause and the longest.
+_RETRY_SECONDS = 0.1, 5.0
 
 
 _Parsed = tuple[str, list[Samples], list[Malformed]]
 
 
-class Parser(Protocol):
+class BatchParser(Protocol):
     """Turns the bytes of consecutive chunks of one source and format into samples."""
 
     def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]: ...
 
 
-class Engine(Protocol):
+class BatchEngine(Protocol):
     """Scores samples and follows events; see `aez.daemon.engine.engine`."""
 
     def process(self, samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]: ...
@@ -59,85 +59,13 @@ class Engine(Protocol):
     def stats(self) -> Mapping[str, float]: ...
 
 
-class Store(Protocol):
+class BatchStore(Protocol):
     """Keeps positions, states and events; see `aez.daemon.state.store`."""
 
     def commit(
         self, positions: Mapping[str, Position], states: Mapping[str, bytes], events: Sequence[EventRecord]
     ) -> object: ...
     def forget_states(self, streams: Iterable[str]) -> None: ...
-
-
-class Intake:
-    """The bounded queue of chunks. `put` waits while it is full, and drops the chunk once it is closed."""
-
-    def __init__(self, chunks: int = 4096, size: int = _QUEUE_BYTES) -> None:
-        self._limit, self._size_limit = chunks, size
-        self._waiting: deque[Chunk] = deque()
-        self._bytes = 0
-        self._closed = self._woken = False
-        self._changed = threading.Condition()
-
-    def put(self, chunk: Chunk) -> None:
-        """Take a chunk; one that was not taken is never acknowledged, so that its source gives it again."""
-        with self._changed:
-            while not self._closed and self._full(len(chunk.data)):
-                self._changed.wait()
-            if self._closed:
-                return
-            self._waiting.append(chunk)
-            self._bytes += len(chunk.data)
-            self._changed.notify_all()
-
-    def _full(self, more: int) -> bool:
-        return bool(self._waiting) and (len(self._waiting) >= self._limit or self._bytes + more > self._size_limit)
-
-    def take(self, timeout: float, linger: float = 0.0) -> list[Chunk]:
-        """The chunks of a batch, in order: waits `timeout` seconds for the first and up to `linger` for a full one."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed or self._woken, timeout)
-            self._woken = False
-            if linger > 0 and self._waiting and not self._closed:
-                self._changed.wait_for(lambda: self._bytes >= _BATCH_BYTES or self._closed, linger)
-            taken: list[Chunk] = []
-            size = 0
-            while self._waiting and (not taken or size + _weight(self._waiting[0]) <= _BATCH_BYTES):
-                taken.append(self._waiting.popleft())
-                size += _weight(taken[-1])
-                self._bytes -= len(taken[-1].data)
-            self._changed.notify_all()
-        return taken
-
-    def wake(self) -> None:
-        """Let `take` return at once; for work that does not come by a chunk."""
-        with self._changed:
-            self._woken = True
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Take nothing more; what waits can still be taken."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    @property
-    def oldest(self) -> float | None:
-        """When the chunk that waits longest came (`time.monotonic()`); None where none waits."""
-        with self._changed:
-            return self._waiting[0].received if self._waiting else None
-
-    @property
-    def room(self) -> tuple[int, int]:
-        """Chunks and bytes that may wait."""
-        return self._limit, self._size_limit
-
-    @property
-    def size(self) -> int:
-        """Bytes that wait."""
-        return self._bytes
-
-    def __len__(self) -> int:
-        return len(self._waiting)
 
 
 @dataclass
@@ -179,9 +107,9 @@ class Worker:
     def __init__(
         self,
         intake: Intake,
-        parser: Parser,
-        engine: Engine,
-        store: Store,
+        parser: BatchParser,
+        engine: BatchEngine,
+        store: BatchStore,
         *,
         acknowledge: Callable[[str, Position], None],
         committed: Callable[[Sequence[EventRecord]], None] = lambda records: None,  # noqa: ARG005
@@ -241,6 +169,11 @@ class Worker:
         return self._thread.is_alive()
 
     @property
+    def ended(self) -> bool:
+        """Whether the thread was there, and is no more."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits and all that came is durable."""
         return not (self._busy or len(self.intake) or self._ahead or self._pending or self._calls)
@@ -256,27 +189,45 @@ class Worker:
         """Run a function in the worker's thread between two batches and give what it gives, or raises."""
         if threading.current_thread() is self._thread:
             return function()
-        done = threading.Event()
-        result: list[Any] = []
-        error: list[BaseException] = []
+        future: Future[Any] = Future()
+        self._post(lambda: _answer(future, function))
+        if not self._wait(future, timeout):
+            future.cancel()  # it shall not run later, when nobody waits for it
+            raise TimeoutError("the worker does not answer")
+        return future.result()
+
+    def exchange(self, swap: Callable[[], None], timeout: float = 60.0) -> None:
+        """Work off and commit what waits, then run `swap` between two batches; raises what it raises.
+
+        Raises TimeoutError where that cannot be done in time; `swap` is then not run, not even later.
+        """
+        future: Future[None] = Future()
 
         def run() -> None:
             try:
-                result.append(function())
-            except BaseException as problem:  # noqa: BLE001 - it is raised where `call` was called
-                error.append(problem)
-            finally:
-                done.set()
+                self.settle()
+            except BaseException as error:  # noqa: BLE001 - it is raised where `exchange` was called
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(error)
+            else:
+                _answer(future, swap)
 
-        self._calls.append(run)
+        self._post(run)
+        if not self._wait(future, timeout) and future.cancel():
+            raise TimeoutError("the worker does not answer")
+        future.result()
+
+    def _post(self, function: Callable[[], None]) -> None:
+        self._calls.append(function)
         self.intake.wake()
+
+    def _wait(self, future: Future[Any], timeout: float) -> bool:
+        """Whether it was done in time."""
         deadline = time.monotonic() + timeout
-        while not done.wait(0.1):
-            if not self.alive or time.monotonic() > deadline:
-                raise TimeoutError("the worker does not answer")
-        if error:
-            raise error[0]
-        return result[0]
+        while self.alive and time.monotonic() < deadline:
+            if wait((future,), min(0.1, timeout)).done:
+                break
+        return future.done()
 
     def _run(self) -> None:
         try:
@@ -423,7 +374,7 @@ class Worker:
             return
         start = time.monotonic()
         states = self.engine.touched()
-        attempt = 0
+        backoff = Backoff(*_RETRY_SECONDS)
         while True:
             try:
                 self.store.commit(pending.positions, states, pending.events)
@@ -433,11 +384,10 @@ class Worker:
                     raise
                 self.stuck = f"the state cannot be written: {error}"
                 self.metrics.errors.labels("store").inc()
-                if attempt == 0:
+                if not backoff.failures:
                     _log.error("%s; everything waits until it can", self.stuck)
                 self._say_progress()  # a restart would not make the disk larger
-                self._give_up.wait(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
-                attempt += 1
+                backoff.wait(self._give_up)
         if self.stuck:
             _log.info("the state can be written again")
             self.stuck = ""
@@ -454,7 +404,7 @@ class Worker:
         for source, position in pending.positions.items():
             self._acknowledge(source, position)
         if self._traces is not None:
-            self._traces.committed(start, self._last_commit, time.monotonic(), attempt)
+            self._traces.committed(start, self._last_commit, time.monotonic(), backoff.failures)
         self._committed(pending.events)
 
     def settle(self) -> None:
@@ -497,9 +447,14 @@ class Worker:
         self._progress()
 
 
-def _weight(chunk: Chunk) -> int:
-    """What it counts for in a batch: its bytes; of images, which take long, a batch holds 16 at most."""
-    return max(len(chunk.data), _BATCH_BYTES // 16) if chunk.format == "image" else len(chunk.data)
+def _answer(future: Future[Any], function: Callable[[], Any]) -> None:
+    """Run it for whoever waits for the future, unless nobody does any more."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(function())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the future is waited for
+        future.set_exception(error)
 
 
 def _at_once(function: Callable[..., list[_Parsed]], *arguments: Any) -> Future[list[_Parsed]]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.kit.made_once import MadeOnce, folders_made_once
+from tests.kit.order import LONG
 
 # Tests run in several processes at once, and threads of torch, NumPy or scikit-learn that spin while they wait for each
 # other take the others' cores. The processes that tests start have it from here, too.
@@ -21,39 +22,6 @@ settings.load_profile("aez")
 # Shells start jobs in the background with SIGINT ignored, and processes hand that on: tests of Ctrl+C need it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-#: Files that take longest, the longest first: they begin first, so that none is left over for one process at the end.
-LONG = (
-    "samples/test_recipes.py",
-    "export/photo/test_train.py",
-    "aez/commands/test_train_series.py",
-    "bench/monitor/test_loss.py",
-    "export/latent/test_train.py",
-    "export/families/test_contract.py",
-    "codec/image/test_fuzz.py",
-    "export/photo/test_bundle.py",
-    "export/series/test_train.py",
-    "daemon/web/test_page.py",
-    "export/photo/test_graphs.py",
-    "aez/commands/test_monitor.py",
-    "daemon/test_service.py",
-    "export/latent/test_network.py",
-    "daemon/test_delivery.py",
-    "export/series/test_estimator.py",
-    "bench/monitor/test_run.py",
-    "daemon/sources/test_contract.py",
-    "export/images/test_train.py",
-    "daemon/sources/test_loss.py",
-    "aez/commands/test_monitor_beside.py",
-    "export/series/test_graph.py",
-    "daemon/state/test_store.py",
-    "bench/detect/test_run.py",
-    "aez/commands/test_images.py",
-    "aez/commands/test_score.py",
-    "daemon/test_bad_input.py",
-    "daemon/frames/test_monitor.py",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

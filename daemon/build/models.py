@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,13 @@ def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
         lowest = min([1.0, *options.limits.values()]) / (options.reach if options.adapt else 1.0)
         made.pictures = FramePictures(folder, config.state.pictures, least=None if made.learns else lowest / 2)
     return made
+
+
+def report_progress(loaded: Sequence[LoadedModel], progress: Callable[[], None]) -> None:
+    """Let those that watch frames, which may be slow, call `progress` at each frame and while they measure one."""
+    for one in loaded:
+        if isinstance(one.detector, FrameModel):
+            one.detector.progress = progress
 
 
 def watched(config: Configuration, loaded: Sequence[LoadedModel]) -> list[Watched]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,15 +23,7 @@ from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.frames import FrameOptions
 from aez.daemon.state.store import Store
 
-__all__ = [
-    "LoadedModel",
-    "engine",
-    "score_log",
-    "sinks",
-    "source",
-    "traces",
-    "watched",
-]
+__all__ = ["engine", "score_log", "sinks", "source", "traces"]
 
 _DAY = 86_400.0
 
@@ -65,6 +58,7 @@ def traces(config: Configuration) -> Traces | None:
     """What sends traces to a collector, where one is named. Raises ConfigError where it cannot."""
     if config.service.traces is None:
         return None
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what matters is said by ours, once
     try:
         return Traces(config.service.traces, config.service.traces_ratio)
     except AezError as error:

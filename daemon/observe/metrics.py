@@ -7,7 +7,7 @@ comes in, so that their number is bounded; counters only grow, also across a rel
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 
@@ -16,8 +16,8 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     ProcessCollector,
-    disable_created_metrics,
     generate_latest,
 )
 
@@ -30,6 +30,38 @@ _LONGER = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60
 _SIZES = (1, 8, 32, 128, 512, 2048, 8192, 32_768, 131_072)
 
 
+class _Maker:
+    """Makes figures in one registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self._registry)
+
+    def histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, registry=self._registry, buckets=buckets)
+
+
+class _WithoutCreated(CollectorRegistry):
+    """Shows a registry without a second series, the time of its making, for each counter and histogram.
+
+    prometheus_client has a switch for that, but for the whole process.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [one for one in metric.samples if not one.name.endswith("_created")]
+            yield metric
+
+
 class Metrics:
     """All figures. Names end in their unit; counters count since the start of the process.
 
@@ -38,71 +70,85 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        # Else there is a second series for each counter and histogram, which nobody asks for.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self._seen: dict[tuple[str, str], float] = {}
         self._shown: dict[str, set[str]] = {}
         self._turn = threading.Lock()
+        make = _Maker(self.registry)
+        self._make_rows(make)
+        self._make_state(make)
+        self._make_ends(make)
+        self._make_versions(make)
+        self._make_times(make)
+        ProcessCollector(registry=self.registry)
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, labels, registry=registry)
-
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(name, text, labels, registry=registry)
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(name, text, registry=registry, buckets=buckets)
-
-        self.samples = counter("aez_samples", "Rows that came in", "source")
-        self.bytes = counter("aez_received_bytes", "Bytes that came in", "source")
-        self.newest = gauge(
+    def _make_rows(self, make: _Maker) -> None:
+        self.samples = make.counter("aez_samples", "Rows that came in", "source")
+        self.bytes = make.counter("aez_received_bytes", "Bytes that came in", "source")
+        self.newest = make.gauge(
             "aez_newest_sample_timestamp_seconds", "Newest time in what a source brought last, Unix time", "source"
         )
-        self.scored = counter("aez_scored", "Rows that got a score", "model")
-        self.windows = counter("aez_windows", "Windows that went through models, fillers of batches included")
-        self.gap_rows = counter("aez_gap_rows", "Rows that were made up for gaps, their values missing")
-        self.dropped = counter("aez_dropped", "Rows and messages that could not be used", "reason")
-        self.afresh = counter("aez_streams_afresh", "Streams that began anew, as under another model")
-        self.events = counter("aez_events", "Steps in the life of events", "action")
-        self.scores_written = counter("aez_scores_written", "Scores that were written to files")
-        self.scores_dropped = counter("aez_scores_dropped", "Scores that their files could not take in time")
-        self.commits = counter("aez_commits", "Transactions of state")
-        self.errors = counter("aez_errors", "Failures that were survived", "part")
-        self.reloads = counter("aez_reloads", "Reloads of the configuration", "result")
-        self.ready = gauge("aez_ready", "1 where /readyz says that all is well")
-        self.lag = gauge("aez_lag_seconds", "Age of the oldest data that came in and are not durable yet")
-        self.queue = gauge("aez_queue_chunks", "Chunks that wait")
-        self.queue_bytes = gauge("aez_queue_bytes", "Bytes that wait")
-        self.queue_room = gauge("aez_queue_capacity_chunks", "Chunks that may wait; beyond it sources are held back")
-        self.queue_bytes_room = gauge("aez_queue_capacity_bytes", "Bytes that may wait")
-        self.streams = gauge("aez_streams", "Streams that are known")
-        self.open_events = gauge("aez_open_events", "Events that are open")
-        self.silent = gauge("aez_silent_streams", "Streams that fell silent")
-        self.state_writable = gauge("aez_state_writable", "0 while the state cannot be written and everything waits")
-        self.state_bytes = gauge("aez_state_bytes", "Size of the state's file and its log")
-        self.last_commit = gauge("aez_last_commit_timestamp_seconds", "When state was last written, Unix time")
-        self.source_up = gauge("aez_source_up", "1 where a source works", "source")
-        self.sink_up = gauge("aez_sink_up", "1 where a sink took what it got last", "sink")
-        self.pending = gauge("aez_sink_pending", "Steps of events that a sink has yet to take", "sink")
-        self.sink_lag = gauge("aez_sink_lag_seconds", "Since when a sink takes nothing; 0 where all is well", "sink")
-        self.delivered = counter("aez_sink_delivered", "Steps of events that a sink took", "sink")
-        self.lost = counter("aez_sink_dropped", "Steps of events lost to a sink because the outbox was full", "sink")
-        self.rejected = counter("aez_sink_rejected", "Steps of events that a sink refused for good", "sink")
-        self.failures = counter("aez_sink_failures", "Attempts to deliver that failed", "sink")
-        self.model = gauge("aez_model_info", "1 for each model that is loaded", "model", "id", "device")
-        self.config = gauge("aez_config_info", "1 for the configuration that is loaded", "version")
-        self.config_time = gauge("aez_config_last_reload_success_timestamp_seconds", "When it was loaded, Unix time")
-        self.config_good = gauge("aez_config_last_reload_successful", "1 where the last reload worked")
-        self.build = gauge("aez_build_info", "1 for the version of aez that runs", "version")
+        self.scored = make.counter("aez_scored", "Rows that got a score", "model")
+        self.windows = make.counter("aez_windows", "Windows that went through models, fillers of batches included")
+        self.gap_rows = make.counter("aez_gap_rows", "Rows that were made up for gaps, their values missing")
+        self.dropped = make.counter("aez_dropped", "Rows and messages that could not be used", "reason")
+        self.afresh = make.counter("aez_streams_afresh", "Streams that began anew, as under another model")
+        self.events = make.counter("aez_events", "Steps in the life of events", "action")
+        self.scores_written = make.counter("aez_scores_written", "Scores that were written to files")
+        self.scores_dropped = make.counter("aez_scores_dropped", "Scores that their files could not take in time")
+
+    def _make_state(self, make: _Maker) -> None:
+        self.commits = make.counter("aez_commits", "Transactions of state")
+        self.errors = make.counter("aez_errors", "Failures that were survived", "part")
+        self.reloads = make.counter("aez_reloads", "Reloads of the configuration", "result")
+        self.ready = make.gauge("aez_ready", "1 where /readyz says that all is well")
+        self.lag = make.gauge("aez_lag_seconds", "Age of the oldest data that came in and are not durable yet")
+        self.queue = make.gauge("aez_queue_chunks", "Chunks that wait")
+        self.queue_bytes = make.gauge("aez_queue_bytes", "Bytes that wait")
+        self.queue_room = make.gauge(
+            "aez_queue_capacity_chunks", "Chunks that may wait; beyond it sources are held back"
+        )
+        self.queue_bytes_room = make.gauge("aez_queue_capacity_bytes", "Bytes that may wait")
+        self.streams = make.gauge("aez_streams", "Streams that are known")
+        self.open_events = make.gauge("aez_open_events", "Events that are open")
+        self.silent = make.gauge("aez_silent_streams", "Streams that fell silent")
+        self.state_writable = make.gauge(
+            "aez_state_writable", "0 while the state cannot be written and everything waits"
+        )
+        self.state_bytes = make.gauge("aez_state_bytes", "Size of the state's file and its log")
+        self.last_commit = make.gauge("aez_last_commit_timestamp_seconds", "When state was last written, Unix time")
+
+    def _make_ends(self, make: _Maker) -> None:
+        self.source_up = make.gauge("aez_source_up", "1 where a source works", "source")
+        self.sink_up = make.gauge("aez_sink_up", "1 where a sink took what it got last", "sink")
+        self.pending = make.gauge("aez_sink_pending", "Steps of events that a sink has yet to take", "sink")
+        self.sink_lag = make.gauge(
+            "aez_sink_lag_seconds", "Since when a sink takes nothing; 0 where all is well", "sink"
+        )
+        self.delivered = make.counter("aez_sink_delivered", "Steps of events that a sink took", "sink")
+        self.lost = make.counter(
+            "aez_sink_dropped", "Steps of events lost to a sink because the outbox was full", "sink"
+        )
+        self.rejected = make.counter("aez_sink_rejected", "Steps of events that a sink refused for good", "sink")
+        self.failures = make.counter("aez_sink_failures", "Attempts to deliver that failed", "sink")
+
+    def _make_versions(self, make: _Maker) -> None:
+        self.model = make.gauge("aez_model_info", "1 for each model that is loaded", "model", "id", "device")
+        self.config = make.gauge("aez_config_info", "1 for the configuration that is loaded", "version")
+        self.config_time = make.gauge(
+            "aez_config_last_reload_success_timestamp_seconds", "When it was loaded, Unix time"
+        )
+        self.config_good = make.gauge("aez_config_last_reload_successful", "1 where the last reload worked")
+        self.build = make.gauge("aez_build_info", "1 for the version of aez that runs", "version")
         self.build.labels(version("aez")).set(1)
-        self.batch_rows = histogram("aez_batch_rows", "Rows of a batch", _SIZES)
-        self.step_seconds = histogram("aez_step_seconds", "Aligning, scoring and events of a batch", _SECONDS)
-        self.inference_seconds = histogram("aez_inference_seconds", "Models alone, of a batch", _SECONDS)
-        self.parse_seconds = histogram("aez_parse_seconds", "Parsing of a batch", _SECONDS)
-        self.commit_seconds = histogram("aez_commit_seconds", "Writing state and events", _SECONDS)
-        self.delay_seconds = histogram("aez_arrival_to_commit_seconds", "From arrival to durable state", _LONGER)
-        ProcessCollector(registry=registry)
+
+    def _make_times(self, make: _Maker) -> None:
+        self.batch_rows = make.histogram("aez_batch_rows", "Rows of a batch", _SIZES)
+        self.step_seconds = make.histogram("aez_step_seconds", "Aligning, scoring and events of a batch", _SECONDS)
+        self.inference_seconds = make.histogram("aez_inference_seconds", "Models alone, of a batch", _SECONDS)
+        self.parse_seconds = make.histogram("aez_parse_seconds", "Parsing of a batch", _SECONDS)
+        self.commit_seconds = make.histogram("aez_commit_seconds", "Writing state and events", _SECONDS)
+        self.delay_seconds = make.histogram("aez_arrival_to_commit_seconds", "From arrival to durable state", _LONGER)
 
     def set_counts(self, counts: Mapping[str, float]) -> None:
         """Take an engine's counters: `scored.<model>`, `dropped.<reason>` and so on, and gauges as they are."""
@@ -169,7 +215,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(_WithoutCreated(self.registry))
 
     def _grown(self, kind: str, name: str, value: float) -> float:
         """By how much a count grew since it was last asked for; never below 0."""

@@ -28,7 +28,7 @@ from aez.codec.errors import AezError, InvalidArgument
 from aez.daemon.common.addresses import endpoint_fault
 from aez.daemon.common.records import EventRecord
 
-__all__ = ["BatchFacts", "Traces", "endpoint_fault"]
+__all__ = ["BatchFacts", "Traces"]
 
 _log = logging.getLogger(__name__)
 _QUEUE, _AT_ONCE = 2048, 512  # spans that wait to be sent, and that one request takes
@@ -78,7 +78,6 @@ class Traces:
         sdk, export = (library(f"opentelemetry.sdk.{name}", "otel") for name in ("trace", "trace.export"))
         resources = library("opentelemetry.sdk.resources", "otel")
         exporter = library("opentelemetry.exporter.otlp.proto.http.trace_exporter", "otel")
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what matters is said here, once
         url = endpoint.rstrip("/")
         url = url if url.endswith("/v1/traces") else f"{url}/v1/traces"
         self._sender = _Sender(exporter.OTLPSpanExporter(endpoint=url, timeout=_SEND_SECONDS), endpoint)

@@ -83,6 +83,7 @@ class Images:
         model = self.models(stream)
         if model is None:
             raise MessageFault("no_model", f"no model of pictures watches stream {stream!r}")
+        model.progress()  # one after the other, so that many do not look like none
         pixels = self._pixels(chunk.data)
         moment = self.clock.arrivals(1, chunk.received) if chunk.time is None else chunk.time
         try:

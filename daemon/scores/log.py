@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from aez.codec.common.extras import library
 from aez.codec.errors import OutputError
 from aez.daemon.common.records import storable
+from aez.daemon.common.retry import Backoff
 from aez.daemon.engine.routing import Router
 from aez.daemon.engine.rows import ScoredRows
 from aez.daemon.scores.files import Format, Rotation, ScoreFiles, ScoreTable
@@ -41,7 +42,7 @@ _GATHER_SECONDS, _GATHER_BYTES = 0.1, 8 << 20
 _IDLE_SECONDS = 0.5
 _PIECE_ROWS = 1 << 14
 _FORGET_SECONDS = 60.0
-_RETRY_SECONDS = (0.2, 1.0, 5.0)
+_RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -244,25 +245,24 @@ class ScoreLog:
 
     def _append(self, table: ScoreTable) -> bool:
         """Whether it went well in the end; once the log is closing there is one more attempt."""
-        attempt = 0
+        backoff = Backoff(first=0.2, longest=_RETRY_SECONDS)
         while True:
             last = self._closing.is_set()
             try:
                 self._files.append(table)
             except OSError as error:
-                self._tell("scores cannot be written to", error, first=not attempt)
+                self._tell("scores cannot be written to", error, first=not backoff.failures)
                 with self._changed:
                     self._failing = True
                     self._changed.notify_all()
             else:
-                if attempt:
+                if backoff.failures:
                     _log.info("scores can be written to %s again", self._files.folder)
                 self._failing = False
                 return True
             if last or self._give_up.is_set():
                 return False
-            self._closing.wait(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
-            attempt += 1
+            backoff.wait(self._closing)
 
     def _rotate(self, *, everything: bool) -> None:
         now = time.monotonic()
@@ -274,7 +274,7 @@ class ScoreLog:
                 self._forget_at = now + _FORGET_SECONDS
                 self._files.forget()
         except Exception as error:  # noqa: BLE001 - what cannot be finished must not stop the writing
-            self._rotate_at = now + _RETRY_SECONDS[-1]
+            self._rotate_at = now + _RETRY_SECONDS
             self._tell("files of scores cannot be finished in", error, first=not self._unfinished)
             self._unfinished = True
         else:

@@ -21,6 +21,7 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import Options, about
 from aez.daemon.common.records import Chunk, Position
+from aez.daemon.common.retry import Backoff
 
 __all__ = ["Put", "Source", "SourceOptions"]
 
@@ -113,17 +114,15 @@ class Source(ABC):
             raise InvalidArgument(f"Source {self.name!r} was started before; a source is started once.")
 
         def run() -> None:
-            pause = 0.5
+            backoff = Backoff(well_seconds=60)
             while not self._stopping.is_set():
-                begun = time.monotonic()
                 try:
                     target()
                     return
                 except Exception as error:  # noqa: BLE001 - one file or message must not end a source for good
                     _log.exception("source %s: failed; trying again", self.name)
                     self._set_trouble(f"failed and is tried again: {error}.")
-                    pause = 0.5 if time.monotonic() - begun > 60 else min(pause * 2, 30.0)
-                    self._stopping.wait(pause)
+                    backoff.wait(self._stopping)
 
         thread = threading.Thread(target=run, name=f"source-{self.name}-{purpose}", daemon=True)
         self._threads.append(thread)

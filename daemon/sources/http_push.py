@@ -29,6 +29,7 @@ from aez.daemon.common import tls
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import about, secret
 from aez.daemon.common.records import Chunk, Position
+from aez.daemon.common.retry import Backoff
 from aez.daemon.common.shared_options import MessageFormat, ServerTls
 from aez.daemon.sources.base import Put, Source, SourceOptions
 
@@ -206,7 +207,7 @@ class HttpPush(Source):
         assert self._closing is not None
         protocol = Connections(self.limits.connections, server)
         encrypted: dict[str, Any] = {"ssl": self._tls, "ssl_handshake_timeout": HANDSHAKE_SECONDS} if self._tls else {}
-        pause = 0.5
+        backoff = Backoff()
         while not self._closing.is_set():
             try:
                 loop = asyncio.get_running_loop()
@@ -214,9 +215,7 @@ class HttpPush(Source):
             except OSError as error:
                 self._set_trouble(f"cannot listen at {self.host}:{self.port}: {error.strerror or error}.")
                 self._ready.set()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._closing.wait(), pause)
-                pause = min(2 * pause, 30.0)
+                await backoff.wait_async(self._closing)
             else:
                 self.port = listener.sockets[0].getsockname()[1]
                 self._set_trouble("")

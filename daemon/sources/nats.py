@@ -28,6 +28,7 @@ from aez.daemon.common import tls as certificates
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
+from aez.daemon.common.retry import Backoff
 from aez.daemon.common.shared_options import ClientTls, MessageFormat, NatsServers
 from aez.daemon.sources.base import Put, Source, SourceOptions
 from aez.daemon.sources.messages import as_lines, gather
@@ -163,20 +164,18 @@ class Nats(Source):
         self._arrived = asyncio.Event()
         self._closing = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        pause = 0.5
+        backoff = Backoff(well_seconds=60)
         while not self._stopping.is_set():
             try:
                 await self._session()
-                pause = 0.5
+                backoff.well()
             except _Again as reason:
                 _log.info("source %s: the consumer is made anew: %s", self.name, reason)
-                pause = 0.5
+                backoff.well()
             except (NatsError, OSError, TimeoutError) as error:
                 self._set_trouble(f"NATS at {', '.join(self._servers)}: {_reason(error)}.")
                 await self._disconnect()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._arrived.wait(), pause)
-                pause = min(2 * pause, 30.0)
+                await backoff.wait_async(self._arrived)
         self._reading = False
         if self._client is not None:
             await self._closing.wait()

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from aez.codec.errors import AezError
-from aez.daemon.build import models, parsers
+from aez.daemon.build import models
 from aez.daemon.build import parts as build
+from aez.daemon.build.parsers import parsers
 from aez.daemon.common import tls
 from aez.daemon.common.options import options_of
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig, SourceConfig
@@ -36,7 +37,7 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 def shallow_check(config: Configuration) -> None:
     """Make parsers, sources and sinks without starting any. Raises ConfigError with everything that refuses."""
     faults: list[Fault] = []
-    parts: list[Callable[[], object]] = [partial(parsers.Parsers, config), partial(build.sinks, config)]
+    parts: list[Callable[[], object]] = [partial(parsers, config), partial(build.sinks, config)]
     for make in parts + [partial(build.source, config, entry) for entry in config.sources]:
         try:
             make()

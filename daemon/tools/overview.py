@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aez.daemon.tools.client import MonitorClient
 
-__all__ = ["SORTS", "Overview", "Watcher"]
+__all__ = ["SORTS", "MonitorOverview", "Watcher"]
 
 #: Orders of streams: the worst, the first by name, the one that was heard of last first.
 SORTS = ("score", "stream", "age")
@@ -27,7 +27,7 @@ _GAUGES = {
 
 
 @dataclass(frozen=True)
-class Overview:
+class MonitorOverview:
     """One look. time: ns since 1970 UTC.
 
     streams: entries as /api/streams has them, with `ratio`, the score in limits, or None, and `age`, seconds since the
@@ -54,13 +54,13 @@ class Watcher:
         self._client = client
         self._before: tuple[float, dict[str, float]] | None = None
 
-    def look(self, sort: str = "score") -> Overview:
+    def look(self, sort: str = "score") -> MonitorOverview:
         now = time.time_ns()
         streams = [_aged(one, now) for one in self._streams()]
         streams.sort(key=_KEYS[sort])
         figures = _figures(self._client.get("/metrics"))
         gauges = {name: figures[metric] for name, metric in _GAUGES.items() if metric in figures}
-        return Overview(now, streams, self._rates(figures), gauges, self._client.problems())
+        return MonitorOverview(now, streams, self._rates(figures), gauges, self._client.problems())
 
     def _streams(self) -> list[dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}

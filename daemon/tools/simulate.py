@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["CHANNELS", "FAULTS", "FORMATS", "Block", "Fault", "Simulation", "encode", "faults_until"]
+__all__ = ["CHANNELS", "FAULTS", "FORMATS", "SimulatedFault", "SimulatedRows", "Simulation", "encode", "faults_until"]
 
 Floats = npt.NDArray[np.float64]
 #: Names and units.
@@ -39,7 +39,7 @@ _NOISE = np.array([0.03, 0.02, 0.1, 0.4, 4.0, 0.004, 0.3, 0.3])
 
 
 @dataclass(frozen=True)
-class Fault:
+class SimulatedFault:
     """Rows `start` up to, not including, `end` of a stream are abnormal; `kind` is one of `FAULTS`."""
 
     start: int
@@ -48,7 +48,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Block:
+class SimulatedRows:
     """Rows of one stream. time: int64 [n], ns since 1970 UTC. values: float64 [n, 8], in the order of `CHANNELS`."""
 
     stream: str
@@ -98,7 +98,7 @@ class Simulation:
         """The name of a stream by its number."""
         return f"{self.prefix}-{stream + 1:0{max(2, len(str(self.streams)))}d}"
 
-    def blocks(self, rows: int | None = None, first: int = 0) -> Iterator[Block]:
+    def blocks(self, rows: int | None = None, first: int = 0) -> Iterator[SimulatedRows]:
         """Rows `first` and on of every stream, `rows` of each or without end; the streams take turns."""
         at = first
         while rows is None or at < first + rows:
@@ -108,13 +108,13 @@ class Simulation:
                 whole = self._whole(stream, number)
                 place = np.arange(at, at + end - offset, dtype=np.int64)
                 time = self.start + np.round(place * (self.period * 1e9)).astype(np.int64)
-                yield Block(self.name(stream), at, time, whole[offset:end])
+                yield SimulatedRows(self.name(stream), at, time, whole[offset:end])
             at += end - offset
 
-    def faults(self, stream: int, number: int) -> Fault:
+    def faults(self, stream: int, number: int) -> SimulatedFault:
         """Fault `number`, from 0, of a stream; streams have theirs at different times."""
         start = self.first + number * self.every + (stream * 37) % max(self.every - self.length, 1)
-        return Fault(start, start + self.length, FAULTS[(number + stream) % len(FAULTS)])
+        return SimulatedFault(start, start + self.length, FAULTS[(number + stream) % len(FAULTS)])
 
     def _whole(self, stream: int, number: int) -> Floats:
         rng = np.random.default_rng([self.seed, stream, number])
@@ -177,9 +177,9 @@ class Simulation:
                 part[:, 3:4] = 140.0
 
 
-def faults_until(simulation: Simulation, rows: int) -> list[tuple[str, Fault]]:
+def faults_until(simulation: Simulation, rows: int) -> list[tuple[str, SimulatedFault]]:
     """(Stream, fault) of all faults that begin in the first `rows` rows, by stream."""
-    found: list[tuple[str, Fault]] = []
+    found: list[tuple[str, SimulatedFault]] = []
     for stream in range(simulation.streams if simulation.every else 0):
         number = 0
         while (fault := simulation.faults(stream, number)).start < rows:
@@ -188,7 +188,7 @@ def faults_until(simulation: Simulation, rows: int) -> list[tuple[str, Fault]]:
     return found
 
 
-def encode(block: Block, kind: str, *, header: bool = False) -> bytes:
+def encode(block: SimulatedRows, kind: str, *, header: bool = False) -> bytes:
     """A block as lines of `kind`, one of `FORMATS`; `header` puts the names before CSV.
 
     JSON and CSV have the columns `time` (ISO 8601, UTC) and `stream`; line protocol has the measurement `telemetry`,

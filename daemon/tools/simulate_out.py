@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aez.codec.errors import InvalidArgument, OutputError
-from aez.daemon.tools.simulate import Block, Simulation, encode
+from aez.daemon.common.retry import Backoff
+from aez.daemon.tools.simulate import SimulatedRows, Simulation, encode
 
 __all__ = ["Target", "kind_of", "open_output", "send"]
 
@@ -87,13 +88,13 @@ def send(
     return sent
 
 
-def _turns(simulation: Simulation, rows: int | None, skip: int, step: int) -> Iterator[Block]:
+def _turns(simulation: Simulation, rows: int | None, skip: int, step: int) -> Iterator[SimulatedRows]:
     """Blocks in the order of time: short ones, `step` rows of all streams together, where rows keep to a clock."""
     if not step:
         yield from simulation.blocks(rows, skip)
         return
     each = max(1, step // simulation.streams)
-    waiting: list[Block] = []
+    waiting: list[SimulatedRows] = []
     for block in simulation.blocks(rows, skip):
         waiting.append(block)
         if len(waiting) < simulation.streams:
@@ -104,11 +105,11 @@ def _turns(simulation: Simulation, rows: int | None, skip: int, step: int) -> It
         waiting = []
 
 
-def _part(block: Block, start: int, end: int) -> Block:
+def _part(block: SimulatedRows, start: int, end: int) -> SimulatedRows:
     return replace(block, first_row=block.first_row + start, time=block.time[start:end], values=block.values[start:end])
 
 
-def _rows(block: Block) -> Iterator[Block]:
+def _rows(block: SimulatedRows) -> Iterator[SimulatedRows]:
     for row in range(len(block.time)):
         yield _part(block, row, row + 1)
 
@@ -131,7 +132,8 @@ def _http(address: str, kind: str) -> Callable[[str, bytes], None]:
 
     def write(stream: str, data: bytes) -> None:  # noqa: ARG001
         request = urllib.request.Request(address, data=data, headers={"Content-Type": _CONTENT[kind]}, method="POST")
-        for attempt in range(20):
+        backoff = Backoff(first=0.1, longest=2.0)
+        for _ in range(20):
             try:
                 opener.open(request, timeout=30).close()
                 return
@@ -139,7 +141,7 @@ def _http(address: str, kind: str) -> Callable[[str, bytes], None]:
                 with error:
                     if error.code not in (429, 503):
                         raise OutputError(f"{address} answers {error.code} {error.reason}") from error
-                time.sleep(min(0.05 * 2**attempt, 2.0))
+                time.sleep(backoff.failed())
             except OSError as error:
                 raise OutputError(f"{address} cannot be reached: {getattr(error, 'reason', error)}") from error
         raise OutputError(f"{address} takes nothing more; it is too busy")

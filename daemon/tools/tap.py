@@ -17,9 +17,10 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from aez.codec.errors import AezError
-from aez.daemon.build import models, parsers
+from aez.daemon.build import models
 from aez.daemon.build import parts as build
 from aez.daemon.build.opening import open_nats_tap
+from aez.daemon.build.parsers import parsers
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.config.reader import Configuration, SourceConfig
 from aez.daemon.sources.base import Source
@@ -100,7 +101,7 @@ class Tap:
     def __init__(self, config: Configuration, entries: Sequence[SourceConfig], *, from_start: bool = False) -> None:
         pictures = any(one.format == "image" for one in config.sources)
         # Pictures become rows by the model that watches them.
-        self._parsers = parsers.Parsers(config, models=models.models(config) if pictures else ())
+        self._parsers = parsers(config, models=models.models(config) if pictures else ())
         self._kinds = {entry.name: entry.kind for entry in entries}
         self._sources = {entry.name: source_beside(config, entry, from_start=from_start) for entry in entries}
         self._queue: queue.Queue[Chunk] = queue.Queue(_CHUNKS)

@@ -27,7 +27,7 @@ from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import StreamModel
 from aez.daemon.frames.models import FrameModel
 
-__all__ = ["ROWS", "WATCHED", "Block", "History", "Live", "ShownModel", "Watch", "blame"]
+__all__ = ["ROWS", "WATCHED", "History", "Live", "LiveBlock", "ShownModel", "Watch", "blame"]
 
 Float = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -57,7 +57,7 @@ class ShownModel:
     frames: bool
 
 
-class Block(NamedTuple):
+class LiveBlock(NamedTuple):
     """Rows of many streams. cut: whether rows before them were left out."""
 
     number: int
@@ -93,7 +93,7 @@ class Live:
         self._taken = 0.0
         self._pages = 0
         self._models: Mapping[str, ShownModel] = {}
-        self._blocks: deque[Block] = deque()
+        self._blocks: deque[LiveBlock] = deque()
         self._bytes = 0
         self._numbers = itertools.count(1)
         self._changed: deque[tuple[int, str]] = deque(maxlen=_EVENTS)
@@ -120,7 +120,7 @@ class Live:
         rows = kept.rows
         size = rows.values.nbytes + kept.channel_score.nbytes + 32 * len(rows)
         with self._lock:
-            self._blocks.append(Block(next(self._numbers), model, kept, cut, size))
+            self._blocks.append(LiveBlock(next(self._numbers), model, kept, cut, size))
             self._bytes += size
             while self._bytes > _BYTES and len(self._blocks) > 1:
                 self._bytes -= self._blocks.popleft().size
@@ -196,7 +196,7 @@ class Live:
             if watch.pages <= 0:
                 self._watches.pop(watch.stream, None)
 
-    def blocks_after(self, number: int) -> list[Block]:
+    def blocks_after(self, number: int) -> list[LiveBlock]:
         """The blocks that came since."""
         with self._lock:
             return [block for block in self._blocks if block.number > number]
@@ -210,7 +210,7 @@ class Watch:
     model: its own. recent: the stream's rows as they are now. blocks: what was scored lately, up to now.
     """
 
-    def __init__(self, stream: str, live: Live, model: ShownModel, recent: Recent, blocks: list[Block]) -> None:
+    def __init__(self, stream: str, live: Live, model: ShownModel, recent: Recent, blocks: list[LiveBlock]) -> None:
         self.stream, self.pages, self.generation = stream, 0, 0
         self._live, self._recent, self._first, self._waiting = live, recent, model, blocks
         self._lock = threading.Lock()
@@ -249,7 +249,7 @@ class Watch:
         earlier = History(recent.row - back, recent.time - back * recent.period, none, none, ring, nothing, nothing)
         self._rows = self._with_reconstruction(_joined(earlier, self._rows))
 
-    def _take(self, blocks: Sequence[Block]) -> None:
+    def _take(self, blocks: Sequence[LiveBlock]) -> None:
         parts: list[History] = []
         for block in blocks:
             missed = self._at and block.number != self._at + 1
@@ -275,7 +275,7 @@ class Watch:
         surplus = max(0, len(joined.row) - most)
         self._rows = self._with_reconstruction(joined.part(slice(surplus, None)))
 
-    def _part(self, block: Block) -> History | None:
+    def _part(self, block: LiveBlock) -> History | None:
         """The stream's rows in a block, their reconstruction not made yet."""
         scored = block.scored
         number = self._number(scored.names)

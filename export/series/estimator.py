@@ -67,7 +67,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     `anomaly_score` is the score by its own name.
 
     Parameters:
-        family: one of `aez.export.families.NAMES`.
+        family: one of those that `aez train series --help` lists.
         window: rows of a window; None takes the data's dominant period, or 32.
         options: options of the family.
         score_kind: reconstruction, mahalanobis, elbo (variational only), or several joined by "+"; None takes

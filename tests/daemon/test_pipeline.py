@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common.intake import Intake
 from aez.daemon.common.records import Chunk, EventRecord, Malformed, Samples
-from aez.daemon.pipeline import Intake, Worker
+from aez.daemon.pipeline import Worker
 from aez.daemon.state.database import StoreFull
 from aez.daemon.state.dead_letters import DeadLetters
 from tests.kit.waiting import until
@@ -205,6 +206,50 @@ def test_calls_run_between_batches_and_give_what_they_give() -> None:
             rig.worker.call(fail)
         rig.intake.put(chunk())
         until(lambda: rig.store.commits == 1)
+
+
+def test_a_call_that_nobody_waits_for_any_more_is_not_run() -> None:
+    with Rig() as rig:
+        begun, go_on = threading.Event(), threading.Event()
+        ran: list[int] = []
+        busy = threading.Thread(target=lambda: rig.worker.call(lambda: begun.set() or go_on.wait(60)))
+        busy.start()
+        assert begun.wait(60)
+        with pytest.raises(TimeoutError):
+            rig.worker.call(lambda: ran.append(1), 0.2)
+        go_on.set()
+        busy.join()
+        rig.worker.call(lambda: ran.append(2))
+        assert ran == [2]
+
+
+def test_an_exchange_comes_behind_what_waits_and_its_commit() -> None:
+    with Rig() as rig:
+        seen: list[tuple[dict[str, bytes], int]] = []
+
+        def swap() -> None:
+            seen.append((dict(rig.store.states), len(rig.acknowledged)))
+
+        for number in range(20):
+            rig.intake.put(chunk(b"1\n", number))
+        rig.worker.exchange(swap)
+        ((states, acknowledged),) = seen
+        assert states == {"a": b"20.0"}
+        assert acknowledged > 0
+
+
+def test_an_exchange_is_not_made_where_what_waits_cannot_be_stored() -> None:
+    store = Memory([OSError("no room")] * 1000)
+    with Rig(store) as rig:
+        rig.intake.put(chunk(b"1\n", 1))
+        until(lambda: rig.worker.stuck)
+        swapped: list[int] = []
+        with pytest.raises(TimeoutError):
+            rig.worker.exchange(lambda: swapped.append(1), 0.3)
+        store.fail.clear()
+        until(lambda: rig.acknowledged)
+        rig.worker.call(lambda: None)
+        assert not swapped
 
 
 def test_progress_is_told_while_nothing_comes() -> None:

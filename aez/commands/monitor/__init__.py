@@ -84,7 +84,7 @@ def run(config: Path, once: bool) -> None:
     with needs_monitor():
         from aez.daemon.common.allocator import keep_freed_memory
         from aez.daemon.observe import logs
-        from aez.daemon.service import Monitor
+        from aez.daemon.service.monitor import Monitor
 
         logs.set_up(found.service.log, found.service.log_level)
         keep_freed_memory()

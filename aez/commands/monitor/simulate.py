@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from aez import messages
-from aez.codec.common.words import NANOSECONDS
 from aez.codec.errors import InvalidArgument
 from aez.commands.monitor.config import needs_monitor
 
+if TYPE_CHECKING:
+    from aez.daemon.tools.simulate import Simulation
+
 FORMATS = ("json", "csv", "line")
+NANOSECONDS = 1_000_000_000
 
 
 @click.command()
@@ -57,7 +61,7 @@ def simulate(
     The same options give the same rows. Without --faults all is normal, for training.
     """
     with needs_monitor():
-        from aez.daemon.tools.simulate import START, Simulation, faults_until
+        from aez.daemon.tools.simulate import START, Simulation
         from aez.daemon.tools.simulate_out import kind_of, open_output, send
 
         simulation = Simulation(
@@ -72,26 +76,32 @@ def simulate(
         if labels is not None:
             if rows is None:
                 raise InvalidArgument("--labels needs --rows: without end there is no last fault")
-            from aez.codec.common.files import write_whole
-
-            lines = [
-                json.dumps(
-                    {
-                        "stream": name,
-                        "fault": fault.kind,
-                        "start": fault.start,
-                        "end": fault.end,
-                        "start_time": simulation.start + int(fault.start * period * NANOSECONDS),
-                        "end_time": simulation.start + int(fault.end * period * NANOSECONDS),
-                    }
-                )
-                for name, fault in faults_until(simulation, skip + rows)
-            ]
-            write_whole(labels, "".join(f"{line}\n" for line in lines).encode(), force=True)
+            _write_labels(labels, simulation, skip + rows)
         with open_output(output, kind or kind_of(output), append=append) as target:
             sent = send(simulation, target, rows=rows, skip=skip, rate=rate)
     if output != "-":
         messages.summary(f"wrote {sent:,} rows to {output}")
+
+
+def _write_labels(path: str, simulation: Simulation, rows: int) -> None:
+    """A line for each fault before that row."""
+    from aez.codec.common.files import write_whole
+    from aez.daemon.tools.simulate import faults_until
+
+    lines = [
+        json.dumps(
+            {
+                "stream": name,
+                "fault": fault.kind,
+                "start": fault.start,
+                "end": fault.end,
+                "start_time": simulation.start + int(fault.start * simulation.period * NANOSECONDS),
+                "end_time": simulation.start + int(fault.end * simulation.period * NANOSECONDS),
+            }
+        )
+        for name, fault in faults_until(simulation, rows)
+    ]
+    write_whole(path, "".join(f"{line}\n" for line in lines).encode(), force=True)
 
 
 COMMANDS = (simulate,)

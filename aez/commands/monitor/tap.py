@@ -20,6 +20,7 @@ from aez.commands.monitor.config import config_argument, load_config, needs_moni
 if TYPE_CHECKING:
     from aez.daemon.common.records import Malformed, Samples
     from aez.daemon.config.reader import Configuration, SourceConfig
+    from aez.daemon.tools.tap import Tap
 
 _SHOWN_COLUMNS = 40
 _REMEMBERED = 100_000  # names that the summary tells apart
@@ -54,33 +55,42 @@ def tap(
     seen = _Seen(stream, malformed_only, as_json)
     with needs_monitor():
         from aez.daemon.observe import logs
-        from aez.daemon.tools.tap import PortTaken, Tap, source_beside
+        from aez.daemon.tools.tap import Tap
 
         logs.set_up(found.service.log, "warning")
         if source is None:
-            kept = []
-            for entry in entries:
-                try:
-                    source_beside(found, entry)
-                except PortTaken as error:
-                    if len(entries) == 1:
-                        raise
-                    messages.warning(str(error))
-                else:
-                    kept.append(entry)
-            entries = kept
+            entries = _reachable(found, entries)
         try:
             with Tap(found, entries, from_start=from_start) as opened:
-                for name, samples, malformed in opened.looks():
-                    for line in seen.lines(name, samples, malformed):
-                        messages.result(line)
-                        if seen.shown == rows:
-                            break
+                for line in _lines(opened, seen):
+                    messages.result(line)
                     if seen.shown == rows:
                         break
         except KeyboardInterrupt:
             pass
     messages.summary(seen.summary())
+
+
+def _reachable(config: Configuration, entries: list[SourceConfig]) -> list[SourceConfig]:
+    """Those whose port can be had; a warning for each other one. Raises PortTaken where there is but that one."""
+    from aez.daemon.tools.tap import PortTaken, source_beside
+
+    found = []
+    for entry in entries:
+        try:
+            source_beside(config, entry)
+        except PortTaken as error:
+            if len(entries) == 1:
+                raise
+            messages.warning(str(error))
+        else:
+            found.append(entry)
+    return found
+
+
+def _lines(opened: Tap, seen: _Seen) -> Iterator[str]:
+    for name, samples, malformed in opened.looks():
+        yield from seen.lines(name, samples, malformed)
 
 
 def _chosen(config: Configuration, name: str | None) -> list[SourceConfig]:

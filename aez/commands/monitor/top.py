@@ -18,7 +18,7 @@ from aez.commands.monitor.config import config_argument, load_config, needs_moni
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from aez.daemon.tools.overview import Overview, Watcher
+    from aez.daemon.tools.overview import MonitorOverview, Watcher
 
 _BAR = 10
 _COLOURS = {"event": "bold red", "silent": "yellow", "normal": "green"}
@@ -60,7 +60,7 @@ def top(config: Path, interval: float, once: bool, sort: str, url: str | None, a
             return
 
 
-def _live(watcher: Watcher, seen: Overview, address: str, sort: str, interval: float) -> None:
+def _live(watcher: Watcher, seen: MonitorOverview, address: str, sort: str, interval: float) -> None:
     """A table on the whole screen; a monitor that goes away is waited for."""
     from rich.live import Live
 
@@ -76,7 +76,7 @@ def _live(watcher: Watcher, seen: Overview, address: str, sort: str, interval: f
                 trouble = str(error)
 
 
-def _table(seen: Overview, address: str, trouble: str, room: int) -> RenderableType:
+def _table(seen: MonitorOverview, address: str, trouble: str, room: int) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -109,7 +109,7 @@ def _table(seen: Overview, address: str, trouble: str, room: int) -> RenderableT
     return Group(Text(_head(seen, address), "bold", **one_line), *lines, table, *below)
 
 
-def _text(seen: Overview, address: str) -> str:
+def _text(seen: MonitorOverview, address: str) -> str:
     rows = [_TITLES, *(_cells(one) for one in seen.streams)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))]
     right = (_TITLES.index("age"), _TITLES.index("rows"))
@@ -123,7 +123,7 @@ def _text(seen: Overview, address: str) -> str:
     return "\n".join([_head(seen, address), *(plain(problem) for problem in seen.problems), *lines])
 
 
-def _head(seen: Overview, address: str) -> str:
+def _head(seen: MonitorOverview, address: str) -> str:
     states = [one["state"] for one in seen.streams]
     parts = [
         address,

@@ -22,7 +22,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from aez.daemon.config.reader import load
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.tools.simulate import CHANNELS, Simulation, encode
 from tests.kit import commands
 from tests.kit.brokers import Broker, free_port, mosquitto, nats_server  # noqa: F401
@@ -163,13 +163,13 @@ def test_tap_of_mqtt_takes_no_message_and_no_session_away(mosquitto: Broker) -> 
     )
     configure(f"[[sources]]\n{source}\n")
     with running() as monitor:
-        until(lambda: not monitor.readiness())
+        until(lambda: not monitor.view.readiness())
         with Tapping("--json") as tap:
             sent = publish_until(mosquitto, lambda: tap.lines != [])
             assert json.loads(tap.lines[0])["stream"] == "sat-01"
             assert "warning" not in tap.interrupt()
         until(lambda: monitor.counts()["rows"] == sent)
-        assert not monitor.readiness()
+        assert not monitor.view.readiness()
 
 
 def publish_until(broker: Broker, shown: Callable[[], bool]) -> int:
@@ -212,7 +212,7 @@ def test_tap_of_nats_leaves_no_consumer_and_takes_nothing(nats_server: Broker, r
     source = f'kind = "nats"\nservers = ["{url}"]\nsubject = "sat.>"\ndurable = "monitor"\nstream = "stream"'
     configure(f"[[sources]]\n{source}\n")
     with running() as monitor:
-        until(lambda: not monitor.readiness())
+        until(lambda: not monitor.view.readiness())
         with Tapping() as tap:
             sent, consumers = asyncio.run(asyncio.wait_for(feed(tap), 40))
             tap.interrupt()
@@ -288,7 +288,7 @@ def test_top_draws_a_table_for_a_terminal() -> None:
     from rich.console import Console
 
     from aez.commands.monitor.top import _table
-    from aez.daemon.tools.overview import Overview
+    from aez.daemon.tools.overview import MonitorOverview
 
     entry: dict[str, Any] = {"model": "m", "rows": 10, "age": 3.0, "event": None, "state": "normal"}
     streams = [
@@ -297,7 +297,9 @@ def test_top_draws_a_table_for_a_terminal() -> None:
         {**entry, "stream": "quiet", "state": "silent", "ratio": None, "age": None},
         {**entry, "stream": "beyond", "ratio": 0.1},
     ]
-    seen = Overview(0, streams, {"rows": 1234.0, "scored": 1.0, "dropped": 0.0}, {"lag_seconds": 0.25}, ["no broker"])
+    seen = MonitorOverview(
+        0, streams, {"rows": 1234.0, "scored": 1.0, "dropped": 0.0}, {"lag_seconds": 0.25}, ["no broker"]
+    )
     output = io.StringIO()
     console = Console(file=output, width=100, height=20, force_terminal=True, color_system="truecolor")
     console.print(_table(seen, "http://h:1", "", 3))
@@ -362,12 +364,12 @@ def test_deep_check_beside_the_monitor_knows_its_ports(mosquitto: Broker) -> Non
     assert f"web: port {page} is free" in free
     assert f"source http: port {port} is free" in free
     with running() as monitor:
-        until(lambda: not monitor.readiness())
+        until(lambda: not monitor.view.readiness())
         taken = run("check", "monitor.toml", "--deep").stdout.splitlines()
         assert f"web: port {page} is that of the monitor that runs" in taken
         assert f"source http: port {port} is that of the monitor that runs" in taken
         assert "source mqtt: connected and subscribed" in taken
-        assert not monitor.readiness()  # its own session was not ended
+        assert not monitor.view.readiness()  # its own session was not ended
     result = run("check", "monitor.toml", "--deep")
     assert result.exit_code == 0
 

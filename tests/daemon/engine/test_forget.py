@@ -16,7 +16,7 @@ from aez.daemon.config.reader import load
 from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.rows import ScoredRows
 from aez.daemon.engine.watched import Watched
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.state.store import Store
 from aez.daemon.tools.simulate import Simulation, encode
 from tests.kit.engine_models import CHANNELS, PERIOD, SECOND, START, Magnitude, bursts, samples

@@ -24,7 +24,7 @@ from PIL import Image
 from aez.cli import main
 from aez.codec.detect.pictures import PictureDetector
 from aez.daemon.config.reader import load
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.state.store import Store
 from tests.kit.brokers import Broker, free_port, mosquitto, nats_server  # noqa: F401
 from tests.kit.frame_models import SCRATCHED, SECOND, START, save_washer_model, washer_model, washers, write_frame
@@ -223,7 +223,7 @@ def test_pictures_come_over_mqtt(folder: Path, mosquitto: Broker) -> None:  # no
     (folder / "monitor.toml").write_text(CONFIG + source)
     pictures = series((4, 5), 12, 1)
     with watching(folder) as monitor:
-        until(lambda: not monitor.readiness())
+        until(lambda: not monitor.view.readiness())
         payloads = [*map(png, pictures[:6]), b"noise", *map(png, pictures[6:])]
         multiple([("line/east/camera", payload, 1, False) for payload in payloads], port=mosquitto.port)
         until(lambda: monitor.counts() == {"rows": 12, "refused": 1} and monitor.worker.idle)

@@ -14,7 +14,7 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import DeliveryStatus
 from aez.daemon.config.reader import load
 from aez.daemon.observe.metrics import Metrics
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.tools.simulate import Simulation, encode
 from tests.kit.satellite_model import save_satellite_model
 from tests.kit.waiting import until
@@ -84,7 +84,7 @@ def figures(metrics: Metrics) -> dict[str, float]:
 
 
 def shown(monitor: Monitor) -> dict[str, float]:
-    monitor.refresh()
+    monitor.view.refresh()
     return figures(monitor.metrics)
 
 

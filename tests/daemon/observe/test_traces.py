@@ -26,7 +26,7 @@ from aez.daemon.common.records import EventRecord
 from aez.daemon.config.reader import ConfigError, load
 from aez.daemon.delivery import Deliveries, Retry
 from aez.daemon.observe.traces import Traces
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.sinks.webhook import WebhookOptions, WebhookSink
 from aez.daemon.state.store import Store
 from aez.daemon.tools.simulate import Simulation, encode
@@ -264,7 +264,7 @@ def test_nothing_of_it_is_imported_where_it_is_not_wanted(folder: Path) -> None:
     text = CONFIG.format(url="", ratio=1.0).replace('traces = ""\n', "")
     (folder / "monitor.toml").write_text(text)
     program = (
-        "import sys\nfrom aez.daemon.config.reader import load\nfrom aez.daemon.service import Monitor\n"
+        "import sys\nfrom aez.daemon.config.reader import load\nfrom aez.daemon.service.monitor import Monitor\n"
         "assert Monitor(load('monitor.toml'), once=True).run() == 0\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )

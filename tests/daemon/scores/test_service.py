@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aez.daemon.config.reader import ConfigError, load
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.tools.replay import replay
 from aez.daemon.tools.simulate import Simulation, encode
 from tests.kit.brokers import free_port

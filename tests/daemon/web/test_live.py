@@ -23,7 +23,7 @@ from aez.daemon.config.reader import load
 from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.stream_table import StreamPages, StreamTable
 from aez.daemon.engine.watched import Watched
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.tools.simulate import CHANNELS, Simulation, encode
 from aez.daemon.web import live as live_module
 from aez.daemon.web.live import ROWS, History, Live, Watch, blame
@@ -319,7 +319,7 @@ def test_a_page_gets_the_history_then_what_is_new(running: Monitor) -> None:
     until(lambda: len(page.of("history")) == 2)  # what is to blame became another
     history = page.of("history")[1]
     assert history["channels"][0] == {"name": "bus_voltage", "unit": "V"}
-    running.acknowledge(event["id"], "ann", "")
+    running.view.acknowledge(event["id"], "ann", "")
     until(lambda: page.of("events")[-1]["events"][0]["acknowledged_by"] == "ann")
     feed(running, 52, 3)
     until(lambda: page.of("rows"))

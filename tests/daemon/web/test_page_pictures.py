@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from aez.codec.bundle.bundle import save_bundle
 from aez.daemon.common.records import EventRecord
 from aez.daemon.config.reader import load
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.state.store import Store
 from tests.kit import hand_made_picture_model as gear
 from tests.kit.brokers import free_port

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from aez.cli import main
 from aez.daemon.config.reader import load
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from tests.kit.brokers import free_port
 from tests.kit.satellite_model import save_satellite_model
 from tests.kit.waiting import until

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from aez.daemon.config.reader import load
-from aez.daemon.service import Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.state.store import Store
 from aez.daemon.tools.simulate import Simulation, encode, faults_until
 from tests.kit.brokers import free_port

@@ -1,0 +1,57 @@
+"""The parsers of all sources, chosen by a chunk's source and format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from aez.daemon.common.limits import Limits
+from aez.daemon.common.records import Chunk, Malformed, Samples
+from aez.daemon.frames.models import FrameModel
+from aez.daemon.parse.formats import Parser, parser
+from aez.daemon.parse.names import Admit
+from aez.daemon.parse.options import Options
+
+__all__ = ["SourceParsers"]
+
+
+def _nowhere(stream: str) -> int | None:  # noqa: ARG001 - the shape of a place
+    return None
+
+
+class SourceParsers:
+    """Parses the chunks of all sources, each by its own options; the format is the chunk's. One thread uses it.
+
+    options: by the source's name. admit: whether a stream of that name may come in, asked once for each new one.
+    place: the number of the model that takes a stream; models: by that number, None for those that watch no frames.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Options],
+        limits: Limits,
+        admit: Admit | None = None,
+        place: Callable[[str], int | None] = _nowhere,
+        models: Sequence[FrameModel | None] = (),
+    ) -> None:
+        self._options, self._limits, self._admit = options, limits, admit
+        self._place, self._models = place, models
+        self._made: dict[tuple[str, str], Parser] = {}
+
+    def prepare(self, source: str, format: str) -> Parser:
+        """The parser of a source's chunks of that format. Raises InvalidArgument for options that it does not take."""
+        made = self._made.get((source, format))
+        if made is None:
+            options = self._options[source]
+            made = self._made[source, format] = parser(format, options, self._limits, self._admit, self._frames)
+        return made
+
+    def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
+        """Samples and malformed messages of chunks of one source and format; none of a source that was taken out."""
+        if chunks[0].source not in self._options:
+            return [], []
+        return self.prepare(chunks[0].source, chunks[0].format).parse_many(chunks)
+
+    def _frames(self, stream: str) -> FrameModel | None:
+        """The model that watches a stream's frames: the first that takes the stream, if it is one of pictures."""
+        place = self._place(stream)
+        return None if place is None else self._models[place]

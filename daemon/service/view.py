@@ -1,0 +1,160 @@
+"""What a monitor that runs tells pages and probes, and what they may ask of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from aez.daemon.engine.stream_table import StreamPages, StreamTable
+from aez.daemon.frames.pictures import folder_beside, read_picture
+from aez.daemon.service.running import Running
+from aez.daemon.web.live import Watch
+from aez.daemon.web.live_client import history_data
+
+__all__ = ["MonitorView"]
+
+_STUCK_SECONDS = 30.0
+
+
+class MonitorView:
+    """Answers from copies and from the store, in other threads than the worker's. See `aez.daemon.web.server.View`.
+
+    reload: takes the configuration anew and says what changed.
+    """
+
+    def __init__(self, running: Running, reload: Callable[[], str]) -> None:
+        self._running, self.reload = running, reload
+        self.live, self.metrics = running.live, running.metrics
+        self._listing = StreamPages()
+
+    def health(self) -> Sequence[str]:
+        """What is wrong with the process itself."""
+        worker = self._running.worker
+        if worker.ended:
+            return ["the worker has ended"]
+        silent = time.monotonic() - worker.last_progress
+        return [f"the worker made no progress for {silent:.0f} s"] if silent > _STUCK_SECONDS else []
+
+    def readiness(self) -> Sequence[str]:
+        """What is missing for the job."""
+        found = [*self.health()]
+        if not self._running.ready:
+            found.append("it is starting or ending")
+        if self._running.worker.stuck:
+            found.append(self._running.worker.stuck)
+        return found + [f"source {name}: {text}" for name, text in self._running.sources.statuses().items() if text]
+
+    def refresh(self) -> None:
+        """Bring gauges up to date."""
+        running, metrics = self._running, self.metrics
+        running.show_models()  # CUDA may have failed since
+        metrics.queue.set(len(running.intake))
+        metrics.queue_bytes.set(running.intake.size)
+        metrics.lag.set(running.worker.lag)
+        metrics.ready.set(not self.readiness())
+        metrics.state_writable.set(not running.worker.stuck)
+        metrics.state_bytes.set(running.store.size)
+        metrics.set_sources({name: not trouble for name, trouble in running.sources.statuses().items()})
+        metrics.set_sinks(running.deliveries.statuses())
+        if running.traces is not None:
+            metrics.set_counts({"errors.traces": running.traces.failures})
+
+    def summary(self) -> Mapping[str, Any]:
+        """How the whole stands: figures, sources, sinks, models, and what is wrong."""
+        running = self._running
+        troubles = running.sources.statuses()
+        return {
+            "rows": running.worker.rows,
+            "refused": running.worker.refused,
+            "open_events": running.store.events.count("open"),
+            "lag": round(running.worker.lag, 2),
+            "queue": len(running.intake),
+            "sources": [
+                {"name": one.name, "kind": one.kind, "trouble": troubles[one.name]}
+                for one in running.config.sources
+                if one.name in troubles
+            ],
+            "sinks": [
+                {"name": one.name, "pending": one.pending, "trouble": one.last_error}
+                for one in running.deliveries.statuses()
+            ],
+            "models": [{"name": one.name, "id": one.id, "device": one.device} for one in running.models],
+            "problems": list(self.readiness()),
+        }
+
+    def _tables(self) -> Sequence[StreamTable]:
+        """How the streams stand, at most a second ago."""
+        running = self._running
+        found: Sequence[StreamTable] = self.live.fresh_tables() or running.worker.call(running.engine.tables, 5.0)
+        return found
+
+    def streams(
+        self, *, search: str = "", state: str | None = None, offset: int = 0, limit: int = 1000
+    ) -> Mapping[str, Any]:
+        """A page of streams, by state and name."""
+        return self._listing.page(self._tables(), search=search, state=state, offset=offset, limit=limit)
+
+    def stream(self, name: str) -> Mapping[str, Any] | None:
+        """One stream's entry."""
+        return self._listing.one(self._tables(), name)
+
+    def watch(self, stream: str) -> Watch | None:
+        """Begin to watch a stream; None where it is not known, or too many are watched."""
+
+        def begin() -> Watch | None:
+            recent = self._running.engine.recent(stream)
+            return None if recent is None else self.live.watch(stream, recent)
+
+        found: Watch | None = self.live.watched(stream) or self._running.worker.call(begin, 5.0)
+        return found
+
+    def rows(self, stream: str, count: int) -> Mapping[str, Any] | None:
+        """The last rows of a stream with scores and reconstruction."""
+        watch = self.watch(stream)
+        entry = self.stream(stream)
+        if watch is None or entry is None:
+            return None
+        try:
+            model, rows = watch.rows()
+        finally:
+            self.live.unwatch(watch)
+        return {**entry, **history_data(model, rows.part(slice(max(0, len(rows.row) - count), None)))}
+
+    def events(
+        self, *, stream: str | None, limit: int, open_only: bool, after: str | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """The latest events first. Raises InvalidArgument where `after` is no event's id."""
+        state: Literal["open"] | None = "open" if open_only else None
+        found = self._running.store.events.list(stream=stream, limit=limit, state=state, after=after)
+        return [one.as_dict() for one in found]
+
+    def acknowledge(self, event_id: str, by: str, comment: str) -> bool:
+        """Note that a person has seen an event."""
+        if self._running.store.events.get(event_id) is None:
+            return False
+        self._running.store.events.acknowledge(event_id, by)
+        if comment.strip():
+            self._running.store.events.comment(event_id, by, comment)
+        self.live.touched(event_id)
+        return True
+
+    def comment(self, event_id: str, by: str, text: str) -> bool:
+        """Add a comment to an event."""
+        if self._running.store.events.get(event_id) is None:
+            return False
+        self._running.store.events.comment(event_id, by, text)
+        self.live.touched(event_id)
+        return True
+
+    def event(self, event_id: str) -> Mapping[str, Any] | None:
+        """One event with its comments."""
+        found = self._running.store.events.get(event_id)
+        return None if found is None else found.as_dict()
+
+    def picture(self, event_id: str) -> bytes | None:
+        """The worst frame of an event as WebP."""
+        found = self._running.store.events.get(event_id)
+        if found is None or found.record.event.get("picture") != f"{found.id}.webp":
+            return None
+        return read_picture(folder_beside(self._running.begun.resolve(self._running.begun.state.path)), found.id)
