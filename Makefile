@@ -8,8 +8,8 @@
 
 PYTHON ?= python3
 IMAGE ?=
-# The files of tests are shared out among so many processes.
-PARALLEL ?= --numprocesses 3 --dist loadfile
+# The files of tests are shared out among so many processes, those that take longest first (tests/kit/order.py).
+PARALLEL ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -1,11 +1,19 @@
-"""What all tests share: hypothesis' settings, the `gpu` marker, and a user's model folder that is empty."""
+"""What all tests share: settings, the order of files, folders made once, and a user's model folder that is empty."""
 
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.kit.made_once import MadeOnce, folders_made_once
+from tests.kit.order import LONG
+
+# Tests run in several processes at once, and threads of torch, NumPy or scikit-learn that spin while they wait for each
+# other take the others' cores. The processes that tests start have it from here, too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No deadline: a test machine may be busy. In CI the examples are the same at every run.
 settings.register_profile("aez", deadline=None, derandomize="CI" in os.environ)
@@ -17,7 +25,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked `gpu` where ONNX Runtime has no CUDA."""
+    """Put the files that take longest first, and skip tests marked `gpu` where ONNX Runtime has no CUDA."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
     gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
     if gpu_tests and not _onnxruntime_has_cuda():
         for item in gpu_tests:
@@ -36,3 +46,9 @@ def _empty_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AEZ_MODELS", str(tmp_path_factory.mktemp("models")))
         yield
+
+
+@pytest.fixture(scope="session")
+def made_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Folders that are filled once in a run of the tests, for all of its processes."""
+    return folders_made_once(tmp_path_factory, several=hasattr(request.config, "workerinput"))

@@ -135,13 +135,11 @@ def test_a_position_is_acknowledged_after_what_follows_from_it_is_stored() -> No
 
 
 def test_an_idle_worker_commits_at_once_and_an_event_does_not_wait() -> None:
-    with Rig(commit_seconds=60.0) as rig:
-        begun = time.monotonic()
+    with Rig(commit_seconds=3600.0) as rig:
         rig.intake.put(chunk(b"101\n"))
         until(lambda: rig.store.events == ["101"])
         rig.intake.put(chunk(b"1\n", 1))
         until(lambda: rig.store.positions == {"s": {"n": 1}})
-        assert time.monotonic() - begun < 5
 
 
 def test_a_store_that_is_full_is_tried_again_and_nothing_is_lost() -> None:
@@ -258,7 +256,7 @@ def test_progress_is_told_while_nothing_comes() -> None:
     told: list[float] = []
     with Rig(progress=lambda: told.append(time.monotonic())):
         until(lambda: len(told) >= 3)
-    assert max(b - a for a, b in pairwise(told)) < 5
+    assert max(b - a for a, b in pairwise(told)) < 15
 
 
 def test_a_full_queue_holds_the_source_back_until_there_is_room() -> None:

@@ -110,6 +110,7 @@ def ask(port: int, path: str, token: str, body: bytes | None = None) -> str:
             return f"{error.code}\n{error.headers}\n{error.read().decode()}"
 
 
+@pytest.mark.slow
 def test_no_secret_appears_anywhere(folder: Path) -> None:
     config = load(folder / "monitor.toml", SECRETS)
     page, push = config.web.port, config.sources[0].options.port

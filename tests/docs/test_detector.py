@@ -45,6 +45,7 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_program_in_it_finds_what_aez_finds_without_aez(here: Path) -> None:
     (program,) = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.DOTALL | re.MULTILINE)
     alone = "import sys\nsys.modules.update(dict.fromkeys(('aez', 'torch', 'pyarrow')))\n"  # None: no such module

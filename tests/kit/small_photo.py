@@ -26,11 +26,12 @@ SMALL = PhotoConfig(
 
 @dataclass(frozen=True)
 class Exported:
-    """A network and the bundle that was written of it."""
+    """A network and the bundle that was written of it; `id` is what the export said of it."""
 
     network: PhotoNetwork
     bundle: Bundle
     path: Path
+    id: str
 
 
 def make_pictures(count: int, side: int = 64, seed: int = 0) -> Tensor:

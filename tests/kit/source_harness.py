@@ -41,16 +41,18 @@ def told(options: type[Options], **given: Any) -> tuple[Any, Limits]:
 
 
 class Intake:
-    """Takes chunks the way the service does: `put` blocks while `limit` of them are not taken."""
+    """Takes chunks the way the service does: `put` blocks while `limit` of them are not taken; `full` once it has."""
 
     def __init__(self, limit: int = 1_000_000) -> None:
         self.chunks: list[Chunk] = []
         self._limit = limit
         self._changed = threading.Condition()
+        self.full = threading.Event()
 
     def put(self, chunk: Chunk) -> None:
         with self._changed:
             while len(self.chunks) >= self._limit:
+                self.full.set()
                 self._changed.wait()
             self.chunks.append(chunk)
 

@@ -84,6 +84,7 @@ def test_what_cannot_be_measured_is_one_sentence(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_detect_speed_names_both_ways(tmp_path: Path) -> None:
     from aez.export import SeriesDetector
 

@@ -177,6 +177,7 @@ def test_replay_gives_the_same_events_and_leaves_the_state_alone(here: Path) -> 
     assert {path.name: path.read_bytes() for path in here.glob("monitor.db")} == before
 
 
+@pytest.mark.slow
 def test_replay_of_csv_and_line_protocol_gives_the_same_events(here: Path) -> None:
     same = ("--rows", 700, "--seed", 1, "--faults", 200, "--first-fault", 100)
     run("simulate", *same, "-o", "data.csv")

@@ -220,6 +220,7 @@ def test_tap_of_nats_leaves_no_consumer_and_takes_nothing(nats_server: Broker, r
         until(lambda: monitor.counts()["rows"] == sent)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_tap_of_pushes_stores_nothing_and_says_so_to_senders() -> None:
     port = free_port()

@@ -86,6 +86,7 @@ def aeons(labels: npt.NDArray[np.uint8], scores: npt.NDArray[np.float64], buffer
     return float(module.range_pr_vus_score(labels.astype(np.int64), filled, max_buffer_size=buffer))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6),

@@ -114,9 +114,14 @@ def test_pictures_of_all_sizes_are_drawn(detector: PictureDetector, tmp_path: Pa
         assert (image.format, image.size) == ("PNG", panel.size)
 
 
-def test_infinite_errors_are_drawn(detector: PictureDetector, tmp_path: Path) -> None:
+def test_infinite_errors_are_drawn_as_the_largest(detector: PictureDetector, tmp_path: Path) -> None:
     found = scored(detector, tmp_path)
-    draw_panel(replace(found, score=np.inf, error_map=np.full((8, 12), np.inf, np.float32)))
+    none, large, infinite = (
+        np.asarray(draw_panel(replace(found, score=np.inf, error_map=np.full((8, 12), value, np.float32))))
+        for value in (0, 1e6, np.inf)
+    )
+    assert np.array_equal(infinite, large)
+    assert not np.array_equal(infinite, none)
 
 
 # -- report -----------------------------------------------------------------------------------------------------------

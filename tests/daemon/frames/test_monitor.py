@@ -144,6 +144,7 @@ def test_an_event_names_the_frame_the_place_and_a_picture_of_it(folder: Path) ->
     assert columns.mean() / colours.shape[1] == pytest.approx(22.5 / 32, abs=0.08)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_finds_what_one_run_finds(folder: Path) -> None:
     pictures = series((5, 6, 12, 13, 14, 30), 40, 3)
     write(folder, "a", pictures)

@@ -237,15 +237,15 @@ def test_sigterm_drains_and_tells_the_service_manager(folder: Path) -> None:
 
 
 def test_a_second_signal_forces_the_end(folder: Path) -> None:
+    config = folder / "monitor.toml"
+    config.write_text(config.read_text().replace("drain_seconds = 10", "drain_seconds = 600"))
     with running(folder) as process:
         until(lambda: answers(folder))
         os.kill(process.pid, signal.SIGSTOP)
         for number in (signal.SIGTERM, signal.SIGINT):
             process.send_signal(number)
-        begun = time.monotonic()
         os.kill(process.pid, signal.SIGCONT)
-        assert process.wait(20) in (0, 1)
-        assert time.monotonic() - begun < 9  # the drain alone would have had 10 s
+        assert process.wait(60) in (0, 1)  # the drain alone would have had 600 s
 
 
 def test_rows_pushed_as_line_protocol_become_the_same_events(folder: Path) -> None:

@@ -272,7 +272,10 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     (tmp_path / "s.db").touch()
     with Store(tmp_path / "s.db") as store:
+        assert store.positions() == {}
         store.commit({"a": {}})
+    with Store(tmp_path / "s.db") as store:
+        assert store.positions() == {"a": {}}
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -142,6 +142,7 @@ def test_large_pictures_get_networks_that_a_bundle_holds(family: str) -> None:
     assert sum(t.numel() for t in [*network.parameters(), *network.buffers()]) < WEIGHTS_MAX
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_leaves_no_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

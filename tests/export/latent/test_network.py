@@ -112,6 +112,7 @@ def test_with_rounded_latents_nothing_teaches_what_encodes(network: KlNetwork) -
     assert not any(name.startswith(("encoder.", "hyper_analysis.")) for name in taught)
 
 
+@pytest.mark.slow
 def test_the_bundles_graphs_give_a_latent_of_zero_mean_and_unit_variance(network: KlNetwork, bundle: Bundle) -> None:
     pictures = make_pictures(8)
     encoder = open_session(bundle.graph("encoder"), "cpu", 1)
@@ -131,6 +132,7 @@ def test_the_bundles_graphs_give_a_latent_of_zero_mean_and_unit_variance(network
     np.testing.assert_allclose(image, wanted.numpy(), atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(8, 8), (1, 1), (40, 24), (33, 50), (130, 70)], ids=str)
 def test_it_codes_pictures_of_any_size(bundle: Bundle, size: tuple[int, int]) -> None:
     width, height = size
@@ -147,6 +149,7 @@ def test_it_codes_pictures_of_any_size(bundle: Bundle, size: tuple[int, int]) ->
     assert np.asarray(aez.decode(embedded)).shape == pixels.shape  # the decoding half is enough
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_bundle_where_it_stopped(network: KlNetwork, bundle: Bundle) -> None:
     again = kl_from_bundle(bundle)
     with torch.no_grad():

@@ -29,7 +29,7 @@ from tests.kit.small_photo import SMALL, Exported, make_network, make_pictures
 @pytest.mark.slow
 def test_the_bundle_states_what_decoding_needs(exported: Exported) -> None:
     bundle = Bundle.open(exported.path)
-    assert (bundle.id, bundle.name, bundle.task) == (exported.bundle.id, "small", "image-codec")
+    assert (bundle.id, bundle.name, bundle.task) == (exported.id, "small", "image-codec")
     coding = bundle.coding
     assert (coding["alignment"], coding["latent_stride"], coding["hyper_stride"]) == (16, 8, 16)
     assert (coding["channels"], coding["hyper_channels"], coding["level_max"]) == (96, 4, 2048)

@@ -154,6 +154,7 @@ def test_an_interrupted_run_writes_no_bundle_and_resumes(
     assert len(calls) == 6
 
 
+@pytest.mark.slow
 def test_a_resumed_run_knows_the_model_that_it_went_on_from(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exported: Exported
 ) -> None:
@@ -200,6 +201,7 @@ def test_a_resumed_photo_run_equals_one_without_a_stop(pictures: Path, tmp_path:
         assert torch.equal(resumed.model.state_dict()[name], value), name
 
 
+@pytest.mark.slow
 def test_a_small_network_learns(pictures: Path, tmp_path: Path) -> None:
     run = make_run(pictures, tmp_path, steps=60, batch=4, learning_rate=3e-3, ema_decay=0.5)
     task, images = run.trainer.task, torch.stack([run.trainer.data[index] for index in range(10**6, 10**6 + 24)])

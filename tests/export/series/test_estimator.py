@@ -52,6 +52,7 @@ def detector() -> SeriesDetector:
     return SeriesDetector("pca").fit(values())
 
 
+@pytest.mark.slow
 def test_it_comes_from_the_package_without_loading_torch_before() -> None:
     script = """
 import sys
@@ -339,6 +340,7 @@ def test_pickles_of_older_versions_end_in_a_sentence_that_says_what_to_do(detect
             SeriesDetector().__setstate__(other)
 
 
+@pytest.mark.slow
 def test_a_refitted_detector_saves_what_it_learned_last(saved: Path, tmp_path: Path) -> None:
     again = SeriesDetector.load(saved).fit(values(2000, seed=3))
     path = tmp_path / "again.aezm"

@@ -473,6 +473,7 @@ def test_windows_without_gaps_score_the_same_in_their_own_graph(family: str, opt
         assert found[1].numpy() == pytest.approx(channel_score, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_graph_of_whole_windows_is_exported_without_what_serves_gaps() -> None:
     graph = make()
     exported = export_whole(graph, METADATA, FRESH.numpy())

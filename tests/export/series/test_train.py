@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from aez.codec.bundle.bundle import Bundle
 from aez.codec.detect.detector import load_detector
 from aez.codec.detect.events import EventRule, find_events
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
@@ -23,6 +24,7 @@ from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.codec.series.core import Series
 from aez.export.common.batches import Batches, Shuffled, spread
 from aez.export.common.trainer import Trainer, TrainOptions, load_checkpoint
+from aez.export.series import train as train_series
 from aez.export.series.faults import find_faults
 from aez.export.series.scaling import fit_scaling
 from aez.export.series.train import (
@@ -45,6 +47,7 @@ from aez.export.series.windows import (
     split_rows,
     suggest_window,
 )
+from tests.kit.places import TINY
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MINUTE = 60_000_000_000
@@ -512,6 +515,7 @@ def test_a_run_leaves_its_metrics_and_its_curve(trained: Path) -> None:
     assert (folder / "checkpoint.pt").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_finished_resumes_to_the_same_model(trained: Path) -> None:
     two = [series(values(1500), "monday"), series(values(1500, seed=1), "tuesday")]
     config = DetectorConfig("dense", window=10, options={"latent": 4})
@@ -524,7 +528,10 @@ def test_a_run_that_was_finished_resumes_to_the_same_model(trained: Path) -> Non
     assert again.id == before.id
 
 
-def test_what_the_user_should_know_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_the_user_should_know_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_series, "make_bundle", lambda *_: Bundle.open(TINY))  # it is no matter here
     rows = values(1500)
     rows[:, 1] = 5.0
     with caplog.at_level(logging.WARNING):
