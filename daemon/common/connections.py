@@ -17,6 +17,8 @@ __all__ = ["HANDSHAKE_SECONDS", "Connections", "request_log"]
 
 #: A TLS handshake that takes longer is given up; for `ssl_handshake_timeout`.
 HANDSHAKE_SECONDS = 10.0
+#: Turns of the loop in which a transport that was cut tells its protocol.
+_TURNS_TO_END = 10
 
 
 def request_log() -> logging.Logger:
@@ -59,6 +61,15 @@ class Connections:
         self._begun.pop(one, None)
         self._open.discard(one)
 
+    async def end(self) -> None:
+        """Cut what is still open, such as a connection that came while the listener ended; before the loop ends."""
+        for one in list(self._open):
+            one.cut()
+        for _ in range(_TURNS_TO_END):
+            if not self._open:
+                return
+            await asyncio.sleep(0)
+
 
 class _OneTooMany(asyncio.Protocol):
     """A connection that is closed as soon as it is there."""
@@ -72,8 +83,14 @@ class _Counted(asyncio.Protocol):
 
     def __init__(self, inner: asyncio.Protocol, connections: Connections) -> None:
         self._inner, self._connections = inner, connections
+        self._transport: asyncio.BaseTransport | None = None
+
+    def cut(self) -> None:
+        if isinstance(self._transport, asyncio.Transport):
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
         self._connections.made(self)
         self._inner.connection_made(transport)
 

@@ -36,6 +36,8 @@ from aez.daemon.sources.base import Put, Source, SourceOptions
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from aez.daemon.common.connections import Connections
+
 _PENDING_BYTES = 64 << 20
 
 
@@ -175,7 +177,7 @@ class HttpPush(Source):
     async def _listen(self) -> None:
         from aiohttp import web
 
-        from aez.daemon.common.connections import request_log
+        from aez.daemon.common.connections import Connections, request_log
 
         self._closing = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -190,28 +192,28 @@ class HttpPush(Source):
             shutdown_timeout=2,
         )
         await runner.setup()
+        assert runner.server is not None
+        connections = Connections(self.limits.connections, runner.server)
         listener = None
         try:
-            listener = await self._open_port(runner)
+            listener = await self._open_port(connections)
             await self._closing.wait()
         finally:
             if listener is not None:
                 listener.close()
             await runner.cleanup()
+            await connections.end()
 
-    async def _open_port(self, runner: web.AppRunner) -> asyncio.Server | None:
-        from aez.daemon.common.connections import HANDSHAKE_SECONDS, Connections
+    async def _open_port(self, connections: Connections) -> asyncio.Server | None:
+        from aez.daemon.common.connections import HANDSHAKE_SECONDS
 
-        server = runner.server
-        assert server is not None
         assert self._closing is not None
-        protocol = Connections(self.limits.connections, server)
         encrypted: dict[str, Any] = {"ssl": self._tls, "ssl_handshake_timeout": HANDSHAKE_SECONDS} if self._tls else {}
         backoff = Backoff()
         while not self._closing.is_set():
             try:
                 loop = asyncio.get_running_loop()
-                listener = await loop.create_server(protocol, self.host, self.port, backlog=128, **encrypted)
+                listener = await loop.create_server(connections, self.host, self.port, backlog=128, **encrypted)
             except OSError as error:
                 self._set_trouble(f"cannot listen at {self.host}:{self.port}: {error.strerror or error}.")
                 self._ready.set()

@@ -184,12 +184,12 @@ class Web:
         await runner.setup()
 
         assert runner.server is not None
-        protocol = Connections(self._connections, runner.server)
+        connections = Connections(self._connections, runner.server)
         encrypted: dict[str, Any] = {"ssl": self._tls, "ssl_handshake_timeout": HANDSHAKE_SECONDS} if self._tls else {}
         listener = None
         try:
             try:
-                listener = await self._loop.create_server(protocol, self.host, self.port, backlog=128, **encrypted)
+                listener = await self._loop.create_server(connections, self.host, self.port, backlog=128, **encrypted)
             except OSError as error:
                 self._error = error
                 return
@@ -200,6 +200,7 @@ class Web:
             if listener is not None:
                 listener.close()
             await runner.cleanup()
+            await connections.end()
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
