@@ -1,5 +1,6 @@
 """What all tests share: settings, the order of files, folders made once, and a user's model folder that is empty."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if gpu_tests and not _onnxruntime_has_cuda():
         for item in gpu_tests:
             item.add_marker(pytest.mark.skip(reason="ONNX Runtime has no CUDA here"))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _onnxruntime_has_cuda() -> bool:
