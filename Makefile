@@ -9,7 +9,7 @@
 PYTHON ?= python3
 IMAGE ?=
 # The files of tests are shared out among so many processes, those that take longest first (tests/kit/order.py).
-PARALLEL ?= --numprocesses 4 --dist loadfile --no-loadscope-reorder
+PARALLEL ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin
