@@ -38,7 +38,7 @@ lint: $(TEST)
 	$(BIN)/mypy -p aez
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
