@@ -4,7 +4,7 @@
 # lint       ruff, and mypy --strict
 # clean      remove the environment, builds and caches
 #
-# Each target creates .venv and installs what it needs; only test and lint install torch.
+# Each target creates .venv and installs what it needs; only demo does without torch.
 
 PYTHON ?= python3
 IMAGE ?=

@@ -12,6 +12,7 @@ default is required. A secret stands in a configuration as NAME_env or NAME_file
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import math
@@ -25,7 +26,7 @@ from typing import Any, Literal, Self
 
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["About", "Kind", "Option", "Options", "Secret", "about", "nearest", "options_of", "secret"]
+__all__ = ["About", "Kind", "Option", "Options", "Secret", "about", "nearest", "options_of", "resolved", "secret"]
 
 #: What a value is. Lists of texts may be given as one text; a path begins at the configuration's folder.
 Kind = Literal["text", "whole", "number", "flag", "texts", "map", "numbers", "path", "paths"]
@@ -114,19 +115,28 @@ class Option:
             return f"it is {_range(self.about.low, self.about.high)}, not {_shown(value)}"
         if self.kind in ("text", "path") and not value:
             return "it is empty"
+        if self.kind in ("text", "texts", "path", "paths") and any("\0" in one for one in value):
+            return "it holds a null character"
         return ""
 
     def plain(self, value: Any, folder: Path) -> Any:
         """The value as the rest of the program takes it; paths begin at `folder`."""
         if self.kind in ("path", "paths"):
             given = [value] if isinstance(value, str) else value
-            found = tuple(str((folder / Path(one).expanduser()).absolute()) for one in given)
+            found = tuple(str(resolved(folder, one)) for one in given)
             return found[0] if self.kind == "path" else found
         if self.kind == "number":
             return float(value)
         if self.kind == "texts":
             return (value,) if isinstance(value, str) else tuple(value)
         return value
+
+
+def resolved(folder: Path, name: str) -> Path:
+    """The path that a configuration in `folder` means: ~ is somebody's home, and stays as it is where nobody has it."""
+    with contextlib.suppress(RuntimeError):
+        name = str(Path(name).expanduser())
+    return (folder / name).absolute()
 
 
 @dataclass(frozen=True, kw_only=True)

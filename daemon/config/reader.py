@@ -18,7 +18,7 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.common.addresses import endpoint_fault
 from aez.daemon.common.kinds import SINKS, SOURCES, Kinds, parse_options, parsing
 from aez.daemon.common.limits import Limits
-from aez.daemon.common.options import Options, Secret, options_of
+from aez.daemon.common.options import Options, Secret, options_of, resolved
 from aez.daemon.config.checks import Checks, Draft
 from aez.daemon.config.sections import Entry, Model, Scores, Service, State, Web
 from aez.daemon.config.toml_lines import Path as Place
@@ -121,7 +121,7 @@ class Configuration:
 
     def resolve(self, name: str) -> Path:
         """A path of the configuration: relative ones begin at the file's folder."""
-        return (self.path.parent / Path(name).expanduser()).absolute()
+        return resolved(self.path.parent, name)
 
 
 def load(path: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Configuration:
@@ -145,11 +145,22 @@ def load(path: str | os.PathLike[str], environment: Mapping[str, str] | None = N
         raise ConfigError([Fault(label, line, "", "it is not UTF-8 text")]) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([_syntax_fault(label, str(error))]) from error
-    reader = _Reader(label, key_lines(text), os.environ if environment is None else environment, Path(path).parent)
+    except ValueError as error:  # Python reads no whole number of more than 4,300 digits
+        raise ConfigError([Fault(label, 1, "", "a whole number in it has too many digits")]) from error
+    except RecursionError as error:
+        raise ConfigError([Fault(label, 1, "", _TOO_DEEP)]) from error
+    try:
+        lines = key_lines(text)
+    except RecursionError as error:
+        raise ConfigError([Fault(label, 1, "", _TOO_DEEP)]) from error
+    reader = _Reader(label, lines, os.environ if environment is None else environment, Path(path).parent)
     found = reader.read(document)
     if reader.faults:
         raise ConfigError(reader.faults)
     return Configuration(Path(path).absolute(), label, hashlib.sha256(data).hexdigest()[:12], **found)
+
+
+_TOO_DEEP = "its arrays or tables are nested too deeply"
 
 
 def _syntax_fault(label: str, message: str) -> Fault:
@@ -272,7 +283,7 @@ class _Reader:
     def _model_path(self, path: str) -> str:
         """Names of models stay as they are; a path begins at the configuration's folder."""
         if path.endswith(".aezm") or "/" in path:
-            return str((self.folder / Path(path).expanduser()).absolute())
+            return str(resolved(self.folder, path))
         return path
 
     def _check_model(self, place: Place, path: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aez.daemon.common.options import Option, Secret, nearest
+from aez.daemon.common.options import Option, Secret, nearest, resolved
 from aez.daemon.config.toml_lines import Path as Place
 from aez.daemon.config.toml_lines import written
 
@@ -89,7 +89,7 @@ class Values:
         return None
 
     def _secret_file(self, place: Place, name: str) -> Secret | None:
-        path = self._folder / Path(name).expanduser()
+        path = resolved(self._folder, name)
         try:
             with path.open("rb") as file:
                 text = file.read(_SECRET_MAX).decode().strip()

@@ -78,9 +78,11 @@ class Monitor:
         self._speed = speed
         self._notifier = Notifier()
         self._stop = threading.Event()
-        self._force = threading.Event()
+        # Set by handlers of signals, which run inside whatever the main thread does: an Event that it waits for has its
+        # lock taken, and to set it there would wait for ever.
+        self._ends_asked = 0
         self._ending = threading.Event()
-        self._reload_wanted = threading.Event()
+        self._reload_asked = False
         self._reload_lock = threading.Lock()
         self._last_word = 0.0
         self._running: Running | None = None
@@ -257,15 +259,12 @@ class Monitor:
         running = self.running
         forgotten = time.monotonic()
         pause = _POLL_SECONDS / 10 if self.once else _POLL_SECONDS  # nobody shall wait for an end that has come
-        while not self._stop.wait(pause):
+        while not self._ends_asked and not self._stop.wait(pause):
             if not running.worker.alive:
                 return
-            if self._reload_wanted.is_set():
-                self._reload_wanted.clear()
-                try:
-                    self.reload()
-                except AezError as error:
-                    _log.error("the configuration was not reloaded, the old one stays: %s", error)
+            if self._reload_asked:
+                self._reload_asked = False
+                self._reload_or_say_why()
             if self.once and _ended(running):
                 running.worker.flush()
                 return
@@ -292,7 +291,7 @@ class Monitor:
             self._notifier.reloading()
             try:
                 done = reload(self.running)
-            except AezError:
+            except Exception:
                 self.metrics.reloads.labels("failure").inc()
                 self.metrics.config_good.set(0)
                 raise
@@ -362,14 +361,22 @@ class Monitor:
         if complete and self._exit_code == 0:
             _log.info("ended; all that came is stored")
 
+    def _reload_or_say_why(self) -> None:
+        try:
+            self.reload()
+        except AezError as error:
+            _log.error("the configuration was not reloaded, the old one stays: %s", error)
+        except Exception:  # noqa: BLE001 - no configuration may end what runs
+            _log.exception("the configuration was not reloaded, the old one stays")
+
     def _left(self) -> float:
         """Seconds that what drains may still take."""
-        return 0.0 if self._force.is_set() else max(0.0, self._deadline - time.monotonic())
+        return 0.0 if self._ends_asked > 1 else max(0.0, self._deadline - time.monotonic())
 
     def _end_worker(self, worker: Worker) -> None:
         worker.stop()
         while not worker.join(_POLL_SECONDS):
-            if self._force.is_set() or time.monotonic() > self._deadline:
+            if self._ends_asked > 1 or time.monotonic() > self._deadline:
                 waiting = len(self.running.intake)
                 _log.warning("%d chunks were not worked off; they come again where their source can", waiting)
                 self._exit_code = EXIT_FORCED
@@ -389,12 +396,10 @@ class Monitor:
         """Handlers for the time of a run; in another thread than the main one there are none."""
 
         def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler
-            if self._stop.is_set():
-                self._force.set()
-            self._stop.set()
+            self._ends_asked += 1
 
         def reload(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-            self._reload_wanted.set()
+            self._reload_asked = True
 
         handlers = {signal.SIGTERM: end, signal.SIGINT: end}
         if hasattr(signal, "SIGHUP"):

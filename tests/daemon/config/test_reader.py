@@ -97,6 +97,10 @@ def test_what_the_sample_leaves_out_can_be_put_in(tmp_path: Path) -> None:
         ("[[models]]\npath = 'pmp.aezm'\n", ":7: models[1].path: there is no file"),
         ("[[models]]\npath = 'nobody'\n", ":7: models[1].path: there is no model 'nobody'"),
         ("[[models]]\nname = 'x'\n", ":6: models[1].path: it is missing"),
+        ("[state]\npath = 'a\\u0000b'\n".replace("'", '"'), ":7: state.path: it holds a null character"),
+        ("[web]\ntls_key = 'a\\u0000b'\n".replace("'", '"'), ":7: web.tls_key: it holds a null character"),
+        ("[web]\ntoken_file = 'a\\u0000b'\n".replace("'", '"'), ":7: web.token_file: it holds a null character"),
+        ("[web]\ntoken_file = '~nobody-at-all/x'\n", ":7: web.token_file: "),
     ],
 )
 def test_faults_name_line_and_key(folder: Path, text: str, expected: str) -> None:
@@ -107,6 +111,11 @@ def test_faults_name_line_and_key(folder: Path, text: str, expected: str) -> Non
 def test_all_faults_are_told_at_once_in_the_order_of_lines(folder: Path) -> None:
     found = faults(folder, "[service]\nqueue = -1\n[web]\nport = 70000\nx = 1\n")
     assert [fault.split(": ")[1] for fault in found] == ["models", "sources", "service.queue", "web.port", "web.x"]
+
+
+def test_somebodys_home_that_there_is_not_is_a_name_like_any_other(folder: Path) -> None:
+    found = load(write(folder, LEAST + "[state]\npath = '~nobody-at-all/x.db'\n"))
+    assert found.resolve(found.state.path) == folder / "~nobody-at-all" / "x.db"
 
 
 def test_two_sources_on_one_port_are_refused(folder: Path) -> None:
@@ -130,6 +139,9 @@ def test_what_is_no_toml_is_named_with_its_line(folder: Path) -> None:
     (folder / "monitor.toml").write_bytes(b"[service]\n# \xff\n")
     with pytest.raises(ConfigError, match=r"monitor.toml:2: it is not UTF-8 text"):
         load(folder / "monitor.toml")
+    for text in (f"a = {'[' * 5000}", f"a = {'{a=' * 2000}", f"[service]\nqueue = {'9' * 5000}\n"):
+        (found,) = faults(folder, text)
+        assert found.startswith(":1: ")
     with pytest.raises(ConfigError, match=r"none.toml:1: it cannot be read: No such file"):
         load(folder / "none.toml")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +104,28 @@ def test_what_cannot_be_used_is_told_and_changes_nothing(folder: Path) -> None:
     assert (result.exit_code, "the monitor kept its old configuration: " in result.stderr) == (1, True)
     assert "an MQTT sink cannot publish to the topic 'a/#'" in result.stderr
     assert logging.getLogger("aez").level == logging.NOTSET
+
+
+def test_a_signal_is_taken_whatever_the_main_thread_holds(folder: Path) -> None:
+    """A handler runs inside what the main thread does: it must not wait for what that holds."""
+    monitor = Monitor(load(folder / "monitor.toml"))
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    with monitor._signals(), monitor._stop._cond:
+        for number in before:
+            handler = signal.getsignal(number)
+            assert callable(handler)
+            handler(number, None)
+    assert (monitor._ends_asked, monitor._reload_asked) == (1, True)
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_no_reload_ends_what_runs(
+    running: Monitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def defect(_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("aez.daemon.service.monitor.reload", defect)
+    running._reload_or_say_why()
+    assert "the old one stays" in caplog.text
+    assert running.metrics.config_good._value.get() == 0
