@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import ipaddress
 import json
@@ -192,6 +193,9 @@ class Web:
                 listener = await self._loop.create_server(connections, self.host, self.port, backlog=128, **encrypted)
             except OSError as error:
                 self._error = error
+                return
+            except UnicodeError:  # of a host that cannot be a name
+                self._error = OSError(errno.EINVAL, f"{self.host!r} is no name of a host")
                 return
             self.port = int(listener.sockets[0].getsockname()[1])
             self._started.set()

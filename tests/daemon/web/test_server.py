@@ -326,6 +326,8 @@ def test_a_port_in_use_is_said_before_anything_runs(view: Pretend) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(InvalidArgument, match=rf"web.port {port} of 127.0.0.1 cannot be used: .*in use"):
             Web(view, port=port).start()
+    with pytest.raises(InvalidArgument, match=r"of a\.\.b cannot be used: 'a\.\.b' is no name of a host"):
+        Web(view, "a..b", port).start()
 
 
 def test_an_open_page_without_a_token_is_warned_about(view: Pretend, caplog: pytest.LogCaptureFixture) -> None:
