@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aez.codec.common.extras import needs
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.kinds import SINKS, SOURCES
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import Options
+from aez.daemon.config.kinds import SINKS, SOURCES
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sources.base import Source
 from aez.daemon.sources.files import FileOptions

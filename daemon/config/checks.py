@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.kinds import SOURCES
 from aez.daemon.common.options import options_of
+from aez.daemon.config.kinds import SOURCES
 from aez.daemon.config.toml_lines import Path as Place
 
 __all__ = ["Checks", "Draft"]

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.kinds import SINKS, SOURCES, parsing
 from aez.daemon.common.options import Option, nearest, options_of
+from aez.daemon.config.kinds import SINKS, SOURCES
 from aez.daemon.config.reader import SECTIONS
 from aez.daemon.config.sections import Entry, Model
+from aez.daemon.parse.options import Options as ParseOptions
 
 __all__ = ["BEGIN", "END", "Listing", "chosen", "into_document", "listings", "markdown", "text"]
 
@@ -37,7 +38,7 @@ def listings() -> Iterator[Listing]:
         common = dict(options_of(Entry))
         note = f"Of every {kinds.what}. Its `kind` is one of {', '.join(f'`{kind}`' for kind in kinds)}."
         if kinds is SOURCES:
-            common |= options_of(parsing())
+            common |= options_of(ParseOptions)
             note += "\nAll but the first two say how messages are read."
         yield Listing(table, f"[[{table}]]", common, note)
         for kind in kinds:

@@ -16,14 +16,15 @@ from typing import Any
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.addresses import endpoint_fault
-from aez.daemon.common.kinds import SINKS, SOURCES, Kinds, parse_options, parsing
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import Options, Secret, options_of, resolved
 from aez.daemon.config.checks import Checks, Draft
+from aez.daemon.config.kinds import SINKS, SOURCES, Kinds, parse_options
 from aez.daemon.config.sections import Entry, Model, Scores, Service, State, Web
 from aez.daemon.config.toml_lines import Path as Place
 from aez.daemon.config.toml_lines import key_lines, written
 from aez.daemon.config.values import Values
+from aez.daemon.parse.options import Options as ParseOptions
 
 __all__ = ["ConfigError", "Configuration", "Fault", "ModelConfig", "Secret", "SinkConfig", "SourceConfig", "load"]
 
@@ -219,7 +220,7 @@ class _Reader:
     def _source(self, draft: Draft) -> SourceConfig | None:
         try:
             options = _taken(SOURCES.options(draft.kind), draft.values)
-            parse = _taken(parsing(), draft.values)
+            parse = _taken(ParseOptions, draft.values)
         except InvalidArgument as error:
             self.fault(draft.place, str(error), f"source {draft.name}")
             return None

@@ -11,8 +11,8 @@ import threading
 from pathlib import Path
 
 from aez.daemon.build.opening import open_source
-from aez.daemon.common.kinds import SOURCES
 from aez.daemon.common.records import Chunk
+from aez.daemon.config.kinds import SOURCES
 
 
 def main() -> None:

@@ -14,14 +14,15 @@ from typing import Any, get_args
 import pytest
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.kinds import SINKS, SOURCES, Kinds, parsing
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import Kind, Options, options_of
 from aez.daemon.common.shared_options import MqttBroker
+from aez.daemon.config.kinds import SINKS, SOURCES, Kinds
 from aez.daemon.config.listing import chosen, into_document, listings
 from aez.daemon.config.reader import SECTIONS, ConfigError, load
 from aez.daemon.config.sections import RULE_KEYS, Model, Scores, State
 from aez.daemon.engine.watched import Watched
+from aez.daemon.parse.options import Options as ParseOptions
 from aez.daemon.scores.files import Rotation
 from aez.daemon.scores.log import Selection
 from aez.daemon.sinks.mqtt import MqttSink, MqttSinkOptions
@@ -95,7 +96,7 @@ def test_every_option_of_a_kind_is_read_when_one_is_made(kinds: Kinds, kind: str
 
 def test_every_option_of_a_section_is_read_somewhere() -> None:
     read = set(attributes())
-    for name, section in {**SECTIONS, "model": Model, "parse": parsing()}.items():
+    for name, section in {**SECTIONS, "model": Model, "parse": ParseOptions}.items():
         owners = {name, f"_{name}", "options"}
         found = {attribute for owner, attribute in read if owner in owners}
         unread = set(options_of(section)) - found - ({*RULE_KEYS, "name"} if section is Model else set())

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from aez.daemon.common.kinds import SINKS
 from aez.daemon.common.options import options_of
+from aez.daemon.config.kinds import SINKS
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.sinks.wire import as_dict
 from tests.kit.event_steps import step, steps

@@ -9,7 +9,7 @@ import pytest
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.build.opening import open_source
-from aez.daemon.common.kinds import SOURCES
+from aez.daemon.config.kinds import SOURCES
 from aez.daemon.sources.base import Source
 from aez.daemon.sources.stdin import StdinOptions
 from tests.kit.brokers import start_mosquitto, start_nats

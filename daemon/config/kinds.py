@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import EntryPoint
 from typing import Any
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.options import Option, Options, nearest, options_of
+from aez.daemon.parse.options import Options as ParseOptions
 
-__all__ = ["SINKS", "SOURCES", "Kinds", "parse_options", "parsing"]
+__all__ = ["SINKS", "SOURCES", "Kinds", "parse_options"]
 
 
 @dataclass(frozen=True)
@@ -30,26 +30,18 @@ class Kinds:
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)
 
-    def __hash__(self) -> int:
-        return hash(self.group)
-
     def load(self, kind: str) -> Any:
         """The class of a kind. Raises InvalidArgument where there is no such kind."""
         if kind not in self.places:
             raise InvalidArgument(
                 f"{kind!r} is no kind of {self.what}; choose one of {', '.join(self)}{nearest(kind, self)}"
             )
-        return _loaded(self.places[kind], kind, self.group)
+        return EntryPoint(kind, self.places[kind], self.group).load()
 
     def options(self, kind: str) -> type[Options]:
         """What a kind can be told. Raises InvalidArgument where there is no such kind."""
         found: type[Options] = self.load(kind).Options
         return found
-
-
-@cache
-def _loaded(place: str, kind: str, group: str) -> Any:
-    return EntryPoint(kind, place, group).load()
 
 
 SOURCES = Kinds(
@@ -77,16 +69,9 @@ SINKS = Kinds(
         "postgres": "aez.daemon.sinks.postgres:PostgresSink",
     },
 )
-#: How a source's messages are read; its options stand in the source's table, too.
-_PARSING = "aez.daemon.parse.options:Options"
-
-
-def parsing() -> Any:
-    """The dataclass that declares them."""
-    return _loaded(_PARSING, "parse", "aez.monitor.parsing")
 
 
 def parse_options(kind: str) -> Mapping[str, Option]:
     """The options of parsing that apply to sources of a kind. Raises InvalidArgument where there is no such kind."""
     wanted: Sequence[str] | None = SOURCES.load(kind).parsing
-    return {name: one for name, one in options_of(parsing()).items() if wanted is None or name in wanted}
+    return {name: one for name, one in options_of(ParseOptions).items() if wanted is None or name in wanted}
