@@ -26,9 +26,13 @@ class Limits(Options):
     body_bytes: int = field(
         default=2**24, metadata=about("one request's body, one message of MQTT, or one picture", low=1024, high=2**30)
     )
-    depth: int = field(default=16, metadata=about("objects and lists within each other", low=1, high=1000))
-    columns: int = field(default=1000, metadata=about("values of one message, taken or not", low=1, high=100_000))
-    name_bytes: int = field(default=256, metadata=about("a stream's or column's name in UTF-8", low=1, high=65_536))
+    depth: int = field(default=16, metadata=about("objects and lists within each other", low=1, high=1000, live=True))
+    columns: int = field(
+        default=1000, metadata=about("values of one message, taken or not", low=1, high=100_000, live=True)
+    )
+    name_bytes: int = field(
+        default=256, metadata=about("a stream's or column's name in UTF-8", low=1, high=65_536, live=True)
+    )
     streams: int = field(
         default=20_000, metadata=about("streams at once; further ones are counted and dropped", low=1, high=10_000_000)
     )
@@ -39,11 +43,16 @@ class Limits(Options):
         default=2**25, metadata=about("of one image; one with more is not decoded", low=64, high=178_000_000)
     )
     #: The square of the default still fits into float32, which networks use.
-    magnitude: float = field(default=1e18, metadata=about("a value beyond it is malformed", low=1, high=1e300))
+    magnitude: float = field(
+        default=1e18, metadata=about("a value beyond it is malformed", low=1, high=1e300, live=True)
+    )
     malformed: int = field(
         default=100,
         metadata=about(
-            "messages of one reason and chunk that are kept one by one; further ones are counted", low=1, high=100_000
+            "messages of one reason and chunk that are kept one by one; further ones are counted",
+            low=1,
+            high=100_000,
+            live=True,
         ),
     )
 

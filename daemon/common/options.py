@@ -46,8 +46,9 @@ class About:
     """What a field's metadata say of an option beside its type and default.
 
     low, high: of numbers. path: the text is a path, or the texts are. secret: it comes from NAME_env or NAME_file.
-    listens: it is a port that is opened here, so that nobody else may have it. was: former names, each with what else
-    is different under the new one, as a clause that goes on behind a comma, or nothing.
+    listens: it is a port that is opened here, so that nobody else may have it. live: one of the process's own options
+    that a reload takes; the others wait for a restart. was: former names, each with what else is different under the
+    new one, as a clause that goes on behind a comma, or nothing.
     """
 
     help: str
@@ -56,6 +57,7 @@ class About:
     path: bool = False
     secret: bool = False
     listens: bool = False
+    live: bool = False
     was: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -66,11 +68,12 @@ def about(
     high: float = math.inf,
     path: bool = False,
     listens: bool = False,
+    live: bool = False,
     was: str | Mapping[str, str] = "",
 ) -> Mapping[str, About]:
     """The metadata of an option's field; see `About`. `was` may be one name alone."""
     former = ({was: ""} if was else {}) if isinstance(was, str) else was
-    return {"about": About(help, low, high, path=path, listens=listens, was=former)}
+    return {"about": About(help, low, high, path=path, listens=listens, live=live, was=former)}
 
 
 def secret(help: str) -> Mapping[str, About]:

@@ -19,8 +19,10 @@ RULE_KEYS = ("open_after", "close_after", "merge_within", "min_length")
 class Service(Options):
     """`[service]`."""
 
-    log: Literal["console", "json"] = field(default="console", metadata=about("how logs are written"))
-    log_level: Literal["debug", "info", "warning", "error"] = field(default="info", metadata=about("what is logged"))
+    log: Literal["console", "json"] = field(default="console", metadata=about("how logs are written", live=True))
+    log_level: Literal["debug", "info", "warning", "error"] = field(
+        default="info", metadata=about("what is logged", live=True)
+    )
     queue: int = field(
         default=4096,
         metadata=about("chunks, of up to about `limits.chunk_bytes`, that wait at most", low=1, high=65536),
@@ -28,22 +30,25 @@ class Service(Options):
     batch_seconds: float = field(
         default=0.005,
         metadata=about(
-            "rows wait so long for others to be scored with", low=0, high=10, was={"batch_ms": "in seconds"}
+            "rows wait so long for others to be scored with", low=0, high=10, was={"batch_ms": "in seconds"}, live=True
         ),
     )
     commit_seconds: float = field(
         default=0.2,
-        metadata=about("under load the state is written so often", low=0, high=60, was={"commit_ms": "in seconds"}),
+        metadata=about(
+            "under load the state is written so often", low=0, high=60, was={"commit_ms": "in seconds"}, live=True
+        ),
     )
     drain_seconds: float = field(
-        default=20.0, metadata=about("SIGTERM waits so long for what is under way", low=0, high=3600)
+        default=20.0, metadata=about("SIGTERM waits so long for what is under way", low=0, high=3600, live=True)
     )
-    device: Literal["auto", "cpu", "cuda"] = field(default="auto", metadata=about("where models run"))
+    device: Literal["auto", "cpu", "cuda"] = field(default="auto", metadata=about("where models run", live=True))
     threads: int | None = field(
         default=None, metadata=about("threads that score; all cores by default", low=1, high=1024)
     )
     dead_letters: str = field(
-        default="dead-letters.jsonl", metadata=about("the file of messages that could not be used", path=True)
+        default="dead-letters.jsonl",
+        metadata=about("the file of messages that could not be used", path=True, live=True),
     )
     dead_letters_bytes: int = field(
         default=2**24,
@@ -52,6 +57,7 @@ class Service(Options):
             low=0,
             high=2**40,
             was={"dead_letters_mb": "in bytes"},
+            live=True,
         ),
     )
     traces: str | None = field(
@@ -68,9 +74,11 @@ class State(Options):
 
     path: str = field(default="monitor.db", metadata=about("the SQLite file of state and events", path=True))
     retention_days: float = field(
-        default=90.0, metadata=about("closed events are kept so long", low=0.001, high=36_500)
+        default=90.0, metadata=about("closed events are kept so long", low=0.001, high=36_500, live=True)
     )
-    retention_events: int = field(default=100_000, metadata=about("closed events at most", low=1, high=1_000_000_000))
+    retention_events: int = field(
+        default=100_000, metadata=about("closed events at most", low=1, high=1_000_000_000, live=True)
+    )
     pictures: int = field(
         default=500,
         metadata=about("pictures of events' worst frames that are kept; 0 for none", low=0, high=1_000_000),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aez.daemon.common.options import options_of
 from aez.daemon.config.reader import Configuration, ModelConfig
 
 __all__ = [
@@ -24,22 +25,8 @@ __all__ = [
     "told",
 ]
 
-#: Tables of the configuration whose keys are the process's own, and those of them that a reload takes.
+#: Tables of the configuration whose keys are the process's own.
 _TABLES = ("service", "limits", "state", "web", "scores")
-_LIVE = {
-    "service": (
-        "log",
-        "log_level",
-        "batch_seconds",
-        "commit_seconds",
-        "drain_seconds",
-        "device",
-        "dead_letters",
-        "dead_letters_bytes",
-    ),
-    "limits": ("depth", "columns", "name_bytes", "magnitude", "malformed"),
-    "state": ("retention_days", "retention_events"),
-}
 
 
 @dataclass(frozen=True)
@@ -159,5 +146,9 @@ def _differing(old: Configuration, new: Configuration) -> tuple[str, ...]:
 
 def _fixed(begun: Configuration, new: Configuration) -> tuple[str, ...]:
     """Keys that stay as they were at the start of the process."""
-    live = {f"{name}.{key}" for name, keys in _LIVE.items() for key in keys}
-    return tuple(name for name in _differing(begun, new) if name not in live)
+    return tuple(name for name in _differing(begun, new) if not _is_live(new, name))
+
+
+def _is_live(config: Configuration, name: str) -> bool:
+    table, _, key = name.partition(".")
+    return options_of(type(getattr(config, table)))[key].about.live
