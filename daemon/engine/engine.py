@@ -20,7 +20,6 @@ import numpy as np
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord, Samples
-from aez.daemon.engine.columns import Float, Ints
 from aez.daemon.engine.event_records import Follower
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import Router
@@ -29,6 +28,7 @@ from aez.daemon.engine.scorer import BATCHES
 from aez.daemon.engine.stream_state import StreamState, unpack
 from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
+from aez.daemon.rows.columns import Float, Ints
 
 __all__ = ["Engine"]
 

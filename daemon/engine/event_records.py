@@ -17,7 +17,7 @@ import numpy as np
 from aez.codec.detect.events import CRITICAL, SERIOUS, Event, EventRule, EventTracker, Severity
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.columns import Float, Ints, StreamColumns, column
+from aez.daemon.rows.columns import Float, Ints, StreamColumns, column
 
 __all__ = ["Follower", "Silence"]
 

@@ -12,17 +12,18 @@ import numpy as np
 from aez.codec.detect.events import EventTracker
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.aligner import Aligner
-from aez.daemon.engine.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
 from aez.daemon.engine.event_records import Follower, Silence
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
-from aez.daemon.engine.rows import Aligned, Recent, ScoredRows
+from aez.daemon.engine.rows import Recent, ScoredRows
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
 from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
+from aez.daemon.rows.aligned import Aligned
+from aez.daemon.rows.aligner import Aligner
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
 
 __all__ = ["ModelStreams"]
 

@@ -1,30 +1,14 @@
-"""Rows of streams: as they are aligned, as they are scored, and the last ones of a stream."""
+"""Rows of streams: as they are scored, and the last ones of a stream."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aez.daemon.engine.columns import Float, Ints
+from aez.daemon.rows.aligned import Aligned
+from aez.daemon.rows.columns import Float
 
-__all__ = ["Aligned", "Recent", "ScoredRows"]
-
-
-@dataclass(frozen=True)
-class Aligned:
-    """Rows that are complete or overdue, by stream, rising: `stream`, `row` and `time` int64 [n], `values` [n, C]."""
-
-    stream: Ints
-    row: Ints
-    time: Ints
-    values: Float
-
-    def __len__(self) -> int:
-        return len(self.stream)
-
-    def part(self, start: int, end: int) -> Aligned:
-        """The rows from one place to another, as views."""
-        return Aligned(self.stream[start:end], self.row[start:end], self.time[start:end], self.values[start:end])
+__all__ = ["Recent", "ScoredRows"]
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from aez.codec.detect.detector import WindowScores
 from aez.codec.errors import InvalidArgument
-from aez.daemon.engine.columns import Float, Ints
 from aez.daemon.engine.ring import rows_view
 from aez.daemon.engine.routing import clean
+from aez.daemon.rows.columns import Float, Ints
 
 __all__ = ["BATCHES", "Scorer", "Scores", "WindowModel"]
 

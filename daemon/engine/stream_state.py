@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.engine.aligner import AlignerState
+from aez.daemon.rows.aligner import AlignerState
 
 __all__ = ["StreamState", "pack", "unpack"]
 

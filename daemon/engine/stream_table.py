@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.engine.columns import Flags, Float, Ints
+from aez.daemon.rows.columns import Flags, Float, Ints
 
 __all__ = ["STATES", "StreamPages", "StreamTable"]
 

@@ -10,9 +10,9 @@ from typing import Protocol
 from aez.codec.detect.events import Event, EventRule
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.columns import Float, Ints
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit
 from aez.daemon.engine.scorer import WindowModel
+from aez.daemon.rows.columns import Float, Ints
 
 __all__ = ["SECOND", "Identified", "StreamModel", "Watched"]
 

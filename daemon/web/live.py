@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.engine import Engine
-from aez.daemon.engine.rows import Aligned, Recent, ScoredRows
+from aez.daemon.engine.rows import Recent, ScoredRows
 from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import StreamModel
 from aez.daemon.frames.models import FrameModel
+from aez.daemon.rows.aligned import Aligned
 
 __all__ = ["ROWS", "WATCHED", "History", "Live", "LiveBlock", "ShownModel", "Watch", "blame"]
 

@@ -44,7 +44,8 @@ RULES: dict[str, str] = {
     "export.series_detector": "",
     "daemon.common": "",
     "daemon.config": "codec.bundle daemon.common daemon.parse daemon.sinks daemon.sources",
-    "daemon.engine": "codec.detect daemon.common",
+    "daemon.rows": "",
+    "daemon.engine": "codec.detect daemon.common daemon.rows",
     "daemon.frames": "codec.container codec.detect codec.entropy codec.image codec.report daemon.common",
     "daemon.parse": "codec.common codec.image codec.series daemon.common daemon.frames",
     "daemon.sources": "codec.common daemon.common",
@@ -52,7 +53,7 @@ RULES: dict[str, str] = {
     "daemon.sinks": "codec.common daemon.common daemon.state",
     "daemon.scores": "codec.common daemon.common daemon.engine",
     "daemon.observe": "codec.common daemon.common",
-    "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe",
+    "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe daemon.rows",
     "daemon.build": (
         "codec.bundle codec.common codec.detect codec.image daemon.common daemon.config daemon.engine daemon.frames "
         "daemon.observe daemon.parse daemon.scores daemon.sinks daemon.sources daemon.state"

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.engine.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
-from aez.daemon.engine.rows import Aligned
+from aez.daemon.rows.aligned import Aligned
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
 
 __all__ = ["Aligner", "AlignerState"]
 

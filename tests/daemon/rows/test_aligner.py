@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.engine.aligner import Aligner
 from aez.daemon.engine.routing import Columns, Router
-from aez.daemon.engine.rows import Aligned
+from aez.daemon.rows.aligned import Aligned
+from aez.daemon.rows.aligner import Aligner
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Sample = tuple[int, int, tuple[float | None, float | None]]  # stream, time, values
@@ -168,7 +168,7 @@ def test_flush_gives_what_waits() -> None:
 
 
 def test_rows_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aez.daemon.engine.aligner.PENDING_MAX", 8)
+    monkeypatch.setattr("aez.daemon.rows.aligner.PENDING_MAX", 8)
     to = aligner(period=None, lateness=10**9)
     found = push(to, *(whole(0, time, time) for time in range(20)), whole(1, 3, 3))
     assert [time for _, _, time, _ in found] == list(range(12))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aez.daemon.engine.columns import StreamColumns, column, entries, runs
+from aez.daemon.rows.columns import StreamColumns, column, entries, runs
 
 
 class Table(StreamColumns):
