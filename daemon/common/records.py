@@ -45,6 +45,10 @@ class Samples:
     time: int64 [n], ns since 1970 UTC; the time of arrival where the message has none.
     columns: names of the values. values: float64 or float32 [n, columns], NaN = missing.
     tags: what else a message said of its stream, by stream name; for routing, never scored.
+    order, more: where messages of several sets of columns were read together, each set has Samples of its own: `order`
+        int64 [n] rises and tells each row's place among all of them, and `more` whether the Samples behind these are of
+        the same reading. None and False where these stand alone.
+    wide: rows of several sets are among these, and a missing value may be that of a column which its message had not.
     """
 
     streams: Sequence[str]
@@ -53,6 +57,9 @@ class Samples:
     columns: tuple[str, ...]
     values: npt.NDArray[np.floating]
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    order: npt.NDArray[np.int64] | None = None
+    more: bool = False
+    wide: bool = False
 
     def __len__(self) -> int:
         return len(self.time)

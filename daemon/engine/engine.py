@@ -14,12 +14,12 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.records import EventRecord, Samples
+from aez.daemon.common.records import EventRecord, Malformed, Samples
 from aez.daemon.engine.event_records import Follower
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import Router
@@ -29,19 +29,33 @@ from aez.daemon.engine.stream_state import StreamState, unpack
 from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.rows.columns import Float, Ints
+from aez.daemon.rows.losses import REASONS
 
 __all__ = ["Engine"]
 
 _log = logging.getLogger(__name__)
 #: Samples that are worked on at once.
 _PART = 65_536
+#: Times beyond, ns since 1970 on either side, leave no room to calculate with them.
+_FURTHEST = 1 << 62
+#: Streams without a model whose names are kept for the log.
+_NAMES = 1000
+
+
+class _Part(NamedTuple):
+    """Samples of one model: stream and time int64 [n], values float32 [n, channels], places in order of arrival."""
+
+    stream: Ints
+    time: Ints
+    values: Float
+    order: Ints | None
 
 
 class Engine:
     """Scores the streams of several models.
 
     models: tried in this order for a stream's name. streams: how many there may be in all; samples of further ones are
-    counted and dropped. future: seconds that a sample's time may lie ahead of the clock; it is dropped beyond. clock:
+    counted and dropped. future: seconds that a stream's time may lie ahead of the clock before the log says so. clock:
     ns since 1970 UTC. sizes: windows of a batch; workers: threads that score them (see `Scorer`). listener: gets all
     scores. steady: ns of a clock that never jumps.
 
@@ -68,6 +82,8 @@ class Engine:
         self._counts: dict[str, float] = defaultdict(int)
         self._waiting_records: list[EventRecord] = []
         self._under_way: deque[Callable[[], list[EventRecord]]] = deque()
+        self._without_model: dict[str, None] = {}
+        self._told = 0  # of those
         self._set_models(models)
 
     def _set_models(self, models: Sequence[Watched]) -> None:
@@ -92,15 +108,21 @@ class Engine:
         """
         now = self._clock()
         records = self._take_waiting()
-        gathered: list[list[tuple[Ints, Ints, Float]]] = [[] for _ in self._groups]
+        gathered: list[list[_Part]] = [[] for _ in self._groups]
+        together: list[list[_Part]] = [[] for _ in self._groups]
         waiting = 0
         for one in samples:
-            for start in range(0, len(one), _PART):
-                self._sort_out(one, slice(start, start + _PART), now, gathered)
+            if one.order is not None:
+                self._sort_out(one, slice(None), together)
+                if not one.more:
+                    _join(together, gathered)
+            for start in range(0, len(one), _PART) if one.order is None else ():
+                self._sort_out(one, slice(start, start + _PART), gathered)
                 waiting += min(_PART, len(one) - start)
                 if waiting >= _PART:
                     waiting = 0
                     records += self._advance(gathered, now)
+        _join(together, gathered)
         records += self._advance(gathered, now)
         return records if ahead else records + self.settle()
 
@@ -111,33 +133,42 @@ class Engine:
             records += self._under_way.popleft()()
         return records
 
-    def _sort_out(self, one: Samples, part: slice, now: int, gathered: list[list[tuple[Ints, Ints, Float]]]) -> None:
+    def _sort_out(self, one: Samples, part: slice, gathered: list[list[_Part]]) -> None:
         """Put the samples of a part beside others for their models."""
         numbers, moments, values = one.stream[part], one.time[part], one.values[part]
+        order = None if one.order is None else one.order[part]
         places = np.full((2, len(one.streams)), -1, np.int64)
         for number in np.flatnonzero(np.bincount(numbers, minlength=len(one.streams))).tolist():
             places[:, number] = self._place(one.streams[number])
         model, index = places.take(numbers, axis=1)
-        bad = (moments > now + self._future) | (moments < -now)
+        bad = np.abs(moments) > _FURTHEST  # the least of int64 stays below 0
+        bad |= moments == np.iinfo(np.int64).min
         if bad.any():
             self._counts["dropped.future"] += int(np.count_nonzero(bad))
             model = np.where(bad, -3, model)
         for code, reason in ((-1, "no_model"), (-2, "too_many_streams")):
             self._counts[f"dropped.{reason}"] += int(np.count_nonzero(model == code))
-        for place in range(len(self._groups)):
+        for place, group in enumerate(self._groups):
             mine = model == place
-            if mine.all():
-                taken = self._groups[place].columns.take(one.columns, values)
-                chosen: tuple[Ints, Ints] = index, moments
-            elif mine.any():
-                taken = self._groups[place].columns.take(one.columns, values[mine])
-                chosen = index[mine], moments[mine]
-            else:
+            if not mine.any():
                 continue
-            if taken is None:
-                self._counts["dropped.no_channel"] += len(chosen[0])
+            if mine.all():
+                taken, chosen = group.columns.take(one.columns, values), _Part(index, moments, values, order)
             else:
-                gathered[place].append((*chosen, taken))
+                taken = group.columns.take(one.columns, values[mine])
+                chosen = _Part(index[mine], moments[mine], values, None if order is None else order[mine])
+            if taken is None:
+                self._lose_channels(group, chosen.stream)
+                continue
+            chosen = chosen._replace(values=taken)
+            if one.wide and (idle := np.isnan(taken).all(axis=1)).any():
+                self._lose_channels(group, chosen.stream[idle])
+                chosen = _Part(*(None if each is None else each[~idle] for each in chosen))  # type: ignore[arg-type]
+            gathered[place].append(chosen)
+
+    def _lose_channels(self, group: ModelStreams, stream: Ints) -> None:
+        self._counts["dropped.no_channel"] += len(stream)
+        group.lose_channels(stream)
 
     def _place(self, name: str) -> tuple[int, int]:
         """(Model, number there) of a stream; the first is negative where it is not taken."""
@@ -146,23 +177,23 @@ class Engine:
             return found
         model = self._router.model(name)
         if model is None:
+            if len(self._without_model) < _NAMES:
+                self._without_model.setdefault(name)
             return -1, -1
         if len(self._places) >= self.streams:
             return -2, -1
         self._places[name] = found = model, self._groups[model].add(name, self.streams)
         return found
 
-    def _advance(self, gathered: list[list[tuple[Ints, Ints, Float]]], now: int) -> list[EventRecord]:
+    def _advance(self, gathered: list[list[_Part]], now: int) -> list[EventRecord]:
         """Begin with what was gathered, and end what was begun before."""
         records: list[EventRecord] = []
         for group, parts in zip(self._groups, gathered, strict=True):
             if not parts:
                 continue
-            stream, moments, values = (
-                parts[0] if len(parts) == 1 else (np.concatenate(each) for each in zip(*parts, strict=True))
-            )
+            whole = _concatenated(parts)
             parts.clear()
-            self._under_way.append(group.advance(stream, moments, values, now, self.listener))
+            self._under_way.append(group.advance(whole.stream, whole.time, whole.values, now, self.listener))
             while len(self._under_way) > 1:
                 records += self._under_way.popleft()()
         return records
@@ -176,14 +207,38 @@ class Engine:
         self._waiting_records += self.settle()
 
     def tick(self, now_ns: int) -> list[EventRecord]:
-        """Look for streams that fell silent; `now_ns` is the wall clock's time."""
-        self._pause()
-        return self._take_waiting() + [record for group in self._groups for record in group.tick(now_ns)]
+        """Look for what has waited for long enough, for streams that fell silent, and for such that lose samples.
 
-    def flush(self, now_ns: int) -> list[EventRecord]:  # noqa: ARG002 - the data end where they end
+        `now_ns` is the wall clock's time.
+        """
+        self._pause()
+        records = [record for group in self._groups for record in group.tick(now_ns, self.listener)]
+        self._warn(now_ns)
+        return self._take_waiting() + records
+
+    def _warn(self, now: int) -> None:
+        """Name in the log the streams that lose samples, once for each reason, and those ahead of the clock."""
+        for group in self._groups:
+            for reason, names, why in group.news():
+                _log.warning("%s: samples are not scored (%s): %s", _few(names), reason, why)
+            if ahead := group.ahead(now + self._future):
+                hours = self._future / 3600e9
+                _log.warning("%s: its time is more than %g h ahead of this machine's clock", _few(ahead), hours)
+        fresh = list(self._without_model)[self._told :]
+        self._told += len(fresh)
+        if fresh:
+            _log.warning("no model watches %s; its samples are dropped (no_model)", _few(fresh))
+
+    def take_letters(self) -> list[Malformed]:
+        """The first of the samples that were not scored since the last call, with the reason."""
+        return [letter for group in self._groups for letter in group.take_letters()]
+
+    def flush(self, now_ns: int) -> list[EventRecord]:
         """Score the rows that wait for late samples; the data end here. Open events stay open."""
         self._pause()
-        return self._take_waiting() + [record for group in self._groups for record in group.flush(self.listener)]
+        return self._take_waiting() + [
+            record for group in self._groups for record in group.flush(now_ns, self.listener)
+        ]
 
     def touched(self) -> dict[str, bytes]:
         """The states of the streams that changed since the last call, by name; `settle` comes before."""
@@ -279,8 +334,8 @@ class Engine:
 
         `scored` rows (`scored.<model>` those of one model), `gap_rows` that were made up, `afresh` streams, `batches`
         run with so many `windows`, fillers included, in `inference_seconds`; samples that were dropped as
-        `dropped.<reason>`: late, duplicate, future (a time that cannot be), no_model, no_channel (none of the model's
-        columns), too_many_streams.
+        `dropped.<reason>`: late, duplicate, future (far ahead of its stream), no_model, no_channel (none of the model's
+        columns), too_many_streams. `losing.<reason>`: streams that lose samples just now.
         """
         found = dict(self._counts)
         for group in self._groups:
@@ -288,7 +343,10 @@ class Engine:
         found["streams"] = len(self._places)
         found["open_events"] = sum(follower.open for group in self._groups for follower in group.followers.values())
         found["silent"] = sum(int(group.silence.silent.sum()) for group in self._groups)
-        found["waiting"] = sum(group.aligner.waiting for group in self._groups)
+        found["waiting"] = sum(group.rows.aligner.waiting for group in self._groups)
+        for reason in REASONS:
+            found[f"losing.{reason}"] = sum(group.rows.losses.losers()[reason] for group in self._groups)
+        found["losing.no_model"] = len(self._without_model)
         return found
 
     @staticmethod
@@ -318,3 +376,27 @@ class Engine:
 def _first(names: Sequence[str]) -> str:
     """Some of many names, for the log."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _few(names: Sequence[str]) -> str:
+    """Streams in the log: the first of them, and how many there are."""
+    if len(names) == 1:
+        return f"stream {names[0]}"
+    return f"{len(names)} streams ({_first(names)})"
+
+
+def _concatenated(parts: Sequence[_Part]) -> _Part:
+    if len(parts) == 1:
+        return parts[0]
+    stream, time, values = (np.concatenate([part[at] for part in parts]) for at in range(3))  # type: ignore[misc]
+    return _Part(stream, time, values, None)
+
+
+def _join(together: list[list[_Part]], gathered: list[list[_Part]]) -> None:
+    """Put what was read together, set of columns by set of columns, into the order in which it came."""
+    for parts, into in zip(together, gathered, strict=True):
+        if parts:
+            whole, orders = _concatenated(parts), [part.order for part in parts if part.order is not None]
+            rank = np.argsort(np.concatenate(orders), kind="stable")
+            into.append(_Part(whole.stream[rank], whole.time[rank], whole.values[rank], None))
+            parts.clear()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +13,7 @@ import numpy as np
 
 from aez.codec.detect.events import EventTracker
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.records import EventRecord
+from aez.daemon.common.records import EventRecord, Malformed
 from aez.daemon.engine.event_records import Follower, Silence
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
 from aez.daemon.engine.ring import Rings
@@ -19,16 +21,19 @@ from aez.daemon.engine.routing import Columns, Router
 from aez.daemon.engine.rows import Recent, ScoredRows
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
-from aez.daemon.engine.stream_table import StreamTable
+from aez.daemon.engine.stream_table import Lost, StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.aligner import Aligner
+from aez.daemon.rows.builder import Built, RowBuilder
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
+from aez.daemon.rows.fronts import NEVER
+from aez.daemon.rows.losses import advice
 
 __all__ = ["ModelStreams"]
 
 #: Streams that there is room for at first; values of the rows that are joined at once.
 _FIRST_ROOM, _JOINED = 64, 1 << 24
+Listener = Callable[[ScoredRows], None]
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -54,6 +59,7 @@ class ModelStreams(StreamColumns):
     busy = column(np.bool_)  # it has a follower
     seen = column(np.int64)  # when a sample came, by a clock that nobody sets
     _changed = column(np.bool_)  # since `touched`
+    _told_ahead = column(np.bool_)  # that its time is ahead of the clock
     followers: dict[int, Follower] = entries()
     limits: dict[int, StreamLimit] = entries()
 
@@ -73,10 +79,11 @@ class ModelStreams(StreamColumns):
         # Behind so many NaN rows every window is empty and an open event has had its quiet rows.
         gap = detector.window - 1 + self.rule.close_after
         quiet = None if watched.silent_after is None else int(watched.silent_after * SECOND)
-        self.aligner = Aligner(len(detector.channels), self.period, round(watched.lateness * SECOND), gap, quiet)
+        lateness = None if watched.lateness is None else round(watched.lateness * SECOND)
+        self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
-        self._tables: tuple[StreamColumns, ...] = (self.aligner, self.rings, self.silence)
+        self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence)
         self.names: list[str] = []
         self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
@@ -108,26 +115,35 @@ class ModelStreams(StreamColumns):
         return number
 
     def advance(
-        self, stream: Ints, moments: Ints, values: Float, now: int, listener: Callable[[ScoredRows], None] | None
+        self, stream: Ints, moments: Ints, values: Float, now: int, listener: Listener | None
     ) -> Callable[[], list[EventRecord]]:
         """Take samples in the order of arrival; what comes back tells what follows, once all before it were asked."""
         present = np.zeros(self.size, bool)
         present[stream] = True
-        heads = np.flatnonzero(present)
-        before = self.aligner.newest[heads]
-        rows = self.aligner.push(stream, moments, values)
-        self._changed[heads] = True
-        self.seen[heads] = self._steady()
-        newer = heads[self.aligner.newest[heads] > before]
-        self.silence.hear(heads, newer, now)
-        noises = self.silence.ended(newer, self.aligner.jumps, self.aligner.newest, self.names)
-        under_way = self._begin(rows)
-        return lambda: noises + self._end(under_way, listener)
+        steady = self._steady()
+        self._changed |= present
+        self.seen[present] = steady
+        return self._take_up(self.rows.take(stream, moments, values, steady), now, listener)
 
-    def flush(self, listener: Callable[[ScoredRows], None] | None) -> list[EventRecord]:
-        rows = self.aligner.flush()
-        self._changed[rows.stream] = True
-        return self._end(self._begin(rows), listener)
+    def _take_up(self, built: Iterable[Built], now: int, listener: Listener | None) -> Callable[[], list[EventRecord]]:
+        """Begin to score rows; what comes back tells what follows."""
+        taken = []
+        for one in built:
+            self._changed[one.heads] = True
+            for number in one.anew:
+                self.rings.clear(number)
+            self.silence.hear(one.heads, one.newer, now)
+            noises = self.silence.ended(one.newer, one.quiet, self.rows.newest, self.names)
+            taken.append((noises, self._begin(one.rows)))
+        return lambda: [record for noises, under_way in taken for record in (*noises, *self._end(under_way, listener))]
+
+    def lose_channels(self, stream: Ints) -> None:
+        """Samples of these streams came, one each, that have none of the model's channels."""
+        self.rows.lose_channels(stream, self._steady())
+        self._changed[stream] = True
+
+    def flush(self, now: int, listener: Listener | None) -> list[EventRecord]:
+        return self._take_up(self.rows.flush(self._steady()), now, listener)()
 
     def _begin(self, rows: Aligned) -> list[_UnderWay]:
         """Begin to score rows, sorted by stream."""
@@ -165,7 +181,7 @@ class ModelStreams(StreamColumns):
         self.scored += int(np.count_nonzero(valid))
         return _UnderWay(rows, first, before, valid, ending)
 
-    def _end(self, under_way: Sequence[_UnderWay], listener: Callable[[ScoredRows], None] | None) -> list[EventRecord]:
+    def _end(self, under_way: Sequence[_UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
         for rows, first, before, valid, ending in under_way:
@@ -250,11 +266,42 @@ class ModelStreams(StreamColumns):
             del self.followers[number]
         return records
 
-    def tick(self, now: int) -> list[EventRecord]:
-        """Streams that are silent at this time."""
-        fell, records = self.silence.begun(now, self.aligner.newest, self.names)
+    def tick(self, now: int, listener: Listener | None) -> list[EventRecord]:
+        """What has waited for long enough, and streams that are silent at this time."""
+        records = self._take_up(self.rows.overdue(self._steady()), now, listener)()
+        fell, silences = self.silence.begun(now, self.rows.newest, self.names)
         self._changed[fell] = True
-        return records
+        return records + silences
+
+    def news(self) -> list[tuple[str, list[str], str]]:
+        """Streams that lose samples since lately: reason, names, and what to do about the first of them."""
+        losses = self.rows.losses
+        return [
+            (
+                reason,
+                [self.names[number] for number in numbers],
+                advice(reason, losses.interval[numbers[0]], self.period),
+            )
+            for reason, numbers in losses.news()
+        ]
+
+    def ahead(self, moment: int) -> list[str]:
+        """Names of the streams whose time lies behind a moment of the clock, each once."""
+        count = len(self.names)
+        found = np.flatnonzero((self.rows.newest[:count] > moment) & ~self._told_ahead[:count])
+        self._told_ahead[found] = True
+        return [self.names[number] for number in found.tolist()]
+
+    def take_letters(self) -> list[Malformed]:
+        """The first of the samples that were not scored since the last call."""
+        letters, self.rows.letters = self.rows.letters, []
+        return [self._letter(*letter) for letter in letters]
+
+    def _letter(self, reason: str, stream: int, time: int, values: Float) -> Malformed:
+        channels = zip(self.watched.detector.channels, values.tolist(), strict=True)
+        given = {name: value for name, value in channels if not math.isnan(value)}
+        data = json.dumps({"time": time, "stream": self.names[stream], **given}).encode()
+        return Malformed(reason, f"a sample of stream {self.names[stream]} was not scored", data)
 
     def touched(self) -> list[tuple[str, bytes]]:
         numbers = np.flatnonzero(self._changed)
@@ -264,7 +311,7 @@ class ModelStreams(StreamColumns):
     def states(self, numbers: Ints) -> list[tuple[str, bytes]]:
         """(Name, bytes) of these streams."""
         found = []
-        for number, aligner in zip(numbers.tolist(), self.aligner.states(numbers), strict=True):
+        for number, aligner in zip(numbers.tolist(), self.rows.aligner.states(numbers), strict=True):
             count, ring = self.rings.state(number)
             details: dict[str, Any] = {}
             if number in self.followers:
@@ -272,6 +319,10 @@ class ModelStreams(StreamColumns):
                 details["model"] = self.watched.name
             if number in self.limits:
                 details["limit"] = self.limits[number].state()
+            if (aside := self.rows.jumps.state(number)) is not None and self.rows.jumps.bound is not None:
+                details["jumps"] = aside
+            if lost := self.rows.losses.state(number):
+                details["lost"] = lost
             state = StreamState(
                 self.model_id,
                 self.period or 0,
@@ -305,9 +356,14 @@ class ModelStreams(StreamColumns):
                 )
             if "limit" in state.details:
                 limit = self._limit_from(number, state.details["limit"])
+            channels, aside = self.scorer.channels, state.details.get("jumps")
+            if state.aligner.newest != NEVER:
+                self.rows.jumps.restore(number, state.aligner.newest, aside, channels, self._steady())
         except InvalidArgument as error:
+            self.rows.jumps.clear(number)
             return str(error)
-        self.aligner.restore(number, state.aligner)
+        self.rows.losses.restore(number, state.details.get("lost"))
+        self.rows.aligner.restore(number, state.aligner, self._steady())
         self.rings.restore(number, state.count, state.ring)
         if follower is not None:
             self.followers[number] = follower
@@ -332,7 +388,7 @@ class ModelStreams(StreamColumns):
         names = list(self.names)  # who holds the old list finds the old names in it
         for number in stale.tolist()[::-1]:  # so that the last one is none of those
             if number in self.followers:
-                records += self.followers[number].close(int(self.aligner.newest[number]))
+                records += self.followers[number].close(int(self.rows.aligner.newest[number]))
             records += self.silence.forgotten(number, now, self.names[number])
             last = len(names) - 1
             gone.append(names[number])
@@ -348,7 +404,7 @@ class ModelStreams(StreamColumns):
 
     def totals(self) -> dict[str, float]:
         """What it counted."""
-        counts, scorer = self.aligner.counts, self.scorer
+        counts, scorer = self.rows.aligner.counts, self.scorer
         return {
             "scored": self.scored,
             f"scored.{self.watched.name}": self.scored,
@@ -359,10 +415,11 @@ class ModelStreams(StreamColumns):
             "overflow": counts["overflow"],
             "dropped.late": counts["late"],
             "dropped.duplicate": counts["duplicate"],
+            "dropped.future": self.rows.future,
         }
 
     def table(self) -> StreamTable:
-        count = len(self.names)
+        count, losses = len(self.names), self.rows.losses
         limit = self.limit[:count].copy()
         for number, follows in self.limits.items():
             limit[number] *= follows.value
@@ -370,14 +427,16 @@ class ModelStreams(StreamColumns):
             self.watched.name,
             self.names,
             self.rings.count[:count].copy(),
-            self.aligner.newest[:count].copy(),
+            self.rows.aligner.newest[:count].copy(),
             self.last[:count].copy(),
             limit,
             self.silence.silent[:count].copy(),
             {number: follower.event_id for number, follower in self.followers.items() if follower.open},
+            Lost(losses.count[:count].copy(), losses.losing[:count].copy(), losses.interval[:count].copy()),
+            self.period,
         )
 
     def recent(self, number: int) -> Recent:
-        (state,) = self.aligner.states(np.array([number]))
+        (state,) = self.rows.aligner.states(np.array([number]))
         time = state.anchor + state.slot * self.period if self.period is not None else state.slot
         return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period)

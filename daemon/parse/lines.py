@@ -27,6 +27,8 @@ __all__ = ["Layout", "LineParser", "Message", "text_of"]
 
 Flags = NDArray[np.bool_]
 
+#: A line holds fewer messages than this; its number times this, and the message's place in it, order the messages.
+_MESSAGES = 1 << 26
 #: Fewer lines are not worth the fast way; skeletons that are kept; lessons in vain that end the search for new ones.
 _FEW, _KEPT, _VAIN = 8, 32, 4
 #: Bytes that are read at a time: arrays that fit into the cache, and that the allocator keeps, are twice as fast.
@@ -127,7 +129,8 @@ class _Work:
         self.pieces = pieces
         self.origins = origins
         self.received = received
-        self._read: list[tuple[int, int, bytes, Message]] = []
+        #: (Line, place among the messages of the line, origin, line, message) of those read one by one.
+        self._read: list[tuple[int, int, int, bytes, Message]] = []
         self._arrival = 0
         self._before = 0  # lines of the data before those of `text`
 
@@ -250,7 +253,7 @@ class _Work:
             taken = stream >= 0
             if not taken.all():
                 spans, moments, values, stream = spans.rows(taken), moments[taken], values[taken], stream[taken]
-            self.rows.add(columns, RowPart(self._before + spans.lines, moments, stream, values))
+            self.rows.add(columns, RowPart((self._before + spans.lines) * _MESSAGES, moments, stream, values))
         return good
 
     def _values(self, layout: Layout, spans: Spans) -> tuple[NDArray[np.float64], tuple[str, ...], Flags]:
@@ -334,7 +337,7 @@ class _Work:
         except MessageFault as fault:
             self.faults.add(fault.reason, fault.detail, line)
             return False
-        self._read += [(self._before + index, origin, line, message) for message in messages]
+        self._read += [(self._before + index, place, origin, line, one) for place, one in enumerate(messages)]
         return len(messages) == 1
 
     def _add_read(self) -> None:
@@ -342,14 +345,14 @@ class _Work:
         if not self._read:
             return
         mapper = self.parser.mapper
-        timed = [row for row, (_, _, _, message) in enumerate(self._read) if message.time is not None]
-        moments = np.array([self._arrival + index for index, _, _, _ in self._read], np.int64)
+        timed = [row for row, (*_, message) in enumerate(self._read) if message.time is not None]
+        moments = np.array([self._arrival + index for index, *_ in self._read], np.int64)
         wrong = np.zeros(len(moments), bool)
         if timed:
-            moments[timed], wrong[timed] = times.from_objects([self._read[r][3].time for r in timed], mapper.unit)
+            moments[timed], wrong[timed] = times.from_objects([self._read[r][4].time for r in timed], mapper.unit)
         orders: dict[tuple[str, ...], tuple[str, ...]] = {}
         sets: dict[tuple[str, ...], list[tuple[int, int, int, list[float]]]] = {}
-        for (index, origin, line, message), moment, bad in zip(
+        for (index, place, origin, line, message), moment, bad in zip(
             self._read, moments.tolist(), wrong.tolist(), strict=True
         ):
             try:
@@ -361,7 +364,7 @@ class _Work:
                 continue
             names = tuple(message.values)
             columns = orders.get(names) or orders.setdefault(names, mapper.sorted(names))
-            row = (index, moment, stream, [message.values[name] for name in columns])
+            row = (index * _MESSAGES + place, moment, stream, [message.values[name] for name in columns])
             sets.setdefault(columns, []).append(row)
         for columns, rows in sets.items():
             order, times_of_rows, streams, values = zip(*rows, strict=True)

@@ -82,6 +82,10 @@ class RowPart:
     stream: NDArray[np.int32]
     values: NDArray[np.floating]
 
+    def rows(self, which: NDArray[np.int64]) -> RowPart:
+        """Some of the rows."""
+        return RowPart(self.order[which], self.time[which], self.stream[which], self.values[which])
+
 
 class ChunkRows:
     """Gathers the rows of a chunk."""
@@ -103,12 +107,18 @@ class ChunkRows:
             self._sets.setdefault(columns, []).append(part)
 
     def samples(self) -> list[Samples]:
+        """Samples for each set of columns; of several, `order` tells how their rows came."""
         names = list(self._numbers)
-        return [self._samples(columns, parts, names) for columns, parts in self._few_sets()]
+        sets = self._few_sets()
+        return [
+            self._samples(columns, parts, names, (number + 1 < len(sets)) if len(sets) > 1 else None, wide)
+            for number, (columns, parts, wide) in enumerate(sets)
+        ]
 
-    def _few_sets(self) -> list[tuple[tuple[str, ...], list[RowPart]]]:
+    def _few_sets(self) -> list[tuple[tuple[str, ...], list[RowPart], bool]]:
+        """Columns, parts, and whether they are of several sets; the rarer sets share some."""
         sets = sorted(self._sets.items(), key=lambda item: -sum(len(part.order) for part in item[1]))
-        few = sets[:_SETS]
+        few = [(names, parts, False) for names, parts in sets[:_SETS]]
         columns: dict[str, int] = {}
         shared: list[tuple[tuple[str, ...], RowPart]] = []
         rows = 0
@@ -116,31 +126,40 @@ class ChunkRows:
             count = sum(len(part.order) for part in parts)
             wider = {**columns, **dict.fromkeys(names, 0)}
             if shared and (len(wider) > self._limits.columns or len(wider) * (rows + count) > _SHARED_VALUES):
-                few.append(_widened(columns, shared))
+                few.append((*_widened(columns, shared), True))
                 wider, shared, rows = dict.fromkeys(names, 0), [], 0
             columns, rows = wider, rows + count
             shared += [(names, part) for part in parts]
-        return [*few, _widened(columns, shared)] if shared else few
+        return [*few, (*_widened(columns, shared), True)] if shared else few
 
-    def _samples(self, columns: tuple[str, ...], parts: Sequence[RowPart], names: Sequence[str]) -> Samples:
-        if len(parts) == 1:
-            part = parts[0]
-        else:
-            order = np.concatenate([part.order for part in parts])
-            rank = np.argsort(order, kind="stable")
-            part = RowPart(
-                order[rank],
-                np.concatenate([part.time for part in parts])[rank],
-                np.concatenate([part.stream for part in parts])[rank],
-                np.concatenate([part.values for part in parts])[rank],
-            )
+    def _samples(
+        self, columns: tuple[str, ...], parts: Sequence[RowPart], names: Sequence[str], more: bool | None, wide: bool
+    ) -> Samples:
+        """`more` is None where these are the only ones."""
+        part = _joined(parts)
         present = np.flatnonzero(np.bincount(part.stream, minlength=len(names)))
         stream = part.stream
         if len(present) < len(names):
             stream = np.searchsorted(present, stream).astype(np.int32)
         streams = [names[number] for number in present]
         tags = {name: self._tags[name] for name in streams if name in self._tags}
-        return Samples(streams, stream, part.time, columns, part.values, tags)
+        order = None if more is None else part.order
+        return Samples(streams, stream, part.time, columns, part.values, tags, order, bool(more), wide)
+
+
+def _joined(parts: Sequence[RowPart]) -> RowPart:
+    """One part of several, in the order of arrival."""
+    order = np.concatenate([part.order for part in parts]) if len(parts) > 1 else parts[0].order
+    rising = (order[1:] >= order[:-1]).all()
+    if len(parts) == 1 and rising:
+        return parts[0]
+    joined = RowPart(
+        order,
+        np.concatenate([part.time for part in parts]),
+        np.concatenate([part.stream for part in parts]),
+        np.concatenate([part.values for part in parts]),
+    )
+    return joined if rising else joined.rows(np.argsort(order, kind="stable"))
 
 
 def _widened(

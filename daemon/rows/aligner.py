@@ -4,16 +4,19 @@ Guarantees: what comes out depends on the order of arrival alone, not on how it 
 rise, each number once; memory is bounded in streams, in rows that wait, and in rows that a gap is filled with.
 
 With a period, a stream's clock starts at its first sample, and a sample belongs to the row whose time is nearest. The
-clock follows a sensor whose own one runs a little faster or slower: a sample in order, with half of the channels or
-more, that lies a quarter of a period or more beside its row's time moves it by an eighth of that. Rows
-have each channel's first value; a later value for the same row and channel is a duplicate. A row is given out once it
-has all channels and all rows before it are out, or once a sample came that is `lateness` newer than the row's end.
-Missing rows become NaN. Without a period each time that occurs is a row, and there are no gaps.
+clock follows a sensor whose own one runs a little faster or slower: the first sample of a row that is newer than all
+before, where it lies a quarter of a period or more beside its row's time, moves the clock by an eighth of that. Rows
+have each channel's first value; a later value for the same row and channel is a duplicate. Missing rows become NaN.
+Without a period each time that occurs is a row, and there are no gaps.
+
+Without a `lateness` a row is given out as soon as nothing more is to be expected for it, see `Fronts`. With one it is
+once it has all channels and all rows before it are out, or once a sample came that is `lateness` newer than its end.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +24,15 @@ import numpy as np
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
+from aez.daemon.rows.fronts import NEVER, Fronts, FrontState, highest_before
 
 __all__ = ["Aligner", "AlignerState"]
 
-#: Rows of one stream that wait for late samples; beyond it the oldest are given out.
-PENDING_MAX = 65_536
-_NEVER = np.iinfo(np.int64).min // 4
+#: Rows of one stream that wait for late samples; beyond it the oldest are given out. Where many streams wait, they
+#: share so many values, but may have a few rows each.
+PENDING_MAX, _PENDING_VALUES, _PENDING_FEW = 65_536, 1 << 26, 64
+#: Samples of one call that are left out and remembered.
+LETTERS = 100
 
 
 def _complete(values: Float) -> Flags:
@@ -40,9 +46,10 @@ def _complete(values: Float) -> Flags:
 class AlignerState:
     """What is known of one stream.
 
-    anchor: time of slot 0. newest: the highest time. closed: the last slot of which nothing may come any more. slot:
-    the last one that went out, if one has (`started`). row: the number of the next one. slots, bases int64 [n], values
-    float32 [n, channels]: the rows that wait, and what the anchor was when they began.
+    anchor: time of slot 0. newest: the highest time, and top: the highest slot. closed: the last slot of which nothing
+    may come any more. slot: the last one that went out, if one has (`started`). row: the number of the next one. slots,
+    bases int64 [n], values float32 [n, channels]: the rows that wait, and what the anchor was when they began. fronts:
+    how far its channels have come; None where that is not known.
     """
 
     anchor: int
@@ -54,13 +61,16 @@ class AlignerState:
     slots: Ints
     bases: Ints
     values: Float
+    top: int = NEVER
+    fronts: FrontState | None = None
 
 
 class Aligner(StreamColumns):
     """Aligns the streams of one model.
 
     channels: how many. period: ns between rows, None without a clock. lateness: ns that a sample may be older than the
-    newest of its stream. gap: rows that a gap is filled with at most; the numbers of the others are skipped.
+    newest of its stream; None: rows wait for the channels that are due. gap: rows that a gap is filled with at most;
+    the numbers of the others are skipped.
 
     quiet: ns between a stream's samples from which `jumps` tells of them; None for never.
 
@@ -68,25 +78,35 @@ class Aligner(StreamColumns):
     because too many waited), `gap_rows` that were made up.
     """
 
-    newest = column(np.int64, _NEVER)  # the highest time that arrived, ns
+    newest = column(np.int64, NEVER)  # the highest time that arrived, ns
     _begun = column(np.bool_)  # a sample came
     _started = column(np.bool_)  # a row was given out
     _anchor = column(np.int64)  # time of slot 0
-    _closed = column(np.int64, _NEVER)  # the last slot of which nothing may come any more; never falls
-    _slot = column(np.int64, _NEVER)  # the last one given out
+    _closed = column(np.int64, NEVER)  # the last slot of which nothing may come any more; never falls
+    _slot = column(np.int64, NEVER)  # the last one given out
+    top = column(np.int64, NEVER)  # the highest one of which a sample came
     _row = column(np.int64)  # number of the next row
     #: Where rows wait: their slots, bases and values, by slot.
     _waiting: dict[int, tuple[Ints, Ints, Float]] = entries()
 
-    def __init__(self, channels: int, period: int | None, lateness: int, gap: int, quiet: int | None = None) -> None:
-        if (period is not None and period < 1) or lateness < 0 or gap < 0:
+    def __init__(
+        self, channels: int, period: int | None, lateness: int | None, gap: int, quiet: int | None = None
+    ) -> None:
+        if (period is not None and period < 1) or (lateness or 0) < 0 or gap < 0:
             raise InvalidArgument(f"period {period}, lateness {lateness} or gap {gap} is out of range")
         super().__init__()
         self.channels, self.clocked = channels, period is not None
-        self.period, self.lateness, self.gap = period or 1, lateness, gap
+        self.period, self.lateness, self.gap = period or 1, lateness or 0, gap
         self.quiet = quiet
+        #: How far channels have come; None where a fixed lateness tells what is due.
+        self.fronts = Fronts(channels, period) if lateness is None else None
         #: Of the last `push`: (stream, newest time before, time) where so long nothing had come.
         self.jumps: list[tuple[int, int, int]] = []
+        #: Of the last `push`: by reason, the stream of each sample that was left out; the first of them themselves, as
+        #: (reason, stream, time, values); the stream of each row that went out, and of each that stood behind a gap.
+        self.refused: dict[str, Ints] = {}
+        self.letters: list[tuple[str, int, int, Float]] = []
+        self.went, self.stepped = np.empty(0, np.int64), np.empty(0, np.int64)
         self.counts: Counter[str] = Counter()
 
     @property
@@ -94,9 +114,28 @@ class Aligner(StreamColumns):
         """Rows that wait for late samples or channels."""
         return sum(len(slots) for slots, _, _ in self._waiting.values())
 
-    def push(self, stream: Ints, time: Ints, values: Float) -> Aligned:
-        """Take samples in the order of arrival; `values` float32 [n, channels] without infinities is not kept."""
-        self.jumps = []
+    def grow(self, size: int) -> None:
+        super().grow(size)
+        if self.fronts is not None:
+            self.fronts.grow(size)
+
+    def move(self, last: int, number: int) -> None:
+        if self.fronts is not None:
+            self.fronts.move(last, number)
+        super().move(last, number)  # it clears the last one
+
+    def clear(self, number: int) -> None:
+        super().clear(number)
+        if self.fronts is not None:
+            self.fronts.clear(number)
+
+    def push(self, stream: Ints, time: Ints, values: Float, now: int = 0) -> Aligned:
+        """Take samples in the order of arrival; `values` float32 [n, channels] without infinities is not kept.
+
+        now: ns of a clock that nobody sets, for `give_up`.
+        """
+        self.jumps, self.refused, self.letters = [], {}, []
+        self.went = self.stepped = np.empty(0, np.int64)
         if not len(stream):
             return self._nothing()
         if (stream[1:] < stream[:-1]).any():
@@ -110,16 +149,40 @@ class Aligner(StreamColumns):
             fresh, moments = heads[new], time[first[new]]
             self._begun[fresh], self.newest[fresh] = True, moments
             self._anchor[fresh] = moments if self.clocked else 0
-        before = self._before(time, first, heads)
-        slot, base, closed = self._placed(stream, time, before, values, first)
-        kept = ~self._too_late(stream, time, slot, before, closed)
+        before = highest_before(time, self.newest[heads], first)
+        self._note_jumps(stream, time, before)
+        slot, base, moved = self._placed(stream, time, before, first)
         self.newest[heads] = np.maximum(self.newest[heads], np.maximum.reduceat(time, first))
-        last = self._closed_by(self.newest[heads], self._anchor[heads])
-        self._closed[heads] = np.maximum(last, np.maximum.reduceat(closed, first))
-        if not kept.all():
+        if self.fronts is None:
+            late, duplicate = self._left_out(stream, time, before, slot, base, moved, first)
+        else:
+            late, duplicate = self._left_out_by_fronts(self.fronts, stream, slot, values, first, now)
+        self._refuse("late", late, stream, time, values)
+        self._refuse("duplicate", duplicate, stream, time, values)
+        out = late | duplicate
+        self.top[heads] = np.maximum(self.top[heads], np.maximum.reduceat(slot, first))
+        if out.any():
+            kept = ~out
             stream, slot, base, values = stream[kept], slot[kept], base[kept], values[kept]
         rows = self._with_waiting(heads, stream, slot, base, values)
         return self._release(*self._merged(*rows))
+
+    def give_up(self, now: int) -> Aligned:
+        """Rows that have waited for their channels for long enough, by the clock that `push` was told of."""
+        if self.fronts is None or not self._waiting:
+            return self._nothing()
+        waiting = np.sort(np.fromiter(self._waiting, np.int64, len(self._waiting)))
+        due = self.fronts.overdue(waiting, self.top, self.newest, now)
+        self._closed[due] = np.maximum(self._closed[due], self.top[due])
+        none = self._nothing()
+        return self._emit(*self._with_waiting(due, none.stream, none.row, none.time, none.values))
+
+    def begin_anew(self, stream: int) -> int:
+        """The stream's clock begins with its next sample, and its rows' numbers go on; rows that waited, which go."""
+        row, waited = int(self._row[stream]), len(self._waiting.get(stream, ((), (), ()))[0])
+        self.clear(stream)
+        self._row[stream] = row
+        return waited
 
     def flush(self) -> Aligned:
         """Everything that waits, as if the streams ended here."""
@@ -139,60 +202,81 @@ class Aligner(StreamColumns):
         """The last slot of which nothing may come any more, as far as the newest time tells."""
         return self._slot_of(newest - self.lateness, base) - 1
 
-    def _before(self, time: Ints, first: Ints, heads: Ints) -> Ints:
-        """The newest time of its stream before each sample."""
-        before: Ints = np.empty_like(time)
-        before[1:], before[first] = time[:-1], self.newest[heads]
-        if (time < before).any():
-            # A running maximum, only in the streams that are out of order.
-            ends = np.append(first[1:], len(time))
-            for place in np.flatnonzero(np.logical_or.reduceat(time < before, first)).tolist():
-                part = slice(first[place], ends[place])
-                before[part] = np.maximum.accumulate(before[part])
-        return before
-
-    def _placed(self, stream: Ints, time: Ints, before: Ints, values: Float, first: Ints) -> tuple[Ints, Ints, Ints]:
-        """Of each sample its slot, the time of slot 0 for it, and the last slot that is closed; moves the clocks."""
+    def _placed(self, stream: Ints, time: Ints, before: Ints, first: Ints) -> tuple[Ints, Ints, list[slice]]:
+        """Of each sample its slot and the time of slot 0 for it; moves the clocks, and tells where it did."""
         base = self._anchor[stream]
         slot = self._slot_of(time, base)
         moved: list[slice] = []
         beside = 4 * np.abs(time - base - slot * self.period) >= self.period
         if self.clocked and beside.any():
-            steady = (time >= before) & (2 * np.count_nonzero(np.isnan(values), axis=1) <= self.channels)
+            beside &= (time >= before) & (slot > highest_before(slot, self.top[stream[first]], first))
             ends = np.append(first[1:], len(time))
-            for place in np.flatnonzero(np.logical_or.reduceat(beside & steady, first)).tolist():
+            for place in np.flatnonzero(np.logical_or.reduceat(beside, first)).tolist():
                 moved.append(slice(int(first[place]), int(ends[place])))
-                self._follow_clock(int(stream[first[place]]), time, steady, slot, base, moved[-1])
-        closed: Ints = np.maximum(self._closed_by(before, base), self._closed[stream])
-        for part in moved:
-            closed[part] = np.maximum.accumulate(closed[part])
-        return slot, base, closed
+                self._follow_clock(int(stream[first[place]]), time, before, slot, base, moved[-1])
+        return slot, base, moved
 
-    def _follow_clock(self, stream: int, time: Ints, steady: Flags, slot: Ints, base: Ints, part: slice) -> None:
+    def _follow_clock(self, stream: int, time: Ints, before: Ints, slot: Ints, base: Ints, part: slice) -> None:
         """Place the samples of one stream one by one, its clock moving with them."""
-        period, half, anchor = self.period, self.period // 2, int(self._anchor[stream])
+        period, half, anchor, top = self.period, self.period // 2, int(self._anchor[stream]), int(self.top[stream])
         slots, bases = [], []
-        for moment, counts in zip(time[part].tolist(), steady[part].tolist(), strict=True):
+        for moment, newest in zip(time[part].tolist(), before[part].tolist(), strict=True):
             number = (moment - anchor + half) // period
             slots.append(number)
             bases.append(anchor)
             beside = moment - anchor - number * period
-            if counts and 4 * abs(beside) >= period:
+            if moment >= newest and number > top and 4 * abs(beside) >= period:
                 anchor += beside // 8 if beside > 0 else -(-beside // 8)
+            top = max(top, number)
         slot[part], base[part] = slots, bases
         self._anchor[stream] = anchor
 
-    def _too_late(self, stream: Ints, time: Ints, slot: Ints, before: Ints, closed: Ints) -> Flags:
-        late: Flags = (time < before) & (slot <= closed)
-        self.counts["late"] += int(np.count_nonzero(late))
+    def _note_jumps(self, stream: Ints, time: Ints, before: Ints) -> None:
         if self.quiet is not None:
             jumps = np.flatnonzero(time - before > self.quiet)
             found = zip(stream[jumps].tolist(), before[jumps].tolist(), time[jumps].tolist(), strict=True)
             self.jumps = list(found)
-        out = self._started[stream] & (slot <= self._slot[stream]) & ~late
-        self.counts["duplicate"] += int(np.count_nonzero(out))
-        left_out: Flags = late | out
-        return left_out
+
+    def _left_out(
+        self, stream: Ints, time: Ints, before: Ints, slot: Ints, base: Ints, moved: Sequence[slice], first: Ints
+    ) -> tuple[Flags, Flags]:
+        """Samples that are too late by the fixed lateness, and those whose rows are out."""
+        heads = stream[first]
+        closed: Ints = np.maximum(self._closed_by(before, base), self._closed[stream])
+        for part in moved:
+            closed[part] = np.maximum.accumulate(closed[part])
+        late: Flags = (time < before) & (slot <= closed)
+        duplicate: Flags = self._started[stream] & (slot <= self._slot[stream]) & ~late
+        last = self._closed_by(self.newest[heads], self._anchor[heads])
+        self._closed[heads] = np.maximum(last, np.maximum.reduceat(closed, first))
+        return late, duplicate
+
+    def _left_out_by_fronts(
+        self, fronts: Fronts, stream: Ints, slot: Ints, values: Float, first: Ints, now: int
+    ) -> tuple[Flags, Flags]:
+        """Samples whose rows were given out before them: such that others had passed, and the rest."""
+        heads = stream[first]
+        shut = np.maximum(self._closed[heads], np.where(self._started[heads], self._slot[heads], NEVER))
+        waits = np.zeros(len(heads), bool)
+        if self._waiting:
+            waits[:] = [number in self._waiting for number in heads.tolist()]
+        closing = fronts.take(heads, first, slot, values, self.top[heads], shut, waits)
+        out: Flags = slot <= closing.shut
+        late = out & (slot < closing.top)
+        self._closed[heads] = closing.due
+        highest = np.maximum(self.top[heads], np.maximum.reduceat(slot, first))
+        fronts.note(heads, (closing.due > shut) | ~waits, closing.due < highest, self.newest, now)
+        return late, out & ~late
+
+    def _refuse(self, reason: str, which: Flags, stream: Ints, time: Ints, values: Float) -> None:
+        """Note samples that are left out."""
+        if not which.any():
+            return
+        found = np.flatnonzero(which)
+        self.counts[reason] += len(found)
+        self.refused[reason] = np.concatenate([self.refused.get(reason, found[:0]), stream[found]])
+        for at in found[: max(0, LETTERS - len(self.letters))].tolist():
+            self.letters.append((reason, int(stream[at]), int(time[at]), values[at].copy()))
 
     def _with_waiting(
         self, heads: Ints, stream: Ints, slot: Ints, base: Ints, values: Float
@@ -241,7 +325,7 @@ class Aligner(StreamColumns):
                 at = at[np.append(True, group[at][1:] != group[at][:-1])] if at.size else at
                 merged[group[at], channel] = values[at, channel]
                 useful[at] = True
-        self.counts["duplicate"] += int(np.count_nonzero(~useful))
+        self._refuse("duplicate", ~useful, stream, base + slot * self.period if self.clocked else slot, values)
         return stream[first], slot[first], base[first], merged
 
     def _release(self, stream: Ints, slot: Ints, base: Ints, values: Float) -> Aligned:
@@ -250,7 +334,7 @@ class Aligner(StreamColumns):
             return self._nothing()
         closed = self._closed[stream]
         due = slot <= closed
-        early = ~due & _complete(values)
+        early = ~due & _complete(values) if self.fronts is None else np.zeros(len(stream), bool)
         if early.any():
             head = np.append(True, stream[1:] != stream[:-1])
             number = np.cumsum(head) - 1
@@ -284,8 +368,10 @@ class Aligner(StreamColumns):
         over = np.zeros(len(stream), bool)
         waits = np.flatnonzero(wait)
         _, start, count = np.unique(stream[waits], return_index=True, return_counts=True)
-        for place in np.flatnonzero(count > PENDING_MAX).tolist():
-            surplus = count[place] - PENDING_MAX
+        shared = _PENDING_VALUES // (self.channels * max(1, len(self._waiting), len(count)))
+        most = min(PENDING_MAX, max(_PENDING_FEW, shared))
+        for place in np.flatnonzero(count > most).tolist():
+            surplus = count[place] - most
             over[waits[start[place] : start[place] + surplus]] = True
             self.counts["overflow"] += int(surplus)
         return over
@@ -307,7 +393,9 @@ class Aligner(StreamColumns):
         row = (self._row[heads] - 1 - steps[first] + step[first])[number] + steps
         last = np.append(first[1:], len(stream)) - 1
         self._slot[heads], self._row[heads], self._started[heads] = slot[last], row[last] + 1, True
+        self.went = stream
         if (step > 1).any():
+            self.stepped = stream[step > 1]
             missing = np.minimum(step - 1, self.gap)
             self.counts["gap_rows"] += int(missing.sum())
             stream, slot, row, base, values = _filled(stream, slot, row, base, values, step, missing)
@@ -330,19 +418,28 @@ class Aligner(StreamColumns):
                     slots=slots,
                     bases=bases,
                     values=values,
+                    top=int(self.top[stream]),
+                    fronts=None if self.fronts is None else self.fronts.state(stream),
                 )
             )
         return found
 
-    def restore(self, stream: int, state: AlignerState) -> None:
-        """Go on from what `states` gave, for a stream that had no sample yet."""
-        if state.newest == _NEVER:  # nor had it any then
+    def restore(self, stream: int, state: AlignerState, now: int = 0) -> None:
+        """Go on from what `states` gave, for a stream that had no sample yet; `now` as for `push`."""
+        if state.newest == NEVER:  # nor had it any then
             return
         self._begun[stream], self._started[stream] = True, state.started
         self._anchor[stream], self.newest[stream], self._closed[stream] = state.anchor, state.newest, state.closed
         self._slot[stream], self._row[stream] = state.slot, state.row
+        self.top[stream] = top = state.top if state.top != NEVER else int(self._slot_of_newest(stream))
         if len(state.slots):
             self._waiting[stream] = state.slots, state.bases, state.values
+        if self.fronts is not None:
+            level = FrontState(np.full(self.channels, top), np.zeros(self.channels, bool), top, False, False)
+            self.fronts.restore(stream, state.fronts or level, state.newest, now)
+
+    def _slot_of_newest(self, stream: int) -> Ints:
+        return self._slot_of(self.newest[stream], self._anchor[stream])
 
 
 def _filled(

@@ -195,7 +195,14 @@ def reference(samples: list[Sample], period: int | None, lateness: int, gap: int
     found: list[Any] = []
     state: dict[int, dict[str, Any]] = {}
     for stream, time, values in samples:
-        first = {"anchor": time if period else 0, "newest": time, "closed": -(2**60), "slots": {}, "bases": {}}
+        first = {
+            "anchor": time if period else 0,
+            "newest": time,
+            "closed": -(2**60),
+            "slots": {},
+            "bases": {},
+            "top": None,
+        }
         mine = state.setdefault(stream, first)
         anchor, newest = mine["anchor"], mine["newest"]
 
@@ -204,11 +211,13 @@ def reference(samples: list[Sample], period: int | None, lateness: int, gap: int
 
         at = slot(time)
         mine["closed"] = max(mine["closed"], slot(newest - lateness) - 1)
+        fresh_row = mine["top"] is None or at > mine["top"]
+        mine["top"] = at if fresh_row else mine["top"]
         if time < newest and at <= mine["closed"]:
             late += 1
             continue
         beside = time - anchor - at * period if period else 0
-        if period and time >= newest and values != (NONE, NONE) and abs(beside) >= period / 4:
+        if period and time >= newest and fresh_row and abs(beside) >= period / 4:
             mine["anchor"] += int(beside / 8)
         mine["newest"] = max(newest, time)
         row = mine["slots"].get(at)
