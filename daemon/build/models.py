@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from aez.codec.errors import AezError, InvalidArgument
 from aez.codec.image.model import TASK as IMAGE_CODEC
 from aez.codec.image.model import ImageModel
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig
-from aez.daemon.config.sections import RULE_KEYS
+from aez.daemon.config.sections import RULE_KEYS, Model
 from aez.daemon.engine.routing import Columns
 from aez.daemon.engine.watched import Watched
 from aez.daemon.frames.models import CodecFrames, DetectorFrames, FrameModel
 from aez.daemon.frames.pictures import FramePictures, folder_beside
+from aez.daemon.signals.rules import LEARNED_ROWS, Figures, SignalRules
 
 #: Frames that teach a stream's limit, where neither threshold nor warm_up is given.
 _LEARNED = 100
@@ -81,7 +83,7 @@ def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
             raise InvalidArgument(f"{name} is for image codecs, and this is a {bundle.task}; set limits instead")
     if bundle.task not in (IMAGE_CODEC, PICTURE_DETECTOR):
         return Detector(bundle, device, 1)  # batches run side by side instead, see `engine`
-    for name in ("columns", "period_seconds", "lateness_seconds"):
+    for name in ("columns", "period_seconds", "lateness_seconds", "missing", "stuck", "no_reading"):
         if getattr(options, name):
             raise InvalidArgument(f"{name} is for telemetry, and this model watches frames; take it out")
     made: FrameModel
@@ -135,9 +137,33 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
             reach=options.reach,
             rule=replace(one.detector.event_rule, **changes),
             update_every=options.update_every,
+            signals=_signals(one.detector, options),
             **frames,
         )
         Columns(one.detector.channels, dict(made.columns))
     except AezError as error:
         raise refused(config, entry.line, f"model {entry.name}", error) from error
     return made
+
+
+def _signals(detector: Detector | FrameModel, options: Model) -> SignalRules | None:
+    """When channels count as missing or stuck; None for frames. Raises InvalidArgument for what does not fit."""
+    if isinstance(detector, FrameModel):
+        return None
+    period = detector.period if options.period_seconds is None else options.period_seconds
+    stuck, missing = _in_rows("stuck", options.stuck, period), _in_rows("missing", options.missing, period)
+    figures = Figures(detector.rests, detector.absences, detector.ranges, detector.sentinels)
+    learn = max(LEARNED_ROWS, options.warm_up)
+    return SignalRules(detector.channels, figures, stuck, missing, options.no_reading, learn)
+
+
+def _in_rows(name: str, bounds: Mapping[str, Any], period: float | None) -> dict[str, float]:
+    """Bounds by pattern in rows: infinity for ever, NaN for as it is learned. Raises InvalidArgument."""
+    rows: dict[str, float] = {}
+    for pattern, bound in bounds.items():
+        rows[pattern] = math.nan if bound is None else bound
+        if isinstance(bound, float) and math.isfinite(bound):  # seconds
+            if not period:
+                raise InvalidArgument(f"{name} is given as a time, and the model's rows have no period; give rows")
+            rows[pattern] = max(1, math.ceil(bound / period))
+    return rows

@@ -9,6 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+#: The action that ends an event, by the one that begins it.
+SIGNAL_ENDS: Mapping[str, str] = {"silent": "heard", "missing": "present", "stuck": "moving"}
+#: Actions behind which nothing more comes of an event.
+CLOSING = ("close", *SIGNAL_ENDS.values())
 #: Where a source stands, as plain JSON: what it needs to go on behind a chunk after a restart.
 Position = Mapping[str, Any]
 
@@ -85,7 +89,8 @@ class EventRecord:
     """One step in the life of an event, for sinks.
 
     id: of the event; the same when a replay makes it again. sequence: 0 when it opens, rising with each update.
-    action: "open", "update", "close", or "silent" and "heard" for a stream that fell silent and came back.
+    action: "open", "update", "close"; "silent" and "heard" for a stream that fell silent and came back; "missing" and
+        "present", "stuck" and "moving" for channels.
     event: `Event.as_dict()`, with times as ns since 1970 UTC.
     """
 
@@ -121,6 +126,14 @@ class DeliveryStatus:
     circuit: Circuit
     last_error: str
     lag: float
+
+
+def kind_of(action: str) -> str:
+    """What the event of a step is: "anomaly", "silence", "missing" or "stuck"."""
+    for begins, ends in SIGNAL_ENDS.items():
+        if action in (begins, ends):
+            return "silence" if begins == "silent" else begins
+    return "anomaly"
 
 
 def storable(text: str) -> str:

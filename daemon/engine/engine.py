@@ -14,6 +14,7 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.rows.columns import Float, Ints
 from aez.daemon.rows.losses import REASONS
+from aez.daemon.signals.events import closed
 
 __all__ = ["Engine"]
 
@@ -221,6 +223,9 @@ class Engine:
         for group in self._groups:
             for reason, names, why in group.news():
                 _log.warning("%s: samples are not scored (%s): %s", _few(names), reason, why)
+            for stream, what, channels in () if group.signals is None else group.signals.news():
+                said = "channels" if len(channels) > 1 else "channel"
+                _log.warning("stream %s: %s %s: %s", stream, said, ", ".join(channels), what)
             if ahead := group.ahead(now + self._future):
                 hours = self._future / 3600e9
                 _log.warning("%s: its time is more than %g h ahead of this machine's clock", _few(ahead), hours)
@@ -303,6 +308,10 @@ class Engine:
 
     def _afresh(self, stream: str, why: str, state: StreamState | None) -> str:
         self._counts["afresh"] += 1
+        if state is not None and state.details.get("stopped"):
+            with suppress(InvalidArgument):
+                model = str(state.details.get("model", ""))
+                self._waiting_records += closed(state.details, model, stream, state.aligner.newest)
         if state is not None and state.details.get("events"):
             try:
                 follower = Follower.from_state(state.details["events"], str(state.details.get("model", "")), 1, None)
@@ -335,7 +344,8 @@ class Engine:
         `scored` rows (`scored.<model>` those of one model), `gap_rows` that were made up, `afresh` streams, `batches`
         run with so many `windows`, fillers included, in `inference_seconds`; samples that were dropped as
         `dropped.<reason>`: late, duplicate, future (far ahead of its stream), no_model, no_channel (none of the model's
-        columns), too_many_streams. `losing.<reason>`: streams that lose samples just now.
+        columns), too_many_streams. `losing.<reason>`: streams that lose samples just now. `missing_channels`,
+        `stuck_channels`: just now, of all streams.
         """
         found = dict(self._counts)
         for group in self._groups:
@@ -344,6 +354,9 @@ class Engine:
         found["open_events"] = sum(follower.open for group in self._groups for follower in group.followers.values())
         found["silent"] = sum(int(group.silence.silent.sum()) for group in self._groups)
         found["waiting"] = sum(group.rows.aligner.waiting for group in self._groups)
+        stopped = [one for group in self._groups if group.signals for one in group.signals.all_stopped().values()]
+        for kind in ("missing", "stuck"):
+            found[f"{kind}_channels"] = sum(len(one[kind]) for one in stopped)
         for reason in REASONS:
             found[f"losing.{reason}"] = sum(group.rows.losses.losers()[reason] for group in self._groups)
         found["losing.no_model"] = len(self._without_model)

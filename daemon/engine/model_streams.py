@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,6 +29,8 @@ from aez.daemon.rows.builder import Built, RowBuilder
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
 from aez.daemon.rows.fronts import NEVER
 from aez.daemon.rows.losses import advice
+from aez.daemon.signals.events import Signals
+from aez.daemon.signals.notes import Note
 
 __all__ = ["ModelStreams"]
 
@@ -41,7 +44,7 @@ class _UnderWay(NamedTuple):
     """Rows that are being scored, sorted by stream; `first` [streams] tells where each stream's begin.
 
     before: rows that their stream had before [n]. valid: whether there was a whole window [n]. ending: waits for the
-        scores.
+        scores. notes: (stream, what changed of its channels before these rows).
     """
 
     rows: Aligned
@@ -49,6 +52,7 @@ class _UnderWay(NamedTuple):
     before: Ints
     valid: Flags
     ending: Callable[[], Scores]
+    notes: list[tuple[int, list[Note]]]
 
 
 class ModelStreams(StreamColumns):
@@ -83,7 +87,10 @@ class ModelStreams(StreamColumns):
         self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
+        self.signals = None if watched.signals is None else Signals(watched.name, watched.signals)
         self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence)
+        if self.signals is not None:
+            self._tables += (self.signals,)
         self.names: list[str] = []
         self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
@@ -149,6 +156,20 @@ class ModelStreams(StreamColumns):
         """Begin to score rows, sorted by stream."""
         if not len(rows):
             return []
+        if self.signals is None:
+            return self._begin_rows(rows, rows.values)
+        under_way: list[_UnderWay] = []
+        for part in self.signals.parts(rows):
+            for number, changes in part.notes:
+                for note in changes:
+                    if note.kind == "stuck" and not note.ended:
+                        self.rings.blank(number, range(self.scorer.channels) if note.whole else note.channels)
+            begun = self._begin_rows(part.rows, part.values)
+            under_way += [begun[0]._replace(notes=part.notes), *begun[1:]]
+        return under_way
+
+    def _begin_rows(self, rows: Aligned, values: Float) -> list[_UnderWay]:
+        """Begin to score rows with these values in place of their own."""
         first = runs(rows.stream)
         # Streams at a time such that rows and what came before them stay within bounds.
         ends = np.append(first[1:], len(rows))
@@ -161,11 +182,11 @@ class ModelStreams(StreamColumns):
             start = int(firsts[0])
             end = int(ends[np.searchsorted(first, firsts[-1])])
             part = rows if end - start == len(rows) else rows.part(start, end)
-            under_way.append(self._begin_part(part, firsts - start))
+            under_way.append(self._begin_part(part, values[start:end], firsts - start))
         return under_way
 
-    def _begin_part(self, rows: Aligned, first: Ints) -> _UnderWay:
-        joined, starts, before = self.rings.extend(rows, first)
+    def _begin_part(self, rows: Aligned, values: Float, first: Ints) -> _UnderWay:
+        joined, starts, before = self.rings.extend(replace(rows, values=values), first)
         valid = before >= self.scorer.window - 1
         if valid.all():
             ending = self.scorer.begin(joined, starts)
@@ -179,12 +200,14 @@ class ModelStreams(StreamColumns):
                 return Scores(score, blame)
 
         self.scored += int(np.count_nonzero(valid))
-        return _UnderWay(rows, first, before, valid, ending)
+        return _UnderWay(rows, first, before, valid, ending, [])
 
     def _end(self, under_way: Sequence[_UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
-        for rows, first, before, valid, ending in under_way:
+        for rows, first, before, valid, ending, notes in under_way:
+            if self.signals is not None:
+                records += self.signals.records(notes, self.names, self._event_id)
             score, blame = ending()
             np.minimum(score, _LARGEST, out=score)
             heads = rows.stream[first]
@@ -195,6 +218,10 @@ class ModelStreams(StreamColumns):
                 channels = self.watched.detector.channels
                 listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels))
         return records
+
+    def _event_id(self, number: int) -> str:
+        """Of the score's event that is open, or nothing."""
+        return self.followers[number].event_id if number in self.followers else ""
 
     def _events(
         self,
@@ -264,7 +291,7 @@ class ModelStreams(StreamColumns):
         self.busy[number] = not follower.idle
         if follower.idle:
             del self.followers[number]
-        return records
+        return records if self.signals is None else self.signals.join(number, records)
 
     def tick(self, now: int, listener: Listener | None) -> list[EventRecord]:
         """What has waited for long enough, and streams that are silent at this time."""
@@ -321,6 +348,9 @@ class ModelStreams(StreamColumns):
                 details["limit"] = self.limits[number].state()
             if (aside := self.rows.jumps.state(number)) is not None and self.rows.jumps.bound is not None:
                 details["jumps"] = aside
+            if self.signals is not None:
+                details |= self.signals.state(number)
+                details["model"] = self.watched.name
             if lost := self.rows.losses.state(number):
                 details["lost"] = lost
             state = StreamState(
@@ -356,11 +386,14 @@ class ModelStreams(StreamColumns):
                 )
             if "limit" in state.details:
                 limit = self._limit_from(number, state.details["limit"])
+            if self.signals is not None:
+                self.signals.restore(number, state.details)
             channels, aside = self.scorer.channels, state.details.get("jumps")
             if state.aligner.newest != NEVER:
                 self.rows.jumps.restore(number, state.aligner.newest, aside, channels, self._steady())
         except InvalidArgument as error:
-            self.rows.jumps.clear(number)
+            for table in (self.rows.jumps, *self._tables[3:]):
+                table.clear(number)
             return str(error)
         self.rows.losses.restore(number, state.details.get("lost"))
         self.rows.aligner.restore(number, state.aligner, self._steady())
@@ -389,6 +422,8 @@ class ModelStreams(StreamColumns):
         for number in stale.tolist()[::-1]:  # so that the last one is none of those
             if number in self.followers:
                 records += self.followers[number].close(int(self.rows.aligner.newest[number]))
+            if self.signals is not None:
+                records += self.signals.close(number, self.names[number], int(self.rows.newest[number]))
             records += self.silence.forgotten(number, now, self.names[number])
             last = len(names) - 1
             gone.append(names[number])
@@ -434,6 +469,7 @@ class ModelStreams(StreamColumns):
             {number: follower.event_id for number, follower in self.followers.items() if follower.open},
             Lost(losses.count[:count].copy(), losses.losing[:count].copy(), losses.interval[:count].copy()),
             self.period,
+            {} if self.signals is None else self.signals.all_stopped(),
         )
 
     def recent(self, number: int) -> Recent:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
@@ -49,6 +51,15 @@ class Rings(StreamColumns):
                 self.rows[heads] = rows_view(joined, past)[begins + counts].reshape(len(first), past, self.channels)
         self.count[heads] += counts
         return joined, starts, before
+
+    def blank(self, stream: int, channels: Sequence[int]) -> None:
+        """Take out the last values of these channels that are all the same: they stood still there."""
+        for channel in channels:
+            values = self.rows[stream, :, channel]
+            present = np.flatnonzero(~np.isnan(values))
+            if present.size:
+                other = np.flatnonzero(~np.isnan(values) & (values != values[present[-1]]))
+                values[other[-1] + 1 if other.size else 0 :] = np.nan
 
     def state(self, stream: int) -> tuple[int, Float]:
         """Rows in all, and the last ones of them, at most window - 1."""

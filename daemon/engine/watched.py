@@ -13,6 +13,7 @@ from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit
 from aez.daemon.engine.scorer import WindowModel
 from aez.daemon.rows.columns import Float, Ints
+from aez.daemon.signals.rules import SignalRules
 
 __all__ = ["SECOND", "Identified", "StreamModel", "Watched"]
 
@@ -58,6 +59,7 @@ class Watched:
         exceeds them (see `AdaptiveLimit`).
     rule: when events open and close; by default the model's.
     update_every: rows between two updates of an open event, at least.
+    signals: when channels count as missing or stuck; None for never.
     learn: rows of a stream that teach its limit, for models without a threshold, and open no event; 0 for none.
     illustrate: gets a stream, the times and scores (1 is its limit) of rows, the records that follow from them and the
         event that is open behind them; returns the records in full.
@@ -78,6 +80,7 @@ class Watched:
     reach: float = 2.0
     rule: EventRule | None = None
     update_every: int = 60
+    signals: SignalRules | None = None
     learn: int = 0
     illustrate: Callable[[str, Ints, Float, Sequence[EventRecord], Event | None], list[EventRecord]] | None = None
 

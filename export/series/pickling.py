@@ -15,6 +15,7 @@ from aez.export.common.trainer import Result
 from aez.export.families.registry import build
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.scaling import Scaling
+from aez.export.series.signals import SignalFigures
 from aez.export.series.train import DetectorConfig, Fitted, LimitOptions
 from aez.export.series.windows import Split, Windows
 
@@ -38,6 +39,7 @@ def plain_values(fitted: Fitted) -> dict[str, Any]:
         "scores": fitted.scores,
         "result": result and {key: getattr(result, key) for key in ("steps", "seconds", "finished", "log")},
         "notices": list(fitted.notices),
+        "signals": fitted.signals and asdict(fitted.signals),
     }
 
 
@@ -70,6 +72,6 @@ def _fitted(values: Mapping[str, Any]) -> Fitted:
     none = Windows([], graph.window)
     split = Split(none, none, Windows(values["held_out"], graph.window))
     result = values["result"] and Result(network, **values["result"])
-    return Fitted(
-        graph, config, values["channels"], values["period"], split, values["scores"], result, values["notices"]
-    )
+    signals = values.get("signals") and SignalFigures(**values["signals"])  # older pickles have none
+    known = values["channels"], values["period"], split, values["scores"], result, values["notices"], signals
+    return Fitted(graph, config, *known)

@@ -31,6 +31,7 @@ from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
+from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
 from aez.export.series.windows import Rows, Spans, Split, Windows, split_rows, suggest_window
 
 logger = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ class Fitted:
     """A calibrated detector, and what it was made from.
 
     `scores` are the held-out ones before the division by the threshold; `result` None: nothing was trained; `notices`
-    say what the user should know of the data, one sentence each.
+    say what the user should know of the data, one sentence each. `signals` None: it was made before they were noted.
     """
 
     graph: DetectorGraph
@@ -119,6 +120,7 @@ class Fitted:
     scores: NDArray[np.float32]
     result: Result | None
     notices: list[str]
+    signals: SignalFigures | None = None
 
 
 class DetectorLoss(FamilyLoss):
@@ -185,7 +187,9 @@ def fit_detector(
     """
     rows, channels = prepare_rows(series)
     _refuse_constant(rows, [one.name or "the training data" for one in series])
+    rows, sentinels, unread = without_sentinels(rows, channels)
     left_out, notices = _faults(rows, [one.name for one in series]) if config.robust else ([], [])
+    notices = unread + notices
     longest = max(rows, key=len)
     window = config.window or suggest_window(longest)
     with torch.random.fork_rng():
@@ -204,7 +208,8 @@ def fit_detector(
     period = next((one.period for one in series if one.period), None)
     limit = choose_limit(scores, split.held_out, config, period)
     graph.threshold.fill_(limit)
-    return Fitted(graph, config, channels, period, split, scores, result, notices)
+    signals = signal_figures(rows, sentinels, left_out)
+    return Fitted(graph, config, channels, period, split, scores, result, notices, signals)
 
 
 def _refuse_constant(rows: Sequence[Rows], names: Sequence[str]) -> None:
@@ -276,7 +281,7 @@ def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) ->
         **best_validation(result),
     }
     given = tuple(units) or ("",) * len(fitted.channels)
-    return Described(name, fitted.channels, given, fitted.period, config.rule, provenance, figures)
+    return Described(name, fitted.channels, given, fitted.period, config.rule, provenance, figures, fitted.signals)
 
 
 _LIMIT_KEYS: dict[Method, tuple[str, ...]] = {

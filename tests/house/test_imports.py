@@ -45,7 +45,8 @@ RULES: dict[str, str] = {
     "daemon.common": "",
     "daemon.config": "codec.bundle daemon.common daemon.parse daemon.sinks daemon.sources",
     "daemon.rows": "",
-    "daemon.engine": "codec.detect daemon.common daemon.rows",
+    "daemon.signals": "daemon.common daemon.rows",
+    "daemon.engine": "codec.detect daemon.common daemon.rows daemon.signals",
     "daemon.frames": "codec.container codec.detect codec.entropy codec.image codec.report daemon.common",
     "daemon.parse": "codec.common codec.image codec.series daemon.common daemon.frames",
     "daemon.sources": "codec.common daemon.common",
@@ -56,7 +57,7 @@ RULES: dict[str, str] = {
     "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe daemon.rows",
     "daemon.build": (
         "codec.bundle codec.common codec.detect codec.image daemon.common daemon.config daemon.engine daemon.frames "
-        "daemon.observe daemon.parse daemon.scores daemon.sinks daemon.sources daemon.state"
+        "daemon.observe daemon.parse daemon.scores daemon.signals daemon.sinks daemon.sources daemon.state"
     ),
     "daemon.delivery": "daemon.common daemon.observe daemon.sinks daemon.state",
     "daemon.pipeline": "daemon.common daemon.observe daemon.state",
