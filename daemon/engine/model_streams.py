@@ -87,7 +87,7 @@ class ModelStreams(StreamColumns):
         self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
-        self.signals = None if watched.signals is None else Signals(watched.name, watched.signals)
+        self.signals = None if watched.signals is None else Signals(watched.name, watched.signals, self.period)
         self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence)
         if self.signals is not None:
             self._tables += (self.signals,)

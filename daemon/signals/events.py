@@ -32,14 +32,15 @@ class Part(NamedTuple):
 
 
 class Signals(StreamColumns):
-    """The signals of one model's streams. model: the name that records carry."""
+    """The signals of one model's streams. model: the name that records carry. period: ns between rows, if any."""
 
     _open: dict[int, dict[tuple[str, int], OpenSignal]] = entries()
     _told: dict[int, set[tuple[str, str]]] = entries()  # what the log has said, and of which channel
     _incidents: dict[int, str] = entries()  # of the score's event that is open, where it is another's
 
-    def __init__(self, model: str, rules: SignalRules) -> None:
+    def __init__(self, model: str, rules: SignalRules, period: int | None) -> None:
         super().__init__()
+        self._period = period
         self.model, self.channels = model, tuple(rules.channels)
         self.watch = SignalWatch(rules)
         self._fresh: list[tuple[int, str, Note]] = []
@@ -89,12 +90,14 @@ class Signals(StreamColumns):
         mine = self._open.setdefault(number, {})
         if note.ended:
             signal = mine.pop(note.key, None)
-            records = [] if signal is None else [signal.record(self.model, stream, note.time)]
+            records = [] if signal is None else [signal.record(self.model, stream, note.time, note.row)]
         else:
             channels = tuple(self.channels[channel] for channel in note.channels)
             id_ = signal_id(self.model, stream, note, channels)
             incident = self._incidents.get(number, event) or next((one.incident for one in mine.values()), id_)
-            signal = mine[note.key] = OpenSignal(id_, incident, channels, note)
+            # Made-up rows lie between as well, so that the clock tells more than the rows that came.
+            lasted = note.rows - 1 if self._period is None else round((note.time - note.since) / self._period)
+            signal = mine[note.key] = OpenSignal(id_, incident, channels, note.row - lasted, note)
             self._fresh.append((number, stream, note))
             records = [signal.record(self.model, stream)]
         if not mine:

@@ -19,7 +19,7 @@ class Note(NamedTuple):
     """What changed at a row: `kind` of `channels`, that began at `since` and is found or, with `ended`, over at `time`.
 
     whole: all that may move stand still. cause: in a few words. value: at which one stands; None for another kind.
-    rows: that it has lasted.
+    rows: that it has lasted. row: the number of the one at which it changed.
     """
 
     kind: Kind
@@ -30,6 +30,7 @@ class Note(NamedTuple):
     cause: str
     value: float | None
     rows: int
+    row: int
     whole: bool
 
     @property
@@ -40,22 +41,26 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class OpenSignal:
-    """A signal that stopped: its event's id, that of the incident it belongs to, its channels, and how it began."""
+    """A signal that stopped: its event's id, that of the incident it belongs to, its channels, and how it began.
+
+    start: the number of the first row of it.
+    """
 
     id: str
     incident: str
     names: tuple[str, ...]
+    start: int
     note: Note
 
     def state(self) -> list[Any]:
         """As plain data for JSON."""
-        return [self.id, self.incident, list(self.names), self.note._asdict()]
+        return [self.id, self.incident, list(self.names), self.start, self.note._asdict()]
 
     @classmethod
     def from_state(cls, state: Any) -> OpenSignal:
         """What `state` described. Raises InvalidArgument for anything else."""
         try:
-            id_, incident, names, note = state
+            id_, incident, names, start, note = state
             made = Note(
                 "stuck" if note["kind"] == "stuck" else "missing",
                 tuple(int(one) for one in note["channels"]),
@@ -65,14 +70,17 @@ class OpenSignal:
                 cause=str(note["cause"]),
                 value=None if note["value"] is None else float(note["value"]),
                 rows=int(note["rows"]),
+                row=int(note["row"]),
                 whole=bool(note["whole"]),
             )
-            return cls(str(id_), str(incident), tuple(str(name) for name in names), made)
+            return cls(str(id_), str(incident), tuple(str(name) for name in names), int(start), made)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidArgument(f"a saved signal that stopped cannot be read: {error!r}") from error
 
-    def record(self, model: str, stream: str, ended: int | None = None, *, forgotten: bool = False) -> EventRecord:
-        """The step of its event: found at the note's time or, where it is given, over at `ended`, ns."""
+    def record(
+        self, model: str, stream: str, ended: int | None = None, end: int | None = None, *, forgotten: bool = False
+    ) -> EventRecord:
+        """The step of its event: found at the note's time or, where it is given, over at `ended`, ns; `end` is its row."""
         note = self.note
         event: dict[str, Any] = {
             "id": self.id,
@@ -82,6 +90,10 @@ class OpenSignal:
             "incident": self.incident,
             "start_time": note.since,
             "end_time": ended,
+            "start": self.start,
+            "end": note.row if end is None else end,
+            "opened": note.row,
+            "peak": None,
             "rows": note.rows,
             "channels": [{"name": name, "share": 1 / len(self.names)} for name in self.names],
             "ongoing": ended is None,

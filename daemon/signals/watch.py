@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column
+from aez.daemon.rows.columns import Flags, Ints, StreamColumns, column
 from aez.daemon.signals.notes import Kind, Note
 from aez.daemon.signals.rules import SignalRules, absence_bound, is_sentinel, rest_bound
 from aez.daemon.signals.runs import NEVER, Past, Runs, ends_of, follow, may_exceed
@@ -90,7 +90,7 @@ class SignalWatch(StreamColumns):
                 one = Runs(*(part[start:stop] for part in runs))
                 part = slice(at, at + stop - start)
                 none = None if unread is None else unread[part]
-                found = self._follow(number, rows.values[part], rows.time[part], one, none)
+                found = self._follow(number, rows.part(part.start, part.stop), one, none)
                 notes.update({at + place: changes for place, changes in found.notes.items()})
                 if found.blank.any():
                     blank = np.zeros(rows.values.shape, bool) if blank is None else blank
@@ -139,12 +139,12 @@ class SignalWatch(StreamColumns):
             absences = np.where(np.isnan(absences), np.where(taught, lacked, np.inf), absences)
         return rests, absences
 
-    def _follow(self, number: int, values: Float, time: Ints, runs: Runs, unread: Flags | None) -> _Stream:
+    def _follow(self, number: int, rows: Aligned, runs: Runs, unread: Flags | None) -> _Stream:
         """Take the rows of one stream."""
-        one = _Stream(runs, time, unread, {}, np.zeros(values.shape, bool))
-        count, taught = len(values), 0
+        one = _Stream(runs, rows.time, rows.row, unread, {}, np.zeros(rows.values.shape, bool))
+        count, taught = len(rows), 0
         if self._open.any() and (left := self.rules.learn - int(self._learned[number])) > 0:
-            came = np.cumsum(~np.isnan(values).all(axis=1))
+            came = np.cumsum(~np.isnan(rows.values).all(axis=1))
             taught = min(int(np.searchsorted(came, left)) + 1, count)
             part = slice(0, taught)
             self._judge(number, one, part, *(bounds[0] for bounds in self._bounds(np.array([number]))))
@@ -238,6 +238,7 @@ class _Stream(NamedTuple):
 
     runs: Runs
     time: Ints
+    row: Ints
     unread: Flags | None
     notes: dict[int, list[Note]]
     blank: Flags
@@ -253,7 +254,18 @@ class _Stream(NamedTuple):
         """That all channels stand still, or no more."""
         names = tuple(np.flatnonzero(channels).tolist())
         rows = int(self.runs.still[row][channels].min())
-        return Note("stuck", names, since, int(self.time[row]), ended, "no channel moves", None, rows, whole=True)
+        return Note(
+            "stuck",
+            names,
+            since,
+            int(self.time[row]),
+            ended,
+            "no channel moves",
+            None,
+            rows,
+            int(self.row[row]),
+            whole=True,
+        )
 
     def _note(self, kind: Kind, row: int, channel: int, *, ended: bool) -> Note:
         runs, stuck = self.runs, kind == "stuck"
@@ -262,7 +274,8 @@ class _Stream(NamedTuple):
         unread = self.unread is not None and bool(self.unread[row, channel])
         cause = "it does not move" if stuck else _CAUSES[unread]
         value = float(runs.value[row, channel]) if stuck else None
-        return Note(kind, (channel,), int(since), int(self.time[row]), ended, cause, value, int(lasted), whole=False)
+        when = int(since), int(self.time[row])
+        return Note(kind, (channel,), *when, ended, cause, value, int(lasted), int(self.row[row]), whole=False)
 
 
 def _freezes(fresh: Flags, still: Ints, judged: Flags) -> bool:

@@ -53,7 +53,7 @@ def without_sentinels(
         cleaned = [_blanked(rows, place, mine) for rows in cleaned]
         said, count = listed([f"{value:g}" for value in mine]), int(np.isin(column, mine).sum())
         notices.append(
-            f"{name} is {said} in {count:,} rows, far from all other values; that counts as no reading, in the monitor, too"
+            f"{name} is {said} in {count:,} rows, far from all other values; that counts as no reading, later too"
         )
     return cleaned, tuple(found), notices
 
