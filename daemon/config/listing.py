@@ -12,11 +12,13 @@ from aez.daemon.config.kinds import SINKS, SOURCES
 from aez.daemon.config.reader import SECTIONS
 from aez.daemon.config.sections import Entry, Model
 from aez.daemon.parse.options import Options as ParseOptions
+from aez.daemon.parse.transforms import Transform
 
 __all__ = ["BEGIN", "END", "Listing", "chosen", "into_document", "listings", "markdown", "text"]
 
 #: Between these lines a document has the tables.
 BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
+_TRANSFORM = "What becomes of columns on the way in. Of several that fit a column the first holds."
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ def listings() -> Iterator[Listing]:
     for name, section in SECTIONS.items():
         yield Listing(name, f"[{name}]", options_of(section))
     yield Listing("models", "[[models]]", options_of(Model))
+    yield Listing("transform", "[[transform]]", options_of(Transform), _TRANSFORM)
     for table, kinds in (("sources", SOURCES), ("sinks", SINKS)):
         common = dict(options_of(Entry))
         note = f"Of every {kinds.what}. Its `kind` is one of {', '.join(f'`{kind}`' for kind in kinds)}."

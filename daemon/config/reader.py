@@ -10,7 +10,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from aez.daemon.config.toml_lines import Path as Place
 from aez.daemon.config.toml_lines import key_lines, written
 from aez.daemon.config.values import Values
 from aez.daemon.parse.options import Options as ParseOptions
+from aez.daemon.parse.transforms import Transform, of_source
 
 __all__ = ["ConfigError", "Configuration", "Fault", "ModelConfig", "Secret", "SinkConfig", "SourceConfig", "load"]
 
@@ -39,6 +40,8 @@ SECTIONS: Mapping[str, type[Options]] = {
 }
 #: The tables that stand as often as wanted.
 LISTS = ("models", "sources", "sinks")
+#: And the one whose entries have neither kind nor name.
+TRANSFORM = "transform"
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ def load(path: str | os.PathLike[str], environment: Mapping[str, str] | None = N
     return Configuration(Path(path).absolute(), label, hashlib.sha256(data).hexdigest()[:12], **found)
 
 
+_RENAME = "it has a table of its own now: write [[transform]] with source, columns and rename, once for each column"
 _TOO_DEEP = "its arrays or tables are nested too deeply"
 
 
@@ -187,12 +191,13 @@ class _Reader:
 
     def read(self, document: dict[str, Any]) -> dict[str, Any]:
         """The parts by name; nothing where there are faults."""
-        self._values.unknown((), document, (*SECTIONS, *LISTS))
+        self._values.unknown((), document, (*SECTIONS, *LISTS, TRANSFORM))
         sections = {
             name: self._values.table((name,), document.get(name, {}), options_of(section))
             for name, section in SECTIONS.items()
         }
         models, sources, sinks = self._models(document), self._sources(document), self._sinks(document)
+        self._transforms = self._read_transforms(document)
         for name in ("models", "sources"):
             if not document.get(name):
                 self.fault((name,), f"there is none; add [[{name}]]")
@@ -204,6 +209,7 @@ class _Reader:
         for table in LISTS:
             checks.names(table, self._tables(document, table))
         checks.models_of_scores(sections["scores"]["models"], models)
+        checks.transforms(self._transforms, sources)
         checks.ports(sections["web"], sources)
         checks.certificates(sections["web"], sources + sinks)
         if self.faults:
@@ -220,7 +226,9 @@ class _Reader:
     def _source(self, draft: Draft) -> SourceConfig | None:
         try:
             options = _taken(SOURCES.options(draft.kind), draft.values)
-            parse = _taken(ParseOptions, draft.values)
+            parse = replace(
+                _taken(ParseOptions, draft.values), transforms=of_source(list(self._transforms.values()), draft.name)
+            )
         except InvalidArgument as error:
             self.fault(draft.place, str(error), f"source {draft.name}")
             return None
@@ -233,6 +241,21 @@ class _Reader:
             self.fault(draft.place, str(error), f"sink {draft.name}")
             return None
         return SinkConfig(draft.name, draft.kind, options, self._line(draft))
+
+    def _read_transforms(self, document: dict[str, Any]) -> dict[Place, Transform]:
+        """The transforms by their places."""
+        found = {}
+        for place, given in self._tables(document, TRANSFORM):
+            before = len(self.faults)
+            values = self._values.table(place, given, options_of(Transform))
+            if len(self.faults) > before:
+                continue
+            try:
+                found[place] = Transform(**values)
+            except InvalidArgument as error:
+                key, _, text = str(error).partition(": ")
+                self.fault((*place, key), text)
+        return found
 
     def _models(self, document: dict[str, Any]) -> list[Draft]:
         drafts = []
@@ -268,6 +291,9 @@ class _Reader:
             known = {**options_of(Entry), **options_of(kinds.options(kind))}
             if kinds is SOURCES:
                 known |= parse_options(kind)
+                if "rename" in given:
+                    self.fault((*place, "rename"), _RENAME)
+                    given = {key: value for key, value in given.items() if key != "rename"}
             values = self._values.table(place, given, known)
             drafts.append(Draft(place, str(values["name"] or kind), kind, values))
         return drafts

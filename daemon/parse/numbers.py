@@ -8,20 +8,28 @@ from typing import Any
 
 from aez.daemon.parse.results import MessageFault
 
-__all__ = ["FLOAT", "INTEGER", "checked", "float_of", "value_of"]
+__all__ = ["FLOAT", "INTEGER", "checked", "float_of", "is_no_reading", "value_of"]
 
 #: Numbers as texts.
 FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+#: Numbers between these, 9.9e37 and SCPI's other ways to say that there is no reading, are missing values.
+_NO_READING = 9.8999e37, 3.5e38
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 
 
+def is_no_reading(values: Any) -> Any:
+    """Whether a number beyond the magnitude, or each of an array of them, says that there is no reading."""
+    low, high = _NO_READING
+    return (abs(values) >= low) & (abs(values) <= high)
+
+
 def checked(value: float, name: str, magnitude: float) -> float:
-    """The value; raises MessageFault when it is not finite or beyond the magnitude."""
+    """The value, NaN for one that is no reading; raises MessageFault beyond the magnitude."""
     if abs(value) <= magnitude:
         return value
-    if math.isnan(value):
-        raise MessageFault("not_finite", f"{name!r} is NaN")
+    if math.isnan(value) or is_no_reading(value):
+        return math.nan
     raise MessageFault("too_large", f"{name!r} is {value:g}, beyond {magnitude:g}")
 
 
@@ -43,5 +51,5 @@ def float_of(text: str, name: str, magnitude: float) -> float:
     if FLOAT.fullmatch(text):
         return checked(float(text), name, magnitude)
     if text.lower().lstrip("+-") in _NOT_FINITE:
-        raise MessageFault("not_finite", f"{name!r} is {text[:20]}")
+        return math.nan
     raise MessageFault("wrong_type", f"{name!r} is {text[:50]!r}, which is no number")

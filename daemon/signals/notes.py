@@ -80,7 +80,7 @@ class OpenSignal:
     def record(
         self, model: str, stream: str, ended: int | None = None, end: int | None = None, *, forgotten: bool = False
     ) -> EventRecord:
-        """The step of its event: found at the note's time or, where it is given, over at `ended`, ns; `end` is its row."""
+        """The step of its event: found at the note's time or, where it is given, over at `ended`, ns, in row `end`."""
         note = self.note
         event: dict[str, Any] = {
             "id": self.id,
