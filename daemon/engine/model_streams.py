@@ -27,7 +27,7 @@ from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.builder import Built, RowBuilder
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
 from aez.daemon.rows.fronts import NEVER
-from aez.daemon.rows.losses import advice
+from aez.daemon.rows.losses import REASONS, advice
 
 __all__ = ["ModelStreams"]
 
@@ -106,13 +106,16 @@ class ModelStreams(StreamColumns):
         if number >= self.size:
             self.grow(min(max(_FIRST_ROOM, 2 * number), max(most, number + 1)))
         self.seen[number] = self._steady()
-        self.limit[number] = next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
+        self.limit[number] = self._fixed_limit(name)
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
             self.limit[number] = 1
         elif self.watched.adapt:
             self.limits[number] = AdaptiveLimit(self.watched.risk, self.watched.reach)
         return number
+
+    def _fixed_limit(self, name: str) -> float:
+        return next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
 
     def advance(
         self, stream: Ints, moments: Ints, values: Float, now: int, listener: Listener | None
@@ -285,6 +288,15 @@ class ModelStreams(StreamColumns):
             for reason, numbers in losses.news()
         ]
 
+    def losers(self) -> dict[str, list[str]]:
+        """Names of the streams that lose samples just now, by reason."""
+        losing = self.rows.losses.losing
+        return {
+            reason: [self.names[number] for number in np.flatnonzero(losing == place + 1).tolist()]
+            for place, reason in enumerate(REASONS)
+            if (losing == place + 1).any()
+        }
+
     def ahead(self, moment: int) -> list[str]:
         """Names of the streams whose time lies behind a moment of the clock, each once."""
         count = len(self.names)
@@ -382,14 +394,16 @@ class ModelStreams(StreamColumns):
     def forget(self, age: int, most: int, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
         """Names of streams without a sample for `age` ns, what closes then, and the streams that got another number."""
         stale = np.flatnonzero(self._steady() - self.seen[: len(self.names)] > age)[: max(0, most)]
+        return self.remove(stale, now)
+
+    def remove(self, numbers: Ints, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
+        """Names of these streams, which rise, what closes then, and the streams that got another number."""
         gone: list[str] = []
         records: list[EventRecord] = []
         moved: dict[str, int] = {}
         names = list(self.names)  # who holds the old list finds the old names in it
-        for number in stale.tolist()[::-1]:  # so that the last one is none of those
-            if number in self.followers:
-                records += self.followers[number].close(int(self.rows.aligner.newest[number]))
-            records += self.silence.forgotten(number, now, self.names[number])
+        for number in numbers.tolist()[::-1]:  # so that the last one is none of those
+            records += self._closing(number, now)
             last = len(names) - 1
             gone.append(names[number])
             moved.pop(names[number], None)
@@ -401,6 +415,36 @@ class ModelStreams(StreamColumns):
         if gone:
             self.names = names
         return gone[::-1], records, moved
+
+    def _closing(self, number: int, now: int) -> list[EventRecord]:
+        """What ends with a stream that is let go."""
+        records = self.silence.forgotten(number, now, self.names[number])
+        if number in self.followers:
+            records = [*self.followers.pop(number).close(int(self.rows.newest[number])), *records]
+        self.busy[number] = False
+        return records
+
+    def reset(self, number: int, now: int) -> list[EventRecord]:
+        """The stream's clock and rows begin with its next sample, limits and counts stay; returns what closes."""
+        records = self._closing(number, now)
+        self.rows.begin_anew(number)
+        for table in (self.rings, self.silence):
+            table.clear(number)
+        self.last[number] = np.nan
+        self._changed[number] = True
+        return records
+
+    def rename(self, number: int, name: str) -> list[EventRecord]:
+        """The stream has another name from now on; returns what closes, for events are known by the old one."""
+        records = self.followers.pop(number).close(int(self.rows.newest[number])) if number in self.followers else []
+        self.busy[number] = False
+        names = list(self.names)
+        names[number] = name
+        self.names = names
+        if number not in self.limits:
+            self.limit[number] = self._fixed_limit(name)
+        self._changed[number] = True
+        return records
 
     def totals(self) -> dict[str, float]:
         """What it counted."""

@@ -173,7 +173,7 @@ class Monitor:
         sources = RunningSources(self._put, self.metrics)
         worker = Worker(
             intake,
-            parsers(config, engine.admit, loaded),
+            parsers(config, engine.admit, loaded, engine.newest),
             engine,
             store,
             acknowledge=sources.acknowledge,
