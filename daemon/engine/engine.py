@@ -112,6 +112,12 @@ class Engine:
             return None
         return None if found == NEVER else found
 
+    def data_time(self) -> int | None:
+        """The time of the data: the middle one of the streams' newest times, so that no single clock makes it wrong."""
+        times = np.concatenate([group.rows.newest[: len(group.names)] for group in self._groups] or [np.empty(0)])
+        times = times[times > NEVER]
+        return int(np.sort(times)[(len(times) - 1) // 2]) if times.size else None
+
     def process(self, samples: Iterable[Samples], *, ahead: bool = False) -> list[EventRecord]:
         """Take samples in the order of arrival; returns what follows from them.
 
