@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 #: Where so many bytes wait, the next batch is parsed while one is scored; below, handing over costs more than it saves.
 _AHEAD_BYTES = 128 << 10
 _TICK_SECONDS = 0.5
+#: Between two ticks, beside the time of the work itself, ns: nobody was here for longer.
+_AWAY_NS = 10 * 10**9
 #: While little comes in, there are so many seconds between commits for each second that one takes.
 _COMMIT_SHARE = 10
 #: Between attempts to write the state: the first pause and the longest.
@@ -53,10 +55,12 @@ class BatchEngine(Protocol):
     def process(self, samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]: ...
     def settle(self) -> list[EventRecord]: ...
     def tick(self, now_ns: int) -> list[EventRecord]: ...
+    def absent(self, since_ns: int, until_ns: int) -> None: ...
     def flush(self, now_ns: int) -> list[EventRecord]: ...
     def touched(self) -> Mapping[str, bytes]: ...
     def forget(self, seconds: float) -> list[str]: ...
     def stats(self) -> Mapping[str, float]: ...
+    def take_letters(self) -> Sequence[Malformed]: ...
 
 
 class BatchStore(Protocol):
@@ -134,7 +138,8 @@ class Worker:
         self._calls: deque[Callable[[], None]] = deque()
         self._stop, self._give_up = threading.Event(), threading.Event()
         self._busy = False
-        self._last_commit = self._last_tick = self._rest_seconds = 0.0
+        self._last_commit = self._last_tick = self._rest_seconds = self._worked = 0.0
+        self._wall = 0  # the clock at the last tick, ns
         self._ahead: _Batch | None = None
         self._parsing = ThreadPoolExecutor(1, "parser")
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
@@ -250,7 +255,7 @@ class Worker:
         if self._pending:
             wait = min(wait, max(0.0, self._last_commit + self._rest_seconds - time.monotonic()))
         batch = self._next(0.0 if self._calls else wait, self._batch_seconds)
-        self._busy = True
+        self._busy, begun = True, time.monotonic()
         try:
             self._say_progress()
             if batch is not None:
@@ -263,17 +268,25 @@ class Worker:
                 self._calls.popleft()()
             now = time.monotonic()
             if now - self._last_tick >= _TICK_SECONDS:
-                self._last_tick = now
-                self._note(self.engine.tick(time.time_ns()))
-                self.metrics.set_counts(self.engine.stats())
+                self._tick(now, now - begun)
             idle = not len(self.intake) and self._ahead is None
             rest = self._rest_seconds if idle or self._pending.events else self._commit_seconds
             if self._pending and ((idle and self._pending.events) or now - self._last_commit >= rest):
                 self._commit()
         finally:
             self._busy = False
+            self._worked += time.monotonic() - begun
         self.metrics.queue.set(len(self.intake))
         self.metrics.queue_bytes.set(self.intake.size)
+
+    def _tick(self, now: float, worked: float) -> None:
+        """Tell the engine the time, and how long nobody was here since: the machine slept, or its clock was set."""
+        wall, before = time.time_ns(), self._wall
+        if before and wall - before - int((self._worked + worked) * 1e9) > _AWAY_NS:
+            self.engine.absent(before, wall)
+        self._last_tick, self._wall, self._worked = now, wall, -worked  # the round adds it at its end
+        self._note(self.engine.tick(wall))
+        self.metrics.set_counts(self.engine.stats())
 
     def _next(self, timeout: float, linger: float = 0.0) -> _Batch | None:
         """The batch that was parsed ahead, or one that is taken now and parsed in this thread; None where none came."""
@@ -313,6 +326,8 @@ class Worker:
         records = self.engine.process(samples, ahead=self._ahead is not None and self._traces is None)
         end = time.monotonic()
         self._note(records)
+        if self._dead_letters is not None and (letters := self.engine.take_letters()):
+            self._dead_letters.add("", letters)
         self.metrics.step_seconds.observe(end - start)
         self.metrics.batch_rows.observe(sum(map(len, samples)))
         for chunk in batch.chunks:
@@ -431,6 +446,20 @@ class Worker:
 
         found: int = self.call(run)
         return found
+
+    def change_streams(self, change: Callable[[], Sequence[str]]) -> None:
+        """Run what changes the engine's streams, commit it, and drop the states of those whose names it returns.
+
+        Raises what it raises, and StoreError where the states cannot be dropped.
+        """
+
+        def run() -> None:
+            gone = change()
+            self._note(self.engine.tick(time.time_ns()))
+            self._commit(always=True)
+            self.store.forget_states(gone)
+
+        self.call(run)
 
     def flush(self) -> None:
         """Score what waits for late samples and commit it; the data end here."""

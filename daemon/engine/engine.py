@@ -30,6 +30,7 @@ from aez.daemon.engine.stream_state import StreamState, unpack
 from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.rows.columns import Float, Ints
+from aez.daemon.rows.fronts import NEVER
 from aez.daemon.rows.losses import REASONS
 from aez.daemon.signals.events import closed
 
@@ -40,8 +41,8 @@ _log = logging.getLogger(__name__)
 _PART = 65_536
 #: Times beyond, ns since 1970 on either side, leave no room to calculate with them.
 _FURTHEST = 1 << 62
-#: Streams without a model whose names are kept for the log.
-_NAMES = 1000
+#: Streams without a model whose names are kept for the log; bytes of a stream's name.
+_NAMES, _LONGEST_NAME = 1000, 65_536
 
 
 class _Part(NamedTuple):
@@ -86,6 +87,8 @@ class Engine:
         self._under_way: deque[Callable[[], list[EventRecord]]] = deque()
         self._without_model: dict[str, None] = {}
         self._told = 0  # of those
+        #: Streams that lose samples just now, as of the last `tick`: reason, count, and the first of their names.
+        self.losing: Sequence[Mapping[str, Any]] = ()
         self._set_models(models)
 
     def _set_models(self, models: Sequence[Watched]) -> None:
@@ -101,6 +104,21 @@ class Engine:
     def admit(self, stream: str) -> bool:
         """Whether there is room for a stream of this name."""
         return stream in self._places or len(self._places) < self.streams
+
+    def newest(self, stream: str) -> int | None:
+        """The newest time of a stream that counted, ns since 1970 UTC; None where none did. Any thread may ask."""
+        place, number = self._places.get(stream, (-1, 0))
+        try:
+            found = int(self._groups[place].rows.newest[number]) if place >= 0 else NEVER
+        except IndexError:  # models are being exchanged
+            return None
+        return None if found == NEVER else found
+
+    def data_time(self) -> int | None:
+        """The time of the data: the middle one of the streams' newest times, so that no single clock makes it wrong."""
+        times = np.concatenate([group.rows.newest[: len(group.names)] for group in self._groups] or [np.empty(0)])
+        times = times[times > NEVER]
+        return int(np.sort(times)[(len(times) - 1) // 2]) if times.size else None
 
     def process(self, samples: Iterable[Samples], *, ahead: bool = False) -> list[EventRecord]:
         """Take samples in the order of arrival; returns what follows from them.
@@ -223,12 +241,19 @@ class Engine:
         for group in self._groups:
             for reason, names, why in group.news():
                 _log.warning("%s: samples are not scored (%s): %s", _few(names), reason, why)
-            for stream, what, channels in () if group.signals is None else group.signals.news():
+            for names, channels, what in () if group.signals is None else group.signals.news():
                 said = "channels" if len(channels) > 1 else "channel"
-                _log.warning("stream %s: %s %s: %s", stream, said, ", ".join(channels), what)
+                _log.warning("%s: %s %s: %s", _few(names), said, ", ".join(channels), what)
             if ahead := group.ahead(now + self._future):
                 hours = self._future / 3600e9
                 _log.warning("%s: its time is more than %g h ahead of this machine's clock", _few(ahead), hours)
+        losers: dict[str, list[str]] = {}
+        for group in self._groups:
+            for reason, names in group.losers().items():
+                losers.setdefault(reason, []).extend(names)
+        if self._without_model:
+            losers["no_model"] = list(self._without_model)
+        self.losing = [{"reason": reason, "count": len(all_), "streams": all_[:3]} for reason, all_ in losers.items()]
         fresh = list(self._without_model)[self._told :]
         self._told += len(fresh)
         if fresh:
@@ -250,6 +275,11 @@ class Engine:
         assert not self._under_way
         return {name: state for group in self._groups for name, state in group.touched()}
 
+    def absent(self, since_ns: int, until_ns: int) -> None:
+        """Nobody was here between these times of the wall clock: no stream is silent for that."""
+        for group in self._groups:
+            group.silence.absent(np.arange(len(group.names)), since_ns, until_ns)
+
     def restore(self, stream: str, data: bytes, unheard: float = 0.0) -> str:
         """Let a stream go on from a state of `touched`; returns why it starts afresh, or nothing where it goes on.
 
@@ -263,17 +293,20 @@ class Engine:
             _log.warning("stream %s starts afresh: %s", stream, why)
         return why
 
-    def restore_all(self, states: Iterable[tuple[str, bytes, float]]) -> None:
-        """`restore` for many (stream, data, unheard); one line of the log for each reason to start afresh."""
+    def restore_all(self, states: Iterable[tuple[str, bytes, float]], *, away: bool = False) -> None:
+        """`restore` for many (stream, data, unheard); one line of the log for each reason to start afresh.
+
+        away: nobody was here for as long as a stream was unheard, or may not have been.
+        """
         self._pause()
         refused: dict[str, list[str]] = defaultdict(list)
         for stream, data, unheard in states:
-            if why := self._restore(stream, data, unheard):
+            if why := self._restore(stream, data, unheard, away=away):
                 refused[why].append(stream)
         for why, names in refused.items():
             _log.warning("%d streams start afresh (%s): %s", len(names), _first(names), why)
 
-    def _restore(self, stream: str, data: bytes, unheard: float) -> str:
+    def _restore(self, stream: str, data: bytes, unheard: float, *, away: bool = False) -> str:
         try:
             state = unpack(data)
         except InvalidArgument as error:
@@ -282,8 +315,11 @@ class Engine:
         if model < 0:
             why = "no model is made for it any more" if model == -1 else "there are too many streams"
             return self._afresh(stream, why, state)
-        why = self._groups[model].restore(number, state, self._clock())
-        self._groups[model].seen[number] -= int(max(0.0, unheard) * SECOND)
+        now, longest = self._clock(), int(max(0.0, unheard) * SECOND)
+        why = self._groups[model].restore(number, state, now)
+        self._groups[model].seen[number] -= longest
+        if away and longest:
+            self._groups[model].silence.absent(np.array([number]), now - longest, now)
         return self._afresh(stream, why, state) if why else ""
 
     def forget(self, seconds: float, most: int = 1000) -> list[str]:
@@ -295,16 +331,59 @@ class Engine:
         self._pause()
         gone: list[str] = []
         for place, group in enumerate(self._groups):
-            names, records, moved = group.forget(int(seconds * SECOND), most - len(gone), self._clock())
-            gone += names
-            self._waiting_records += records
-            for name in names:
-                del self._places[name]
-            for name, number in moved.items():
-                self._places[name] = place, number
+            gone += self._removed(place, group.forget(int(seconds * SECOND), most - len(gone), self._clock()))
         if gone:
             _log.info("%d streams are forgotten (%s): no sample for %g days", len(gone), _first(gone), seconds / 86_400)
         return gone
+
+    def _removed(self, place: int, found: tuple[list[str], list[EventRecord], dict[str, int]]) -> list[str]:
+        """Take note of streams that a model has no more."""
+        names, records, moved = found
+        self._waiting_records += records
+        for name in names:
+            del self._places[name]
+        for name, number in moved.items():
+            self._places[name] = place, number
+        return names
+
+    def forget_stream(self, stream: str) -> list[str]:
+        """Let go of one stream, as `forget` does; its name. Raises InvalidArgument for one that is not known."""
+        place, number = self._known(stream)
+        return self._removed(place, self._groups[place].remove(np.array([number]), self._clock()))
+
+    def reset_stream(self, stream: str) -> list[str]:
+        """Let a stream's clock and rows begin with its next sample; what is open of it is closed. No names.
+
+        Raises InvalidArgument for one that is not known.
+        """
+        place, number = self._known(stream)
+        self._waiting_records += self._groups[place].reset(number, self._clock())
+        return []
+
+    def rename_stream(self, stream: str, to: str) -> list[str]:
+        """Let a stream go on under another name; the old one. What is open of it is closed, for it has the old name.
+
+        Raises InvalidArgument for one that is not known, a name that a stream has, or that is another model's.
+        """
+        place, number = self._known(stream)
+        if to in self._places:
+            raise InvalidArgument(f"there is a stream {to!r} already; forget it first, or leave the names as they are")
+        if not to.isprintable() or len(to.encode()) > _LONGEST_NAME:
+            raise InvalidArgument(f"a stream cannot be called {to[:100]!r}")
+        if (model := self._router.model(to)) != place:
+            whose = "no model watches" if model is None else f"model {self.models[model].name} watches"
+            raise InvalidArgument(f"{whose} a stream called {to!r}, and {stream!r} is {self.models[place].name}'s")
+        self._waiting_records += self._groups[place].rename(number, to)
+        del self._places[stream]
+        self._places[to] = place, number
+        return [stream]
+
+    def _known(self, stream: str) -> tuple[int, int]:
+        """Model and number of a stream. Raises InvalidArgument."""
+        self._pause()
+        if stream not in self._places:
+            raise InvalidArgument(f"there is no stream {stream!r}")
+        return self._places[stream]
 
     def _afresh(self, stream: str, why: str, state: StreamState | None) -> str:
         self._counts["afresh"] += 1

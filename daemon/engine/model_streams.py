@@ -6,9 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from aez.daemon.engine.event_records import Follower, Silence
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
+from aez.daemon.engine.row_scoring import RowScoring, UnderWay
 from aez.daemon.engine.rows import Recent, ScoredRows
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
@@ -26,33 +25,17 @@ from aez.daemon.engine.stream_table import Lost, StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.builder import Built, RowBuilder
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries
 from aez.daemon.rows.fronts import NEVER
-from aez.daemon.rows.losses import advice
+from aez.daemon.rows.losses import REASONS, advice
 from aez.daemon.signals.events import Signals
-from aez.daemon.signals.notes import Note
 
 __all__ = ["ModelStreams"]
 
-#: Streams that there is room for at first; values of the rows that are joined at once.
-_FIRST_ROOM, _JOINED = 64, 1 << 24
+#: Streams that there is room for at first.
+_FIRST_ROOM = 64
 Listener = Callable[[ScoredRows], None]
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-class _UnderWay(NamedTuple):
-    """Rows that are being scored, sorted by stream; `first` [streams] tells where each stream's begin.
-
-    before: rows that their stream had before [n]. valid: whether there was a whole window [n]. ending: waits for the
-        scores. notes: (stream, what changed of its channels before these rows).
-    """
-
-    rows: Aligned
-    first: Ints
-    before: Ints
-    valid: Flags
-    ending: Callable[[], Scores]
-    notes: list[tuple[int, list[Note]]]
 
 
 class ModelStreams(StreamColumns):
@@ -91,8 +74,8 @@ class ModelStreams(StreamColumns):
         self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence)
         if self.signals is not None:
             self._tables += (self.signals,)
+        self.begun = RowScoring(self.scorer, self.rings, self.signals)
         self.names: list[str] = []
-        self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
         self._steady = steady
 
@@ -113,13 +96,16 @@ class ModelStreams(StreamColumns):
         if number >= self.size:
             self.grow(min(max(_FIRST_ROOM, 2 * number), max(most, number + 1)))
         self.seen[number] = self._steady()
-        self.limit[number] = next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
+        self.limit[number] = self._fixed_limit(name)
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
             self.limit[number] = 1
         elif self.watched.adapt:
             self.limits[number] = AdaptiveLimit(self.watched.risk, self.watched.reach)
         return number
+
+    def _fixed_limit(self, name: str) -> float:
+        return next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
 
     def advance(
         self, stream: Ints, moments: Ints, values: Float, now: int, listener: Listener | None
@@ -141,7 +127,7 @@ class ModelStreams(StreamColumns):
                 self.rings.clear(number)
             self.silence.hear(one.heads, one.newer, now)
             noises = self.silence.ended(one.newer, one.quiet, self.rows.newest, self.names)
-            taken.append((noises, self._begin(one.rows)))
+            taken.append((noises, self.begun.begin(one.rows)))
         return lambda: [record for noises, under_way in taken for record in (*noises, *self._end(under_way, listener))]
 
     def lose_channels(self, stream: Ints) -> None:
@@ -152,57 +138,7 @@ class ModelStreams(StreamColumns):
     def flush(self, now: int, listener: Listener | None) -> list[EventRecord]:
         return self._take_up(self.rows.flush(self._steady()), now, listener)()
 
-    def _begin(self, rows: Aligned) -> list[_UnderWay]:
-        """Begin to score rows, sorted by stream."""
-        if not len(rows):
-            return []
-        if self.signals is None:
-            return self._begin_rows(rows, rows.values)
-        under_way: list[_UnderWay] = []
-        for part in self.signals.parts(rows):
-            for number, changes in part.notes:
-                for note in changes:
-                    if note.kind == "stuck" and not note.ended:
-                        self.rings.blank(number, range(self.scorer.channels) if note.whole else note.channels)
-            begun = self._begin_rows(part.rows, part.values)
-            under_way += [begun[0]._replace(notes=part.notes), *begun[1:]]
-        return under_way
-
-    def _begin_rows(self, rows: Aligned, values: Float) -> list[_UnderWay]:
-        """Begin to score rows with these values in place of their own."""
-        first = runs(rows.stream)
-        # Streams at a time such that rows and what came before them stay within bounds.
-        ends = np.append(first[1:], len(rows))
-        load = np.cumsum(ends - first + self.scorer.window) * self.scorer.channels // _JOINED
-        cuts = np.flatnonzero(np.diff(load)) + 1
-        under_way: list[_UnderWay] = []
-        for firsts in np.split(first, cuts) if cuts.size else [first]:
-            if under_way:  # one part's rows at a time
-                under_way[-1] = under_way[-1]._replace(ending=partial(Scores, *under_way[-1].ending()))
-            start = int(firsts[0])
-            end = int(ends[np.searchsorted(first, firsts[-1])])
-            part = rows if end - start == len(rows) else rows.part(start, end)
-            under_way.append(self._begin_part(part, values[start:end], firsts - start))
-        return under_way
-
-    def _begin_part(self, rows: Aligned, values: Float, first: Ints) -> _UnderWay:
-        joined, starts, before = self.rings.extend(replace(rows, values=values), first)
-        valid = before >= self.scorer.window - 1
-        if valid.all():
-            ending = self.scorer.begin(joined, starts)
-        else:
-            scored = np.flatnonzero(valid)
-            inner = self.scorer.begin(joined, starts[scored])
-
-            def ending() -> Scores:
-                score, blame = np.full(len(rows), np.nan, np.float32), np.full(rows.values.shape, np.nan, np.float32)
-                score[scored], blame[scored] = inner()
-                return Scores(score, blame)
-
-        self.scored += int(np.count_nonzero(valid))
-        return _UnderWay(rows, first, before, valid, ending, [])
-
-    def _end(self, under_way: Sequence[_UnderWay], listener: Listener | None) -> list[EventRecord]:
+    def _end(self, under_way: Sequence[UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
         for rows, first, before, valid, ending, notes in under_way:
@@ -312,6 +248,15 @@ class ModelStreams(StreamColumns):
             for reason, numbers in losses.news()
         ]
 
+    def losers(self) -> dict[str, list[str]]:
+        """Names of the streams that lose samples just now, by reason."""
+        losing = self.rows.losses.losing
+        return {
+            reason: [self.names[number] for number in np.flatnonzero(losing == place + 1).tolist()]
+            for place, reason in enumerate(REASONS)
+            if (losing == place + 1).any()
+        }
+
     def ahead(self, moment: int) -> list[str]:
         """Names of the streams whose time lies behind a moment of the clock, each once."""
         count = len(self.names)
@@ -415,16 +360,16 @@ class ModelStreams(StreamColumns):
     def forget(self, age: int, most: int, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
         """Names of streams without a sample for `age` ns, what closes then, and the streams that got another number."""
         stale = np.flatnonzero(self._steady() - self.seen[: len(self.names)] > age)[: max(0, most)]
+        return self.remove(stale, now)
+
+    def remove(self, numbers: Ints, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
+        """Names of these streams, which rise, what closes then, and the streams that got another number."""
         gone: list[str] = []
         records: list[EventRecord] = []
         moved: dict[str, int] = {}
         names = list(self.names)  # who holds the old list finds the old names in it
-        for number in stale.tolist()[::-1]:  # so that the last one is none of those
-            if number in self.followers:
-                records += self.followers[number].close(int(self.rows.aligner.newest[number]))
-            if self.signals is not None:
-                records += self.signals.close(number, self.names[number], int(self.rows.newest[number]))
-            records += self.silence.forgotten(number, now, self.names[number])
+        for number in numbers.tolist()[::-1]:  # so that the last one is none of those
+            records += self._closing(number, now)
             last = len(names) - 1
             gone.append(names[number])
             moved.pop(names[number], None)
@@ -437,12 +382,46 @@ class ModelStreams(StreamColumns):
             self.names = names
         return gone[::-1], records, moved
 
+    def _closing(self, number: int, now: int) -> list[EventRecord]:
+        """What ends with a stream that is let go."""
+        records = self.silence.forgotten(number, now, self.names[number])
+        if self.signals is not None:
+            records = [*self.signals.close(number, self.names[number], int(self.rows.newest[number])), *records]
+        if number in self.followers:
+            records = [*self.followers.pop(number).close(int(self.rows.newest[number])), *records]
+        self.busy[number] = False
+        return records
+
+    def reset(self, number: int, now: int) -> list[EventRecord]:
+        """The stream's clock and rows begin with its next sample, limits and counts stay; returns what closes."""
+        records = self._closing(number, now)
+        self.rows.begin_anew(number)
+        for table in (self.rings, self.silence, *self._tables[3:]):
+            table.clear(number)
+        self.last[number] = np.nan
+        self._changed[number] = True
+        return records
+
+    def rename(self, number: int, name: str) -> list[EventRecord]:
+        """The stream has another name from now on; returns what closes, for events are known by the old one."""
+        records = self.followers.pop(number).close(int(self.rows.newest[number])) if number in self.followers else []
+        if self.signals is not None:
+            records += self.signals.close(number, self.names[number], int(self.rows.newest[number]))
+        self.busy[number] = False
+        names = list(self.names)
+        names[number] = name
+        self.names = names
+        if number not in self.limits:
+            self.limit[number] = self._fixed_limit(name)
+        self._changed[number] = True
+        return records
+
     def totals(self) -> dict[str, float]:
         """What it counted."""
         counts, scorer = self.rows.aligner.counts, self.scorer
         return {
-            "scored": self.scored,
-            f"scored.{self.watched.name}": self.scored,
+            "scored": self.begun.scored,
+            f"scored.{self.watched.name}": self.begun.scored,
             "batches": scorer.batches,
             "windows": scorer.windows,
             "inference_seconds": scorer.seconds,

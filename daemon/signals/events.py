@@ -118,7 +118,9 @@ class Signals(StreamColumns):
 
     def close(self, number: int, stream: str, time: int) -> list[EventRecord]:
         """The ends of what is open, because nobody waits for the stream any more."""
-        mine = self._open.get(number, {})
+        mine = self._open.pop(number, {})
+        self._incidents.pop(number, None)
+        self.watch.let_go(number)
         return [signal.record(self.model, stream, time, forgotten=True) for signal in mine.values()]
 
     def stopped(self, number: int) -> dict[str, list[str]]:
@@ -132,18 +134,20 @@ class Signals(StreamColumns):
         """As `stopped`, of all streams where something is."""
         return {number: self.stopped(number) for number in self._open}
 
-    def news(self) -> list[tuple[str, str, list[str]]]:
-        """(Stream, what happened to it, channels) since the last call, once for each stream, cause and channel."""
+    def news(self) -> list[tuple[list[str], list[str], str]]:
+        """(Streams, channels, what happened to them) since the last call; once for each stream, cause and channel."""
         fresh, self._fresh = self._fresh, []
-        found: dict[tuple[str, str], list[str]] = {}
+        of_stream: dict[tuple[str, str], list[str]] = {}
         for number, stream, note in fresh:
             said, told = f"{note.kind} ({note.cause})", self._told.setdefault(number, set())
-            names = [self.channels[channel] for channel in note.channels]
-            new = [name for name in names if (said, name) not in told]
+            new = [name for channel in note.channels if (said, name := self.channels[channel]) not in told]
             told.update((said, name) for name in new)
             if new:
-                found.setdefault((stream, said), []).extend(new)
-        return [(stream, said, channels) for (stream, said), channels in found.items()]
+                of_stream.setdefault((stream, said), []).extend(new)
+        found: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        for (stream, said), channels in of_stream.items():
+            found.setdefault((tuple(channels), said), []).append(stream)
+        return [(streams, list(channels), said) for (channels, said), streams in found.items()]
 
     def state(self, number: int) -> dict[str, Any]:
         """Everything that is known of a stream, as plain data for JSON."""

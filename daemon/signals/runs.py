@@ -41,6 +41,13 @@ class Runs(NamedTuple):
     absent_since: Ints
     ended: Ints
 
+    def part(self, start: int, end: int) -> Runs:
+        """The rows from one place to another, as views."""
+        one = slice(start, end)
+        return Runs(
+            self.value[one], self.still[one], self.since[one], self.absent[one], self.absent_since[one], self.ended[one]
+        )
+
 
 def follow(values: Float, time: Ints, first: Ints, past: Past) -> Runs:
     """Follow rows [n, channels], NaN = missing, sorted by stream; `first` tells where each stream's begin.
@@ -52,7 +59,7 @@ def follow(values: Float, time: Ints, first: Ints, past: Past) -> Runs:
     start = np.repeat(first, np.diff(np.append(first, count)))[:, None]
     number = np.repeat(np.arange(len(first)), np.diff(np.append(first, count)))
     present = ~np.isnan(values)
-    came = present.any(axis=1)
+    came = np.asarray(present.any(axis=1))
     # The last row with a value, up to each row; before `start` where it lies in the past.
     latest = np.maximum.accumulate(np.where(present, place, -1), axis=0)
     inside = latest >= start
@@ -68,7 +75,7 @@ def follow(values: Float, time: Ints, first: Ints, past: Past) -> Runs:
     still = np.where(fresh, counted - at_begin + 1, past.still[number] + counted - zero)
     since = np.where(fresh, time[np.maximum(begun, 0)], past.since[number])
     # Rows that came without this channel, since the last with it.
-    lacks = ~present & came[:, None]
+    lacks = ~present & came.reshape(-1, 1)
     lacked = np.cumsum(lacks, axis=0)
     zero = np.where(start > 0, lacked[np.maximum(start[:, 0] - 1, 0)], 0)
     at_latest = np.take_along_axis(lacked, np.maximum(latest, 0), axis=0)

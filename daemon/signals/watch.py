@@ -87,7 +87,7 @@ class SignalWatch(StreamColumns):
             for number, start, stop, at in zip(
                 heads[affected].tolist(), starts.tolist(), stops.tolist(), first[affected].tolist(), strict=True
             ):
-                one = Runs(*(part[start:stop] for part in runs))
+                one = runs.part(start, stop)
                 part = slice(at, at + stop - start)
                 none = None if unread is None else unread[part]
                 found = self._follow(number, rows.part(part.start, part.stop), one, none)
@@ -99,7 +99,7 @@ class SignalWatch(StreamColumns):
 
     def _past(self, heads: Ints) -> Past:
         return Past(
-            *(part[heads] for part in (self._value, self._still, self._since, self._absent, self._absent_since))
+            self._value[heads], self._still[heads], self._since[heads], self._absent[heads], self._absent_since[heads]
         )
 
     def _affected(self, rows: Aligned, first: Ints, heads: Ints) -> Flags:
@@ -203,6 +203,11 @@ class SignalWatch(StreamColumns):
             one.blank[part.start + frozen_at : part.stop] = True
         self.frozen[number] = frozen
         self.missing[number], self.stuck[number], self._told[number] = missing[-1], stuck[-1], stood
+
+    def let_go(self, number: int) -> None:
+        """What is missing or stuck is found anew, at the stream's next row."""
+        for name in (*_FLAGS, "frozen"):
+            getattr(self, name)[number] = False
 
     def state(self, number: int) -> str:
         """What is known of a stream, as text."""

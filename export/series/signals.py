@@ -93,7 +93,7 @@ def signal_figures(
                 column = part[:, channel]
                 here = ~np.isnan(column)
                 rests[channel] = max(rests[channel], _longest(np.diff(column[here]) == 0) + int(here.any()))
-                absences[channel] = max(absences[channel], _between(here, ~np.isnan(part).all(axis=1)))
+                absences[channel] = max(absences[channel], _between(here, np.asarray(~np.isnan(part).all(axis=1))))
     bounded = [None if rest >= max(2, _RESTS * most) else int(rest) for rest in rests.tolist()]
     return SignalFigures(tuple(bounded), tuple(absences.tolist()), tuple(sentinels))
 

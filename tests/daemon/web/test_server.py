@@ -70,6 +70,17 @@ class Pretend:
         self.asked.append((event_id, by, text))
         return event_id == "a"
 
+    def forget_stream(self, stream: str) -> None:
+        self.asked.append(("forget", stream, ""))
+
+    def reset_stream(self, stream: str) -> None:
+        self.asked.append(("reset", stream, ""))
+
+    def rename_stream(self, stream: str, to: str) -> None:
+        if to == "taken":
+            raise InvalidArgument("there is a stream 'taken' already")
+        self.asked.append(("rename", stream, to))
+
     def reload(self) -> str:
         if self.bad is not None:
             raise self.bad
@@ -188,6 +199,23 @@ def test_acknowledging_takes_who_and_why(web: Web, view: Pretend) -> None:
     assert ask(web, "/api/events/a/acknowledge", b"{")[0] == 400
     assert ask(web, "/api/events/a/acknowledge", b"[1]")[0] == 400
     assert ask(web, "/api/events/a/acknowledge", b"x" * (1 << 20))[0] == 413
+
+
+def test_streams_are_changed_by_name(web: Web, view: Pretend) -> None:
+    def post(what: str, body: object) -> tuple[int, Any]:
+        return ask(web, f"/api/streams/{what}", json.dumps(body).encode())[:2]
+
+    assert post("forget", {"stream": "a/b"}) == (200, {"forgotten": "a/b"})
+    assert post("reset", {"stream": "<b>"}) == (200, {"reset": "<b>"})
+    assert post("rename", {"stream": "a", "to": "b"}) == (200, {"renamed": "a"})
+    assert view.asked == [("forget", "a/b", ""), ("reset", "<b>", ""), ("rename", "a", "b")]
+    assert post("rename", {"stream": "a", "to": "taken"}) == (400, {"error": "there is a stream 'taken' already"})
+    for body in ({}, {"stream": ""}, {"stream": 5}, {"stream": None}, []):
+        assert post("forget", body)[0] == 400
+    assert post("rename", {"stream": "a"})[0] == 400
+    assert ask(web, "/api/streams/forget")[0] == 405
+    elsewhere = {"Origin": "http://evil.example"}
+    assert ask(web, "/api/streams/forget", b'{"stream": "a"}', **elsewhere)[0] == 403
 
 
 def test_a_comment_needs_a_text(web: Web, view: Pretend) -> None:
