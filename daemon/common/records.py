@@ -130,12 +130,21 @@ class DeliveryStatus:
     lag: float
 
 
-def kind_of(action: str) -> str:
-    """What the event of a step is: "anomaly", "silence", "missing" or "stuck"."""
-    for begins, ends in SIGNAL_ENDS.items():
-        if action in (begins, ends):
-            return "silence" if begins == "silent" else begins
-    return "anomaly"
+#: What an event is.
+EventKind = Literal["anomaly", "silence", "missing", "stuck"]
+_KINDS: Mapping[str, EventKind] = {
+    "silent": "silence",
+    "heard": "silence",
+    "missing": "missing",
+    "present": "missing",
+    "stuck": "stuck",
+    "moving": "stuck",
+}
+
+
+def kind_of(action: str) -> EventKind:
+    """What the event of a step is."""
+    return _KINDS.get(action, "anomaly")
 
 
 def storable(text: str) -> str:

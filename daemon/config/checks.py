@@ -11,7 +11,8 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.common.options import nearest, options_of
 from aez.daemon.config.kinds import SOURCES
 from aez.daemon.config.toml_lines import Path as Place
-from aez.daemon.parse.transforms import Transform, Transforms, shadowed
+from aez.daemon.transform.columns import Transforms, shadowed
+from aez.daemon.transform.table import Transform
 
 __all__ = ["Checks", "Draft"]
 

@@ -12,7 +12,7 @@ from aez.daemon.config.kinds import SINKS, SOURCES
 from aez.daemon.config.reader import SECTIONS
 from aez.daemon.config.sections import Entry, Model
 from aez.daemon.parse.options import Options as ParseOptions
-from aez.daemon.parse.transforms import Transform
+from aez.daemon.transform.table import Transform
 
 __all__ = ["BEGIN", "END", "Listing", "chosen", "into_document", "listings", "markdown", "text"]
 

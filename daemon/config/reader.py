@@ -25,7 +25,8 @@ from aez.daemon.config.toml_lines import Path as Place
 from aez.daemon.config.toml_lines import key_lines, written
 from aez.daemon.config.values import Values
 from aez.daemon.parse.options import Options as ParseOptions
-from aez.daemon.parse.transforms import Transform, of_source
+from aez.daemon.transform.columns import of_source
+from aez.daemon.transform.table import Transform
 
 __all__ = ["ConfigError", "Configuration", "Fault", "ModelConfig", "Secret", "SinkConfig", "SourceConfig", "load"]
 

@@ -89,6 +89,7 @@ class Engine:
         self._told = 0  # of those
         #: Streams that lose samples just now, as of the last `tick`: reason, count, and the first of their names.
         self.losing: Sequence[Mapping[str, Any]] = ()
+        self.stopped: Sequence[Mapping[str, Any]] = ()  # the first streams with missing or stuck channels
         self._set_models(models)
 
     def _set_models(self, models: Sequence[Watched]) -> None:
@@ -241,9 +242,8 @@ class Engine:
         for group in self._groups:
             for reason, names, why in group.news():
                 _log.warning("%s: samples are not scored (%s): %s", _few(names), reason, why)
-            for names, channels, what in () if group.signals is None else group.signals.news():
-                said = "channels" if len(channels) > 1 else "channel"
-                _log.warning("%s: %s %s: %s", _few(names), said, ", ".join(channels), what)
+            for names, text in () if group.signals is None else group.signals.news():
+                _log.warning("%s: %s", _few(names), text)
             if ahead := group.ahead(now + self._future):
                 hours = self._future / 3600e9
                 _log.warning("%s: its time is more than %g h ahead of this machine's clock", _few(ahead), hours)
@@ -254,6 +254,7 @@ class Engine:
         if self._without_model:
             losers["no_model"] = list(self._without_model)
         self.losing = [{"reason": reason, "count": len(all_), "streams": all_[:3]} for reason, all_ in losers.items()]
+        self.stopped = [one for group in self._groups if group.signals for one in group.signals.first(group.names)]
         fresh = list(self._without_model)[self._told :]
         self._told += len(fresh)
         if fresh:
@@ -433,9 +434,8 @@ class Engine:
         found["open_events"] = sum(follower.open for group in self._groups for follower in group.followers.values())
         found["silent"] = sum(int(group.silence.silent.sum()) for group in self._groups)
         found["waiting"] = sum(group.rows.aligner.waiting for group in self._groups)
-        stopped = [one for group in self._groups if group.signals for one in group.signals.all_stopped().values()]
-        for kind in ("missing", "stuck"):
-            found[f"{kind}_channels"] = sum(len(one[kind]) for one in stopped)
+        for group in self._groups:
+            self._add(found, {} if group.signals is None else group.signals.counts())
         for reason in REASONS:
             found[f"losing.{reason}"] = sum(group.rows.losses.losers()[reason] for group in self._groups)
         found["losing.no_model"] = len(self._without_model)

@@ -20,10 +20,10 @@ from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.common.zones import LocalTimes, from_local
 from aez.daemon.parse import times
 from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
-from aez.daemon.parse.numbers import is_no_reading
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
 from aez.daemon.parse.times import ArrivalClock
+from aez.daemon.transform.conversion import is_no_reading
 
 __all__ = ["ArrowRows"]
 

@@ -20,11 +20,10 @@ from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.common.zones import LocalTimes
 from aez.daemon.parse import skeleton, times
 from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
-from aez.daemon.parse.numbers import is_no_reading
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
 from aez.daemon.parse.skeleton import Skeleton, Spans, Text
-from aez.daemon.parse.transforms import Conversion
+from aez.daemon.transform.conversion import Conversion, is_no_reading
 
 __all__ = ["Layout", "LineParser", "Message", "text_of"]
 

@@ -13,7 +13,8 @@ from aez.daemon.common.limits import Limits
 from aez.daemon.parse.numbers import checked, value_of
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import MessageFault
-from aez.daemon.parse.transforms import Conversion, Transforms
+from aez.daemon.transform.columns import Transforms
+from aez.daemon.transform.conversion import Conversion
 
 __all__ = ["Admit", "Mapper", "Origin", "StreamNames", "fill"]
 

@@ -7,21 +7,14 @@ import re
 from typing import Any
 
 from aez.daemon.parse.results import MessageFault
+from aez.daemon.transform.conversion import is_no_reading
 
-__all__ = ["FLOAT", "INTEGER", "checked", "float_of", "is_no_reading", "value_of"]
+__all__ = ["FLOAT", "INTEGER", "checked", "float_of", "value_of"]
 
 #: Numbers as texts.
 FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-#: Numbers between these, 9.9e37 and SCPI's other ways to say that there is no reading, are missing values.
-_NO_READING = 9.8999e37, 3.5e38
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
-
-
-def is_no_reading(values: Any) -> Any:
-    """Whether a number beyond the magnitude, or each of an array of them, says that there is no reading."""
-    low, high = _NO_READING
-    return (abs(values) >= low) & (abs(values) <= high)
 
 
 def checked(value: float, name: str, magnitude: float) -> float:

@@ -11,7 +11,8 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.common import options
 from aez.daemon.common.options import about
 from aez.daemon.common.zones import zone
-from aez.daemon.parse.transforms import Transform, Transforms
+from aez.daemon.transform.columns import Transforms
+from aez.daemon.transform.table import Transform
 
 __all__ = ["UNITS", "Options"]
 

@@ -82,6 +82,7 @@ class MonitorView:
             "models": [{"name": one.name, "id": one.id, "device": one.device} for one in running.models],
             "problems": list(self.readiness()),
             "losing": list(running.engine.losing),
+            "stopped": list(running.engine.stopped),
         }
 
     def _tables(self) -> Sequence[StreamTable]:

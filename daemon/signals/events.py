@@ -16,7 +16,10 @@ from aez.daemon.signals.notes import Note, OpenSignal, signal_id
 from aez.daemon.signals.rules import SignalRules
 from aez.daemon.signals.watch import SignalWatch
 
-__all__ = ["Part", "Signals"]
+__all__ = ["Part", "Signals", "closed"]
+
+#: Streams that are shown at once.
+_SHOWN = 10
 
 
 class Part(NamedTuple):
@@ -134,8 +137,17 @@ class Signals(StreamColumns):
         """As `stopped`, of all streams where something is."""
         return {number: self.stopped(number) for number in self._open}
 
-    def news(self) -> list[tuple[list[str], list[str], str]]:
-        """(Streams, channels, what happened to them) since the last call; once for each stream, cause and channel."""
+    def counts(self) -> dict[str, int]:
+        """How many channels are missing and stuck, of all streams: `missing_channels`, `stuck_channels`."""
+        stopped = self.all_stopped().values()
+        return {f"{kind}_channels": sum(len(one[kind]) for one in stopped) for kind in ("missing", "stuck")}
+
+    def first(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Some streams of which channels are missing or stuck: stream, missing, stuck."""
+        return [{"stream": names[number], **self.stopped(number)} for number in list(self._open)[:_SHOWN]]
+
+    def news(self) -> list[tuple[list[str], str]]:
+        """(Streams, what happened to which channels) since the last call; once for each stream, cause and channel."""
         fresh, self._fresh = self._fresh, []
         of_stream: dict[tuple[str, str], list[str]] = {}
         for number, stream, note in fresh:
@@ -147,7 +159,10 @@ class Signals(StreamColumns):
         found: dict[tuple[tuple[str, ...], str], list[str]] = {}
         for (stream, said), channels in of_stream.items():
             found.setdefault((tuple(channels), said), []).append(stream)
-        return [(streams, list(channels), said) for (channels, said), streams in found.items()]
+        return [
+            (streams, f"{'channels' if len(channels) > 1 else 'channel'} {', '.join(channels)}: {said}")
+            for (channels, said), streams in found.items()
+        ]
 
     def state(self, number: int) -> dict[str, Any]:
         """Everything that is known of a stream, as plain data for JSON."""

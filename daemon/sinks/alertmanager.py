@@ -22,7 +22,7 @@ from typing import Any
 from aez.codec.common.plain import plain
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.options import about
-from aez.daemon.common.records import EventRecord
+from aez.daemon.common.records import CLOSING, EventRecord, kind_of
 from aez.daemon.common.shared_options import Login
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sinks.http import Endpoint, EndpointOptions
@@ -35,6 +35,12 @@ _OWN_LABELS = ("alertname", "stream", "event", "severity", "model")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _SECOND = 1_000_000_000
 _MOST = 500  # alerts in one post
+_SUMMARIES = {
+    "anomaly": "{stream} behaves unusually",
+    "silence": "{stream} fell silent",
+    "missing": "{stream} misses {channels}",
+    "stuck": "{stream} stands still: {channels}",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +100,7 @@ class AlertmanagerSink(Sink):
 
     def _alerts(self, record: EventRecord) -> list[dict[str, Any]]:
         severity = _severity(record)
-        closed = record.action in ("close", "heard")
+        closed = record.action in CLOSING
         end = time.time_ns() + self._hold if closed else self._expiry()
         lower = SEVERITIES[: SEVERITIES.index(severity)] if record.sequence else ()
         return [
@@ -106,15 +112,15 @@ class AlertmanagerSink(Sink):
         event = plain(record.event)
         start = event.get("start_time")
         start = start if isinstance(start, int) else record.time
-        silent = record.action in ("silent", "heard")
+        kind = kind_of(record.action)
         stream = _utf8(record.stream)
         blamed = ", ".join(
-            f"{one.get('name')} {one.get('share') or 0:.0%}"
+            f"{one.get('name')} {one.get('share') or 0:.0%}" if kind == "anomaly" else str(one.get("name"))
             for one in event.get("channels") or ()
             if isinstance(one, dict)
         )
         annotations = {
-            "summary": f"{stream} fell silent" if silent else f"{stream} behaves unusually",
+            "summary": _SUMMARIES[kind].format(stream=stream, channels=blamed),
             "channels": blamed,
             "peak": "" if event.get("peak") is None else f"{event['peak']:.3g}",
             "model": record.model,
@@ -122,13 +128,13 @@ class AlertmanagerSink(Sink):
             "sequence": str(record.sequence),
             "started": iso_time(start),
             "ended": iso_time(event["end_time"] if isinstance(event.get("end_time"), int) else record.time)
-            if record.action in ("close", "heard")
+            if record.action in CLOSING
             else "",
         }
         alert = {
             "labels": self._labels
             | {
-                "alertname": "AezSilence" if silent else "AezAnomaly",
+                "alertname": f"Aez{kind.capitalize()}",
                 "stream": stream,
                 "event": record.id,
                 "severity": severity,

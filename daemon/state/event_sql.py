@@ -10,12 +10,11 @@ import json
 from typing import Any
 
 from aez.codec.common.plain import plain
-from aez.daemon.common.records import EventRecord, storable
+from aez.daemon.common.records import CLOSING, EventRecord, storable
 
 __all__ = ["EVENT_COLUMNS", "EVENT_TABLES", "SEVERITIES", "UPSERT_EVENT", "event_values", "storable"]
 
 SEVERITIES = ("warning", "serious", "critical")
-_CLOSING = ("close", "heard")
 
 #: Creates what is missing of the tables; `{number}` is the type of a key that counts up by itself.
 EVENT_TABLES = """
@@ -50,7 +49,7 @@ WHERE excluded.sequence > events.sequence
 def event_values(record: EventRecord, moment: int) -> dict[str, Any]:
     """A record's columns; `moment` is when it is stored."""
     event = plain(record.event)
-    closing = record.action in _CLOSING
+    closing = record.action in CLOSING
     start, end = event.get("start_time"), event.get("end_time")
     severity = event.get("severity")
     return {

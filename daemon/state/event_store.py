@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.records import EventRecord, storable
+from aez.daemon.common.records import EventKind, EventRecord, kind_of, storable
 from aez.daemon.state.event_sql import EVENT_COLUMNS, SEVERITIES
 
 __all__ = ["Comment", "EventDatabase", "EventStore", "Retention", "StoredEvent"]
@@ -69,14 +69,14 @@ class Retention:
 class StoredEvent:
     """An event as it stands.
 
-    state: "open" or "closed"; kind: "anomaly", or "silence" of a stream. start, end: ns since 1970 UTC; `end` is None
+    state: "open" or "closed"; kind: "anomaly", "silence", "missing" or "stuck". start, end: ns since 1970 UTC; `end` is None
     while it is open. record: its last one. stored: when that was written, by this machine's clock.
     acknowledged, acknowledged_by: when and by whom; None and "" where nobody did.
     """
 
     record: EventRecord
     state: State
-    kind: Literal["anomaly", "silence"]
+    kind: EventKind
     severity: str
     start: int
     end: int | None
@@ -302,7 +302,7 @@ def _event(row: tuple[Any, ...], comments: tuple[Comment, ...] = (), comment_cou
     return StoredEvent(
         record=EventRecord(id_, sequence, action, stream, model, at, details),
         state=state,
-        kind="silence" if action in ("silent", "heard") else "anomaly",
+        kind=kind_of(action),
         severity=severity,
         start=start,
         end=end,

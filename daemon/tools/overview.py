@@ -35,7 +35,7 @@ class MonitorOverview:
     rates: rows, scored and dropped a second since the look before; of the first one, since the monitor's start.
     gauges: lag_seconds, queue_chunks, open_events and memory_bytes, where the monitor shows them.
     problems: why it is not ready.
-    losing: streams that lose samples just now, a sentence each.
+    losing: streams that lose samples just now, a sentence each; stopped: those with channels that are missing or stuck.
     """
 
     time: int
@@ -44,6 +44,7 @@ class MonitorOverview:
     gauges: Mapping[str, float]
     problems: list[str]
     losing: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -65,7 +66,9 @@ class Watcher:
         losing = [
             f"{one['stream']} loses samples ({one['losing']}): {one['advice']}" for one in streams if one.get("losing")
         ]
-        return MonitorOverview(now, streams, self._rates(figures), gauges, self._client.problems(), losing)
+        return MonitorOverview(
+            now, streams, self._rates(figures), gauges, self._client.problems(), losing, _stopped(streams)
+        )
 
     def _streams(self) -> list[dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -103,6 +106,16 @@ def _aged(entry: dict[str, Any], now: int) -> dict[str, Any]:
     score, limit, newest = entry.get("score"), entry.get("limit"), entry.get("newest")
     ratio = None if score is None or not limit else score / limit
     return {**entry, "ratio": ratio, "age": None if not newest else (now - newest) / 1e9}
+
+
+def _stopped(streams: list[dict[str, Any]]) -> list[str]:
+    """A line for each stream with channels that are missing or stuck."""
+    found = []
+    for one in streams:
+        said = [f"{', '.join(one[kind])} {kind}" for kind in ("missing", "stuck") if one.get(kind)]
+        if said:
+            found.append(f"{one['stream']}: {'; '.join(said)}")
+    return found
 
 
 def _number(value: float | None, otherwise: float) -> float:

@@ -68,7 +68,7 @@ def _live(watcher: Watcher, seen: MonitorOverview, address: str, sort: str, inte
     with Live(screen=True, auto_refresh=False) as live:
         trouble = ""
         while True:
-            room = max(1, live.console.size.height - _AROUND - min(_LOSING, len(seen.losing)))
+            room = max(1, live.console.size.height - _AROUND - min(_LOSING, len(seen.losing) + len(seen.stopped)))
             live.update(_table(seen, address, trouble, room), refresh=True)
             time.sleep(interval)
             try:
@@ -104,7 +104,7 @@ def _table(seen: MonitorOverview, address: str, trouble: str, room: int) -> Rend
         table.add_row(Text(cells[0], colour), Text(cells[1]), Text(cells[2]), bar, *(Text(cell) for cell in cells[4:]))
     more = len(seen.streams) - room
     one_line: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
-    said = [*seen.problems[:1], *seen.losing[:_LOSING]]
+    said = [*seen.problems[:1], *[*seen.losing, *seen.stopped][:_LOSING]]
     wrong = [(trouble, "bold red")] if trouble else [(plain(text), "yellow") for text in said]
     lines = [Text(text, colour, **one_line) for text, colour in wrong]
     below = [Text(f"and {more:,} more streams", "dim")] if more > 0 else []
@@ -122,7 +122,7 @@ def _text(seen: MonitorOverview, address: str) -> str:
         ).rstrip()
         for row in rows
     ]
-    said = [plain(text) for text in (*seen.problems, *seen.losing)]
+    said = [plain(text) for text in (*seen.problems, *seen.losing, *seen.stopped)]
     return "\n".join([_head(seen, address), *said, *lines])
 
 
@@ -134,6 +134,7 @@ def _head(seen: MonitorOverview, address: str) -> str:
         f"{len(states):,} streams",
         *(f"{states.count(state):,} {state}" for state in ("event", "silent") if state in states),
         *([f"{len(seen.losing):,} lose samples"] if seen.losing else []),
+        *([f"{len(seen.stopped):,} with channels missing or stuck"] if seen.stopped else []),
         f"{seen.rates['rows']:,.0f} rows/s",
     ]
     if seen.rates["dropped"] > 0:

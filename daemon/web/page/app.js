@@ -69,6 +69,7 @@ function showSummary(summary) {
   const problems = [
     ...summary.problems,
     ...(summary.losing || []).map(losingText),
+    ...(summary.stopped || []).map(stoppedText),
     ...summary.sinks.filter((one) => one.trouble).map((one) => `sink ${one.name}: ${one.trouble}`),
   ];
   byId("problems").hidden = !problems.length;
@@ -81,6 +82,11 @@ function losingText(one) {
   const more = one.count > one.streams.length ? ", …" : "";
   const who = one.count === 1 ? "1 stream is" : `${one.count.toLocaleString()} streams are`;
   return `${who} not wholly watched (${one.reason}): ${one.streams.join(", ")}${more}`;
+}
+
+function stoppedText(one) {
+  const said = ["missing", "stuck"].filter((kind) => one[kind].length).map((kind) => `${one[kind].join(", ")} ${kind}`);
+  return `${one.stream}: ${said.join("; ")}`;
 }
 
 function showUp(name, all) {

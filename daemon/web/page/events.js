@@ -182,12 +182,13 @@ export class Events {
     line.mark.className = `severity severity-${kind}`;
     line.mark.replaceChildren(el("span", { ariaHidden: "true" }, `${MARKS[kind] ?? "▲"} `), kind);
     const length = event.end === null ? null : span(event.end - event.start);
-    const word = kind === "silence" ? "silent" : "open";
+    const word = { silence: "silent", missing: "missing", stuck: "stuck" }[event.kind] ?? "open";
     setText(line.when, length === null ? `${word} since ${clock(event.start)}` : `${clock(event.start)}, ${length}`);
     line.when.title = `${exact(event.start)} – ${exact(event.end)}`;
     setText(line.peak, typeof detail.peak === "number" ? `peak ${number(detail.peak)} × limit` : "");
     const blamed = (detail.channels ?? []).slice(0, 3);
-    setText(line.blame, blamed.map((one) => `${one.name} ${percent(one.share)}`).join(", "));
+    const signal = event.kind === "missing" || event.kind === "stuck"; // its channels have no shares in a score
+    setText(line.blame, blamed.map((one) => (signal ? one.name : `${one.name} ${percent(one.share)}`)).join(", "));
     line.acknowledge.hidden = event.acknowledged !== null;
     const by = event.acknowledged_by ? ` by ${event.acknowledged_by}` : "";
     setText(line.seen, event.acknowledged === null ? "" : `✓ seen${by}, ${clock(event.acknowledged)}`);

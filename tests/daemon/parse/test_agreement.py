@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from aez.daemon.parse.formats import parser
-from aez.daemon.parse.transforms import Transform
+from aez.daemon.transform.table import Transform
 from tests.kit.parse_helpers import START, chunk, comparable, counts, parse_alone, rows
 
 #: To shrink so many lines takes minutes.

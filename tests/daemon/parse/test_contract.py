@@ -11,7 +11,7 @@ from aez.daemon.parse.formats import FORMATS as ALL_FORMATS
 from aez.daemon.parse.formats import parser
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import REASONS
-from aez.daemon.parse.transforms import Transform
+from aez.daemon.transform.table import Transform
 from tests.kit.parse_helpers import START, chunk, comparable, counts, encode, messages, rows
 
 #: Images hold no columns; see test_frames_models.

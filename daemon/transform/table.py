@@ -1,4 +1,4 @@
-"""What becomes of columns on the way in: texts that are numbers, units, scale and offset, other names.
+"""`[[transform]]`: what becomes of columns on the way in.
 
 Nothing is guessed: a text is a number only where a transform names its column, and by that transform's signs; what
 cannot be read by any of them is a missing value.
@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.options import Options, about
-from aez.daemon.parse.numbers import is_no_reading
+from aez.daemon.transform.conversion import Conversion
 
-__all__ = ["Conversion", "Transform", "Transforms", "of_source", "shadowed"]
+__all__ = ["Transform"]
 
 _WILD = re.compile(r"[*?\[]")
 #: What people write for a blank between thousands, and for a minus.
 _BLANKS, _MINUS = "[ \u00a0\u2009\u202f]", "\u2212"
-#: Names of columns that are remembered.
-_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +35,12 @@ class Transform(Options):
 
     columns: Sequence[str] = field(metadata=about("columns by their names in the message, or patterns (*, ?, [ab])"))
     source: Sequence[str] = field(default=(), metadata=about("names of the sources that it is for; all by default"))
-    rename: str | None = field(default=None, metadata=about("what the one column is called from here on"))
+    rename: str | None = field(
+        default=None,
+        metadata=about(
+            "what the one column is called from here on; of a pattern such as fields.*, * is what it stood for"
+        ),
+    )
     unit: str | None = field(
         default=None, metadata=about("of texts such as 21.5 °C: the unit behind the number; other texts are left alone")
     )
@@ -58,14 +58,31 @@ class Transform(Options):
         super().__post_init__()
         if not self.columns or not all(self.columns):
             raise InvalidArgument("columns: name one or more; * stands for all")
-        if self.rename is not None and (len(self.columns) > 1 or _WILD.search(self.columns[0])):
-            raise InvalidArgument("rename: it is for one column without a pattern, and columns names more")
+        if self.rename is not None:
+            self._check_rename()
         if self.decimal == self.thousands:
             raise InvalidArgument(f"thousands: {self.thousands!r} is the decimal sign, too")
         if not self.scale or not math.isfinite(self.scale):
             raise InvalidArgument("scale: it is a number other than 0")
         if self.unit is not None and (not self.unit.strip() or re.search(r"\d\s*$", self.unit)):
             raise InvalidArgument(f"unit: {self.unit!r} is none")
+
+    def _check_rename(self) -> None:
+        pattern, stars = self.columns[0], str(self.rename).count("*")
+        if len(self.columns) > 1 or (bool(_WILD.search(pattern)) != bool(stars)):
+            raise InvalidArgument(
+                "rename: it is for one column, or for one pattern with a * that stands in the new name, too; columns "
+                f"is {', '.join(self.columns)}"
+            )
+        if stars and (stars > 1 or len(_WILD.findall(pattern)) > 1 or "*" not in pattern):
+            raise InvalidArgument(f"rename: one * in {pattern!r} and one in the new name, and no other pattern")
+
+    def renamed(self, name: str) -> str | None:
+        """The new name of a column that fits; None where it keeps its own."""
+        if self.rename is None or "*" not in self.rename:
+            return self.rename
+        before, _, after = self.columns[0].partition("*")
+        return self.rename.replace("*", name[len(before) : len(name) - len(after)])
 
     def fits(self, name: str) -> bool:
         """Whether it is for a column."""
@@ -115,100 +132,3 @@ class Transform(Options):
         if self.no_reading:
             parts.append(f"{', '.join(f'{value:g}' for value in self.no_reading)} for no reading")
         return "; ".join(parts)
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """value * scale + offset, NaN for what is no reading; the same for one and for many."""
-
-    scale: float
-    offset: float
-    no_reading: tuple[float, ...] = ()
-
-    @property
-    def idle(self) -> bool:
-        """Whether it changes nothing."""
-        return self.scale == 1 and not self.offset and not self.no_reading
-
-    def one(self, value: float) -> float:
-        if value in self.no_reading or is_no_reading(value):
-            return math.nan
-        return value * self.scale + self.offset
-
-    def many(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            found: NDArray[np.float64] = values * self.scale + self.offset
-        return np.where(np.isin(values, self.no_reading) | is_no_reading(values), np.nan, found)
-
-
-class Transforms:
-    """Those of one source, in the order in which they stand."""
-
-    def __init__(self, transforms: Iterable[Transform] = ()) -> None:
-        self._all = tuple(transforms)
-        self._of: dict[str, tuple[Transform, ...]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._all)
-
-    def of(self, name: str) -> tuple[Transform, ...]:
-        """Those for a column, by its name in the message."""
-        if not self._all:
-            return ()
-        found = self._of.get(name)
-        if found is None:
-            if len(self._of) >= _REMEMBERED:
-                self._of.clear()
-            found = self._of[name] = tuple(one for one in self._all if one.fits(name))
-        return found
-
-    def renamed(self, name: str) -> str:
-        """What the column is called."""
-        return next((one.rename for one in self.of(name) if one.rename), name)
-
-    def conversion(self, name: str) -> Conversion | None:
-        """What becomes of the column's numbers; None for nothing."""
-        found = next((one.conversion for one in self.of(name) if one.unit is None), None)
-        return None if found is None or found.idle else found
-
-    def plain(self, name: str) -> bool:
-        """Whether no transform reads the column's texts in a way of its own."""
-        return all(one.plain for one in self.of(name))
-
-    def number(self, name: str, text: str) -> float:
-        """A text of a column as a number, converted; NaN where it is none."""
-        for one in self.of(name):
-            value = one.read(text)
-            if value is not None:
-                return one.conversion.one(value)
-        return math.nan
-
-    def check(self, columns: Sequence[str]) -> None:
-        """Raise InvalidArgument where two columns would get one name. `columns`: those that are taken; () for all."""
-        names = [one.columns[0] for one in self._all if one.rename]
-        names = list(dict.fromkeys([*names, *columns]))
-        by_name: dict[str, str] = {}
-        for name in names:
-            new = self.renamed(name)
-            if new in by_name:
-                raise InvalidArgument(f"rename: {by_name[new]} and {name} would both be called {new!r}")
-            by_name[new] = name
-
-
-def of_source(transforms: Sequence[Transform], source: str) -> tuple[Transform, ...]:
-    """The transforms that are for a source."""
-    return tuple(one for one in transforms if not one.source or source in one.source)
-
-
-def shadowed(transforms: Mapping[Any, Transform]) -> list[tuple[Any, Any]]:
-    """(Place, place of the one before it) of transforms that would never be used, as one before takes all of theirs."""
-    found = []
-    places = list(transforms.items())
-    for number, (place, one) in enumerate(places):
-        for earlier, other in places[:number]:
-            wider = not other.source or (one.source and set(one.source) <= set(other.source))
-            known = all(any(own in (mine, "*") for own in other.columns) for mine in one.columns)
-            if wider and known and one.unit == other.unit and not (one.rename and not other.rename):
-                found.append((place, earlier))
-                break
-    return found
