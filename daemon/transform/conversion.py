@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Conversion", "is_no_reading"]
 
@@ -40,6 +41,8 @@ class Conversion:
         return value * self.scale + self.offset
 
     def many(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        import numpy as np  # reading a configuration needs none
+
         with np.errstate(over="ignore", invalid="ignore"):
             found: NDArray[np.float64] = values * self.scale + self.offset
         return np.where(np.isin(values, self.no_reading) | is_no_reading(values), np.nan, found)
