@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,9 @@ class RetentionClocks:
     @classmethod
     def of(cls, store: Store) -> RetentionClocks:
         """As they were when the store was last written, so that a clock that is wrong at a start deletes nothing."""
-        return cls(SlowClock(store.events.latest_end()), SlowClock(max(store.last_heard().values(), default=None)))
+        return cls(
+            SlowClock(store.events.latest_end()), SlowClock(max(store.last_heard().values(), default=time.time_ns()))
+        )
 
 
 @dataclass
