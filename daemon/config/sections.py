@@ -160,7 +160,8 @@ class Model(Options):
         default=0, metadata=about("scored rows of a stream before its first event may open", low=0, high=10_000_000)
     )
     limits: Mapping[str, float] = field(
-        default_factory=dict, metadata=about("pattern = limit of its streams, in thresholds of the model")
+        default_factory=dict,
+        metadata=about("pattern = limit of its streams, in thresholds of the model", low=1e-6, high=1e9),
     )
     adapt: bool = field(
         default=False, metadata=about("let limits follow streams that drift, but not while an event is open")

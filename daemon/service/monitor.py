@@ -24,6 +24,7 @@ from aez.daemon.build import models
 from aez.daemon.build import parts as build
 from aez.daemon.build.models import LoadedModel
 from aez.daemon.build.parsers import parsers
+from aez.daemon.common.hangup import noted
 from aez.daemon.common.intake import Intake
 from aez.daemon.common.records import Chunk, EventRecord
 from aez.daemon.common.tls import server_context
@@ -54,6 +55,7 @@ _log = logging.getLogger("aez.daemon.service")
 EXIT_DEFECT = 70
 EXIT_FORCED = 1
 _FORGET_SECONDS = 60.0
+_LOOK_SECONDS = 1.0  # between looks whether the state is still there
 _POLL_SECONDS = 0.1
 
 
@@ -85,6 +87,7 @@ class Monitor:
         self._reload_asked = False
         self._reload_lock = threading.Lock()
         self._last_word = 0.0
+        self._state_trouble = ""
         self._running: Running | None = None
         #: Closes what is open, the last first.
         self._opened = ExitStack()
@@ -239,6 +242,7 @@ class Monitor:
         )
         self._opened.callback(web.stop)
         web.start()
+        running.store.say(host=options.host, port=web.port, tls=running.page_tls is not None)
         _log.info("the page is at %s", web.address)
 
     def _put(self) -> Put:
@@ -257,7 +261,7 @@ class Monitor:
     def _watch(self) -> None:
         """Wait for an end, and do on the way what is due."""
         running = self.running
-        forgotten = time.monotonic()
+        forgotten = looked = time.monotonic()
         pause = _POLL_SECONDS / 10 if self.once else _POLL_SECONDS  # nobody shall wait for an end that has come
         while not self._ends_asked and not self._stop.wait(pause):
             if not running.worker.alive:
@@ -268,9 +272,22 @@ class Monitor:
             if self.once and _ended(running):
                 running.worker.flush()
                 return
-            if time.monotonic() - forgotten > _FORGET_SECONDS:
-                forgotten = time.monotonic()
+            now = time.monotonic()
+            if now - looked > _LOOK_SECONDS:
+                looked = now
+                self._look_at_state(running)
+            if now - forgotten > _FORGET_SECONDS:
+                forgotten = now
                 self._forget(running)
+
+    def _look_at_state(self, running: Running) -> None:
+        """Say once that the state's file is not there any more, and that it is again."""
+        trouble = running.store.trouble()
+        if trouble and not self._state_trouble:
+            _log.error("the state is lost: %s; nothing is stored or acknowledged meanwhile", trouble)
+        elif self._state_trouble and not trouble:
+            _log.info("the state is there again")
+        self._state_trouble = trouble
 
     def _forget(self, running: Running) -> None:
         state = running.config.state
@@ -279,6 +296,7 @@ class Monitor:
             # States of streams that no model is made for go by their age alone.
             running.store.forget(Retention(state.retention_days, state.retention_events, 2 * days))
             running.worker.forget(days * 86_400)
+            running.deliveries.strike_out(again=False)
         except (AezError, TimeoutError) as error:
             self.metrics.errors.labels("retention").inc()
             _log.warning("old events and streams could not be deleted: %s", error)
@@ -410,6 +428,7 @@ class Monitor:
                 previous[number] = signal.signal(number, handler)
         except ValueError:  # not the main thread
             previous.clear()
+        self._reload_asked |= noted()  # before there was a monitor; it may have come behind the reading of the file
         try:
             yield
         finally:

@@ -41,9 +41,17 @@ class MonitorView:
         found = [*self.health()]
         if not self._running.ready:
             found.append("it is starting or ending")
-        if self._running.worker.stuck:
-            found.append(self._running.worker.stuck)
+        if trouble := self._state_trouble():
+            found.append(trouble)
         return found + [f"source {name}: {text}" for name, text in self._running.sources.statuses().items() if text]
+
+    def _state_trouble(self) -> str:
+        """Why nothing can be stored; empty where it can."""
+        running = self._running
+        if running.worker.stuck:
+            return running.worker.stuck
+        trouble = running.store.trouble()
+        return f"the state is lost: {trouble}" if trouble else ""
 
     def refresh(self) -> None:
         """Bring gauges up to date."""
@@ -53,7 +61,7 @@ class MonitorView:
         metrics.queue_bytes.set(running.intake.size)
         metrics.lag.set(running.worker.lag)
         metrics.ready.set(not self.readiness())
-        metrics.state_writable.set(not running.worker.stuck)
+        metrics.state_writable.set(not self._state_trouble())
         metrics.state_bytes.set(running.store.size)
         metrics.set_sources({name: not trouble for name, trouble in running.sources.statuses().items()})
         metrics.set_sinks(running.deliveries.statuses())

@@ -63,7 +63,7 @@ RULES: dict[str, str] = {
         "daemon.build daemon.common daemon.config daemon.delivery daemon.engine daemon.frames daemon.observe "
         "daemon.pipeline daemon.scores daemon.sinks daemon.sources daemon.state daemon.web"
     ),
-    "daemon.tools": "daemon.build daemon.common daemon.config daemon.service daemon.sources",
+    "daemon.tools": "daemon.build daemon.common daemon.config daemon.service daemon.sources daemon.state",
     "aez.messages": "",
     "aez.files": "codec.common",
     "aez.batch": "aez.files aez.messages codec.common",
@@ -71,7 +71,7 @@ RULES: dict[str, str] = {
     "aez.bench": "codec.* daemon.* export.*",
     "aez.commands": "aez.batch aez.bench aez.files aez.messages codec.* daemon.* export.*",
     "aez.cli": "aez.commands aez.messages",
-    "aez.__main__": "aez.cli",
+    "aez.__main__": "aez.cli daemon.common",
 }
 
 #: Libraries that only training needs.
