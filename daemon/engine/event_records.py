@@ -19,7 +19,10 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.columns import Float, Ints, StreamColumns, column
 
-__all__ = ["Follower", "Silence"]
+__all__ = ["FORGOTTEN", "MODEL_CHANGED", "NOT_WATCHED", "Follower", "Silence"]
+
+#: Reasons for which an event is closed although its stream did not calm down.
+MODEL_CHANGED, NOT_WATCHED, FORGOTTEN = "model changed", "not watched any more", "stream forgotten"
 
 #: By rising severity; and from which score on a row is of the next one.
 _SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -87,10 +90,11 @@ class Follower:
             at += 1
         return records
 
-    def close(self, time: int) -> list[EventRecord]:
-        """End the event that is open, because nothing more will come."""
+    def close(self, time: int, reason: str) -> list[EventRecord]:
+        """End the event that is open although its stream did not calm down: its record says why, as `reason`."""
         updates, self.open = self.tracker.finish(), False
-        return [self._record("close", update.event, update.event.end, time) for update in updates]
+        records = [self._record("close", update.event, update.event.end, time) for update in updates]
+        return [replace(record, event={**record.event, "reason": reason}) for record in records]
 
     def _record(self, action: str, event: Event, row: int, time: int) -> EventRecord:
         self.sequence += 1

@@ -14,7 +14,7 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.aligner import Aligner
 from aez.daemon.engine.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
-from aez.daemon.engine.event_records import Follower, Silence
+from aez.daemon.engine.event_records import FORGOTTEN, Follower, Silence
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
@@ -331,7 +331,7 @@ class ModelStreams(StreamColumns):
         names = list(self.names)  # who holds the old list finds the old names in it
         for number in stale.tolist()[::-1]:  # so that the last one is none of those
             if number in self.followers:
-                records += self.followers[number].close(int(self.aligner.newest[number]))
+                records += self.followers[number].close(int(self.aligner.newest[number]), FORGOTTEN)
             records += self.silence.forgotten(number, now, self.names[number])
             last = len(names) - 1
             gone.append(names[number])

@@ -56,7 +56,10 @@ def shallow_check(config: Configuration) -> None:
 
 
 def deep_check(config: Configuration) -> list[str]:
-    """Open models, try brokers, ports and sinks, and what is to be written; a line for each. Raises ConfigError with what failed."""
+    """Open models, try brokers, ports, sinks and what is to be written; a line for each.
+
+    Raises ConfigError with all that failed.
+    """
     lines: list[str] = []
     faults: list[Fault] = []
     state = config.resolve(config.state.path)
@@ -78,7 +81,7 @@ def deep_check(config: Configuration) -> list[str]:
         attempt(entry.line, f"source {entry.name}", partial(_try_source, config, entry, runs))
     for sink in config.sinks:
         attempt(sink.line, f"sink {sink.name}", partial(_try_sink, config, sink.name))
-    attempt(1, "state.path", partial(_try_state, config, state, runs))
+    attempt(1, "state.path", partial(_try_state, state, runs))
     letters = Path(config.service.dead_letters)
     attempt(1, "service.dead_letters", partial(_try_file, letters, "dead letters", config.service.dead_letters_bytes))
     if config.scores.path is not None:
@@ -94,7 +97,7 @@ def _open_model(config: Configuration, model: ModelConfig) -> str:
     return f"{opened.takes}, on {opened.detector.device}"
 
 
-def _try_state(config: Configuration, path: Path, runs: bool) -> str:
+def _try_state(path: Path, runs: bool) -> str:
     """Whether a monitor could run with this state. Raises AezError."""
     if runs:
         return f"{path} is that of the monitor that runs"

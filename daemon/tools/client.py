@@ -39,8 +39,9 @@ class Refused(AezError):
 class MonitorClient:
     """One monitor.
 
-    url: where its page is, such as https://host:9464, in place of the one that runs with the configuration's state, or
-        of the address that the configuration names; a certificate must then be of that name, and known to the system or that of the configuration.
+    url: where its page is, such as https://host:9464, in place of the page of the monitor that runs with the
+        configuration's state, or else of the address that the configuration names. A certificate must be of that name,
+        and known to the system or that of the configuration.
     timeout: seconds for each step of an answer.
 
     Raises InvalidArgument where the configuration tells no address, or the url is none.

@@ -409,6 +409,7 @@ def test_another_model_starts_a_stream_afresh_says_so_and_closes_what_was_open(
     assert "stream a starts afresh" in caplog.text
     (ended,) = new.tick(0)
     assert (ended.action, ended.id, ended.sequence) == ("close", opened.id, len(worse) + 1)
+    assert ended.event["reason"] == "model changed"
     assert new.stats()["afresh"] == 1
     assert new.process([samples(np.full((WINDOW, 2), 0.1))]) == []
     assert new.stats()["scored"] == 1
