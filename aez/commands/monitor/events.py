@@ -229,7 +229,9 @@ def event_line(event: StoredEvent) -> str:
     if isinstance(peak, int | float):
         words.append(f"peak {peak:.3g}")
     reason = detail.get("reason")
-    return "  ".join([*words, *([plain(blame)] if blame else []), *([f"because: {plain(str(reason))}"] if reason else [])])
+    return "  ".join(
+        [*words, *([plain(blame)] if blame else []), *([f"because: {plain(str(reason))}"] if reason else [])]
+    )
 
 
 COMMANDS = (events,)
