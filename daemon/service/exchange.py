@@ -29,6 +29,7 @@ from aez.daemon.common.tls import load as renew_certificate
 from aez.daemon.config.reader import ConfigError, Configuration, load
 from aez.daemon.delivery import Deliveries
 from aez.daemon.observe import logs
+from aez.daemon.service import shadowing
 from aez.daemon.service.plan import (
     Change,
     ExchangeSinks,
@@ -242,6 +243,7 @@ class Exchange:
         """What remains; a part that fails says so in the log and keeps the others from nothing."""
         running, begun = self._running, self._running.begun
         self._sources_gate.open()
+        self._quietly("candidates", shadowing.begin, running)
         for change in self._changes:
             match change:
                 case SetLogs(kind, level):

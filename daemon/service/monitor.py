@@ -37,9 +37,12 @@ from aez.daemon.observe.notify import Notifier
 from aez.daemon.observe.traces import Traces
 from aez.daemon.pipeline import Worker
 from aez.daemon.scores.log import ScoreLog
+from aez.daemon.service import shadowing
 from aez.daemon.service.exchange import reload
 from aez.daemon.service.running import Running, RunningSources, source, worker_settings
 from aez.daemon.service.view import MonitorView
+from aez.daemon.shadow.folder import ShadowFolder
+from aez.daemon.shadow.shadows import Shadows
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sources.base import Put, Source
 from aez.daemon.sources.pace import paced
@@ -199,6 +202,7 @@ class Monitor:
             deliveries=Deliveries(store, sinks, traces=traces),
             metrics=self.metrics,
             live=self.live,
+            shadows=Shadows(ShadowFolder(config.resolve(config.state.path))),
             traces=traces,
             measuring=self._measuring,
             once=self.once,
@@ -220,6 +224,10 @@ class Monitor:
             score_log.start()
             opened.callback(self._end_scores, score_log)
             listeners.append(score_log.take)
+        opened.callback(lambda: running.shadows.close(min(2.0, self._left())))
+        shadowing.begin(running)
+        if self._page or running.shadows.candidates():
+            listeners.append(running.shadows.take)
         if listeners:
             running.engine.listener = _to_all(listeners)
         opened.callback(self._end_worker, running.worker)

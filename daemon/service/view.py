@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from aez.daemon.engine.stream_table import StreamPages, StreamTable
 from aez.daemon.frames.pictures import folder_beside, read_picture
+from aez.daemon.service import shadowing
 from aez.daemon.service.running import Running
 from aez.daemon.web.live import Watch
 from aez.daemon.web.live_client import history_data
@@ -90,6 +91,22 @@ class MonitorView:
             "models": [{"name": one.name, "id": one.id, "device": one.device} for one in running.models],
             "problems": list(self.readiness()),
         }
+
+    def shadows(self) -> Sequence[Mapping[str, Any]]:
+        """The candidates' comparisons, by model."""
+        return self._running.shadows.compared()
+
+    def start_shadow(self, model: str) -> None:
+        """Begin with the candidate that was put in the folder beside the state."""
+        shadowing.start(self._running, model)
+
+    def promote_shadow(self, model: str) -> str:
+        """Let the candidate take the place of its model; says what changed."""
+        return shadowing.promote(self._running, self.reload, model)
+
+    def drop_shadow(self, model: str) -> None:
+        """Let go of a candidate."""
+        shadowing.drop(self._running, model)
 
     def _tables(self) -> Sequence[StreamTable]:
         """How the streams stand, at most a second ago."""
