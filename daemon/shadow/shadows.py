@@ -130,7 +130,10 @@ class Shadows:
         for name, one in list(self._candidates.items()):
             try:
                 with self._using:
-                    state = {"candidate": one.detector.bundle.id, "model": one.watched.detector.bundle.id}
+                    state: dict[str, Any] = {
+                        "candidate": one.detector.bundle.id,
+                        "model": one.watched.detector.bundle.id,
+                    }
                     state["figures"] = one.comparison.state()
                 self.folder.keep(name, state)
             except OSError as error:

@@ -46,9 +46,11 @@ def training_files(
         moments, first = np.unique(times[mine], return_index=True)  # by time; what came twice counts once
         kept = _normal(moments, events.get(str(stream), []), int(window * period))
         hole = (np.diff(moments) > 1.5 * period) | (kept[1:] != kept[:-1])
-        for part in np.split(np.arange(len(moments)), np.flatnonzero(hole) + 1):
-            if len(part) >= _WINDOWS * window and kept[part[0]]:
-                stretches.append((moments[part], values[mine[first[part]]]))
+        stretches += [
+            (moments[part], values[mine[first[part]]])
+            for part in np.split(np.arange(len(moments)), np.flatnonzero(hole) + 1)
+            if len(part) >= _WINDOWS * window and kept[part[0]]
+        ]
     if not stretches:
         raise UnsupportedInput(
             f"what is kept of model {entry.name} has no stretch of {_WINDOWS * window} rows without holes and events; "
@@ -61,12 +63,8 @@ def training_files(
 def _score_files(config: Configuration, entry: ModelConfig) -> list[Path]:
     """The files of a model, the newest first. Raises InvalidArgument."""
     scores = config.scores
-    if (
-        scores.path is None
-        or not scores.values
-        or scores.every != 1
-        or (scores.models and entry.name not in scores.models)
-    ):
+    kept = scores.values and scores.every == 1 and (not scores.models or entry.name in scores.models)
+    if scores.path is None or not kept:
         raise InvalidArgument(
             f"{config.label}: the rows of model {entry.name} are not kept; [scores] needs a path, values = true and "
             "every row of it (every = 1)"

@@ -64,7 +64,10 @@ RULES: dict[str, str] = {
         "daemon.build daemon.common daemon.config daemon.delivery daemon.engine daemon.frames daemon.observe "
         "daemon.pipeline daemon.scores daemon.shadow daemon.sinks daemon.sources daemon.state daemon.web"
     ),
-    "daemon.tools": "daemon.build daemon.common daemon.config daemon.service daemon.sources daemon.state",
+    "daemon.tools": (
+        "codec.common daemon.build daemon.common daemon.config daemon.scores daemon.service daemon.shadow "
+        "daemon.sources daemon.state"
+    ),
     "aez.messages": "",
     "aez.files": "codec.common",
     "aez.batch": "aez.files aez.messages codec.common",
