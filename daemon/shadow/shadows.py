@@ -130,11 +130,8 @@ class Shadows:
         for name, one in list(self._candidates.items()):
             try:
                 with self._using:
-                    state: dict[str, Any] = {
-                        "candidate": one.detector.bundle.id,
-                        "model": one.watched.detector.bundle.id,
-                    }
-                    state["figures"] = one.comparison.state()
-                self.folder.keep(name, state)
+                    figures = one.comparison.state()
+                ids = {"candidate": one.detector.bundle.id, "model": one.watched.detector.bundle.id}
+                self.folder.keep(name, {**ids, "figures": figures})
             except OSError as error:
                 _log.warning("figures of the candidate of model %s cannot be kept: %s", name, error.strerror or error)
