@@ -185,6 +185,12 @@ class Silence(StreamColumns):
         record = self._record(name, int(self.since[number]), now, now)
         return [replace(record, event={**record.event, "forgotten": True})]
 
+    @classmethod
+    def closed(cls, model: str, stream: str, since: int, now: int, reason: str) -> EventRecord:
+        """The end of a silence that a model of this name told, for another reason than that the stream is heard."""
+        record = cls(model, None)._record(stream, since, now, now)
+        return replace(record, event={**record.event, "reason": reason})
+
     def _record(self, stream: str, since: int, heard: int | None, moment: int) -> EventRecord:
         named = json.dumps(["silence", self.model, stream, since])
         event = {

@@ -269,6 +269,8 @@ class ModelStreams(StreamColumns):
             if number in self.followers:
                 details["events"] = self.followers[number].state()
                 details["model"] = self.watched.name
+            if self.silence.silent[number]:
+                details["silence"] = self.watched.name
             if number in self.limits:
                 details["limit"] = self.limits[number].state()
             state = StreamState(
@@ -286,7 +288,7 @@ class ModelStreams(StreamColumns):
 
     def restore(self, number: int, state: StreamState, now: int) -> str:
         """Go on from a state; returns why not, where the stream starts afresh."""
-        if state.silent is not None:
+        if state.silent is not None and state.details.get("silence", self.watched.name) == self.watched.name:
             self.silence.silent[number], self.silence.since[number] = True, state.silent
         self.silence.heard[number] = now
         if state.model != self.model_id:

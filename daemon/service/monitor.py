@@ -173,6 +173,7 @@ class Monitor:
     def _parts(self, loaded: list[LoadedModel], sinks: dict[str, Sink], store: Store, traces: Traces | None) -> Running:
         config = self._begun
         engine = build.engine(config, loaded, store)
+        build.close_lost(engine, store)
         intake = Intake(config.service.queue)
         self.metrics.queue_room.set(intake.room[0])
         self.metrics.queue_bytes_room.set(intake.room[1])

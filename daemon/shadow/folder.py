@@ -5,6 +5,7 @@ A candidate is there as long as its file is: it begins again with the process. A
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -39,10 +40,12 @@ class ShadowFolder:
         """Make a copy the candidate of a model; figures begin anew. Raises OutputError."""
         try:
             self.path.mkdir(mode=0o755, exist_ok=True)
+            self._hand_over(self.path)
             self._figures(model).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"no candidate can be kept in {self.path}: {error.strerror or error}") from error
         copied(candidate, self.bundle(model))
+        self._hand_over(self.bundle(model))
 
     def drop(self, model: str) -> None:
         """Let go of a model's candidate. Raises OutputError."""
@@ -66,6 +69,13 @@ class ShadowFolder:
         with open(partial, "wb", opener=private) as file:
             file.write(json.dumps(figures).encode())
         partial.replace(self._figures(model))
+
+    def _hand_over(self, path: Path) -> None:
+        """What root puts there belongs to whom the state's folder belongs, so that the monitor may drop it."""
+        with contextlib.suppress(OSError, AttributeError):
+            owner = self.path.parent.stat()
+            if os.geteuid() == 0:
+                os.chown(path, owner.st_uid, owner.st_gid)
 
     def _figures(self, model: str) -> Path:
         return self.bundle(model).with_suffix(_FIGURES)

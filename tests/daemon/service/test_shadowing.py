@@ -14,6 +14,7 @@ from aez.codec.bundle.bundle import Bundle
 from aez.daemon.config.reader import load
 from aez.daemon.engine.engine import Engine
 from aez.daemon.service.monitor import Monitor
+from aez.daemon.state.store import Store
 from aez.daemon.tools.simulate import Simulation, encode
 from tests.kit.brokers import free_port
 from tests.kit.places import ROOT
@@ -170,3 +171,22 @@ def test_without_a_monitor_it_waits_for_the_next_start(folder: Path) -> None:
         assert figures(folder)["rows"] == 0
     finally:
         monitor.end()
+
+
+def test_an_event_whose_state_is_lost_is_closed_as_that(folder: Path, running: Monitor) -> None:
+    feed(folder, running, 0, 50)
+    (before,) = (one for one in running.store.events.list() if one.state == "open" and one.stream == "sat-01")
+    running.end()
+    with Store(folder / "monitor.db") as store, store._database.write() as connection:
+        connection.execute("UPDATE states SET state = x'00' WHERE stream = 'sat-01'")
+    again = Monitor(load(folder / "monitor.toml"))
+    again.start()
+    try:
+        after = again.store.events.get(before.id)
+        assert after is not None
+        assert (after.state, after.record.event["reason"]) == ("closed", "state lost")
+        assert after.record.sequence == before.record.sequence + 1
+        others = [one for one in again.store.events.list() if one.stream == "sat-02"]
+        assert all("reason" not in one.record.event for one in others)
+    finally:
+        again.end()
