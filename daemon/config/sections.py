@@ -179,6 +179,10 @@ class Model(Options):
     quality: float | None = field(
         default=None, metadata=about("of an image codec: what frames are coded with; 50 by default", low=1, high=100)
     )
+    retrain_days: float | None = field(
+        default=None,
+        metadata=about("a candidate is trained so often from what [scores] keeps", low=0.01, high=36_500),
+    )
     update_every: int = field(
         default=60, metadata=about("rows between two updates of an open event, at least", low=1, high=10_000_000)
     )

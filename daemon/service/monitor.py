@@ -39,6 +39,7 @@ from aez.daemon.pipeline import Worker
 from aez.daemon.scores.log import ScoreLog
 from aez.daemon.service import shadowing
 from aez.daemon.service.exchange import reload
+from aez.daemon.service.retraining import Retraining
 from aez.daemon.service.running import Running, RunningSources, source, worker_settings
 from aez.daemon.service.view import MonitorView
 from aez.daemon.shadow.folder import ShadowFolder
@@ -271,6 +272,8 @@ class Monitor:
         """Wait for an end, and do on the way what is due."""
         running = self.running
         forgotten = looked = time.monotonic()
+        retraining = Retraining(self._begun.path, running.shadows.folder)
+        self._opened.callback(retraining.stop)
         pause = _POLL_SECONDS / 10 if self.once else _POLL_SECONDS  # nobody shall wait for an end that has come
         while not self._ends_asked and not self._stop.wait(pause):
             if not running.worker.alive:
@@ -288,6 +291,7 @@ class Monitor:
             if now - forgotten > _FORGET_SECONDS:
                 forgotten = now
                 self._forget(running)
+                retraining.look({one.name: days for one in running.config.models if (days := one.options.retrain_days)})
 
     def _look_at_state(self, running: Running) -> None:
         """Say once that the state's file is not there any more, and that it is again."""

@@ -19,7 +19,7 @@ from aez.daemon.common.files import private
 
 __all__ = ["ShadowFolder", "copied"]
 
-_BUNDLE, _FIGURES, _PARTIAL = ".aezm", ".json", ".part"
+_BUNDLE, _FIGURES, _PARTIAL, _TRAINED = ".aezm", ".json", ".part", ".trained"
 
 
 class ShadowFolder:
@@ -69,6 +69,21 @@ class ShadowFolder:
         with open(partial, "wb", opener=private) as file:
             file.write(json.dumps(figures).encode())
         partial.replace(self._figures(model))
+
+    def trained(self, model: str) -> float | None:
+        """When `note_trained` was called last, as Unix time; None where it never was."""
+        try:
+            return self.bundle(model).with_suffix(_TRAINED).stat().st_mtime
+        except OSError:
+            return None
+
+    def note_trained(self, model: str, moment: float) -> None:
+        """Note when a successor was begun, as far as that can be written."""
+        path = self.bundle(model).with_suffix(_TRAINED)
+        with contextlib.suppress(OSError):
+            self.path.mkdir(mode=0o755, exist_ok=True)
+            path.touch()
+            os.utime(path, (moment, moment))
 
     def _hand_over(self, path: Path) -> None:
         """What root puts there belongs to whom the state's folder belongs, so that the monitor may drop it."""
