@@ -1,8 +1,8 @@
 """Successors on a schedule: where a model's `retrain_days` are over, `aez monitor retrain` runs as a process beside.
 
 Guarantees: one at a time, of lower priority where the system has that; what fails is said in the log once and tried
-again when the days are over again; the monitor's end ends it. When a model was last trained is the time of a file beside
-its candidate, so that a restart does not begin anew.
+again when the days are over again; the monitor's end ends it. When a model was last trained is the time of a file
+beside its candidate, so that a restart does not begin anew.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class Retraining:
             self._said = None
 
     def _begin(self, model: str) -> None:
-        self._model, self._said = model, tempfile.TemporaryFile()
+        self._model = model
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the process writes to it
         command = list(self._command(self._config, model))
         try:
             self._process = subprocess.Popen(
