@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from aez.daemon.common.options import about, secret
 from aez.daemon.common.records import EventRecord
 from aez.daemon.common.shared_options import Timeout
-from aez.daemon.common.slow_clock import SlowClock
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.state.database import StoreError
 from aez.daemon.state.event_sql import UPSERT_EVENT, event_values
 from aez.daemon.state.event_store import EventStore, Retention
 from aez.daemon.state.postgres import PostgresDatabase, StoreRefused
+from aez.daemon.state.slow_clock import SlowClock
 
 __all__ = ["PostgresOptions", "PostgresSink"]
 
