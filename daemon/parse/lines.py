@@ -116,7 +116,8 @@ class LineParser(ABC):
         """Parse pieces that end with a newline, one of each chunk."""
         work = _Work(self, pieces, [(chunk.stream, chunk.source) for chunk in chunks], chunks[-1].received)
         work.run()
-        work.note_bodies([chunk.body for chunk in chunks])
+        if work.rows.falls():
+            work.note_bodies([chunk.body for chunk in chunks])
         return work.rows.samples(), work.faults.result()
 
 

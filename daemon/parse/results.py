@@ -111,6 +111,10 @@ class ChunkRows:
         """
         self._sent += (first, behind)
 
+    def falls(self) -> bool:
+        """Whether a time is older than one before it, of the same set of columns."""
+        return any((part.time[1:] < part.time[:-1]).any() for parts in self._sets.values() for part in parts)
+
     def stream(self, name: str, tags: Mapping[str, str]) -> int:
         """The number of a stream in this chunk; the last message's tags hold."""
         if tags:
