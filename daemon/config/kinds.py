@@ -49,7 +49,7 @@ SOURCES = Kinds(
     "aez.monitor.sources",
     {
         "stdin": "aez.daemon.sources.stdin:Stdin",
-        "file": "aez.daemon.sources.files:Files",
+        "file": "aez.daemon.files.followed:Files",
         "frames": "aez.daemon.sources.frames:Frames",
         "http": "aez.daemon.sources.http_push:HttpPush",
         "mqtt": "aez.daemon.sources.mqtt:Mqtt",

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls
+from aez.daemon.common.addresses import url_fault
 from aez.daemon.common.options import about, secret
 from aez.daemon.common.shared_options import Timeout, Trust
 from aez.daemon.sinks.base import Rejected, SinkError
@@ -27,12 +28,26 @@ _ANSWER_BYTES = 4096
 _REFUSALS = (400, 413, 415, 422)
 
 
+def _token_fault(token: str) -> str:
+    fits = token.isascii() and token.isprintable() and " " not in token
+    return "" if fits else "the token holds characters that HTTP does not take"
+
+
 @dataclass(frozen=True, kw_only=True)
 class EndpointOptions(Timeout, Trust):
     """Where to post to and how to get in."""
 
-    url: str = field(metadata=about("where to POST: http:// or https://, without a user in it"))
-    token: str | None = field(default=None, repr=False, metadata=secret("the bearer token"))
+    url: str = field(metadata=about("where to POST: http:// or https://, without a user in it", check=url_fault))
+    token: str | None = field(default=None, repr=False, metadata=secret("the bearer token", check=_token_fault))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        username, password = getattr(self, "username", None), getattr(self, "password", None)
+        if self.token is not None and username is not None:
+            raise InvalidArgument("token: a sink takes a token or a username, not both")
+        if (username is None) != (password is None):
+            given = "password" if username is None else "username"
+            raise InvalidArgument(f"{given}: a sink needs username and password together")
 
 
 class Endpoint:
@@ -40,22 +55,8 @@ class Endpoint:
 
     def __init__(self, options: EndpointOptions, username: str | None = None, password: str | None = None) -> None:
         url, token = options.url, options.token
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            raise InvalidArgument("the url of a sink cannot be read; it looks like https://host/path") from None
-        if parts.scheme not in ("http", "https") or not host:
-            raise InvalidArgument("the url of a sink begins with http:// or https:// and names a host")
-        if parts.username is not None or parts.password is not None:
-            raise InvalidArgument(f"the url of the sink at {host} holds a user; give username and password instead")
-        if token is not None and username is not None:
-            raise InvalidArgument(f"the sink at {host} takes a token or a username, not both")
-        if (username is None) != (password is None):
-            raise InvalidArgument(f"the sink at {host} needs username and password together")
-        for name, value in (("token", token), ("url", url)):
-            if value is not None and (not value.isascii() or not value.isprintable() or " " in value):
-                raise InvalidArgument(f"the {name} of the sink at {host} holds characters that HTTP does not take")
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
         self._host, self._port, self._timeout = host, port, options.timeout_seconds
         self._base = parts.path.rstrip("/")
         self._query = f"?{parts.query}" if parts.query else ""

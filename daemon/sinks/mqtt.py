@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls as certificates
+from aez.daemon.common.addresses import mqtt_topic_fault
 from aez.daemon.common.options import about
 from aez.daemon.common.records import EventRecord
 from aez.daemon.common.shared_options import MqttBroker, Timeout
@@ -34,7 +34,8 @@ class MqttSinkOptions(MqttBroker, Timeout):
     """`kind = "mqtt"`."""
 
     topic: str = field(
-        default="aez/events/{stream}", metadata=about("the topic; {stream} and {action} in it are replaced")
+        default="aez/events/{stream}",
+        metadata=about("the topic; {stream} and {action} in it are replaced", check=mqtt_topic_fault),
     )
     client_id: str | None = field(
         default=None, metadata=about("names the session at the broker, which gives one by default")
@@ -53,8 +54,6 @@ class MqttSink(Sink):
     def __init__(self, options: MqttSinkOptions) -> None:
         import paho.mqtt.client  # noqa: F401 - so that it is missing here, where somebody hears of it
 
-        if any(sign in options.topic for sign in "+#\0"):
-            raise InvalidArgument(f"an MQTT sink cannot publish to the topic {options.topic!r}; leave out + and #")
         self._host, self._port = options.address
         self._topic, self._client_id, self._retain = options.topic, options.client_id or "", options.retain
         self._username, self._password = options.username, options.password

@@ -16,7 +16,6 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls as certificates
 from aez.daemon.common.options import about
 from aez.daemon.common.records import EventRecord
@@ -34,16 +33,31 @@ T = TypeVar("T")
 _CLOSE_SECONDS = 1.0
 
 
+def _subject_fault(subject: str) -> str:
+    tokens = subject.replace("{stream}", "s").replace("{action}", "a").split(".")
+    bad = not all(tokens) or any(sign in subject for sign in "*> \t\r\n\0")
+    return f"a NATS sink cannot publish to the subject {subject!r}" if bad else ""
+
+
+def _stream_fault(name: str) -> str:
+    return f"a JetStream stream cannot be named {name!r}" if any(sign in name for sign in ".*> \t/\\") else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NatsSinkOptions(NatsServers, Timeout):
     """`kind = "nats"`."""
 
     subject: str = field(
-        default="aez.events.{stream}", metadata=about("the subject; {stream} and {action} in it are replaced")
+        default="aez.events.{stream}",
+        metadata=about("the subject; {stream} and {action} in it are replaced", check=_subject_fault),
     )
     create_jetstream: str | None = field(
         default=None,
-        metadata=about("a JetStream stream to make for these subjects where it does not exist", was="create_stream"),
+        metadata=about(
+            "a JetStream stream to make for these subjects where it does not exist",
+            was="create_stream",
+            check=_stream_fault,
+        ),
     )
 
 
@@ -56,11 +70,6 @@ class NatsSink(Sink):
         import nats.aio.client  # noqa: F401 - so that it is missing here, where somebody hears of it
 
         subject, create = options.subject, options.create_jetstream
-        tokens = subject.replace("{stream}", "s").replace("{action}", "a").split(".")
-        if not all(tokens) or any(sign in subject for sign in "*> \t\r\n\0"):
-            raise InvalidArgument(f"a NATS sink cannot publish to the subject {subject!r}")
-        if create is not None and any(sign in create for sign in ".*> \t/\\"):
-            raise InvalidArgument(f"a JetStream stream cannot be named {create!r}")
         self._servers = list(options.servers)
         self._name = ", ".join(self._servers)
         self._subject, self._create, self._timeout = subject, create, options.timeout_seconds

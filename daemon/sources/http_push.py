@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls
+from aez.daemon.common.addresses import host_fault
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import about, secret
 from aez.daemon.common.records import Chunk, Position
@@ -48,7 +49,9 @@ class HttpOptions(SourceOptions, ServerTls):
     format: MessageFormat = field(
         default="json", metadata=about("what bodies at /push are whose Content-Type does not tell")
     )
-    host: str = field(default="127.0.0.1", metadata=about("the address to listen at; 0.0.0.0 for all"))
+    host: str = field(
+        default="127.0.0.1", metadata=about("the address to listen at; 0.0.0.0 for all", check=host_fault)
+    )
     port: int = field(
         default=8086,
         metadata=about("the port; 8086 is InfluxDB's, 0 takes a free one", low=0, high=65_535, listens=True),

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from aez.daemon.common import tls as certificates
+from aez.daemon.common.addresses import mqtt_filter_fault
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
@@ -47,7 +48,7 @@ class MqttOptions(SourceOptions, MqttBroker, ClientTls):
     """`kind = "mqtt"`."""
 
     format: MessageFormat = field(default="json", metadata=about("what messages are"))
-    topics: Sequence[str] = field(metadata=about("topics, with the wildcards + and #"))
+    topics: Sequence[str] = field(metadata=about("topics, with the wildcards + and #", check=mqtt_filter_fault))
     client_id: str = field(metadata=about("names the session at the broker; each monitor needs its own"))
     version: Literal["5", "3.1.1"] = field(default="5", metadata=about("of MQTT"))
     session_seconds: int = field(

@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls as certificates
+from aez.daemon.common.addresses import subject_fault
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
@@ -48,16 +48,23 @@ class _Again(Exception):
     """The consumer has to be made anew, because messages may be missing or out of order."""
 
 
+def _durable_fault(durable: str) -> str:
+    bad = any(character in durable for character in ".*> \t\r\n/\\")
+    return f"{durable!r} is no name of a consumer; use letters, digits, - and _" if bad else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NatsOptions(SourceOptions, NatsServers, ClientTls):
     """`kind = "nats"`."""
 
     format: MessageFormat = field(default="json", metadata=about("what messages are"))
-    subject: str = field(metadata=about("the subject, with the wildcards * and >"))
+    subject: str = field(metadata=about("the subject, with the wildcards * and >", check=subject_fault))
     jetstream: str | None = field(
         default=None, metadata=about("the JetStream stream that holds it; found by the subject by default")
     )
-    durable: str = field(default="aez", metadata=about("the consumer's name; each monitor needs its own"))
+    durable: str = field(
+        default="aez", metadata=about("the consumer's name; each monitor needs its own", check=_durable_fault)
+    )
     gather_seconds: float = field(default=0.005, metadata=about("messages wait so long for others", low=0, high=60))
     pull_messages: int = field(default=5_000, metadata=about("messages asked for at a time", low=1, high=1_000_000))
     acknowledge_seconds: float = field(
@@ -77,8 +84,6 @@ class Nats(Source):
         super().__init__(name, options, limits)
         import nats.aio.client  # noqa: F401 - so that it is missing here, where somebody hears of it
 
-        if any(character in options.durable for character in ".*> \t\r\n/\\"):
-            raise InvalidArgument(f"Source {name!r}: durable is {options.durable!r}; use letters, digits, - and _.")
         self._subject = options.subject
         self._durable = options.durable
         self._stream = options.jetstream
