@@ -68,6 +68,7 @@ class AlertmanagerSink(Sink):
     Options = AlertmanagerOptions
 
     def __init__(self, options: AlertmanagerOptions) -> None:
+        self.timeout_seconds = options.timeout_seconds
         self._endpoint = Endpoint(options, options.username, options.password)
         self.refresh_seconds = options.resend_seconds
         self._hold = int(options.hold_seconds * _SECOND)

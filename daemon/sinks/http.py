@@ -9,8 +9,9 @@ from __future__ import annotations
 import http.client
 import ssl
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from aez.codec.errors import InvalidArgument
@@ -19,8 +20,11 @@ from aez.daemon.common.addresses import url_fault
 from aez.daemon.common.options import about, secret
 from aez.daemon.common.shared_options import Timeout, Trust
 from aez.daemon.sinks.base import Rejected, SinkError
+from aez.daemon.sinks.whole import shut, within
 
 __all__ = ["Endpoint", "EndpointOptions"]
+
+T = TypeVar("T")
 
 _ANSWER_BYTES = 4096
 #: The receiver says that the content is wrong, so that the same again is no use. Everything else may be put right over
@@ -77,14 +81,14 @@ class Endpoint:
         if self._authorization is not None:
             everything["Authorization"] = self._authorization
         connection = self._connection()
-        try:
+
+        def post() -> http.client.HTTPResponse:
             connection.request("POST", (self._base + path or "/") + self._query, body, everything)
             answer = connection.getresponse()
             answer.read(_ANSWER_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._failed(error) from error
-        finally:
-            connection.close()
+            return answer
+
+        answer = self._within(connection, post)
         if 200 <= answer.status < 300:
             return
         message = f"{self.name} answered {answer.status} {http.client.responses.get(answer.status, '')}".rstrip()
@@ -97,8 +101,12 @@ class Endpoint:
     def connect(self) -> None:
         """Connect, TLS included, and send nothing. Raises SinkError."""
         connection = self._connection()
+        self._within(connection, connection.connect)
+
+    def _within(self, connection: http.client.HTTPConnection, work: Callable[[], T]) -> T:
+        """Do it within the timeout, all in all, and close the connection. Raises SinkError."""
         try:
-            connection.connect()
+            return within(self._timeout, work, lambda: shut(connection.sock))
         except (OSError, http.client.HTTPException) as error:
             raise self._failed(error) from error
         finally:
@@ -106,7 +114,7 @@ class Endpoint:
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._tls is not None:
-            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+            return _Https(self._host, self._port, timeout=self._timeout, context=self._tls)
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
 
     def _failed(self, error: Exception) -> SinkError:
@@ -116,3 +124,16 @@ class Endpoint:
             return SinkError(f"{self.name} did not answer within {self._timeout:g} s")
         detail = getattr(error, "strerror", None) or type(error).__name__
         return SinkError(f"{self.name} cannot be reached: {detail}")
+
+
+class _Https(http.client.HTTPSConnection):
+    """Has its socket in `sock` while the handshake goes on, so that it can be cut."""
+
+    def __init__(self, *about: Any, context: ssl.SSLContext, **more: Any) -> None:
+        super().__init__(*about, context=context, **more)
+        self._tls = context
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+        self.sock.do_handshake()

@@ -67,6 +67,7 @@ class NatsSink(Sink):
     Options = NatsSinkOptions
 
     def __init__(self, options: NatsSinkOptions) -> None:
+        self.timeout_seconds = options.timeout_seconds
         import nats.aio.client  # noqa: F401 - so that it is missing here, where somebody hears of it
 
         subject, create = options.subject, options.create_jetstream
@@ -116,7 +117,8 @@ class NatsSink(Sink):
         from nats.js.errors import NoStreamResponseError
 
         jetstream = (await self._connected()).jetstream()
-        for subject, payload, message in messages:
+
+        async def publish(subject: str, payload: bytes, message: str) -> None:
             try:
                 await jetstream.publish(subject, payload, timeout=self._timeout, headers={"Nats-Msg-Id": message})
             except MaxPayloadError as error:
@@ -126,6 +128,14 @@ class NatsSink(Sink):
                     f"no JetStream stream of {self._name} takes the subject {subject}; make one, or name it in "
                     "create_jetstream"
                 ) from error
+
+        # Sent in their order, and not one after the answer to the other, which would take a while over a long way.
+        tasks = [asyncio.ensure_future(publish(*one)) for one in messages]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _connected(self) -> Client:
         if self._client is not None:
@@ -175,7 +185,7 @@ class NatsSink(Sink):
             self._thread.start()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return future.result(2 * self._timeout)
+            return future.result(self._timeout)
         except SinkError:
             raise
         except (FutureTimeout, TimeoutError) as error:
@@ -184,7 +194,9 @@ class NatsSink(Sink):
             raise SinkError(f"{self._name} did not answer within {self._timeout:g} s") from error
         except (Error, OSError, EOFError) as error:
             self.close()
-            raise SinkError(f"{self._name} took no message: {certificates.failure(error)}") from error
+            from aez.daemon.common.nats_connection import nats_failure
+
+            raise SinkError(f"{self._name} took no message: {nats_failure(error)}") from error
 
 
 def _message_id(record: EventRecord) -> str:

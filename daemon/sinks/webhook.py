@@ -28,6 +28,7 @@ from aez.daemon.sinks.wire import as_json
 
 __all__ = ["WebhookOptions", "WebhookSink", "sign", "verify"]
 
+_MOST = 100  # steps in a delivery
 _OWN_HEADERS = ("authorization", "content-length", "content-type", "host", "user-agent")
 
 
@@ -73,6 +74,7 @@ class WebhookSink(Sink):
     Options = WebhookOptions
 
     def __init__(self, options: WebhookOptions) -> None:
+        self.timeout_seconds = options.timeout_seconds * -(-_MOST // options.batch)  # of all requests of a delivery
         self._endpoint = Endpoint(options)
         self._key = None if options.secret is None else _key(options.secret)
         self._batch = options.batch

@@ -178,7 +178,9 @@ class Nats(Source):
                 _log.info("source %s: the consumer is made anew: %s", self.name, reason)
                 backoff.well()
             except (NatsError, OSError, TimeoutError) as error:
-                self._set_trouble(f"NATS at {', '.join(self._servers)}: {_reason(error)}.")
+                from aez.daemon.common.nats_connection import nats_failure
+
+                self._set_trouble(f"NATS at {', '.join(self._servers)}: {nats_failure(error)}.")
                 await self._disconnect()
                 await backoff.wait_async(self._arrived)
         self._reading = False
@@ -209,7 +211,7 @@ class Nats(Source):
         self._buffer.clear()
         self._asked = 0
         self._again = ""
-        stream = self._stream or await context.find_stream_name_by_subject(self._subject)
+        stream = self._stream or await self._found_stream(context)
         await self._make_consumer(context, stream)
         inbox = client.new_inbox()
         subscription = await client.subscribe(
@@ -222,12 +224,24 @@ class Nats(Source):
             with contextlib.suppress(NatsError, OSError):
                 await subscription.unsubscribe()
 
+    async def _found_stream(self, context: JetStreamContext) -> str:
+        from nats.errors import Error as NatsError
+        from nats.js.errors import NotFoundError
+
+        try:
+            found: str = await context.find_stream_name_by_subject(self._subject)
+        except NotFoundError as error:
+            raise NatsError(
+                f"no stream matches the subject {self._subject}; make one, or name it in jetstream"
+            ) from error
+        return found
+
     async def _connect(self) -> Client:
         from aez.daemon.common.nats_connection import NatsClient
 
         async def lost() -> None:
             self._fail("the connection broke")
-            if not self._stopping.is_set():
+            if self._client is not None and not self._stopping.is_set():  # else it was ended here, for a reason
                 self._set_trouble(f"lost NATS at {', '.join(self._servers)}.")
 
         async def silent(error: Exception) -> None:
@@ -401,12 +415,6 @@ class Nats(Source):
             task = asyncio.ensure_future(_send_acknowledgements(done))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-
-def _reason(error: Exception) -> str:
-    from nats.errors import NoServersError
-
-    return "no server can be reached" if isinstance(error, NoServersError) else certificates.failure(error)
 
 
 async def _delete_consumer(context: JetStreamContext, stream: str, durable: str) -> None:
