@@ -63,6 +63,8 @@ SINKS = Kinds(
         "console": "aez.daemon.sinks.console:ConsoleSink",
         "json_lines": "aez.daemon.sinks.json_lines:JsonLinesSink",
         "webhook": "aez.daemon.sinks.webhook:WebhookSink",
+        "email": "aez.daemon.sinks.email:EmailSink",
+        "chat": "aez.daemon.sinks.chat:ChatSink",
         "alertmanager": "aez.daemon.sinks.alertmanager:AlertmanagerSink",
         "mqtt": "aez.daemon.sinks.mqtt:MqttSink",
         "nats": "aez.daemon.sinks.nats:NatsSink",
