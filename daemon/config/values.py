@@ -86,7 +86,7 @@ class Values:
             if text := self._environment.get(found[of_variable]):
                 return self._fit((*place, of_variable), option, Secret(text))
             self._fault((*place, of_variable), f"the environment has no {found[of_variable]}")
-        elif option.required:
+        elif option.required and option.name not in given:
             self._fault((*place, of_variable), f"it is missing; give it or {of_file}")
         return None
 

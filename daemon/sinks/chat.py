@@ -16,7 +16,7 @@ from aez.daemon.common.options import about, secret
 from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sinks.http import Endpoint, EndpointOptions
-from aez.daemon.sinks.told import Wording, filled, template_fault
+from aez.daemon.sinks.told import Wording, filled, template_fault, wanted
 
 __all__ = ["ChatOptions", "ChatSink"]
 
@@ -66,20 +66,21 @@ class ChatSink(Sink):
 
     def __init__(self, options: ChatOptions) -> None:
         self._endpoint = Endpoint(options)
-        self._options = options
+        self._text, self._body = options.text, options.body
+        self._page, self._updates = options.page_url, options.updates
         self.timeout_seconds = options.timeout_seconds
 
     def __repr__(self) -> str:
         return f"ChatSink({self._endpoint.name!r})"
 
     def deliver(self, records: Sequence[EventRecord]) -> None:
-        wanted = self._options.wanted(records)
-        if not wanted:
+        told = wanted(records, self._updates)
+        if not told:
             return
-        lines = [filled(self._options.text, record, self._options.page_url) for record in wanted[:_LINES]]
-        if len(wanted) > _LINES:
-            lines.append(f"and {len(wanted) - _LINES} more")
-        body = self._options.body.replace(_PLACE, json.dumps("\n".join(lines)))
+        lines = [filled(self._text, record, self._page) for record in told[:_LINES]]
+        if len(told) > _LINES:
+            lines.append(f"and {len(told) - _LINES} more")
+        body = self._body.replace(_PLACE, json.dumps("\n".join(lines)))
         self._endpoint.post(body.encode(), {})
 
     def check(self) -> None:

@@ -28,7 +28,7 @@ from aez.daemon.common.records import EventRecord
 from aez.daemon.common.shared_options import Login, Timeout, Trust
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.sinks.console import as_text
-from aez.daemon.sinks.told import Wording, filled, printable, template_fault
+from aez.daemon.sinks.told import Wording, filled, printable, template_fault, wanted
 from aez.daemon.sinks.whole import shut, within
 
 __all__ = ["EmailOptions", "EmailSink"]
@@ -81,7 +81,9 @@ class EmailSink(Sink):
     Options = EmailOptions
 
     def __init__(self, options: EmailOptions) -> None:
-        self._options = options
+        self._sender, self._recipients = options.sender, ", ".join(options.recipients)
+        self._subject, self._page, self._updates = options.subject, options.page_url, options.updates
+        self._security, self._username, self._password = options.security, options.username, options.password
         self.timeout_seconds = options.timeout_seconds
         self._host, self._port = options.host, options.port or _PORTS[options.security]
         self._name = f"smtp://{self._host}:{self._port}"
@@ -91,34 +93,34 @@ class EmailSink(Sink):
         return f"EmailSink({self._name!r})"
 
     def deliver(self, records: Sequence[EventRecord]) -> None:
-        wanted = self._options.wanted(records)
-        if wanted:
-            message = self._message(wanted)
+        told = wanted(records, self._updates)
+        if told:
+            message = self._message(told)
             self._within(lambda server: self._send(server, message))
 
     def check(self) -> None:
         self._within(lambda server: server.noop())
 
     def _message(self, records: Sequence[EventRecord]) -> EmailMessage:
-        options, first = self._options, records[0]
-        subject = filled(options.subject, first, options.page_url)[:200]
+        first = records[0]
+        subject = filled(self._subject, first, self._page)[:200]
         if len(records) > 1:
             subject += f", and {len(records) - 1} more"
         steps = "\n".join(f"{record.id}.{record.sequence}" for record in records)
-        domain = parseaddr(options.sender)[1].rpartition("@")[2]
+        domain = parseaddr(self._sender)[1].rpartition("@")[2]
 
         def name(text: str) -> str:
             return f"<{hashlib.sha256(printable(text).encode()).hexdigest()[:32]}@{domain}>"
 
         message = EmailMessage()
-        message["From"], message["To"] = options.sender, ", ".join(options.recipients)
+        message["From"], message["To"] = self._sender, self._recipients
         message["Subject"] = subject
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = name(steps)
         message["References"] = name(first.id)  # so that one event is one thread
         message["Auto-Submitted"] = "auto-generated"
         lines = [f"{printable(as_text(one))}\n    event {printable(one.id)}, step {one.sequence}" for one in records]
-        page = [f"\n{options.page_url}"] if options.page_url else []
+        page = [f"\n{self._page}"] if self._page else []
         message.set_content("\n".join([*lines, *page]) + "\n")
         return message
 
@@ -135,7 +137,7 @@ class EmailSink(Sink):
                 work(server)
 
         try:
-            within(self.timeout_seconds, run, lambda: [shut(server.sock) for server in opened])
+            within(self.timeout_seconds, run, lambda: shut(opened[0].sock))
         except TimeoutError as error:
             raise SinkError(f"{self._name} did not answer within {self.timeout_seconds:g} s") from error
         except smtplib.SMTPDataError as error:
@@ -157,8 +159,7 @@ class EmailSink(Sink):
             raise SinkError(f"{self._name} cannot be reached: {tls.failure(error)}") from error
 
     def _connected(self, opened: list[smtplib.SMTP]) -> smtplib.SMTP:
-        options = self._options
-        if options.security == "tls":
+        if self._security == "tls":
             server: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self.timeout_seconds, context=self._tls)
         else:
             server = smtplib.SMTP(timeout=self.timeout_seconds)
@@ -166,10 +167,10 @@ class EmailSink(Sink):
         opened.append(server)
         try:
             server.connect(self._host, self._port)
-            if options.security == "starttls":
+            if self._security == "starttls":
                 server.starttls(context=self._tls)
-            if options.username is not None and options.password is not None:
-                server.login(options.username, str(options.password))
+            if self._username is not None and self._password is not None:
+                server.login(self._username, str(self._password))
         except BaseException:
             server.close()
             raise

@@ -11,7 +11,7 @@ from aez.daemon.common.options import Options, about
 from aez.daemon.common.records import EventRecord, storable
 from aez.daemon.sinks.wire import iso_time
 
-__all__ = ["Wording", "filled", "printable", "template_fault"]
+__all__ = ["Wording", "filled", "printable", "template_fault", "wanted"]
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _NAMES = ("action", "channels", "id", "model", "page", "peak", "sequence", "severity", "stream", "time")
@@ -23,11 +23,7 @@ class Wording(Options):
     """What people are told, and of what."""
 
     updates: bool = field(default=False, metadata=about("whether people hear of each update of an open event, too"))
-    page_url: str = field(default="", metadata=about("of this monitor's page, for {page}"))
-
-    def wanted(self, records: Iterable[EventRecord]) -> list[EventRecord]:
-        """Those that people are told of."""
-        return [record for record in records if self.updates or record.action != "update"]
+    page_url: str | None = field(default=None, metadata=about("of this monitor's page, for {page}"))
 
 
 def template_fault(template: str) -> str:
@@ -36,9 +32,14 @@ def template_fault(template: str) -> str:
     return "" if unknown is None else f"there is no {{{unknown}}}; there are {', '.join(_NAMES)}"
 
 
-def filled(template: str, record: EventRecord, page_url: str) -> str:
+def wanted(records: Iterable[EventRecord], updates: bool) -> list[EventRecord]:
+    """Those that people are told of."""
+    return [record for record in records if updates or record.action != "update"]
+
+
+def filled(template: str, record: EventRecord, page_url: str | None) -> str:
     """The template with what it names in braces; one line of what can be printed."""
-    values = _values(record, page_url)
+    values = _values(record, page_url or "")
     text = _PLACE.sub(lambda found: values.get(found[1], found[0]), template)
     return " ".join(printable(text).split())
 

@@ -318,7 +318,9 @@ class EmailReceiver(Receiver):
 
     def records(self) -> list[dict[str, Any]]:
         text = "".join(message.get_content() for message in list(self.server_of_mail.messages))
-        return [{"id": one[1], "sequence": one[2]} for one in re.finditer(r"^ +event (\S+), step (\d+)\r?$", text, re.M)]
+        return [
+            {"id": one[1], "sequence": one[2]} for one in re.finditer(r"^ +event (\S+), step (\d+)\r?$", text, re.M)
+        ]
 
     def broken(self) -> None:
         self.server_of_mail.stop()
