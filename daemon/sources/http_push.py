@@ -9,8 +9,10 @@ order of arrival. Memory: `pending_bytes` over all requests, `limits.body_bytes`
 POST /push takes JSON Lines, a JSON array, CSV (text/csv) or an Arrow stream (application/vnd.apache.arrow.stream), and
 one picture of a stream at /push?stream=NAME (image/png, image/jpeg and the like).
 POST /write and /api/v2/write take line protocol the way InfluxDB 1 and 2 do, so that Telegraf's outputs influxdb and
-influxdb_v2 need nothing but this address; /ping and `CREATE DATABASE` at /query are answered for them. Bodies may be
-packed with gzip or deflate. Never 429: Telegraf's influxdb output throws away what is answered with any 4xx.
+influxdb_v2 need nothing but this address; /ping and `CREATE DATABASE` at /query are answered for them. /api/v1/write
+takes Prometheus remote write 1.0, and /v1/metrics OTLP in protobuf, as line protocol of the measurements `prometheus`
+and `otlp`; see `push_metrics`. Bodies may be packed with gzip or deflate. Never 429: Telegraf's influxdb output throws
+away what is answered with any 4xx.
 
 With a token, requests need `Authorization: Bearer <token>`, `Token <token>`, or Basic with the token as password.
 """

@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import ClientError, web
 
+from aez.codec.errors import AezError
 from aez.daemon.sources.messages import as_lines
+from aez.daemon.sources.push_metrics import otlp_lines, remote_write_lines
 from aez.daemon.sources.unpacking import Unpacker, unpacker
 
 __all__ = ["PushRequests", "Unusable", "in_nanoseconds"]
@@ -71,6 +73,8 @@ class PushRequests:
             web.post("/push", self._answer_to(self._push)),
             web.post("/write", self._answer_to(self._write)),
             web.post("/api/v2/write", self._answer_to(self._write)),
+            web.post("/api/v1/write", self._answer_to(self._remote_write)),
+            web.post("/v1/metrics", self._answer_to(self._otlp)),
             web.post("/query", self._answer_to(self._query)),
             web.get("/ping", _ping),  # and HEAD
         ]
@@ -114,6 +118,23 @@ class PushRequests:
             return _refusal(400, "invalid", "precision is none of ns, us, ms, s, m, h")
         return await self._take(request, "line", lambda body: in_nanoseconds(body, precision))
 
+    async def _remote_write(self, request: web.Request) -> web.Response:
+        if "2.0" in request.headers.get("X-Prometheus-Remote-Write-Version", "") or "io.prometheus.write.v2" in str(
+            request.headers.get("Content-Type")
+        ):
+            return _refusal(415, "invalid", "remote write 1.0 is read here, and not 2.0")
+        return await self._take(
+            request, "line", lambda body: remote_write_lines(body, self._body_bytes), unpack=Unpacker()
+        )
+
+    async def _otlp(self, request: web.Request) -> web.Response:
+        if request.content_type != "application/x-protobuf":
+            return _refusal(
+                415, "invalid", "OTLP is read in protobuf here; set the exporter's protocol to http/protobuf"
+            )
+        answer = await self._take(request, "line", otlp_lines)
+        return web.Response(content_type="application/x-protobuf") if answer.status == 204 else answer
+
     async def _query(self, request: web.Request) -> web.Response:
         query: object = request.query.get("q")
         small = 0 < (request.content_length or 0) < _QUERY_BYTES
@@ -130,12 +151,18 @@ class PushRequests:
         return _refusal(400, "invalid", "nothing can be queried here")
 
     async def _take(
-        self, request: web.Request, format: str, convert: Callable[[bytes], bytes], stream: str | None = None
+        self,
+        request: web.Request,
+        format: str,
+        convert: Callable[[bytes], bytes],
+        stream: str | None = None,
+        unpack: Unpacker | None = None,
     ) -> web.Response:
         """Read the body, queue it, and answer when it is durable."""
         if (request.content_length or 0) > self._body_bytes:
             return self._too_large()
-        unpack = unpacker(request.headers.get("Content-Encoding", "")) if self._unpacks else Unpacker()
+        if unpack is None:
+            unpack = unpacker(request.headers.get("Content-Encoding", "")) if self._unpacks else Unpacker()
         if unpack is None:
             return _refusal(415, "invalid", "the body is packed in a way that is not known; use gzip or deflate")
         held: list[int] = []
@@ -143,14 +170,19 @@ class PushRequests:
             data = await self._body(request, unpack, held)
             if isinstance(data, web.Response):
                 return data
-            if sum(held) <= _CONVERTED_AT_ONCE:
-                data = convert(data)
-            else:
-                data = await asyncio.get_running_loop().run_in_executor(None, convert, data)
+            try:
+                if sum(held) <= _CONVERTED_AT_ONCE:
+                    data = convert(data)
+                else:
+                    data = await asyncio.get_running_loop().run_in_executor(None, convert, data)
+            except ValueError as error:
+                raise Unusable(f"the body cannot be used: {error}") from error
             reason = await self._queued(data, format, stream) if data.strip() else ""
             return _later(reason) if reason else web.Response(status=204)
         except Unusable as error:
             return _refusal(400, "invalid", str(error))
+        except AezError as error:  # a library is missing
+            return _refusal(501, "unavailable", str(error))
         finally:
             self._held -= sum(held)
 
