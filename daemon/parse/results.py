@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.series.zones import LocalTimes
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Malformed, Samples
-from aez.daemon.common.zones import LocalTimes
 
 __all__ = ["REASONS", "ChunkRows", "MessageFault", "MessageFaults", "RowPart"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.common.extras import library
-from aez.daemon.common.zones import from_local
+from aez.codec.series.zones import from_local
 from aez.daemon.parse.options import UNITS
 
 __all__ = ["ArrivalClock", "from_floats", "from_integers", "from_objects", "from_texts"]
