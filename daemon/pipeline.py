@@ -11,22 +11,31 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 from aez.codec.errors import AezError
 from aez.daemon.common.intake import Intake
-from aez.daemon.common.records import Chunk, EventRecord, Malformed, Position, Samples
+from aez.daemon.common.records import (
+    BatchEngine,
+    BatchParser,
+    BatchStore,
+    Chunk,
+    EventRecord,
+    Malformed,
+    Position,
+    Samples,
+)
 from aez.daemon.common.retry import Backoff
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.observe.traces import BatchFacts, Traces
 from aez.daemon.state.database import StoreError
 from aez.daemon.state.dead_letters import DeadLetters
 
-__all__ = ["BatchEngine", "BatchParser", "BatchStore", "Worker"]
+__all__ = ["Worker"]
 
 _log = logging.getLogger(__name__)
 #: Where so many bytes wait, the next batch is parsed while one is scored; below, handing over costs more than it saves.
@@ -41,35 +50,6 @@ _RETRY_SECONDS = 0.1, 5.0
 
 
 _Parsed = tuple[str, list[Samples], list[Malformed]]
-
-
-class BatchParser(Protocol):
-    """Turns the bytes of consecutive chunks of one source and format into samples."""
-
-    def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]: ...
-
-
-class BatchEngine(Protocol):
-    """Scores samples and follows events; see `aez.daemon.engine.engine`."""
-
-    def process(self, samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]: ...
-    def settle(self) -> list[EventRecord]: ...
-    def tick(self, now_ns: int) -> list[EventRecord]: ...
-    def absent(self, since_ns: int, until_ns: int) -> None: ...
-    def flush(self, now_ns: int) -> list[EventRecord]: ...
-    def touched(self) -> Mapping[str, bytes]: ...
-    def forget(self, seconds: float) -> list[str]: ...
-    def stats(self) -> Mapping[str, float]: ...
-    def take_letters(self) -> Sequence[Malformed]: ...
-
-
-class BatchStore(Protocol):
-    """Keeps positions, states and events; see `aez.daemon.state.store`."""
-
-    def commit(
-        self, positions: Mapping[str, Position], states: Mapping[str, bytes], events: Sequence[EventRecord]
-    ) -> object: ...
-    def forget_states(self, streams: Iterable[str]) -> None: ...
 
 
 @dataclass
@@ -362,7 +342,12 @@ class Worker:
 
     def _parse(self, source: str, chunks: list[Chunk]) -> list[_Parsed]:
         try:
-            return [(source, *self.parser.parse_many(chunks))]
+            samples, malformed = self.parser.parse_many(chunks)
+            if malformed and any(chunk.refused for chunk in chunks):
+                if len(chunks) > 1:  # which of them it is
+                    return [found for chunk in chunks for found in self._parse(source, [chunk])]
+                _tell_refused(chunks[0], samples, malformed)
+            return [(source, samples, malformed)]
         except Exception as error:  # noqa: BLE001 - a message that a parser did not foresee must not stop the others
             _log.exception("a chunk of source %s could not be parsed", source)
             self.metrics.errors.labels("parser").inc()
@@ -474,6 +459,15 @@ class Worker:
     def _say_progress(self) -> None:
         self.last_progress = time.monotonic()
         self._progress()
+
+
+def _tell_refused(chunk: Chunk, samples: Sequence[Samples], malformed: Sequence[Malformed]) -> None:
+    """Let whoever sent a chunk know that nothing of it can be used."""
+    if chunk.refused is None or any(map(len, samples)):
+        return
+    first, count = malformed[0], sum(letter.count for letter in malformed)
+    more = f"; the same or the like of {count - 1} more" if count > 1 else ""
+    chunk.refused(f"nothing of it can be used: {first.reason}: {first.detail}{more}")
 
 
 def _answer(future: Future[Any], function: Callable[[], Any]) -> None:

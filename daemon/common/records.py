@@ -1,10 +1,10 @@
-"""What passes through the monitor: chunks from sources, samples from parsers, event records to sinks."""
+"""What passes through the monitor, from chunks of sources to event records for sinks, and what it passes through."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ class Chunk:
     header: the line of column names that CSV data without one follow; None otherwise.
     time: of an image, ns since 1970 UTC, where the source knows it; None for the time of arrival.
     body: the data are all that a sender sent at once, and no cut through something longer.
+    refused: hears why, in one sentence, where nothing of it can be used, before it is acknowledged; from any thread.
     """
 
     source: str
@@ -41,6 +42,7 @@ class Chunk:
     header: str | None = None
     time: int | None = None
     body: bool = False
+    refused: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -150,3 +152,32 @@ def kind_of(action: str) -> EventKind:
 def storable(text: str) -> str:
     r"""Text as a database takes it: half a surrogate pair becomes its escape (\udc80)."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+class BatchParser(Protocol):
+    """Turns the bytes of consecutive chunks of one source and format into samples."""
+
+    def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]: ...
+
+
+class BatchEngine(Protocol):
+    """Scores samples and follows events; see `aez.daemon.engine.engine`."""
+
+    def process(self, samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]: ...
+    def settle(self) -> list[EventRecord]: ...
+    def tick(self, now_ns: int) -> list[EventRecord]: ...
+    def absent(self, since_ns: int, until_ns: int) -> None: ...
+    def flush(self, now_ns: int) -> list[EventRecord]: ...
+    def touched(self) -> Mapping[str, bytes]: ...
+    def forget(self, seconds: float) -> list[str]: ...
+    def stats(self) -> Mapping[str, float]: ...
+    def take_letters(self) -> Sequence[Malformed]: ...
+
+
+class BatchStore(Protocol):
+    """Keeps positions, states and events; see `aez.daemon.state.store`."""
+
+    def commit(
+        self, positions: Mapping[str, Position], states: Mapping[str, bytes], events: Sequence[EventRecord]
+    ) -> object: ...
+    def forget_states(self, streams: Iterable[str]) -> None: ...

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,8 +10,8 @@ import numpy as np
 
 from aez.codec.detect.events import EventTracker
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.records import EventRecord, Malformed
-from aez.daemon.engine.event_records import Follower, Silence
+from aez.daemon.common.records import EventRecord
+from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Follower, Silence
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
@@ -27,7 +25,6 @@ from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.builder import Built, RowBuilder
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries
 from aez.daemon.rows.fronts import NEVER
-from aez.daemon.rows.losses import REASONS, advice
 from aez.daemon.signals.events import Signals
 
 __all__ = ["ModelStreams"]
@@ -46,7 +43,7 @@ class ModelStreams(StreamColumns):
     busy = column(np.bool_)  # it has a follower
     seen = column(np.int64)  # when a sample came, by a clock that nobody sets
     _changed = column(np.bool_)  # since `touched`
-    _told_ahead = column(np.bool_)  # that its time is ahead of the clock
+    told_ahead = column(np.bool_)  # that its time is ahead of the clock
     followers: dict[int, Follower] = entries()
     limits: dict[int, StreamLimit] = entries()
 
@@ -236,45 +233,6 @@ class ModelStreams(StreamColumns):
         self._changed[fell] = True
         return records + silences
 
-    def news(self) -> list[tuple[str, list[str], str]]:
-        """Streams that lose samples since lately: reason, names, and what to do about the first of them."""
-        losses = self.rows.losses
-        return [
-            (
-                reason,
-                [self.names[number] for number in numbers],
-                advice(reason, losses.interval[numbers[0]], self.period),
-            )
-            for reason, numbers in losses.news()
-        ]
-
-    def losers(self) -> dict[str, list[str]]:
-        """Names of the streams that lose samples just now, by reason."""
-        losing = self.rows.losses.losing
-        return {
-            reason: [self.names[number] for number in np.flatnonzero(losing == place + 1).tolist()]
-            for place, reason in enumerate(REASONS)
-            if (losing == place + 1).any()
-        }
-
-    def ahead(self, moment: int) -> list[str]:
-        """Names of the streams whose time lies behind a moment of the clock, each once."""
-        count = len(self.names)
-        found = np.flatnonzero((self.rows.newest[:count] > moment) & ~self._told_ahead[:count])
-        self._told_ahead[found] = True
-        return [self.names[number] for number in found.tolist()]
-
-    def take_letters(self) -> list[Malformed]:
-        """The first of the samples that were not scored since the last call."""
-        letters, self.rows.letters = self.rows.letters, []
-        return [self._letter(*letter) for letter in letters]
-
-    def _letter(self, reason: str, stream: int, time: int, values: Float) -> Malformed:
-        channels = zip(self.watched.detector.channels, values.tolist(), strict=True)
-        given = {name: value for name, value in channels if not math.isnan(value)}
-        data = json.dumps({"time": time, "stream": self.names[stream], **given}).encode()
-        return Malformed(reason, f"a sample of stream {self.names[stream]} was not scored", data)
-
     def touched(self) -> list[tuple[str, bytes]]:
         numbers = np.flatnonzero(self._changed)
         self._changed[:] = False
@@ -289,6 +247,8 @@ class ModelStreams(StreamColumns):
             if number in self.followers:
                 details["events"] = self.followers[number].state()
                 details["model"] = self.watched.name
+            if self.silence.silent[number]:
+                details["silence"] = self.watched.name
             if number in self.limits:
                 details["limit"] = self.limits[number].state()
             if (aside := self.rows.jumps.state(number)) is not None and self.rows.jumps.bound is not None:
@@ -313,7 +273,7 @@ class ModelStreams(StreamColumns):
 
     def restore(self, number: int, state: StreamState, now: int) -> str:
         """Go on from a state; returns why not, where the stream starts afresh."""
-        if state.silent is not None:
+        if state.silent is not None and state.details.get("silence", self.watched.name) == self.watched.name:
             self.silence.silent[number], self.silence.since[number] = True, state.silent
         self.silence.heard[number] = now
         if state.model != self.model_id:
@@ -369,7 +329,7 @@ class ModelStreams(StreamColumns):
         moved: dict[str, int] = {}
         names = list(self.names)  # who holds the old list finds the old names in it
         for number in numbers.tolist()[::-1]:  # so that the last one is none of those
-            records += self._closing(number, now)
+            records += self._closing(number, now, FORGOTTEN)
             last = len(names) - 1
             gone.append(names[number])
             moved.pop(names[number], None)
@@ -382,19 +342,19 @@ class ModelStreams(StreamColumns):
             self.names = names
         return gone[::-1], records, moved
 
-    def _closing(self, number: int, now: int) -> list[EventRecord]:
+    def _closing(self, number: int, now: int, reason: str) -> list[EventRecord]:
         """What ends with a stream that is let go."""
         records = self.silence.forgotten(number, now, self.names[number])
         if self.signals is not None:
-            records = [*self.signals.close(number, self.names[number], int(self.rows.newest[number])), *records]
+            records = [*self.signals.close(number, self.names[number], int(self.rows.newest[number]), reason), *records]
         if number in self.followers:
-            records = [*self.followers.pop(number).close(int(self.rows.newest[number])), *records]
+            records = [*self.followers.pop(number).close(int(self.rows.newest[number]), reason), *records]
         self.busy[number] = False
         return records
 
     def reset(self, number: int, now: int) -> list[EventRecord]:
         """The stream's clock and rows begin with its next sample, limits and counts stay; returns what closes."""
-        records = self._closing(number, now)
+        records = self._closing(number, now, RESET)
         self.rows.begin_anew(number)
         for table in (self.rings, self.silence, *self._tables[3:]):
             table.clear(number)
@@ -404,9 +364,11 @@ class ModelStreams(StreamColumns):
 
     def rename(self, number: int, name: str) -> list[EventRecord]:
         """The stream has another name from now on; returns what closes, for events are known by the old one."""
-        records = self.followers.pop(number).close(int(self.rows.newest[number])) if number in self.followers else []
+        records: list[EventRecord] = []
+        if number in self.followers:
+            records += self.followers.pop(number).close(int(self.rows.newest[number]), RENAMED)
         if self.signals is not None:
-            records += self.signals.close(number, self.names[number], int(self.rows.newest[number]))
+            records += self.signals.close(number, self.names[number], int(self.rows.newest[number]), RENAMED)
         self.busy[number] = False
         names = list(self.names)
         names[number] = name

@@ -118,7 +118,7 @@ class Metrics:
             "aez_streams_losing_samples", "Streams of which samples are not scored, more than by chance", "reason"
         )
         self.state_writable = make.gauge(
-            "aez_state_writable", "0 while the state cannot be written and everything waits"
+            "aez_state_writable", "0 while the state cannot be written, or its file is gone, and everything waits"
         )
         self.state_bytes = make.gauge("aez_state_bytes", "Size of the state's file and its log")
         self.last_commit = make.gauge("aez_last_commit_timestamp_seconds", "When state was last written, Unix time")

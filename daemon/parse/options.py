@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from aez.codec.errors import InvalidArgument
+from aez.codec.series.zones import zone
 from aez.daemon.common import options
 from aez.daemon.common.options import about
-from aez.daemon.common.zones import zone
 from aez.daemon.transform.columns import Transforms
 from aez.daemon.transform.table import Transform
 

@@ -119,12 +119,12 @@ class Signals(StreamColumns):
                 self._incidents.pop(number, None)
         return found
 
-    def close(self, number: int, stream: str, time: int) -> list[EventRecord]:
-        """The ends of what is open, because nobody waits for the stream any more."""
+    def close(self, number: int, stream: str, time: int, reason: str) -> list[EventRecord]:
+        """The ends of what is open, for another reason than that it goes on; what still is stopped is found anew."""
         mine = self._open.pop(number, {})
         self._incidents.pop(number, None)
         self.watch.let_go(number)
-        return [signal.record(self.model, stream, time, forgotten=True) for signal in mine.values()]
+        return [signal.record(self.model, stream, time, reason=reason) for signal in mine.values()]
 
     def stopped(self, number: int) -> dict[str, list[str]]:
         """The names of a stream's channels that are missing and stuck, by kind."""
@@ -185,9 +185,12 @@ class Signals(StreamColumns):
             self._incidents[number] = str(details["incident"])
 
 
-def closed(details: Any, model: str, stream: str, time: int) -> list[EventRecord]:
+def closed(details: Any, model: str, stream: str, time: int, reason: str) -> list[EventRecord]:
     """The ends of the signals that were open in a state that nobody goes on from. Raises InvalidArgument."""
-    return [OpenSignal.from_state(one).record(model, stream, time) for one in _list(details.get("stopped", []))]
+    return [
+        OpenSignal.from_state(one).record(model, stream, time, reason=reason)
+        for one in _list(details.get("stopped", []))
+    ]
 
 
 def _list(state: Any) -> list[Any]:

@@ -78,9 +78,12 @@ class OpenSignal:
             raise InvalidArgument(f"a saved signal that stopped cannot be read: {error!r}") from error
 
     def record(
-        self, model: str, stream: str, ended: int | None = None, end: int | None = None, *, forgotten: bool = False
+        self, model: str, stream: str, ended: int | None = None, end: int | None = None, reason: str = ""
     ) -> EventRecord:
-        """The step of its event: found at the note's time or, where it is given, over at `ended`, ns, in row `end`."""
+        """The step of its event: found at the note's time or, where it is given, over at `ended`, ns, in row `end`.
+
+        reason: why it is closed, where not because it goes on.
+        """
         note = self.note
         event: dict[str, Any] = {
             "id": self.id,
@@ -101,8 +104,8 @@ class OpenSignal:
         }
         if note.value is not None:
             event["value"] = note.value
-        if forgotten:
-            event["forgotten"] = True
+        if reason:
+            event["reason"] = reason
         action, sequence = (note.kind, 0) if ended is None else (SIGNAL_ENDS[note.kind], 1)
         return EventRecord(self.id, sequence, action, stream, model, note.time if ended is None else ended, event)
 

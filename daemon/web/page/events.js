@@ -188,7 +188,8 @@ export class Events {
     setText(line.peak, typeof detail.peak === "number" ? `peak ${number(detail.peak)} × limit` : "");
     const blamed = (detail.channels ?? []).slice(0, 3);
     const signal = event.kind === "missing" || event.kind === "stuck"; // its channels have no shares in a score
-    setText(line.blame, blamed.map((one) => (signal ? one.name : `${one.name} ${percent(one.share)}`)).join(", "));
+    const shares = blamed.map((one) => (signal ? one.name : `${one.name} ${percent(one.share)}`)).join(", ");
+    setText(line.blame, [shares, detail.reason && `closed: ${detail.reason}`].filter(Boolean).join("; "));
     line.acknowledge.hidden = event.acknowledged !== null;
     const by = event.acknowledged_by ? ` by ${event.acknowledged_by}` : "";
     setText(line.seen, event.acknowledged === null ? "" : `✓ seen${by}, ${clock(event.acknowledged)}`);

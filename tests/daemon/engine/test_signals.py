@@ -162,10 +162,12 @@ def test_what_is_open_is_closed_where_the_stream_is_forgotten_or_has_another_mod
     steady[0] = 1000
     assert some.forget(500) == ["a"]
     (over,) = some.tick(START)
-    assert (over.action, over.id, over.event["forgotten"]) == ("present", missing.id, True)
+    assert (over.action, over.id, over.event["reason"]) == ("present", missing.id, "stream forgotten")
     other = Engine([Watched("plant", Magnitude(name="other"), signals=RULES)], clock=lambda: START)
     assert other.restore("a", states["a"])
-    assert [(one.action, one.id) for one in other.tick(START)] == [("present", missing.id)]
+    assert [(one.action, one.id, one.event["reason"]) for one in other.tick(START)] == [
+        ("present", missing.id, "model changed")
+    ]
 
 
 def test_a_restart_is_no_silence_and_neither_is_a_machine_that_slept() -> None:
