@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from aez.codec.detect.events import Event, EventRule, EventTracker, EventUpdate, find_events, severity_of
     from aez.codec.detect.pictures import PictureDetector, PictureScores, load_picture_detector
     from aez.codec.detect.score_pictures import ScoredPicture, score_picture
-    from aez.codec.detect.score_series import Reading, ScoredBatch, ScoredSeries, describe_event, score_file
+    from aez.codec.detect.score_series import (
+        Reading,
+        ScoredBatch,
+        ScoredSeries,
+        describe_event,
+        score_file,
+        score_streams,
+    )
     from aez.codec.detect.thresholds import (
         LabelledThreshold,
         StreamingPeaksOverThreshold,
@@ -51,6 +58,7 @@ __all__ = [
     "percentile",
     "score_file",
     "score_picture",
+    "score_streams",
     "severity_of",
 ]
 
@@ -62,7 +70,7 @@ __getattr__ = lazily(
         "aez.codec.detect.events": "EventRule severity_of Event EventUpdate EventTracker find_events",
         "aez.codec.detect.pictures": "PictureDetector PictureScores load_picture_detector",
         "aez.codec.detect.score_pictures": "ScoredPicture score_picture",
-        "aez.codec.detect.score_series": "Reading ScoredSeries ScoredBatch describe_event score_file",
+        "aez.codec.detect.score_series": "Reading ScoredSeries ScoredBatch describe_event score_file score_streams",
         "aez.codec.detect.thresholds": (
             "LabelledThreshold StreamingPeaksOverThreshold alarm_budget best_f1 peaks_over_threshold percentile"
         ),
