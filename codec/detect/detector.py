@@ -281,10 +281,7 @@ class Detector:
             groups = (
                 [(windows[kept], None)]
                 if scales is None
-                else [
-                    (windows[[number]], Scale(scales.centre[number], scales.width[number]))
-                    for number in np.flatnonzero(kept)
-                ]
+                else [(windows[[number]], scales.at(number)) for number in np.flatnonzero(kept)]
             )
             parts = [
                 self._run(batch, count, faster, scale)["score"]

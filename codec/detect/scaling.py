@@ -37,6 +37,10 @@ class Scale(NamedTuple):
     centre: Float
     width: Float
 
+    def at(self, which: int | slice | NDArray[np.integer]) -> Scale:
+        """The scale of one window, or those of several, of many; copies."""
+        return Scale(self.centre[which].copy(), self.width[which].copy())
+
 
 @dataclass(frozen=True, eq=False)
 class StreamScales:

@@ -21,7 +21,7 @@ from aez.codec.series.clock import TableClock, find_clock, names_time
 from aez.codec.series.columns import Column, excerpt, numbers
 from aez.codec.series.core import Series, nearest_names
 from aez.codec.series.open_table import open_table
-from aez.codec.series.streams import Labels, MixedStreams, parted, summary_of
+from aez.codec.series.streams import NAMES_STREAMS, Labels, MixedStreams, parted, summary_of
 from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
 from aez.codec.series.table import Table, TableBlock
 
@@ -30,7 +30,6 @@ __all__ = ["SeriesReader", "read_batches", "read_series", "read_streams"]
 #: Windows are float32: what lies beyond counts as infinite.
 _LARGEST = float(np.finfo(np.float32).max)
 _DECIMAL_COMMA = re.compile(r"'[+-]?\d+,\d+'")
-_NAMES_STREAMS = "names the streams"
 _INDEX_NAMES = ("Unnamed: 0", "__index_level_0__")
 _SUFFIXES = re.compile(r"(\.(csv|tsv|txt|dat|jsonl|ndjson|json|parquet|pq|npz|npy))?(\.gz)?$", re.IGNORECASE)
 
@@ -172,7 +171,7 @@ class SeriesReader(Iterator[Series]):
         if stream is not None:
             if stream not in columns:
                 raise InvalidArgument(f"{path} has no column of streams {nearest_names([stream], list(columns))}")
-            self.dropped[stream] = _NAMES_STREAMS
+            self.dropped[stream] = NAMES_STREAMS
         self._clock = self._find_clock(table, columns, time_column, channels)
         self.channels = self._find_channels(table, columns, channels)
         self._infinite: NDArray[np.int64] = np.zeros(len(self.channels), np.int64)
@@ -242,7 +241,7 @@ class SeriesReader(Iterator[Series]):
             if not asked or len(set(asked)) < len(asked):
                 raise InvalidArgument(f"channels are one or more different names, not {', '.join(asked) or 'none'}")
             # Columns that nobody asked for need no reason.
-            kept = ("ignored", _NAMES_STREAMS)
+            kept = ("ignored", NAMES_STREAMS)
             self.dropped = {name: reason for name, reason in self.dropped.items() if reason in kept}
             return tuple(asked)
         used = self._clock.columns if self._clock is not None else ()

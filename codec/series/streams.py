@@ -21,7 +21,7 @@ from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
 if TYPE_CHECKING:
     from aez.codec.series.table import TableBlock
 
-__all__ = ["Labels", "MixedStreams", "parted", "summary_of"]
+__all__ = ["NAMES_STREAMS", "Labels", "MixedStreams", "parted", "summary_of"]
 
 Codes = NDArray[np.int32]
 Times = NDArray[np.int64]
@@ -30,6 +30,8 @@ _WORDS = re.compile(
     r"(^|[^a-z])(stream|machine|device|sensor|asset|unit|station|host|node|site|line|plant|pump|engine|turbine|vehicle|"
     r"robot|meter|satellite|tag|id|name|serial|instance)s?([^a-z]|$)"
 )
+#: Why the column that names the streams is no channel.
+NAMES_STREAMS = "names the streams"
 #: Rows that are looked at, and distinct names in them at most.
 _ROWS, _NAMES = 1 << 20, 20_000
 #: A name has so many rows on average, or it names no stream.
@@ -115,6 +117,7 @@ def summary_of(streams: Sequence[Series], whole: SeriesSummary) -> SeriesSummary
         gaps=sum(one.gaps for one in own),
         largest_gap_seconds=max((one.largest_gap_seconds or 0.0 for one in own), default=0.0) or None,
         irregular=float(np.average([one.irregular for one in own], weights=rows)),
+        dropped={name: reason for name, reason in whole.dropped.items() if reason != NAMES_STREAMS},
         streams={stream.name: len(stream) for stream in streams},
         mixed=None,
     )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aez.codec.detect.events import EventTracker
+from aez.codec.detect.scaling import Scale, StreamScales
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.aligner import Aligner
@@ -19,6 +20,7 @@ from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
 from aez.daemon.engine.rows import Aligned, Recent, ScoredRows
+from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
 from aez.daemon.engine.stream_table import StreamTable
@@ -35,7 +37,7 @@ class _UnderWay(NamedTuple):
     """Rows that are being scored, sorted by stream; `first` [streams] tells where each stream's begin.
 
     before: rows that their stream had before [n]. valid: whether there was a whole window [n]. ending: waits for the
-        scores.
+        scores. scale: of their streams, where the model takes it; unscaled: whether it was not learned yet [n].
     """
 
     rows: Aligned
@@ -43,6 +45,8 @@ class _UnderWay(NamedTuple):
     before: Ints
     valid: Flags
     ending: Callable[[], Scores]
+    scale: Scale | None
+    unscaled: Flags
 
 
 class ModelStreams(StreamColumns):
@@ -75,7 +79,10 @@ class ModelStreams(StreamColumns):
         self.aligner = Aligner(len(detector.channels), self.period, round(watched.lateness * SECOND), gap, quiet)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
+        known: StreamScales | None = getattr(detector, "scales", None)
+        self.scales = None if known is None else Scales(known, watched.warm_up)
         self._tables: tuple[StreamColumns, ...] = (self.aligner, self.rings, self.silence)
+        self._tables += () if self.scales is None else (self.scales,)
         self.names: list[str] = []
         self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
@@ -98,6 +105,8 @@ class ModelStreams(StreamColumns):
         if number >= self.size:
             self.grow(min(max(_FIRST_ROOM, 2 * number), max(most, number + 1)))
         self.seen[number] = self._steady()
+        if self.scales is not None:
+            self.scales.begin(number, name)
         self.limit[number] = next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
@@ -150,11 +159,12 @@ class ModelStreams(StreamColumns):
     def _begin_part(self, rows: Aligned, first: Ints) -> _UnderWay:
         joined, starts, before = self.rings.extend(rows, first)
         valid = before >= self.scorer.window - 1
+        scale, unscaled = (None, ~valid) if self.scales is None else self.scales.take(rows, first)
         if valid.all():
-            ending = self.scorer.begin(joined, starts)
+            ending = self.scorer.begin(joined, starts, scale)
         else:
             scored = np.flatnonzero(valid)
-            inner = self.scorer.begin(joined, starts[scored])
+            inner = self.scorer.begin(joined, starts[scored], scale and scale.at(scored))
 
             def ending() -> Scores:
                 score, blame = np.full(len(rows), np.nan, np.float32), np.full(rows.values.shape, np.nan, np.float32)
@@ -162,21 +172,22 @@ class ModelStreams(StreamColumns):
                 return Scores(score, blame)
 
         self.scored += int(np.count_nonzero(valid))
-        return _UnderWay(rows, first, before, valid, ending)
+        return _UnderWay(rows, first, before, valid, ending, scale, unscaled)
 
     def _end(self, under_way: Sequence[_UnderWay], listener: Callable[[ScoredRows], None] | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
-        for rows, first, before, valid, ending in under_way:
+        for rows, first, before, valid, ending, scale, unscaled in under_way:
             score, blame = ending()
             np.minimum(score, _LARGEST, out=score)
             heads = rows.stream[first]
             self.last[heads] = score[np.append(first[1:], len(rows)) - 1]
             limit = self.limit[rows.stream]
-            records += self._events(rows, first, heads, Scores(score, blame), valid, before, limit)
+            cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
+            records += self._events(rows, first, heads, Scores(score, blame), valid, cold | unscaled, limit)
             if listener is not None:
                 channels = self.watched.detector.channels
-                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels))
+                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels, scale))
         return records
 
     def _events(
@@ -186,12 +197,11 @@ class ModelStreams(StreamColumns):
         heads: Ints,
         scores: Scores,
         valid: Flags,
-        before: Ints,
+        cold: Flags,
         limit: Float,
     ) -> list[EventRecord]:
         """What opens, grows and closes; `limit` is set to what applied, where limits adapt."""
         ends = np.append(first[1:], len(rows))
-        cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
         records: list[EventRecord] = []
         if self.watched.adapt or self.watched.learn:
             for number, start, end in zip(heads.tolist(), first.tolist(), ends.tolist(), strict=True):
@@ -271,6 +281,8 @@ class ModelStreams(StreamColumns):
                 details["model"] = self.watched.name
             if number in self.limits:
                 details["limit"] = self.limits[number].state()
+            if self.scales is not None:
+                details["scale"] = self.scales.state(number)
             state = StreamState(
                 self.model_id,
                 self.period or 0,
@@ -304,6 +316,8 @@ class ModelStreams(StreamColumns):
                 )
             if "limit" in state.details:
                 limit = self._limit_from(number, state.details["limit"])
+            if self.scales is not None:
+                self.scales.restore(number, state.details.get("scale"))
         except InvalidArgument as error:
             return str(error)
         self.aligner.restore(number, state.aligner)
@@ -379,4 +393,5 @@ class ModelStreams(StreamColumns):
     def recent(self, number: int) -> Recent:
         (state,) = self.aligner.states(np.array([number]))
         time = state.anchor + state.slot * self.period if self.period is not None else state.slot
-        return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period)
+        scale = None if self.scales is None else self.scales.of(number)
+        return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period, scale)

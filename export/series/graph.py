@@ -91,11 +91,11 @@ class StreamGraph(nn.Module):
 
     def __init__(self, graph: nn.Module) -> None:
         super().__init__()
-        self.graph = graph
+        self.inner = graph  # an exported module has a `graph` of its own
 
     def forward(self, window: Tensor, centre: Tensor, width: Tensor) -> tuple[Tensor, ...]:
         middle, wide = centre[:, None], width[:, None]
-        score, blame, *raw = self.graph((window - middle) / wide)
+        score, blame, *raw = self.inner((window - middle) / wide)
         return (score, blame, *(one * wide + middle for one in raw))
 
 
