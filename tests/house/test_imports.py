@@ -64,6 +64,7 @@ RULES: dict[str, str] = {
         "daemon.pipeline daemon.scores daemon.sinks daemon.sources daemon.state daemon.web"
     ),
     "daemon.tools": "daemon.build daemon.common daemon.config daemon.service daemon.sources",
+    "daemon.simulate": "daemon.common",
     "aez.messages": "",
     "aez.files": "codec.common",
     "aez.batch": "aez.files aez.messages codec.common",

@@ -21,19 +21,19 @@ Array = np.ndarray[Any, np.dtype[Any]]
 USUAL = Scale(np.zeros(2, np.float32), np.ones(2, np.float32))
 KNOWN = Scale(np.full(2, 50, np.float32), np.full(2, 5, np.float32))
 ROWS = 300
+RULE = EventRule(open_after=2, close_after=3)
 
 
 @dataclass
 class Scaled(Magnitude):
     """The mean distance from the centre in widths; above 3 an event."""
 
-    event_rule: EventRule = EventRule(open_after=2, close_after=3)
+    event_rule: EventRule = RULE
     scales: StreamScales = field(default_factory=lambda: StreamScales(USUAL, {"known": KNOWN}, ROWS))
 
     def score_batch(self, batch: Array, *, whole: bool = False, scale: Scale | None = None) -> WindowScores:
         centre, width = scale or USUAL
-        found = super().score_batch(((batch - centre[..., None, :]) / width[..., None, :] / 3), whole=whole)
-        return found
+        return super().score_batch((batch - centre[..., None, :]) / width[..., None, :] / 3, whole=whole)
 
 
 def noise(rows: int, centre: float, width: float, seed: int = 0) -> Array:

@@ -24,7 +24,8 @@ from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.stream_table import StreamPages, StreamTable
 from aez.daemon.engine.watched import Watched
 from aez.daemon.service.monitor import Monitor
-from aez.daemon.tools.simulate import CHANNELS, Simulation, encode
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import CHANNELS, Simulation
 from aez.daemon.web import live as live_module
 from aez.daemon.web.live import ROWS, History, Live, Watch, blame
 from tests.kit.brokers import free_port
