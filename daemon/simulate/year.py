@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.simulate.happenings import KINDS, Happening, apply, schedule
-from aez.daemon.simulate.satellites import BLOCK, CHANNELS, NOISE, START, SimulatedRows, orbiting
+from aez.daemon.simulate.satellites import BLOCK, CHANNELS, NOISE, SimulatedRows, orbiting
 
-__all__ = ["DAYS", "QUIET_DAYS", "Label", "Year"]
+__all__ = ["DAYS", "QUIET_DAYS", "START", "Label", "Year"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 DAYS, QUIET_DAYS = 365, 56
+#: A year that has passed: a monitor drops what lies ahead of its clock.
+START = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
 ORBIT = 300
 _SECOND = 1_000_000_000
 #: Standard deviation of a channel's drift, in that of its noise, and the days in which it turns, shortest and longest.

@@ -33,7 +33,7 @@ FORMATS = ("json", "csv", "line")
 @click.option("--fault-length", type=click.IntRange(1), default=40, show_default=True, metavar="ROWS")
 @click.option("--skip", type=click.IntRange(0), default=0, metavar="ROWS", help="Begin behind so many rows.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Rows a second; as fast as it goes by default.")
-@click.option("--now", is_flag=True, help="Let the times begin now and not with 2026.")
+@click.option("--now", is_flag=True, help="Let the times begin now and not with 2026, or a year with 2025.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="By default that of the file's name, or json.")
 @click.option("--labels", metavar="OUT.jsonl", help="Write what was put in, and when.")
 @click.option(
@@ -67,17 +67,17 @@ def simulate(
     are normal, and what follows is what a monitor meets in a year; --rows and --skip choose a part of it.
     """
     with needs_monitor():
+        from aez.daemon.simulate import satellites
+        from aez.daemon.simulate import year as years
         from aez.daemon.simulate.output import kind_of, open_output, send
-        from aez.daemon.simulate.satellites import START, Simulation
-        from aez.daemon.simulate.year import Year
 
-        start = time.time_ns() if now else START
+        start = time.time_ns() if now else years.START if year else satellites.START
         if year:
             if faults:
                 raise InvalidArgument("--year has faults of its own; leave out --faults")
-            made: Simulation | Year = Year(streams or 4, seed, period or 60.0, start)
+            made: Simulation | Year = years.Year(streams or 4, seed, period or 60.0, start)
         else:
-            made = Simulation(
+            made = satellites.Simulation(
                 streams=streams or 1,
                 seed=seed,
                 period=period or 1.0,

@@ -35,7 +35,7 @@ LABELS = [
 
 def test_an_event_within_a_label_finds_it_and_one_beside_all_is_false() -> None:
     found = judge([event(12), event(25), event(75), event(12, stream="b")], LABELS, 60, 10)
-    assert [one.opened // HOUR for one in found.false] == [12, 25]
+    assert [(one.stream, one.opened // HOUR) for one in found.false] == [("a", 25), ("b", 12)]
     assert found.found["ramp"] == (1, 1)
     assert found.found["missing"] == (0, 1)
     assert found.share == pytest.approx(1 / 3)  # maintenance and clocks are nobody's fault
