@@ -126,7 +126,8 @@ def _machine(year: Year, stream: int) -> tuple[Ints, Floats]:
     rng = np.random.default_rng([year.seed, stream, 2])
     row = np.arange(year.rows, dtype=np.int64)
     values = orbiting(row, ORBIT, phase) + offset
-    values += NOISE * (rng.normal(size=values.shape) + _drift(rng, row * (year.period / 86_400)))
+    days = row.astype(np.float64) * (year.period / 86_400)
+    values += NOISE * (rng.normal(size=values.shape) + _drift(rng, days))
     time = year.start + np.round(row * (year.period * _SECOND)).astype(np.int64)
     for one in year._happenings(stream):
         apply(one, time, values, rng, ORBIT, phase)
