@@ -27,7 +27,7 @@ START = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
 ORBIT = 300
 _SECOND = 1_000_000_000
 #: Standard deviation of a channel's drift, in that of its noise, and the days in which it turns, shortest and longest.
-_DRIFT, _TURNS = 1.0, (40.0, 200.0)
+_DRIFT, _TURNS = 4.0, (40.0, 200.0)
 _WAVES = 4
 #: How much machines differ: in the level of a channel, in standard deviations of its noise.
 _OFFSET = 3.0

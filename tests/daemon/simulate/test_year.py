@@ -111,7 +111,7 @@ def test_drift_is_slow_and_small(nothing: dict) -> None:
     rows_of_orbit = round(year.ORBIT)
     (_, values), (_, other) = nothing.values()
     whole = len(values) // rows_of_orbit * rows_of_orbit
-    levels = values[:whole].reshape(-1, rows_of_orbit, len(NAMES)).mean(axis=1) / NOISE
+    levels = values[:whole].reshape(-1, rows_of_orbit, len(NAMES)).mean(axis=1) / (NOISE * year._DRIFT)
     assert 0.2 < np.std(levels, axis=0).mean() < 2
     assert np.abs(np.diff(levels, axis=0)).mean() < 0.6
     assert not np.allclose(values[:10], other[:10])  # machines are not the same
