@@ -238,9 +238,10 @@ class Deliveries:
         batch: int = 100,
         retry: Retry | None = None,
         traces: Traces | None = None,
-        beside: Iterable[str] = (),
+        beside: Sequence[str] = (),
     ) -> None:
         self._store, self._names = store, tuple(sinks)
+        self._struck = not beside
         self._register([*sinks, *beside])
         self._deliveries = [
             Delivery(store, name, sink, batch=batch, retry=retry, traces=traces) for name, sink in sinks.items()
@@ -251,9 +252,11 @@ class Deliveries:
         for one in self._deliveries:
             one.start(passes)
 
-    def strike_out(self) -> None:
-        """Let the store know these sinks alone. Raises as `Store.register_sinks` does."""
-        self._register(self._names)
+    def strike_out(self, *, again: bool = True) -> None:
+        """Let the store know these sinks alone; not `again` where it does. Raises as `Store.register_sinks` does."""
+        if again or not self._struck:
+            self._register(self._names)
+            self._struck = True
 
     def _register(self, names: Iterable[str]) -> None:
         for name, pending in self._store.register_sinks(names).items():

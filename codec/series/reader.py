@@ -167,6 +167,8 @@ class SeriesReader(Iterator[Series]):
             raise UnsupportedInput(f"{path} has {count}, and a series has at least two")
         columns = blocks[0].columns
         self.dropped: dict[str, str] = dict(table.dropped)
+        if table.stream is not None:
+            self.dropped[table.stream] = "names the stream"
         self._ignore(columns, ignore)
         if stream is not None:
             if stream not in columns:

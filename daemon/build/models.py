@@ -98,6 +98,18 @@ def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
     return made
 
 
+def check_channels(config: Configuration, entry: ModelConfig) -> None:
+    """Whether a model has the channels that its `columns` name, as far as its bundle says. Raises ConfigError."""
+    if not entry.options.columns:
+        return
+    try:
+        channels = find_bundle(entry.options.path).coding.get("channels")
+        if isinstance(channels, list):
+            Columns(tuple(channels), dict(entry.options.columns))
+    except AezError as error:
+        raise refused(config, entry.line, f"model {entry.name}", error) from error
+
+
 def report_progress(loaded: Sequence[LoadedModel], progress: Callable[[], None]) -> None:
     """Let those that watch frames, which may be slow, call `progress` at each frame and while they measure one."""
     for one in loaded:

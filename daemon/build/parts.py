@@ -23,8 +23,9 @@ from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.frames import FrameOptions
 from aez.daemon.state.store import Store
 
-__all__ = ["engine", "score_log", "sinks", "source", "traces"]
+__all__ = ["close_lost", "engine", "score_log", "sinks", "source", "traces"]
 
+_log = logging.getLogger("aez.daemon.service")
 _DAY = 86_400.0
 
 
@@ -87,6 +88,28 @@ def engine(config: Configuration, loaded: Sequence[LoadedModel], store: Store) -
         (stream, state.data, min(longest, (now - heard.get(stream, now)) / 1e9)) for stream, state in store.states()
     )
     return made
+
+
+def close_lost(made: Engine, store: Store) -> int:
+    """Close events that the store holds open and of which no stream's state knows any more; returns how many.
+
+    That is so where a state could not be read, as one of another version: nothing would ever close them.
+    """
+    known = made.closing.union(*(table.events.values() for table in made.tables()))
+    records = [
+        dataclasses.replace(
+            record,
+            sequence=record.sequence + 1,
+            action="close",
+            event={**record.event, "ongoing": False, "reason": "state lost"},
+        )
+        for record in store.events.open_records()
+        if record.action in ("open", "update") and record.id not in known
+    ]
+    if records:
+        _log.warning("%d open events are closed: the states of their streams are lost", len(records))
+        store.commit(events=records)
+    return len(records)
 
 
 def _workers(config: Configuration, loaded: Sequence[LoadedModel]) -> int:

@@ -116,6 +116,10 @@ class Option:
             return f"it is one of {', '.join(self.choices)}, not {_shown(value)}"
         if self.kind in ("whole", "number") and not self.about.low <= value <= self.about.high:
             return f"it is {_range(self.about.low, self.about.high)}, not {_shown(value)}"
+        if self.kind == "numbers":
+            for name, one in value.items():
+                if not self.about.low <= one <= self.about.high:
+                    return f"that of {_shown(name)} is {_range(self.about.low, self.about.high)}, not {_shown(one)}"
         if self.kind in ("text", "path") and not value:
             return "it is empty"
         if self.kind in ("text", "texts", "path", "paths") and any("\0" in one for one in value):

@@ -21,7 +21,7 @@ import numpy as np
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord, Samples
 from aez.daemon.engine.columns import Float, Ints
-from aez.daemon.engine.event_records import Follower
+from aez.daemon.engine.event_records import MODEL_CHANGED, NOT_WATCHED, Follower, Silence
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import Router
 from aez.daemon.engine.rows import Recent, ScoredRows
@@ -103,6 +103,11 @@ class Engine:
                     records += self._advance(gathered, now)
         records += self._advance(gathered, now)
         return records if ahead else records + self.settle()
+
+    @property
+    def closing(self) -> frozenset[str]:
+        """Ids of events of which the next call of `process`, `tick` or `flush` returns a record."""
+        return frozenset(record.id for record in self._waiting_records)
 
     def settle(self) -> list[EventRecord]:
         """Wait for what is under way; returns what follows from it."""
@@ -221,8 +226,10 @@ class Engine:
         model, number = self._place(stream)
         if model < 0:
             why = "no model is made for it any more" if model == -1 else "there are too many streams"
-            return self._afresh(stream, why, state)
+            self._end_silence(stream, state, "", NOT_WATCHED)
+            return self._afresh(stream, why, state, NOT_WATCHED)
         why = self._groups[model].restore(number, state, self._clock())
+        self._end_silence(stream, state, self._groups[model].watched.name, MODEL_CHANGED)
         self._groups[model].seen[number] -= int(max(0.0, unheard) * SECOND)
         return self._afresh(stream, why, state) if why else ""
 
@@ -246,12 +253,18 @@ class Engine:
             _log.info("%d streams are forgotten (%s): no sample for %g days", len(gone), _first(gone), seconds / 86_400)
         return gone
 
-    def _afresh(self, stream: str, why: str, state: StreamState | None) -> str:
+    def _end_silence(self, stream: str, state: StreamState, model: str, reason: str) -> None:
+        """Close the silence that a model of another name told: the one of this name would not end it."""
+        told = str(state.details.get("silence", model))
+        if state.silent is not None and told != model:
+            self._waiting_records.append(Silence.closed(told, stream, state.silent, self._clock(), reason))
+
+    def _afresh(self, stream: str, why: str, state: StreamState | None, reason: str = MODEL_CHANGED) -> str:
         self._counts["afresh"] += 1
         if state is not None and state.details.get("events"):
             try:
                 follower = Follower.from_state(state.details["events"], str(state.details.get("model", "")), 1, None)
-                self._waiting_records += follower.close(state.aligner.newest)
+                self._waiting_records += follower.close(state.aligner.newest, reason)
             except InvalidArgument:
                 _log.warning("the event of stream %s that was open cannot be closed", stream)
         return why

@@ -15,7 +15,7 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.aligner import Aligner
 from aez.daemon.engine.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
-from aez.daemon.engine.event_records import Follower, Silence
+from aez.daemon.engine.event_records import FORGOTTEN, Follower, Silence
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
@@ -279,6 +279,8 @@ class ModelStreams(StreamColumns):
             if number in self.followers:
                 details["events"] = self.followers[number].state()
                 details["model"] = self.watched.name
+            if self.silence.silent[number]:
+                details["silence"] = self.watched.name
             if number in self.limits:
                 details["limit"] = self.limits[number].state()
             if self.scales is not None:
@@ -298,7 +300,7 @@ class ModelStreams(StreamColumns):
 
     def restore(self, number: int, state: StreamState, now: int) -> str:
         """Go on from a state; returns why not, where the stream starts afresh."""
-        if state.silent is not None:
+        if state.silent is not None and state.details.get("silence", self.watched.name) == self.watched.name:
             self.silence.silent[number], self.silence.since[number] = True, state.silent
         self.silence.heard[number] = now
         if state.model != self.model_id:
@@ -345,7 +347,7 @@ class ModelStreams(StreamColumns):
         names = list(self.names)  # who holds the old list finds the old names in it
         for number in stale.tolist()[::-1]:  # so that the last one is none of those
             if number in self.followers:
-                records += self.followers[number].close(int(self.aligner.newest[number]))
+                records += self.followers[number].close(int(self.aligner.newest[number]), FORGOTTEN)
             records += self.silence.forgotten(number, now, self.names[number])
             last = len(names) - 1
             gone.append(names[number])

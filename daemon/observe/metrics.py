@@ -113,7 +113,7 @@ class Metrics:
         self.open_events = make.gauge("aez_open_events", "Events that are open")
         self.silent = make.gauge("aez_silent_streams", "Streams that fell silent")
         self.state_writable = make.gauge(
-            "aez_state_writable", "0 while the state cannot be written and everything waits"
+            "aez_state_writable", "0 while the state cannot be written, or its file is gone, and everything waits"
         )
         self.state_bytes = make.gauge("aez_state_bytes", "Size of the state's file and its log")
         self.last_commit = make.gauge("aez_last_commit_timestamp_seconds", "When state was last written, Unix time")

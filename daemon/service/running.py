@@ -19,6 +19,7 @@ from aez.daemon.engine.engine import Engine
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.observe.traces import Traces
 from aez.daemon.pipeline import Worker
+from aez.daemon.shadow.shadows import Shadows
 from aez.daemon.sources.base import Put, Source
 from aez.daemon.state.dead_letters import DeadLetters
 from aez.daemon.state.store import Store
@@ -119,6 +120,7 @@ class Running:
     deliveries: Deliveries
     metrics: Metrics
     live: Live
+    shadows: Shadows
     traces: Traces | None
     measuring: Callable[[], None]
     once: bool

@@ -119,6 +119,7 @@ class AlertmanagerSink(Sink):
             "peak": "" if event.get("peak") is None else f"{event['peak']:.3g}",
             "model": record.model,
             "action": record.action,
+            "reason": str(event.get("reason") or ""),
             "sequence": str(record.sequence),
             "started": iso_time(start),
             "ended": iso_time(event["end_time"] if isinstance(event.get("end_time"), int) else record.time)

@@ -29,6 +29,8 @@ __all__ = ["Put", "Source", "SourceOptions"]
 Put = Callable[[Chunk], None]
 
 _log = logging.getLogger(__name__)
+#: How the status of a source begins that was started and has not failed yet.
+_BEGINNING = ("not connected yet", "not listening yet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,7 @@ class Source(ABC):
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._trouble = ""
+        self._told = False  # whether the log has that there is trouble
 
     @abstractmethod
     def start(self, put: Put, position: Position | None = None) -> None:
@@ -98,6 +101,11 @@ class Source(ABC):
         """Why nothing can come in just now, in one sentence; empty while all is well."""
         return self._trouble
 
+    @property
+    def beginning(self) -> bool:
+        """Whether it still tries for the first time to get at what it reads."""
+        return self._trouble.startswith(_BEGINNING)
+
     def _set_trouble(self, trouble: str) -> None:
         """Note a change of `status` and log it once."""
         if trouble == self._trouble:
@@ -105,8 +113,9 @@ class Source(ABC):
         self._trouble = trouble
         if trouble:
             _log.warning("source %s: %s", self.name, trouble)
-        else:
+        elif self._told:
             _log.info("source %s: well again", self.name)
+        self._told = bool(trouble)
 
     def _spawn(self, target: Callable[[], None], purpose: str = "read") -> None:
         """Run `target` in a thread; should it raise, run it again after a pause that grows to 30 s."""

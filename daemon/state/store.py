@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 _VERSION = 1
+#: Statements that make a store of a version one of the next; the schema, which creates what is missing, runs behind.
+_MIGRATIONS: Mapping[int, str] = {}
 _SCHEMA = (
     EVENT_TABLES.format(number="INTEGER PRIMARY KEY")
     + """
@@ -132,6 +134,7 @@ class Store:
             path,
             _SCHEMA,
             _VERSION,
+            migrations=_MIGRATIONS,
             exclusive=exclusive,
             synchronous=synchronous,
             busy_seconds=busy_seconds,
@@ -183,6 +186,20 @@ class Store:
             for listener in self._listeners:
                 listener()
         return fresh
+
+    def try_to_write(self) -> None:
+        """Write something and take it back, on the disk at return: finds out whether a commit could be written now."""
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO positions (source, position) VALUES ('', '{}')")
+            connection.execute("DELETE FROM positions WHERE source = ''")
+
+    def trouble(self) -> str:
+        """Why nothing can be written although nothing was tried: the file is not there any more. Empty where it is."""
+        return self._database.trouble()
+
+    def say(self, **facts: Any) -> None:
+        """Tell commands who holds the store; only where it is exclusive."""
+        self._database.say(facts)
 
     def positions(self) -> dict[str, dict[str, Any]]:
         """The position of each source that has one."""

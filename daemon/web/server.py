@@ -34,6 +34,7 @@ from aez.daemon.web.access import COOKIE_SECONDS, Gate, Wait
 from aez.daemon.web.live import ROWS
 from aez.daemon.web.live_client import LiveClient, LiveView, Wanted
 from aez.daemon.web.page_files import page_files
+from aez.daemon.web.shadow_routes import ShadowView, shadow_routes
 
 __all__ = ["View", "Web"]
 
@@ -56,7 +57,7 @@ _HEADERS = {
 }
 
 
-class View(LiveView, Protocol):
+class View(LiveView, ShadowView, Protocol):
     """What the page may ask of the monitor; called from other threads than the worker's."""
 
     metrics: Metrics
@@ -159,6 +160,7 @@ class Web:
         made.router.add_post("/api/events/{id}/acknowledge", self._acknowledge)
         made.router.add_post("/api/events/{id}/comment", self._comment)
         made.router.add_post("/api/reload", self._reload)
+        made.router.add_routes(shadow_routes(self.view))
         made.router.add_post("/api/login", self._login)
         made.router.add_get("/page/{name}", self._file)
         made.router.add_get("/", self._page)

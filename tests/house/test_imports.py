@@ -51,19 +51,23 @@ RULES: dict[str, str] = {
     "daemon.state": "codec.common daemon.common",
     "daemon.sinks": "codec.common daemon.common daemon.state",
     "daemon.scores": "codec.common daemon.common daemon.engine",
+    "daemon.shadow": "codec.detect daemon.common daemon.engine",
     "daemon.observe": "codec.common daemon.common",
     "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe",
     "daemon.build": (
         "codec.bundle codec.common codec.detect codec.image daemon.common daemon.config daemon.engine daemon.frames "
-        "daemon.observe daemon.parse daemon.scores daemon.sinks daemon.sources daemon.state"
+        "daemon.observe daemon.parse daemon.scores daemon.shadow daemon.sinks daemon.sources daemon.state"
     ),
     "daemon.delivery": "daemon.common daemon.observe daemon.sinks daemon.state",
     "daemon.pipeline": "daemon.common daemon.observe daemon.state",
     "daemon.service": (
         "daemon.build daemon.common daemon.config daemon.delivery daemon.engine daemon.frames daemon.observe "
-        "daemon.pipeline daemon.scores daemon.sinks daemon.sources daemon.state daemon.web"
+        "daemon.pipeline daemon.scores daemon.shadow daemon.sinks daemon.sources daemon.state daemon.web"
     ),
-    "daemon.tools": "daemon.build daemon.common daemon.config daemon.service daemon.sources",
+    "daemon.tools": (
+        "codec.common daemon.build daemon.common daemon.config daemon.scores daemon.service daemon.shadow "
+        "daemon.sources daemon.state"
+    ),
     "daemon.simulate": "daemon.common",
     "aez.messages": "",
     "aez.files": "codec.common",
@@ -72,7 +76,7 @@ RULES: dict[str, str] = {
     "aez.bench": "codec.* daemon.* export.*",
     "aez.commands": "aez.batch aez.bench aez.files aez.messages codec.* daemon.* export.*",
     "aez.cli": "aez.commands aez.messages",
-    "aez.__main__": "aez.cli",
+    "aez.__main__": "aez.cli daemon.common",
 }
 
 #: Libraries that only training needs.

@@ -5,6 +5,7 @@ import { byId, el, setText } from "./dom.js";
 import { Events } from "./events.js";
 import { clockMs, span } from "./format.js";
 import { Live } from "./live.js";
+import { Shadows } from "./shadows.js";
 import { PAGE, Streams } from "./streams.js";
 
 const RATE_MS = 5_000;
@@ -104,3 +105,4 @@ function fromAddress() {
 setInterval(showRate, 1000);
 addEventListener("hashchange", () => choose(fromAddress()));
 choose(fromAddress());
+new Shadows();
