@@ -12,14 +12,15 @@ from aez.codec.common.cores import available_cores
 from aez.codec.errors import AezError
 from aez.daemon.build.models import LoadedModel, refused, watched
 from aez.daemon.build.opening import open_sink, open_source
+from aez.daemon.config.own_files import own_files
 from aez.daemon.config.reader import Configuration, SinkConfig, SourceConfig
 from aez.daemon.engine.engine import Engine
+from aez.daemon.files.followed import FileOptions
 from aez.daemon.observe.traces import Traces
 from aez.daemon.scores.files import Rotation
 from aez.daemon.scores.log import ScoreLog, Selection
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sources.base import Source
-from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.frames import FrameOptions
 from aez.daemon.state.store import Store
 
@@ -40,6 +41,8 @@ def source(config: Configuration, entry: SourceConfig, *, once: bool = False) ->
         raise refused(config, entry.line, f"source {entry.name}", error) from error
     if entry.parse.header:
         made.without_header()
+    made.separate_by(entry.parse.separator)
+    made.leave_out(own_files(config))
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ class Chunk:
     stream: the stream, where the source knows it (an MQTT topic, a file's name); None where the messages tell.
     header: the line of column names that CSV data without one follow; None otherwise.
     time: of an image, ns since 1970 UTC, where the source knows it; None for the time of arrival.
+    refused: hears why, in one sentence, where nothing of it can be used, before it is acknowledged; from any thread.
     """
 
     source: str
@@ -35,6 +36,7 @@ class Chunk:
     stream: str | None = None
     header: str | None = None
     time: int | None = None
+    refused: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

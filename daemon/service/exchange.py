@@ -26,6 +26,7 @@ from aez.daemon.build.models import LoadedModel
 from aez.daemon.build.parsers import parsers
 from aez.daemon.common.records import Chunk
 from aez.daemon.common.tls import load as renew_certificate
+from aez.daemon.config.own_files import own_files
 from aez.daemon.config.reader import ConfigError, Configuration, load
 from aez.daemon.delivery import Deliveries
 from aez.daemon.observe import logs
@@ -254,6 +255,7 @@ class Exchange:
                     open_now = running.sources.all()
                     for name in names:
                         self._quietly(f"the certificate of source {name}", open_now[name].renew)
+                        open_now[name].leave_out(own_files(self._new))
                     if page and running.page_tls is not None:
                         certificate, key = begun.web.tls_certificate, begun.web.tls_key
                         self._quietly("the page's certificate", renew_certificate, running.page_tls, certificate, key)

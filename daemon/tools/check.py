@@ -21,7 +21,7 @@ from aez.daemon.common import tls
 from aez.daemon.common.files import try_file, try_folder
 from aez.daemon.common.options import options_of
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig, SourceConfig
-from aez.daemon.sources.files import FileOptions
+from aez.daemon.files.followed import FileOptions
 from aez.daemon.sources.frames import FrameOptions
 from aez.daemon.sources.http_push import HttpOptions
 from aez.daemon.sources.mqtt import MqttOptions

@@ -43,11 +43,12 @@ RULES: dict[str, str] = {
     "export.images": "codec.bundle codec.common codec.detect codec.image export.common export.families",
     "export.series_detector": "",
     "daemon.common": "",
-    "daemon.config": "codec.bundle daemon.common daemon.parse daemon.sinks daemon.sources",
+    "daemon.config": "codec.bundle daemon.common daemon.files daemon.parse daemon.sinks daemon.sources",
     "daemon.engine": "codec.detect daemon.common",
     "daemon.frames": "codec.container codec.detect codec.entropy codec.image codec.report daemon.common",
     "daemon.parse": "codec.common codec.image codec.series daemon.common daemon.frames",
     "daemon.sources": "codec.common daemon.common",
+    "daemon.files": "codec.common daemon.common daemon.sources",
     "daemon.state": "codec.common daemon.common",
     "daemon.sinks": "codec.common daemon.common daemon.state",
     "daemon.scores": "codec.common daemon.common daemon.engine",
@@ -55,8 +56,8 @@ RULES: dict[str, str] = {
     "daemon.observe": "codec.common daemon.common",
     "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe",
     "daemon.build": (
-        "codec.bundle codec.common codec.detect codec.image daemon.common daemon.config daemon.engine daemon.frames "
-        "daemon.observe daemon.parse daemon.scores daemon.shadow daemon.sinks daemon.sources daemon.state"
+        "codec.bundle codec.common codec.detect codec.image daemon.common daemon.config daemon.engine daemon.files "
+        "daemon.frames daemon.observe daemon.parse daemon.scores daemon.shadow daemon.sinks daemon.sources daemon.state"
     ),
     "daemon.delivery": "daemon.common daemon.observe daemon.sinks daemon.state",
     "daemon.pipeline": "daemon.common daemon.observe daemon.state",
@@ -65,8 +66,8 @@ RULES: dict[str, str] = {
         "daemon.pipeline daemon.scores daemon.shadow daemon.sinks daemon.sources daemon.state daemon.web"
     ),
     "daemon.tools": (
-        "codec.common daemon.build daemon.common daemon.config daemon.scores daemon.service daemon.shadow "
-        "daemon.sources daemon.state"
+        "codec.common daemon.build daemon.common daemon.config daemon.files daemon.scores daemon.service "
+        "daemon.shadow daemon.sources daemon.state"
     ),
     "daemon.simulate": "daemon.common",
     "aez.messages": "",

@@ -55,12 +55,13 @@ def check(config: Path, deep: bool, as_json: bool) -> None:
         try:
             found = load(config)
             from aez.daemon.config.certificates import certificate_warnings
+            from aez.daemon.config.own_files import pattern_warnings
             from aez.daemon.tools.check import deep_check, shallow_check
 
             logging.getLogger("aez").addHandler(logging.NullHandler())  # what a trial finds is told below
             shallow_check(found)
             lines = deep_check(found) if deep else []
-            warnings = certificate_warnings(found)
+            warnings = certificate_warnings(found) + pattern_warnings(found)
         except ConfigError as error:
             if not as_json:
                 for fault in error.faults[:-1]:

@@ -44,6 +44,7 @@ FORMATS = ("json", "csv", "line")
     help="A file, - for standard output, http://HOST:PORT/write, or mqtt://HOST:PORT/TOPIC with {stream}.",
 )
 @click.option("--append", is_flag=True, help="Add to the file.")
+@click.option("-f", "--force", is_flag=True, help="Replace a file that exists.")
 def simulate(
     rows: int | None,
     year: bool,
@@ -60,6 +61,7 @@ def simulate(
     labels: str | None,
     output: str,
     append: bool,
+    force: bool,
 ) -> None:
     """Make telemetry of satellites that do not exist: eight channels, with faults on a schedule.
 
@@ -88,7 +90,7 @@ def simulate(
             )
         if labels is not None:
             _write_labels(labels, made, None if rows is None else skip + rows)
-        with open_output(output, kind or kind_of(output), append=append) as target:
+        with open_output(output, kind or kind_of(output), append=append, force=force) as target:
             sent = send(made, target, rows=rows, skip=skip, rate=rate)
     if output != "-":
         messages.summary(f"wrote {sent:,} rows to {output}")

@@ -239,6 +239,19 @@ def test_simulate_writes_files_that_repeat(tmp_path: Path, monkeypatch: pytest.M
     assert values.shape == (30, 8)
 
 
+def test_simulate_replaces_no_file_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.jsonl").write_text("mine\n")
+    refused = run("simulate", "--rows", 5, "-o", "a.jsonl")
+    assert refused.exit_code == 6
+    assert "a.jsonl exists; give --force to replace it, or --append to add to it" in refused.stderr
+    assert Path("a.jsonl").read_text() == "mine\n"
+    assert run("simulate", "--rows", 5, "-o", "a.jsonl", "--append").exit_code == 0
+    assert len(Path("a.jsonl").read_text().splitlines()) == 6
+    assert run("simulate", "--rows", 5, "-o", "a.jsonl", "--force").exit_code == 0
+    assert len(Path("a.jsonl").read_text().splitlines()) == 5
+
+
 def test_simulate_keeps_to_a_rate_and_to_standard_output() -> None:
     result = aez("simulate", "--rows", 40, "--streams", 2, "--rate", 400)
     rows = [json.loads(line) for line in result.stdout.splitlines()]

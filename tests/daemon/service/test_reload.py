@@ -108,11 +108,18 @@ def test_what_cannot_be_used_is_told_and_changes_nothing(folder: Path) -> None:
     result = CliRunner().invoke(main, ["monitor", "reload", str(folder / "monitor.toml")])
     assert result.exit_code == 2  # told here, before the monitor is asked
     assert "option stream has a brace without" in result.stderr
-    change(folder, ('stream = "{a"', 'stream = "stream"\n[[sinks]]\nkind = "mqtt"\ntopic = "a/#"'))
+    change(folder, ('stream = "{a"', 'stream = "stream"\n[[sinks]]\nkind = "postgres"\nurl = "no url"'))
     result = CliRunner().invoke(main, ["monitor", "reload", str(folder / "monitor.toml")])
     assert (result.exit_code, "the monitor kept its old configuration: " in result.stderr) == (1, True)
-    assert "an MQTT sink cannot publish to the topic 'a/#'" in result.stderr
+    assert "the url of a PostgreSQL database cannot be read" in result.stderr
     assert logging.getLogger("aez").level == logging.NOTSET
+
+
+def test_sources_that_stay_hear_of_new_files_of_the_monitor(folder: Path, running: Monitor) -> None:
+    change(folder, ('stream = "stream"', 'stream = "stream"\n[[sinks]]\nkind = "json_lines"\npath = "more.jsonl"'))
+    assert reload(folder).stdout == "reloaded: sinks\n"
+    source = running.running.sources.all()["file"]
+    assert source._own.what(str(folder / "more.jsonl")) == "the file of sink json_lines"
 
 
 def test_a_signal_is_taken_whatever_the_main_thread_holds(folder: Path) -> None:

@@ -143,7 +143,7 @@ def test_the_command_writes_rows_and_labels(tmp_path: Path) -> None:
     done = run("monitor", "simulate", "--year", "--period", "3600", "--seed", "1", "--rows", "2000", "-o", data)
     assert done.exit_code == 0, done.output
     assert len(data.read_text().splitlines()) == 1 + 4 * 2000
-    done = run("monitor", "simulate", "--year", "--period", 3600, "--skip", 8759, "--labels", labels, "-o", data)
+    done = run("monitor", "simulate", "--year", "--period", 3600, "--skip", 8759, "--labels", labels, "-f", "-o", data)
     assert done.exit_code == 0, done.output
     found = [json.loads(line) for line in labels.read_text().splitlines()]
     assert len(found) == 4 * sum(kind.count for kind in KINDS.values())
