@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from aez.codec.detect.events import EventTracker
+from aez.codec.detect.scaling import StreamScales
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Follower, Silence
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
-from aez.daemon.engine.ring import Rings
+from aez.daemon.engine.ring import Rings, RowScoring, UnderWay
 from aez.daemon.engine.routing import Columns, Router
-from aez.daemon.engine.row_scoring import RowScoring, UnderWay
 from aez.daemon.engine.rows import Recent, ScoredRows
+from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
 from aez.daemon.engine.stream_table import Lost, StreamTable
@@ -67,11 +68,12 @@ class ModelStreams(StreamColumns):
         self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
+        known: StreamScales | None = getattr(detector, "scales", None)
+        self.scales = None if known is None else Scales(known, watched.warm_up)
         self.signals = None if watched.signals is None else Signals(watched.name, watched.signals, self.period)
         self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence)
-        if self.signals is not None:
-            self._tables += (self.signals,)
-        self.begun = RowScoring(self.scorer, self.rings, self.signals)
+        self._tables += tuple(table for table in (self.scales, self.signals) if table is not None)
+        self.begun = RowScoring(self.scorer, self.rings, self.scales, self.signals)
         self.names: list[str] = []
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
         self._steady = steady
@@ -93,6 +95,8 @@ class ModelStreams(StreamColumns):
         if number >= self.size:
             self.grow(min(max(_FIRST_ROOM, 2 * number), max(most, number + 1)))
         self.seen[number] = self._steady()
+        if self.scales is not None:
+            self.scales.begin(number, name)
         self.limit[number] = self._fixed_limit(name)
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
@@ -138,7 +142,7 @@ class ModelStreams(StreamColumns):
     def _end(self, under_way: Sequence[UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
-        for rows, first, before, valid, ending, notes in under_way:
+        for rows, first, before, valid, ending, scale, unscaled, notes in under_way:
             if self.signals is not None:
                 records += self.signals.records(notes, self.names, self._event_id)
             score, blame = ending()
@@ -146,10 +150,11 @@ class ModelStreams(StreamColumns):
             heads = rows.stream[first]
             self.last[heads] = score[np.append(first[1:], len(rows)) - 1]
             limit = self.limit[rows.stream]
-            records += self._events(rows, first, heads, Scores(score, blame), valid, before, limit)
+            cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
+            records += self._events(rows, first, heads, Scores(score, blame), valid, cold | unscaled, limit)
             if listener is not None:
                 channels = self.watched.detector.channels
-                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels))
+                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels, scale))
         return records
 
     def _event_id(self, number: int) -> str:
@@ -163,12 +168,11 @@ class ModelStreams(StreamColumns):
         heads: Ints,
         scores: Scores,
         valid: Flags,
-        before: Ints,
+        cold: Flags,
         limit: Float,
     ) -> list[EventRecord]:
         """What opens, grows and closes; `limit` is set to what applied, where limits adapt."""
         ends = np.append(first[1:], len(rows))
-        cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
         records: list[EventRecord] = []
         if self.watched.adapt or self.watched.learn:
             for number, start, end in zip(heads.tolist(), first.tolist(), ends.tolist(), strict=True):
@@ -258,6 +262,8 @@ class ModelStreams(StreamColumns):
                 details["model"] = self.watched.name
             if lost := self.rows.losses.state(number):
                 details["lost"] = lost
+            if self.scales is not None:
+                details["scale"] = self.scales.state(number)
             state = StreamState(
                 self.model_id,
                 self.period or 0,
@@ -291,13 +297,15 @@ class ModelStreams(StreamColumns):
                 )
             if "limit" in state.details:
                 limit = self._limit_from(number, state.details["limit"])
+            if self.scales is not None:
+                self.scales.restore(number, state.details.get("scale"))
             if self.signals is not None:
                 self.signals.restore(number, state.details)
             channels, aside = self.scorer.channels, state.details.get("jumps")
             if state.aligner.newest != NEVER:
                 self.rows.jumps.restore(number, state.aligner.newest, aside, channels, self._steady())
         except InvalidArgument as error:
-            for table in (self.rows.jumps, *self._tables[3:]):
+            for table in (self.rows.jumps, *((self.signals,) if self.signals else ())):
                 table.clear(number)
             return str(error)
         self.rows.losses.restore(number, state.details.get("lost"))
@@ -356,7 +364,7 @@ class ModelStreams(StreamColumns):
         """The stream's clock and rows begin with its next sample, limits and counts stay; returns what closes."""
         records = self._closing(number, now, RESET)
         self.rows.begin_anew(number)
-        for table in (self.rings, self.silence, *self._tables[3:]):
+        for table in (self.rings, self.silence, *((self.signals,) if self.signals else ())):
             table.clear(number)
         self.last[number] = np.nan
         self._changed[number] = True
@@ -416,4 +424,5 @@ class ModelStreams(StreamColumns):
     def recent(self, number: int) -> Recent:
         (state,) = self.rows.aligner.states(np.array([number]))
         time = state.anchor + state.slot * self.period if self.period is not None else state.slot
-        return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period)
+        scale = None if self.scales is None else self.scales.of(number)
+        return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period, scale)

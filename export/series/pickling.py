@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from aez.codec.detect.events import EventRule
+from aez.codec.detect.scaling import Scale, StreamScales
 from aez.codec.errors import ModelError
 from aez.export.common.trainer import Result
 from aez.export.families.registry import build
@@ -40,6 +41,7 @@ def plain_values(fitted: Fitted) -> dict[str, Any]:
         "result": result and {key: getattr(result, key) for key in ("steps", "seconds", "finished", "log")},
         "notices": list(fitted.notices),
         "signals": fitted.signals and asdict(fitted.signals),
+        "scales": fitted.scales and _plain_scales(fitted.scales),
     }
 
 
@@ -72,6 +74,27 @@ def _fitted(values: Mapping[str, Any]) -> Fitted:
     none = Windows([], graph.window)
     split = Split(none, none, Windows(values["held_out"], graph.window))
     result = values["result"] and Result(network, **values["result"])
-    signals = values.get("signals") and SignalFigures(**values["signals"])  # older pickles have none
-    known = values["channels"], values["period"], split, values["scores"], result, values["notices"], signals
-    return Fitted(graph, config, *known)
+    return Fitted(
+        graph,
+        config,
+        values["channels"],
+        values["period"],
+        split,
+        values["scores"],
+        result,
+        values["notices"],
+        _scales(values.get("scales")),
+        values.get("signals") and SignalFigures(**values["signals"]),  # older pickles have none
+    )
+
+
+def _plain_scales(scales: StreamScales) -> dict[str, Any]:
+    known = {name: tuple(scale) for name, scale in scales.known.items()}
+    return {"usual": tuple(scales.usual), "known": known, "rows": scales.rows}
+
+
+def _scales(values: Mapping[str, Any] | None) -> StreamScales | None:
+    if values is None:
+        return None
+    known = {name: Scale(*scale) for name, scale in values["known"].items()}
+    return StreamScales(Scale(*values["usual"]), known, values["rows"])
