@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aez.daemon.tools.simulate import CHANNELS
+from aez.daemon.simulate.satellites import CHANNELS
 from tests.kit import commands
 from tests.kit.satellite_model import save_satellite_model
 
