@@ -58,7 +58,7 @@ class Signals(StreamColumns):
 
     def parts(self, rows: Aligned) -> Iterator[Part]:
         """Rows, sorted by stream, cut where something begins or ends; to be scored in this order."""
-        found = self.watch.take(rows, runs(rows.stream))
+        found = self.watch.take(rows)
         rows, values = found.rows, found.rows.values
         if found.blank is not None:
             values = np.where(found.blank, np.float32(np.nan), values)

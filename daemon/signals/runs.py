@@ -54,12 +54,44 @@ def follow(values: Float, time: Ints, first: Ints, past: Past) -> Runs:
 
     Rows in which nothing came are rows that were made up, and count for nothing.
     """
+    same = np.zeros(values.shape[1], bool)
+    same |= (values[1:] == values[:-1]).any(axis=0) | (values[first] == past.value).any(axis=0)
+    plain = ~(same | np.isnan(values.min(axis=0)) | (past.absent > 0).any(axis=0))
+    came = np.asarray(~np.isnan(values).all(axis=1)) if not plain.any() else np.ones(len(values), bool)
+    if not plain.any():
+        return _follow(values, came, time, first, past)
+    # Channels that come and move with every row need no search.
+    shape = values.shape
+    found = Runs(
+        values.copy(),
+        np.ones(shape, np.int64),
+        np.repeat(time, shape[1]).reshape(shape),
+        np.zeros(shape, np.int64),
+        np.zeros(shape, np.int64),
+        np.zeros(shape, np.int64),
+    )
+    if not plain.all():
+        part = Past(*(one[:, ~plain] for one in past))  # type: ignore[arg-type]
+        for whole, one in zip(found, _follow(values[:, ~plain], came, time, first, part), strict=True):
+            whole[:, ~plain] = one
+    found.absent_since[:, plain] = past.absent_since[np.repeat(np.arange(len(first)), _sizes(first, shape[0]))][
+        :, plain
+    ]
+    return found
+
+
+def _sizes(first: Ints, count: int) -> Ints:
+    """Rows of each stream."""
+    return np.diff(np.append(first, count))
+
+
+def _follow(values: Float, came: Flags, time: Ints, first: Ints, past: Past) -> Runs:
+    """As `follow`; came: whether anything did, [n]."""
     count = len(values)
     place = np.arange(count)[:, None]
-    start = np.repeat(first, np.diff(np.append(first, count)))[:, None]
-    number = np.repeat(np.arange(len(first)), np.diff(np.append(first, count)))
+    start = np.repeat(first, _sizes(first, count))[:, None]
+    number = np.repeat(np.arange(len(first)), _sizes(first, count))
     present = ~np.isnan(values)
-    came = np.asarray(present.any(axis=1))
     # The last row with a value, up to each row; before `start` where it lies in the past.
     latest = np.maximum.accumulate(np.where(present, place, -1), axis=0)
     inside = latest >= start
@@ -107,8 +139,19 @@ def may_exceed(same: Flags, first: Ints, still: Ints, bounds: Ints) -> Flags:
             longer, part = longer[~due], part[:, ~due]
         part = part[length:] & part[:-length]
         length *= 2
-    near = same[first][:, moving] & (still[:, moving] > (bounds - steps)[moving])
-    return np.asarray(found | near.any(axis=1))
+    near = same[first][:, moving] & (still[:, moving] > (bounds - steps)[moving]) & ~found[:, None]
+    head, place = np.nonzero(near)
+    channel, ends = moving[place], np.append(first[1:], len(same))
+    total, row = still[head, channel] + 1, first[head] + 1
+    for _ in range(_LONGEST_STEP):
+        found[head[total > bounds[channel]]] = True
+        more = (row < ends[head]) & ~found[head]
+        more &= same[np.minimum(row, len(same) - 1), channel]
+        head, channel, total, row = head[more], channel[more], total[more] + 1, row[more] + 1
+        if not head.size:
+            break
+    found[head] = True  # it goes on for long
+    return found
 
 
 def ends_of(same: Flags, time: Ints, first: Ints, past: Past) -> tuple[Ints, Ints]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, Ints, StreamColumns, column
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column
+from aez.daemon.rows.columns import runs as runs_of
 from aez.daemon.signals.notes import Kind, Note
 from aez.daemon.signals.rules import SignalRules, absence_bound, is_sentinel, rest_bound
 from aez.daemon.signals.runs import NEVER, Past, Runs, ends_of, follow, may_exceed
@@ -22,6 +23,8 @@ __all__ = ["Found", "SignalWatch"]
 
 Numbers = NDArray[np.float64]
 
+#: Rows that are looked at together: what is found of them fits into the cache.
+_BLOCK = 4096
 _COUNTS = ("_still", "_since", "_absent", "_absent_since", "longest", "longest_absent")
 _FLAGS = ("missing", "stuck", "_told")
 _CAUSES = ("no value comes", "no reading comes")
@@ -67,35 +70,78 @@ class SignalWatch(StreamColumns):
         self._open = np.isnan(self._rests) | np.isnan(self._absences)  # of these the stream is to show something
         self._whole = np.where(np.isfinite(self._rests), self._rests, NEVER).astype(np.int64)
 
-    def take(self, rows: Aligned, first: Ints) -> Found:
-        """Take rows, sorted by stream; `first` int64 [streams] tells where each stream's begin."""
+    def take(self, rows: Aligned) -> Found:
+        """Take rows, sorted by stream."""
         unread = is_sentinel(rows.values, self._sentinels)
         if unread is not None:
             values = rows.values.copy()
             values[unread] = np.nan
             rows = Aligned(rows.stream, rows.row, rows.time, values)
-        heads = rows.stream[first]
-        affected = self._affected(rows, first, heads)
-        notes: dict[int, list[Note]] = {}
-        blank: Flags | None = None
-        if affected.any():
-            ends = np.append(first[1:], len(rows))
-            mine = np.repeat(affected, ends - first)
-            starts = np.cumsum(np.append(0, (ends - first)[affected]))[:-1]
-            runs = follow(rows.values[mine], rows.time[mine], starts, self._past(heads[affected]))
-            stops = np.append(starts[1:], len(runs.value))
-            for number, start, stop, at in zip(
-                heads[affected].tolist(), starts.tolist(), stops.tolist(), first[affected].tolist(), strict=True
-            ):
-                one = runs.part(start, stop)
-                part = slice(at, at + stop - start)
-                none = None if unread is None else unread[part]
-                found = self._follow(number, rows.part(part.start, part.stop), one, none)
-                notes.update({at + place: changes for place, changes in found.notes.items()})
-                if found.blank.any():
-                    blank = np.zeros(rows.values.shape, bool) if blank is None else blank
-                    blank[part] = found.blank
-        return Found(rows, notes, blank)
+        first = runs_of(rows.stream)
+        affected = self._affected(rows, first, rows.stream[first])
+        found = Found(rows, {}, None)
+        if not affected.any():
+            return found
+        places = np.flatnonzero(np.repeat(affected, np.diff(np.append(first, len(rows)))))
+        blank = np.zeros(rows.values.shape, bool)
+        for at in range(0, len(places), _BLOCK):
+            self._follow_all(rows, places[at : at + _BLOCK], unread, found.notes, blank)
+        return found._replace(blank=blank) if blank.any() else found
+
+    def _follow_all(
+        self, rows: Aligned, places: Ints, unread: Flags | None, notes: dict[int, list[Note]], blank: Flags
+    ) -> None:
+        """Take the rows at these places, sorted by stream; what is found goes into `notes` and `blank`."""
+        stream, values = rows.stream[places], rows.values[places]
+        starts = runs_of(stream)
+        runs = follow(values, rows.time[places], starts, self._past(stream[starts]))
+        ends = np.append(starts[1:], len(stream))
+        calm = self._take_calm(stream, starts, ends, values, runs, places, blank)
+        for start, stop in zip(starts[~calm].tolist(), ends[~calm].tolist(), strict=True):
+            part = slice(int(places[start]), int(places[stop - 1]) + 1)  # a stream's rows lie side by side
+            none = None if unread is None else unread[part]
+            found = self._follow(int(stream[start]), rows.part(part.start, part.stop), runs.part(start, stop), none)
+            notes.update({part.start + place: changes for place, changes in found.notes.items()})
+            blank[part] = found.blank
+
+    def _take_calm(
+        self, stream: Ints, starts: Ints, ends: Ints, values: Float, runs: Runs, places: Ints, blank: Flags
+    ) -> Flags:
+        """Take up the streams of which nothing changes in these rows; which of them these are, [streams]."""
+        heads, sizes = stream[starts], ends - starts
+        came = np.add.reduceat((~np.isnan(values).all(axis=1)).astype(np.int64), starts)
+        learns = (self._learned[heads] < self.rules.learn) & bool(self._open.any())
+        calm = ~self.frozen[heads] & ~(learns & (self._learned[heads] + came >= self.rules.learn))
+        rests, absences = self._bounds(heads)
+        missing = runs.absent > np.repeat(absences, sizes, axis=0)
+        stuck = (runs.still > np.repeat(rests, sizes, axis=0)) & ~missing
+        turns = missing != np.repeat(self.missing[heads], sizes, axis=0)
+        turns |= stuck != np.repeat(self.stuck[heads], sizes, axis=0)
+        calm &= ~np.logical_or.reduceat(turns.any(axis=1), starts)
+        taught = heads[calm & learns]
+        if taught.size:
+            mine = calm & learns
+            longest = np.maximum.reduceat(runs.still, starts, axis=0)[mine]
+            absent = np.maximum.reduceat(runs.ended, starts, axis=0)[mine]
+            self.longest[taught] = np.maximum(self.longest[taught], longest)
+            self.longest_absent[taught] = np.maximum(self.longest_absent[taught], absent)
+            self._learned[taught] += came[mine]
+        which = np.repeat(calm, sizes)
+        blank[places[which]] = stuck[which]
+        self._keep(heads[calm], runs, ends[calm] - 1)
+        return np.asarray(calm)
+
+    def _keep(self, heads: Ints, runs: Runs, last: Ints) -> None:
+        """Where streams stand behind their last rows."""
+        self._value[heads], self._still[heads], self._since[heads] = (
+            runs.value[last],
+            runs.still[last],
+            runs.since[last],
+        )
+        self._absent[heads], self._absent_since[heads] = runs.absent[last], runs.absent_since[last]
+        self._busy[heads] = self.frozen[heads] | (
+            self.stuck[heads] | self.missing[heads] | (self._absent[heads] > 0)
+        ).any(axis=1)
 
     def _past(self, heads: Ints) -> Past:
         return Past(
@@ -152,11 +198,7 @@ class SignalWatch(StreamColumns):
         if taught < count:
             part = slice(taught, count)
             self._judge(number, one, part, *(bounds[0] for bounds in self._bounds(np.array([number]))))
-        self._value[number], self._still[number], self._since[number] = runs.value[-1], runs.still[-1], runs.since[-1]
-        self._absent[number], self._absent_since[number] = runs.absent[-1], runs.absent_since[-1]
-        self._busy[number] = bool(
-            self.frozen[number] or (self.stuck[number] | self.missing[number] | (self._absent[number] > 0)).any()
-        )
+        self._keep(np.array([number]), runs, np.array([count - 1]))
         return one
 
     def _learn(self, number: int, runs: Runs, part: slice, rows: int) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import runs
 from aez.daemon.signals.notes import Note
 from aez.daemon.signals.rules import Figures, SignalRules
 from aez.daemon.signals.watch import SignalWatch
@@ -33,7 +32,7 @@ def found(watch: SignalWatch, rows: Aligned, cuts: list[int]) -> tuple[list[tupl
         part = rows.part(start, end)
         order = np.argsort(part.stream, kind="stable")
         part = Aligned(part.stream[order], part.row[order], part.time[order], part.values[order])
-        one = watch.take(part, runs(part.stream))
+        one = watch.take(part)
         notes += [(int(part.stream[at]), int(part.row[at]), note) for at, all_ in one.notes.items() for note in all_]
         blank = np.zeros(part.values.shape, bool) if one.blank is None else one.blank
         back = np.empty_like(blank)
