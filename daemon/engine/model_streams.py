@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aez.codec.detect.events import EventTracker
+from aez.codec.detect.scaling import Scale, StreamScales
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Follower, Silence
@@ -17,6 +18,7 @@ from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
 from aez.daemon.engine.rows import Recent, ScoredRows
+from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
 from aez.daemon.engine.stream_table import Lost, StreamTable
@@ -38,7 +40,7 @@ class _UnderWay(NamedTuple):
     """Rows that are being scored, sorted by stream; `first` [streams] tells where each stream's begin.
 
     before: rows that their stream had before [n]. valid: whether there was a whole window [n]. ending: waits for the
-        scores.
+        scores. scale: of their streams, where the model takes it; unscaled: whether it was not learned yet [n].
     """
 
     rows: Aligned
@@ -46,6 +48,8 @@ class _UnderWay(NamedTuple):
     before: Ints
     valid: Flags
     ending: Callable[[], Scores]
+    scale: Scale | None
+    unscaled: Flags
 
 
 class ModelStreams(StreamColumns):
@@ -80,7 +84,10 @@ class ModelStreams(StreamColumns):
         self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
+        known: StreamScales | None = getattr(detector, "scales", None)
+        self.scales = None if known is None else Scales(known, watched.warm_up)
         self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence)
+        self._tables += () if self.scales is None else (self.scales,)
         self.names: list[str] = []
         self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
@@ -103,6 +110,8 @@ class ModelStreams(StreamColumns):
         if number >= self.size:
             self.grow(min(max(_FIRST_ROOM, 2 * number), max(most, number + 1)))
         self.seen[number] = self._steady()
+        if self.scales is not None:
+            self.scales.begin(number, name)
         self.limit[number] = self._fixed_limit(name)
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
@@ -167,11 +176,12 @@ class ModelStreams(StreamColumns):
     def _begin_part(self, rows: Aligned, first: Ints) -> _UnderWay:
         joined, starts, before = self.rings.extend(rows, first)
         valid = before >= self.scorer.window - 1
+        scale, unscaled = (None, ~valid) if self.scales is None else self.scales.take(rows, first)
         if valid.all():
-            ending = self.scorer.begin(joined, starts)
+            ending = self.scorer.begin(joined, starts, scale)
         else:
             scored = np.flatnonzero(valid)
-            inner = self.scorer.begin(joined, starts[scored])
+            inner = self.scorer.begin(joined, starts[scored], scale and scale.at(scored))
 
             def ending() -> Scores:
                 score, blame = np.full(len(rows), np.nan, np.float32), np.full(rows.values.shape, np.nan, np.float32)
@@ -179,21 +189,22 @@ class ModelStreams(StreamColumns):
                 return Scores(score, blame)
 
         self.scored += int(np.count_nonzero(valid))
-        return _UnderWay(rows, first, before, valid, ending)
+        return _UnderWay(rows, first, before, valid, ending, scale, unscaled)
 
     def _end(self, under_way: Sequence[_UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
-        for rows, first, before, valid, ending in under_way:
+        for rows, first, before, valid, ending, scale, unscaled in under_way:
             score, blame = ending()
             np.minimum(score, _LARGEST, out=score)
             heads = rows.stream[first]
             self.last[heads] = score[np.append(first[1:], len(rows)) - 1]
             limit = self.limit[rows.stream]
-            records += self._events(rows, first, heads, Scores(score, blame), valid, before, limit)
+            cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
+            records += self._events(rows, first, heads, Scores(score, blame), valid, cold | unscaled, limit)
             if listener is not None:
                 channels = self.watched.detector.channels
-                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels))
+                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels, scale))
         return records
 
     def _events(
@@ -203,12 +214,11 @@ class ModelStreams(StreamColumns):
         heads: Ints,
         scores: Scores,
         valid: Flags,
-        before: Ints,
+        cold: Flags,
         limit: Float,
     ) -> list[EventRecord]:
         """What opens, grows and closes; `limit` is set to what applied, where limits adapt."""
         ends = np.append(first[1:], len(rows))
-        cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
         records: list[EventRecord] = []
         if self.watched.adapt or self.watched.learn:
             for number, start, end in zip(heads.tolist(), first.tolist(), ends.tolist(), strict=True):
@@ -295,6 +305,8 @@ class ModelStreams(StreamColumns):
                 details["jumps"] = aside
             if lost := self.rows.losses.state(number):
                 details["lost"] = lost
+            if self.scales is not None:
+                details["scale"] = self.scales.state(number)
             state = StreamState(
                 self.model_id,
                 self.period or 0,
@@ -331,6 +343,8 @@ class ModelStreams(StreamColumns):
             channels, aside = self.scorer.channels, state.details.get("jumps")
             if state.aligner.newest != NEVER:
                 self.rows.jumps.restore(number, state.aligner.newest, aside, channels, self._steady())
+            if self.scales is not None:
+                self.scales.restore(number, state.details.get("scale"))
         except InvalidArgument as error:
             self.rows.jumps.clear(number)
             return str(error)
@@ -445,4 +459,5 @@ class ModelStreams(StreamColumns):
     def recent(self, number: int) -> Recent:
         (state,) = self.rows.aligner.states(np.array([number]))
         time = state.anchor + state.slot * self.period if self.period is not None else state.slot
-        return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period)
+        scale = None if self.scales is None else self.scales.of(number)
+        return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period, scale)

@@ -70,6 +70,7 @@ RULES: dict[str, str] = {
         "codec.common daemon.build daemon.common daemon.config daemon.files daemon.scores daemon.service "
         "daemon.shadow daemon.sources daemon.state"
     ),
+    "daemon.simulate": "daemon.common",
     "aez.messages": "",
     "aez.files": "codec.common",
     "aez.batch": "aez.files aez.messages codec.common",
