@@ -112,7 +112,7 @@ def test_without_a_rate_every_picture_counts_as_one_of_the_highest(pictures: Pat
     ("losses", "crop", "message"),
     [
         (KlLosses(Reconstruction("huber")), 48, "loss 'huber' is unknown; use mse, l1, charbonnier"),
-        (None, 40, "crop 40 is not a positive multiple of 16"),
+        (None, 40, "crop 40 is not a positive multiple of 32"),
     ],
 )
 def test_what_does_not_exist_is_refused(
@@ -158,7 +158,7 @@ def test_the_command_passes_everything_on(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("--perceptual nosuch:thing", "--perceptual nosuch:thing is not MODULE:FUNCTION of what can be imported"),
         ("--perceptual math:pi", "--perceptual math:pi cannot be called"),
-        ("--ms-ssim 1", "--crop 128 is not a multiple of 16, or for ms-ssim not above 160"),
+        ("--ms-ssim 1", "--crop 128 is not a multiple of 32, or for ms-ssim not above 160"),
     ],
 )
 def test_the_command_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, message: str) -> None:

@@ -368,14 +368,14 @@ def test_one_small_picture_does_not_shrink_the_crops_of_all(tmp_path: Path) -> N
 
 def test_a_folder_of_icons_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "icon.png")
-    with pytest.raises(UnsupportedInput, match="no readable picture has at least 16 x 16 pixels"):
+    with pytest.raises(UnsupportedInput, match="no readable picture has at least 32 x 32 pixels"):
         make_run(tmp_path, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"crop": 40}, "crop 40 is not a positive multiple of 16"),
+        ({"crop": 40}, "crop 40 is not a positive multiple of 32"),
         ({"crop": 0}, "crop 0 is not"),
         ({"distortion": "psnr"}, "distortion 'psnr' is unknown; use mse or ms-ssim"),
     ],
