@@ -78,6 +78,11 @@ class Geometry:
         """Latent positions along one side of a cell."""
         return self.state_stride // self.latent_stride
 
+    @property
+    def hyper_cells(self) -> int:
+        """Cells along one side of what one position of the hyper-latent stands for."""
+        return self.hyper_stride // self.state_stride
+
     def take_phase(self, y: NDArray[Number], number: int) -> NDArray[Number]:
         """The latents of one phase of y [C, H, W]: [positions * C, H / cells, W / cells], position after position."""
         n = self.cells
@@ -107,8 +112,8 @@ def _phases(listed: object) -> tuple[tuple[tuple[int, int], ...], ...]:
 class ImageModel:
     """Runs a bundle's graphs on one tile at a time. Sessions open at first use; one object serves many threads.
 
-    Arrays are float32 without a batch axis: image [3, H, W] in 0..1 with H, W multiples of the alignment, y and mean
-    [channels, H/8, W/8], z [hyper_channels, H/16, W/16].
+    Arrays are float32 without a batch axis: image [3, H, W] in 0..1 with H, W multiples of the alignment, y [channels,
+    H / latent_stride, W / latent_stride], z [hyper_channels, H / hyper_stride, W / hyper_stride].
     """
 
     bundle: Bundle
@@ -197,14 +202,13 @@ class Prediction:
     """Predicts the latent of one tile, phase after phase, from the hyper-latent and the residuals of earlier phases.
 
     For every phase: `index`, `mean` (either may come first), then `learn` with the residuals; who wants no means leaves
-    them out in every phase. A phase's arrays are [positions * C, h, w] as `Geometry.take_phase` gives them, where the
-    hyper-latent is [hyper_channels, h, w].
+    them out in every phase. A phase's arrays are [positions * C, h, w] as `Geometry.take_phase` gives them, h and w
+    counting cells: `hyper_cells` for each position of the hyper-latent.
     """
 
     def __init__(self, model: ImageModel, z: NDArray[np.int32], level: int) -> None:
         self._model, self._level = model, level
-        within = model.geometry.hyper_stride // model.geometry.state_stride
-        self._cells = z.shape[1] * within, z.shape[2] * within
+        self._cells = z.shape[1] * model.geometry.hyper_cells, z.shape[2] * model.geometry.hyper_cells
         self._number = 0
         self._inputs: dict[str, Float] = {"z": z.astype(np.float32)}
         self._states: dict[str, Float] = {}

@@ -100,8 +100,12 @@ class ScaleContext(nn.Module):
             self.more.append(IntegerConv(width, width, kernel=3, groups=width, replicate=True))
         with torch.no_grad():
             self.enter.weight.mul_(0.5)
-            for mix in (self.mix, *cast(list[IntegerConv], self.more[1::2])):
+            for mix in self.mixes():
                 mix.weight.zero_()  # starts as the identity
+
+    def mixes(self) -> list[IntegerConv]:
+        """The layers whose accumulators the state is added to."""
+        return [self.mix, *cast(list[IntegerConv], self.more[1::2])]
 
     def forward(self, state: Tensor, magnitudes: Tensor) -> Tensor:
         hidden = _activate(self.enter(torch.cat((state, magnitudes), dim=1)))
@@ -308,9 +312,10 @@ def prove_exact(network: ScaleNetwork) -> dict[str, int]:
         "offset": offset * LEVELS_PER_KNOT,
         "multiplier": multiplier * max(LEVELS_PER_KNOT, Z_LIMIT),
     }
+    mixes = {mix for context in network.contexts for mix in cast(ScaleContext, context).mixes()}
     for name, module in network.named_modules():
         if isinstance(module, IntegerConv):
-            added = offset if name.startswith("outs.") else ACT_MAX * WEIGHT_ONE if name.startswith("contexts.") else 0
+            added = offset if name.startswith("outs.") else ACT_MAX * WEIGHT_ONE if module in mixes else 0
             bounds[name] = module.worst_accumulator() + added
     for name, bound in bounds.items():
         if bound >= EXACT_LIMIT:

@@ -51,7 +51,9 @@ class KlConfig(HyperConfig):
         posterior = {"mean": latent, "log_variance": Port(y.axes, "log of squared latents", "real")}
         return {
             "encoder": Sides({"image": IMAGE}, posterior, decodes=False, multiple=STRIDE),
-            "latent_analysis": Sides({"latent": latent, "level": LEVEL}, {"y": y, "z": z}, decodes=False, multiple=2),
+            "latent_analysis": Sides(
+                {"latent": latent, "level": LEVEL}, {"y": y, "z": z}, decodes=False, multiple=self.alignment // STRIDE
+            ),
             "latent_synthesis": Sides({"y": y, "level": LEVEL}, {"latent": latent}),
             "decoder": Sides({"latent": latent}, {"image": IMAGE}),
         }

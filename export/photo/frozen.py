@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.entropy.quality import LEVEL_MAX
+from aez.codec.errors import InvalidArgument
 from aez.export.common.provenance import describe_run
 from aez.export.common.run_files import run_folder
 from aez.export.common.trainer import Trainer, TrainOptions
@@ -99,7 +100,8 @@ class FrozenTask:
         """Of the latents whose numbers `batch` holds."""
         del generator
         network = cast(PhotoNetwork, getattr(model, "module", model))
-        whitened, level = self.latents.whitened[batch].float(), self.latents.level[batch]
+        numbers = batch.cpu()  # the latents stay in main memory
+        whitened, level = (of[numbers].to(batch.device).float() for of in (self.latents.whitened, self.latents.level))
         pixels = whitened.shape[2] * whitened.shape[3] * STRIDE**2
         latent_bits, hyper_bits, distortion = network.code_frozen(whitened, level, progress >= ROUNDED_FROM)
         priced = latent_bits + hyper_weight(progress) * hyper_bits
@@ -153,11 +155,15 @@ def main(
 ) -> Bundle | None:
     """Train a new entropy model for the bundle `start` and write the bundle `output`; None when it was stopped early.
 
-    `latents` are made of random crops of the pictures in `folder` before the first step; the rest is as in
-    `photo.train.main`.
+    `latents` are made of random crops of the pictures in `folder` before the first step, and kept in memory, 384 bytes
+    for every 8 x 8 pixels of them; the rest is as in `photo.train.main`, but that one device does all.
+
+    Raises InvalidArgument where there is no `start`, or the resumed run began without one.
     """
     start = begin(output, resume, start)
-    assert start is not None
+    if start is None:
+        raise InvalidArgument("only a trained model gets a new entropy model; give one to start from")
+    options = replace(options, devices=1)  # the loss calls no module as a whole, which several processes would need
     before = network_from_bundle(start).eval()
     sizes = PhotoConfig()
     config = replace(before.config, hyper_stride=sizes.hyper_stride, context_blocks=sizes.context_blocks)

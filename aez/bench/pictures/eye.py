@@ -15,6 +15,8 @@ __all__ = ["hue_error", "ssimulacra2"]
 
 Lab = npt.NDArray[np.float64]
 
+#: Pictures below this side have no SSIMULACRA 2.
+LEAST_SIDE = 8
 BLOCK = 16
 #: The standard deviation in CIELAB up to which a block is smooth.
 SMOOTH = 4.0
@@ -24,12 +26,15 @@ _XYZ = np.array(
 _WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
 
 
-def ssimulacra2(reference: Picture, decoded: Picture) -> float:
+def ssimulacra2(reference: Picture, decoded: Picture) -> float | None:
     """The score of a decoded picture, 100 for an equal one, by the PyPI package of that name; it may be below zero.
 
-    Raises AezError without the package.
+    None for pictures with fewer than 8 pixels on a side, of which the measure sees nothing. Raises AezError without the
+    package.
     """
     package = library("ssimulacra2", "bench")
+    if min(reference.shape[:2]) < LEAST_SIDE:
+        return None
     return float(package.compute_ssimulacra2(_file(reference), _file(decoded)))
 
 

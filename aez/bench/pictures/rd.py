@@ -255,6 +255,10 @@ def _measure(codec: PictureCodec, quality: float, name: str, image: Picture, eye
         ms_ssim=round(ms_ssim(image, decoded), 7) if min(image.shape[:2]) >= MS_SSIM_SIDE else None,
         encode_ms=round(1000 * (encoded - start), 3),
         decode_ms=round(1000 * (end - encoded), 3),
-        ssimulacra2=round(ssimulacra2(image, decoded), 4) if eye else None,
-        hue=None if (hue := hue_error(image, decoded)) is None else round(hue, 4),
+        ssimulacra2=_rounded(ssimulacra2(image, decoded)) if eye else None,
+        hue=_rounded(hue_error(image, decoded)),
     )
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 4)

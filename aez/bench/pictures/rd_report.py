@@ -51,7 +51,7 @@ class Measurement:
     ms_ssim: float | None  # 0..1; None where the picture is too small for it
     encode_ms: float
     decode_ms: float
-    ssimulacra2: float | None = None  # a score of at most 100; None where it was not asked for
+    ssimulacra2: float | None = None  # at most 100; None where it was not asked for, or the picture is too small for it
     hue: float | None = None  # in CIELAB; None where nothing is smooth
 
 

@@ -36,7 +36,7 @@ def seams(
 
     Pictures are scaled to `width` first, which makes smooth ones of small ones; None takes them as they are. A step is
     the difference of two neighbouring pixels. Figures are plain JSON values: for each quality `border`, `elsewhere`
-    (in 1/255) and their `ratio`.
+    (in 1/255) and their `ratio`, None where there is no error elsewhere.
 
     Raises InvalidArgument where no picture is larger than a tile.
     """
@@ -55,7 +55,8 @@ def seams(
     figures = {}
     for quality, of in sums.items():
         border, elsewhere = (float(total / count) for total, count in of)
-        figures[f"{quality:g}"] = {"border": border, "elsewhere": elsewhere, "ratio": border / elsewhere}
+        ratio = border / elsewhere if elsewhere else None
+        figures[f"{quality:g}"] = {"border": border, "elsewhere": elsewhere, "ratio": ratio}
     return {"machine": asdict(describe_environment()), "model": bundle.name, "tile": tile, "qualities": figures}
 
 

@@ -100,7 +100,7 @@ def seams(
     report = measure(_given(pictures), model, qualities, tile, width or None)
     lines = [
         f"quality {quality:>3}: at borders {of['border']:.2f}, elsewhere {of['elsewhere']:.2f} of 255, "
-        f"ratio {of['ratio']:.2f}"
+        f"ratio {'-' if of['ratio'] is None else format(of['ratio'], '.2f')}"
         for quality, of in report["qualities"].items()
     ]
     _show(report, as_json, [f"tiles of {tile} pixels", *lines])
