@@ -3,6 +3,10 @@
 The measure is Jon Sneyers's (Cloudinary, 2022; version 2.1): structural similarity and two kinds of edge differences in
 XYB over six scales, each as the mean and the 4-norm, weighted as people judged. Windows beyond the edges see what the
 `ssimulacra2` package on PyPI shows them; roots, which have no finite slope at zero, are rounded off a little.
+
+Pictures with a side below 225 pixels have fewer scales. The published program then gives each scale the weights of
+others, as it counts on without the missing ones, and so does the package; here a scale keeps its weights, so that a
+crop is judged as a part of a larger picture.
 """
 
 from __future__ import annotations
@@ -25,8 +29,8 @@ OPSIN = (
     (0.24342268924547819, 0.20476744424496821, 0.55180986650955360),
 )
 OPSIN_BIAS = 0.0037930732552754493
-#: Below this the roots are rounded off.
-SMOOTHING = 1e-16
+#: Below these the roots are rounded off: of the curve and of cones, and of 4-norms, whose sum has large weights.
+SMOOTHING, NORM_SMOOTHING = 1e-16, 1e-24
 #: The published weights that are not zero: (channel, scale, norm, kind) -> weight; channels are X, Y and B - Y, norms
 #: the mean and the 4-norm, kinds similarity, artefacts and lost detail.
 WEIGHTS: tuple[tuple[int, float], ...] = (
@@ -88,6 +92,8 @@ WEIGHTS: tuple[tuple[int, float], ...] = (
 def ssimulacra2(decoded: Tensor, image: Tensor) -> Tensor:
     """Scores [B] of decoded pictures against their originals, [B, 3, H, W] sRGB in 0..1; 100 for equal ones.
 
+    Sides are of at least 8 pixels.
+
     The published curve from the weighted sum to the score is steep where pictures are nearly equal; nothing is cut off
     below zero.
     """
@@ -128,7 +134,7 @@ def _figures(first: Tensor, second: Tensor) -> Iterator[tuple[int, Tensor]]:
     edges = (1 + (second - mean_2).abs()) / (1 + (first - mean_1).abs()) - 1
     for kind, error in enumerate((dissimilarity, edges.clamp_min(0), (-edges).clamp_min(0))):
         yield kind, error.mean(dim=(2, 3))
-        yield 3 + kind, ((error**2).square().mean(dim=(2, 3)) + SMOOTHING) ** 0.25
+        yield 3 + kind, (error.square().square().mean(dim=(2, 3)) + NORM_SMOOTHING) ** 0.25 - NORM_SMOOTHING**0.25
 
 
 def _linear(picture: Tensor) -> Tensor:
@@ -144,10 +150,11 @@ def _positive_xyb(linear: Tensor) -> Tensor:
 
 
 def _blur(planes: Tensor) -> Tensor:
+    """Beyond the upper and lower edges lie the planes' mirror images, beyond the others zeros."""
     offsets = torch.arange(WINDOW, dtype=planes.dtype, device=planes.device) - WINDOW // 2
     kernel = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     kernel = kernel / kernel.sum()
     channels, reach = planes.shape[1], WINDOW // 2
-    rows = functional.conv2d(planes, kernel[:, None].repeat(channels, 1, 1, 1), padding=(reach, 0), groups=channels)
-    beside = functional.pad(rows, (reach, reach, 0, 0), mode="reflect")
-    return functional.conv2d(beside, kernel.repeat(channels, 1, 1, 1), groups=channels)
+    mirrored = torch.cat((planes[:, :, :reach].flip(2), planes, planes[:, :, -reach:].flip(2)), dim=2)
+    rows = functional.conv2d(mirrored, kernel[:, None].repeat(channels, 1, 1, 1), groups=channels)
+    return functional.conv2d(rows, kernel.repeat(channels, 1, 1, 1), padding=(0, reach), groups=channels)
