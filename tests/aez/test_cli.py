@@ -546,7 +546,7 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     assert calls[2][2]["config"] is None
 
 
-@pytest.mark.parametrize("command", ["speed", "tiles", "exact"])
+@pytest.mark.parametrize("command", ["speed", "tiles", "seams", "exact"])
 def test_bench_of_what_is_no_picture(here: Path, command: str) -> None:
     (here / "notes.txt").write_text("no picture")
     for name, why in (("notes.txt", "is not a picture"), (".", "Is a directory"), ("none.png", "does not exist")):
