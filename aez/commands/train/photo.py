@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,17 +91,12 @@ def photo(
             "crop": crop,
             "scales": scales,
         }
-        if frozen_latent:
-            bundle = frozen.main(folder, output, **given)
-        else:
-            bundle = train.main(
-                folder,
-                output,
-                **given,
-                distortion=loss,
-                config={"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size],
-                rounded_from=0.0 if decoder_only else ROUNDED_FROM,
-            )
+        main = frozen.main
+        if not frozen_latent:
+            config = {"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size]
+            rounded_from = 0.0 if decoder_only else ROUNDED_FROM
+            main = partial(train.main, distortion=loss, config=config, rounded_from=rounded_from)
+        bundle = main(folder, output, **given)
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)
     messages.summary(f"wrote {output}: model {bundle.name}, {bundle.id}")
