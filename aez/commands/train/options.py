@@ -98,7 +98,9 @@ def check(output: Path, minutes: float | None, steps: int | None, resume: bool, 
 def check_crop(crop: int, ms_ssim: bool) -> None:
     """Raise InvalidArgument for a side of crops that networks or MS-SSIM do not take."""
     if crop % CROP_UNIT or (ms_ssim and crop <= MS_SSIM_CROP):
-        raise InvalidArgument(f"--crop {crop} is not a multiple of {CROP_UNIT}, or for ms-ssim not above {MS_SSIM_CROP}")
+        raise InvalidArgument(
+            f"--crop {crop} is not a multiple of {CROP_UNIT}, or for ms-ssim not above {MS_SSIM_CROP}"
+        )
 
 
 def detector_changes(
