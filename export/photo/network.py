@@ -76,7 +76,6 @@ class PhotoConfig(HyperConfig):
             hyper_channels=24,
             hyper_width=64,
             hyper_analysis_width=192,
-            mean_expansion=1,
             synthesis_blocks=1,
             synthesis_expansion=4 / 3,
             synthesis_coarse_width=128,

@@ -1,8 +1,12 @@
-"""What people see that means over pixels hide: SSIMULACRA 2, and the hue of smooth areas."""
+"""What people see that means over pixels hide: SSIMULACRA 2, ColorVideoVDP, and the hue of smooth areas."""
 
 from __future__ import annotations
 
+import functools
+import importlib
+import importlib.util
 import io
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +15,7 @@ from PIL import Image
 from aez.bench.pictures.files import Picture
 from aez.codec.common.extras import library
 
-__all__ = ["hue_error", "ssimulacra2"]
+__all__ = ["colorvideovdp", "hue_error", "ssimulacra2"]
 
 Lab = npt.NDArray[np.float64]
 
@@ -36,6 +40,22 @@ def ssimulacra2(reference: Picture, decoded: Picture) -> float | None:
     if min(reference.shape[:2]) < LEAST_SIDE:
         return None
     return float(package.compute_ssimulacra2(_file(reference), _file(decoded)))
+
+
+def colorvideovdp(reference: Picture, decoded: Picture) -> float | None:
+    """The quality in JOD, 10 for an equal picture, on a full-HD screen at the usual distance (Mantiuk et al. 2024).
+
+    None where the package `cvvdp`, which pulls in gigabytes, is not installed.
+    """
+    if importlib.util.find_spec("pycvvdp") is None:
+        return None
+    return float(_colorvideovdp().predict(decoded, reference, dim_order="HWC")[0])
+
+
+@functools.cache
+def _colorvideovdp() -> Any:
+    package, torch = (importlib.import_module(name) for name in ("pycvvdp", "torch"))
+    return package.cvvdp(display_name="standard_fhd", device=torch.device("cpu"))
 
 
 def hue_error(reference: Picture, decoded: Picture) -> float | None:

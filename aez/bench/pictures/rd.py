@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from aez.bench.machine import describe_environment
 from aez.bench.pictures.codecs import PictureCodec, aez_codec, standard_peers
-from aez.bench.pictures.eye import hue_error, ssimulacra2
+from aez.bench.pictures.eye import colorvideovdp, hue_error, ssimulacra2
 from aez.bench.pictures.files import QUICK_PICTURES, find_pictures, load_picture, spread
 from aez.bench.pictures.rd_figures import save_report
 from aez.bench.pictures.rd_report import Measurement, RdReport
@@ -64,7 +64,8 @@ def run(
         sheet: measure sheets of all pictures of a size as well.
         name: what the files in `out_dir` are called.
         up_to_bpp: up to this rate of a peer's, a BD-rate of its own is taken.
-        eye: measure SSIMULACRA 2 as well, which takes a second or so for each file.
+        eye: measure SSIMULACRA 2 as well, which takes a second or so for each file, and ColorVideoVDP where the
+            package `cvvdp` is installed.
 
     Raises:
         UnsupportedInput: the folder holds no such picture.
@@ -256,6 +257,7 @@ def _measure(codec: PictureCodec, quality: float, name: str, image: Picture, eye
         encode_ms=round(1000 * (encoded - start), 3),
         decode_ms=round(1000 * (end - encoded), 3),
         ssimulacra2=_rounded(ssimulacra2(image, decoded)) if eye else None,
+        cvvdp=_rounded(colorvideovdp(image, decoded)) if eye else None,
         hue=_rounded(hue_error(image, decoded)),
     )
 

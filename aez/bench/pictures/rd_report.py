@@ -1,8 +1,9 @@
 """What a rate-distortion benchmark measured, what follows from it, and both as JSON and as a table.
 
 A codec's curve is the mean over the pictures at each of its qualities: bits per pixel, PSNR and MS-SSIM in dB,
-SSIMULACRA 2 where it was asked for, and the error of hue in smooth areas. BD-rates are taken between such curves. Times
-are medians. Pictures too small for MS-SSIM, or without smooth areas, have no part in those means.
+SSIMULACRA 2 and ColorVideoVDP where they were asked for, and the error of hue in smooth areas. BD-rates are taken
+between such curves. Times are medians. Pictures too small for MS-SSIM, or without smooth areas, have no part in those
+means.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from aez.codec.image.distortion import ms_ssim_db
 
 __all__ = ["Comparison", "CurvePoint", "Measurement", "Monotonicity", "RdReport", "lossy_points"]
 
-_FIGURES = ("bytes", "bpp", "psnr", "ms_ssim", "encode_ms", "decode_ms", "ssimulacra2", "hue")
+_FIGURES = ("bytes", "bpp", "psnr", "ms_ssim", "encode_ms", "decode_ms", "ssimulacra2", "cvvdp", "hue")
 #: Figures that reports had before these were measured.
-_LATER = ("ssimulacra2", "hue")
+_LATER = ("ssimulacra2", "cvvdp", "hue")
 #: Low rates in bits per pixel, at which hues are compared.
 HUE_BPPS = (0.15, 0.3)
 _NOT_RISING = "DOES NOT ALWAYS RISE"
@@ -52,6 +53,7 @@ class Measurement:
     encode_ms: float
     decode_ms: float
     ssimulacra2: float | None = None  # at most 100; None where it was not asked for, or the picture is too small for it
+    cvvdp: float | None = None  # ColorVideoVDP in JOD, at most 10; None where it was not asked for or is not installed
     hue: float | None = None  # in CIELAB; None where nothing is smooth
 
 
@@ -66,6 +68,7 @@ class CurvePoint:
     encode_ms: float
     decode_ms: float
     ssimulacra2: float | None = None
+    cvvdp: float | None = None
     hue: float | None = None
 
 
@@ -83,6 +86,7 @@ class Comparison:
     decode_ratio: float
     bd_rate_low: float | None  # as bd_rate_psnr, up to the PSNR that the peer has at `up_to_bpp`
     bd_rate_ssimulacra2: float | None  # percent of the peer's bytes, at equal score
+    bd_rate_cvvdp: float | None
     hue_ratios: tuple[float | None, ...]  # the error of hue over the peer's, at HUE_BPPS
 
 
@@ -224,7 +228,6 @@ class RdReport:
     def _compare(self, model: str, peer: str) -> Comparison:
         ours, theirs = self.curves[model], self.curves[peer]
         by_psnr = [lossy_points(points, "psnr") for points in (theirs, ours)]
-        by_ms_ssim = [lossy_points(points, "ms_ssim_db") for points in (theirs, ours)]
         rate_psnr = _if_comparable(bd_rate, by_psnr)
         shared = None
         if rate_psnr is not None:
@@ -233,7 +236,7 @@ class RdReport:
             codec=model,
             peer=peer,
             bd_rate_psnr=rate_psnr,
-            bd_rate_ms_ssim=_if_comparable(bd_rate, by_ms_ssim),
+            bd_rate_ms_ssim=_bd_rate(theirs, ours, "ms_ssim_db"),
             bd_psnr=_if_comparable(bd_psnr, by_psnr),
             shared_psnr=shared,
             encode_ratio=self._median(model, "encode_ms") / self._median(peer, "encode_ms"),
@@ -241,9 +244,8 @@ class RdReport:
             bd_rate_low=_if_comparable(
                 functools.partial(bd_rate, highest=_at(theirs, "psnr", self.up_to_bpp)), by_psnr
             ),
-            bd_rate_ssimulacra2=_if_comparable(
-                bd_rate, [lossy_points(points, "ssimulacra2") for points in (theirs, ours)]
-            ),
+            bd_rate_ssimulacra2=_bd_rate(theirs, ours, "ssimulacra2"),
+            bd_rate_cvvdp=_bd_rate(theirs, ours, "cvvdp"),
             hue_ratios=tuple(_ratio(_at(ours, "hue", bpp), _at(theirs, "hue", bpp)) for bpp in HUE_BPPS),
         )
 
@@ -267,7 +269,7 @@ class RdReport:
 
     def _comparison_lines(self, model: str) -> Iterator[str]:
         low, *hues = (f"{bpp:g} bpp" for bpp in (self.up_to_bpp, *HUE_BPPS))
-        titles = ["BD-rate PSNR", f"to {low}", "MS-SSIM", "SSIMULACRA 2", *(f"hue at {bpp}" for bpp in hues)]
+        titles = ["BD-rate PSNR", f"to {low}", "MS-SSIM", "SSIMULACRA 2", "CVVDP", *(f"hue at {bpp}" for bpp in hues)]
         titles += ["BD-PSNR", "shared PSNR", "encode", "decode"]
         rows = [
             [
@@ -276,6 +278,7 @@ class RdReport:
                 _signed(c.bd_rate_low, "%"),
                 _signed(c.bd_rate_ms_ssim, "%"),
                 _signed(c.bd_rate_ssimulacra2, "%"),
+                _signed(c.bd_rate_cvvdp, "%"),
                 *("-" if ratio is None else f"{ratio:.2f}x" for ratio in c.hue_ratios),
                 _signed(c.bd_psnr, "dB"),
                 f"{c.shared_psnr[0]:.1f}-{c.shared_psnr[1]:.1f} dB" if c.shared_psnr else "none",
@@ -295,11 +298,24 @@ class RdReport:
         )
 
     def _curve_lines(self) -> list[str]:
-        rows = [["codec", "quality", "bpp", "PSNR dB", "MS-SSIM dB", "SSIMULACRA 2", "hue", "encode ms", "decode ms"]]
+        rows = [
+            [
+                "codec",
+                "quality",
+                "bpp",
+                "PSNR dB",
+                "MS-SSIM dB",
+                "SSIMULACRA 2",
+                "CVVDP",
+                "hue",
+                "encode ms",
+                "decode ms",
+            ]
+        ]
         for name, curve in self.curves.items():
             for p in curve:
                 figures = [f"{p.bpp:.3f}", f"{p.psnr:.2f}"]
-                for value, digits in ((p.ms_ssim_db, 2), (p.ssimulacra2, 1), (p.hue, 2)):
+                for value, digits in ((p.ms_ssim_db, 2), (p.ssimulacra2, 1), (p.cvvdp, 3), (p.hue, 2)):
                     figures.append("-" if value is None else f"{value:.{digits}f}")
                 rows.append([name, f"{p.quality:g}", *figures, f"{p.encode_ms:.1f}", f"{p.decode_ms:.1f}"])
         return aligned(rows, gap="   ")
@@ -308,6 +324,7 @@ class RdReport:
 def _curve_point(quality: float, measurements: Sequence[Measurement]) -> CurvePoint:
     similarities = [ms_ssim_db(m.ms_ssim) for m in measurements if m.ms_ssim is not None]
     scores = [m.ssimulacra2 for m in measurements if m.ssimulacra2 is not None]
+    jods = [m.cvvdp for m in measurements if m.cvvdp is not None]
     hues = [m.hue for m in measurements if m.hue is not None]
     return CurvePoint(
         quality=quality,
@@ -317,15 +334,20 @@ def _curve_point(quality: float, measurements: Sequence[Measurement]) -> CurvePo
         encode_ms=statistics.median(m.encode_ms for m in measurements),
         decode_ms=statistics.median(m.decode_ms for m in measurements),
         ssimulacra2=statistics.fmean(scores) if scores else None,
+        cvvdp=statistics.fmean(jods) if jods else None,
         hue=statistics.fmean(hues) if hues else None,
     )
 
 
 def lossy_points(points: Iterable[CurvePoint], quality: str) -> tuple[list[float], list[float]]:
-    """Bits per pixel of the lossy points of a curve, and their `psnr`, `ms_ssim_db`, `ssimulacra2` or `hue`."""
+    """Bits per pixel of the lossy points of a curve, and one of their figures, such as `psnr`."""
     pairs = [(p.bpp, getattr(p, quality)) for p in points]
     finite = [(bpp, float(value)) for bpp, value in pairs if value is not None and math.isfinite(value)]
     return [bpp for bpp, _ in finite], [value for _, value in finite]
+
+
+def _bd_rate(anchor: Sequence[CurvePoint], points: Sequence[CurvePoint], quality: str) -> float | None:
+    return _if_comparable(bd_rate, [lossy_points(of, quality) for of in (anchor, points)])
 
 
 def _if_comparable(difference: Callable[..., float], curves: list[tuple[list[float], list[float]]]) -> float | None:

@@ -28,7 +28,11 @@ from aez.commands.bench import shared
     show_default=True,
     help="Up to this rate of the other format's, a BD-rate of low rates is taken.",
 )
-@click.option("--eye", is_flag=True, help="Measure SSIMULACRA 2 as well: a second or so for each file.")
+@click.option(
+    "--eye",
+    is_flag=True,
+    help="Measure SSIMULACRA 2 as well, a second or so for each file, and ColorVideoVDP where cvvdp is installed.",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plots there."
 )

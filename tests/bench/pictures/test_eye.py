@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import math
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,12 @@ import pytest
 from PIL import Image
 from ssimulacra2 import compute_ssimulacra2
 
+from aez.bench.pictures import eye
 from aez.bench.pictures.eye import hue_error, ssimulacra2
 from aez.codec.errors import AezError
 from tests.kit.toy_codecs import toy_decode, toy_encode, waves
+
+Picture = npt.NDArray[np.uint8]
 
 #: a and b in CIELAB (D65) of sRGB's corners, as tables have them.
 CORNERS = {
@@ -28,7 +34,7 @@ CORNERS = {
 }
 
 
-def plain(colour: tuple[int, int, int], height: int = 48, width: int = 64) -> npt.NDArray[np.uint8]:
+def plain(colour: tuple[int, int, int], height: int = 48, width: int = 64) -> Picture:
     return np.full((height, width, 3), colour, np.uint8)
 
 
@@ -52,6 +58,35 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "ssimulacra2", None)  # as where it is not installed
     with pytest.raises(AezError, match=r"needs ssimulacra2, which is not installed: pip install 'aez\[bench\]'"):
         ssimulacra2(waves(), waves())
+
+
+def test_colorvideovdp_is_measured_where_its_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[object]()
+
+    class Measure:
+        def __init__(self, display_name: str, device: object) -> None:
+            asked.append((display_name, str(device)))
+
+        def predict(self, test: Picture, reference: Picture, dim_order: str) -> tuple[float, None]:
+            asked.append((int(test.max()), int(reference.max()), dim_order))
+            return 9.25, None
+
+    package = types.ModuleType("pycvvdp")
+    package.__spec__ = importlib.machinery.ModuleSpec("pycvvdp", None)
+    package.cvvdp = Measure  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pycvvdp", package)
+    eye._colorvideovdp.cache_clear()
+    try:
+        assert eye.colorvideovdp(plain((9, 9, 9)), plain((7, 7, 7))) == 9.25
+        assert eye.colorvideovdp(plain((9, 9, 9)), plain((8, 8, 8))) == 9.25
+    finally:
+        eye._colorvideovdp.cache_clear()
+    assert asked == [("standard_fhd", "cpu"), (7, 9, "HWC"), (8, 9, "HWC")]  # made once
+
+
+def test_without_its_package_there_is_no_colorvideovdp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert eye.colorvideovdp(plain((9, 9, 9)), plain((7, 7, 7))) is None
 
 
 @pytest.mark.parametrize("wanted", CORNERS, ids=str)

@@ -81,14 +81,18 @@ def test_a_peer_without_that_rate_has_no_bd_rate_of_low_rates(up_to_bpp: float) 
     assert comparison.bd_rate_psnr is not None
 
 
-def test_ssimulacra2_is_a_quality_of_its_own() -> None:
+@pytest.mark.parametrize("name", ["ssimulacra2", "cvvdp"])
+def test_what_the_eye_sees_is_a_quality_of_its_own(name: str) -> None:
     """At equal PSNR no byte is saved, and at equal score half of them."""
-    ours = curve("ours", doubling, ssimulacra2=lambda psnr: 10 * (psnr - 26))
-    peer = curve("peer", doubling, ssimulacra2=lambda psnr: 10 * (psnr - 29))
+    ours = curve("ours", doubling, **{name: lambda psnr: 10 * (psnr - 26)})
+    peer = curve("peer", doubling, **{name: lambda psnr: 10 * (psnr - 29)})
     comparison = compared(ours, peer)
     assert comparison.bd_rate_psnr == pytest.approx(0, abs=1e-9)
-    assert comparison.bd_rate_ssimulacra2 == pytest.approx(-50)
-    assert compared(ours, curve("peer", doubling)).bd_rate_ssimulacra2 is None
+    found = {"ssimulacra2": comparison.bd_rate_ssimulacra2, "cvvdp": comparison.bd_rate_cvvdp}
+    assert found.pop(name) == pytest.approx(-50)
+    assert set(found.values()) == {None}
+    without = compared(ours, curve("peer", doubling))
+    assert without.bd_rate_ssimulacra2 is without.bd_rate_cvvdp is None
 
 
 def test_hues_are_compared_at_two_low_rates() -> None:
@@ -154,7 +158,7 @@ def test_scores_and_hues_are_measured_and_go_through_json(folder: Path) -> None:
     assert "to 2.5 bpp" in table
     assert "SSIMULACRA 2" in table
     (row,) = (line for line in table.splitlines() if re.match(rf"toy +{POINTS[2]:g} ", line))
-    assert [f"{point.ssimulacra2:.1f}", f"{point.hue:.2f}"] == row.split()[5:7]
+    assert [f"{point.ssimulacra2:.1f}", f"{point.hue:.2f}"] == row.split()[5:9:2]  # that of ColorVideoVDP between them
 
 
 def test_scores_take_a_second_a_file_and_are_measured_on_request_alone(
@@ -197,14 +201,18 @@ def test_reports_from_before_these_figures_are_read(folder: Path) -> None:
     def aged(figures: dict[str, object]) -> dict[str, object]:
         rows = figures["measurements"]
         assert isinstance(rows, list)
-        kept = [{key: value for key, value in row.items() if key not in ("ssimulacra2", "hue")} for row in rows]
+        kept = [
+            {key: value for key, value in row.items() if key not in ("ssimulacra2", "cvvdp", "hue")} for row in rows
+        ]
         sheet = figures["sheet"]
         older = {key: value for key, value in figures.items() if key != "up_to_bpp"}
         return older | {"measurements": kept, "sheet": aged(sheet) if isinstance(sheet, dict) else None}
 
     old = RdReport.from_json(json.dumps(aged(json.loads(report.to_json()))))
     assert old.up_to_bpp == 0.3
-    assert old.measurements == tuple(dataclasses.replace(m, ssimulacra2=None, hue=None) for m in report.measurements)
+    assert old.measurements == tuple(
+        dataclasses.replace(m, ssimulacra2=None, cvvdp=None, hue=None) for m in report.measurements
+    )
     assert old.sheet is not None
     assert old.comparisons[0].bd_rate_psnr == report.comparisons[0].bd_rate_psnr
     assert old.comparisons[0].bd_rate_ssimulacra2 is None

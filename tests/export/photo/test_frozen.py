@@ -17,6 +17,7 @@ from aez.codec.bundle.bundle import Bundle
 from aez.codec.errors import InvalidArgument, ModelError
 from aez.export.common.run_files import run_folder
 from aez.export.common.trainer import Result, Trainer, TrainOptions
+from aez.export.hyperprior.graphs import round_stored_weights
 from aez.export.hyperprior.pictures import PictureFolder, RandomCrops, list_pictures
 from aez.export.photo import frozen
 from aez.export.photo.bundle import network_from_bundle
@@ -64,13 +65,15 @@ def test_the_command_gives_a_model_a_new_entropy_model_and_keeps_its_transforms(
     assert (made["network"]["hyper_stride"], made["network"]["context_blocks"]) == (32, 2)
     assert set(bundle.manifest["figures"]["validation"]) >= {"psnr@10", "bpp@90"}
 
-    before, after = (network_from_bundle(one).state_dict() for one in (tiny(), bundle))
+    start = network_from_bundle(tiny())
+    round_stored_weights(start)  # it was stored with more bits than bundles have now
+    before, after = start.state_dict(), network_from_bundle(bundle).state_dict()
     kept = [name for name in before if not is_trained(name)]
     assert {"analysis.embed.weight", "synthesis.unembed.bias", "analysis.std", "log_gain.values"} <= set(kept)
     for name in kept:
         assert torch.equal(after[name], before[name]), name
     assert {name for name in after if not is_trained(name)} == set(kept)
-    anew = renewed(network_from_bundle(tiny()), network_from_bundle(bundle).config, 3).state_dict()
+    anew = renewed(start, network_from_bundle(bundle).config, 3).state_dict()
     assert not torch.equal(after["scale.offset"], anew["scale.offset"])  # it has learned
 
     picture = np.asarray(Image.open(pictures / "2.png"))

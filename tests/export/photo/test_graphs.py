@@ -244,7 +244,21 @@ def test_stored_weights_lose_what_float16_loses_and_nothing_else(exported: Expor
     for name in changed:
         assert not name.startswith("scale.")
         assert before[name].numel() >= LARGE
-        torch.testing.assert_close(after[name], before[name], rtol=1e-3, atol=1e-7)
+        torch.testing.assert_close(after[name], before[name], rtol=2**-8, atol=1e-7)
+
+
+def test_seven_bits_of_a_stored_mantissa_are_kept_and_rounding_again_changes_nothing(stored: PhotoNetwork) -> None:
+    again = copy.deepcopy(stored)
+    round_stored_weights(again)
+    seen = 0
+    for name, value in stored.named_parameters():
+        assert torch.equal(again.get_parameter(name), value), name
+        if value.numel() >= LARGE and not name.startswith("scale."):
+            bits = value.detach().half().numpy().view(np.uint16)[np.abs(value.detach().numpy()) > 2**-14]
+            assert not (bits & 7).any(), name  # of the ten of a float16
+            assert (bits >> 3 & 1).any(), name
+            seen += 1
+    assert seen > 10
 
 
 def test_weights_beyond_float16_are_refused() -> None:
