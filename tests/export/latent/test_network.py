@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ import aez
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.bundle.session import open_session
 from aez.codec.errors import ModelError
-from aez.export.hyperprior.graphs import signatures
+from aez.export.hyperprior.graphs import round_stored_weights, signatures
 from aez.export.hyperprior.layers import colour_dct_weights
 from aez.export.latent.bundle import autoencoder_costs, export_kl, kl_from_bundle
 from aez.export.latent.network import COEFFICIENTS, KlConfig, KlNetwork, Posterior
@@ -145,9 +146,14 @@ def test_the_bundles_graphs_give_a_latent_of_zero_mean_and_unit_variance(network
     np.testing.assert_allclose(found["log_variance"], expected.numpy(), atol=0.02)
     decoder = open_session(bundle.graph("decoder"), "cpu", 1)
     (image,) = decoder.run({"latent": mean}).values()
+    stored = copy.deepcopy(network)
+    round_stored_weights(stored)
     with torch.no_grad():
-        wanted = network.decoder(posterior.mean).clamp(0, 1)
+        wanted = stored.decoder(stored.encoder(pictures).mean).clamp(0, 1)
+        unrounded = network.decoder(posterior.mean).clamp(0, 1)
     np.testing.assert_allclose(image, wanted.numpy(), atol=2e-3)
+    np.testing.assert_allclose(image, unrounded.numpy(), atol=2e-2)
+    assert np.abs(image - unrounded.numpy()).mean() < 2e-3
 
 
 @pytest.mark.slow
