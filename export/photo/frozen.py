@@ -166,7 +166,12 @@ def main(
     options = replace(options, devices=1)  # the loss calls no module as a whole, which several processes would need
     before = network_from_bundle(start).eval()
     sizes = PhotoConfig()
-    config = replace(before.config, hyper_stride=sizes.hyper_stride, context_blocks=sizes.context_blocks)
+    config = replace(
+        before.config,
+        hyper_stride=sizes.hyper_stride,
+        context_blocks=sizes.context_blocks,
+        mean_expansion=sizes.mean_expansion,
+    )
     data = TrainingData.find(folder, crop)
     crops = RandomCrops(data.training, crop, options.seed, scales)
     frozen = FrozenLatents.of(before, crops, latents, options.seed, options.quiet)
