@@ -57,6 +57,7 @@ class BatchEngine(Protocol):
     def touched(self) -> Mapping[str, bytes]: ...
     def forget(self, seconds: float) -> list[str]: ...
     def stats(self) -> Mapping[str, float]: ...
+    def take_letters(self) -> Sequence[Malformed]: ...
 
 
 class BatchStore(Protocol):
@@ -313,6 +314,8 @@ class Worker:
         records = self.engine.process(samples, ahead=self._ahead is not None and self._traces is None)
         end = time.monotonic()
         self._note(records)
+        if self._dead_letters is not None and (letters := self.engine.take_letters()):
+            self._dead_letters.add("", letters)
         self.metrics.step_seconds.observe(end - start)
         self.metrics.batch_rows.observe(sum(map(len, samples)))
         for chunk in batch.chunks:
@@ -347,7 +350,12 @@ class Worker:
 
     def _parse(self, source: str, chunks: list[Chunk]) -> list[_Parsed]:
         try:
-            return [(source, *self.parser.parse_many(chunks))]
+            samples, malformed = self.parser.parse_many(chunks)
+            if malformed and any(chunk.refused for chunk in chunks):
+                if len(chunks) > 1:  # which of them it is
+                    return [found for chunk in chunks for found in self._parse(source, [chunk])]
+                _tell_refused(chunks[0], samples, malformed)
+            return [(source, samples, malformed)]
         except Exception as error:  # noqa: BLE001 - a message that a parser did not foresee must not stop the others
             _log.exception("a chunk of source %s could not be parsed", source)
             self.metrics.errors.labels("parser").inc()
@@ -432,6 +440,20 @@ class Worker:
         found: int = self.call(run)
         return found
 
+    def change_streams(self, change: Callable[[], Sequence[str]]) -> None:
+        """Run what changes the engine's streams, commit it, and drop the states of those whose names it returns.
+
+        Raises what it raises, and StoreError where the states cannot be dropped.
+        """
+
+        def run() -> None:
+            gone = change()
+            self._note(self.engine.tick(time.time_ns()))
+            self._commit(always=True)
+            self.store.forget_states(gone)
+
+        self.call(run)
+
     def flush(self) -> None:
         """Score what waits for late samples and commit it; the data end here."""
 
@@ -445,6 +467,15 @@ class Worker:
     def _say_progress(self) -> None:
         self.last_progress = time.monotonic()
         self._progress()
+
+
+def _tell_refused(chunk: Chunk, samples: Sequence[Samples], malformed: Sequence[Malformed]) -> None:
+    """Let whoever sent a chunk know that nothing of it can be used."""
+    if chunk.refused is None or any(map(len, samples)):
+        return
+    first, count = malformed[0], sum(letter.count for letter in malformed)
+    more = f"; the same or the like of {count - 1} more" if count > 1 else ""
+    chunk.refused(f"nothing of it can be used: {first.reason}: {first.detail}{more}")
 
 
 def _answer(future: Future[Any], function: Callable[[], Any]) -> None:

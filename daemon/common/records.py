@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ class Chunk:
     stream: the stream, where the source knows it (an MQTT topic, a file's name); None where the messages tell.
     header: the line of column names that CSV data without one follow; None otherwise.
     time: of an image, ns since 1970 UTC, where the source knows it; None for the time of arrival.
+    body: the data are all that a sender sent at once, and no cut through something longer.
+    refused: hears why, in one sentence, where nothing of it can be used, before it is acknowledged; from any thread.
     """
 
     source: str
@@ -35,6 +37,8 @@ class Chunk:
     stream: str | None = None
     header: str | None = None
     time: int | None = None
+    body: bool = False
+    refused: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class Samples:
     time: int64 [n], ns since 1970 UTC; the time of arrival where the message has none.
     columns: names of the values. values: float64 or float32 [n, columns], NaN = missing.
     tags: what else a message said of its stream, by stream name; for routing, never scored.
+    order, more: where messages of several sets of columns were read together, each set has Samples of its own: `order`
+        int64 [n] rises and tells each row's place among all of them, and `more` whether the Samples behind these are of
+        the same reading. None and False where these stand alone.
+    wide: rows of several sets are among these, and a missing value may be that of a column which its message had not.
     """
 
     streams: Sequence[str]
@@ -53,6 +61,9 @@ class Samples:
     columns: tuple[str, ...]
     values: npt.NDArray[np.floating]
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    order: npt.NDArray[np.int64] | None = None
+    more: bool = False
+    wide: bool = False
 
     def __len__(self) -> int:
         return len(self.time)

@@ -147,8 +147,22 @@ class Model(Options):
         default=None,
         metadata=about("time between rows; the model's by default, 0 for no clock", low=0, high=1e6, was="period"),
     )
-    lateness_seconds: float = field(
-        default=0.0, metadata=about("a sample may come so late", low=0, high=86_400, was="lateness")
+    lateness_seconds: float | None = field(
+        default=None,
+        metadata=about(
+            "a sample may come so late; by default rows wait for the channels that are due",
+            low=0,
+            high=86_400,
+            was="lateness",
+        ),
+    )
+    jump_seconds: float = field(
+        default=300.0,
+        metadata=about(
+            "a sample so far ahead of its stream, and 30 periods, is put aside until others follow; 0 for never",
+            low=0,
+            high=1e7,
+        ),
     )
     silent_seconds: float | None = field(
         default=None,
@@ -160,7 +174,8 @@ class Model(Options):
         default=0, metadata=about("scored rows of a stream before its first event may open", low=0, high=10_000_000)
     )
     limits: Mapping[str, float] = field(
-        default_factory=dict, metadata=about("pattern = limit of its streams, in thresholds of the model")
+        default_factory=dict,
+        metadata=about("pattern = limit of its streams, in thresholds of the model", low=1e-6, high=1e9),
     )
     adapt: bool = field(
         default=False, metadata=about("let limits follow streams that drift, but not while an event is open")
@@ -177,6 +192,10 @@ class Model(Options):
     )
     quality: float | None = field(
         default=None, metadata=about("of an image codec: what frames are coded with; 50 by default", low=1, high=100)
+    )
+    retrain_days: float | None = field(
+        default=None,
+        metadata=about("a candidate is trained so often from what [scores] keeps", low=0.01, high=36_500),
     )
     update_every: int = field(
         default=60, metadata=about("rows between two updates of an open event, at least", low=1, high=10_000_000)

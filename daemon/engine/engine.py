@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.records import EventRecord, Samples
-from aez.daemon.engine.columns import Float, Ints
-from aez.daemon.engine.event_records import Follower
+from aez.daemon.common.records import EventRecord, Malformed, Samples
+from aez.daemon.engine.event_records import MODEL_CHANGED, NOT_WATCHED, Follower, Silence
+from aez.daemon.engine.gathering import Part, concatenated, join
+from aez.daemon.engine.losing import few, letters, losers, warn
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import Router
 from aez.daemon.engine.rows import Recent, ScoredRows
@@ -29,19 +30,26 @@ from aez.daemon.engine.scorer import BATCHES
 from aez.daemon.engine.stream_state import StreamState, unpack
 from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
+from aez.daemon.rows.columns import Ints
+from aez.daemon.rows.fronts import NEVER
+from aez.daemon.rows.losses import REASONS
 
 __all__ = ["Engine"]
 
 _log = logging.getLogger(__name__)
 #: Samples that are worked on at once.
 _PART = 65_536
+#: Times beyond, ns since 1970 on either side, leave no room to calculate with them.
+_FURTHEST = 1 << 62
+#: Streams without a model whose names are kept for the log; bytes of a stream's name.
+_NAMES, _LONGEST_NAME = 1000, 65_536
 
 
 class Engine:
     """Scores the streams of several models.
 
     models: tried in this order for a stream's name. streams: how many there may be in all; samples of further ones are
-    counted and dropped. future: seconds that a sample's time may lie ahead of the clock; it is dropped beyond. clock:
+    counted and dropped. future: seconds that a stream's time may lie ahead of the clock before the log says so. clock:
     ns since 1970 UTC. sizes: windows of a batch; workers: threads that score them (see `Scorer`). listener: gets all
     scores. steady: ns of a clock that never jumps.
 
@@ -68,6 +76,10 @@ class Engine:
         self._counts: dict[str, float] = defaultdict(int)
         self._waiting_records: list[EventRecord] = []
         self._under_way: deque[Callable[[], list[EventRecord]]] = deque()
+        self._without_model: dict[str, None] = {}
+        self._told = 0  # of those
+        #: Streams that lose samples just now, as of the last `tick`: reason, count, and the first of their names.
+        self.losing: Sequence[Mapping[str, Any]] = ()
         self._set_models(models)
 
     def _set_models(self, models: Sequence[Watched]) -> None:
@@ -84,6 +96,22 @@ class Engine:
         """Whether there is room for a stream of this name."""
         return stream in self._places or len(self._places) < self.streams
 
+    def newest(self, stream: str) -> int | None:
+        """The newest time of a stream that counted, ns since 1970 UTC; None where none did. Any thread may ask."""
+        place, number = self._places.get(stream, (-1, 0))
+        try:
+            found = int(self._groups[place].rows.newest[number]) if place >= 0 else NEVER
+        except IndexError:  # models are being exchanged
+            return None
+        return None if found == NEVER else found
+
+    def data_time(self) -> int | None:
+        """The time of the data: the middle one of the streams' newest times, so that no single clock makes it wrong."""
+        none = np.empty(0, np.int64)
+        times = np.concatenate([none, *(group.rows.newest[: len(group.names)] for group in self._groups)])
+        times = times[times > NEVER]
+        return int(np.sort(times)[(len(times) - 1) // 2]) if times.size else None
+
     def process(self, samples: Iterable[Samples], *, ahead: bool = False) -> list[EventRecord]:
         """Take samples in the order of arrival; returns what follows from them.
 
@@ -92,17 +120,28 @@ class Engine:
         """
         now = self._clock()
         records = self._take_waiting()
-        gathered: list[list[tuple[Ints, Ints, Float]]] = [[] for _ in self._groups]
+        gathered: list[list[Part]] = [[] for _ in self._groups]
+        together: list[list[Part]] = [[] for _ in self._groups]
         waiting = 0
         for one in samples:
-            for start in range(0, len(one), _PART):
-                self._sort_out(one, slice(start, start + _PART), now, gathered)
+            if one.order is not None:
+                self._sort_out(one, slice(None), together)
+                if not one.more:
+                    join(together, gathered)
+            for start in range(0, len(one), _PART) if one.order is None else ():
+                self._sort_out(one, slice(start, start + _PART), gathered)
                 waiting += min(_PART, len(one) - start)
                 if waiting >= _PART:
                     waiting = 0
                     records += self._advance(gathered, now)
+        join(together, gathered)
         records += self._advance(gathered, now)
         return records if ahead else records + self.settle()
+
+    @property
+    def closing(self) -> frozenset[str]:
+        """Ids of events of which the next call of `process`, `tick` or `flush` returns a record."""
+        return frozenset(record.id for record in self._waiting_records)
 
     def settle(self) -> list[EventRecord]:
         """Wait for what is under way; returns what follows from it."""
@@ -111,33 +150,42 @@ class Engine:
             records += self._under_way.popleft()()
         return records
 
-    def _sort_out(self, one: Samples, part: slice, now: int, gathered: list[list[tuple[Ints, Ints, Float]]]) -> None:
+    def _sort_out(self, one: Samples, part: slice, gathered: list[list[Part]]) -> None:
         """Put the samples of a part beside others for their models."""
         numbers, moments, values = one.stream[part], one.time[part], one.values[part]
+        order = None if one.order is None else one.order[part]
         places = np.full((2, len(one.streams)), -1, np.int64)
         for number in np.flatnonzero(np.bincount(numbers, minlength=len(one.streams))).tolist():
             places[:, number] = self._place(one.streams[number])
         model, index = places.take(numbers, axis=1)
-        bad = (moments > now + self._future) | (moments < -now)
+        bad = np.abs(moments) > _FURTHEST  # the least of int64 stays below 0
+        bad |= moments == np.iinfo(np.int64).min
         if bad.any():
             self._counts["dropped.future"] += int(np.count_nonzero(bad))
             model = np.where(bad, -3, model)
         for code, reason in ((-1, "no_model"), (-2, "too_many_streams")):
             self._counts[f"dropped.{reason}"] += int(np.count_nonzero(model == code))
-        for place in range(len(self._groups)):
+        for place, group in enumerate(self._groups):
             mine = model == place
-            if mine.all():
-                taken = self._groups[place].columns.take(one.columns, values)
-                chosen: tuple[Ints, Ints] = index, moments
-            elif mine.any():
-                taken = self._groups[place].columns.take(one.columns, values[mine])
-                chosen = index[mine], moments[mine]
-            else:
+            if not mine.any():
                 continue
-            if taken is None:
-                self._counts["dropped.no_channel"] += len(chosen[0])
+            if mine.all():
+                taken, chosen = group.columns.take(one.columns, values), Part(index, moments, values, order)
             else:
-                gathered[place].append((*chosen, taken))
+                taken = group.columns.take(one.columns, values[mine])
+                chosen = Part(index[mine], moments[mine], values, None if order is None else order[mine])
+            if taken is None:
+                self._lose_channels(group, chosen.stream)
+                continue
+            chosen = chosen._replace(values=taken)
+            if one.wide and (idle := np.isnan(taken).all(axis=1)).any():
+                self._lose_channels(group, chosen.stream[idle])
+                chosen = Part(*(None if each is None else each[~idle] for each in chosen))  # type: ignore[arg-type]
+            gathered[place].append(chosen)
+
+    def _lose_channels(self, group: ModelStreams, stream: Ints) -> None:
+        self._counts["dropped.no_channel"] += len(stream)
+        group.lose_channels(stream)
 
     def _place(self, name: str) -> tuple[int, int]:
         """(Model, number there) of a stream; the first is negative where it is not taken."""
@@ -146,23 +194,23 @@ class Engine:
             return found
         model = self._router.model(name)
         if model is None:
+            if len(self._without_model) < _NAMES:
+                self._without_model.setdefault(name)
             return -1, -1
         if len(self._places) >= self.streams:
             return -2, -1
         self._places[name] = found = model, self._groups[model].add(name, self.streams)
         return found
 
-    def _advance(self, gathered: list[list[tuple[Ints, Ints, Float]]], now: int) -> list[EventRecord]:
+    def _advance(self, gathered: list[list[Part]], now: int) -> list[EventRecord]:
         """Begin with what was gathered, and end what was begun before."""
         records: list[EventRecord] = []
         for group, parts in zip(self._groups, gathered, strict=True):
             if not parts:
                 continue
-            stream, moments, values = (
-                parts[0] if len(parts) == 1 else (np.concatenate(each) for each in zip(*parts, strict=True))
-            )
+            whole = concatenated(parts)
             parts.clear()
-            self._under_way.append(group.advance(stream, moments, values, now, self.listener))
+            self._under_way.append(group.advance(whole.stream, whole.time, whole.values, now, self.listener))
             while len(self._under_way) > 1:
                 records += self._under_way.popleft()()
         return records
@@ -176,14 +224,35 @@ class Engine:
         self._waiting_records += self.settle()
 
     def tick(self, now_ns: int) -> list[EventRecord]:
-        """Look for streams that fell silent; `now_ns` is the wall clock's time."""
-        self._pause()
-        return self._take_waiting() + [record for group in self._groups for record in group.tick(now_ns)]
+        """Look for what has waited for long enough, for streams that fell silent, and for such that lose samples.
 
-    def flush(self, now_ns: int) -> list[EventRecord]:  # noqa: ARG002 - the data end where they end
+        `now_ns` is the wall clock's time.
+        """
+        self._pause()
+        records = [record for group in self._groups for record in group.tick(now_ns, self.listener)]
+        self._warn(now_ns)
+        return self._take_waiting() + records
+
+    def _warn(self, now: int) -> None:
+        """Name in the log what streams lose samples, and note which they are."""
+        for group in self._groups:
+            warn(group, now, self._future)
+        self.losing = losers(self._groups, list(self._without_model))
+        fresh = list(self._without_model)[self._told :]
+        self._told += len(fresh)
+        if fresh:
+            _log.warning("no model watches %s; its samples are dropped (no_model)", few(fresh))
+
+    def take_letters(self) -> list[Malformed]:
+        """The first of the samples that were not scored since the last call, with the reason."""
+        return [letter for group in self._groups for letter in letters(group)]
+
+    def flush(self, now_ns: int) -> list[EventRecord]:
         """Score the rows that wait for late samples; the data end here. Open events stay open."""
         self._pause()
-        return self._take_waiting() + [record for group in self._groups for record in group.flush(self.listener)]
+        return self._take_waiting() + [
+            record for group in self._groups for record in group.flush(now_ns, self.listener)
+        ]
 
     def touched(self) -> dict[str, bytes]:
         """The states of the streams that changed since the last call, by name; `settle` comes before."""
@@ -221,8 +290,10 @@ class Engine:
         model, number = self._place(stream)
         if model < 0:
             why = "no model is made for it any more" if model == -1 else "there are too many streams"
-            return self._afresh(stream, why, state)
+            self._end_silence(stream, state, "", NOT_WATCHED)
+            return self._afresh(stream, why, state, NOT_WATCHED)
         why = self._groups[model].restore(number, state, self._clock())
+        self._end_silence(stream, state, self._groups[model].watched.name, MODEL_CHANGED)
         self._groups[model].seen[number] -= int(max(0.0, unheard) * SECOND)
         return self._afresh(stream, why, state) if why else ""
 
@@ -235,23 +306,72 @@ class Engine:
         self._pause()
         gone: list[str] = []
         for place, group in enumerate(self._groups):
-            names, records, moved = group.forget(int(seconds * SECOND), most - len(gone), self._clock())
-            gone += names
-            self._waiting_records += records
-            for name in names:
-                del self._places[name]
-            for name, number in moved.items():
-                self._places[name] = place, number
+            gone += self._removed(place, group.forget(int(seconds * SECOND), most - len(gone), self._clock()))
         if gone:
             _log.info("%d streams are forgotten (%s): no sample for %g days", len(gone), _first(gone), seconds / 86_400)
         return gone
 
-    def _afresh(self, stream: str, why: str, state: StreamState | None) -> str:
+    def _removed(self, place: int, found: tuple[list[str], list[EventRecord], dict[str, int]]) -> list[str]:
+        """Take note of streams that a model has no more."""
+        names, records, moved = found
+        self._waiting_records += records
+        for name in names:
+            del self._places[name]
+        for name, number in moved.items():
+            self._places[name] = place, number
+        return names
+
+    def forget_stream(self, stream: str) -> list[str]:
+        """Let go of one stream, as `forget` does; its name. Raises InvalidArgument for one that is not known."""
+        place, number = self._known(stream)
+        return self._removed(place, self._groups[place].remove(np.array([number]), self._clock()))
+
+    def reset_stream(self, stream: str) -> list[str]:
+        """Let a stream's clock and rows begin with its next sample; what is open of it is closed. No names.
+
+        Raises InvalidArgument for one that is not known.
+        """
+        place, number = self._known(stream)
+        self._waiting_records += self._groups[place].reset(number, self._clock())
+        return []
+
+    def rename_stream(self, stream: str, to: str) -> list[str]:
+        """Let a stream go on under another name; the old one. What is open of it is closed, for it has the old name.
+
+        Raises InvalidArgument for one that is not known, a name that a stream has, or that is another model's.
+        """
+        place, number = self._known(stream)
+        if to in self._places:
+            raise InvalidArgument(f"there is a stream {to!r} already; forget it first, or leave the names as they are")
+        if not to.isprintable() or len(to.encode()) > _LONGEST_NAME:
+            raise InvalidArgument(f"a stream cannot be called {to[:100]!r}")
+        if (model := self._router.model(to)) != place:
+            whose = "no model watches" if model is None else f"model {self.models[model].name} watches"
+            raise InvalidArgument(f"{whose} a stream called {to!r}, and {stream!r} is {self.models[place].name}'s")
+        self._waiting_records += self._groups[place].rename(number, to)
+        del self._places[stream]
+        self._places[to] = place, number
+        return [stream]
+
+    def _known(self, stream: str) -> tuple[int, int]:
+        """Model and number of a stream. Raises InvalidArgument."""
+        self._pause()
+        if stream not in self._places:
+            raise InvalidArgument(f"there is no stream {stream!r}")
+        return self._places[stream]
+
+    def _end_silence(self, stream: str, state: StreamState, model: str, reason: str) -> None:
+        """Close the silence that a model of another name told: the one of this name would not end it."""
+        told = str(state.details.get("silence", model))
+        if state.silent is not None and told != model:
+            self._waiting_records.append(Silence.closed(told, stream, state.silent, self._clock(), reason))
+
+    def _afresh(self, stream: str, why: str, state: StreamState | None, reason: str = MODEL_CHANGED) -> str:
         self._counts["afresh"] += 1
         if state is not None and state.details.get("events"):
             try:
                 follower = Follower.from_state(state.details["events"], str(state.details.get("model", "")), 1, None)
-                self._waiting_records += follower.close(state.aligner.newest)
+                self._waiting_records += follower.close(state.aligner.newest, reason)
             except InvalidArgument:
                 _log.warning("the event of stream %s that was open cannot be closed", stream)
         return why
@@ -279,8 +399,8 @@ class Engine:
 
         `scored` rows (`scored.<model>` those of one model), `gap_rows` that were made up, `afresh` streams, `batches`
         run with so many `windows`, fillers included, in `inference_seconds`; samples that were dropped as
-        `dropped.<reason>`: late, duplicate, future (a time that cannot be), no_model, no_channel (none of the model's
-        columns), too_many_streams.
+        `dropped.<reason>`: late, duplicate, future (far ahead of its stream), no_model, no_channel (none of the model's
+        columns), too_many_streams. `losing.<reason>`: streams that lose samples just now.
         """
         found = dict(self._counts)
         for group in self._groups:
@@ -288,7 +408,10 @@ class Engine:
         found["streams"] = len(self._places)
         found["open_events"] = sum(follower.open for group in self._groups for follower in group.followers.values())
         found["silent"] = sum(int(group.silence.silent.sum()) for group in self._groups)
-        found["waiting"] = sum(group.aligner.waiting for group in self._groups)
+        found["waiting"] = sum(group.rows.aligner.waiting for group in self._groups)
+        for reason in REASONS:
+            found[f"losing.{reason}"] = sum(group.rows.losses.losers()[reason] for group in self._groups)
+        found["losing.no_model"] = len(self._without_model)
         return found
 
     @staticmethod

@@ -17,9 +17,13 @@ import numpy as np
 from aez.codec.detect.events import CRITICAL, SERIOUS, Event, EventRule, EventTracker, Severity
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.columns import Float, Ints, StreamColumns, column
+from aez.daemon.rows.columns import Float, Ints, StreamColumns, column
 
-__all__ = ["Follower", "Silence"]
+__all__ = ["FORGOTTEN", "MODEL_CHANGED", "NOT_WATCHED", "RENAMED", "RESET", "Follower", "Silence"]
+
+#: Reasons for which an event is closed although its stream did not calm down.
+MODEL_CHANGED, NOT_WATCHED, FORGOTTEN = "model changed", "not watched any more", "stream forgotten"
+RESET, RENAMED = "stream reset", "stream renamed"
 
 #: By rising severity; and from which score on a row is of the next one.
 _SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -87,10 +91,11 @@ class Follower:
             at += 1
         return records
 
-    def close(self, time: int) -> list[EventRecord]:
-        """End the event that is open, because nothing more will come."""
+    def close(self, time: int, reason: str) -> list[EventRecord]:
+        """End the event that is open although its stream did not calm down: its record says why, as `reason`."""
         updates, self.open = self.tracker.finish(), False
-        return [self._record("close", update.event, update.event.end, time) for update in updates]
+        records = [self._record("close", update.event, update.event.end, time) for update in updates]
+        return [replace(record, event={**record.event, "reason": reason}) for record in records]
 
     def _record(self, action: str, event: Event, row: int, time: int) -> EventRecord:
         self.sequence += 1
@@ -180,6 +185,12 @@ class Silence(StreamColumns):
             return []
         record = self._record(name, int(self.since[number]), now, now)
         return [replace(record, event={**record.event, "forgotten": True})]
+
+    @classmethod
+    def closed(cls, model: str, stream: str, since: int, now: int, reason: str) -> EventRecord:
+        """The end of a silence that a model of this name told, for another reason than that the stream is heard."""
+        record = cls(model, None)._record(stream, since, now, now)
+        return replace(record, event={**record.event, "reason": reason})
 
     def _record(self, stream: str, since: int, heard: int | None, moment: int) -> EventRecord:
         named = json.dumps(["silence", self.model, stream, since])

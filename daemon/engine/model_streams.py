@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from aez.codec.detect.events import EventTracker
+from aez.codec.detect.scaling import Scale, StreamScales
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.aligner import Aligner
-from aez.daemon.engine.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
-from aez.daemon.engine.event_records import Follower, Silence
+from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Follower, Silence
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
-from aez.daemon.engine.rows import Aligned, Recent, ScoredRows
+from aez.daemon.engine.rows import Recent, ScoredRows
+from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
-from aez.daemon.engine.stream_table import StreamTable
+from aez.daemon.engine.stream_table import Lost, StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
+from aez.daemon.rows.aligned import Aligned
+from aez.daemon.rows.builder import Built, RowBuilder
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
+from aez.daemon.rows.fronts import NEVER
 
 __all__ = ["ModelStreams"]
 
 #: Streams that there is room for at first; values of the rows that are joined at once.
 _FIRST_ROOM, _JOINED = 64, 1 << 24
+Listener = Callable[[ScoredRows], None]
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -35,7 +40,7 @@ class _UnderWay(NamedTuple):
     """Rows that are being scored, sorted by stream; `first` [streams] tells where each stream's begin.
 
     before: rows that their stream had before [n]. valid: whether there was a whole window [n]. ending: waits for the
-        scores.
+        scores. scale: of their streams, where the model takes it; unscaled: whether it was not learned yet [n].
     """
 
     rows: Aligned
@@ -43,6 +48,8 @@ class _UnderWay(NamedTuple):
     before: Ints
     valid: Flags
     ending: Callable[[], Scores]
+    scale: Scale | None
+    unscaled: Flags
 
 
 class ModelStreams(StreamColumns):
@@ -53,6 +60,7 @@ class ModelStreams(StreamColumns):
     busy = column(np.bool_)  # it has a follower
     seen = column(np.int64)  # when a sample came, by a clock that nobody sets
     _changed = column(np.bool_)  # since `touched`
+    told_ahead = column(np.bool_)  # that its time is ahead of the clock
     followers: dict[int, Follower] = entries()
     limits: dict[int, StreamLimit] = entries()
 
@@ -72,10 +80,14 @@ class ModelStreams(StreamColumns):
         # Behind so many NaN rows every window is empty and an open event has had its quiet rows.
         gap = detector.window - 1 + self.rule.close_after
         quiet = None if watched.silent_after is None else int(watched.silent_after * SECOND)
-        self.aligner = Aligner(len(detector.channels), self.period, round(watched.lateness * SECOND), gap, quiet)
+        lateness = None if watched.lateness is None else round(watched.lateness * SECOND)
+        self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
-        self._tables: tuple[StreamColumns, ...] = (self.aligner, self.rings, self.silence)
+        known: StreamScales | None = getattr(detector, "scales", None)
+        self.scales = None if known is None else Scales(known, watched.warm_up)
+        self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence)
+        self._tables += () if self.scales is None else (self.scales,)
         self.names: list[str] = []
         self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
@@ -98,7 +110,9 @@ class ModelStreams(StreamColumns):
         if number >= self.size:
             self.grow(min(max(_FIRST_ROOM, 2 * number), max(most, number + 1)))
         self.seen[number] = self._steady()
-        self.limit[number] = next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
+        if self.scales is not None:
+            self.scales.begin(number, name)
+        self.limit[number] = self._fixed_limit(name)
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
             self.limit[number] = 1
@@ -106,27 +120,39 @@ class ModelStreams(StreamColumns):
             self.limits[number] = AdaptiveLimit(self.watched.risk, self.watched.reach)
         return number
 
+    def _fixed_limit(self, name: str) -> float:
+        return next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
+
     def advance(
-        self, stream: Ints, moments: Ints, values: Float, now: int, listener: Callable[[ScoredRows], None] | None
+        self, stream: Ints, moments: Ints, values: Float, now: int, listener: Listener | None
     ) -> Callable[[], list[EventRecord]]:
         """Take samples in the order of arrival; what comes back tells what follows, once all before it were asked."""
         present = np.zeros(self.size, bool)
         present[stream] = True
-        heads = np.flatnonzero(present)
-        before = self.aligner.newest[heads]
-        rows = self.aligner.push(stream, moments, values)
-        self._changed[heads] = True
-        self.seen[heads] = self._steady()
-        newer = heads[self.aligner.newest[heads] > before]
-        self.silence.hear(heads, newer, now)
-        noises = self.silence.ended(newer, self.aligner.jumps, self.aligner.newest, self.names)
-        under_way = self._begin(rows)
-        return lambda: noises + self._end(under_way, listener)
+        steady = self._steady()
+        self._changed |= present
+        self.seen[present] = steady
+        return self._take_up(self.rows.take(stream, moments, values, steady), now, listener)
 
-    def flush(self, listener: Callable[[ScoredRows], None] | None) -> list[EventRecord]:
-        rows = self.aligner.flush()
-        self._changed[rows.stream] = True
-        return self._end(self._begin(rows), listener)
+    def _take_up(self, built: Iterable[Built], now: int, listener: Listener | None) -> Callable[[], list[EventRecord]]:
+        """Begin to score rows; what comes back tells what follows."""
+        taken = []
+        for one in built:
+            self._changed[one.heads] = True
+            for number in one.anew:
+                self.rings.clear(number)
+            self.silence.hear(one.heads, one.newer, now)
+            noises = self.silence.ended(one.newer, one.quiet, self.rows.newest, self.names)
+            taken.append((noises, self._begin(one.rows)))
+        return lambda: [record for noises, under_way in taken for record in (*noises, *self._end(under_way, listener))]
+
+    def lose_channels(self, stream: Ints) -> None:
+        """Samples of these streams came, one each, that have none of the model's channels."""
+        self.rows.lose_channels(stream, self._steady())
+        self._changed[stream] = True
+
+    def flush(self, now: int, listener: Listener | None) -> list[EventRecord]:
+        return self._take_up(self.rows.flush(self._steady()), now, listener)()
 
     def _begin(self, rows: Aligned) -> list[_UnderWay]:
         """Begin to score rows, sorted by stream."""
@@ -150,11 +176,12 @@ class ModelStreams(StreamColumns):
     def _begin_part(self, rows: Aligned, first: Ints) -> _UnderWay:
         joined, starts, before = self.rings.extend(rows, first)
         valid = before >= self.scorer.window - 1
+        scale, unscaled = (None, ~valid) if self.scales is None else self.scales.take(rows, first)
         if valid.all():
-            ending = self.scorer.begin(joined, starts)
+            ending = self.scorer.begin(joined, starts, scale)
         else:
             scored = np.flatnonzero(valid)
-            inner = self.scorer.begin(joined, starts[scored])
+            inner = self.scorer.begin(joined, starts[scored], scale and scale.at(scored))
 
             def ending() -> Scores:
                 score, blame = np.full(len(rows), np.nan, np.float32), np.full(rows.values.shape, np.nan, np.float32)
@@ -162,21 +189,22 @@ class ModelStreams(StreamColumns):
                 return Scores(score, blame)
 
         self.scored += int(np.count_nonzero(valid))
-        return _UnderWay(rows, first, before, valid, ending)
+        return _UnderWay(rows, first, before, valid, ending, scale, unscaled)
 
-    def _end(self, under_way: Sequence[_UnderWay], listener: Callable[[ScoredRows], None] | None) -> list[EventRecord]:
+    def _end(self, under_way: Sequence[_UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
-        for rows, first, before, valid, ending in under_way:
+        for rows, first, before, valid, ending, scale, unscaled in under_way:
             score, blame = ending()
             np.minimum(score, _LARGEST, out=score)
             heads = rows.stream[first]
             self.last[heads] = score[np.append(first[1:], len(rows)) - 1]
             limit = self.limit[rows.stream]
-            records += self._events(rows, first, heads, Scores(score, blame), valid, before, limit)
+            cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
+            records += self._events(rows, first, heads, Scores(score, blame), valid, cold | unscaled, limit)
             if listener is not None:
                 channels = self.watched.detector.channels
-                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels))
+                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels, scale))
         return records
 
     def _events(
@@ -186,12 +214,11 @@ class ModelStreams(StreamColumns):
         heads: Ints,
         scores: Scores,
         valid: Flags,
-        before: Ints,
+        cold: Flags,
         limit: Float,
     ) -> list[EventRecord]:
         """What opens, grows and closes; `limit` is set to what applied, where limits adapt."""
         ends = np.append(first[1:], len(rows))
-        cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
         records: list[EventRecord] = []
         if self.watched.adapt or self.watched.learn:
             for number, start, end in zip(heads.tolist(), first.tolist(), ends.tolist(), strict=True):
@@ -249,11 +276,12 @@ class ModelStreams(StreamColumns):
             del self.followers[number]
         return records
 
-    def tick(self, now: int) -> list[EventRecord]:
-        """Streams that are silent at this time."""
-        fell, records = self.silence.begun(now, self.aligner.newest, self.names)
+    def tick(self, now: int, listener: Listener | None) -> list[EventRecord]:
+        """What has waited for long enough, and streams that are silent at this time."""
+        records = self._take_up(self.rows.overdue(self._steady()), now, listener)()
+        fell, silences = self.silence.begun(now, self.rows.newest, self.names)
         self._changed[fell] = True
-        return records
+        return records + silences
 
     def touched(self) -> list[tuple[str, bytes]]:
         numbers = np.flatnonzero(self._changed)
@@ -263,14 +291,22 @@ class ModelStreams(StreamColumns):
     def states(self, numbers: Ints) -> list[tuple[str, bytes]]:
         """(Name, bytes) of these streams."""
         found = []
-        for number, aligner in zip(numbers.tolist(), self.aligner.states(numbers), strict=True):
+        for number, aligner in zip(numbers.tolist(), self.rows.aligner.states(numbers), strict=True):
             count, ring = self.rings.state(number)
             details: dict[str, Any] = {}
             if number in self.followers:
                 details["events"] = self.followers[number].state()
                 details["model"] = self.watched.name
+            if self.silence.silent[number]:
+                details["silence"] = self.watched.name
             if number in self.limits:
                 details["limit"] = self.limits[number].state()
+            if (aside := self.rows.jumps.state(number)) is not None and self.rows.jumps.bound is not None:
+                details["jumps"] = aside
+            if lost := self.rows.losses.state(number):
+                details["lost"] = lost
+            if self.scales is not None:
+                details["scale"] = self.scales.state(number)
             state = StreamState(
                 self.model_id,
                 self.period or 0,
@@ -286,7 +322,7 @@ class ModelStreams(StreamColumns):
 
     def restore(self, number: int, state: StreamState, now: int) -> str:
         """Go on from a state; returns why not, where the stream starts afresh."""
-        if state.silent is not None:
+        if state.silent is not None and state.details.get("silence", self.watched.name) == self.watched.name:
             self.silence.silent[number], self.silence.since[number] = True, state.silent
         self.silence.heard[number] = now
         if state.model != self.model_id:
@@ -304,9 +340,16 @@ class ModelStreams(StreamColumns):
                 )
             if "limit" in state.details:
                 limit = self._limit_from(number, state.details["limit"])
+            channels, aside = self.scorer.channels, state.details.get("jumps")
+            if state.aligner.newest != NEVER:
+                self.rows.jumps.restore(number, state.aligner.newest, aside, channels, self._steady())
+            if self.scales is not None:
+                self.scales.restore(number, state.details.get("scale"))
         except InvalidArgument as error:
+            self.rows.jumps.clear(number)
             return str(error)
-        self.aligner.restore(number, state.aligner)
+        self.rows.losses.restore(number, state.details.get("lost"))
+        self.rows.aligner.restore(number, state.aligner, self._steady())
         self.rings.restore(number, state.count, state.ring)
         if follower is not None:
             self.followers[number] = follower
@@ -325,14 +368,16 @@ class ModelStreams(StreamColumns):
     def forget(self, age: int, most: int, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
         """Names of streams without a sample for `age` ns, what closes then, and the streams that got another number."""
         stale = np.flatnonzero(self._steady() - self.seen[: len(self.names)] > age)[: max(0, most)]
+        return self.remove(stale, now)
+
+    def remove(self, numbers: Ints, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
+        """Names of these streams, which rise, what closes then, and the streams that got another number."""
         gone: list[str] = []
         records: list[EventRecord] = []
         moved: dict[str, int] = {}
         names = list(self.names)  # who holds the old list finds the old names in it
-        for number in stale.tolist()[::-1]:  # so that the last one is none of those
-            if number in self.followers:
-                records += self.followers[number].close(int(self.aligner.newest[number]))
-            records += self.silence.forgotten(number, now, self.names[number])
+        for number in numbers.tolist()[::-1]:  # so that the last one is none of those
+            records += self._closing(number, now, FORGOTTEN)
             last = len(names) - 1
             gone.append(names[number])
             moved.pop(names[number], None)
@@ -345,9 +390,41 @@ class ModelStreams(StreamColumns):
             self.names = names
         return gone[::-1], records, moved
 
+    def _closing(self, number: int, now: int, reason: str) -> list[EventRecord]:
+        """What ends with a stream that is let go."""
+        records = self.silence.forgotten(number, now, self.names[number])
+        if number in self.followers:
+            records = [*self.followers.pop(number).close(int(self.rows.newest[number]), reason), *records]
+        self.busy[number] = False
+        return records
+
+    def reset(self, number: int, now: int) -> list[EventRecord]:
+        """The stream's clock and rows begin with its next sample, limits and counts stay; returns what closes."""
+        records = self._closing(number, now, RESET)
+        self.rows.begin_anew(number)
+        for table in (self.rings, self.silence):
+            table.clear(number)
+        self.last[number] = np.nan
+        self._changed[number] = True
+        return records
+
+    def rename(self, number: int, name: str) -> list[EventRecord]:
+        """The stream has another name from now on; returns what closes, for events are known by the old one."""
+        records: list[EventRecord] = []
+        if number in self.followers:
+            records += self.followers.pop(number).close(int(self.rows.newest[number]), RENAMED)
+        self.busy[number] = False
+        names = list(self.names)
+        names[number] = name
+        self.names = names
+        if number not in self.limits:
+            self.limit[number] = self._fixed_limit(name)
+        self._changed[number] = True
+        return records
+
     def totals(self) -> dict[str, float]:
         """What it counted."""
-        counts, scorer = self.aligner.counts, self.scorer
+        counts, scorer = self.rows.aligner.counts, self.scorer
         return {
             "scored": self.scored,
             f"scored.{self.watched.name}": self.scored,
@@ -358,10 +435,11 @@ class ModelStreams(StreamColumns):
             "overflow": counts["overflow"],
             "dropped.late": counts["late"],
             "dropped.duplicate": counts["duplicate"],
+            "dropped.future": self.rows.future,
         }
 
     def table(self) -> StreamTable:
-        count = len(self.names)
+        count, losses = len(self.names), self.rows.losses
         limit = self.limit[:count].copy()
         for number, follows in self.limits.items():
             limit[number] *= follows.value
@@ -369,14 +447,17 @@ class ModelStreams(StreamColumns):
             self.watched.name,
             self.names,
             self.rings.count[:count].copy(),
-            self.aligner.newest[:count].copy(),
+            self.rows.aligner.newest[:count].copy(),
             self.last[:count].copy(),
             limit,
             self.silence.silent[:count].copy(),
             {number: follower.event_id for number, follower in self.followers.items() if follower.open},
+            Lost(losses.count[:count].copy(), losses.losing[:count].copy(), losses.interval[:count].copy()),
+            self.period,
         )
 
     def recent(self, number: int) -> Recent:
-        (state,) = self.aligner.states(np.array([number]))
+        (state,) = self.rows.aligner.states(np.array([number]))
         time = state.anchor + state.slot * self.period if self.period is not None else state.slot
-        return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period)
+        scale = None if self.scales is None else self.scales.of(number)
+        return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period, scale)

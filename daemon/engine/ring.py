@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from aez.daemon.engine.columns import Float, Ints, StreamColumns, column
-from aez.daemon.engine.rows import Aligned
+from aez.daemon.rows.aligned import Aligned
+from aez.daemon.rows.columns import Float, Ints, StreamColumns, column
 
 __all__ = ["Rings", "rows_view"]
 

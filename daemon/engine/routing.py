@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.engine.columns import Float, Ints
+from aez.daemon.rows.columns import Float, Ints
 
 __all__ = ["Columns", "Router", "clean"]
 

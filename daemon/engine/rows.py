@@ -1,30 +1,15 @@
-"""Rows of streams: as they are aligned, as they are scored, and the last ones of a stream."""
+"""Rows of streams: as they are scored, and the last ones of a stream."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aez.daemon.engine.columns import Float, Ints
+from aez.codec.detect.scaling import Scale
+from aez.daemon.rows.aligned import Aligned
+from aez.daemon.rows.columns import Float
 
-__all__ = ["Aligned", "Recent", "ScoredRows"]
-
-
-@dataclass(frozen=True)
-class Aligned:
-    """Rows that are complete or overdue, by stream, rising: `stream`, `row` and `time` int64 [n], `values` [n, C]."""
-
-    stream: Ints
-    row: Ints
-    time: Ints
-    values: Float
-
-    def __len__(self) -> int:
-        return len(self.stream)
-
-    def part(self, start: int, end: int) -> Aligned:
-        """The rows from one place to another, as views."""
-        return Aligned(self.stream[start:end], self.row[start:end], self.time[start:end], self.values[start:end])
+__all__ = ["Recent", "ScoredRows"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +17,9 @@ class ScoredRows:
     """Rows that were scored, for whoever wants all of them; sorted by stream, then by row.
 
     names: the streams' names, by number; `rows.stream` indexes it. score: float32 [n], 1.0 is the model's threshold;
-    channel_score: float32 [n, channels]. limit: float32 [n], the streams' own limits, on the same scale. Nobody changes
-    any of it afterwards.
+    channel_score: float32 [n, channels]. limit: float32 [n], the streams' own limits, on the same scale. scale: of
+    models that take each stream's centre and width, those of the rows [n, channels]. Nobody changes any of it
+    afterwards.
     """
 
     model: str
@@ -43,6 +29,7 @@ class ScoredRows:
     channel_score: Float
     limit: Float
     channels: tuple[str, ...]
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +37,7 @@ class Recent:
     """A stream's last rows: values float32 [at most window - 1, channels], in the sensors' units, NaN = missing.
 
     row, time: number and time (ns since 1970 UTC) of the last one. period: ns between rows; None without a clock.
+    scale: the stream's centre and width [channels], where the model takes them.
     """
 
     model: str
@@ -57,3 +45,4 @@ class Recent:
     row: int
     time: int
     period: int | None
+    scale: Scale | None = None

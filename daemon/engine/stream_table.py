@@ -9,14 +9,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.engine.columns import Flags, Float, Ints
+from aez.daemon.rows.columns import Flags, Float, Ints
+from aez.daemon.rows.losses import REASONS, advice
 
-__all__ = ["STATES", "StreamPages", "StreamTable"]
+__all__ = ["STATES", "Lost", "StreamPages", "StreamTable"]
 
 #: A stream's states, the most urgent first.
 STATES = ("event", "silent", "normal")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What streams lose, see `aez.daemon.rows.losses`.
+
+    count: int64 [n, reasons], samples that were not scored. losing: int8 [n], 1 + the place of the reason by which a
+    stream loses most just now, 0 for none. interval: float64 [n], s between its samples.
+    """
+
+    count: Ints
+    losing: NDArray[np.int8]
+    interval: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,7 @@ class StreamTable:
     names: may be longer than the arrays, by streams that came later. rows: int64 [n], in all. newest: int64 [n], ns
     since 1970 UTC of the newest sample, negative where there was none. score: float32 [n], that of the last row, NaN
     where this process scored none. limit: float32 [n]. silent: [n]. events: the id of the event that is open.
+    lost: what they lose. period: ns between rows, None without a clock.
     """
 
     model: str
@@ -36,6 +52,8 @@ class StreamTable:
     limit: Float
     silent: Flags
     events: Mapping[int, str]
+    lost: Lost | None = None
+    period: int | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,7 +66,11 @@ class StreamTable:
         return found
 
     def entry(self, number: int) -> dict[str, Any]:
-        """One stream as plain data: stream, model, rows, newest (ns or None), score, limit, state, event (its id)."""
+        """One stream as plain data: stream, model, rows, newest (ns or None), score, limit, state, event (its id).
+
+        lost: how many samples were not scored, by reason. losing: the reason by which it loses samples just now, and
+        advice: what to do about it; None where it loses none.
+        """
         score, newest, event = float(self.score[number]), int(self.newest[number]), self.events.get(number)
         return {
             "stream": self.names[number],
@@ -59,7 +81,17 @@ class StreamTable:
             "limit": float(self.limit[number]),
             "state": "silent" if self.silent[number] else "event" if event is not None else "normal",
             "event": event,
+            **self._losses(number),
         }
+
+    def _losses(self, number: int) -> dict[str, Any]:
+        if self.lost is None:
+            return {"lost": {}, "losing": None, "advice": None}
+        counts = zip(REASONS, self.lost.count[number].tolist(), strict=True)
+        code = int(self.lost.losing[number])
+        reason = REASONS[code - 1] if code else None
+        said = None if reason is None else advice(reason, float(self.lost.interval[number]), self.period)
+        return {"lost": {name: count for name, count in counts if count}, "losing": reason, "advice": said}
 
 
 class StreamPages:

@@ -10,14 +10,16 @@ from typing import Protocol
 from aez.codec.detect.events import Event, EventRule
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.columns import Float, Ints
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit
 from aez.daemon.engine.scorer import WindowModel
+from aez.daemon.rows.columns import Float, Ints
 
 __all__ = ["SECOND", "Identified", "StreamModel", "Watched"]
 
 #: ns.
 SECOND = 1_000_000_000
+#: A sample may lie so many periods ahead of its stream's newest, at least.
+_JUMP_PERIODS = 30
 
 
 class Identified(Protocol):
@@ -45,7 +47,10 @@ class Watched:
         model with one that fits.
     columns: the column of a channel, where their names differ.
     period: seconds between rows; by default the model's; 0 for rows without a clock, one for each time that occurs.
-    lateness: seconds that a sample may be older than the newest of its stream.
+    lateness: seconds that a sample may be older than the newest of its stream; None: rows wait for the channels that
+        are due, see `aez.daemon.rows.fronts`.
+    jump: seconds that a sample may lie ahead of its stream's newest; one further ahead is put aside until others
+        follow, see `aez.daemon.rows.jumps`. It is never fewer than 30 periods; 0 for any.
     silent_after: seconds without a newer sample until a stream is silent; None for never.
     warm_up: scored rows of a stream before its first event may begin.
     limits: pattern -> limit of its streams, in thresholds of the model; 1.0 where none fits.
@@ -63,7 +68,8 @@ class Watched:
     streams: Sequence[str] = ("*",)
     columns: Mapping[str, str] = field(default_factory=dict)
     period: float | None = None
-    lateness: float = 0.0
+    lateness: float | None = None
+    jump: float = 300.0
     silent_after: float | None = None
     warm_up: int = 0
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -76,7 +82,12 @@ class Watched:
     illustrate: Callable[[str, Ints, Float, Sequence[EventRecord], Event | None], list[EventRecord]] | None = None
 
     def __post_init__(self) -> None:
-        numbers = {"period": self.period, "lateness": self.lateness, "silent_after": self.silent_after}
+        numbers = {
+            "period": self.period,
+            "lateness": self.lateness,
+            "silent_after": self.silent_after,
+            "jump": self.jump,
+        }
         for name, value in numbers.items():
             if value is not None and not 0 <= value <= 1e9:
                 raise InvalidArgument(f"{name} of model {self.name} is a number of seconds, not {value}")
@@ -94,3 +105,8 @@ class Watched:
         """Nanoseconds between rows; None without a clock."""
         period = self.detector.period if self.period is None else self.period
         return max(1, round(period * SECOND)) if period else None
+
+    @property
+    def jump_ns(self) -> int | None:
+        """Nanoseconds that a sample may lie ahead; None for any."""
+        return max(round(self.jump * SECOND), _JUMP_PERIODS * (self.period_ns or 0)) if self.jump else None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aez.codec.errors import InvalidArgument
+from aez.codec.series.zones import LocalTimes
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.parse.names import Admit
@@ -22,6 +23,8 @@ FORMATS = ("json", "csv", "line", "arrow", "image")
 
 class Parser(Protocol):
     """A parser of one source's messages; it learns from them what they look like, and belongs to one thread."""
+
+    local: LocalTimes
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
         """The rows of a chunk, those of one set of columns together in the order of arrival, and what is malformed."""

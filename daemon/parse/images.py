@@ -19,6 +19,7 @@ from PIL import Image
 from aez.codec.errors import AezError
 from aez.codec.image.files import Pixels, seen
 from aez.codec.image.pillow import read_image
+from aez.codec.series.zones import LocalTimes
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.frames.models import BATCH, COLUMNS, FrameModel, FrameModels, MeasuredFrame, Prepared
@@ -53,7 +54,7 @@ class Images:
         Image.init()
         self._formats = [name for name in _FORMATS if name in Image.OPEN]
         self.names = StreamNames(options, limits, admit)
-        self.clock = ArrivalClock()
+        self.clock, self.local = ArrivalClock(), LocalTimes()
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
         return self.parse_many([chunk])

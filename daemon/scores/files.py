@@ -22,8 +22,9 @@ from typing import Any, Literal
 
 from aez.codec.common.extras import library
 from aez.daemon.common.files import drop_partial_line
+from aez.daemon.state.slow_clock import SlowClock
 
-__all__ = ["Format", "Rotation", "ScoreFiles", "ScoreTable", "json_lines"]
+__all__ = ["Format", "Rotation", "ScoreFiles", "ScoreTable", "folder_of", "json_lines"]
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class ScoreFiles:
     def __init__(self, folder: Path, kind: Format, rotation: Rotation) -> None:
         self.folder, self.kind, self.rotation = folder, kind, rotation
         self._open: dict[str, _Open] = {}
+        self._clock = SlowClock(time.time_ns())  # one that is set wrong later must delete nothing
         self._unfinished: list[Path] = []
         self._conversion: Iterator[None] | None = None  # of the first of them
 
@@ -127,9 +129,9 @@ class ScoreFiles:
 
     def forget(self, now: float | None = None) -> int:
         """Delete what the rotation no longer keeps; returns how many files went. `now`: Unix time."""
-        moment = time.time() if now is None else now
         growing = {one.path for one in self._open.values()}
         full = sorted((path for path in self._files() if path not in growing), key=lambda path: path.name)
+        moment = self._clock.follow(time.time_ns()) / 1e9 if now is None else now
         surplus = full[: max(0, len(full) - self.rotation.files)]
         oldest = moment - self.rotation.days * 86_400
         gone = {path for path in full if path in surplus or path.stat().st_mtime < oldest}
@@ -138,7 +140,7 @@ class ScoreFiles:
         return len(gone)
 
     def _begin(self, table: ScoreTable) -> _Open:
-        folder = self.folder / _folder_name(table.model)
+        folder = folder_of(self.folder, table.model)
         folder.mkdir(exist_ok=True)
         moment = time.time_ns()
         while True:
@@ -191,9 +193,9 @@ def _digits(column: Any) -> Any:
     return column.cast("string")
 
 
-def _folder_name(model: str) -> str:
-    """A model's name without what a file system takes for something else."""
-    return _ODD.sub(lambda found: f"%{ord(found[0]):02X}", model)
+def folder_of(folder: Path, model: str) -> Path:
+    """Where the files of a model lie: its name without what a file system takes for something else."""
+    return folder / _ODD.sub(lambda found: f"%{ord(found[0]):02X}", model)
 
 
 def _append(path: Path, data: bytes | memoryview) -> None:

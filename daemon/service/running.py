@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,10 @@ from aez.daemon.engine.engine import Engine
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.observe.traces import Traces
 from aez.daemon.pipeline import Worker
+from aez.daemon.shadow.shadows import Shadows
 from aez.daemon.sources.base import Put, Source
 from aez.daemon.state.dead_letters import DeadLetters
+from aez.daemon.state.slow_clock import SlowClock
 from aez.daemon.state.store import Store
 from aez.daemon.web.live import Live
 
@@ -99,6 +102,21 @@ class RunningSources:
         return len(self._open)
 
 
+@dataclass(frozen=True)
+class RetentionClocks:
+    """What is kept for a time goes by these: the time of the data, and this machine's clock."""
+
+    data: SlowClock
+    wall: SlowClock
+
+    @classmethod
+    def of(cls, store: Store) -> RetentionClocks:
+        """As they were when the store was last written, so that a clock that is wrong at a start deletes nothing."""
+        return cls(
+            SlowClock(store.events.latest_end()), SlowClock(max(store.last_heard().values(), default=time.time_ns()))
+        )
+
+
 @dataclass
 class Running:
     """The parts of a monitor that runs; a reload exchanges `config`, `models`, `deliveries` and the sources.
@@ -119,6 +137,8 @@ class Running:
     deliveries: Deliveries
     metrics: Metrics
     live: Live
+    clocks: RetentionClocks
+    shadows: Shadows
     traces: Traces | None
     measuring: Callable[[], None]
     once: bool

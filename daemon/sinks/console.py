@@ -61,6 +61,8 @@ def as_text(record: EventRecord) -> str:
     blamed = [one for one in event.get("channels") or () if isinstance(one, dict)][:3]
     if blamed:
         words.append(", ".join(f"{_printable(str(one.get('name')))} {one.get('share') or 0:.0%}" for one in blamed))
+    if reason := event.get("reason"):
+        words.append(f"because: {_printable(str(reason))}")
     words.append(f"[{record.id[:12]}.{record.sequence}]")
     return "  ".join(word for word in words if word)
 

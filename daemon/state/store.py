@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 _VERSION = 1
+#: Statements that make a store of a version one of the next; the schema, which creates what is missing, runs behind.
+_MIGRATIONS: Mapping[int, str] = {}
 _SCHEMA = (
     EVENT_TABLES.format(number="INTEGER PRIMARY KEY")
     + """
@@ -132,6 +134,7 @@ class Store:
             path,
             _SCHEMA,
             _VERSION,
+            migrations=_MIGRATIONS,
             exclusive=exclusive,
             synchronous=synchronous,
             busy_seconds=busy_seconds,
@@ -184,6 +187,20 @@ class Store:
                 listener()
         return fresh
 
+    def try_to_write(self) -> None:
+        """Write something and take it back, on the disk at return: finds out whether a commit could be written now."""
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO positions (source, position) VALUES ('', '{}')")
+            connection.execute("DELETE FROM positions WHERE source = ''")
+
+    def trouble(self) -> str:
+        """Why nothing can be written although nothing was tried: the file is not there any more. Empty where it is."""
+        return self._database.trouble()
+
+    def say(self, **facts: Any) -> None:
+        """Tell commands who holds the store; only where it is exclusive."""
+        self._database.say(facts)
+
     def positions(self) -> dict[str, dict[str, Any]]:
         """The position of each source that has one."""
         with self._database.read() as connection:
@@ -219,14 +236,16 @@ class Store:
         with self._database.write() as connection:
             connection.executemany("DELETE FROM states WHERE stream = ?", [(storable(one),) for one in streams])
 
-    def forget(self, retention: Retention, now: int | None = None, most: int = 1000) -> int:
-        """As `EventStore.forget`, and the states of streams that were not heard of, at most `most` at once."""
-        moment = time.time_ns() if now is None else now
-        gone = self.events.forget(retention, moment, most)
+    def forget(self, retention: Retention, now: int | None, wall: int, most: int = 1000) -> int:
+        """As `EventStore.forget`, and the states of streams that were not heard of, at most `most` at once.
+
+        wall: this machine's clock, ns since 1970 UTC; no step of it may move it far (see `SlowClock`).
+        """
+        gone = self.events.forget(retention, now, most)
         with self._database.write(durable=False) as connection:
             connection.execute(
                 "DELETE FROM states WHERE rowid IN (SELECT rowid FROM states WHERE stored < ? LIMIT ?)",
-                (moment - int(retention.state_days * 86_400e9), most),
+                (wall - int(retention.state_days * 86_400e9), most),
             )
         return gone
 

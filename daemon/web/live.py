@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.engine import Engine
-from aez.daemon.engine.rows import Aligned, Recent, ScoredRows
+from aez.daemon.engine.rows import Recent, ScoredRows
 from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import StreamModel
 from aez.daemon.frames.models import FrameModel
+from aez.daemon.rows.aligned import Aligned
 
 __all__ = ["ROWS", "WATCHED", "History", "Live", "LiveBlock", "ShownModel", "Watch", "blame"]
 
@@ -53,7 +54,7 @@ class ShownModel:
     channels: tuple[str, ...]
     units: tuple[str, ...]
     period: float | None
-    reconstruct: Callable[[Float], Float] | None
+    reconstruct: Callable[..., Float] | None
     frames: bool
 
 
@@ -218,6 +219,7 @@ class Watch:
         self._names: list[tuple[Sequence[str], int, int | None]] = []
         self.model = model
         self._rows = _nothing(len(self.model.channels))
+        self._scale = recent.scale
         self._begun = False
 
     def rows(self, after: int | None = None) -> tuple[ShownModel, History]:
@@ -286,6 +288,8 @@ class Watch:
             return None
         which = slice(low, high)
         rows = scored.rows
+        if scored.scale is not None:
+            self._scale = scored.scale.at(high - 1)
         return History(
             rows.row[which],
             rows.time[which],
@@ -315,7 +319,8 @@ class Watch:
         wanted = wanted[wanted >= past]
         if wanted.size:
             windows = sliding_window_view(rows.values, past + 1, axis=0).transpose(0, 2, 1)
-            rows.reconstruction[wanted] = reconstruct(windows[wanted - past])[:, -1]
+            given = (windows[wanted - past],) if self._scale is None else (windows[wanted - past], self._scale)
+            rows.reconstruction[wanted] = reconstruct(*given)[:, -1]
         return rows
 
 
@@ -372,4 +377,6 @@ def _kept(scored: ScoredRows, window: int) -> tuple[ScoredRows, bool]:
     which = np.flatnonzero(ends - np.arange(len(rows)) < most)
     kept = Aligned(rows.stream[which], rows.row[which], rows.time[which], rows.values[which])
     limit, score, blamed = scored.limit[which], scored.score[which], scored.channel_score[which]
-    return replace(scored, rows=kept, score=score, channel_score=blamed, limit=limit), len(which) < len(rows)
+    scale = scored.scale and scored.scale.at(which)
+    scaled = replace(scored, rows=kept, score=score, channel_score=blamed, limit=limit, scale=scale)
+    return scaled, len(which) < len(rows)

@@ -43,27 +43,34 @@ RULES: dict[str, str] = {
     "export.images": "codec.bundle codec.common codec.detect codec.image export.common export.families",
     "export.series_detector": "",
     "daemon.common": "",
-    "daemon.config": "codec.bundle daemon.common daemon.parse daemon.sinks daemon.sources",
-    "daemon.engine": "codec.detect daemon.common",
+    "daemon.config": "codec.bundle daemon.common daemon.files daemon.parse daemon.sinks daemon.sources",
+    "daemon.rows": "",
+    "daemon.engine": "codec.detect daemon.common daemon.rows",
     "daemon.frames": "codec.container codec.detect codec.entropy codec.image codec.report daemon.common",
     "daemon.parse": "codec.common codec.image codec.series daemon.common daemon.frames",
     "daemon.sources": "codec.common daemon.common",
+    "daemon.files": "codec.common daemon.common daemon.sources",
     "daemon.state": "codec.common daemon.common",
     "daemon.sinks": "codec.common daemon.common daemon.state",
-    "daemon.scores": "codec.common daemon.common daemon.engine",
+    "daemon.scores": "codec.common daemon.common daemon.engine daemon.state",
+    "daemon.shadow": "codec.detect daemon.common daemon.engine daemon.rows",
     "daemon.observe": "codec.common daemon.common",
-    "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe",
+    "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe daemon.rows",
     "daemon.build": (
-        "codec.bundle codec.common codec.detect codec.image daemon.common daemon.config daemon.engine daemon.frames "
-        "daemon.observe daemon.parse daemon.scores daemon.sinks daemon.sources daemon.state"
+        "codec.bundle codec.common codec.detect codec.image daemon.common daemon.config daemon.engine daemon.files "
+        "daemon.frames daemon.observe daemon.parse daemon.scores daemon.shadow daemon.sinks daemon.sources daemon.state"
     ),
     "daemon.delivery": "daemon.common daemon.observe daemon.sinks daemon.state",
     "daemon.pipeline": "daemon.common daemon.observe daemon.state",
     "daemon.service": (
         "daemon.build daemon.common daemon.config daemon.delivery daemon.engine daemon.frames daemon.observe "
-        "daemon.pipeline daemon.scores daemon.sinks daemon.sources daemon.state daemon.web"
+        "daemon.pipeline daemon.scores daemon.shadow daemon.sinks daemon.sources daemon.state daemon.web"
     ),
-    "daemon.tools": "daemon.build daemon.common daemon.config daemon.service daemon.sources",
+    "daemon.tools": (
+        "codec.common daemon.build daemon.common daemon.config daemon.files daemon.scores daemon.service "
+        "daemon.shadow daemon.sources daemon.state"
+    ),
+    "daemon.simulate": "daemon.common",
     "aez.messages": "",
     "aez.files": "codec.common",
     "aez.batch": "aez.files aez.messages codec.common",
@@ -71,7 +78,7 @@ RULES: dict[str, str] = {
     "aez.bench": "codec.* daemon.* export.*",
     "aez.commands": "aez.batch aez.bench aez.files aez.messages codec.* daemon.* export.*",
     "aez.cli": "aez.commands aez.messages",
-    "aez.__main__": "aez.cli",
+    "aez.__main__": "aez.cli daemon.common",
 }
 
 #: Libraries that only training needs.

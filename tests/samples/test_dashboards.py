@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from aez.daemon.observe.metrics import Metrics
-from aez.daemon.tools.simulate import Simulation, encode
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 from tests.kit.brokers import free_port
 from tests.kit.places import SAMPLES
 from tests.kit.satellite_model import save_satellite_model
@@ -60,7 +61,7 @@ LABELS = {
     "source": {"telemetry"},
     "sink": {"json_lines"},
     "model": {"satellite"},
-    "reason": {"syntax", "late", "duplicate"},
+    "reason": {"syntax", "late", "duplicate", "future", "no_channel", "gaps", "no_model"},
     "action": {"open", "update", "close"},
     "result": {"success", "failure"},
 }

@@ -19,7 +19,7 @@ from aez.bench.monitor.process import MonitorProcess, sum_of
 from aez.codec.common.extras import library
 from aez.codec.errors import AezError
 from aez.daemon.parse.times import from_texts
-from aez.daemon.tools.simulate import Simulation
+from aez.daemon.simulate.satellites import Simulation
 
 __all__ = ["SIMULATION", "Site", "reference"]
 
@@ -169,5 +169,5 @@ def _last_times(path: Path) -> dict[str, int]:
         file.seek(max(0, path.stat().st_size - 65_536))
         lines = [json.loads(line) for line in file.read().splitlines()[1:]]
     last = {line["stream"]: line["time"] for line in lines}
-    times, _ = from_texts(library("pyarrow", "monitor").array(list(last.values()), "string"))
+    times, _, _ = from_texts(library("pyarrow", "monitor").array(list(last.values()), "string"))
     return dict(zip(last, times.tolist(), strict=True))

@@ -17,7 +17,9 @@ from aez.commands import options
 from aez.commands.monitor import control as monitor_control
 from aez.commands.monitor import events as monitor_events
 from aez.commands.monitor import option_list as monitor_options
+from aez.commands.monitor import shadow as monitor_shadow
 from aez.commands.monitor import simulate as monitor_simulate
+from aez.commands.monitor import streams as monitor_streams
 from aez.commands.monitor import tap as monitor_tap
 from aez.commands.monitor import top as monitor_top
 from aez.commands.monitor.config import config_argument, load_config, needs_monitor
@@ -29,7 +31,10 @@ def monitor() -> None:
     """Watch streams of telemetry with detectors; needs `pip install 'aez[monitor]'`."""
 
 
-for _part in (monitor_control, monitor_events, monitor_options, monitor_simulate, monitor_tap, monitor_top):
+for _part in (
+    *(monitor_control, monitor_events, monitor_options, monitor_shadow),
+    *(monitor_simulate, monitor_streams, monitor_tap, monitor_top),
+):
     for _command in _part.COMMANDS:
         monitor.add_command(_command)
 
@@ -46,12 +51,13 @@ def check(config: Path, deep: bool, as_json: bool) -> None:
         try:
             found = load(config)
             from aez.daemon.config.certificates import certificate_warnings
+            from aez.daemon.config.own_files import pattern_warnings
             from aez.daemon.tools.check import deep_check, shallow_check
 
             logging.getLogger("aez").addHandler(logging.NullHandler())  # what a trial finds is told below
             shallow_check(found)
             lines = deep_check(found) if deep else []
-            warnings = certificate_warnings(found)
+            warnings = certificate_warnings(found) + pattern_warnings(found)
         except ConfigError as error:
             if not as_json:
                 for fault in error.faults[:-1]:

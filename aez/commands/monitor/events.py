@@ -228,7 +228,10 @@ def event_line(event: StoredEvent) -> str:
     ]
     if isinstance(peak, int | float):
         words.append(f"peak {peak:.3g}")
-    return "  ".join([*words, *([plain(blame)] if blame else [])])
+    reason = detail.get("reason")
+    return "  ".join(
+        [*words, *([plain(blame)] if blame else []), *([f"because: {plain(str(reason))}"] if reason else [])]
+    )
 
 
 COMMANDS = (events,)

@@ -187,7 +187,8 @@ export class Events {
     line.when.title = `${exact(event.start)} – ${exact(event.end)}`;
     setText(line.peak, typeof detail.peak === "number" ? `peak ${number(detail.peak)} × limit` : "");
     const blamed = (detail.channels ?? []).slice(0, 3);
-    setText(line.blame, blamed.map((one) => `${one.name} ${percent(one.share)}`).join(", "));
+    const shares = blamed.map((one) => `${one.name} ${percent(one.share)}`).join(", ");
+    setText(line.blame, [shares, detail.reason && `closed: ${detail.reason}`].filter(Boolean).join("; "));
     line.acknowledge.hidden = event.acknowledged !== null;
     const by = event.acknowledged_by ? ` by ${event.acknowledged_by}` : "";
     setText(line.seen, event.acknowledged === null ? "" : `✓ seen${by}, ${clock(event.acknowledged)}`);

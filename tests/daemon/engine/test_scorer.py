@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.core import Series
 from aez.daemon.engine.ring import Rings
-from aez.daemon.engine.rows import Aligned
 from aez.daemon.engine.scorer import BATCHES, Scorer
+from aez.daemon.rows.aligned import Aligned
 from tests.kit.engine_models import CHANNELS, WINDOW, Magnitude, bursts, detector
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -1,0 +1,1 @@
+"""Samples as they arrive, put into the rows of each stream: clocks, channels that are due, what is lost."""
