@@ -72,8 +72,10 @@ def follow(values: Float, time: Ints, first: Ints, past: Past) -> Runs:
     )
     if not plain.all():
         part = Past(*(one[:, ~plain] for one in past))  # type: ignore[arg-type]
-        for whole, one in zip(found, _follow(values[:, ~plain], came, time, first, part), strict=True):
-            whole[:, ~plain] = one
+        inner = _follow(values[:, ~plain], came, time, first, part)
+        for whole, one in zip(found[1:], inner[1:], strict=True):
+            np.asarray(whole)[:, ~plain] = one
+        found.value[:, ~plain] = inner.value
     found.absent_since[:, plain] = past.absent_since[np.repeat(np.arange(len(first)), _sizes(first, shape[0]))][
         :, plain
     ]
