@@ -20,7 +20,7 @@ import numpy as np
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord, Malformed, Samples
-from aez.daemon.engine.event_records import Follower
+from aez.daemon.engine.follower import Follower
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import Router
 from aez.daemon.engine.rows import Recent, ScoredRows

@@ -13,8 +13,10 @@ import numpy as np
 
 from aez.codec.detect.events import EventTracker
 from aez.codec.errors import InvalidArgument
+from aez.daemon.alarms.witness import Witness
 from aez.daemon.common.records import EventRecord, Malformed
-from aez.daemon.engine.event_records import Follower, Silence
+from aez.daemon.engine.event_records import Silence
+from aez.daemon.engine.follower import Follower, Seen
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
@@ -40,14 +42,16 @@ _LARGEST = float(np.finfo(np.float32).max)
 class _UnderWay(NamedTuple):
     """Rows that are being scored, sorted by stream; `first` [streams] tells where each stream's begin.
 
-    before: rows that their stream had before [n]. valid: whether there was a whole window [n]. ending: waits for the
-        scores.
+    before: rows that their stream had before [n]. valid: whether there was a whole window [n]. joined, starts: what the
+    model sees, see `Rings.extend`. ending: waits for the scores.
     """
 
     rows: Aligned
     first: Ints
     before: Ints
     valid: Flags
+    joined: Float
+    starts: Ints
     ending: Callable[[], Scores]
 
 
@@ -62,6 +66,7 @@ class ModelStreams(StreamColumns):
     _told_ahead = column(np.bool_)  # that its time is ahead of the clock
     followers: dict[int, Follower] = entries()
     limits: dict[int, StreamLimit] = entries()
+    shifts: dict[int, Float] = entries()  # [channels], what is taken from the values of streams that moved for good
 
     def __init__(
         self, watched: Watched, sizes: tuple[int, ...], workers: int, steady: Callable[[], int] = time.monotonic_ns
@@ -88,6 +93,8 @@ class ModelStreams(StreamColumns):
         self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
         self._steady = steady
+        self.witness = Witness(detector)
+        self._seen: Seen | None = None  # of the rows whose events are followed
 
     def grow(self, size: int) -> None:
         super().grow(size)
@@ -179,18 +186,20 @@ class ModelStreams(StreamColumns):
                 return Scores(score, blame)
 
         self.scored += int(np.count_nonzero(valid))
-        return _UnderWay(rows, first, before, valid, ending)
+        return _UnderWay(rows, first, before, valid, joined, starts, ending)
 
     def _end(self, under_way: Sequence[_UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
-        for rows, first, before, valid, ending in under_way:
+        for rows, first, before, valid, joined, starts, ending in under_way:
             score, blame = ending()
             np.minimum(score, _LARGEST, out=score)
             heads = rows.stream[first]
             self.last[heads] = score[np.append(first[1:], len(rows)) - 1]
             limit = self.limit[rows.stream]
+            self._seen = Seen(joined, starts, self.scorer.window, None, self.period)
             records += self._events(rows, first, heads, Scores(score, blame), valid, before, limit)
+            self.witness.settle()
             if listener is not None:
                 channels = self.watched.detector.channels
                 listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels))
@@ -256,8 +265,10 @@ class ModelStreams(StreamColumns):
         follower = self.followers.get(number)
         if follower is None:
             tracker = EventTracker(self.rule, self.watched.detector.channels, self.names[number], self.model_id)
-            follower = self.followers[number] = Follower(tracker, self.watched.name, self.watched.update_every)
-        records = follower.update(rows.row[part], relative, blame[part], rows.time[part])
+            follower = self.followers[number] = self._follower(tracker)
+        assert self._seen is not None
+        seen = self._seen._replace(starts=self._seen.starts[part], shift=self.shifts.get(number))
+        records = follower.update(rows.row[part], relative, blame[part], rows.time[part], seen)
         if self.watched.illustrate is not None:
             open_now = follower.tracker.current
             records = self.watched.illustrate(self.names[number], rows.time[part], relative, records, open_now)
@@ -265,6 +276,10 @@ class ModelStreams(StreamColumns):
         if follower.idle:
             del self.followers[number]
         return records
+
+    def _follower(self, tracker: EventTracker) -> Follower:
+        watched = self.watched
+        return Follower(tracker, watched.name, watched.update_every, watched.habits, self.witness)
 
     def tick(self, now: int, listener: Listener | None) -> list[EventRecord]:
         """What has waited for long enough, and streams that are silent at this time."""
@@ -351,8 +366,9 @@ class ModelStreams(StreamColumns):
         limit: StreamLimit | None = None
         try:
             if "events" in state.details:
+                events = state.details["events"]
                 follower = Follower.from_state(
-                    state.details["events"], self.watched.name, self.watched.update_every, self.rule
+                    events, self.watched.name, self.watched.update_every, self.rule, self.watched.habits, self.witness
                 )
             if "limit" in state.details:
                 limit = self._limit_from(number, state.details["limit"])

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from aez.codec.detect.events import Event, EventRule
 from aez.codec.errors import InvalidArgument
+from aez.daemon.alarms.habits import Habits
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit
 from aez.daemon.engine.scorer import WindowModel
@@ -58,6 +59,7 @@ class Watched:
         exceeds them (see `AdaptiveLimit`).
     rule: when events open and close; by default the model's.
     update_every: rows between two updates of an open event, at least.
+    habits: how often events are told of, see there.
     learn: rows of a stream that teach its limit, for models without a threshold, and open no event; 0 for none.
     illustrate: gets a stream, the times and scores (1 is its limit) of rows, the records that follow from them and the
         event that is open behind them; returns the records in full.
@@ -78,6 +80,7 @@ class Watched:
     reach: float = 2.0
     rule: EventRule | None = None
     update_every: int = 60
+    habits: Habits = Habits()
     learn: int = 0
     illustrate: Callable[[str, Ints, Float, Sequence[EventRecord], Event | None], list[EventRecord]] | None = None
 
