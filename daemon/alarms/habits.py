@@ -13,8 +13,8 @@ __all__ = ["Habits"]
 class Habits:
     """Raises InvalidArgument for values that make no sense.
 
-    reopen_within: an event that begins at most so many rows behind the end of the last one goes on with that one; 0 for
-        never. From the second time on its end is told only once so many rows stayed quiet.
+    reopen_within: ns; an event that begins so soon behind the end of the last one goes on with that one; 0 for never.
+        From the second time on its end is told only once it stayed quiet for so long.
     growth: each pause between two updates of an event is so many times the one before, 1 or more.
     changed_after: ns; an event that has stayed at one level for so long is a lasting change; None for never.
     """
@@ -26,7 +26,7 @@ class Habits:
     def __post_init__(self) -> None:
         if self.reopen_within < 0 or not 1 <= self.growth <= 100:
             raise InvalidArgument(
-                f"reopen_within is 0 rows or more and growth 1 to 100, not {self.reopen_within} and {self.growth}"
+                f"reopen_within is 0 ns or more and growth 1 to 100, not {self.reopen_within} and {self.growth}"
             )
         if self.changed_after is not None and self.changed_after <= 0:
             raise InvalidArgument(f"changed_after is more than 0 ns, not {self.changed_after}")

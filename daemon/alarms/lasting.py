@@ -10,7 +10,7 @@ __all__ = ["Lasting"]
 
 #: Of the second half so many rows are loud, its two quarters' mean scores differ by this factor at most, and each has
 #: so many rows.
-_LOUD, _ALIKE, _FEWEST = 0.9, 1.5, 8
+_LOUD, _ALIKE, _FEWEST = 0.5, 1.5, 8
 _HIGHEST = 1e6
 
 

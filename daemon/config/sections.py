@@ -162,15 +162,16 @@ class Model(Options):
     limits: Mapping[str, float] = field(
         default_factory=dict, metadata=about("pattern = limit of its streams, in thresholds of the model")
     )
-    adapt: bool = field(
-        default=False, metadata=about("let limits follow streams that drift, but not while an event is open")
+    adopt: Literal["by_hand", "when_changed"] = field(
+        default="by_hand",
+        metadata=about(
+            "who takes the new level of a stream that moved for good: people, or the monitor",
+            was={"adapt": "and takes the new level of a stream that moved for good: by_hand or when_changed"},
+        ),
     )
-    risk: float = field(
-        default=1e-4, metadata=about("probability that a normal row exceeds an adapted limit", low=1e-9, high=0.0199)
-    )
-    reach: float = field(
-        default=2.0,
-        metadata=about("an adapted limit stays between the given one over and times this", low=1.01, high=1e3),
+    adopt_most: float = field(
+        default=1.0,
+        metadata=about("a channel's level is taken up to so many times the range that training saw", low=0, high=1e6),
     )
     threshold: float | None = field(
         default=None, metadata=about("of an image codec: dB PSNR, below it a frame is abnormal", low=1, high=99)
@@ -180,6 +181,23 @@ class Model(Options):
     )
     update_every: int = field(
         default=60, metadata=about("rows between two updates of an open event, at least", low=1, high=10_000_000)
+    )
+    update_growth: float = field(
+        default=2.0, metadata=about("each pause between two updates is so many times the one before", low=1, high=100)
+    )
+    reopen_seconds: float | None = field(
+        default=None,
+        metadata=about(
+            "an event that begins so soon behind the last one goes on with it; 900 or 60 periods by default, 0 for never",
+            low=0,
+            high=1e7,
+        ),
+    )
+    changed_hours: float = field(
+        default=6.0,
+        metadata=about(
+            "an event that stays at one level for so long is a lasting change; 0 for never", low=0, high=1e5
+        ),
     )
     open_after: int | None = field(
         default=None, metadata=about("rows above the threshold that open an event", low=1, high=1_000_000)

@@ -301,6 +301,20 @@ class Engine:
             _log.info("%d streams are forgotten (%s): no sample for %g days", len(gone), _first(gone), seconds / 86_400)
         return gone
 
+    def adopt(self, stream: str, undo: bool = False) -> dict[str, float]:
+        """Take a stream's level as its normal one from now on, or, with `undo`, as the model sees it again.
+
+        Returns what is taken from its channels' values before they are scored. What was open of it closes, by records
+        that the next call of `process`, `tick` or `flush` returns. Raises InvalidArgument.
+        """
+        self._pause()
+        if stream not in self._places:
+            raise InvalidArgument(f"there is no stream {stream!r}")
+        model, number = self._places[stream]
+        group = self._groups[model]
+        self._waiting_records += group.take_shift(number, None) if undo else group.adopt(number)
+        return group.levels.named(number)
+
     def _afresh(self, stream: str, why: str, state: StreamState | None) -> str:
         self._counts["afresh"] += 1
         if state is not None and state.details.get("events"):
@@ -342,6 +356,7 @@ class Engine:
             self._add(found, group.totals())
         found["streams"] = len(self._places)
         found["open_events"] = sum(follower.open for group in self._groups for follower in group.followers.values())
+        found["adopted"] = sum(len(group.levels.shifts) for group in self._groups)
         found["silent"] = sum(int(group.silence.silent.sum()) for group in self._groups)
         found["waiting"] = sum(group.rows.aligner.waiting for group in self._groups)
         for reason in REASONS:

@@ -134,7 +134,7 @@ class Follower:
             if self.tracker.idle:
                 following = int(np.searchsorted(loud, at))
                 coming = int(loud[following]) if following < loud.size else count
-                due = self._due(rows)
+                due = self._due(times)
                 if due <= coming and due < count:
                     records += self._let_go(int(rows[due]), int(times[due]))
                 at = coming
@@ -154,11 +154,11 @@ class Follower:
             at += 1
         return records
 
-    def _due(self, rows: Ints) -> int:
-        """The first of the rows behind which nothing goes on with the past event; beyond all where there is none."""
+    def _due(self, times: Ints) -> int:
+        """The first of the rows from which nothing goes on with the past event; beyond all where there is none."""
         if self._past is None:
-            return len(rows) + 1
-        return int(np.searchsorted(rows, self._past.end + self.habits.reopen_within, "right"))
+            return len(times) + 1
+        return int(np.searchsorted(times, (self._past.end_time or 0) + self.habits.reopen_within, "right"))
 
     def _look(self, place: _Place) -> None:
         """Note the worst row."""
@@ -170,10 +170,10 @@ class Follower:
 
     def _opened(self, event: Event, place: _Place) -> list[EventRecord]:
         row, time, past = place.row, place.time, self._past
-        if past is not None and event.start - past.end <= self.habits.reopen_within:
+        if past is not None and (event.start_time or 0) - (past.end_time or 0) <= self.habits.reopen_within:
             told = not self.open
             self._first, self._past, self._repeats = past, None, self._repeats + 1
-            self.open, self._lasting, self._changed = True, Lasting(time), False
+            self.open, self._lasting = True, self._lasting or Lasting(time)
             return [self._record("reopen", self._whole(event), row, time)] if told else []
         records: list[EventRecord] = []
         if past is not None:
@@ -189,14 +189,14 @@ class Follower:
         return [*records, self._record("open", event, row, time)]
 
     def _closed(self, event: Event, row: int, time: int) -> list[EventRecord]:
-        final, lasting = self._whole(event), self._changed
-        self._first, self._lasting = None, None
+        final = self._whole(event)
+        self._first = None
         if self.habits.reopen_within:
             self._past = final
             if self._repeats:  # its end is told once it has been quiet for long enough
                 return []
         self.open = False
-        record = self._record("close", final, row, time, lasting)
+        record = self._record("close", final, row, time)
         if self._past is None:
             self._curve = self._worst = None
         return [record]
@@ -255,13 +255,13 @@ class Follower:
         self.open, self._past = False, None
         return [self._record("close", event, event.end, time) for event in ended]
 
-    def _record(self, action: str, event: Event, row: int, time: int, lasting: bool = False) -> EventRecord:
+    def _record(self, action: str, event: Event, row: int, time: int) -> EventRecord:
         self.sequence += 1
         self._told, self._end, self._severity = row, event.end, _SEVERITIES.index(event.severity)
         told = event.as_dict()
         if self._repeats:
             told["reopened"] = self._repeats
-        if (self._changed or lasting) and self._lasting is not None:
+        if self._changed and self._lasting is not None:
             told["changed"] = {"level": round(self._lasting.level, 3)}
         curve = None
         if self.witness is not None:

@@ -17,7 +17,8 @@ from aez.daemon.alarms.witness import Witness
 from aez.daemon.common.records import EventRecord, Malformed
 from aez.daemon.engine.event_records import Silence
 from aez.daemon.engine.follower import Follower, Seen
-from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
+from aez.daemon.engine.levels import Levels
+from aez.daemon.engine.limits import LearnedLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
 from aez.daemon.engine.rows import Recent, ScoredRows
@@ -65,8 +66,7 @@ class ModelStreams(StreamColumns):
     _changed = column(np.bool_)  # since `touched`
     _told_ahead = column(np.bool_)  # that its time is ahead of the clock
     followers: dict[int, Follower] = entries()
-    limits: dict[int, StreamLimit] = entries()
-    shifts: dict[int, Float] = entries()  # [channels], what is taken from the values of streams that moved for good
+    limits: dict[int, LearnedLimit] = entries()
 
     def __init__(
         self, watched: Watched, sizes: tuple[int, ...], workers: int, steady: Callable[[], int] = time.monotonic_ns
@@ -88,7 +88,8 @@ class ModelStreams(StreamColumns):
         self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
-        self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence)
+        self.levels = Levels(detector, detector.window, watched.adopt_most)
+        self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence, self.levels)
         self.names: list[str] = []
         self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
@@ -117,8 +118,6 @@ class ModelStreams(StreamColumns):
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
             self.limit[number] = 1
-        elif self.watched.adapt:
-            self.limits[number] = AdaptiveLimit(self.watched.risk, self.watched.reach)
         return number
 
     def advance(
@@ -173,6 +172,7 @@ class ModelStreams(StreamColumns):
 
     def _begin_part(self, rows: Aligned, first: Ints) -> _UnderWay:
         joined, starts, before = self.rings.extend(rows, first)
+        self.levels.apply(joined, starts, rows, first)
         valid = before >= self.scorer.window - 1
         if valid.all():
             ending = self.scorer.begin(joined, starts)
@@ -188,6 +188,32 @@ class ModelStreams(StreamColumns):
         self.scored += int(np.count_nonzero(valid))
         return _UnderWay(rows, first, before, valid, joined, starts, ending)
 
+    def adopt(self, number: int) -> list[EventRecord]:
+        """Take the stream's level as its normal one from now on; what closes. Raises InvalidArgument."""
+        factor = self.limits[number].value if number in self.limits else 1.0
+        shift = self.levels.find(number, self.rings.state(number)[1], float(self.limit[number]) * factor)
+        return self.take_shift(number, shift)
+
+    def take_shift(self, number: int, shift: Float | None) -> list[EventRecord]:
+        """Score the stream with this shift, or with none; what is open closes."""
+        self.levels.take(number, shift)
+        self._changed[number], self.busy[number] = True, False
+        follower = self.followers.pop(number, None)
+        records = [] if follower is None else follower.close(int(self.rows.newest[number]))
+        self.witness.settle()
+        return self.levels.told(number, records)
+
+    def _adopt_changed(self) -> list[EventRecord]:
+        """By policy: take the level of streams that moved for good."""
+        records: list[EventRecord] = []
+        for number in self.levels.waiting(self.followers) if self.watched.adopt else ():
+            event = self.followers[number].event_id
+            try:
+                records += self.adopt(number)
+            except InvalidArgument as error:
+                self.levels.refuse(event, self.names[number], error)
+        return records
+
     def _end(self, under_way: Sequence[_UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
@@ -200,9 +226,11 @@ class ModelStreams(StreamColumns):
             self._seen = Seen(joined, starts, self.scorer.window, None, self.period)
             records += self._events(rows, first, heads, Scores(score, blame), valid, before, limit)
             self.witness.settle()
+            self._seen = None
             if listener is not None:
                 channels = self.watched.detector.channels
-                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels))
+                shifts = dict(self.levels.shifts)
+                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels, shifts))
         return records
 
     def _events(
@@ -215,13 +243,13 @@ class ModelStreams(StreamColumns):
         before: Ints,
         limit: Float,
     ) -> list[EventRecord]:
-        """What opens, grows and closes; `limit` is set to what applied, where limits adapt."""
+        """What opens, grows and closes; `limit` is set to what applied, where limits are learned."""
         ends = np.append(first[1:], len(rows))
         cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
         records: list[EventRecord] = []
-        if self.watched.adapt or self.watched.learn:
+        if self.watched.learn:
             for number, start, end in zip(heads.tolist(), first.tolist(), ends.tolist(), strict=True):
-                records += self._adapt(number, rows, slice(start, end), scores, valid, cold, limit)
+                records += self._learn(number, rows, slice(start, end), scores, valid, cold, limit)
             return records
         relative = scores.score / limit
         relative[cold] = np.nan
@@ -231,7 +259,7 @@ class ModelStreams(StreamColumns):
             records += self._follow(int(heads[place]), rows, part, relative[part], scores.channel_score)
         return records
 
-    def _adapt(
+    def _learn(
         self,
         number: int,
         rows: Aligned,
@@ -252,12 +280,9 @@ class ModelStreams(StreamColumns):
             limit[block] = base * follows.value
             relative = scores.score[block] / limit[block]
             relative[cold[block]] = np.nan
-            frozen = number in self.followers and self.followers[number].open
             if self.busy[number] or (relative > 1).any():
-                found = self._follow(number, rows, block, relative, scores.channel_score)
-                records += found
-                frozen |= bool(found)
-            follows.take((scores.score[block] / base).tolist(), frozen)
+                records += self._follow(number, rows, block, relative, scores.channel_score)
+            follows.take((scores.score[block] / base).tolist())
             at = block.stop
         return records
 
@@ -267,7 +292,7 @@ class ModelStreams(StreamColumns):
             tracker = EventTracker(self.rule, self.watched.detector.channels, self.names[number], self.model_id)
             follower = self.followers[number] = self._follower(tracker)
         assert self._seen is not None
-        seen = self._seen._replace(starts=self._seen.starts[part], shift=self.shifts.get(number))
+        seen = self._seen._replace(starts=self._seen.starts[part], shift=self.levels.shifts.get(number))
         records = follower.update(rows.row[part], relative, blame[part], rows.time[part], seen)
         if self.watched.illustrate is not None:
             open_now = follower.tracker.current
@@ -284,6 +309,7 @@ class ModelStreams(StreamColumns):
     def tick(self, now: int, listener: Listener | None) -> list[EventRecord]:
         """What has waited for long enough, and streams that are silent at this time."""
         records = self._take_up(self.rows.overdue(self._steady()), now, listener)()
+        records += self._adopt_changed()
         fell, silences = self.silence.begun(now, self.rows.newest, self.names)
         self._changed[fell] = True
         return records + silences
@@ -332,6 +358,8 @@ class ModelStreams(StreamColumns):
             if number in self.followers:
                 details["events"] = self.followers[number].state()
                 details["model"] = self.watched.name
+            if shift := self.levels.state(number):
+                details["shift"] = shift
             if number in self.limits:
                 details["limit"] = self.limits[number].state()
             if (aside := self.rows.jumps.state(number)) is not None and self.rows.jumps.bound is not None:
@@ -363,7 +391,7 @@ class ModelStreams(StreamColumns):
         if state.window != self.scorer.window or state.ring.shape[1] != self.scorer.channels:
             return "its state has another window"
         follower: Follower | None = None
-        limit: StreamLimit | None = None
+        limit: LearnedLimit | None = None
         try:
             if "events" in state.details:
                 events = state.details["events"]
@@ -379,6 +407,7 @@ class ModelStreams(StreamColumns):
             self.rows.jumps.clear(number)
             return str(error)
         self.rows.losses.restore(number, state.details.get("lost"))
+        self.levels.restore(number, state.details.get("shift"))
         self.rows.aligner.restore(number, state.aligner, self._steady())
         self.rings.restore(number, state.count, state.ring)
         if follower is not None:
@@ -388,12 +417,10 @@ class ModelStreams(StreamColumns):
             self.limits[number] = limit
         return ""
 
-    def _limit_from(self, number: int, state: Mapping[str, Any]) -> StreamLimit | None:
+    def _limit_from(self, number: int, state: Mapping[str, Any]) -> LearnedLimit | None:
         """The limit of a state; None where this model's stand still. Raises InvalidArgument."""
         fresh = self.limits.get(number)
-        if isinstance(fresh, LearnedLimit):
-            return LearnedLimit.from_state(state, fresh.rows, fresh.factor)
-        return None if fresh is None else AdaptiveLimit.from_state(state, self.watched.risk, self.watched.reach)
+        return None if fresh is None else LearnedLimit.from_state(state, fresh.rows, fresh.factor)
 
     def forget(self, age: int, most: int, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
         """Names of streams without a sample for `age` ns, what closes then, and the streams that got another number."""
@@ -405,6 +432,7 @@ class ModelStreams(StreamColumns):
         for number in stale.tolist()[::-1]:  # so that the last one is none of those
             if number in self.followers:
                 records += self.followers[number].close(int(self.rows.aligner.newest[number]))
+            self.witness.settle()
             records += self.silence.forgotten(number, now, self.names[number])
             last = len(names) - 1
             gone.append(names[number])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Float
@@ -16,8 +16,9 @@ class ScoredRows:
     """Rows that were scored, for whoever wants all of them; sorted by stream, then by row.
 
     names: the streams' names, by number; `rows.stream` indexes it. score: float32 [n], 1.0 is the model's threshold;
-    channel_score: float32 [n, channels]. limit: float32 [n], the streams' own limits, on the same scale. Nobody changes
-    any of it afterwards.
+    channel_score: float32 [n, channels]. limit: float32 [n], the streams' own limits, on the same scale. shifts: what
+    was taken from the values of a stream before they were scored, float32 [channels] by its number, where something
+    was. Nobody changes any of it afterwards.
     """
 
     model: str
@@ -27,6 +28,7 @@ class ScoredRows:
     channel_score: Float
     limit: Float
     channels: tuple[str, ...]
+    shifts: Mapping[int, Float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

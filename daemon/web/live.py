@@ -219,6 +219,7 @@ class Watch:
         self._names: list[tuple[Sequence[str], int, int | None]] = []
         self.model = model
         self._rows = _nothing(len(self.model.channels))
+        self._shift: Float | None = None  # what is taken from the values before the model sees them
         self._begun = False
 
     def rows(self, after: int | None = None) -> tuple[ShownModel, History]:
@@ -287,6 +288,7 @@ class Watch:
             return None
         which = slice(low, high)
         rows = scored.rows
+        self._shift = scored.shifts.get(number)
         return History(
             rows.row[which],
             rows.time[which],
@@ -316,7 +318,8 @@ class Watch:
         wanted = wanted[wanted >= past]
         if wanted.size:
             windows = sliding_window_view(rows.values, past + 1, axis=0).transpose(0, 2, 1)
-            rows.reconstruction[wanted] = reconstruct(windows[wanted - past])[:, -1]
+            shift = np.float32(0) if self._shift is None else self._shift
+            rows.reconstruction[wanted] = reconstruct(windows[wanted - past] - shift)[:, -1] + shift
         return rows
 
 

@@ -45,7 +45,8 @@ RULES: dict[str, str] = {
     "daemon.common": "",
     "daemon.config": "codec.bundle daemon.common daemon.parse daemon.sinks daemon.sources",
     "daemon.rows": "",
-    "daemon.engine": "codec.detect daemon.common daemon.rows",
+    "daemon.alarms": "",
+    "daemon.engine": "codec.detect daemon.alarms daemon.common daemon.rows",
     "daemon.frames": "codec.container codec.detect codec.entropy codec.image codec.report daemon.common",
     "daemon.parse": "codec.common codec.image codec.series daemon.common daemon.frames",
     "daemon.sources": "codec.common daemon.common",
@@ -55,7 +56,7 @@ RULES: dict[str, str] = {
     "daemon.observe": "codec.common daemon.common",
     "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe daemon.rows",
     "daemon.build": (
-        "codec.bundle codec.common codec.detect codec.image daemon.common daemon.config daemon.engine daemon.frames "
+        "codec.bundle codec.common codec.detect codec.image daemon.alarms daemon.common daemon.config daemon.engine daemon.frames "
         "daemon.observe daemon.parse daemon.scores daemon.sinks daemon.sources daemon.state"
     ),
     "daemon.delivery": "daemon.common daemon.observe daemon.sinks daemon.state",
