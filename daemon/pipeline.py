@@ -57,6 +57,7 @@ class BatchEngine(Protocol):
     def touched(self) -> Mapping[str, bytes]: ...
     def forget(self, seconds: float) -> list[str]: ...
     def stats(self) -> Mapping[str, float]: ...
+    def take_letters(self) -> Sequence[Malformed]: ...
 
 
 class BatchStore(Protocol):
@@ -313,6 +314,8 @@ class Worker:
         records = self.engine.process(samples, ahead=self._ahead is not None and self._traces is None)
         end = time.monotonic()
         self._note(records)
+        if self._dead_letters is not None and (letters := self.engine.take_letters()):
+            self._dead_letters.add("", letters)
         self.metrics.step_seconds.observe(end - start)
         self.metrics.batch_rows.observe(sum(map(len, samples)))
         for chunk in batch.chunks:
@@ -431,6 +434,20 @@ class Worker:
 
         found: int = self.call(run)
         return found
+
+    def change_streams(self, change: Callable[[], Sequence[str]]) -> None:
+        """Run what changes the engine's streams, commit it, and drop the states of those whose names it returns.
+
+        Raises what it raises, and StoreError where the states cannot be dropped.
+        """
+
+        def run() -> None:
+            gone = change()
+            self._note(self.engine.tick(time.time_ns()))
+            self._commit(always=True)
+            self.store.forget_states(gone)
+
+        self.call(run)
 
     def flush(self) -> None:
         """Score what waits for late samples and commit it; the data end here."""

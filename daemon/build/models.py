@@ -126,6 +126,7 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
     changes = {name: value for name in RULE_KEYS if (value := getattr(options, name)) is not None}
     frames: dict[str, Any] = {}
     if isinstance(one.detector, FrameModel):
+        frames["jump"] = 0.0  # the time of a picture is that of its arrival, or of its file
         if one.detector.learns:
             frames["learn"] = options.warm_up or _LEARNED
         if one.detector.pictures is not None:
@@ -138,6 +139,7 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
             options.columns,
             period=options.period_seconds,
             lateness=options.lateness_seconds,
+            **({"jump": options.jump_seconds} | frames),
             silent_after=options.silent_seconds,
             warm_up=options.warm_up,
             limits=options.limits,
@@ -146,7 +148,6 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
             rule=replace(one.detector.event_rule, **changes),
             update_every=options.update_every,
             habits=_habits(options, one.detector.period),
-            **frames,
         )
         Columns(one.detector.channels, dict(made.columns))
     except AezError as error:

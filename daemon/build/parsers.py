@@ -15,13 +15,19 @@ __all__ = ["parsers"]
 
 
 def parsers(
-    config: Configuration, admit: Callable[[str], bool] | None = None, models: Sequence[LoadedModel] = ()
+    config: Configuration,
+    admit: Callable[[str], bool] | None = None,
+    models: Sequence[LoadedModel] = (),
+    newest: Callable[[str], int | None] = lambda stream: None,  # noqa: ARG005
 ) -> SourceParsers:
-    """Parsers of all sources; those `models` that watch frames measure them there. Raises ConfigError."""
+    """Parsers of all sources; those `models` that watch frames measure them there. Raises ConfigError.
+
+    admit, newest: see `SourceParsers`.
+    """
     options = {entry.name: entry.parse for entry in config.sources}
     watching = [one.detector if isinstance(one.detector, FrameModel) else None for one in models]
     place = Router([one.entry.options.streams for one in models]).model
-    made = SourceParsers(options, config.limits, admit, place, watching)
+    made = SourceParsers(options, config.limits, admit, place, watching, newest)
     for entry in config.sources:
         try:
             made.prepare(entry.name, entry.format)

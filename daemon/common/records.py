@@ -25,6 +25,7 @@ class Chunk:
     stream: the stream, where the source knows it (an MQTT topic, a file's name); None where the messages tell.
     header: the line of column names that CSV data without one follow; None otherwise.
     time: of an image, ns since 1970 UTC, where the source knows it; None for the time of arrival.
+    body: the data are all that a sender sent at once, and no cut through something longer.
     """
 
     source: str
@@ -35,6 +36,7 @@ class Chunk:
     stream: str | None = None
     header: str | None = None
     time: int | None = None
+    body: bool = False
 
 
 @dataclass(frozen=True)

@@ -147,8 +147,22 @@ class Model(Options):
         default=None,
         metadata=about("time between rows; the model's by default, 0 for no clock", low=0, high=1e6, was="period"),
     )
-    lateness_seconds: float = field(
-        default=0.0, metadata=about("a sample may come so late", low=0, high=86_400, was="lateness")
+    lateness_seconds: float | None = field(
+        default=None,
+        metadata=about(
+            "a sample may come so late; by default rows wait for the channels that are due",
+            low=0,
+            high=86_400,
+            was="lateness",
+        ),
+    )
+    jump_seconds: float = field(
+        default=300.0,
+        metadata=about(
+            "a sample so far ahead of its stream, and 30 periods, is put aside until others follow; 0 for never",
+            low=0,
+            high=1e7,
+        ),
     )
     silent_seconds: float | None = field(
         default=None,

@@ -29,6 +29,7 @@ from aez.daemon.engine.stream_state import StreamState, unpack
 from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.rows.columns import Float, Ints
+from aez.daemon.rows.fronts import NEVER
 from aez.daemon.rows.losses import REASONS
 
 __all__ = ["Engine"]
@@ -38,8 +39,8 @@ _log = logging.getLogger(__name__)
 _PART = 65_536
 #: Times beyond, ns since 1970 on either side, leave no room to calculate with them.
 _FURTHEST = 1 << 62
-#: Streams without a model whose names are kept for the log.
-_NAMES = 1000
+#: Streams without a model whose names are kept for the log; bytes of a stream's name.
+_NAMES, _LONGEST_NAME = 1000, 65_536
 
 
 class _Part(NamedTuple):
@@ -84,6 +85,8 @@ class Engine:
         self._under_way: deque[Callable[[], list[EventRecord]]] = deque()
         self._without_model: dict[str, None] = {}
         self._told = 0  # of those
+        #: Streams that lose samples just now, as of the last `tick`: reason, count, and the first of their names.
+        self.losing: Sequence[Mapping[str, Any]] = ()
         self._set_models(models)
 
     def _set_models(self, models: Sequence[Watched]) -> None:
@@ -99,6 +102,21 @@ class Engine:
     def admit(self, stream: str) -> bool:
         """Whether there is room for a stream of this name."""
         return stream in self._places or len(self._places) < self.streams
+
+    def newest(self, stream: str) -> int | None:
+        """The newest time of a stream that counted, ns since 1970 UTC; None where none did. Any thread may ask."""
+        place, number = self._places.get(stream, (-1, 0))
+        try:
+            found = int(self._groups[place].rows.newest[number]) if place >= 0 else NEVER
+        except IndexError:  # models are being exchanged
+            return None
+        return None if found == NEVER else found
+
+    def data_time(self) -> int | None:
+        """The time of the data: the middle one of the streams' newest times, so that no single clock makes it wrong."""
+        times = np.concatenate([group.rows.newest[: len(group.names)] for group in self._groups] or [np.empty(0)])
+        times = times[times > NEVER]
+        return int(np.sort(times)[(len(times) - 1) // 2]) if times.size else None
 
     def process(self, samples: Iterable[Samples], *, ahead: bool = False) -> list[EventRecord]:
         """Take samples in the order of arrival; returns what follows from them.
@@ -224,6 +242,13 @@ class Engine:
             if ahead := group.ahead(now + self._future):
                 hours = self._future / 3600e9
                 _log.warning("%s: its time is more than %g h ahead of this machine's clock", _few(ahead), hours)
+        losers: dict[str, list[str]] = {}
+        for group in self._groups:
+            for reason, names in group.losers().items():
+                losers.setdefault(reason, []).extend(names)
+        if self._without_model:
+            losers["no_model"] = list(self._without_model)
+        self.losing = [{"reason": reason, "count": len(all_), "streams": all_[:3]} for reason, all_ in losers.items()]
         fresh = list(self._without_model)[self._told :]
         self._told += len(fresh)
         if fresh:
@@ -290,13 +315,7 @@ class Engine:
         self._pause()
         gone: list[str] = []
         for place, group in enumerate(self._groups):
-            names, records, moved = group.forget(int(seconds * SECOND), most - len(gone), self._clock())
-            gone += names
-            self._waiting_records += records
-            for name in names:
-                del self._places[name]
-            for name, number in moved.items():
-                self._places[name] = place, number
+            gone += self._removed(place, group.forget(int(seconds * SECOND), most - len(gone), self._clock()))
         if gone:
             _log.info("%d streams are forgotten (%s): no sample for %g days", len(gone), _first(gone), seconds / 86_400)
         return gone
@@ -307,13 +326,59 @@ class Engine:
         Returns what is taken from its channels' values before they are scored. What was open of it closes, by records
         that the next call of `process`, `tick` or `flush` returns. Raises InvalidArgument.
         """
+        place, number = self._known(stream)
+        levels = self._groups[place].levels
+        self._waiting_records += levels.take(number, None) if undo else levels.adopt(number)
+        return levels.named(number)
+
+    def _removed(self, place: int, found: tuple[list[str], list[EventRecord], dict[str, int]]) -> list[str]:
+        """Take note of streams that a model has no more."""
+        names, records, moved = found
+        self._waiting_records += records
+        for name in names:
+            del self._places[name]
+        for name, number in moved.items():
+            self._places[name] = place, number
+        return names
+
+    def forget_stream(self, stream: str) -> list[str]:
+        """Let go of one stream, as `forget` does; its name. Raises InvalidArgument for one that is not known."""
+        place, number = self._known(stream)
+        return self._removed(place, self._groups[place].remove(np.array([number]), self._clock()))
+
+    def reset_stream(self, stream: str) -> list[str]:
+        """Let a stream's clock and rows begin with its next sample; what is open of it is closed. No names.
+
+        Raises InvalidArgument for one that is not known.
+        """
+        place, number = self._known(stream)
+        self._waiting_records += self._groups[place].reset(number, self._clock())
+        return []
+
+    def rename_stream(self, stream: str, to: str) -> list[str]:
+        """Let a stream go on under another name; the old one. What is open of it is closed, for it has the old name.
+
+        Raises InvalidArgument for one that is not known, a name that a stream has, or that is another model's.
+        """
+        place, number = self._known(stream)
+        if to in self._places:
+            raise InvalidArgument(f"there is a stream {to!r} already; forget it first, or leave the names as they are")
+        if not to.isprintable() or len(to.encode()) > _LONGEST_NAME:
+            raise InvalidArgument(f"a stream cannot be called {to[:100]!r}")
+        if (model := self._router.model(to)) != place:
+            whose = "no model watches" if model is None else f"model {self.models[model].name} watches"
+            raise InvalidArgument(f"{whose} a stream called {to!r}, and {stream!r} is {self.models[place].name}'s")
+        self._waiting_records += self._groups[place].rename(number, to)
+        del self._places[stream]
+        self._places[to] = place, number
+        return [stream]
+
+    def _known(self, stream: str) -> tuple[int, int]:
+        """Model and number of a stream. Raises InvalidArgument."""
         self._pause()
         if stream not in self._places:
             raise InvalidArgument(f"there is no stream {stream!r}")
-        model, number = self._places[stream]
-        group = self._groups[model]
-        self._waiting_records += group.take_shift(number, None) if undo else group.adopt(number)
-        return group.levels.named(number)
+        return self._places[stream]
 
     def _afresh(self, stream: str, why: str, state: StreamState | None) -> str:
         self._counts["afresh"] += 1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.adoption import level_shift
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.follower import Follower
+from aez.daemon.engine.limits import LearnedLimit
+from aez.daemon.engine.ring import Rings
+from aez.daemon.engine.watched import Watched
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Float, Ints, StreamColumns, entries
 
@@ -23,15 +26,58 @@ _log = logging.getLogger(__name__)
 _REMEMBERED = 10_000
 
 
+class Streams(Protocol):
+    """What it needs of the streams of a model, by their numbers."""
+
+    watched: Watched
+    rings: Rings
+    names: list[str]
+    limit: Float
+    limits: dict[int, LearnedLimit]
+    followers: dict[int, Follower]
+
+    def let_go(self, number: int) -> list[EventRecord]:
+        """What closes where nobody follows a stream's events any more."""
+
+
 class Levels(StreamColumns):
-    """The shifts of one model's streams. most: of one channel, in ranges that training saw."""
+    """The shifts of one model's streams."""
 
     shifts: dict[int, Float] = entries()  # float32 [channels]
 
-    def __init__(self, model: Any, window: int, most: float) -> None:
+    def __init__(self, streams: Streams) -> None:
         super().__init__()
-        self._model, self._window, self._most = model, window, most
+        watched = streams.watched
+        self._streams, self._model, self._most = streams, watched.detector, watched.adopt_most
+        self._window = watched.detector.window
         self._refused: set[str] = set()
+
+    def adopt(self, number: int) -> list[EventRecord]:
+        """Take a stream's level as its normal one from now on; what closes. Raises InvalidArgument."""
+        streams = self._streams
+        factor = streams.limits[number].value if number in streams.limits else 1.0
+        return self.take(number, self._find(number, streams.rings.state(number)[1], streams.limit[number] * factor))
+
+    def take(self, number: int, shift: Float | None) -> list[EventRecord]:
+        """Score a stream with this shift from now on, or with none; what closes."""
+        self._set(number, shift)
+        records = self._streams.let_go(number)
+        return [replace(one, event={**one.event, "adopted": self.named(number)}) for one in records]
+
+    def adopt_changed(self) -> list[EventRecord]:
+        """By policy: take the level of streams that moved for good; one that cannot be taken is named in the log."""
+        followers, records = self._streams.followers, []
+        for number in [number for number, follower in followers.items() if follower.changed]:
+            event = followers[number].event_id
+            if event in self._refused:
+                continue
+            try:
+                records += self.adopt(number)
+            except InvalidArgument as error:
+                self._refuse(event)
+                name = self._streams.names[number]
+                _log.warning("stream %s moved for good, and its level is not taken: %s", name, error)
+        return records
 
     def apply(self, joined: Float, starts: Ints, rows: Aligned, first: Ints) -> None:
         """Take the shifts from what the model is to see, see `Rings.extend`."""
@@ -43,7 +89,7 @@ class Levels(StreamColumns):
             if shift is not None:
                 joined[starts[start] : starts[end] + self._window] -= shift
 
-    def find(self, number: int, ring: Float, limit: float) -> Float:
+    def _find(self, number: int, ring: Float, limit: float) -> Float:
         """The shift with which a stream's last rows [at most window - 1, channels] are normal.
 
         Raises InvalidArgument where there is none.
@@ -55,8 +101,7 @@ class Levels(StreamColumns):
         shift: Float = before + level_shift(self._model, window, limit, self._most)
         return shift
 
-    def take(self, number: int, shift: Float | None) -> None:
-        """Score the stream with this shift from now on, or with none."""
+    def _set(self, number: int, shift: Float | None) -> None:
         self.shifts.pop(number, None)
         if shift is not None and shift.any():
             self.shifts[number] = shift.astype(np.float32)
@@ -67,24 +112,10 @@ class Levels(StreamColumns):
         pairs = () if shift is None else zip(self._model.channels, shift.tolist(), strict=True)
         return {name: value for name, value in pairs if value}
 
-    def told(self, number: int, records: Iterable[EventRecord]) -> list[EventRecord]:
-        """Records of events that close because the level was taken, or given up."""
-        return [replace(one, event={**one.event, "adopted": self.named(number)}) for one in records]
-
-    def waiting(self, followers: Mapping[int, Follower]) -> list[int]:
-        """Streams with a lasting change whose level was not refused before."""
-        return [
-            number
-            for number, follower in followers.items()
-            if follower.changed and follower.event_id not in self._refused
-        ]
-
-    def refuse(self, event: str, stream: str, why: InvalidArgument) -> None:
-        """Remember that it cannot be taken, and say so."""
+    def _refuse(self, event: str) -> None:
         if len(self._refused) >= _REMEMBERED:
             self._refused.clear()
         self._refused.add(event)
-        _log.warning("stream %s moved for good, and its level is not taken: %s", stream, why)
 
     def state(self, number: int) -> list[float] | None:
         """As plain data for JSON."""
@@ -95,4 +126,4 @@ class Levels(StreamColumns):
         """Go on from what `state` gave; one of another model is left out."""
         shift = np.array(() if state is None else state, np.float32)
         if shift.shape == (len(self._model.channels),) and np.isfinite(shift).all():
-            self.take(number, shift)
+            self._set(number, shift)

@@ -30,7 +30,7 @@ from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.builder import Built, RowBuilder
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
 from aez.daemon.rows.fronts import NEVER
-from aez.daemon.rows.losses import advice
+from aez.daemon.rows.losses import REASONS, advice
 
 __all__ = ["ModelStreams"]
 
@@ -88,7 +88,7 @@ class ModelStreams(StreamColumns):
         self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
-        self.levels = Levels(detector, detector.window, watched.adopt_most)
+        self.levels = Levels(self)
         self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence, self.levels)
         self.names: list[str] = []
         self.scored = 0
@@ -114,11 +114,14 @@ class ModelStreams(StreamColumns):
         if number >= self.size:
             self.grow(min(max(_FIRST_ROOM, 2 * number), max(most, number + 1)))
         self.seen[number] = self._steady()
-        self.limit[number] = next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
+        self.limit[number] = self._fixed_limit(name)
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
             self.limit[number] = 1
         return number
+
+    def _fixed_limit(self, name: str) -> float:
+        return next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
 
     def advance(
         self, stream: Ints, moments: Ints, values: Float, now: int, listener: Listener | None
@@ -188,30 +191,12 @@ class ModelStreams(StreamColumns):
         self.scored += int(np.count_nonzero(valid))
         return _UnderWay(rows, first, before, valid, joined, starts, ending)
 
-    def adopt(self, number: int) -> list[EventRecord]:
-        """Take the stream's level as its normal one from now on; what closes. Raises InvalidArgument."""
-        factor = self.limits[number].value if number in self.limits else 1.0
-        shift = self.levels.find(number, self.rings.state(number)[1], float(self.limit[number]) * factor)
-        return self.take_shift(number, shift)
-
-    def take_shift(self, number: int, shift: Float | None) -> list[EventRecord]:
-        """Score the stream with this shift, or with none; what is open closes."""
-        self.levels.take(number, shift)
-        self._changed[number], self.busy[number] = True, False
+    def let_go(self, number: int) -> list[EventRecord]:
+        """What closes where nobody follows a stream's events any more; the next row above the limit begins anew."""
         follower = self.followers.pop(number, None)
         records = [] if follower is None else follower.close(int(self.rows.newest[number]))
         self.witness.settle()
-        return self.levels.told(number, records)
-
-    def _adopt_changed(self) -> list[EventRecord]:
-        """By policy: take the level of streams that moved for good."""
-        records: list[EventRecord] = []
-        for number in self.levels.waiting(self.followers) if self.watched.adopt else ():
-            event = self.followers[number].event_id
-            try:
-                records += self.adopt(number)
-            except InvalidArgument as error:
-                self.levels.refuse(event, self.names[number], error)
+        self._changed[number], self.busy[number] = True, False
         return records
 
     def _end(self, under_way: Sequence[_UnderWay], listener: Listener | None) -> list[EventRecord]:
@@ -309,7 +294,8 @@ class ModelStreams(StreamColumns):
     def tick(self, now: int, listener: Listener | None) -> list[EventRecord]:
         """What has waited for long enough, and streams that are silent at this time."""
         records = self._take_up(self.rows.overdue(self._steady()), now, listener)()
-        records += self._adopt_changed()
+        if self.watched.adopt:
+            records += self.levels.adopt_changed()
         fell, silences = self.silence.begun(now, self.rows.newest, self.names)
         self._changed[fell] = True
         return records + silences
@@ -325,6 +311,15 @@ class ModelStreams(StreamColumns):
             )
             for reason, numbers in losses.news()
         ]
+
+    def losers(self) -> dict[str, list[str]]:
+        """Names of the streams that lose samples just now, by reason."""
+        losing = self.rows.losses.losing
+        return {
+            reason: [self.names[number] for number in np.flatnonzero(losing == place + 1).tolist()]
+            for place, reason in enumerate(REASONS)
+            if (losing == place + 1).any()
+        }
 
     def ahead(self, moment: int) -> list[str]:
         """Names of the streams whose time lies behind a moment of the clock, each once."""
@@ -425,15 +420,16 @@ class ModelStreams(StreamColumns):
     def forget(self, age: int, most: int, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
         """Names of streams without a sample for `age` ns, what closes then, and the streams that got another number."""
         stale = np.flatnonzero(self._steady() - self.seen[: len(self.names)] > age)[: max(0, most)]
+        return self.remove(stale, now)
+
+    def remove(self, numbers: Ints, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
+        """Names of these streams, which rise, what closes then, and the streams that got another number."""
         gone: list[str] = []
         records: list[EventRecord] = []
         moved: dict[str, int] = {}
         names = list(self.names)  # who holds the old list finds the old names in it
-        for number in stale.tolist()[::-1]:  # so that the last one is none of those
-            if number in self.followers:
-                records += self.followers[number].close(int(self.rows.aligner.newest[number]))
-            self.witness.settle()
-            records += self.silence.forgotten(number, now, self.names[number])
+        for number in numbers.tolist()[::-1]:  # so that the last one is none of those
+            records += self._closing(number, now)
             last = len(names) - 1
             gone.append(names[number])
             moved.pop(names[number], None)
@@ -445,6 +441,31 @@ class ModelStreams(StreamColumns):
         if gone:
             self.names = names
         return gone[::-1], records, moved
+
+    def _closing(self, number: int, now: int) -> list[EventRecord]:
+        """What ends with a stream that is let go."""
+        return [*self.let_go(number), *self.silence.forgotten(number, now, self.names[number])]
+
+    def reset(self, number: int, now: int) -> list[EventRecord]:
+        """The stream's clock and rows begin with its next sample, limits and counts stay; returns what closes."""
+        records = self._closing(number, now)
+        self.rows.begin_anew(number)
+        for table in (self.rings, self.silence):
+            table.clear(number)
+        self.last[number] = np.nan
+        self._changed[number] = True
+        return records
+
+    def rename(self, number: int, name: str) -> list[EventRecord]:
+        """The stream has another name from now on; returns what closes, for events are known by the old one."""
+        records = self.let_go(number)
+        names = list(self.names)
+        names[number] = name
+        self.names = names
+        if number not in self.limits:
+            self.limit[number] = self._fixed_limit(name)
+        self._changed[number] = True
+        return records
 
     def totals(self) -> dict[str, float]:
         """What it counted."""

@@ -52,8 +52,8 @@ class StreamTable:
     limit: Float
     silent: Flags
     events: Mapping[int, str]
-    lost: Lost
-    period: int | None
+    lost: Lost | None = None
+    period: int | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -85,19 +85,13 @@ class StreamTable:
         }
 
     def _losses(self, number: int) -> dict[str, Any]:
+        if self.lost is None:
+            return {"lost": {}, "losing": None, "advice": None}
         counts = zip(REASONS, self.lost.count[number].tolist(), strict=True)
         code = int(self.lost.losing[number])
         reason = REASONS[code - 1] if code else None
         said = None if reason is None else advice(reason, float(self.lost.interval[number]), self.period)
         return {"lost": {name: count for name, count in counts if count}, "losing": reason, "advice": said}
-
-    def losers(self) -> dict[str, list[str]]:
-        """The streams that lose samples just now, by reason."""
-        found = {
-            reason: [self.names[number] for number in np.flatnonzero(self.lost.losing == place + 1).tolist()]
-            for place, reason in enumerate(REASONS)
-        }
-        return {reason: names for reason, names in found.items() if names}
 
 
 class StreamPages:

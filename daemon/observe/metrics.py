@@ -112,6 +112,9 @@ class Metrics:
         self.streams = make.gauge("aez_streams", "Streams that are known")
         self.open_events = make.gauge("aez_open_events", "Events that are open")
         self.silent = make.gauge("aez_silent_streams", "Streams that fell silent")
+        self.losing = make.gauge(
+            "aez_streams_losing_samples", "Streams of which samples are not scored, more than by chance", "reason"
+        )
         self.state_writable = make.gauge(
             "aez_state_writable", "0 while the state cannot be written and everything waits"
         )
@@ -156,6 +159,9 @@ class Metrics:
             kind, _, label = name.partition(".")
             if kind in ("streams", "open_events", "silent"):
                 {"streams": self.streams, "open_events": self.open_events, "silent": self.silent}[kind].set(value)
+                continue
+            if kind == "losing":
+                self.losing.labels(label).set(value)
                 continue
             grown = self._grown("engine", name, value)
             if grown <= 0:

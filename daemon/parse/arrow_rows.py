@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from aez.codec.common.extras import library
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
+from aez.daemon.common.zones import LocalTimes, from_local
 from aez.daemon.parse import times
 from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options
@@ -38,20 +39,26 @@ class ArrowRows:
         self.names = StreamNames(options, limits, admit)
         self.mapper = Mapper(options, self.names, "auto")
         self.clock = ArrivalClock()
+        self.local = LocalTimes()
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
         return self.parse_many([chunk])
 
     def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
-        rows, faults = ChunkRows(self.limits), MessageFaults(self.limits.malformed)
+        rows, faults = ChunkRows(self.limits, self.local), MessageFaults(self.limits.malformed)
         place = 0
         for chunk in chunks:
+            begun = place
             for batch in self._batches(chunk.data, faults):
                 try:
                     self._add(batch, chunk, place, rows, faults)
                 except MessageFault as fault:
                     faults.add(fault.reason, fault.detail, b"", max(1, batch.num_rows))
                 place += batch.num_rows
+                if not chunk.body:
+                    rows.sent(place - batch.num_rows, place)
+            if chunk.body:
+                rows.sent(begun, place)
         return rows.samples(), faults.result()
 
     def _batches(self, data: bytes, faults: MessageFaults) -> list[Any]:
@@ -80,24 +87,26 @@ class ArrowRows:
         if not count:
             return
         good = np.ones(count, bool)
-        moments = self._times(batch, names, chunk, good, faults)
+        moments, later = self._times(batch, names, chunk, good, faults)
         values, columns = self._values(batch, names, good, faults)
         stream = self._streams(batch, names, (chunk.stream, chunk.source), rows, good, faults)
         order = np.arange(place, place + count)
         if good.all():
-            rows.add(columns, RowPart(order, moments, stream, values))
+            rows.add(columns, RowPart(order, moments, stream, values, later))
         else:
-            rows.add(columns, RowPart(order[good], moments[good], stream[good], values[good]))
+            later = None if later is None else later[good]
+            rows.add(columns, RowPart(order[good], moments[good], stream[good], values[good], later))
 
     def _times(
         self, batch: Any, names: Sequence[str], chunk: Chunk, good: NDArray[np.bool_], faults: MessageFaults
-    ) -> NDArray[np.int64]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """Times, and of local ones that come twice how much later they may be."""
         pa = library("pyarrow", "monitor")
-        name = self.mapper.time_name(names)
+        name, later = self.mapper.time_name(names), None
         if name is None:
             if self.options.time:
                 raise MessageFault("no_time", f"the batch has no {self.options.time!r}")
-            return self.clock.arrivals(len(good), chunk.received) + np.arange(len(good))
+            return self.clock.arrivals(len(good), chunk.received) + np.arange(len(good)), None
         column = _plain(batch.column(name))
         kind, missing = column.type, np.zeros(len(good), bool)
         if column.null_count:
@@ -110,13 +119,15 @@ class ArrowRows:
             except pa.ArrowInvalid:
                 raise MessageFault("bad_time", f"{name!r} holds times beyond the year 2262") from None
             wrong = missing
+            if kind.tz is None and self.options.timezone is not None:
+                moments, later = from_local(moments, self.options.timezone)
         elif pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
             moments, wrong = times.from_integers(_whole_numbers(column), self.mapper.unit)
         elif pa.types.is_floating(kind) or pa.types.is_uint64(kind):
             floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
             moments, wrong = times.from_floats(floats, self.mapper.unit)
         elif pa.types.is_string(kind):
-            moments, wrong = times.from_texts(column)
+            moments, wrong, later = times.from_texts(column, self.mapper.unit, self.options.timezone)
         else:
             raise MessageFault("bad_time", f"{name!r} is of type {kind}, which is no time")
         if missing.any():
@@ -127,7 +138,7 @@ class ArrowRows:
                 arrival = self.clock.arrivals(len(good), chunk.received)
                 moments = np.where(missing, arrival + np.arange(len(good)), moments)
         _refuse(wrong, good, faults, "bad_time", f"{name!r} holds what is no time")
-        return np.asarray(moments, np.int64)
+        return np.asarray(moments, np.int64), later
 
     def _values(
         self, batch: Any, names: Sequence[str], good: NDArray[np.bool_], faults: MessageFaults

@@ -23,6 +23,7 @@ class SourceParsers:
 
     options: by the source's name. admit: whether a stream of that name may come in, asked once for each new one.
     place: the number of the model that takes a stream; models: by that number, None for those that watch no frames.
+    newest: the newest time that a stream had before, or None, for local times that come twice.
     """
 
     def __init__(
@@ -32,9 +33,10 @@ class SourceParsers:
         admit: Admit | None = None,
         place: Callable[[str], int | None] = _nowhere,
         models: Sequence[FrameModel | None] = (),
+        newest: Callable[[str], int | None] = _nowhere,
     ) -> None:
         self._options, self._limits, self._admit = options, limits, admit
-        self._place, self._models = place, models
+        self._place, self._models, self._newest = place, models, newest
         self._made: dict[tuple[str, str], Parser] = {}
 
     def prepare(self, source: str, format: str) -> Parser:
@@ -43,6 +45,7 @@ class SourceParsers:
         if made is None:
             options = self._options[source]
             made = self._made[source, format] = parser(format, options, self._limits, self._admit, self._frames)
+            made.local.newest = self._newest
         return made
 
     def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:

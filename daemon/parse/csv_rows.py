@@ -61,8 +61,7 @@ class CsvRows(LineParser):
                 faults.add(fault.reason, fault.detail, header, 1 + sum(piece.count(b"\n") for piece in pieces))
                 malformed += faults.result()
                 continue
-            origins = [(chunk.stream, chunk.source) for _, chunk in members]
-            more_samples, more_malformed = self._parse(pieces, origins, members[-1][1].received)
+            more_samples, more_malformed = self._parse(pieces, [chunk for _, chunk in members])
             self._layouts_by_header[self._columns] = self.layouts
             samples += more_samples
             malformed += more_malformed

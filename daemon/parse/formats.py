@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
+from aez.daemon.common.zones import LocalTimes
 from aez.daemon.parse.names import Admit
 from aez.daemon.parse.options import Options
 
@@ -22,6 +23,8 @@ FORMATS = ("json", "csv", "line", "arrow", "image")
 
 class Parser(Protocol):
     """A parser of one source's messages; it learns from them what they look like, and belongs to one thread."""
+
+    local: LocalTimes
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
         """The rows of a chunk, those of one set of columns together in the order of arrival, and what is malformed."""

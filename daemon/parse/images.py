@@ -21,6 +21,7 @@ from aez.codec.image.files import Pixels, seen
 from aez.codec.image.pillow import read_image
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
+from aez.daemon.common.zones import LocalTimes
 from aez.daemon.frames.models import BATCH, COLUMNS, FrameModel, FrameModels, MeasuredFrame, Prepared
 from aez.daemon.frames.pictures import shrunk
 from aez.daemon.parse.names import Admit, StreamNames
@@ -53,7 +54,7 @@ class Images:
         Image.init()
         self._formats = [name for name in _FORMATS if name in Image.OPEN]
         self.names = StreamNames(options, limits, admit)
-        self.clock = ArrivalClock()
+        self.clock, self.local = ArrivalClock(), LocalTimes()
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
         return self.parse_many([chunk])

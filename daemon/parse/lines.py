@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from aez.codec.common.extras import library
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
+from aez.daemon.common.zones import LocalTimes
 from aez.daemon.parse import skeleton, times
 from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options
@@ -83,6 +84,7 @@ class LineParser(ABC):
         self.names = StreamNames(options, limits, admit, self.series)
         self.mapper = Mapper(options, self.names, self.unit)
         self.clock = times.ArrivalClock()
+        self.local = LocalTimes()
         self.layouts: list[Layout] = []
 
     @abstractmethod
@@ -108,13 +110,13 @@ class LineParser(ABC):
 
     def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
         pieces = [chunk.data if chunk.data.endswith(b"\n") else chunk.data + b"\n" for chunk in chunks]
-        return self._parse(pieces, [(chunk.stream, chunk.source) for chunk in chunks], chunks[-1].received)
+        return self._parse(pieces, chunks)
 
-    def _parse(
-        self, pieces: Sequence[bytes], origins: Sequence[Origin], received: float
-    ) -> tuple[list[Samples], list[Malformed]]:
-        work = _Work(self, pieces, origins, received)
+    def _parse(self, pieces: Sequence[bytes], chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
+        """Parse pieces that end with a newline, one of each chunk."""
+        work = _Work(self, pieces, [(chunk.stream, chunk.source) for chunk in chunks], chunks[-1].received)
         work.run()
+        work.note_bodies([chunk.body for chunk in chunks])
         return work.rows.samples(), work.faults.result()
 
 
@@ -124,7 +126,7 @@ class _Work:
     def __init__(self, parser: LineParser, pieces: Sequence[bytes], origins: Sequence[Origin], received: float) -> None:
         self.parser = parser
         self.limits = parser.limits
-        self.rows = ChunkRows(parser.limits)
+        self.rows = ChunkRows(parser.limits, parser.local)
         self.faults = MessageFaults(parser.limits.malformed)
         self.pieces = pieces
         self.origins = origins
@@ -152,6 +154,16 @@ class _Work:
                 self._many(Text(data[start:end], self.parser.delimiters), start)
                 start = end
         self._add_read()
+
+    def note_bodies(self, bodies: Sequence[bool]) -> None:
+        """Note which rows were sent at once: all of a body, or the messages of one line."""
+        ends = np.cumsum([piece.count(b"\n") for piece in self.pieces]).tolist()
+        sent = [(start, end) for start, end, body in zip([0, *ends], ends, bodies, strict=False) if body]
+        lines = sorted({index for index, place, *_ in self._read if place})
+        inside = np.searchsorted(np.array([edge for span in sent for edge in span]), lines, side="right") % 2
+        sent += [(line, line + 1) for line, within in zip(lines, inside.tolist(), strict=True) if not within]
+        for start, end in sorted(sent):
+            self.rows.sent(start * _MESSAGES, end * _MESSAGES)
 
     def _many(self, text: Text, place: int) -> None:
         """Read lines that begin at this byte of the data."""
@@ -238,22 +250,24 @@ class _Work:
             good &= ~_matches(skeleton.texts(text, *_slot(spans, slot)), layout.forbidden)
         if layout.unsigned:
             good &= (text.buffer[spans.starts[:, list(layout.unsigned)]] != ord("-")).all(axis=1)
+        later = None
         if layout.time is None:
             moments = self._arrival + self._before + spans.lines
         else:
-            moments, wrong = _moments(text, spans, *layout.time, mapper.unit)
+            moments, wrong, later = _moments(text, spans, *layout.time, mapper)
             good &= ~wrong
         keys, wrong = self._keys(layout, spans)
         good &= ~wrong
         if not good.all():
             spans, moments, values = spans.rows(good), moments[good], values[good]
-            keys = keys[good]
+            keys, later = keys[good], None if later is None else later[good]
         if len(spans.lines):
             stream = self._streams(layout, spans, keys)
             taken = stream >= 0
             if not taken.all():
                 spans, moments, values, stream = spans.rows(taken), moments[taken], values[taken], stream[taken]
-            self.rows.add(columns, RowPart((self._before + spans.lines) * _MESSAGES, moments, stream, values))
+                later = None if later is None else later[taken]
+            self.rows.add(columns, RowPart((self._before + spans.lines) * _MESSAGES, moments, stream, values, later))
         return good
 
     def _values(self, layout: Layout, spans: Spans) -> tuple[NDArray[np.float64], tuple[str, ...], Flags]:
@@ -347,13 +361,15 @@ class _Work:
         mapper = self.parser.mapper
         timed = [row for row, (*_, message) in enumerate(self._read) if message.time is not None]
         moments = np.array([self._arrival + index for index, *_ in self._read], np.int64)
-        wrong = np.zeros(len(moments), bool)
+        wrong, later = np.zeros(len(moments), bool), np.zeros(len(moments), np.int64)
         if timed:
-            moments[timed], wrong[timed] = times.from_objects([self._read[r][4].time for r in timed], mapper.unit)
+            given = [self._read[row][4].time for row in timed]
+            moments[timed], wrong[timed], twice = times.from_objects(given, mapper.unit, mapper.options.timezone)
+            later[timed] = 0 if twice is None else twice
         orders: dict[tuple[str, ...], tuple[str, ...]] = {}
-        sets: dict[tuple[str, ...], list[tuple[int, int, int, list[float]]]] = {}
-        for (index, place, origin, line, message), moment, bad in zip(
-            self._read, moments.tolist(), wrong.tolist(), strict=True
+        sets: dict[tuple[str, ...], list[tuple[int, int, int, int, list[float]]]] = {}
+        for (index, place, origin, line, message), moment, bad, more in zip(
+            self._read, moments.tolist(), wrong.tolist(), later.tolist(), strict=True
         ):
             try:
                 if bad:
@@ -364,15 +380,16 @@ class _Work:
                 continue
             names = tuple(message.values)
             columns = orders.get(names) or orders.setdefault(names, mapper.sorted(names))
-            row = (index * _MESSAGES + place, moment, stream, [message.values[name] for name in columns])
+            row = (index * _MESSAGES + place, moment, more, stream, [message.values[name] for name in columns])
             sets.setdefault(columns, []).append(row)
         for columns, rows in sets.items():
-            order, times_of_rows, streams, values = zip(*rows, strict=True)
+            order, times_of_rows, twice_of_rows, streams, values = zip(*rows, strict=True)
             part = RowPart(
                 np.array(order, np.int64),
                 np.array(times_of_rows, np.int64),
                 np.array(streams, np.int32),
                 np.array(values, np.float64).reshape(len(rows), len(columns)),
+                np.array(twice_of_rows, np.int64) if later.any() else None,
             )
             self.rows.add(columns, part)
 
@@ -390,13 +407,16 @@ def _slot(spans: Spans, slot: int) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return spans.starts[:, slot], spans.ends[:, slot]
 
 
-def _moments(text: Text, spans: Spans, slot: int, kind: str, unit: str) -> tuple[NDArray[np.int64], Flags]:
-    """Times of a slot, and flags of those that need care."""
+def _moments(
+    text: Text, spans: Spans, slot: int, kind: str, mapper: Mapper
+) -> tuple[NDArray[np.int64], Flags, NDArray[np.int64] | None]:
+    """Times of a slot, flags of those that need care, and how much later each may be, see `from_texts`."""
     starts, ends = _slot(spans, slot)
+    unit = mapper.unit
     if kind in ("text", "cell"):
         column = skeleton.texts(text, starts, ends)
-        moments, wrong = times.from_texts(column)
-        return moments, wrong | _matches(column, r"^\s*[-+.0-9eE]*\s*$") if kind == "cell" else wrong
+        moments, wrong, later = times.from_texts(column, unit, mapper.options.timezone)
+        return moments, wrong | _matches(column, r"^\s*[-+.0-9eE]*\s*$") if kind == "cell" else wrong, later
     whole, other = skeleton.integers(text, starts, ends)
     moments, wrong = times.from_integers(whole, unit)
     wrong |= other
@@ -407,7 +427,7 @@ def _moments(text: Text, spans: Spans, slot: int, kind: str, unit: str) -> tuple
         values, bad = skeleton.numbers(text, starts[rows], ends[rows], {})
         moments[rows], late = times.from_floats(values, unit)
         wrong[rows] = bad | late
-    return moments, wrong
+    return moments, wrong, None
 
 
 def _matches(column: Any, pattern: str) -> Flags:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common import options
 from aez.daemon.common.options import about
+from aez.daemon.common.zones import zone
 
 __all__ = ["UNITS", "Options"]
 
@@ -24,8 +25,9 @@ class Options(options.Options):
 
     time: a message without the column is malformed. None: `time`, `timestamp` or `ts`, whichever comes first, or else
         the time of arrival.
+    timezone: of texts, and of timestamps of Arrow, that name none; None: UTC.
     time_unit: "auto" tells seconds, milli-, micro- or nanoseconds since 1970 apart by magnitude. Texts are ISO 8601 in
-        any case, UTC where they name no zone. Of line protocol the default is "ns".
+        any case, or such numbers of 9 digits and more. Of line protocol the default is "ns".
     stream: `{topic}`, `{topic[0]}` (its levels, between `/`, or `.` where it has none), `{source}` and, of line
         protocol, `{measurement}` stand for what is not in a column. None: the topic or the file's name, if the source
         gives one, else the source's name; of line protocol measurement and tags as in `cpu,host=a,rack=1`.
@@ -35,6 +37,9 @@ class Options(options.Options):
     time: str | None = field(default=None, metadata=about("the column with the time"))
     time_unit: Literal["auto", "s", "ms", "us", "ns"] | None = field(
         default=None, metadata=about("of times that are numbers; told by their magnitude by default")
+    )
+    timezone: str | None = field(
+        default=None, metadata=about("of times that name no zone, such as Europe/Berlin; UTC by default")
     )
     stream: str | None = field(
         default=None,
@@ -63,6 +68,11 @@ class Options(options.Options):
             value = getattr(self, name)
             if len(set(value)) < len(value):
                 raise InvalidArgument(f"option {name} names a column twice: {', '.join(value)}")
+        if self.timezone is not None:
+            try:
+                zone(self.timezone)
+            except InvalidArgument as error:
+                raise InvalidArgument(f"option timezone: {error}") from error
         self._check_rename()
         if len(self.separator) != 1 or not self.separator.isascii() or self.separator in '"\n\r\\':
             raise InvalidArgument(f"option separator must be one character, not {self.separator!r}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Malformed, Samples
+from aez.daemon.common.zones import LocalTimes
 
 __all__ = ["REASONS", "ChunkRows", "MessageFault", "MessageFaults", "RowPart"]
 
@@ -75,12 +77,17 @@ class MessageFaults:
 
 @dataclass(frozen=True)
 class RowPart:
-    """Rows of one set of columns. order: places in the chunk; stream: the streams' numbers in `ChunkRows`."""
+    """Rows of one set of columns.
+
+    order: places in the chunk. stream: the streams' numbers in `ChunkRows`. later: of local times that come twice, how
+    much later they may be, ns; None where there are none.
+    """
 
     order: NDArray[np.int64]
     time: NDArray[np.int64]
     stream: NDArray[np.int32]
     values: NDArray[np.floating]
+    later: NDArray[np.int64] | None = None
 
     def rows(self, which: NDArray[np.int64]) -> RowPart:
         """Some of the rows."""
@@ -88,13 +95,21 @@ class RowPart:
 
 
 class ChunkRows:
-    """Gathers the rows of a chunk."""
+    """Gathers the rows of a chunk; `local` knows the local times of its streams."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, local: LocalTimes | None = None) -> None:
+        self._limits, self._local = limits, local
         self._numbers: dict[str, int] = {}
         self._tags: dict[str, Mapping[str, str]] = {}
         self._sets: dict[tuple[str, ...], list[RowPart]] = {}
+        self._sent: list[int] = []
+
+    def sent(self, first: int, behind: int) -> None:
+        """The rows with these places were sent at once, as one message or body; such ranges rise and do not overlap.
+
+        Where those of a stream stand the newest first, they are turned round.
+        """
+        self._sent += (first, behind)
 
     def stream(self, name: str, tags: Mapping[str, str]) -> int:
         """The number of a stream in this chunk; the last message's tags hold."""
@@ -109,11 +124,55 @@ class ChunkRows:
     def samples(self) -> list[Samples]:
         """Samples for each set of columns; of several, `order` tells how their rows came."""
         names = list(self._numbers)
+        if self._local is not None and any(part.later is not None for parts in self._sets.values() for part in parts):
+            self._settle(self._local, names)
+        if self._sent and any(
+            (part.time[1:] < part.time[:-1]).any() for parts in self._sets.values() for part in parts
+        ):
+            self._turn()
         sets = self._few_sets()
         return [
             self._samples(columns, parts, names, (number + 1 < len(sets)) if len(sets) > 1 else None, wide)
             for number, (columns, parts, wide) in enumerate(sets)
         ]
+
+    def _settle(self, local: LocalTimes, names: Sequence[str]) -> None:
+        """Give local times that come twice their meaning, stream by stream in the order of arrival."""
+        parts = [part for parts in self._sets.values() for part in parts]
+        order, time, stream = (np.concatenate([each[at] for each in map(_fields, parts)]) for at in range(3))
+        later = np.concatenate(
+            [np.zeros(len(one.order), np.int64) if one.later is None else one.later for one in parts]
+        )
+        rank = np.lexsort((order, stream))
+        begins = np.flatnonzero(np.append(True, np.diff(stream[rank]) != 0))
+        for place in np.split(rank, begins[1:]):
+            time[place] = local.settle(names[stream[place[0]]], time[place], later[place])
+        at = 0
+        for found in self._sets.values():
+            for index, part in enumerate(found):
+                found[index] = replace(part, time=time[at : at + len(part.order)], later=None)
+                at += len(part.order)
+
+    def _turn(self) -> None:
+        """Turn round what was sent at once with the newest first."""
+        parts = [part for parts in self._sets.values() for part in parts]
+        order, time, stream = (np.concatenate([each[at] for each in map(_fields, parts)]) for at in range(3))
+        sent = np.searchsorted(np.array(self._sent), order, side="right")  # odd within a range
+        rank = np.lexsort((order, stream, sent))
+        new = np.append(True, (np.diff(sent[rank]) != 0) | (np.diff(stream[rank]) != 0))
+        begins = np.flatnonzero(new)
+        lasts = np.append(begins[1:], len(rank)) - 1
+        falls = np.append(0, np.diff(time[rank]))
+        rises = np.logical_or.reduceat((falls > 0) & ~new, begins)
+        turned = ~rises & (time[rank][lasts] < time[rank][begins]) & (sent[rank][begins] % 2 == 1)
+        for begin, last in zip(begins[turned].tolist(), lasts[turned].tolist(), strict=True):
+            places = rank[begin : last + 1]
+            order[places] = order[places][::-1]
+        at = 0
+        for found in self._sets.values():
+            for index, part in enumerate(found):
+                found[index] = replace(part, order=order[at : at + len(part.order)])
+                at += len(part.order)
 
     def _few_sets(self) -> list[tuple[tuple[str, ...], list[RowPart], bool]]:
         """Columns, parts, and whether they are of several sets; the rarer sets share some."""
@@ -145,6 +204,10 @@ class ChunkRows:
         tags = {name: self._tags[name] for name in streams if name in self._tags}
         order = None if more is None else part.order
         return Samples(streams, stream, part.time, columns, part.values, tags, order, bool(more), wide)
+
+
+def _fields(part: RowPart) -> tuple[NDArray[Any], ...]:
+    return part.order, part.time, part.stream
 
 
 def _joined(parts: Sequence[RowPart]) -> RowPart:

@@ -5,6 +5,7 @@ The result for one time does not depend on the others beside it, so that rows ma
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.common.extras import library
+from aez.daemon.common.zones import from_local
 from aez.daemon.parse.options import UNITS
 
 __all__ = ["ArrivalClock", "from_floats", "from_integers", "from_objects", "from_texts"]
@@ -25,6 +27,10 @@ Flags = NDArray[np.bool_]
 _EPOCHS = ((10**17, 1), (10**14, 10**3), (10**11, 10**6))
 _LIMIT = 2.0**63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Local times beyond, ns, have no room for what their zone is off.
+_EDGE = 2**63 - 1 - 2 * 86_400 * 10**9
+_DIGITS = r"^[+-]?[0-9]{9,19}(\.[0-9]+)?$"
+_LEAP = re.compile(r"(.*\d\d:\d\d:)60((?:[.,]\d+)?(?:\s*(?:[Zz]|[+-]\d\d(?::?\d\d)?))?\s*)")
 _RANGE = (datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC))
 
 
@@ -82,26 +88,65 @@ def from_floats(values: NDArray[np.float64], unit: str) -> tuple[Times, Flags]:
     return np.where(wrong, 0, times) + np.where(wrong, 0, part), wrong
 
 
-def from_texts(texts: Any) -> tuple[Times, Flags]:
-    """Times of a pyarrow string array, and flags of those that are no ISO 8601 or missing."""
-    whole = _cast(texts, zoned=True)
-    if whole is None:
-        whole = _cast(texts, zoned=False)
-    if whole is not None:
-        return whole, np.zeros(len(whole), bool)
+def from_texts(texts: Any, unit: str = "auto", zone: str | None = None) -> tuple[Times, Flags, Times | None]:
+    """Times of a pyarrow string array, flags of those that are none or missing, and what `from_local` tells.
+
+    ISO 8601 in any case, with leap seconds, or numbers since 1970 of 9 digits and more in `unit`; local times of `zone`
+    where one names no zone, UTC without.
+    """
+    found = _alike(texts, unit, zone)
+    if found is not None:
+        return found
     times, wrong = np.zeros(len(texts), np.int64), np.zeros(len(texts), bool)
+    later = np.zeros(len(texts), np.int64)
     for row, text in enumerate(texts.to_pylist()):
-        moment = None if text is None else _one(text)
+        moment = None if text is None else _one(text, unit, zone)
         if moment is None:
             wrong[row] = True
         else:
-            times[row] = moment
-    return times, wrong
+            times[row], later[row] = moment
+    return times, wrong, later if later.any() else None
 
 
-def from_objects(values: Sequence[Any], unit: str) -> tuple[Times, Flags]:
-    """Times of Python integers, floats and texts; anything else is wrong."""
+def _alike(texts: Any, unit: str, zone: str | None) -> tuple[Times, Flags, Times | None] | None:
+    """As `from_texts`, of texts that are all written in one way; None for others."""
+    if texts.null_count:
+        return None
+    for spelled in (lambda: texts, lambda: library("pyarrow.compute", "monitor").utf8_upper(texts)):
+        column = spelled()
+        whole = _cast(column, zoned=True)
+        if whole is not None:
+            return whole, np.zeros(len(whole), bool), None
+        whole = _cast(column, zoned=False)
+        if whole is not None:
+            return _in_zone(whole, zone)
+    return _from_digits(texts, unit)
+
+
+def _in_zone(local: Times, zone: str | None) -> tuple[Times, Flags, Times | None]:
+    if zone is None:
+        return local, np.zeros(len(local), bool), None
+    wrong = (local > _EDGE) | (local < -_EDGE)
+    times, later = from_local(np.where(wrong, 0, local), zone)
+    return times, wrong, later if later.any() else None
+
+
+def _from_digits(texts: Any, unit: str) -> tuple[Times, Flags, Times | None] | None:
+    pa, compute = library("pyarrow", "monitor"), library("pyarrow.compute", "monitor")
+    if not len(texts) or not compute.all(compute.match_substring_regex(texts, _DIGITS)).as_py():
+        return None
+    for kind, read in (("int64", from_integers), ("float64", from_floats)):
+        try:
+            return *read(texts.cast(kind).to_numpy(), unit), None
+        except pa.ArrowInvalid:
+            pass
+    return None
+
+
+def from_objects(values: Sequence[Any], unit: str, zone: str | None = None) -> tuple[Times, Flags, Times | None]:
+    """As `from_texts`, of Python integers, floats and texts; anything else is wrong."""
     times, wrong = np.zeros(len(values), np.int64), np.ones(len(values), bool)
+    later = np.zeros(len(values), np.int64)
     integers = [row for row, value in enumerate(values) if type(value) is int and abs(value) < 2**63]
     floats = [row for row, value in enumerate(values) if type(value) is float]
     texts = [row for row, value in enumerate(values) if type(value) is str]
@@ -110,27 +155,35 @@ def from_objects(values: Sequence[Any], unit: str) -> tuple[Times, Flags]:
     if floats:
         times[floats], wrong[floats] = from_floats(np.array([values[r] for r in floats], np.float64), unit)
     for row in texts:  # a chunk of them comes by the way above
-        moment = _one(values[row])
+        moment = _one(values[row], unit, zone)
         if moment is not None:
-            times[row], wrong[row] = moment, False
-    return times, wrong
+            (times[row], later[row]), wrong[row] = moment, False
+    return times, wrong, later if later.any() else None
 
 
-def _one(text: str) -> int | None:
+def _one(text: str, unit: str, zone: str | None) -> tuple[int, int] | None:
+    """The time of one text, and how much later it may be."""
     try:
         texts = library("pyarrow", "monitor").array([text], "string")
     except UnicodeEncodeError:  # half of a surrogate pair
         return None
-    for zoned in (True, False):
-        times = _cast(texts, zoned)
-        if times is not None:
-            return int(times[0])
+    found = _alike(texts, unit, zone)
+    if found is not None:
+        times, wrong, later = found
+        return None if wrong[0] else (int(times[0]), 0 if later is None else int(later[0]))
+    if (leap := _LEAP.fullmatch(text)) is not None:  # the second that follows
+        before = _one(f"{leap[1]}59{leap[2]}", unit, zone)
+        return None if before is None else (before[0] + 10**9, before[1])
     try:
-        moment = datetime.fromisoformat(text.strip())
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(text.strip().upper())
+        local = moment.tzinfo is None
+        moment = moment.replace(tzinfo=UTC) if local else moment
         if _RANGE[0] <= moment < _RANGE[1]:
-            return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+            ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+            if not local or zone is None:
+                return ns, 0
+            times, later = from_local(np.array([ns]), zone)
+            return int(times[0]), int(later[0])
     except (ValueError, OverflowError):
         pass
     return None
@@ -139,8 +192,6 @@ def _one(text: str) -> int | None:
 def _cast(texts: Any, zoned: bool) -> Times | None:
     """Times of a string array of which none is missing and all are written the same way; None for others."""
     pa = library("pyarrow", "monitor")
-    if texts.null_count:
-        return None
     try:
         times = texts.cast(pa.timestamp("ns", "UTC" if zoned else None)).cast(pa.int64()).to_numpy()
     except pa.ArrowInvalid:

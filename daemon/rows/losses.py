@@ -38,11 +38,12 @@ class Losses(StreamColumns):
     _windows = column(np.int64)  # such windows in a row
     _row = column(np.int64)  # samples in a row that were left out
     _row_begun = column(np.int64)  # by a steady clock, ns
+    _fresh = column(np.bool_)  # [streams, reasons] it loses samples, which is to be told
     _told = column(np.bool_)  # [streams, reasons]
 
     def __init__(self) -> None:
         size = (len(REASONS),)
-        super().__init__(count=size, _lost=size, _told=size)
+        super().__init__(count=size, _lost=size, _fresh=size, _told=size)
 
     def take(self, samples: Ints, lost: Mapping[str, Ints], newest: Ints, now: int, rows: Ints | None = None) -> None:
         """Note what came.
@@ -62,8 +63,8 @@ class Losses(StreamColumns):
             self._row[heads] = 0
             self._judge_quietly(heads, seen[heads], newest)
             return
-        fresh = self._seen[heads] == 0
-        self._since[heads[fresh]] = newest[heads[fresh]]
+        new = heads[self._since[heads] == 0]
+        self._since[new] = newest[new]
         self._seen[heads] += seen[heads]
         self._lost[heads] += counts
         if rows is not None:
@@ -94,22 +95,24 @@ class Losses(StreamColumns):
         told = lost.copy()
         told[~in_a_row, _NO_CHANNEL] = 0  # a sender may well tell of other things, too
         bad: Flags = told[:, :_GAPS].sum(axis=1) >= _SHARE * seen
+        bad &= in_a_row | (told[:, :_GAPS].sum(axis=1) < seen)  # a sender that repeats itself is none
         bad |= gaps >= _GAP_SHARE
         self._windows[heads] = np.where(bad, self._windows[heads] + np.maximum(1, seen // _WINDOW), 0)
         loses = in_a_row | (self._windows[heads] >= _WINDOWS)
-        self.losing[heads] = np.where(loses, told.argmax(axis=1) + 1, np.where(bad, self.losing[heads], 0))
+        worst = told.argmax(axis=1)
+        self.losing[heads] = np.where(loses, worst + 1, np.where(bad, self.losing[heads], 0))
+        self._fresh[heads[loses], worst[loses]] = True
         self.interval[heads] = (newest[heads] - self._since[heads]) / 1e9 / seen
         self._seen[heads] = self._rows[heads] = 0
-        self._lost[heads] = 0
+        self._lost[heads], self._since[heads] = 0, newest[heads]
 
     def news(self) -> list[tuple[str, list[int]]]:
-        """Streams that lose samples and were not told of yet, by reason."""
-        found = np.flatnonzero(self.losing)
-        places = self.losing[found].astype(np.int64) - 1
-        fresh = ~self._told[found, places]
-        self._told[found[fresh], places[fresh]] = True
-        by_reason = {reason: found[fresh & (places == place)].tolist() for place, reason in enumerate(REASONS)}
-        return [(reason, streams) for reason, streams in by_reason.items() if streams]
+        """Streams that lose samples, or did since the last call, and were not told of yet, by reason."""
+        fresh = self._fresh & ~self._told
+        self._told |= fresh
+        self._fresh[:] = False
+        found = ((reason, np.flatnonzero(fresh[:, place]).tolist()) for place, reason in enumerate(REASONS))
+        return [(reason, streams) for reason, streams in found if streams]
 
     def losers(self) -> dict[str, int]:
         """How many streams lose samples just now, by reason."""

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from aez.codec.common.extras import library
 from aez.daemon.common.files import drop_partial_line
+from aez.daemon.common.slow_clock import SlowClock
 
 __all__ = ["Format", "Rotation", "ScoreFiles", "ScoreTable", "json_lines"]
 
@@ -79,6 +80,7 @@ class ScoreFiles:
     def __init__(self, folder: Path, kind: Format, rotation: Rotation) -> None:
         self.folder, self.kind, self.rotation = folder, kind, rotation
         self._open: dict[str, _Open] = {}
+        self._clock = SlowClock(time.time_ns())  # one that is set wrong later must delete nothing
         self._unfinished: list[Path] = []
         self._conversion: Iterator[None] | None = None  # of the first of them
 
@@ -127,9 +129,9 @@ class ScoreFiles:
 
     def forget(self, now: float | None = None) -> int:
         """Delete what the rotation no longer keeps; returns how many files went. `now`: Unix time."""
-        moment = time.time() if now is None else now
         growing = {one.path for one in self._open.values()}
         full = sorted((path for path in self._files() if path not in growing), key=lambda path: path.name)
+        moment = self._clock.follow(time.time_ns()) / 1e9 if now is None else now
         surplus = full[: max(0, len(full) - self.rotation.files)]
         oldest = moment - self.rotation.days * 86_400
         gone = {path for path in full if path in surplus or path.stat().st_mtime < oldest}

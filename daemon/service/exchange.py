@@ -144,7 +144,7 @@ class Exchange:
                     self._open_sinks(undo)
                 case _:
                     pass
-        self._parser = parsers(new, running.engine.admit, self._loaded)
+        self._parser = parsers(new, running.engine.admit, self._loaded, running.engine.newest)
         self._watched = models.watched(new, self._loaded)
         models.report_progress(self._loaded, running.measuring)
         self._settings = worker_settings(new)

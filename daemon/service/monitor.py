@@ -37,7 +37,7 @@ from aez.daemon.observe.traces import Traces
 from aez.daemon.pipeline import Worker
 from aez.daemon.scores.log import ScoreLog
 from aez.daemon.service.exchange import reload
-from aez.daemon.service.running import Running, RunningSources, source, worker_settings
+from aez.daemon.service.running import RetentionClocks, Running, RunningSources, source, worker_settings
 from aez.daemon.service.view import MonitorView
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sources.base import Put, Source
@@ -173,7 +173,7 @@ class Monitor:
         sources = RunningSources(self._put, self.metrics)
         worker = Worker(
             intake,
-            parsers(config, engine.admit, loaded),
+            parsers(config, engine.admit, loaded, engine.newest),
             engine,
             store,
             acknowledge=sources.acknowledge,
@@ -196,6 +196,7 @@ class Monitor:
             deliveries=Deliveries(store, sinks, traces=traces),
             metrics=self.metrics,
             live=self.live,
+            clocks=RetentionClocks.of(store),
             traces=traces,
             measuring=self._measuring,
             once=self.once,
@@ -276,8 +277,10 @@ class Monitor:
         state = running.config.state
         days = state.forget_days
         try:
-            # States of streams that no model is made for go by their age alone.
-            running.store.forget(Retention(state.retention_days, state.retention_events, 2 * days))
+            # Events go by the time of the data; states of streams that no model is made for by their age alone.
+            wall, data = running.clocks.wall.follow(time.time_ns()), running.worker.call(running.engine.data_time)
+            now = None if data is None else running.clocks.data.follow(data)
+            running.store.forget(Retention(state.retention_days, state.retention_events, 2 * days), now, wall)
             running.worker.forget(days * 86_400)
         except (AezError, TimeoutError) as error:
             self.metrics.errors.labels("retention").inc()

@@ -13,6 +13,7 @@ from aez.daemon.build import parts as build
 from aez.daemon.build.models import LoadedModel
 from aez.daemon.common.intake import Intake
 from aez.daemon.common.records import Position
+from aez.daemon.common.slow_clock import SlowClock
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, SourceConfig
 from aez.daemon.delivery import Deliveries
 from aez.daemon.engine.engine import Engine
@@ -99,6 +100,19 @@ class RunningSources:
         return len(self._open)
 
 
+@dataclass(frozen=True)
+class RetentionClocks:
+    """What is kept for a time goes by these: the time of the data, and this machine's clock."""
+
+    data: SlowClock
+    wall: SlowClock
+
+    @classmethod
+    def of(cls, store: Store) -> RetentionClocks:
+        """As they were when the store was last written, so that a clock that is wrong at a start deletes nothing."""
+        return cls(SlowClock(store.events.latest_end()), SlowClock(max(store.last_heard().values(), default=None)))
+
+
 @dataclass
 class Running:
     """The parts of a monitor that runs; a reload exchanges `config`, `models`, `deliveries` and the sources.
@@ -119,6 +133,7 @@ class Running:
     deliveries: Deliveries
     metrics: Metrics
     live: Live
+    clocks: RetentionClocks
     traces: Traces | None
     measuring: Callable[[], None]
     once: bool

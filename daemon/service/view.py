@@ -81,6 +81,7 @@ class MonitorView:
             ],
             "models": [{"name": one.name, "id": one.id, "device": one.device} for one in running.models],
             "problems": list(self.readiness()),
+            "losing": list(running.engine.losing),
         }
 
     def _tables(self) -> Sequence[StreamTable]:
@@ -151,6 +152,18 @@ class MonitorView:
         """One event with its comments."""
         found = self._running.store.events.get(event_id)
         return None if found is None else found.as_dict()
+
+    def forget_stream(self, stream: str) -> None:
+        """Let go of a stream. Raises InvalidArgument where there is none of that name."""
+        self._running.worker.change_streams(lambda: self._running.engine.forget_stream(stream))
+
+    def reset_stream(self, stream: str) -> None:
+        """Let a stream's clock begin anew. Raises InvalidArgument where there is none of that name."""
+        self._running.worker.change_streams(lambda: self._running.engine.reset_stream(stream))
+
+    def rename_stream(self, stream: str, to: str) -> None:
+        """Call a stream otherwise. Raises InvalidArgument where that cannot be."""
+        self._running.worker.change_streams(lambda: self._running.engine.rename_stream(stream, to))
 
     def picture(self, event_id: str) -> bytes | None:
         """The worst frame of an event as WebP."""

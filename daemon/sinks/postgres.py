@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from aez.daemon.common.options import about, secret
 from aez.daemon.common.records import EventRecord
 from aez.daemon.common.shared_options import Timeout
+from aez.daemon.common.slow_clock import SlowClock
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.state.database import StoreError
 from aez.daemon.state.event_sql import UPSERT_EVENT, event_values
@@ -66,6 +67,7 @@ class PostgresSink(Sink):
         )
         self._retention = Retention(options.retention_days, options.retention_events)
         self._forgot = 0.0
+        self._clock: SlowClock | None = None
         self.events = EventStore(self._database)
 
     def __repr__(self) -> str:
@@ -79,7 +81,7 @@ class PostgresSink(Sink):
         with self._named_errors(), self._database.write() as connection:
             connection.executemany(UPSERT_EVENT, rows)
             connection.executemany(_INSERT_STEP, rows)
-        self._forget()
+        self._forget(max(record.time for record in records))
 
     def check(self) -> None:
         with self._named_errors():
@@ -88,12 +90,14 @@ class PostgresSink(Sink):
     def close(self) -> None:
         self._database.close()
 
-    def _forget(self) -> None:
+    def _forget(self, data_time: int) -> None:
         if time.monotonic() - self._forgot < _FORGET_SECONDS and self._forgot:
             return
         self._forgot = time.monotonic()
         try:
-            self.events.forget(self._retention)
+            if self._clock is None:
+                self._clock = SlowClock(self.events.latest_end())
+            self.events.forget(self._retention, self._clock.follow(data_time))
         except StoreError as error:
             _log.warning("old events could not be deleted: %s", error)
 

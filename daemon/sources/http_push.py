@@ -245,7 +245,7 @@ class HttpPush(Source):
             if self._stopping.is_set():
                 return "stopping"
             self._number += 1
-            chunk = Chunk(self.name, data, format, {"request": self._number}, time.monotonic(), stream)
+            chunk = Chunk(self.name, data, format, {"request": self._number}, time.monotonic(), stream, body=True)
             waiting = _Waiting(asyncio.get_running_loop(), chunk, self._number)
             self._queue.append(waiting)
             self._lock.notify_all()

@@ -50,7 +50,7 @@ class Comment:
 class Retention:
     """How long closed events stay; open ones always do.
 
-    days: after the last change, by this machine's clock. events: closed ones beyond so many go, the oldest first.
+    days: after their end, by the time of the data. events: closed ones beyond so many go, those that were stored first.
     state_days: states of streams that were not heard of for so long go as well.
     Source positions stay for ever. An event that was forgotten would be reported anew by a replay of its data.
     """
@@ -184,6 +184,12 @@ class EventStore:
             ).fetchall()
         return tuple(_event(row).record for row in rows)
 
+    def latest_end(self) -> int | None:
+        """When the last closed event ended, by the time of the data; None where there is none."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT max(\"end\") FROM events WHERE state = 'closed'").fetchone()[0]
+            return None if found is None else int(found)
+
     def count(self, state: State | None = None) -> int:
         """How many there are."""
         with self._database.read() as connection:
@@ -219,27 +225,27 @@ class EventStore:
     def forget(self, retention: Retention, now: int | None = None, most: int = 1000) -> int:
         """Delete events that the retention no longer keeps, at most `most` at once; returns how many went.
 
+        now: ns since 1970 UTC, the time of the data; no step of a clock may move it far (see `SlowClock`). None: none
+        goes for its age.
+
         Call it now and then; each call holds up the writers for a moment only.
         """
-        moment = _now(now)
-        oldest = moment - int(retention.days * 86_400e9)
+        oldest = -(2**63) if now is None else now - int(retention.days * 86_400e9)
         with self._database.write(durable=False) as connection:
             closed = connection.execute("SELECT count(*) FROM events WHERE state = 'closed'").fetchone()[0]
             surplus = min(max(0, closed - retention.events), most)
             gone = [
                 row[0]
                 for row in connection.execute(
-                    "SELECT id FROM events WHERE state = 'closed' AND stored < ? ORDER BY stored LIMIT ?",
+                    "SELECT id FROM events WHERE state = 'closed' AND \"end\" < ? ORDER BY stored LIMIT ?",
                     (oldest, most),
                 )
             ]
-            if len(gone) < surplus:  # both take from the oldest on
-                gone = [
-                    row[0]
-                    for row in connection.execute(
-                        "SELECT id FROM events WHERE state = 'closed' ORDER BY stored LIMIT ?", (surplus,)
-                    )
-                ]
+            if len(gone) < surplus:
+                known = set(gone)
+                first = "SELECT id FROM events WHERE state = 'closed' ORDER BY stored LIMIT ?"
+                more = (row[0] for row in connection.execute(first, (surplus,)))
+                gone += [one for one in more if one not in known][: surplus - len(gone)]
             connection.executemany("DELETE FROM comments WHERE event = ?", [(one,) for one in gone])
             connection.executemany("DELETE FROM events WHERE id = ?", [(one,) for one in gone])
         self._database.give_back_space()

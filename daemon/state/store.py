@@ -219,14 +219,16 @@ class Store:
         with self._database.write() as connection:
             connection.executemany("DELETE FROM states WHERE stream = ?", [(storable(one),) for one in streams])
 
-    def forget(self, retention: Retention, now: int | None = None, most: int = 1000) -> int:
-        """As `EventStore.forget`, and the states of streams that were not heard of, at most `most` at once."""
-        moment = time.time_ns() if now is None else now
-        gone = self.events.forget(retention, moment, most)
+    def forget(self, retention: Retention, now: int | None, wall: int, most: int = 1000) -> int:
+        """As `EventStore.forget`, and the states of streams that were not heard of, at most `most` at once.
+
+        wall: this machine's clock, ns since 1970 UTC; no step of it may move it far (see `SlowClock`).
+        """
+        gone = self.events.forget(retention, now, most)
         with self._database.write(durable=False) as connection:
             connection.execute(
                 "DELETE FROM states WHERE rowid IN (SELECT rowid FROM states WHERE stored < ? LIMIT ?)",
-                (moment - int(retention.state_days * 86_400e9), most),
+                (wall - int(retention.state_days * 86_400e9), most),
             )
         return gone
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,9 +80,9 @@ class MonitorClient:
         found = self._parsed(self._ask("GET", "/readyz", also=503))
         return [str(one) for one in found.get("problems", [])]
 
-    def post(self, path: str) -> dict[str, Any]:
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The JSON answer to a request that changes something. Raises NoMonitor, Refused."""
-        return self._parsed(self._ask("POST", path))
+        return self._parsed(self._ask("POST", path, data=json.dumps(body).encode() if body else b""))
 
     def _parsed(self, body: bytes) -> dict[str, Any]:
         try:
@@ -92,11 +93,11 @@ class MonitorClient:
         except (ValueError, TypeError) as error:
             raise NoMonitor(f"what answers at {self.address} is no aez monitor; look at web.port") from error
 
-    def _ask(self, method: str, path: str, also: int = 200) -> bytes:
+    def _ask(self, method: str, path: str, also: int = 200, data: bytes | None = None) -> bytes:
         connection = self._connection()
         headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}".encode()}
         try:
-            connection.request(method, path, b"" if method == "POST" else None, headers)
+            connection.request(method, path, data, headers)
             answer = connection.getresponse()
             body = answer.read(_ANSWER_MAX)
         except (OSError, http.client.HTTPException) as error:

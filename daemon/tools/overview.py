@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -35,6 +35,7 @@ class MonitorOverview:
     rates: rows, scored and dropped a second since the look before; of the first one, since the monitor's start.
     gauges: lag_seconds, queue_chunks, open_events and memory_bytes, where the monitor shows them.
     problems: why it is not ready.
+    losing: streams that lose samples just now, a sentence each.
     """
 
     time: int
@@ -42,6 +43,7 @@ class MonitorOverview:
     rates: Mapping[str, float]
     gauges: Mapping[str, float]
     problems: list[str]
+    losing: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -60,7 +62,10 @@ class Watcher:
         streams.sort(key=_KEYS[sort])
         figures = _figures(self._client.get("/metrics"))
         gauges = {name: figures[metric] for name, metric in _GAUGES.items() if metric in figures}
-        return MonitorOverview(now, streams, self._rates(figures), gauges, self._client.problems())
+        losing = [
+            f"{one['stream']} loses samples ({one['losing']}): {one['advice']}" for one in streams if one.get("losing")
+        ]
+        return MonitorOverview(now, streams, self._rates(figures), gauges, self._client.problems(), losing)
 
     def _streams(self) -> list[dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}

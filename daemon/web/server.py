@@ -16,7 +16,6 @@ import contextlib
 import errno
 import hashlib
 import ipaddress
-import json
 import logging
 import math
 import ssl
@@ -31,17 +30,19 @@ from aez.codec.errors import AezError, InvalidArgument
 from aez.daemon.common.connections import HANDSHAKE_SECONDS, Connections, request_log
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.web.access import COOKIE_SECONDS, Gate, Wait
+from aez.daemon.web.answers import answer, body_of, fault, whole
 from aez.daemon.web.live import ROWS
 from aez.daemon.web.live_client import LiveClient, LiveView, Wanted
 from aez.daemon.web.page_files import page_files
+from aez.daemon.web.stream_changes import StreamChanges, stream_routes
 
 __all__ = ["View", "Web"]
 
 _log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _BODY_MAX = 64 << 10
-#: A silent connection is closed after, and a body comes within, so many seconds.
-_IDLE_SECONDS, _BODY_SECONDS = 75.0, 10.0
+#: A silent connection is closed after so many seconds.
+_IDLE_SECONDS = 75.0
 _EVENTS_MAX, _STREAMS_MAX = 1000, 10_000
 #: Pages that follow what happens at once, how often they are told, and after what silence a beat says that all is well.
 _LIVE_MAX, _LIVE_SECONDS, _HEARTBEAT_SECONDS, _SLOW_SECONDS = 32, 0.25, 15.0, 10.0
@@ -56,7 +57,7 @@ _HEADERS = {
 }
 
 
-class View(LiveView, Protocol):
+class View(LiveView, StreamChanges, Protocol):
     """What the page may ask of the monitor; called from other threads than the worker's."""
 
     metrics: Metrics
@@ -158,6 +159,7 @@ class Web:
         made.router.add_get("/api/events/{id}/picture", self._picture)
         made.router.add_post("/api/events/{id}/acknowledge", self._acknowledge)
         made.router.add_post("/api/events/{id}/comment", self._comment)
+        made.router.add_routes(stream_routes(self.view))
         made.router.add_post("/api/reload", self._reload)
         made.router.add_post("/api/login", self._login)
         made.router.add_get("/page/{name}", self._file)
@@ -212,18 +214,18 @@ class Web:
         try:
             response = self._refused(request) or await handler(request)
         except web.HTTPException as error:
-            response = _fault(error.status, error.reason)
+            response = fault(error.status, error.reason)
         except Wait as wait:
-            response = _fault(429, str(wait))
+            response = fault(429, str(wait))
             response.headers["Retry-After"] = str(math.ceil(wait.seconds))
         except AezError as error:
-            response = _fault(400, str(error))
+            response = fault(400, str(error))
         except TimeoutError:
-            response = _fault(503, "the monitor is busy; ask again in a moment")
+            response = fault(503, "the monitor is busy; ask again in a moment")
             response.headers["Retry-After"] = "1"
         except Exception:  # noqa: BLE001 - whatever it is, the page's client gets an answer and the log the cause
             _log.exception("a request for %s failed", request.path[:200])
-            response = _fault(500, "this failed; the log says why")
+            response = fault(500, "this failed; the log says why")
         if not response.prepared:
             for name, value in _HEADERS.items():
                 response.headers.setdefault(name, value)
@@ -234,16 +236,16 @@ class Web:
         path = request.path
         if path not in _OPEN_PATHS and not path.startswith(_OPEN_PREFIX):
             if self._gate is None and _is_loopback(self.host) and not _is_own_name(request.host):
-                return _fault(403, "without a token this answers to localhost and addresses only; set web.token_env")
+                return fault(403, "without a token this answers to localhost and addresses only; set web.token_env")
             if self._gate is not None and not self._allowed(self._gate, request):
                 if path == "/":
                     response: web.StreamResponse = self._send("login.html", 401)
                 else:
-                    response = _fault(401, "this needs the token: Authorization: Bearer ...")
+                    response = fault(401, "this needs the token: Authorization: Bearer ...")
                 response.headers["WWW-Authenticate"] = "Bearer"
                 return response
         if request.method == "POST" and not _same_origin(request):
-            return _fault(403, "requests that change something must come from this page or from a program")
+            return fault(403, "requests that change something must come from this page or from a program")
         return None
 
     def _allowed(self, gate: Gate, request: web.Request) -> bool:
@@ -272,29 +274,29 @@ class Web:
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _summary(self, request: web.Request) -> web.Response:  # noqa: ARG002
-        return _json(await asyncio.to_thread(self.view.summary))
+        return answer(await asyncio.to_thread(self.view.summary))
 
     async def _streams(self, request: web.Request) -> web.Response:
-        wanted = _wanted(request, _whole(request.query.get("limit", "1000"), "limit", 1, _STREAMS_MAX))
+        wanted = _wanted(request, whole(request.query.get("limit", "1000"), "limit", 1, _STREAMS_MAX))
 
         def page() -> Mapping[str, Any]:
             return self.view.streams(search=wanted.search, state=wanted.state, offset=wanted.offset, limit=wanted.limit)
 
-        return _json(await asyncio.to_thread(page))
+        return answer(await asyncio.to_thread(page))
 
     async def _rows(self, request: web.Request) -> web.Response:
         stream = request.query.get("stream")
         if stream is None:
             raise InvalidArgument("say which stream: /api/rows?stream=NAME")
-        count = _whole(request.query.get("rows", str(ROWS)), "rows", 1, ROWS)
+        count = whole(request.query.get("rows", str(ROWS)), "rows", 1, ROWS)
         found = await asyncio.to_thread(self.view.rows, stream, count)
-        return _fault(404, "there is no stream of that name") if found is None else _json(found)
+        return fault(404, "there is no stream of that name") if found is None else answer(found)
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events until the page goes, or stays too long behind."""
-        wanted = _wanted(request, _whole(request.query.get("limit", "50"), "limit", 1, 500))
+        wanted = _wanted(request, whole(request.query.get("limit", "50"), "limit", 1, 500))
         if self._live >= _LIVE_MAX:
-            response = _fault(503, f"{_LIVE_MAX} pages follow already; close one of them")
+            response = fault(503, f"{_LIVE_MAX} pages follow already; close one of them")
             response.headers["Retry-After"] = "10"
             return response
         following = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream; charset=utf-8"})
@@ -329,7 +331,7 @@ class Web:
                     await self._end.wait()
 
     async def _events(self, request: web.Request) -> web.Response:
-        limit = _whole(request.query.get("limit", "100"), "limit", 1, _EVENTS_MAX)
+        limit = whole(request.query.get("limit", "100"), "limit", 1, _EVENTS_MAX)
         open_only = request.query.get("open", "false").lower() in ("1", "true", "yes")
         stream = request.query.get("stream")
         after = request.query.get("after")
@@ -337,16 +339,16 @@ class Web:
         def listed() -> Sequence[Mapping[str, Any]]:
             return self.view.events(stream=stream, limit=limit, open_only=open_only, after=after)
 
-        return _json({"events": list(await asyncio.to_thread(listed))})
+        return answer({"events": list(await asyncio.to_thread(listed))})
 
     async def _event(self, request: web.Request) -> web.Response:
         found = await asyncio.to_thread(self.view.event, request.match_info["id"])
-        return _fault(404, "there is no event of that id") if found is None else _json(found)
+        return fault(404, "there is no event of that id") if found is None else answer(found)
 
     async def _picture(self, request: web.Request) -> web.Response:
         found = await asyncio.to_thread(self.view.picture, request.match_info["id"])
         if found is None:
-            return _fault(404, "there is no picture of an event of that id, or it is no longer kept")
+            return fault(404, "there is no picture of an event of that id, or it is no longer kept")
         # A worse frame may replace it while the event is open.
         headers = {"Cache-Control": "no-cache", "ETag": f'"{hashlib.sha256(found).hexdigest()[:16]}"'}
         if request.headers.get("If-None-Match") == headers["ETag"]:
@@ -354,27 +356,27 @@ class Web:
         return web.Response(body=found, headers={**headers, "Content-Type": "image/webp"})
 
     async def _acknowledge(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await body_of(request)
         by, comment = str(body.get("by", ""))[:200], str(body.get("comment", ""))[:4000]
         event_id = request.match_info["id"]
         if not await asyncio.to_thread(self.view.acknowledge, event_id, by, comment):
-            return _fault(404, "there is no event of that id")
-        return _json({"acknowledged": event_id})
+            return fault(404, "there is no event of that id")
+        return answer({"acknowledged": event_id})
 
     async def _comment(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await body_of(request)
         by, text = str(body.get("by", ""))[:200], str(body.get("text", ""))[:4000]
         event_id = request.match_info["id"]
         if not await asyncio.to_thread(self.view.comment, event_id, by, text):
-            return _fault(404, "there is no event of that id")
-        return _json({"commented": event_id})
+            return fault(404, "there is no event of that id")
+        return answer({"commented": event_id})
 
     async def _login(self, request: web.Request) -> web.Response:
         """A cookie for the token."""
-        body = await _body(request)
+        body = await body_of(request)
         if self._gate is not None and not self._gate.shows(str(body.get("token", "")), request.remote or ""):
-            return _fault(401, "that is not the token")
-        response = _json({"ok": True})
+            return fault(401, "that is not the token")
+        response = answer({"ok": True})
         if self._gate is not None:
             response.set_cookie(
                 self._cookie_name,
@@ -391,8 +393,8 @@ class Web:
             done = await asyncio.to_thread(self.view.reload)
         except AezError as error:
             faults = [str(fault) for fault in getattr(error, "faults", ())]
-            return _json({"reloaded": False, "error": str(error), "faults": faults}, 422)
-        return _json({"reloaded": True, "changes": done})
+            return answer({"reloaded": False, "error": str(error), "faults": faults}, 422)
+        return answer({"reloaded": True, "changes": done})
 
     async def _page(self, request: web.Request) -> web.Response:
         return self._send("index.html", 200, request)
@@ -400,7 +402,7 @@ class Web:
     async def _file(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         if name not in self._files or name.endswith(".html"):
-            return _fault(404, "there is no such file")
+            return fault(404, "there is no such file")
         return self._send(name, 200, request)
 
     def _send(self, name: str, status: int, request: web.Request | None = None) -> web.Response:
@@ -411,16 +413,8 @@ class Web:
         return web.Response(body=file.data, status=status, headers={**headers, "Content-Type": file.kind})
 
 
-def _json(data: Mapping[str, Any], status: int = 200) -> web.Response:
-    return web.json_response(data, status=status, dumps=lambda found: json.dumps(found, default=str))
-
-
-def _fault(status: int, text: str) -> web.Response:
-    return _json({"error": text}, status)
-
-
 def _verdict(problems: Sequence[str]) -> web.Response:
-    return _json({"ok": not problems, "problems": list(problems)}, 503 if problems else 200)
+    return answer({"ok": not problems, "problems": list(problems)}, 503 if problems else 200)
 
 
 def _wanted(request: web.Request, limit: int) -> Wanted:
@@ -429,29 +423,9 @@ def _wanted(request: web.Request, limit: int) -> Wanted:
         stream=query.get("stream"),
         search=query.get("search", "")[:200],
         state=query.get("state") or None,
-        offset=_whole(query.get("offset", "0"), "offset", 0, 100_000_000),
+        offset=whole(query.get("offset", "0"), "offset", 0, 100_000_000),
         limit=limit,
     )
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    """The JSON object that was sent. Raises InvalidArgument."""
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            body = await request.json() if request.can_read_body else {}
-    except TimeoutError as error:
-        raise InvalidArgument(f"the body took longer than {_BODY_SECONDS:g} s") from error
-    except ValueError as error:
-        raise InvalidArgument("the body is no JSON") from error
-    if not isinstance(body, dict):
-        raise InvalidArgument("the body is a JSON object")
-    return body
-
-
-def _whole(text: str, name: str, low: int, high: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high):
-        raise InvalidArgument(f"{name} is a whole number from {low} to {high}, not {text[:40]!r}")
-    return int(text)
 
 
 def _is_own_name(host: str) -> bool:

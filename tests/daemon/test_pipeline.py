@@ -53,6 +53,9 @@ class Sums:
         self.total, self.changed, self.flushed = 0.0, False, 0
         self.under_way: list[EventRecord] = []
 
+    def take_letters(self) -> list[Malformed]:
+        return []
+
     def process(self, samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]:
         values = [value for one in samples for value in one.values[:, 0].tolist()]
         self.total += sum(values)

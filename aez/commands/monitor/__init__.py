@@ -18,6 +18,7 @@ from aez.commands.monitor import control as monitor_control
 from aez.commands.monitor import events as monitor_events
 from aez.commands.monitor import option_list as monitor_options
 from aez.commands.monitor import simulate as monitor_simulate
+from aez.commands.monitor import streams as monitor_streams
 from aez.commands.monitor import tap as monitor_tap
 from aez.commands.monitor import top as monitor_top
 from aez.commands.monitor.config import config_argument, load_config, needs_monitor
@@ -29,7 +30,10 @@ def monitor() -> None:
     """Watch streams of telemetry with detectors; needs `pip install 'aez[monitor]'`."""
 
 
-for _part in (monitor_control, monitor_events, monitor_options, monitor_simulate, monitor_tap, monitor_top):
+for _part in (
+    *(monitor_control, monitor_events, monitor_options, monitor_simulate),
+    *(monitor_streams, monitor_tap, monitor_top),
+):
     for _command in _part.COMMANDS:
         monitor.add_command(_command)
 

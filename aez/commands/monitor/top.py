@@ -24,6 +24,7 @@ _BAR = 10
 _COLOURS = {"event": "bold red", "silent": "yellow", "normal": "green"}
 _TITLES = ("state", "stream", "model", "score/limit", "age", "rows", "event")
 _AROUND = 5  # lines of the screen that are not streams
+_LOSING = 3  # streams that lose samples, named above the others
 
 
 @click.command()
@@ -67,7 +68,7 @@ def _live(watcher: Watcher, seen: MonitorOverview, address: str, sort: str, inte
     with Live(screen=True, auto_refresh=False) as live:
         trouble = ""
         while True:
-            room = max(1, live.console.size.height - _AROUND)
+            room = max(1, live.console.size.height - _AROUND - min(_LOSING, len(seen.losing)))
             live.update(_table(seen, address, trouble, room), refresh=True)
             time.sleep(interval)
             try:
@@ -103,7 +104,8 @@ def _table(seen: MonitorOverview, address: str, trouble: str, room: int) -> Rend
         table.add_row(Text(cells[0], colour), Text(cells[1]), Text(cells[2]), bar, *(Text(cell) for cell in cells[4:]))
     more = len(seen.streams) - room
     one_line: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
-    wrong = [(trouble, "bold red")] if trouble else [(text, "yellow") for text in seen.problems[:1]]
+    said = [*seen.problems[:1], *seen.losing[:_LOSING]]
+    wrong = [(trouble, "bold red")] if trouble else [(plain(text), "yellow") for text in said]
     lines = [Text(text, colour, **one_line) for text, colour in wrong]
     below = [Text(f"and {more:,} more streams", "dim")] if more > 0 else []
     return Group(Text(_head(seen, address), "bold", **one_line), *lines, table, *below)
@@ -120,7 +122,8 @@ def _text(seen: MonitorOverview, address: str) -> str:
         ).rstrip()
         for row in rows
     ]
-    return "\n".join([_head(seen, address), *(plain(problem) for problem in seen.problems), *lines])
+    said = [plain(text) for text in (*seen.problems, *seen.losing)]
+    return "\n".join([_head(seen, address), *said, *lines])
 
 
 def _head(seen: MonitorOverview, address: str) -> str:
@@ -130,6 +133,7 @@ def _head(seen: MonitorOverview, address: str) -> str:
         time.strftime("%H:%M:%SZ", time.gmtime(seen.time / 1e9)),
         f"{len(states):,} streams",
         *(f"{states.count(state):,} {state}" for state in ("event", "silent") if state in states),
+        *([f"{len(seen.losing):,} lose samples"] if seen.losing else []),
         f"{seen.rates['rows']:,.0f} rows/s",
     ]
     if seen.rates["dropped"] > 0:

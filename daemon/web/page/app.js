@@ -68,12 +68,19 @@ function showSummary(summary) {
   showUp("sinks", summary.sinks);
   const problems = [
     ...summary.problems,
+    ...(summary.losing || []).map(losingText),
     ...summary.sinks.filter((one) => one.trouble).map((one) => `sink ${one.name}: ${one.trouble}`),
   ];
   byId("problems").hidden = !problems.length;
   byId("problems").replaceChildren(...problems.map((text) => el("li", {}, text)));
   streams.sources = summary.sources;
   streams.empty();
+}
+
+function losingText(one) {
+  const more = one.count > one.streams.length ? ", …" : "";
+  const who = one.count === 1 ? "1 stream is" : `${one.count.toLocaleString()} streams are`;
+  return `${who} not wholly watched (${one.reason}): ${one.streams.join(", ")}${more}`;
 }
 
 function showUp(name, all) {

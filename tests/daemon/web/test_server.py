@@ -70,6 +70,17 @@ class Pretend:
         self.asked.append((event_id, by, text))
         return event_id == "a"
 
+    def forget_stream(self, stream: str) -> None:
+        self.asked.append(("forget", stream, ""))
+
+    def reset_stream(self, stream: str) -> None:
+        self.asked.append(("reset", stream, ""))
+
+    def rename_stream(self, stream: str, to: str) -> None:
+        if to == "taken":
+            raise InvalidArgument("there is a stream 'taken' already")
+        self.asked.append(("rename", stream, to))
+
     def reload(self) -> str:
         if self.bad is not None:
             raise self.bad
