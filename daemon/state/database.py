@@ -6,46 +6,53 @@ returns (WAL with `synchronous=FULL`, one fsync each), so that they outlive a po
 
 Writers take turns on a lock of this process; readers never wait for them. The file must be on a local disk: WAL needs
 shared memory.
+
+Nothing is called written that is not in the file of that name: before and behind each transaction the file and its log
+have to be those that were opened. Where they were deleted, moved or are on a disk that is gone, nothing is written.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import Any, Literal
 
-from aez.codec.errors import CorruptFile, OutputError, VersionError
+from aez.codec.errors import CorruptFile, VersionError
 from aez.daemon.common.files import private
+from aez.daemon.state.held import Held, StoreError, StoreFull, StoreLocked, StoreMoved
 
-__all__ = ["Database", "StoreCorrupt", "StoreError", "StoreFull", "StoreLocked", "Synchronous"]
+__all__ = [
+    "Database",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreLocked",
+    "StoreMoved",
+    "StoreOlder",
+    "Synchronous",
+]
 
 Synchronous = Literal["full", "normal"]
 
+_log = logging.getLogger(__name__)
 _APPLICATION = 0x61657A6D  # "aezm", in the file's header
 _WAL_PAGES = 4000  # after so many a commit moves the log into the file
 _WAL_BYTES = 64 << 20  # the log is cut down to this afterwards
 _NOT_SQLITE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-class StoreError(OutputError):
-    """The store cannot be read or written; what was to be written is not, and may be tried again."""
-
-
-class StoreLocked(StoreError):
-    """Another process holds the store."""
-
-
-class StoreFull(StoreError):
-    """There is no room for the store on its disk, or it may not grow."""
-
-
 class StoreCorrupt(CorruptFile):
     """The store's file is damaged, or no store."""
+
+
+class StoreOlder(VersionError):
+    """The store is of an older aez; who is exclusive makes it one of this."""
 
 
 class Database:
@@ -53,13 +60,15 @@ class Database:
 
     path: created when missing, with mode 0600, as are the files beside it; its folder is not created.
     schema: statements that create what is missing of the tables; `version` is theirs, kept in the file.
-    exclusive: refuse a second `Database` that is exclusive as well, in whatever process (a lock on `path` + ".lock",
-        which ends with the process, however it ends). Others may read and write beside it.
+    migrations: statements that make a file of a version one of the next, by that version. All that a file needs are
+        run in one transaction by who is exclusive; one of a version that none begins with is refused.
+    exclusive: refuse a second `Database` that is exclusive as well, in whatever process and by whatever name of the
+        file (see `Held`). Others may read and write beside it.
     synchronous: "full", or "normal": no fsync at a commit, so that a power cut may take back the last seconds.
     busy_seconds: how long to wait for the writer of another process.
     check: look through the whole file for damage, which takes about a second for each GB.
 
-    Raises StoreError, StoreLocked, StoreCorrupt, and VersionError for a file of a newer aez.
+    Raises StoreError, StoreLocked, StoreCorrupt, and VersionError for a file of a newer or a too old aez.
     """
 
     def __init__(
@@ -68,6 +77,7 @@ class Database:
         schema: str,
         version: int,
         *,
+        migrations: Mapping[int, str] | None = None,
         exclusive: bool = False,
         synchronous: Synchronous = "full",
         busy_seconds: float = 5.0,
@@ -79,16 +89,19 @@ class Database:
         self._pool: list[sqlite3.Connection] = []
         self._pool_lock = threading.Lock()
         self._closed = False
-        self._lock_file = self._lock() if exclusive else None
+        self._exclusive = exclusive
         self._writers: dict[bool, sqlite3.Connection] = {}
         with contextlib.suppress(OSError):  # SQLite says what is wrong with the path
-            open(self.path, "ab", opener=private).close()  # the log takes the mode of the file
+            if not self.path.exists():
+                open(self.path, "ab", opener=private).close()  # the log takes the mode of the file
+        self._held = Held(self.path, exclusive=exclusive)
         try:
             with self._named_errors():
                 durable = self._open(synchronous)
                 self._writers[True] = durable
-                self._prepare(durable, schema, version, check)
+                self._prepare(durable, schema, version, migrations or {}, check)
                 self._writers[False] = self._open("normal")
+            self._held.note()
         except BaseException:
             self.close()
             raise
@@ -97,11 +110,13 @@ class Database:
     def write(self, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """A transaction: committed at the end, taken back when anything is raised.
 
-        Raises StoreLocked, StoreFull, StoreError, StoreCorrupt.
+        Raises StoreLocked, StoreFull, StoreError, StoreCorrupt, and StoreMoved where the file is not there any more;
+        what was committed meanwhile may be, and may be written again.
         """
         with self._turn, self._named_errors():
             if self._closed:
                 raise StoreError(f"the store {self.path} is closed")
+            self._held.require()
             connection = self._writers[durable]
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -110,6 +125,11 @@ class Database:
             finally:
                 if connection.in_transaction:  # a failed COMMIT may have left it open
                     connection.execute("ROLLBACK")
+            self._held.require()
+
+    def trouble(self) -> str:
+        """Why nothing can be written although nothing was tried, in a clause; empty where no reason is known."""
+        return "" if self._closed else self._held.trouble()
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -120,6 +140,7 @@ class Database:
                     raise StoreError(f"the store {self.path} is closed")
                 connection = self._pool.pop() if self._pool else None
             if connection is None:
+                self._held.require()  # else it would make another file in its place
                 connection = self._open("normal")
                 connection.execute("PRAGMA query_only=ON")
             try:
@@ -135,6 +156,10 @@ class Database:
                 if not keep:
                     connection.close()
 
+    def say(self, facts: dict[str, Any]) -> None:
+        """See `Held.say`."""
+        self._held.say(facts)
+
     def give_back_space(self, pages: int = 1000) -> None:
         """Shorten the file by at most so many free pages. Raises as `write` does."""
         with self._turn, self._named_errors():
@@ -145,7 +170,7 @@ class Database:
     def size(self) -> int:
         """Bytes on the disk, the log included."""
         total = 0
-        for path in (self.path, Path(f"{self.path}-wal")):
+        for path in self._held.files:
             with contextlib.suppress(OSError):
                 total += path.stat().st_size
         return total
@@ -159,9 +184,7 @@ class Database:
                     connection.close()
             self._pool.clear()
             self._writers.clear()
-            if self._lock_file is not None:
-                self._lock_file.close()
-                self._lock_file = None
+            self._held.close()
 
     def _open(self, synchronous: Synchronous) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=self._busy, isolation_level=None, check_same_thread=False)
@@ -174,15 +197,14 @@ class Database:
             raise
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection, schema: str, version: int, check: bool) -> None:
-        application, found = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-        )
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables and application != _APPLICATION:
-            raise StoreCorrupt(f"{self.path} is an SQLite file of another program; give the store another path")
-        if found > version:
-            raise VersionError(f"the store {self.path} has format {found}, and this aez reads {version}; update aez")
+    def _prepare(
+        self, connection: sqlite3.Connection, schema: str, version: int, migrations: Mapping[int, str], check: bool
+    ) -> None:
+        tables, steps = self._steps(connection, version, migrations)
+        if steps and not self._exclusive:
+            raise StoreOlder(
+                f"the store {self.path} has format {steps[0]}; the next start of its monitor makes it one of {version}"
+            )
         if check and tables:
             faults = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
             if faults != ["ok"]:
@@ -194,25 +216,35 @@ class Database:
         if not tables:
             header = f"PRAGMA application_id={_APPLICATION}; PRAGMA user_version={version};"
             connection.executescript(f"BEGIN IMMEDIATE; {header} {schema} COMMIT;")
+        elif steps:
+            self._migrate(connection, "".join(migrations[step] for step in steps) + schema, version)
 
-    def _lock(self) -> IO[bytes]:
-        path = Path(f"{self.path}.lock")
+    def _steps(self, connection: sqlite3.Connection, version: int, migrations: Mapping[int, str]) -> tuple[int, range]:
+        """How many tables there are, and the versions that it has to be migrated from; refuses what is no store."""
+        application, found = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
+        tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and application != _APPLICATION:
+            raise StoreCorrupt(f"{self.path} is an SQLite file of another program; give the store another path")
+        if found > version:
+            raise VersionError(f"the store {self.path} has format {found}, and this aez reads {version}; update aez")
+        steps = range(found if tables else version, version)
+        if missing := [step for step in steps if step not in migrations]:
+            raise VersionError(
+                f"the store {self.path} has format {missing[0]}, which this aez no longer reads; start an older aez "
+                "with it once, or move it away to begin afresh"
+            )
+        return tables, steps
+
+    def _migrate(self, connection: sqlite3.Connection, statements: str, version: int) -> None:
+        """All of it, or nothing: a file that cannot be migrated stays one of its version."""
         try:
-            file = os.fdopen(private(str(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
-        except OSError as error:
-            raise StoreError(f"the store {self.path} cannot be locked: {error.strerror or error}") from error
-        try:
-            import fcntl
-        except ImportError:  # no such locks on this system: SQLite's own still keep the file whole
-            return file
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.close()
-            raise StoreLocked(
-                f"another monitor runs with the store {self.path}; stop it or give another path"
-            ) from error
-        return file
+            connection.executescript(f"BEGIN IMMEDIATE; {statements} PRAGMA user_version={version}; COMMIT;")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        _log.info("the store %s is of format %d now", self.path, version)
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:

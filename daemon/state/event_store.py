@@ -69,14 +69,14 @@ class Retention:
 class StoredEvent:
     """An event as it stands.
 
-    state: "open" or "closed"; kind: "anomaly", or "silence" of a stream. start, end: ns since 1970 UTC; `end` is None
+    state: "open" or "closed"; kind: "anomaly", "silence" of a stream, or "incident" of many. start, end: ns since 1970 UTC; `end` is None
     while it is open. record: its last one. stored: when that was written, by this machine's clock.
     acknowledged, acknowledged_by: when and by whom; None and "" where nobody did.
     """
 
     record: EventRecord
     state: State
-    kind: Literal["anomaly", "silence"]
+    kind: Literal["anomaly", "silence", "incident"]
     severity: str
     start: int
     end: int | None
@@ -296,13 +296,19 @@ def _now(now: int | None) -> int:
     return time.time_ns() if now is None else now
 
 
+def _kind(action: str, details: Mapping[str, Any]) -> Literal["anomaly", "silence", "incident"]:
+    if details.get("kind") == "incident":
+        return "incident"
+    return "silence" if action in ("silent", "heard") else "anomaly"
+
+
 def _event(row: tuple[Any, ...], comments: tuple[Comment, ...] = (), comment_count: int = 0) -> StoredEvent:
     (id_, stream, model, sequence, action, state, severity, start, end, at, stored, event, acknowledged, by) = row
     details: Mapping[str, Any] = json.loads(event)
     return StoredEvent(
         record=EventRecord(id_, sequence, action, stream, model, at, details),
         state=state,
-        kind="silence" if action in ("silent", "heard") else "anomaly",
+        kind=_kind(action, details),
         severity=severity,
         start=start,
         end=end,

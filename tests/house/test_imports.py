@@ -46,6 +46,8 @@ RULES: dict[str, str] = {
     "daemon.config": "codec.bundle daemon.common daemon.parse daemon.sinks daemon.sources",
     "daemon.rows": "",
     "daemon.alarms": "",
+    "daemon.mutes": "daemon.common",
+    "daemon.incidents": "daemon.common daemon.mutes daemon.state",
     "daemon.engine": "codec.detect daemon.alarms daemon.common daemon.rows",
     "daemon.frames": "codec.container codec.detect codec.entropy codec.image codec.report daemon.common",
     "daemon.parse": "codec.common codec.image codec.series daemon.common daemon.frames",
