@@ -23,7 +23,7 @@ from aez.daemon.frames.models import CodecFrames, DetectorFrames, FrameModel
 from aez.daemon.frames.pictures import FramePictures, folder_beside
 
 #: An event that reopens so soon goes on, where the configuration does not say: the longer one of the two.
-_REOPEN_SECONDS, _REOPEN_PERIODS = 900.0, 60
+_REOPEN_SECONDS, _REOPEN_PERIODS = 60.0, 60
 #: Frames that teach a stream's limit, where neither threshold nor warm_up is given.
 _LEARNED = 100
 

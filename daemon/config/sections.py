@@ -83,6 +83,10 @@ class State(Options):
         default=500,
         metadata=about("pictures of events' worst frames that are kept; 0 for none", low=0, high=1_000_000),
     )
+    curves: int = field(
+        default=5000,
+        metadata=about("curves of events that are kept, about 5 kB each", low=0, high=10_000_000, live=True),
+    )
     forget_days: float = field(
         default=30.0, metadata=about("streams without a sample for so long are forgotten", low=0.001, high=36_500)
     )
@@ -107,6 +111,9 @@ class Web(ServerTls):
     )
     connections: int = field(
         default=100, metadata=about("open connections; further ones are closed", low=1, high=65_536)
+    )
+    external_url: str | None = field(
+        default=None, metadata=about("of the page as people reach it, for links in what sinks send")
     )
 
 
@@ -202,7 +209,7 @@ class Model(Options):
     reopen_seconds: float | None = field(
         default=None,
         metadata=about(
-            "an event that begins so soon behind the last one goes on with it; 900 or 60 periods by default, 0 for never",
+            "an event that begins so soon behind the last one goes on with it; 60 or 60 periods by default, 0 for never",
             low=0,
             high=1e7,
         ),

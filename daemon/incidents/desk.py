@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,7 +29,7 @@ REASONS = ("muted", "incident", "capped", "acknowledged")
 _NS, _DAY = 1_000_000_000, 86_400_000_000_000
 #: What an event without a hold still needs nobody to be told of while its stream is muted.
 _WHILE_MUTED = ("update", "changed", "reopen")
-_SWEPT, _KEPT_DAYS = 1000, 30
+_SWEPT, _KEPT_DAYS, _NEWS = 1000, 30, 1000
 
 
 class AlarmDesk:
@@ -38,6 +38,7 @@ class AlarmDesk:
     def __init__(self, rules: Alarms, windows: Sequence[MuteWindow] = ()) -> None:
         self._lock = threading.Lock()
         self.held: Counter[str] = Counter()
+        self._news: deque[str] = deque(maxlen=_NEWS)
         self.adjust(rules, windows)
 
     def adjust(self, rules: Alarms, windows: Sequence[MuteWindow]) -> None:
@@ -50,7 +51,27 @@ class AlarmDesk:
         with self._lock:
             turn = _Turn(self.rules, self._mutes(connection, now), connection)
         found = turn.arrange(records)
+        self._news.extend(one.record.id for one in found[len(records) :])
         self.held.update(turn.held)
+        return found
+
+    def in_force(self, connection: Any, now: int) -> int:
+        """How many mutes and windows hold at a time of this machine's clock, ns since 1970 UTC."""
+        with self._lock:
+            return sum(one.until(now) is not None for one in self._mutes(connection, now).windows)
+
+    def held_now(self, connection: Any) -> dict[str, int]:
+        """Open events that are recorded and not sent, by why."""
+        rows = connection.execute(
+            "SELECT why, count(*) FROM held JOIN events ON events.id = held.event WHERE state = 'open' GROUP BY why"
+        )
+        return dict.fromkeys(REASONS[:3], 0) | dict(rows)
+
+    def take_news(self) -> list[str]:
+        """Incidents that changed since the last call, by their ids."""
+        found = []
+        while self._news:
+            found.append(self._news.popleft())
         return found
 
     def sweep(self, connection: Any, now: int, data_now: int) -> int:
@@ -88,11 +109,11 @@ class _Mutes:
     """The windows that may hold."""
 
     def __init__(self, windows: Sequence[MuteWindow]) -> None:
-        self._windows = windows
+        self.windows = windows
 
     def covering(self, stream: str, time: int) -> str | None:
         """Why a stream is muted at a time, ns since 1970 UTC; None where it is not."""
-        for window in self._windows:
+        for window in self.windows:
             if window.until(time) is not None and window.fits(stream):
                 return window.reason
         return None

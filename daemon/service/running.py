@@ -17,6 +17,7 @@ from aez.daemon.common.slow_clock import SlowClock
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, SourceConfig
 from aez.daemon.delivery import Deliveries
 from aez.daemon.engine.engine import Engine
+from aez.daemon.incidents.desk import AlarmDesk
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.observe.traces import Traces
 from aez.daemon.pipeline import Worker
@@ -133,6 +134,7 @@ class Running:
     deliveries: Deliveries
     metrics: Metrics
     live: Live
+    desk: AlarmDesk
     clocks: RetentionClocks
     traces: Traces | None
     measuring: Callable[[], None]

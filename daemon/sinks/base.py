@@ -40,6 +40,8 @@ class Sink(ABC):
 
     #: How often `refresh` wants to be called; None: never.
     refresh_seconds: float | None = None
+    #: Whether records are to come with their events' curves.
+    curves: bool = False
 
     @abstractmethod
     def deliver(self, records: Sequence[EventRecord]) -> None:

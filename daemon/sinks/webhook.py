@@ -41,6 +41,7 @@ class WebhookOptions(EndpointOptions):
         metadata=secret_option("the key of the HMAC signature; base64 behind whsec_, any other as it stands"),
     )
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, metadata=about("further headers"))
+    curves: bool = field(default=False, metadata=about("whether each step comes with the event's rows, as curve"))
     batch: int = field(default=100, metadata=about("steps of events in a request at most", low=1, high=10_000))
 
 
@@ -53,6 +54,7 @@ class WebhookSink(Sink):
         self._endpoint = Endpoint(options)
         self._key = None if options.secret is None else _key(options.secret)
         self._batch = options.batch
+        self.curves = options.curves
         self._headers = dict(options.headers)
         for name, value in self._headers.items():
             if name.lower() in _OWN_HEADERS or name.lower().startswith("webhook-"):

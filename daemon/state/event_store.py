@@ -69,8 +69,8 @@ class Retention:
 class StoredEvent:
     """An event as it stands.
 
-    state: "open" or "closed"; kind: "anomaly", "silence" of a stream, or "incident" of many. start, end: ns since 1970 UTC; `end` is None
-    while it is open. record: its last one. stored: when that was written, by this machine's clock.
+    state: "open" or "closed"; kind: "anomaly", "silence" of a stream, or "incident" of many. start, end: ns since 1970
+    UTC; `end` is None while it is open. record: its last one. stored: when that was written, by this machine's clock.
     acknowledged, acknowledged_by: when and by whom; None and "" where nobody did.
     """
 

@@ -252,6 +252,12 @@ class Store:
             row = connection.execute("SELECT curve FROM curves WHERE event = ?", (storable(event),)).fetchone()
         return None if row is None else json.loads(row[0])
 
+    def sent_open_records(self) -> tuple[EventRecord, ...]:
+        """The last record of every open event that sinks know of, the earliest start first."""
+        with self._database.read() as connection:
+            held = {row[0] for row in connection.execute("SELECT event FROM held")}
+        return tuple(one for one in self.events.open_records() if storable(one.id) not in held)
+
     def forget_curves(self, kept: int) -> None:
         """Delete those of events that are gone, and all but the latest `kept`."""
         with self._database.write(durable=False) as connection:
