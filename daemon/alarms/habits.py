@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["Habits"]
+__all__ = ["PLAIN", "Habits"]
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,7 @@ class Habits:
             )
         if self.changed_after is not None and self.changed_after <= 0:
             raise InvalidArgument(f"changed_after is more than 0 ns, not {self.changed_after}")
+
+
+#: Every event is one of its own, and updates come evenly.
+PLAIN = Habits()

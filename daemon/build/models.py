@@ -117,7 +117,7 @@ def _habits(options: Model, period: float | None) -> Habits:
     if seconds is None:
         every = period if options.period_seconds is None else options.period_seconds
         seconds = max(_REOPEN_SECONDS, _REOPEN_PERIODS * (every or 0.0))
-    after = None if not options.changed_hours else round(options.changed_hours * 3600e9)
+    after = round(options.changed_seconds * SECOND) or None
     return Habits(round(seconds * SECOND), options.update_growth, after)
 
 
@@ -143,7 +143,7 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
             silent_after=options.silent_seconds,
             warm_up=options.warm_up,
             limits=options.limits,
-            adopt=options.adopt == "when_changed",
+            adopt=options.adopt,
             adopt_most=options.adopt_most,
             rule=replace(one.detector.event_rule, **changes),
             update_every=options.update_every,

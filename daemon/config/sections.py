@@ -209,15 +209,15 @@ class Model(Options):
     reopen_seconds: float | None = field(
         default=None,
         metadata=about(
-            "an event that begins so soon behind the last one goes on with it; 60 or 60 periods by default, 0 for never",
+            "an event that begins so soon behind the last one goes on with it; 60, or 60 periods, by default",
             low=0,
             high=1e7,
         ),
     )
-    changed_hours: float = field(
-        default=6.0,
+    changed_seconds: float = field(
+        default=21_600.0,
         metadata=about(
-            "an event that stays at one level for so long is a lasting change; 0 for never", low=0, high=1e5
+            "an event that stays at one level for so long is a lasting change; 0 for never", low=0, high=1e9
         ),
     )
     open_after: int | None = field(

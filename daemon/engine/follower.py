@@ -15,7 +15,7 @@ import numpy as np
 from aez.codec.detect.events import CRITICAL, SERIOUS, Event, EventRule, EventTracker, Severity
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.curve import Curve
-from aez.daemon.alarms.habits import Habits
+from aez.daemon.alarms.habits import PLAIN, Habits
 from aez.daemon.alarms.lasting import Lasting
 from aez.daemon.alarms.witness import Witness, Worst
 from aez.daemon.common.records import EventRecord
@@ -26,7 +26,6 @@ __all__ = ["Follower", "Seen"]
 #: By rising severity; and from which score on a row is of the next one.
 _SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 _NEXT = (SERIOUS, CRITICAL, math.inf)
-_PLAIN = Habits()
 _LONGEST_PAUSE = 1 << 40  # rows
 
 
@@ -81,7 +80,7 @@ class Follower:
         tracker: EventTracker,
         model: str,
         every: int,
-        habits: Habits = _PLAIN,
+        habits: Habits = PLAIN,
         witness: Witness | None = None,
     ) -> None:
         self.tracker, self.model, self.every = tracker, model, every
@@ -213,10 +212,12 @@ class Follower:
         """What is to be said of an event that is open and goes on."""
         if not self.open or self._past is not None:
             return []
-        if self.habits.changed_after is not None and self._lasting is not None and not self._changed:
-            if self._lasting.take(time, score, self.habits.changed_after) and (event := self._current()) is not None:
-                self._changed = True
-                return [self._record("changed", event, row, time)]
+        after, event = self.habits.changed_after, None
+        if after is not None and not self._changed and self._lasting is not None:
+            event = self._current() if self._lasting.take(time, score, after) else None
+        if event is not None:
+            self._changed = True
+            return [self._record("changed", event, row, time)]
         worse = score >= _NEXT[self._severity]
         if worse or (not self._changed and row - self._told >= self._pause):
             event = self._current()
@@ -297,7 +298,7 @@ class Follower:
         model: str,
         every: int,
         rule: EventRule | None,
-        habits: Habits = _PLAIN,
+        habits: Habits = PLAIN,
         witness: Witness | None = None,
     ) -> Follower:
         """What `state()` described, with the rule in place of its own. Raises InvalidArgument."""

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from aez.daemon.engine.levels import Levels
 from aez.daemon.engine.limits import LearnedLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
-from aez.daemon.engine.rows import Recent, ScoredRows
+from aez.daemon.engine.rows import Recent, ScoredRows, UnderWay
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
 from aez.daemon.engine.stream_table import Lost, StreamTable
@@ -38,22 +38,6 @@ __all__ = ["ModelStreams"]
 _FIRST_ROOM, _JOINED = 64, 1 << 24
 Listener = Callable[[ScoredRows], None]
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-class _UnderWay(NamedTuple):
-    """Rows that are being scored, sorted by stream; `first` [streams] tells where each stream's begin.
-
-    before: rows that their stream had before [n]. valid: whether there was a whole window [n]. joined, starts: what the
-    model sees, see `Rings.extend`. ending: waits for the scores.
-    """
-
-    rows: Aligned
-    first: Ints
-    before: Ints
-    valid: Flags
-    joined: Float
-    starts: Ints
-    ending: Callable[[], Scores]
 
 
 class ModelStreams(StreamColumns):
@@ -154,7 +138,7 @@ class ModelStreams(StreamColumns):
     def flush(self, now: int, listener: Listener | None) -> list[EventRecord]:
         return self._take_up(self.rows.flush(self._steady()), now, listener)()
 
-    def _begin(self, rows: Aligned) -> list[_UnderWay]:
+    def _begin(self, rows: Aligned) -> list[UnderWay]:
         """Begin to score rows, sorted by stream."""
         if not len(rows):
             return []
@@ -163,7 +147,7 @@ class ModelStreams(StreamColumns):
         ends = np.append(first[1:], len(rows))
         load = np.cumsum(ends - first + self.scorer.window) * self.scorer.channels // _JOINED
         cuts = np.flatnonzero(np.diff(load)) + 1
-        under_way: list[_UnderWay] = []
+        under_way: list[UnderWay] = []
         for firsts in np.split(first, cuts) if cuts.size else [first]:
             if under_way:  # one part's rows at a time
                 under_way[-1] = under_way[-1]._replace(ending=partial(Scores, *under_way[-1].ending()))
@@ -173,7 +157,7 @@ class ModelStreams(StreamColumns):
             under_way.append(self._begin_part(part, firsts - start))
         return under_way
 
-    def _begin_part(self, rows: Aligned, first: Ints) -> _UnderWay:
+    def _begin_part(self, rows: Aligned, first: Ints) -> UnderWay:
         joined, starts, before = self.rings.extend(rows, first)
         self.levels.apply(joined, starts, rows, first)
         valid = before >= self.scorer.window - 1
@@ -189,7 +173,7 @@ class ModelStreams(StreamColumns):
                 return Scores(score, blame)
 
         self.scored += int(np.count_nonzero(valid))
-        return _UnderWay(rows, first, before, valid, joined, starts, ending)
+        return UnderWay(rows, first, before, valid, joined, starts, ending)
 
     def let_go(self, number: int) -> list[EventRecord]:
         """What closes where nobody follows a stream's events any more; the next row above the limit begins anew."""
@@ -199,7 +183,7 @@ class ModelStreams(StreamColumns):
         self._changed[number], self.busy[number] = True, False
         return records
 
-    def _end(self, under_way: Sequence[_UnderWay], listener: Listener | None) -> list[EventRecord]:
+    def _end(self, under_way: Sequence[UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
         for rows, first, before, valid, joined, starts, ending in under_way:
@@ -294,7 +278,7 @@ class ModelStreams(StreamColumns):
     def tick(self, now: int, listener: Listener | None) -> list[EventRecord]:
         """What has waited for long enough, and streams that are silent at this time."""
         records = self._take_up(self.rows.overdue(self._steady()), now, listener)()
-        if self.watched.adopt:
+        if self.watched.adopt == "when_changed":
             records += self.levels.adopt_changed()
         fell, silences = self.silence.begun(now, self.rows.newest, self.names)
         self._changed[fell] = True

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from aez.daemon.engine.scorer import Scores
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Float
+from aez.daemon.rows.columns import Flags, Float, Ints
 
-__all__ = ["Recent", "ScoredRows"]
+__all__ = ["Recent", "ScoredRows", "UnderWay"]
 
 
 @dataclass(frozen=True)
@@ -43,3 +45,19 @@ class Recent:
     row: int
     time: int
     period: int | None
+
+
+class UnderWay(NamedTuple):
+    """Rows that are being scored, sorted by stream; `first` [streams] tells where each stream's begin.
+
+    before: rows that their stream had before [n]. valid: whether there was a whole window [n]. joined, starts: what the
+    model sees, see `Rings.extend`. ending: waits for the scores.
+    """
+
+    rows: Aligned
+    first: Ints
+    before: Ints
+    valid: Flags
+    joined: Float
+    starts: Ints
+    ending: Callable[[], Scores]

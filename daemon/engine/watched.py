@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from aez.codec.detect.events import Event, EventRule
 from aez.codec.errors import InvalidArgument
-from aez.daemon.alarms.habits import Habits
+from aez.daemon.alarms.habits import PLAIN, Habits
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.limits import LearnedLimit
 from aez.daemon.engine.scorer import WindowModel
@@ -58,8 +58,8 @@ class Watched:
     rule: when events open and close; by default the model's.
     update_every: rows between two updates of an open event, at least.
     habits: how often events are told of, see there.
-    adopt: whether the level of a stream that moved for good is taken without anybody's word; by at most `adopt_most`
-        times the range of a channel that training saw.
+    adopt: who takes the level of a stream that moved for good; by at most `adopt_most` times the range of a channel
+        that training saw.
     learn: rows of a stream that teach its limit, for models without a threshold, and open no event; 0 for none.
     illustrate: gets a stream, the times and scores (1 is its limit) of rows, the records that follow from them and the
         event that is open behind them; returns the records in full.
@@ -77,8 +77,8 @@ class Watched:
     limits: Mapping[str, float] = field(default_factory=dict)
     rule: EventRule | None = None
     update_every: int = 60
-    habits: Habits = Habits()
-    adopt: bool = False
+    habits: Habits = PLAIN
+    adopt: Literal["by_hand", "when_changed"] = "by_hand"
     adopt_most: float = 1.0
     learn: int = 0
     illustrate: Callable[[str, Ints, Float, Sequence[EventRecord], Event | None], list[EventRecord]] | None = None

@@ -33,23 +33,23 @@ _SWEPT, _KEPT_DAYS, _NEWS = 1000, 30, 1000
 
 
 class AlarmDesk:
-    """rules: of the configuration. windows: its mutes. held: how many steps were not sent, by one of `REASONS`."""
+    """alarms: of the configuration. windows: its mutes. held: how many steps were not sent, by one of `REASONS`."""
 
-    def __init__(self, rules: Alarms, windows: Sequence[MuteWindow] = ()) -> None:
+    def __init__(self, alarms: Alarms, windows: Sequence[MuteWindow] = ()) -> None:
         self._lock = threading.Lock()
         self.held: Counter[str] = Counter()
         self._news: deque[str] = deque(maxlen=_NEWS)
-        self.adjust(rules, windows)
+        self.adjust(alarms, windows)
 
-    def adjust(self, rules: Alarms, windows: Sequence[MuteWindow]) -> None:
+    def adjust(self, alarms: Alarms, windows: Sequence[MuteWindow]) -> None:
         """Go on with other rules and windows."""
         with self._lock:
-            self.rules, self.windows = rules, tuple(windows)
+            self.alarms, self.windows = alarms, tuple(windows)
 
     def arrange(self, connection: Any, records: Sequence[EventRecord], now: int) -> list[Arranged]:
         """See `aez.daemon.state.steps.Desk`."""
         with self._lock:
-            turn = _Turn(self.rules, self._mutes(connection, now), connection)
+            turn = _Turn(self.alarms, self._mutes(connection, now), connection)
         found = turn.arrange(records)
         self._news.extend(one.record.id for one in found[len(records) :])
         self.held.update(turn.held)
@@ -80,7 +80,7 @@ class AlarmDesk:
         now: this machine's clock; data_now: the time of the data; ns since 1970 UTC.
         """
         with self._lock:
-            mutes, within = self._mutes(connection, now), round(self.rules.group_seconds * _NS)
+            mutes, within = self._mutes(connection, now), round(self.alarms.group_seconds * _NS)
         rows = connection.execute(
             f"SELECT {EVENT_COLUMNS} FROM events WHERE state = 'open' AND id IN "
             "(SELECT event FROM held WHERE why = 'muted') LIMIT ?",
@@ -122,16 +122,16 @@ class _Mutes:
 class _Turn:
     """The steps of one transaction."""
 
-    def __init__(self, rules: Alarms, mutes: _Mutes, connection: Any) -> None:
-        self._rules, self._mutes, self._connection = rules, mutes, connection
-        self._within = round(rules.group_seconds * _NS)
+    def __init__(self, alarms: Alarms, mutes: _Mutes, connection: Any) -> None:
+        self._alarms, self._mutes, self._connection = alarms, mutes, connection
+        self._within = round(alarms.group_seconds * _NS)
         self._incidents = Incidents(connection, self._within)
         self.held: Counter[str] = Counter()
 
     def arrange(self, records: Sequence[EventRecord]) -> list[Arranged]:
         """The steps, marked, and those of incidents."""
         causes: dict[str, set[str]] = defaultdict(set)  # the streams of each
-        for record in records if self._rules.group_streams else ():
+        for record in records if self._alarms.group_streams else ():
             if record.sequence == 0 and self._mutes.covering(record.stream, record.time) is None:
                 causes[cause_of(record)].add(storable(record.stream))
         found = []
@@ -152,7 +152,7 @@ class _Turn:
             self._incidents.join(incident, record)
             return self._hold(record, "incident", {"incident": incident}, incident)
         count = self._counted(record)
-        most = self._rules.events_per_day
+        most = self._alarms.events_per_day
         if most and count > most:
             return self._hold(record, "capped", {"capped": True})
         if most and count == most:  # the one message that says so
@@ -206,7 +206,7 @@ class _Turn:
 
     def _incident(self, record: EventRecord, causes: Mapping[str, set[str]]) -> str | None:
         """The incident that an event belongs to, a new one where it takes that."""
-        most = self._rules.group_streams
+        most = self._alarms.group_streams
         if not most:
             return None
         cause = cause_of(record)

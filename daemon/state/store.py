@@ -268,7 +268,7 @@ class Store:
             )
 
     def change(self, function: Callable[[sqlite3.Connection], Result]) -> Result:
-        """What a function makes of a transaction, on the disk at return; sinks are told where it added to the outbox."""
+        """What a function makes of a transaction, on the disk at return; sinks hear where it added to the outbox."""
         with self._database.write() as connection:
             before = _end(connection)
             found = function(connection)

@@ -44,7 +44,7 @@ class AlarmView(Protocol):
 
 
 def alarm_routes(view: AlarmView) -> list[web.RouteDef]:
-    """GET /api/events/ID/curve and /api/mutes; POST /api/acknowledge, /api/mutes, /api/mutes/N/end, /api/streams/adopt."""
+    """The routes below /api: events/ID/curve, acknowledge, streams/adopt, mutes, mutes/NUMBER/end."""
 
     async def curve(request: web.Request) -> web.Response:
         found = await asyncio.to_thread(view.curve, request.match_info["id"])

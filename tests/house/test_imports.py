@@ -43,7 +43,9 @@ RULES: dict[str, str] = {
     "export.images": "codec.bundle codec.common codec.detect codec.image export.common export.families",
     "export.series_detector": "",
     "daemon.common": "",
-    "daemon.config": "codec.bundle daemon.common daemon.parse daemon.sinks daemon.sources",
+    "daemon.config": (
+        "codec.bundle daemon.common daemon.incidents daemon.mutes daemon.parse daemon.sinks daemon.sources"
+    ),
     "daemon.rows": "",
     "daemon.alarms": "",
     "daemon.mutes": "daemon.common",
@@ -58,13 +60,14 @@ RULES: dict[str, str] = {
     "daemon.observe": "codec.common daemon.common",
     "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe daemon.rows",
     "daemon.build": (
-        "codec.bundle codec.common codec.detect codec.image daemon.alarms daemon.common daemon.config daemon.engine daemon.frames "
-        "daemon.observe daemon.parse daemon.scores daemon.sinks daemon.sources daemon.state"
+        "codec.bundle codec.common codec.detect codec.image daemon.alarms daemon.common daemon.config daemon.engine "
+        "daemon.frames daemon.incidents daemon.observe daemon.parse daemon.scores daemon.sinks daemon.sources daemon.state"
     ),
     "daemon.delivery": "daemon.common daemon.observe daemon.sinks daemon.state",
     "daemon.pipeline": "daemon.common daemon.observe daemon.state",
     "daemon.service": (
-        "daemon.build daemon.common daemon.config daemon.delivery daemon.engine daemon.frames daemon.observe "
+        "daemon.build daemon.common daemon.config daemon.delivery daemon.engine daemon.frames daemon.incidents "
+        "daemon.mutes daemon.observe "
         "daemon.pipeline daemon.scores daemon.sinks daemon.sources daemon.state daemon.web"
     ),
     "daemon.tools": "daemon.build daemon.common daemon.config daemon.service daemon.sources",

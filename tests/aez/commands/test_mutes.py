@@ -94,7 +94,8 @@ def test_a_window_of_the_configuration_mutes_by_the_time_of_the_data(here: Path)
     assert "night" in run("mutes", "monitor.toml").stdout
 
 
-def test_an_event_shows_what_was_measured_and_its_rows(here: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_an_event_shows_what_was_measured_and_its_rows() -> None:
     assert run("run", "monitor.toml", "--once").exit_code == 0
     event = str(listed()[0]["id"])
     shown = run("events", "show", "monitor.toml", event[:8], "--draw").stdout

@@ -21,7 +21,7 @@ MINUTE = PERIOD * SECOND
 
 
 class Level(Magnitude):
-    """Expects (2, 5) of its channels; the score is the mean distance from that over the window, of the worse channel."""
+    """Expects (2, 5) of its channels; the score is the worse channel's mean distance from that over the window."""
 
     units = ("l/s", "")
     ranges = ((0.0, 4.0), (3.0, 7.0))
@@ -61,8 +61,13 @@ def test_an_event_says_what_was_measured_and_expected_in_its_units() -> None:
     assert [one.action for one in records] == ["open", "close"]
     flow, heat = records[-1].event["channels"]
     assert flow == {
-        **{"name": "flow", "share": flow["share"], "measured": 3.9, "expected": 2.0},
-        **{"expected_from": "reconstruction", "direction": "above", "unit": "l/s"},
+        "name": "flow",
+        "share": flow["share"],
+        "measured": 3.9,
+        "expected": 2.0,
+        "expected_from": "reconstruction",
+        "direction": "above",
+        "unit": "l/s",
     }
     assert (heat["measured"], heat["expected"], heat["direction"]) == (4.8, 5.0, "below")
     assert "unit" not in heat
@@ -197,11 +202,11 @@ def test_a_level_that_cannot_be_taken_is_refused_in_a_sentence() -> None:
 
 def test_by_policy_the_monitor_takes_the_level_of_a_lasting_change(caplog: pytest.LogCaptureFixture) -> None:
     habits = Habits(changed_after=100 * MINUTE)
-    one = level(habits=habits, adopt=True)
+    one = level(habits=habits, adopt="when_changed")
     fed(one, around((10, 2, 5), (150, 3.9, 5)))
     assert [record.action for record in one.tick(START)] == ["close"]
     assert one.stats()["adopted"] == 1
-    refused = level(habits=habits, adopt=True, adopt_most=0.1)
+    refused = level(habits=habits, adopt="when_changed", adopt_most=0.1)
     fed(refused, around((10, 2, 5), (150, 3.9, 5)))
     for _ in range(3):
         assert refused.tick(START) == []

@@ -26,7 +26,7 @@ CONFIG = """\
 port = {port}
 [[models]]
 path = "satellite.aezm"
-changed_hours = 0.05
+changed_seconds = 180
 [[sources]]
 kind = "file"
 paths = ["data.jsonl"]
@@ -143,7 +143,7 @@ def test_a_reload_takes_windows_and_rules_and_refuses_a_mute_that_is_past(plant:
     window = '[[mute]]\nstreams = ["*"]\nreason = "x"\nuntil = "{}"\n'
     path.write_text(path.read_text() + "[alarms]\nevents_per_day = 5\n" + window.format("2100-01-01"))
     assert plant.monitor.reload() == "alarms.events_per_day, mute"
-    assert plant.monitor.running.desk.rules.events_per_day == 5
+    assert plant.monitor.running.desk.alarms.events_per_day == 5
     assert len(plant.monitor.running.desk.windows) == 1
     path.write_text(path.read_text().replace("2100", "2020"))
     with pytest.raises(ConfigError, match=r"mute\[0\]\.until: it is past"):
