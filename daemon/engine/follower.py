@@ -49,7 +49,8 @@ class Seen(NamedTuple):
 
     def measured_window(self, at: int) -> Float:
         """The same in the sensors' own values."""
-        return self.of(at) if self.shift is None else self.of(at) + self.shift
+        found: Float = self.of(at) if self.shift is None else self.of(at) + self.shift
+        return found
 
     def measured(self, at: int) -> Float:
         """A row in the sensors' own values."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.options import Options, about
@@ -41,7 +43,7 @@ class MuteOptions(Options):
         """The window. Raises InvalidArgument."""
         _named("timezone", lambda: zone(self.timezone))
         begins, ends = (
-            None if text is None else _named(name, lambda text=text: moment_of(text, self.timezone))
+            None if text is None else _named(name, partial(moment_of, text, self.timezone))
             for name, text in (("begins", self.begins), ("until", self.until))
         )
         if (self.daily_from is None) != (self.daily_to is None):
@@ -63,7 +65,10 @@ class MuteOptions(Options):
         return MuteWindow(tuple(self.streams), self.reason, begins, ends, daily, days, self.timezone)
 
 
-def _named(name: str, make):  # type: ignore[no-untyped-def]
+Made = TypeVar("Made")
+
+
+def _named(name: str, make: Callable[[], Made]) -> Made:
     """What it makes; what it raises names the option."""
     try:
         return make()

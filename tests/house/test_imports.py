@@ -61,7 +61,8 @@ RULES: dict[str, str] = {
     "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe daemon.rows",
     "daemon.build": (
         "codec.bundle codec.common codec.detect codec.image daemon.alarms daemon.common daemon.config daemon.engine "
-        "daemon.frames daemon.incidents daemon.observe daemon.parse daemon.scores daemon.sinks daemon.sources daemon.state"
+        "daemon.frames daemon.incidents daemon.observe daemon.parse daemon.scores daemon.sinks daemon.sources "
+        "daemon.state"
     ),
     "daemon.delivery": "daemon.common daemon.observe daemon.sinks daemon.state",
     "daemon.pipeline": "daemon.common daemon.observe daemon.state",
