@@ -4,7 +4,8 @@
 sink that fails is tried again for ever, after pauses that double up to `longest` and are drawn between half of that and
 all of it, so that many monitors do not knock together. After `trip_after` failures in a row the circuit is open: each
 attempt then is a single step, until one goes through. Steps that a sink refuses for good are put aside with the reason
-and counted (`Store.rejected`), and the rest goes on. What waits lies in the store, not in memory.
+and counted (`Store.rejected`), and the rest goes on. What waits lies in the store, not in memory. A sink that hangs in
+the middle of a delivery counts as failing once that takes longer than it ever should.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = ["Deliveries", "Delivery", "Retry"]
 log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 5.0  # between looks at the outbox without being woken
+_HUNG_SECONDS = 5.0  # that a delivery may take beyond its sink's own bound, which it should have kept to
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Delivery:
         self._failures = self._failed_in_row = 0
         self._taken: tuple[int, int] | None = None  # steps that the sink took and the store does not know of
         self._failing_since: float | None = None
+        self._begun: float | None = None  # the attempt that is under way
+        self._hung = False  # said of it
         self._last_error = ""
         self._refresh_at = 0.0
         self._thread: threading.Thread | None = None
@@ -110,7 +114,7 @@ class Delivery:
     def status(self) -> DeliveryStatus:
         """As of now. Raises as `Store.progress` does."""
         progress = self._store.progress(self.name)
-        since = self._failing_since
+        since, hangs = self._failing_since, self._hangs()
         return DeliveryStatus(
             name=self.name,
             pending=progress.pending,
@@ -120,9 +124,20 @@ class Delivery:
             failures=self._failures,
             failed_in_row=self._failed_in_row,
             circuit="open" if self._tripped else "closed",
-            last_error=self._last_error,
+            last_error=hangs or self._last_error,
             lag=0.0 if since is None else time.monotonic() - since,
         )
+
+    def _hangs(self) -> str:
+        """Why the attempt that is under way counts as failed, which is logged once; empty where it does not."""
+        begun = self._begun
+        if begun is None or (seconds := time.monotonic() - begun) <= self.sink.timeout_seconds + _HUNG_SECONDS:
+            return ""
+        text = f"it hangs: a delivery goes on for {seconds:.0f} s, and should take {self.sink.timeout_seconds:g}"
+        if not self._hung:
+            self._hung = True
+            log.error("sink %s: %s", self.name, text)
+        return text
 
     @property
     def _tripped(self) -> bool:
@@ -148,6 +163,7 @@ class Delivery:
 
     def _turn(self) -> float:
         """Hand over what is next; returns how long to wait for more, 0 for not at all."""
+        self._begun, self._hung = time.monotonic(), False
         try:
             self._note_taken()
             pending = self._store.pending(self.name, 1 if self._tripped else self._batch)
@@ -157,6 +173,8 @@ class Delivery:
             refreshed = self._refresh()
         except Exception as error:  # noqa: BLE001 a sink with a fault of its own must not end its thread
             return self._failed(error)
+        finally:
+            self._begun = None
         if pending or refreshed:
             self._went_well()
         if pending:
@@ -242,9 +260,10 @@ class Deliveries:
         batch: int = 100,
         retry: Retry | None = None,
         traces: Traces | None = None,
-        beside: Iterable[str] = (),
+        beside: Sequence[str] = (),
     ) -> None:
         self._store, self._names = store, tuple(sinks)
+        self._struck = not beside
         self._register([*sinks, *beside])
         self._deliveries = [
             Delivery(store, name, sink, batch=batch, retry=retry, traces=traces) for name, sink in sinks.items()
@@ -255,9 +274,11 @@ class Deliveries:
         for one in self._deliveries:
             one.start(passes)
 
-    def strike_out(self) -> None:
-        """Let the store know these sinks alone. Raises as `Store.register_sinks` does."""
-        self._register(self._names)
+    def strike_out(self, *, again: bool = True) -> None:
+        """Let the store know these sinks alone; not `again` where it does. Raises as `Store.register_sinks` does."""
+        if again or not self._struck:
+            self._register(self._names)
+            self._struck = True
 
     def _register(self, names: Iterable[str]) -> None:
         for name, pending in self._store.register_sinks(names).items():

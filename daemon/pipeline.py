@@ -350,7 +350,12 @@ class Worker:
 
     def _parse(self, source: str, chunks: list[Chunk]) -> list[_Parsed]:
         try:
-            return [(source, *self.parser.parse_many(chunks))]
+            samples, malformed = self.parser.parse_many(chunks)
+            if malformed and any(chunk.refused for chunk in chunks):
+                if len(chunks) > 1:  # which of them it is
+                    return [found for chunk in chunks for found in self._parse(source, [chunk])]
+                _tell_refused(chunks[0], samples, malformed)
+            return [(source, samples, malformed)]
         except Exception as error:  # noqa: BLE001 - a message that a parser did not foresee must not stop the others
             _log.exception("a chunk of source %s could not be parsed", source)
             self.metrics.errors.labels("parser").inc()
@@ -462,6 +467,15 @@ class Worker:
     def _say_progress(self) -> None:
         self.last_progress = time.monotonic()
         self._progress()
+
+
+def _tell_refused(chunk: Chunk, samples: Sequence[Samples], malformed: Sequence[Malformed]) -> None:
+    """Let whoever sent a chunk know that nothing of it can be used."""
+    if chunk.refused is None or any(map(len, samples)):
+        return
+    first, count = malformed[0], sum(letter.count for letter in malformed)
+    more = f"; the same or the like of {count - 1} more" if count > 1 else ""
+    chunk.refused(f"nothing of it can be used: {first.reason}: {first.detail}{more}")
 
 
 def _answer(future: Future[Any], function: Callable[[], Any]) -> None:

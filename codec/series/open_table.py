@@ -11,8 +11,9 @@ from pathlib import Path
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.arrays import npy_blocks, open_npz
 from aez.codec.series.parquet import open_parquet
+from aez.codec.series.score_files import values_of_rows
 from aez.codec.series.table import Table, explained
-from aez.codec.series.text import chain, json_blocks, line_blocks, open_csv
+from aez.codec.series.text import line_blocks, open_csv, open_json
 
 __all__ = ["Table", "open_table"]
 
@@ -39,7 +40,7 @@ def open_table(
         if array is not None and found != "npz":
             raise InvalidArgument(f"{path} is no npz, of which one array could be chosen ({array!r})")
         if found == "parquet":
-            return open_parquet(path)
+            return values_of_rows(path, open_parquet(path))
         if found == "npz":
             return open_npz(path, array, time_column, ignore)
         if found == "npy":
@@ -49,7 +50,7 @@ def open_table(
         if first is None:
             raise UnsupportedInput(f"{path} is empty, or holds comments alone")
         if first.text.lstrip()[:1] == b"{":
-            return Table(json_blocks(path, chain(first, lines)))
+            return open_json(path, first, lines)
         if first.text.lstrip()[:1] == b"[":
             raise UnsupportedInput(f"{path} holds a JSON list; write one object a line (JSON Lines)")
         return open_csv(path, first, lines, separator)
@@ -65,18 +66,3 @@ def _kind(path: Path, start: bytes) -> str:
     if promised is not None and found != promised:
         raise UnsupportedInput(f"{path} is no {promised} file, or a damaged one")
     return found
-
-
-# Text, line by line.
-
-
-# CSV
-
-
-# JSON Lines
-
-
-# Parquet
-
-
-# NumPy

@@ -125,6 +125,8 @@ class SeriesReader(Iterator[Series]):
             raise UnsupportedInput(f"{path} has {count}, and a series has at least two")
         columns = blocks[0].columns
         self.dropped: dict[str, str] = dict(table.dropped)
+        if table.stream is not None:
+            self.dropped[table.stream] = "names the stream"
         self._ignore(columns, ignore)
         self._clock = self._find_clock(table, columns, time_column, channels)
         self.channels = self._find_channels(table, columns, channels)

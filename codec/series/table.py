@@ -37,6 +37,7 @@ class Table:
     clock: str | None = None  #: an array of times that stands beside the values
     timezones: Mapping[str, str] = field(default_factory=dict)  #: of columns that hold times by type
     dropped: Mapping[str, str] = field(default_factory=dict)  #: columns of types that are never read
+    stream: str | None = None  #: the column that tells streams apart, where the file says which
 
 
 #: What the readers of gzip and zip raise for damage, besides errors of the system.

@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.columns import MISSING, Column, arrow, from_arrow
+from aez.codec.series.score_files import STREAM, values_of_line
 from aez.codec.series.table import Table, TableBlock, explained, refuse_repeated
 
 #: Bytes of text that are handled at a time; one line may be so long.
@@ -240,8 +241,17 @@ def _csv_block(pa: Any, path: Path, part: Lines, text: bytes, dialect: _Dialect)
     return TableBlock(columns, table.num_rows, part.place)
 
 
-def json_blocks(path: Path, lines: Iterator[Lines]) -> Iterator[TableBlock]:
-    """Columns and blocks of rows of JSON Lines."""
+def open_json(path: Path, first: Lines, rest: Iterator[Lines]) -> Table:
+    """Columns and blocks of rows of JSON Lines; of a monitor's scores the rows alone."""
+    stream: str | None = None
+    with contextlib.suppress(ValueError, RecursionError):  # told when the row is read
+        parsed = json.loads(first.rows.partition(b"\n")[0])
+        if isinstance(parsed, dict) and values_of_line(path, parsed) is not None:
+            stream = STREAM
+    return Table(_json_blocks(path, chain(first, rest)), stream=stream)
+
+
+def _json_blocks(path: Path, lines: Iterator[Lines]) -> Iterator[TableBlock]:
     for part in lines:
         texts = part.rows.splitlines()
         objects: list[dict[str, Any]] = []
@@ -252,7 +262,7 @@ def json_blocks(path: Path, lines: Iterator[Lines]) -> Iterator[TableBlock]:
                 raise UnsupportedInput(f"{path}, {part.place(row)} is no JSON object: {str(error)[:80]}") from error
             if not isinstance(parsed, dict):
                 raise UnsupportedInput(f"{path}, {part.place(row)} is no JSON object but a {type(parsed).__name__}")
-            objects.append(parsed)
+            objects.append(parsed if (values := values_of_line(path, parsed)) is None else values)
         names = dict.fromkeys(name for parsed in objects for name in parsed)
         columns = {name: _json_column([parsed.get(name) for parsed in objects]) for name in names}
         yield TableBlock(columns, len(objects), part.place)

@@ -15,12 +15,13 @@ from aez.codec.errors import AezError, InvalidArgument
 from aez.codec.image.model import TASK as IMAGE_CODEC
 from aez.codec.image.model import ImageModel
 from aez.daemon.alarms.habits import Habits
-from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig
+from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig, SourceConfig
 from aez.daemon.config.sections import RULE_KEYS, Model
 from aez.daemon.engine.routing import Columns
 from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.frames.models import CodecFrames, DetectorFrames, FrameModel
 from aez.daemon.frames.pictures import FramePictures, folder_beside
+from aez.daemon.sources.http_push import HttpOptions
 
 #: An event that reopens so soon goes on, where the configuration does not say: the longer one of the two.
 _REOPEN_SECONDS, _REOPEN_PERIODS = 60.0, 60
@@ -82,7 +83,12 @@ def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
     for name in ("threshold", "quality"):
         if getattr(options, name) is not None and bundle.task != IMAGE_CODEC:
             raise InvalidArgument(f"{name} is for image codecs, and this is a {bundle.task}; set limits instead")
-    if bundle.task not in (IMAGE_CODEC, PICTURE_DETECTOR):
+    watches_frames = bundle.task in (IMAGE_CODEC, PICTURE_DETECTOR)
+    if not any(_may_bring(source, frames=watches_frames) for source in config.sources):
+        takes, lacks = ("frames", "pictures") if watches_frames else ("telemetry", "anything but pictures")
+        formats = ", ".join(f"{source.name} ({source.format})" for source in config.sources)
+        raise InvalidArgument(f"this {bundle.task} scores {takes}, and no source brings {lacks}: {formats}")
+    if not watches_frames:
         return Detector(bundle, device, 1)  # batches run side by side instead, see `engine`
     for name in ("columns", "period_seconds", "lateness_seconds"):
         if getattr(options, name):
@@ -97,6 +103,23 @@ def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
         lowest = min([1.0, *options.limits.values()])
         made.pictures = FramePictures(folder, config.state.pictures, least=None if made.learns else lowest / 2)
     return made
+
+
+def _may_bring(source: SourceConfig, *, frames: bool) -> bool:
+    """Whether a source can bring frames, or else telemetry; what is pushed says by itself what it is."""
+    return isinstance(source.options, HttpOptions) or (source.format == "image") == frames
+
+
+def check_channels(config: Configuration, entry: ModelConfig) -> None:
+    """Whether a model has the channels that its `columns` name, as far as its bundle says. Raises ConfigError."""
+    if not entry.options.columns:
+        return
+    try:
+        channels = find_bundle(entry.options.path).coding.get("channels")
+        if isinstance(channels, list):
+            Columns(tuple(channels), dict(entry.options.columns))
+    except AezError as error:
+        raise refused(config, entry.line, f"model {entry.name}", error) from error
 
 
 def report_progress(loaded: Sequence[LoadedModel], progress: Callable[[], None]) -> None:

@@ -7,9 +7,9 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import Options
 from aez.daemon.config.kinds import SINKS, SOURCES
+from aez.daemon.files.followed import FileOptions
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sources.base import Source
-from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.nats import NatsOptions
 
 __all__ = ["open_nats_tap", "open_sink", "open_source"]
@@ -26,7 +26,7 @@ def open_source(kind: str, name: str, options: Options, limits: Limits | None = 
     if not isinstance(options, source_class.Options):
         raise InvalidArgument(f"a source of kind {kind} does not take {type(options).__name__}")
     if isinstance(options, FileOptions) and options.format == "arrow":
-        from aez.daemon.sources.arrow_files import ArrowFiles
+        from aez.daemon.files.arrow import ArrowFiles
 
         source_class = ArrowFiles
     with needs(_EXTRA, _MODULES):

@@ -12,8 +12,10 @@ from aez.codec.common.cores import available_cores
 from aez.codec.errors import AezError
 from aez.daemon.build.models import LoadedModel, refused, watched
 from aez.daemon.build.opening import open_sink, open_source
+from aez.daemon.config.own_files import own_files
 from aez.daemon.config.reader import Configuration, SinkConfig, SourceConfig
 from aez.daemon.engine.engine import Engine
+from aez.daemon.files.followed import FileOptions
 from aez.daemon.incidents.desk import AlarmDesk
 from aez.daemon.observe.traces import Traces
 from aez.daemon.scores.files import Rotation
@@ -21,12 +23,12 @@ from aez.daemon.scores.log import ScoreLog, Selection
 from aez.daemon.sinks.alertmanager import AlertmanagerOptions
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sources.base import Source
-from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.frames import FrameOptions
 from aez.daemon.state.store import Store
 
-__all__ = ["desk", "engine", "score_log", "sinks", "source", "traces"]
+__all__ = ["close_lost", "desk", "engine", "score_log", "sinks", "source", "traces"]
 
+_log = logging.getLogger("aez.daemon.service")
 _DAY = 86_400.0
 
 
@@ -41,6 +43,8 @@ def source(config: Configuration, entry: SourceConfig, *, once: bool = False) ->
         raise refused(config, entry.line, f"source {entry.name}", error) from error
     if entry.parse.header:
         made.without_header()
+    made.separate_by(entry.parse.separator)
+    made.leave_out(own_files(config))
     return made
 
 
@@ -97,6 +101,28 @@ def engine(config: Configuration, loaded: Sequence[LoadedModel], store: Store) -
         (stream, state.data, min(longest, (now - heard.get(stream, now)) / 1e9)) for stream, state in store.states()
     )
     return made
+
+
+def close_lost(made: Engine, store: Store) -> int:
+    """Close events that the store holds open and of which no stream's state knows any more; returns how many.
+
+    That is so where a state could not be read, as one of another version: nothing would ever close them.
+    """
+    known = made.closing.union(*(table.events.values() for table in made.tables()))
+    records = [
+        dataclasses.replace(
+            record,
+            sequence=record.sequence + 1,
+            action="close",
+            event={**record.event, "ongoing": False, "reason": "state lost"},
+        )
+        for record in store.events.open_records()
+        if record.action in ("open", "update") and record.id not in known
+    ]
+    if records:
+        _log.warning("%d open events are closed: the states of their streams are lost", len(records))
+        store.commit(events=records)
+    return len(records)
 
 
 def _workers(config: Configuration, loaded: Sequence[LoadedModel]) -> int:

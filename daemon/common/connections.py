@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from aiohttp.http_exceptions import HttpProcessingError
@@ -19,6 +20,9 @@ __all__ = ["HANDSHAKE_SECONDS", "Connections", "request_log"]
 HANDSHAKE_SECONDS = 10.0
 #: Turns of the loop in which a transport that was cut tells its protocol.
 _TURNS_TO_END = 10
+#: Connections of one address without a request that are always allowed.
+_LEAST_SILENT = 4
+_HEAD_END = b"\r\n\r\n"
 
 
 def request_log() -> logging.Logger:
@@ -35,6 +39,9 @@ def _of_ours(record: logging.LogRecord) -> bool:
 class Connections:
     """Makes the protocols of one listener, for `loop.create_server`. Beyond `most`, connections are closed at once.
 
+    So are those of an address that has a quarter of these, or four, on which no whole head of a request came yet: who
+    opens connections and says nothing shuts out nobody else.
+
     make: gives the protocol of a connection. Everything is called in the listener's loop.
     """
 
@@ -42,6 +49,7 @@ class Connections:
         self._most, self._make = most, make
         self._open: set[_Counted] = set()
         self._begun: dict[_Counted, float] = {}  # not made yet; a failed handshake is told to nobody
+        self._silent: Counter[str] = Counter()  # without a head of a request yet, by address
 
     def __call__(self) -> asyncio.Protocol:
         now = time.monotonic()
@@ -53,9 +61,20 @@ class Connections:
         self._begun[counted] = now
         return counted
 
-    def made(self, one: _Counted) -> None:
+    def made(self, one: _Counted, address: str) -> bool:
+        """Whether it may go on."""
         self._begun.pop(one, None)
+        if self._silent[address] >= max(_LEAST_SILENT, self._most // 4):
+            return False
+        self._silent[address] += 1
         self._open.add(one)
+        return True
+
+    def asked(self, address: str) -> None:
+        """A connection of the address has brought the head of a request, or ended without."""
+        self._silent[address] -= 1
+        if self._silent[address] <= 0:
+            del self._silent[address]
 
     def lost(self, one: _Counted) -> None:
         self._begun.pop(one, None)
@@ -84,6 +103,9 @@ class _Counted(asyncio.Protocol):
     def __init__(self, inner: asyncio.Protocol, connections: Connections) -> None:
         self._inner, self._connections = inner, connections
         self._transport: asyncio.BaseTransport | None = None
+        self._address: str | None = None  # until it has asked
+        self._last = b""
+        self._refused = False
 
     def cut(self) -> None:
         if isinstance(self._transport, asyncio.Transport):
@@ -91,18 +113,37 @@ class _Counted(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._connections.made(self)
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        self._refused = not self._connections.made(self, address)
+        if self._refused:
+            transport.close()
+            return
+        self._address = address
         self._inner.connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._connections.lost(self)
-        self._inner.connection_lost(error)
+        if not self._refused:
+            self._asked()
+            self._inner.connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._address is not None:
+            if _HEAD_END in self._last + data:
+                self._asked()
+            self._last = (self._last + data)[-len(_HEAD_END) :]
         self._inner.data_received(data)
 
+    def _asked(self) -> None:
+        address, self._address = self._address, None
+        if address is not None:
+            self._connections.asked(address)
+
     def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
+        return None if self._refused else self._inner.eof_received()
 
     def pause_writing(self) -> None:
         self._inner.pause_writing()

@@ -7,9 +7,19 @@ out, would get names, passwords and data in the clear.
 from __future__ import annotations
 
 from nats.aio.client import Client
-from nats.errors import Error
+from nats.errors import (
+    AuthorizationError,
+    Error,
+    MaxPayloadError,
+    NoRespondersError,
+    NoServersError,
+    StaleConnectionError,
+)
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
-__all__ = ["NatsClient", "Unencrypted"]
+from aez.daemon.common.tls import failure
+
+__all__ = ["NatsClient", "Unencrypted", "nats_failure"]
 
 
 class Unencrypted(Error):
@@ -30,3 +40,33 @@ class NatsClient(Client):
             raise Unencrypted
         command: bytes = super()._connect_command()
         return command
+
+
+def nats_failure(error: BaseException) -> str:
+    """Why something failed: a clause without a full stop, in place of the client's own words for programs."""
+    match error:
+        case Unencrypted():
+            return str(error)
+        case NoServersError():
+            return "no server can be reached"
+        case AuthorizationError():
+            return _LOGIN
+        case NoRespondersError() | ServiceUnavailableError():
+            return "the server has no JetStream, or it is not ready; start it with jetstream enabled"
+        case NoStreamResponseError():
+            return "no JetStream stream takes the subject"
+        case NotFoundError():
+            return f"what was asked for is not there: {error.description or 'no JetStream stream, or no consumer'}"
+        case APIError():
+            return f"the server refuses it: {error.description or f'code {error.code}'}"
+        case MaxPayloadError():
+            return "the server takes no message of that size"
+        case StaleConnectionError():
+            return "the server does not answer any more"
+        case TimeoutError():
+            return "it does not answer in time"
+    text = failure(error).removeprefix("nats: ").strip("'\" ")
+    return _LOGIN if "authorization" in text.lower() else text or type(error).__name__
+
+
+_LOGIN = "it refuses the login (authorization failed); see username and password, or token"

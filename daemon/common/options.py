@@ -48,7 +48,8 @@ class About:
     low, high: of numbers. path: the text is a path, or the texts are. secret: it comes from NAME_env or NAME_file.
     listens: it is a port that is opened here, so that nobody else may have it. live: one of the process's own options
     that a reload takes; the others wait for a restart. was: former names, each with what else is different under the
-    new one, as a clause that goes on behind a comma, or nothing.
+    new one, as a clause that goes on behind a comma, or nothing. check: of a text, of each where there are several,
+    or of a table as a whole: one clause about what is wrong with it, empty where nothing is.
     """
 
     help: str
@@ -59,6 +60,7 @@ class About:
     listens: bool = False
     live: bool = False
     was: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[Any], str] | None = None
 
 
 def about(
@@ -70,15 +72,16 @@ def about(
     listens: bool = False,
     live: bool = False,
     was: str | Mapping[str, str] = "",
+    check: Callable[[Any], str] | None = None,
 ) -> Mapping[str, About]:
     """The metadata of an option's field; see `About`. `was` may be one name alone."""
     former = ({was: ""} if was else {}) if isinstance(was, str) else was
-    return {"about": About(help, low, high, path=path, listens=listens, live=live, was=former)}
+    return {"about": About(help, low, high, path=path, listens=listens, live=live, was=former, check=check)}
 
 
-def secret(help: str) -> Mapping[str, About]:
-    """The metadata of an option that is a secret; the field has `repr=False`."""
-    return {"about": About(help, secret=True)}
+def secret(help: str, check: Callable[[Any], str] | None = None) -> Mapping[str, About]:
+    """The metadata of an option that is a secret; the field has `repr=False`. check: as of `About`, of the secret."""
+    return {"about": About(help, secret=True, check=check)}
 
 
 @dataclass(frozen=True)
@@ -116,11 +119,22 @@ class Option:
             return f"it is one of {', '.join(self.choices)}, not {_shown(value)}"
         if self.kind in ("whole", "number") and not self.about.low <= value <= self.about.high:
             return f"it is {_range(self.about.low, self.about.high)}, not {_shown(value)}"
+        if self.kind == "numbers":
+            for name, one in value.items():
+                if not self.about.low <= one <= self.about.high:
+                    return f"that of {_shown(name)} is {_range(self.about.low, self.about.high)}, not {_shown(one)}"
         if self.kind in ("text", "path") and not value:
             return "it is empty"
         if self.kind in ("text", "texts", "path", "paths") and any("\0" in one for one in value):
             return "it holds a null character"
-        return ""
+        return "" if self.about.secret else self.unfit(value)
+
+    def unfit(self, value: Any) -> str:
+        """What the option's own check says of a value of the right type."""
+        if self.about.check is None:
+            return ""
+        several = self.kind in ("texts", "paths") and not isinstance(value, str)
+        return next(filter(None, map(self.about.check, value if several else (value,))), "")
 
     def plain(self, value: Any, folder: Path) -> Any:
         """The value as the rest of the program takes it; paths begin at `folder`."""
@@ -154,6 +168,8 @@ class Options:
             reason = option.wrong(value)
             if not reason and option.kind in ("texts", "paths") and isinstance(value, str):
                 reason = f"it is a list here, not {_shown(value)}"  # a configuration's one text was made one before
+            if not reason and option.about.secret:
+                reason = option.unfit(value)
             if reason:
                 raise InvalidArgument(f"{option.name}: {reason}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ class Chunk:
     header: the line of column names that CSV data without one follow; None otherwise.
     time: of an image, ns since 1970 UTC, where the source knows it; None for the time of arrival.
     body: the data are all that a sender sent at once, and no cut through something longer.
+    refused: hears why, in one sentence, where nothing of it can be used, before it is acknowledged; from any thread.
     """
 
     source: str
@@ -37,6 +38,7 @@ class Chunk:
     header: str | None = None
     time: int | None = None
     body: bool = False
+    refused: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.addresses import nats_fault
+from aez.daemon.common.addresses import host_fault, nats_fault
 from aez.daemon.common.options import Options, about, secret
 
 __all__ = [
@@ -68,7 +68,8 @@ class Timeout(Options):
     """How long the other side may take."""
 
     timeout_seconds: float = field(
-        default=10.0, metadata=about("how long each step may take", low=0.1, high=600, was="timeout")
+        default=10.0,
+        metadata=about("a delivery takes no longer than that, all in all", low=0.1, high=600, was="timeout"),
     )
 
 
@@ -76,14 +77,14 @@ class Timeout(Options):
 class MqttBroker(Login, Trust):
     """A broker. TLS is spoken where `tls` is set or any other option of TLS is given."""
 
-    host: str = field(default="127.0.0.1", metadata=about("the broker"))
+    host: str = field(default="127.0.0.1", metadata=about("the broker", check=host_fault))
     port: int | None = field(default=None, metadata=about("its port; 1883, or 8883 with TLS", low=1, high=65_535))
     tls: bool = field(default=False, metadata=about("encrypt; the other options of TLS turn it on as well"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.password is not None and self.username is None:
-            raise InvalidArgument("MQTT needs a username with a password")
+            raise InvalidArgument("password: MQTT needs a username with it")
 
     @property
     def encrypted(self) -> bool:
@@ -102,19 +103,21 @@ class NatsServers(Login, Trust):
 
     servers: Sequence[str] = field(
         default=("nats://127.0.0.1:4222",),
-        metadata=about("the servers of one cluster, nats:// or tls://", was={"url": "a server or a list of them"}),
+        metadata=about(
+            "the servers of one cluster, nats:// or tls://",
+            was={"url": "a server or a list of them"},
+            check=nats_fault,
+        ),
     )
     token: str | None = field(default=None, repr=False, metadata=secret("the token, in place of a username"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for server in self.servers:
-            if fault := nats_fault(server):
-                raise InvalidArgument(fault)
         if self.token is not None and self.username is not None:
-            raise InvalidArgument("NATS takes a token or a username, not both")
+            raise InvalidArgument("token: NATS takes a token or a username, not both")
         if (self.username is None) != (self.password is None):
-            raise InvalidArgument("NATS needs username and password together")
+            given = "password" if self.username is None else "username"
+            raise InvalidArgument(f"{given}: NATS needs username and password together")
 
     @property
     def encrypted(self) -> bool:

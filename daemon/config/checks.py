@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +11,10 @@ from typing import Any
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.options import options_of
+from aez.daemon.common.own_files import OwnFiles
 from aez.daemon.config.kinds import SOURCES
 from aez.daemon.config.toml_lines import Path as Place
+from aez.daemon.config.toml_lines import written
 
 __all__ = ["Checks", "Draft"]
 
@@ -68,6 +72,41 @@ class Checks:
                 if port in taken:
                     self._fault(place, f"port {port} is already that of {taken[port]}")
                 taken.setdefault(port, f"source {source.name}{self._in_line(place)}")
+
+    def own_files(
+        self, sections: Mapping[str, Mapping[str, Any]], sources: Sequence[Draft], sinks: Sequence[Draft]
+    ) -> None:
+        """What the monitor writes is written once, and never its own input; patterns are seen to when they are read."""
+        own: list[tuple[Place, str]] = [
+            (("service", "dead_letters"), sections["service"]["dead_letters"]),
+            (("state", "path"), sections["state"]["path"]),
+            *(((*one.place, "path"), one.values["path"]) for one in sinks if one.values.get("path") is not None),
+        ]
+        taken: dict[str, str] = {}
+        for place, path in own:
+            real = os.path.realpath(path)
+            if real in taken:
+                self._fault(place, f"{path} is already {taken[real]}; give it a file of its own")
+            taken.setdefault(real, f"that of {written(place)}{self._in_line(place)}")
+        known = OwnFiles({path: f"that of {written(place)}{self._in_line(place)}" for place, path in own})
+        for source in sources:
+            for path in source.values.get("paths") or ():
+                if not glob.has_magic(path) and (what := known.what(path)):
+                    reason = f"{path} is {what}, and what the monitor writes is never its input"
+                    self._fault((*source.place, "paths"), reason)
+
+    def sessions(self, drafts: Sequence[Draft]) -> None:
+        """A broker ends the session of a client once another with its name comes."""
+        seen: dict[tuple[Any, ...], Place] = {}
+        for one in drafts:
+            if one.kind != "mqtt" or not one.values.get("client_id"):
+                continue
+            place = (*one.place, "client_id")
+            key = one.values["host"], one.values["port"], one.values["client_id"]
+            if key in seen:
+                name = one.values["client_id"]
+                self._fault(place, f"{name!r} is already the session of {written(seen[key])}{self._in_line(seen[key])}")
+            seen.setdefault(key, place)
 
     def certificates(self, web: Mapping[str, Any], drafts: Sequence[Draft]) -> None:
         """Certificates exist, can be read, and have their key."""

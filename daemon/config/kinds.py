@@ -49,7 +49,7 @@ SOURCES = Kinds(
     "aez.monitor.sources",
     {
         "stdin": "aez.daemon.sources.stdin:Stdin",
-        "file": "aez.daemon.sources.files:Files",
+        "file": "aez.daemon.files.followed:Files",
         "frames": "aez.daemon.sources.frames:Frames",
         "http": "aez.daemon.sources.http_push:HttpPush",
         "mqtt": "aez.daemon.sources.mqtt:Mqtt",
@@ -63,6 +63,8 @@ SINKS = Kinds(
         "console": "aez.daemon.sinks.console:ConsoleSink",
         "json_lines": "aez.daemon.sinks.json_lines:JsonLinesSink",
         "webhook": "aez.daemon.sinks.webhook:WebhookSink",
+        "email": "aez.daemon.sinks.email:EmailSink",
+        "chat": "aez.daemon.sinks.chat:ChatSink",
         "alertmanager": "aez.daemon.sinks.alertmanager:AlertmanagerSink",
         "mqtt": "aez.daemon.sinks.mqtt:MqttSink",
         "nats": "aez.daemon.sinks.nats:NatsSink",

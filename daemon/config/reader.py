@@ -240,6 +240,8 @@ class _Reader:
         checks.models_of_scores(sections["scores"]["models"], models)
         checks.ports(sections["web"], sources)
         checks.certificates(sections["web"], sources + sinks)
+        checks.own_files(sections, sources, sinks)
+        checks.sessions(sources + sinks)
         if self.faults:
             return {}
         return {name: section(**sections[name]) for name, section in SECTIONS.items()} | {
@@ -275,7 +277,7 @@ class _Reader:
             options = _taken(SOURCES.options(draft.kind), draft.values)
             parse = _taken(ParseOptions, draft.values)
         except InvalidArgument as error:
-            self.fault(draft.place, str(error), f"source {draft.name}")
+            self._refused(draft, "source", str(error))
             return None
         return SourceConfig(draft.name, draft.kind, options, parse, self._line(draft))
 
@@ -283,9 +285,18 @@ class _Reader:
         try:
             options = _taken(SINKS.options(draft.kind), draft.values)
         except InvalidArgument as error:
-            self.fault(draft.place, str(error), f"sink {draft.name}")
+            self._refused(draft, "sink", str(error))
             return None
         return SinkConfig(draft.name, draft.kind, options, self._line(draft))
+
+    def _refused(self, draft: Draft, what: str, text: str) -> None:
+        """Options that do not go together, at the key that the text begins with where it begins with one."""
+        name, _, rest = text.partition(": ")
+        keys = [key for key in (name, f"{name}_env", f"{name}_file") if (*draft.place, key) in self.lines]
+        if rest and keys and name in draft.values:
+            self.fault((*draft.place, keys[0]), rest)
+        else:
+            self.fault(draft.place, text, f"{what} {draft.name}")
 
     def _models(self, document: dict[str, Any]) -> list[Draft]:
         drafts = []

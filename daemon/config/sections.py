@@ -181,7 +181,8 @@ class Model(Options):
         default=0, metadata=about("scored rows of a stream before its first event may open", low=0, high=10_000_000)
     )
     limits: Mapping[str, float] = field(
-        default_factory=dict, metadata=about("pattern = limit of its streams, in thresholds of the model")
+        default_factory=dict,
+        metadata=about("pattern = limit of its streams, in thresholds of the model", low=1e-6, high=1e9),
     )
     adopt: Literal["by_hand", "when_changed"] = field(
         default="by_hand",
@@ -199,6 +200,10 @@ class Model(Options):
     )
     quality: float | None = field(
         default=None, metadata=about("of an image codec: what frames are coded with; 50 by default", low=1, high=100)
+    )
+    retrain_days: float | None = field(
+        default=None,
+        metadata=about("a candidate is trained so often from what [scores] keeps", low=0.01, high=36_500),
     )
     update_every: int = field(
         default=60, metadata=about("rows between two updates of an open event, at least", low=1, high=10_000_000)

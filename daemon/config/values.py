@@ -81,12 +81,21 @@ class Values:
             self._fault((*place, of_file), f"give it or {of_variable}, not both")
             return None
         if of_file in found:
-            return self._secret_file((*place, of_file), found[of_file])
+            return self._fit((*place, of_file), option, self._secret_file((*place, of_file), found[of_file]))
         if of_variable in found:
             if text := self._environment.get(found[of_variable]):
-                return Secret(text)
+                return self._fit((*place, of_variable), option, Secret(text))
             self._fault((*place, of_variable), f"the environment has no {found[of_variable]}")
+        elif option.required and option.name not in given:
+            self._fault((*place, of_variable), f"it is missing; give it or {of_file}")
         return None
+
+    def _fit(self, place: Place, option: Option, value: Secret | None) -> Secret | None:
+        """The secret where nothing is wrong with it, which is told without it."""
+        if value is not None and (reason := option.unfit(value)):
+            self._fault(place, reason)
+            return None
+        return value
 
     def _secret_file(self, place: Place, name: str) -> Secret | None:
         path = resolved(self._folder, name)

@@ -14,13 +14,16 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord, Malformed, Samples
+from aez.daemon.engine.event_records import MODEL_CHANGED, NOT_WATCHED, Silence
 from aez.daemon.engine.follower import Follower
+from aez.daemon.engine.gathering import Part, concatenated, join
+from aez.daemon.engine.losing import few, letters, losers, warn
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import Router
 from aez.daemon.engine.rows import Recent, ScoredRows
@@ -28,7 +31,7 @@ from aez.daemon.engine.scorer import BATCHES
 from aez.daemon.engine.stream_state import StreamState, unpack
 from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
-from aez.daemon.rows.columns import Float, Ints
+from aez.daemon.rows.columns import Ints
 from aez.daemon.rows.fronts import NEVER
 from aez.daemon.rows.losses import REASONS
 
@@ -41,15 +44,6 @@ _PART = 65_536
 _FURTHEST = 1 << 62
 #: Streams without a model whose names are kept for the log; bytes of a stream's name.
 _NAMES, _LONGEST_NAME = 1000, 65_536
-
-
-class _Part(NamedTuple):
-    """Samples of one model: stream and time int64 [n], values float32 [n, channels], places in order of arrival."""
-
-    stream: Ints
-    time: Ints
-    values: Float
-    order: Ints | None
 
 
 class Engine:
@@ -114,7 +108,8 @@ class Engine:
 
     def data_time(self) -> int | None:
         """The time of the data: the middle one of the streams' newest times, so that no single clock makes it wrong."""
-        times = np.concatenate([group.rows.newest[: len(group.names)] for group in self._groups] or [np.empty(0)])
+        none = np.empty(0, np.int64)
+        times = np.concatenate([none, *(group.rows.newest[: len(group.names)] for group in self._groups)])
         times = times[times > NEVER]
         return int(np.sort(times)[(len(times) - 1) // 2]) if times.size else None
 
@@ -126,23 +121,28 @@ class Engine:
         """
         now = self._clock()
         records = self._take_waiting()
-        gathered: list[list[_Part]] = [[] for _ in self._groups]
-        together: list[list[_Part]] = [[] for _ in self._groups]
+        gathered: list[list[Part]] = [[] for _ in self._groups]
+        together: list[list[Part]] = [[] for _ in self._groups]
         waiting = 0
         for one in samples:
             if one.order is not None:
                 self._sort_out(one, slice(None), together)
                 if not one.more:
-                    _join(together, gathered)
+                    join(together, gathered)
             for start in range(0, len(one), _PART) if one.order is None else ():
                 self._sort_out(one, slice(start, start + _PART), gathered)
                 waiting += min(_PART, len(one) - start)
                 if waiting >= _PART:
                     waiting = 0
                     records += self._advance(gathered, now)
-        _join(together, gathered)
+        join(together, gathered)
         records += self._advance(gathered, now)
         return records if ahead else records + self.settle()
+
+    @property
+    def closing(self) -> frozenset[str]:
+        """Ids of events of which the next call of `process`, `tick` or `flush` returns a record."""
+        return frozenset(record.id for record in self._waiting_records)
 
     def settle(self) -> list[EventRecord]:
         """Wait for what is under way; returns what follows from it."""
@@ -151,7 +151,7 @@ class Engine:
             records += self._under_way.popleft()()
         return records
 
-    def _sort_out(self, one: Samples, part: slice, gathered: list[list[_Part]]) -> None:
+    def _sort_out(self, one: Samples, part: slice, gathered: list[list[Part]]) -> None:
         """Put the samples of a part beside others for their models."""
         numbers, moments, values = one.stream[part], one.time[part], one.values[part]
         order = None if one.order is None else one.order[part]
@@ -171,17 +171,17 @@ class Engine:
             if not mine.any():
                 continue
             if mine.all():
-                taken, chosen = group.columns.take(one.columns, values), _Part(index, moments, values, order)
+                taken, chosen = group.columns.take(one.columns, values), Part(index, moments, values, order)
             else:
                 taken = group.columns.take(one.columns, values[mine])
-                chosen = _Part(index[mine], moments[mine], values, None if order is None else order[mine])
+                chosen = Part(index[mine], moments[mine], values, None if order is None else order[mine])
             if taken is None:
                 self._lose_channels(group, chosen.stream)
                 continue
             chosen = chosen._replace(values=taken)
             if one.wide and (idle := np.isnan(taken).all(axis=1)).any():
                 self._lose_channels(group, chosen.stream[idle])
-                chosen = _Part(*(None if each is None else each[~idle] for each in chosen))  # type: ignore[arg-type]
+                chosen = Part(*(None if each is None else each[~idle] for each in chosen))  # type: ignore[arg-type]
             gathered[place].append(chosen)
 
     def _lose_channels(self, group: ModelStreams, stream: Ints) -> None:
@@ -203,13 +203,13 @@ class Engine:
         self._places[name] = found = model, self._groups[model].add(name, self.streams)
         return found
 
-    def _advance(self, gathered: list[list[_Part]], now: int) -> list[EventRecord]:
+    def _advance(self, gathered: list[list[Part]], now: int) -> list[EventRecord]:
         """Begin with what was gathered, and end what was begun before."""
         records: list[EventRecord] = []
         for group, parts in zip(self._groups, gathered, strict=True):
             if not parts:
                 continue
-            whole = _concatenated(parts)
+            whole = concatenated(parts)
             parts.clear()
             self._under_way.append(group.advance(whole.stream, whole.time, whole.values, now, self.listener))
             while len(self._under_way) > 1:
@@ -235,28 +235,18 @@ class Engine:
         return self._take_waiting() + records
 
     def _warn(self, now: int) -> None:
-        """Name in the log the streams that lose samples, once for each reason, and those ahead of the clock."""
+        """Name in the log what streams lose samples, and note which they are."""
         for group in self._groups:
-            for reason, names, why in group.news():
-                _log.warning("%s: samples are not scored (%s): %s", _few(names), reason, why)
-            if ahead := group.ahead(now + self._future):
-                hours = self._future / 3600e9
-                _log.warning("%s: its time is more than %g h ahead of this machine's clock", _few(ahead), hours)
-        losers: dict[str, list[str]] = {}
-        for group in self._groups:
-            for reason, names in group.losers().items():
-                losers.setdefault(reason, []).extend(names)
-        if self._without_model:
-            losers["no_model"] = list(self._without_model)
-        self.losing = [{"reason": reason, "count": len(all_), "streams": all_[:3]} for reason, all_ in losers.items()]
+            warn(group, now, self._future)
+        self.losing = losers(self._groups, list(self._without_model))
         fresh = list(self._without_model)[self._told :]
         self._told += len(fresh)
         if fresh:
-            _log.warning("no model watches %s; its samples are dropped (no_model)", _few(fresh))
+            _log.warning("no model watches %s; its samples are dropped (no_model)", few(fresh))
 
     def take_letters(self) -> list[Malformed]:
         """The first of the samples that were not scored since the last call, with the reason."""
-        return [letter for group in self._groups for letter in group.take_letters()]
+        return [letter for group in self._groups for letter in letters(group)]
 
     def flush(self, now_ns: int) -> list[EventRecord]:
         """Score the rows that wait for late samples; the data end here. Open events stay open."""
@@ -301,8 +291,10 @@ class Engine:
         model, number = self._place(stream)
         if model < 0:
             why = "no model is made for it any more" if model == -1 else "there are too many streams"
-            return self._afresh(stream, why, state)
+            self._end_silence(stream, state, "", NOT_WATCHED)
+            return self._afresh(stream, why, state, NOT_WATCHED)
         why = self._groups[model].restore(number, state, self._clock())
+        self._end_silence(stream, state, self._groups[model].watched.name, MODEL_CHANGED)
         self._groups[model].seen[number] -= int(max(0.0, unheard) * SECOND)
         return self._afresh(stream, why, state) if why else ""
 
@@ -380,12 +372,18 @@ class Engine:
             raise InvalidArgument(f"there is no stream {stream!r}")
         return self._places[stream]
 
-    def _afresh(self, stream: str, why: str, state: StreamState | None) -> str:
+    def _end_silence(self, stream: str, state: StreamState, model: str, reason: str) -> None:
+        """Close the silence that a model of another name told: the one of this name would not end it."""
+        told = str(state.details.get("silence", model))
+        if state.silent is not None and told != model:
+            self._waiting_records.append(Silence.closed(told, stream, state.silent, self._clock(), reason))
+
+    def _afresh(self, stream: str, why: str, state: StreamState | None, reason: str = MODEL_CHANGED) -> str:
         self._counts["afresh"] += 1
         if state is not None and state.details.get("events"):
             try:
                 follower = Follower.from_state(state.details["events"], str(state.details.get("model", "")), 1, None)
-                self._waiting_records += follower.close(state.aligner.newest)
+                self._waiting_records += follower.close(state.aligner.newest, reason)
             except InvalidArgument:
                 _log.warning("the event of stream %s that was open cannot be closed", stream)
         return why
@@ -456,27 +454,3 @@ class Engine:
 def _first(names: Sequence[str]) -> str:
     """Some of many names, for the log."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _few(names: Sequence[str]) -> str:
-    """Streams in the log: the first of them, and how many there are."""
-    if len(names) == 1:
-        return f"stream {names[0]}"
-    return f"{len(names)} streams ({_first(names)})"
-
-
-def _concatenated(parts: Sequence[_Part]) -> _Part:
-    if len(parts) == 1:
-        return parts[0]
-    stream, time, values = (np.concatenate([part[at] for part in parts]) for at in range(3))  # type: ignore[misc]
-    return _Part(stream, time, values, None)
-
-
-def _join(together: list[list[_Part]], gathered: list[list[_Part]]) -> None:
-    """Put what was read together, set of columns by set of columns, into the order in which it came."""
-    for parts, into in zip(together, gathered, strict=True):
-        if parts:
-            whole, orders = _concatenated(parts), [part.order for part in parts if part.order is not None]
-            rank = np.argsort(np.concatenate(orders), kind="stable")
-            into.append(_Part(whole.stream[rank], whole.time[rank], whole.values[rank], None))
-            parts.clear()

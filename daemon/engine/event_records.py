@@ -15,7 +15,11 @@ import numpy as np
 from aez.daemon.common.records import EventRecord
 from aez.daemon.rows.columns import Ints, StreamColumns, column
 
-__all__ = ["Silence"]
+__all__ = ["FORGOTTEN", "MODEL_CHANGED", "NOT_WATCHED", "RENAMED", "RESET", "Silence"]
+
+#: Reasons for which an event is closed although its stream did not calm down.
+MODEL_CHANGED, NOT_WATCHED, FORGOTTEN = "model changed", "not watched any more", "stream forgotten"
+RESET, RENAMED = "stream reset", "stream renamed"
 
 
 class Silence(StreamColumns):
@@ -75,6 +79,12 @@ class Silence(StreamColumns):
             return []
         record = self._record(name, int(self.since[number]), now, now)
         return [replace(record, event={**record.event, "forgotten": True})]
+
+    @classmethod
+    def closed(cls, model: str, stream: str, since: int, now: int, reason: str) -> EventRecord:
+        """The end of a silence that a model of this name told, for another reason than that the stream is heard."""
+        record = cls(model, None)._record(stream, since, now, now)
+        return replace(record, event={**record.event, "reason": reason})
 
     def _record(self, stream: str, since: int, heard: int | None, moment: int) -> EventRecord:
         named = json.dumps(["silence", self.model, stream, since])

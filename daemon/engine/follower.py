@@ -248,14 +248,15 @@ class Follower:
             channels=_mixed(first, event),
         )
 
-    def close(self, time: int) -> list[EventRecord]:
-        """End the event that is open, because nothing more will come."""
+    def close(self, time: int, reason: str) -> list[EventRecord]:
+        """End the event that is open although its stream did not calm down: its record says why, as `reason`."""
         updates, open_before, past = self.tracker.finish(), self.open, self._past
         ended = [self._whole(update.event) for update in updates]
         if open_before and past is not None and not ended:
             ended = [past]
         self.open, self._past = False, None
-        return [self._record("close", event, event.end, time) for event in ended]
+        records = [self._record("close", event, event.end, time) for event in ended]
+        return [replace(record, event={**record.event, "reason": reason}) for record in records]
 
     def _record(self, action: str, event: Event, row: int, time: int) -> EventRecord:
         self.sequence += 1

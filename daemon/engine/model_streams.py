@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -13,11 +11,11 @@ import numpy as np
 
 from aez.codec.detect.events import EventTracker
 from aez.codec.errors import InvalidArgument
+from aez.daemon.alarms.levels import Levels
 from aez.daemon.alarms.witness import Witness
-from aez.daemon.common.records import EventRecord, Malformed
-from aez.daemon.engine.event_records import Silence
+from aez.daemon.common.records import EventRecord
+from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Silence
 from aez.daemon.engine.follower import Follower, Seen
-from aez.daemon.engine.levels import Levels
 from aez.daemon.engine.limits import LearnedLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
@@ -30,7 +28,6 @@ from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.builder import Built, RowBuilder
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
 from aez.daemon.rows.fronts import NEVER
-from aez.daemon.rows.losses import REASONS, advice
 
 __all__ = ["ModelStreams"]
 
@@ -48,7 +45,7 @@ class ModelStreams(StreamColumns):
     busy = column(np.bool_)  # it has a follower
     seen = column(np.int64)  # when a sample came, by a clock that nobody sets
     _changed = column(np.bool_)  # since `touched`
-    _told_ahead = column(np.bool_)  # that its time is ahead of the clock
+    told_ahead = column(np.bool_)  # that its time is ahead of the clock
     followers: dict[int, Follower] = entries()
     limits: dict[int, LearnedLimit] = entries()
 
@@ -72,7 +69,7 @@ class ModelStreams(StreamColumns):
         self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
-        self.levels = Levels(self)
+        self.levels = Levels(self, detector, watched.adopt_most)
         self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence, self.levels)
         self.names: list[str] = []
         self.scored = 0
@@ -175,10 +172,19 @@ class ModelStreams(StreamColumns):
         self.scored += int(np.count_nonzero(valid))
         return UnderWay(rows, first, before, valid, joined, starts, ending)
 
-    def let_go(self, number: int) -> list[EventRecord]:
-        """What closes where nobody follows a stream's events any more; the next row above the limit begins anew."""
+    def limit_of(self, number: int) -> float:
+        """A stream's limit, in thresholds of the model."""
+        follows = self.limits.get(number)
+        return float(self.limit[number]) * (1.0 if follows is None else follows.value)
+
+    def last_rows(self, number: int) -> Float:
+        """A stream's last rows, [at most window - 1, channels]."""
+        return self.rings.state(number)[1]
+
+    def let_go(self, number: int, reason: str) -> list[EventRecord]:
+        """What closes where a stream's event is followed no more; the next row above the limit begins anew."""
         follower = self.followers.pop(number, None)
-        records = [] if follower is None else follower.close(int(self.rows.newest[number]))
+        records = [] if follower is None else follower.close(int(self.rows.newest[number]), reason)
         self.witness.settle()
         self._changed[number], self.busy[number] = True, False
         return records
@@ -284,45 +290,6 @@ class ModelStreams(StreamColumns):
         self._changed[fell] = True
         return records + silences
 
-    def news(self) -> list[tuple[str, list[str], str]]:
-        """Streams that lose samples since lately: reason, names, and what to do about the first of them."""
-        losses = self.rows.losses
-        return [
-            (
-                reason,
-                [self.names[number] for number in numbers],
-                advice(reason, losses.interval[numbers[0]], self.period),
-            )
-            for reason, numbers in losses.news()
-        ]
-
-    def losers(self) -> dict[str, list[str]]:
-        """Names of the streams that lose samples just now, by reason."""
-        losing = self.rows.losses.losing
-        return {
-            reason: [self.names[number] for number in np.flatnonzero(losing == place + 1).tolist()]
-            for place, reason in enumerate(REASONS)
-            if (losing == place + 1).any()
-        }
-
-    def ahead(self, moment: int) -> list[str]:
-        """Names of the streams whose time lies behind a moment of the clock, each once."""
-        count = len(self.names)
-        found = np.flatnonzero((self.rows.newest[:count] > moment) & ~self._told_ahead[:count])
-        self._told_ahead[found] = True
-        return [self.names[number] for number in found.tolist()]
-
-    def take_letters(self) -> list[Malformed]:
-        """The first of the samples that were not scored since the last call."""
-        letters, self.rows.letters = self.rows.letters, []
-        return [self._letter(*letter) for letter in letters]
-
-    def _letter(self, reason: str, stream: int, time: int, values: Float) -> Malformed:
-        channels = zip(self.watched.detector.channels, values.tolist(), strict=True)
-        given = {name: value for name, value in channels if not math.isnan(value)}
-        data = json.dumps({"time": time, "stream": self.names[stream], **given}).encode()
-        return Malformed(reason, f"a sample of stream {self.names[stream]} was not scored", data)
-
     def touched(self) -> list[tuple[str, bytes]]:
         numbers = np.flatnonzero(self._changed)
         self._changed[:] = False
@@ -339,6 +306,8 @@ class ModelStreams(StreamColumns):
                 details["model"] = self.watched.name
             if shift := self.levels.state(number):
                 details["shift"] = shift
+            if self.silence.silent[number]:
+                details["silence"] = self.watched.name
             if number in self.limits:
                 details["limit"] = self.limits[number].state()
             if (aside := self.rows.jumps.state(number)) is not None and self.rows.jumps.bound is not None:
@@ -360,7 +329,7 @@ class ModelStreams(StreamColumns):
 
     def restore(self, number: int, state: StreamState, now: int) -> str:
         """Go on from a state; returns why not, where the stream starts afresh."""
-        if state.silent is not None:
+        if state.silent is not None and state.details.get("silence", self.watched.name) == self.watched.name:
             self.silence.silent[number], self.silence.since[number] = True, state.silent
         self.silence.heard[number] = now
         if state.model != self.model_id:
@@ -413,7 +382,7 @@ class ModelStreams(StreamColumns):
         moved: dict[str, int] = {}
         names = list(self.names)  # who holds the old list finds the old names in it
         for number in numbers.tolist()[::-1]:  # so that the last one is none of those
-            records += self._closing(number, now)
+            records += self._closing(number, now, FORGOTTEN)
             last = len(names) - 1
             gone.append(names[number])
             moved.pop(names[number], None)
@@ -426,13 +395,13 @@ class ModelStreams(StreamColumns):
             self.names = names
         return gone[::-1], records, moved
 
-    def _closing(self, number: int, now: int) -> list[EventRecord]:
+    def _closing(self, number: int, now: int, reason: str) -> list[EventRecord]:
         """What ends with a stream that is let go."""
-        return [*self.let_go(number), *self.silence.forgotten(number, now, self.names[number])]
+        return [*self.let_go(number, reason), *self.silence.forgotten(number, now, self.names[number])]
 
     def reset(self, number: int, now: int) -> list[EventRecord]:
         """The stream's clock and rows begin with its next sample, limits and counts stay; returns what closes."""
-        records = self._closing(number, now)
+        records = self._closing(number, now, RESET)
         self.rows.begin_anew(number)
         for table in (self.rings, self.silence):
             table.clear(number)
@@ -442,7 +411,7 @@ class ModelStreams(StreamColumns):
 
     def rename(self, number: int, name: str) -> list[EventRecord]:
         """The stream has another name from now on; returns what closes, for events are known by the old one."""
-        records = self.let_go(number)
+        records = self.let_go(number, RENAMED)
         names = list(self.names)
         names[number] = name
         self.names = names

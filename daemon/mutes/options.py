@@ -8,8 +8,8 @@ from functools import partial
 from typing import TypeVar
 
 from aez.codec.errors import InvalidArgument
+from aez.codec.series.zones import zone
 from aez.daemon.common.options import Options, about
-from aez.daemon.common.zones import zone
 from aez.daemon.mutes.window import MuteWindow, day_time, moment_of, weekdays_of
 
 __all__ = ["MuteOptions"]

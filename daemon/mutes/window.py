@@ -10,7 +10,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.zones import zone
+from aez.codec.series.zones import zone
 
 __all__ = ["WEEKDAYS", "MuteWindow", "day_time", "moment_of", "weekdays_of"]
 

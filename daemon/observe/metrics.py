@@ -119,7 +119,7 @@ class Metrics:
         self.held_events = make.gauge("aez_held_events", "Open events that are recorded and not sent", "reason")
         self.mutes = make.gauge("aez_mutes", "Mutes by hand and maintenance windows that hold just now")
         self.state_writable = make.gauge(
-            "aez_state_writable", "0 while the state cannot be written and everything waits"
+            "aez_state_writable", "0 while the state cannot be written, or its file is gone, and everything waits"
         )
         self.state_bytes = make.gauge("aez_state_bytes", "Size of the state's file and its log")
         self.last_commit = make.gauge("aez_last_commit_timestamp_seconds", "When state was last written, Unix time")

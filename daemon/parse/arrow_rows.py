@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.common.extras import library
+from aez.codec.series.zones import LocalTimes, from_local
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.common.zones import LocalTimes, from_local
 from aez.daemon.parse import times
 from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options

@@ -110,6 +110,8 @@ class CsvRows(LineParser):
             return []
         text, mapper = text_of(line), self.mapper
         cells = [cell.strip() for cell in self._cells(text)]
+        if tuple(cells) == self._columns:  # the header once more, as files that were put together have it
+            return []
         if len(cells) != len(self._columns):
             reason = "missing_column" if len(cells) < len(self._columns) else "syntax"
             raise MessageFault(reason, f"the row has {len(cells):,} cells, the header {len(self._columns):,}")

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aez.codec.errors import InvalidArgument
+from aez.codec.series.zones import LocalTimes
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.common.zones import LocalTimes
 from aez.daemon.parse.names import Admit
 from aez.daemon.parse.options import Options
 

@@ -19,9 +19,9 @@ from PIL import Image
 from aez.codec.errors import AezError
 from aez.codec.image.files import Pixels, seen
 from aez.codec.image.pillow import read_image
+from aez.codec.series.zones import LocalTimes
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.common.zones import LocalTimes
 from aez.daemon.frames.models import BATCH, COLUMNS, FrameModel, FrameModels, MeasuredFrame, Prepared
 from aez.daemon.frames.pictures import shrunk
 from aez.daemon.parse.names import Admit, StreamNames

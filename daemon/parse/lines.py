@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.common.extras import library
+from aez.codec.series.zones import LocalTimes
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.common.zones import LocalTimes
 from aez.daemon.parse import skeleton, times
 from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options
@@ -116,7 +116,8 @@ class LineParser(ABC):
         """Parse pieces that end with a newline, one of each chunk."""
         work = _Work(self, pieces, [(chunk.stream, chunk.source) for chunk in chunks], chunks[-1].received)
         work.run()
-        work.note_bodies([chunk.body for chunk in chunks])
+        if work.rows.falls():
+            work.note_bodies([chunk.body for chunk in chunks])
         return work.rows.samples(), work.faults.result()
 
 

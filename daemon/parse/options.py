@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aez.codec.errors import InvalidArgument
+from aez.codec.series.zones import zone
 from aez.daemon.common import options
 from aez.daemon.common.options import about
-from aez.daemon.common.zones import zone
 
 __all__ = ["UNITS", "Options"]
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.series.zones import LocalTimes
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Malformed, Samples
-from aez.daemon.common.zones import LocalTimes
 
 __all__ = ["REASONS", "ChunkRows", "MessageFault", "MessageFaults", "RowPart"]
 
@@ -110,6 +110,10 @@ class ChunkRows:
         Where those of a stream stand the newest first, they are turned round.
         """
         self._sent += (first, behind)
+
+    def falls(self) -> bool:
+        """Whether a time is older than one before it, of the same set of columns."""
+        return any((part.time[1:] < part.time[:-1]).any() for parts in self._sets.values() for part in parts)
 
     def stream(self, name: str, tags: Mapping[str, str]) -> int:
         """The number of a stream in this chunk; the last message's tags hold."""

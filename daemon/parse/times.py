@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.common.extras import library
-from aez.daemon.common.zones import from_local
+from aez.codec.series.zones import from_local
 from aez.daemon.parse.options import UNITS
 
 __all__ = ["ArrivalClock", "from_floats", "from_integers", "from_objects", "from_texts"]
@@ -112,15 +112,18 @@ def _alike(texts: Any, unit: str, zone: str | None) -> tuple[Times, Flags, Times
     """As `from_texts`, of texts that are all written in one way; None for others."""
     if texts.null_count:
         return None
-    for spelled in (lambda: texts, lambda: library("pyarrow.compute", "monitor").utf8_upper(texts)):
-        column = spelled()
-        whole = _cast(column, zoned=True)
-        if whole is not None:
-            return whole, np.zeros(len(whole), bool), None
-        whole = _cast(column, zoned=False)
-        if whole is not None:
-            return _in_zone(whole, zone)
-    return _from_digits(texts, unit)
+    found = _spelled(texts, zone)
+    if found is None:
+        found = _spelled(library("pyarrow.compute", "monitor").utf8_upper(texts), zone)
+    return _from_digits(texts, unit) if found is None else found
+
+
+def _spelled(texts: Any, zone: str | None) -> tuple[Times, Flags, Times | None] | None:
+    whole = _cast(texts, zoned=True)
+    if whole is not None:
+        return whole, np.zeros(len(whole), bool), None
+    whole = _cast(texts, zoned=False)
+    return None if whole is None else _in_zone(whole, zone)
 
 
 def _in_zone(local: Times, zone: str | None) -> tuple[Times, Flags, Times | None]:

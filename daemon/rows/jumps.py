@@ -214,7 +214,7 @@ class _Walk:
     def __init__(self, jumps: Jumps, stream: int) -> None:
         assert jumps.bound is not None
         self._jumps, self._stream, self._bound = jumps, stream, jumps.bound
-        self.aside = jumps._aside.pop(stream, None) or _Aside()
+        self.aside = jumps._aside.pop(stream) if stream in jumps._aside else _Aside()
         self._newest, self._rows = int(jumps.newest[stream]), int(jumps.rows[stream])
 
     def step(self, moment: int) -> Iterator[Any]:

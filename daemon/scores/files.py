@@ -22,9 +22,9 @@ from typing import Any, Literal
 
 from aez.codec.common.extras import library
 from aez.daemon.common.files import drop_partial_line
-from aez.daemon.common.slow_clock import SlowClock
+from aez.daemon.state.slow_clock import SlowClock
 
-__all__ = ["Format", "Rotation", "ScoreFiles", "ScoreTable", "json_lines"]
+__all__ = ["Format", "Rotation", "ScoreFiles", "ScoreTable", "folder_of", "json_lines"]
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class ScoreFiles:
         return len(gone)
 
     def _begin(self, table: ScoreTable) -> _Open:
-        folder = self.folder / _folder_name(table.model)
+        folder = folder_of(self.folder, table.model)
         folder.mkdir(exist_ok=True)
         moment = time.time_ns()
         while True:
@@ -193,9 +193,9 @@ def _digits(column: Any) -> Any:
     return column.cast("string")
 
 
-def _folder_name(model: str) -> str:
-    """A model's name without what a file system takes for something else."""
-    return _ODD.sub(lambda found: f"%{ord(found[0]):02X}", model)
+def folder_of(folder: Path, model: str) -> Path:
+    """Where the files of a model lie: its name without what a file system takes for something else."""
+    return folder / _ODD.sub(lambda found: f"%{ord(found[0]):02X}", model)
 
 
 def _append(path: Path, data: bytes | memoryview) -> None:

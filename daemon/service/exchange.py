@@ -1,10 +1,12 @@
 """Takes another configuration while the monitor runs: all of it, or nothing.
 
-Guarantee: what can refuse is opened before the first change. Should a later step fail, what was opened anew is closed,
-sources that had left begin again behind what is durable, and the old configuration goes on; the error says so.
+Guarantee: what can refuse is opened, and what has to be written is tried, before the first change. Should a later step
+fail, what was opened anew is closed, sources that had left begin again behind what is durable, and the old
+configuration goes on; the error says so.
 
-The order: models, parsers, sources and sinks are opened anew. Sources that leave end, and what they gave becomes
-durable. Those that come begin, but what they bring is held back. Models and parsers are exchanged between two batches:
+The order: models, parsers, sources and sinks are opened anew, the state and dead letters are tried. Sources that leave
+end, and what they gave becomes durable. Those that come begin and get at what they read, a port or a broker, but what
+they bring is held back. Models and parsers are exchanged between two batches:
 the last step that can fail, and the only one that could not be taken back. What remains refuses nothing.
 """
 
@@ -24,9 +26,11 @@ from aez.daemon.build.models import LoadedModel
 from aez.daemon.build.parsers import parsers
 from aez.daemon.common.records import Chunk
 from aez.daemon.common.tls import load as renew_certificate
+from aez.daemon.config.own_files import own_files
 from aez.daemon.config.reader import ConfigError, Configuration, load
 from aez.daemon.delivery import Deliveries
 from aez.daemon.observe import logs
+from aez.daemon.service import shadowing
 from aez.daemon.service.plan import (
     Change,
     ExchangeSinks,
@@ -43,6 +47,10 @@ from aez.daemon.sources.base import Put, Source
 __all__ = ["Exchange", "ReloadFailed", "reload"]
 
 _log = logging.getLogger("aez.daemon.service")
+#: So long the worker may take in all to come to what is asked of it, before the old configuration goes on.
+_WORKER_SECONDS = 60.0
+#: So long a source that comes may take to get at what it reads.
+_BEGIN_SECONDS = 10.0
 _DRAIN_SECONDS = 1.0  # for sinks that end; what they had still to take stays for those of the same name
 
 
@@ -109,6 +117,7 @@ class Exchange:
         self._deliveries: Deliveries | None = None
         self._sources_gate, self._sinks_gate = _Gate(), _Gate()
         self._lost: list[str] = []
+        self._deadline = time.monotonic() + _WORKER_SECONDS
 
     def run(self) -> None:
         """Do it. Raises ConfigError where something that the configuration names refuses, else ReloadFailed."""
@@ -117,7 +126,7 @@ class Exchange:
                 self._open(undo)
                 self._end_leaving(undo)
                 self._begin_coming(undo)
-                self._running.worker.exchange(self._swap)
+                self._running.worker.exchange(self._swap, self._left())
                 undo.pop_all()
         except ConfigError:
             raise
@@ -126,14 +135,23 @@ class Exchange:
         self._finish()
 
     def _why(self, error: Exception) -> str:
-        if not isinstance(error, AezError | OSError):  # a TimeoutError is an OSError
+        text = str(error) or type(error).__name__
+        if isinstance(error, TimeoutError):
+            waiting = len(self._running.intake)
+            text = f"the worker did not come to it within {_WORKER_SECONDS:g} s ({waiting} chunks wait)"
+        elif not isinstance(error, AezError | OSError):
             _log.exception("a reload failed")
         lost = "".join(f"; {one} could not be brought back" for one in self._lost)
-        return f"{str(error) or type(error).__name__}; the old configuration goes on{lost}"
+        return f"{text}; the old configuration goes on{lost}"
+
+    def _left(self) -> float:
+        return max(0.0, self._deadline - time.monotonic())
 
     def _open(self, undo: ExitStack) -> None:
         """All that the new configuration needs, beside what runs."""
         running, new = self._running, self._new
+        self._settings = worker_settings(new)
+        self._try_to_write()
         for change in self._changes:
             match change:
                 case ExchangeSources(leaving, coming):
@@ -150,8 +168,16 @@ class Exchange:
         self._parser = parsers(new, running.engine.admit, self._loaded, running.engine.newest)
         self._watched = models.watched(new, self._loaded)
         models.report_progress(self._loaded, running.measuring)
-        self._settings = worker_settings(new)
-        running.worker.call(running.worker.settle)  # one that cannot commit is found out before anything changed
+        running.worker.call(running.worker.settle, self._left())  # one that cannot is found out before anything changed
+
+    def _try_to_write(self) -> None:
+        """What has to be written soon. Raises StoreError, OutputError, and ReloadFailed while the worker waits."""
+        running, service = self._running, self._new.service
+        if running.worker.stuck:
+            raise ReloadFailed(running.worker.stuck)
+        running.store.try_to_write()
+        if service.dead_letters != self._old.service.dead_letters:
+            self._settings["dead_letters"].try_to_write()
 
     def _open_sinks(self, undo: ExitStack) -> None:
         """Sinks with their threads, which wait; the store knows the old and the new ones."""
@@ -173,7 +199,7 @@ class Exchange:
             undo.callback(self._quietly, f"source {name}", self._bring_back, name)
             running.sources.all()[name].stop()
         if self._leaving:
-            running.worker.call(running.worker.settle)
+            running.worker.call(running.worker.settle, self._left())
         for name in self._leaving:
             running.sources.all()[name].close()
             running.sources.pop(name)
@@ -193,6 +219,12 @@ class Exchange:
         for one in self._coming:
             undo.callback(self._quietly, f"new source {one.name}", self._drop, one)
             running.sources.start(one, positions.get(one.name), self._sources_gate.held)
+        end = time.monotonic() + _BEGIN_SECONDS
+        for one in self._coming:
+            while one.beginning and time.monotonic() < end:
+                time.sleep(0.02)
+            if trouble := one.status():
+                raise ReloadFailed(f"source {one.name}: {trouble.rstrip('.')}")
 
     def _drop(self, one: Source) -> None:
         self._sources_gate.shut()
@@ -215,6 +247,7 @@ class Exchange:
         """What remains; a part that fails says so in the log and keeps the others from nothing."""
         running, begun = self._running, self._running.begun
         self._sources_gate.open()
+        self._quietly("candidates", shadowing.begin, running)
         for change in self._changes:
             match change:
                 case SetLogs(kind, level):
@@ -225,6 +258,7 @@ class Exchange:
                     open_now = running.sources.all()
                     for name in names:
                         self._quietly(f"the certificate of source {name}", open_now[name].renew)
+                        open_now[name].leave_out(own_files(self._new))
                     if page and running.page_tls is not None:
                         certificate, key = begun.web.tls_certificate, begun.web.tls_key
                         self._quietly("the page's certificate", renew_certificate, running.page_tls, certificate, key)

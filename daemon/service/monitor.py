@@ -24,6 +24,7 @@ from aez.daemon.build import models
 from aez.daemon.build import parts as build
 from aez.daemon.build.models import LoadedModel
 from aez.daemon.build.parsers import parsers
+from aez.daemon.common.hangup import noted
 from aez.daemon.common.intake import Intake
 from aez.daemon.common.records import Chunk, EventRecord
 from aez.daemon.common.tls import server_context
@@ -36,9 +37,13 @@ from aez.daemon.observe.notify import Notifier
 from aez.daemon.observe.traces import Traces
 from aez.daemon.pipeline import Worker
 from aez.daemon.scores.log import ScoreLog
+from aez.daemon.service import shadowing
 from aez.daemon.service.exchange import reload
+from aez.daemon.service.retraining import Retraining
 from aez.daemon.service.running import RetentionClocks, Running, RunningSources, source, worker_settings
 from aez.daemon.service.view import MonitorView
+from aez.daemon.shadow.folder import ShadowFolder
+from aez.daemon.shadow.shadows import Shadows
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sources.base import Put, Source
 from aez.daemon.sources.pace import paced
@@ -54,6 +59,7 @@ _log = logging.getLogger("aez.daemon.service")
 EXIT_DEFECT = 70
 EXIT_FORCED = 1
 _FORGET_SECONDS = 60.0
+_LOOK_SECONDS = 1.0  # between looks whether the state is still there
 _POLL_SECONDS = 0.1
 
 
@@ -86,6 +92,7 @@ class Monitor:
         self._reload_asked = False
         self._reload_lock = threading.Lock()
         self._last_word = 0.0
+        self._state_trouble = ""
         self._running: Running | None = None
         #: Closes what is open, the last first.
         self._opened = ExitStack()
@@ -169,6 +176,7 @@ class Monitor:
     def _parts(self, loaded: list[LoadedModel], sinks: dict[str, Sink], store: Store, traces: Traces | None) -> Running:
         config = self._begun
         engine = build.engine(config, loaded, store)
+        build.close_lost(engine, store)
         intake = Intake(config.service.queue)
         self.metrics.queue_room.set(intake.room[0])
         self.metrics.queue_bytes_room.set(intake.room[1])
@@ -200,6 +208,7 @@ class Monitor:
             live=self.live,
             desk=self._desk,
             clocks=RetentionClocks.of(store),
+            shadows=Shadows(ShadowFolder(config.resolve(config.state.path))),
             traces=traces,
             measuring=self._measuring,
             once=self.once,
@@ -221,6 +230,10 @@ class Monitor:
             score_log.start()
             opened.callback(self._end_scores, score_log)
             listeners.append(score_log.take)
+        opened.callback(lambda: running.shadows.close(min(2.0, self._left())))
+        shadowing.begin(running)
+        if self._page or running.shadows.candidates():
+            listeners.append(running.shadows.take)
         if listeners:
             running.engine.listener = _to_all(listeners)
         opened.callback(self._end_worker, running.worker)
@@ -243,6 +256,7 @@ class Monitor:
         )
         self._opened.callback(web.stop)
         web.start()
+        running.store.say(host=options.host, port=web.port, tls=running.page_tls is not None)
         _log.info("the page is at %s", web.address)
 
     def _put(self) -> Put:
@@ -261,7 +275,9 @@ class Monitor:
     def _watch(self) -> None:
         """Wait for an end, and do on the way what is due."""
         running = self.running
-        forgotten = time.monotonic()
+        forgotten = looked = time.monotonic()
+        retraining = Retraining(self._begun.path, running.shadows.folder)
+        self._opened.callback(retraining.stop)
         pause = _POLL_SECONDS / 10 if self.once else _POLL_SECONDS  # nobody shall wait for an end that has come
         while not self._ends_asked and not self._stop.wait(pause):
             if not running.worker.alive:
@@ -272,9 +288,23 @@ class Monitor:
             if self.once and _ended(running):
                 running.worker.flush()
                 return
-            if time.monotonic() - forgotten > _FORGET_SECONDS:
-                forgotten = time.monotonic()
+            now = time.monotonic()
+            if now - looked > _LOOK_SECONDS:
+                looked = now
+                self._look_at_state(running)
+            if now - forgotten > _FORGET_SECONDS:
+                forgotten = now
                 self._forget(running)
+                retraining.look({one.name: days for one in running.config.models if (days := one.options.retrain_days)})
+
+    def _look_at_state(self, running: Running) -> None:
+        """Say once that the state's file is not there any more, and that it is again."""
+        trouble = running.store.trouble()
+        if trouble and not self._state_trouble:
+            _log.error("the state is lost: %s; nothing is stored or acknowledged meanwhile", trouble)
+        elif self._state_trouble and not trouble:
+            _log.info("the state is there again")
+        self._state_trouble = trouble
 
     def _forget(self, running: Running) -> None:
         state = running.config.state
@@ -287,6 +317,7 @@ class Monitor:
             running.worker.forget(days * 86_400)
             running.store.forget_curves(state.curves)
             self._end_mutes(running, wall, wall if now is None else now)
+            running.deliveries.strike_out(again=False)
         except (AezError, TimeoutError) as error:
             self.metrics.errors.labels("retention").inc()
             _log.warning("old events and streams could not be deleted: %s", error)
@@ -427,6 +458,7 @@ class Monitor:
                 previous[number] = signal.signal(number, handler)
         except ValueError:  # not the main thread
             previous.clear()
+        self._reload_asked |= noted()  # before there was a monitor; it may have come behind the reading of the file
         try:
             yield
         finally:

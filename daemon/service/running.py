@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from aez.daemon.build import parts as build
 from aez.daemon.build.models import LoadedModel
 from aez.daemon.common.intake import Intake
 from aez.daemon.common.records import Position
-from aez.daemon.common.slow_clock import SlowClock
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, SourceConfig
 from aez.daemon.delivery import Deliveries
 from aez.daemon.engine.engine import Engine
@@ -21,8 +21,10 @@ from aez.daemon.incidents.desk import AlarmDesk
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.observe.traces import Traces
 from aez.daemon.pipeline import Worker
+from aez.daemon.shadow.shadows import Shadows
 from aez.daemon.sources.base import Put, Source
 from aez.daemon.state.dead_letters import DeadLetters
+from aez.daemon.state.slow_clock import SlowClock
 from aez.daemon.state.store import Store
 from aez.daemon.web.live import Live
 
@@ -111,7 +113,9 @@ class RetentionClocks:
     @classmethod
     def of(cls, store: Store) -> RetentionClocks:
         """As they were when the store was last written, so that a clock that is wrong at a start deletes nothing."""
-        return cls(SlowClock(store.events.latest_end()), SlowClock(max(store.last_heard().values(), default=None)))
+        return cls(
+            SlowClock(store.events.latest_end()), SlowClock(max(store.last_heard().values(), default=time.time_ns()))
+        )
 
 
 @dataclass
@@ -136,6 +140,7 @@ class Running:
     live: Live
     desk: AlarmDesk
     clocks: RetentionClocks
+    shadows: Shadows
     traces: Traces | None
     measuring: Callable[[], None]
     once: bool

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from aez.daemon.engine.stream_table import StreamPages, StreamTable
 from aez.daemon.frames.pictures import folder_beside, read_picture
 from aez.daemon.mutes import stored
+from aez.daemon.service import shadowing
 from aez.daemon.service.running import Running
 from aez.daemon.web.live import Watch
 from aez.daemon.web.live_client import history_data
@@ -42,9 +43,17 @@ class MonitorView:
         found = [*self.health()]
         if not self._running.ready:
             found.append("it is starting or ending")
-        if self._running.worker.stuck:
-            found.append(self._running.worker.stuck)
+        if trouble := self._state_trouble():
+            found.append(trouble)
         return found + [f"source {name}: {text}" for name, text in self._running.sources.statuses().items() if text]
+
+    def _state_trouble(self) -> str:
+        """Why nothing can be stored; empty where it can."""
+        running = self._running
+        if running.worker.stuck:
+            return running.worker.stuck
+        trouble = running.store.trouble()
+        return f"the state is lost: {trouble}" if trouble else ""
 
     def refresh(self) -> None:
         """Bring gauges up to date."""
@@ -54,7 +63,7 @@ class MonitorView:
         metrics.queue_bytes.set(running.intake.size)
         metrics.lag.set(running.worker.lag)
         metrics.ready.set(not self.readiness())
-        metrics.state_writable.set(not running.worker.stuck)
+        metrics.state_writable.set(not self._state_trouble())
         metrics.state_bytes.set(running.store.size)
         metrics.set_sources({name: not trouble for name, trouble in running.sources.statuses().items()})
         metrics.set_sinks(running.deliveries.statuses())
@@ -89,6 +98,22 @@ class MonitorView:
             "held": running.store.look(running.desk.held_now),
             "losing": list(running.engine.losing),
         }
+
+    def shadows(self) -> Sequence[Mapping[str, Any]]:
+        """The candidates' comparisons, by model."""
+        return self._running.shadows.compared()
+
+    def start_shadow(self, model: str) -> None:
+        """Begin with the candidate that was put in the folder beside the state."""
+        shadowing.start(self._running, model)
+
+    def promote_shadow(self, model: str) -> str:
+        """Let the candidate take the place of its model; says what changed."""
+        return shadowing.promote(self._running, self.reload, model)
+
+    def drop_shadow(self, model: str) -> None:
+        """Let go of a candidate."""
+        shadowing.drop(self._running, model)
 
     def _tables(self) -> Sequence[StreamTable]:
         """How the streams stand, at most a second ago."""

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aez.codec.common.plain import plain
-from aez.codec.errors import InvalidArgument
+from aez.daemon.common.addresses import url_fault
 from aez.daemon.common.options import about
 from aez.daemon.common.records import EventRecord
 from aez.daemon.common.shared_options import Login
@@ -39,12 +39,22 @@ _SECOND = 1_000_000_000
 _MOST = 500  # alerts in one post
 
 
+def _labels_fault(labels: Mapping[str, str]) -> str:
+    bad = next((name for name in labels if not _LABEL.fullmatch(name) or name in _OWN_LABELS), None)
+    if bad is None:
+        return ""
+    own = ", ".join(_OWN_LABELS)
+    return f"{bad!r} is no label for an Alertmanager sink: letters, digits and _, and none of {own}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AlertmanagerOptions(EndpointOptions, Login):
     """`kind = "alertmanager"`."""
 
-    url: str = field(metadata=about("Alertmanager's root, such as http://localhost:9093"))
-    labels: Mapping[str, str] = field(default_factory=dict, metadata=about("further labels of each alert"))
+    url: str = field(metadata=about("Alertmanager's root, such as http://localhost:9093", check=url_fault))
+    labels: Mapping[str, str] = field(
+        default_factory=dict, metadata=about("further labels of each alert", check=_labels_fault)
+    )
     page_url: str | None = field(default=None, metadata=about("of this monitor's page, for the links in alerts"))
     resend_seconds: float = field(
         default=60.0, metadata=about("open alerts are sent again so often", low=1, high=86_400)
@@ -60,17 +70,12 @@ class AlertmanagerSink(Sink):
     Options = AlertmanagerOptions
 
     def __init__(self, options: AlertmanagerOptions) -> None:
+        self.timeout_seconds = options.timeout_seconds
         self._endpoint = Endpoint(options, options.username, options.password)
         self.refresh_seconds = options.resend_seconds
         self._hold = int(options.hold_seconds * _SECOND)
         self._page = options.page_url
         self._labels = dict(options.labels)
-        for name in self._labels:
-            if not _LABEL.fullmatch(name) or name in _OWN_LABELS:
-                raise InvalidArgument(
-                    f"{name!r} is no label for an Alertmanager sink: letters, digits and _, and none of "
-                    + ", ".join(_OWN_LABELS)
-                )
 
     def __repr__(self) -> str:
         return f"AlertmanagerSink({self._endpoint.name!r})"
@@ -119,6 +124,7 @@ class AlertmanagerSink(Sink):
             "peak": "" if event.get("peak") is None else f"{event['peak']:.3g}",
             "model": record.model,
             "action": record.action,
+            "reason": str(event.get("reason") or ""),
             "sequence": str(record.sequence),
             "started": iso_time(start),
             "ended": iso_time(event["end_time"] if isinstance(event.get("end_time"), int) else record.time)

@@ -38,6 +38,8 @@ class Sink(ABC):
     @abstractmethod
     def __init__(self, options: Any) -> None: ...
 
+    #: A delivery takes no longer than that where all is well; beyond it the sink counts as one that hangs.
+    timeout_seconds: float = 30.0
     #: How often `refresh` wants to be called; None: never.
     refresh_seconds: float | None = None
     #: Whether records are to come with their events' curves.

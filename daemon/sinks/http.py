@@ -9,17 +9,22 @@ from __future__ import annotations
 import http.client
 import ssl
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls
+from aez.daemon.common.addresses import url_fault
 from aez.daemon.common.options import about, secret
 from aez.daemon.common.shared_options import Timeout, Trust
 from aez.daemon.sinks.base import Rejected, SinkError
+from aez.daemon.sinks.whole import shut, within
 
 __all__ = ["Endpoint", "EndpointOptions"]
+
+T = TypeVar("T")
 
 _ANSWER_BYTES = 4096
 #: The receiver says that the content is wrong, so that the same again is no use. Everything else may be put right over
@@ -27,12 +32,26 @@ _ANSWER_BYTES = 4096
 _REFUSALS = (400, 413, 415, 422)
 
 
+def _token_fault(token: str) -> str:
+    fits = token.isascii() and token.isprintable() and " " not in token
+    return "" if fits else "the token holds characters that HTTP does not take"
+
+
 @dataclass(frozen=True, kw_only=True)
 class EndpointOptions(Timeout, Trust):
     """Where to post to and how to get in."""
 
-    url: str = field(metadata=about("where to POST: http:// or https://, without a user in it"))
-    token: str | None = field(default=None, repr=False, metadata=secret("the bearer token"))
+    url: str = field(metadata=about("where to POST: http:// or https://, without a user in it", check=url_fault))
+    token: str | None = field(default=None, repr=False, metadata=secret("the bearer token", check=_token_fault))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        username, password = getattr(self, "username", None), getattr(self, "password", None)
+        if self.token is not None and username is not None:
+            raise InvalidArgument("token: a sink takes a token or a username, not both")
+        if (username is None) != (password is None):
+            given = "password" if username is None else "username"
+            raise InvalidArgument(f"{given}: a sink needs username and password together")
 
 
 class Endpoint:
@@ -40,22 +59,8 @@ class Endpoint:
 
     def __init__(self, options: EndpointOptions, username: str | None = None, password: str | None = None) -> None:
         url, token = options.url, options.token
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            raise InvalidArgument("the url of a sink cannot be read; it looks like https://host/path") from None
-        if parts.scheme not in ("http", "https") or not host:
-            raise InvalidArgument("the url of a sink begins with http:// or https:// and names a host")
-        if parts.username is not None or parts.password is not None:
-            raise InvalidArgument(f"the url of the sink at {host} holds a user; give username and password instead")
-        if token is not None and username is not None:
-            raise InvalidArgument(f"the sink at {host} takes a token or a username, not both")
-        if (username is None) != (password is None):
-            raise InvalidArgument(f"the sink at {host} needs username and password together")
-        for name, value in (("token", token), ("url", url)):
-            if value is not None and (not value.isascii() or not value.isprintable() or " " in value):
-                raise InvalidArgument(f"the {name} of the sink at {host} holds characters that HTTP does not take")
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
         self._host, self._port, self._timeout = host, port, options.timeout_seconds
         self._base = parts.path.rstrip("/")
         self._query = f"?{parts.query}" if parts.query else ""
@@ -76,14 +81,14 @@ class Endpoint:
         if self._authorization is not None:
             everything["Authorization"] = self._authorization
         connection = self._connection()
-        try:
+
+        def post() -> http.client.HTTPResponse:
             connection.request("POST", (self._base + path or "/") + self._query, body, everything)
             answer = connection.getresponse()
             answer.read(_ANSWER_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._failed(error) from error
-        finally:
-            connection.close()
+            return answer
+
+        answer = self._within(connection, post)
         if 200 <= answer.status < 300:
             return
         message = f"{self.name} answered {answer.status} {http.client.responses.get(answer.status, '')}".rstrip()
@@ -96,8 +101,12 @@ class Endpoint:
     def connect(self) -> None:
         """Connect, TLS included, and send nothing. Raises SinkError."""
         connection = self._connection()
+        self._within(connection, connection.connect)
+
+    def _within(self, connection: http.client.HTTPConnection, work: Callable[[], T]) -> T:
+        """Do it within the timeout, all in all, and close the connection. Raises SinkError."""
         try:
-            connection.connect()
+            return within(self._timeout, work, lambda: shut(connection.sock))
         except (OSError, http.client.HTTPException) as error:
             raise self._failed(error) from error
         finally:
@@ -105,7 +114,7 @@ class Endpoint:
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._tls is not None:
-            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+            return _Https(self._host, self._port, timeout=self._timeout, context=self._tls)
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
 
     def _failed(self, error: Exception) -> SinkError:
@@ -115,3 +124,16 @@ class Endpoint:
             return SinkError(f"{self.name} did not answer within {self._timeout:g} s")
         detail = getattr(error, "strerror", None) or type(error).__name__
         return SinkError(f"{self.name} cannot be reached: {detail}")
+
+
+class _Https(http.client.HTTPSConnection):
+    """Has its socket in `sock` while the handshake goes on, so that it can be cut."""
+
+    def __init__(self, *about: Any, context: ssl.SSLContext, **more: Any) -> None:
+        super().__init__(*about, context=context, **more)
+        self._tls = context
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+        self.sock.do_handshake()

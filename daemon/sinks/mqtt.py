@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls as certificates
+from aez.daemon.common.addresses import mqtt_topic_fault
 from aez.daemon.common.options import about
 from aez.daemon.common.records import EventRecord
 from aez.daemon.common.shared_options import MqttBroker, Timeout
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
+from aez.daemon.sinks.whole import shut, within
 from aez.daemon.sinks.wire import as_json
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class MqttSinkOptions(MqttBroker, Timeout):
     """`kind = "mqtt"`."""
 
     topic: str = field(
-        default="aez/events/{stream}", metadata=about("the topic; {stream} and {action} in it are replaced")
+        default="aez/events/{stream}",
+        metadata=about("the topic; {stream} and {action} in it are replaced", check=mqtt_topic_fault),
     )
     client_id: str | None = field(
         default=None, metadata=about("names the session at the broker, which gives one by default")
@@ -51,10 +53,9 @@ class MqttSink(Sink):
     Options = MqttSinkOptions
 
     def __init__(self, options: MqttSinkOptions) -> None:
+        self.timeout_seconds = options.timeout_seconds
         import paho.mqtt.client  # noqa: F401 - so that it is missing here, where somebody hears of it
 
-        if any(sign in options.topic for sign in "+#\0"):
-            raise InvalidArgument(f"an MQTT sink cannot publish to the topic {options.topic!r}; leave out + and #")
         self._host, self._port = options.address
         self._topic, self._client_id, self._retain = options.topic, options.client_id or "", options.retain
         self._username, self._password = options.username, options.password
@@ -71,8 +72,8 @@ class MqttSink(Sink):
 
     def deliver(self, records: Sequence[EventRecord]) -> None:
         messages = [(self._topic_of(record), as_json(record).encode()) for record in records]
-        client = self._connected()
         deadline = time.monotonic() + self._timeout
+        client = self._connected()
         try:
             sent = [client.publish(topic, payload, qos=1, retain=self._retain) for topic, payload in messages]
             for one in sent:
@@ -111,6 +112,7 @@ class MqttSink(Sink):
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
+        begun = time.monotonic()
         client = Client(CallbackAPIVersion.VERSION2, self._client_id, reconnect_on_failure=False)
         answered = threading.Event()
         refusal: list[str] = []
@@ -127,15 +129,20 @@ class MqttSink(Sink):
         try:
             if self._tls is not None:
                 client.tls_set_context(self._tls)
-            client.connect(self._host, self._port, keepalive=30)
+            within(self._timeout, lambda: client.connect(self._host, self._port, keepalive=30), lambda: _cut(client))
         except (OSError, ValueError) as error:
             raise SinkError(f"{self._name} cannot be reached: {certificates.failure(error)}") from error
         client.loop_start()
         self._client = client
-        if not answered.wait(self._timeout):
+        if not answered.wait(max(0.001, begun + self._timeout - time.monotonic())):
             self.close()
             raise SinkError(f"{self._name} did not answer within {self._timeout:g} s")
         if refusal:
             self.close()
             raise SinkError(f"{self._name} refuses the connection: {refusal[0]}")
         return client
+
+
+def _cut(client: Client) -> None:
+    if (connection := client.socket()) is not None:
+        shut(connection)

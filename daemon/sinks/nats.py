@@ -16,7 +16,6 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls as certificates
 from aez.daemon.common.options import about
 from aez.daemon.common.records import EventRecord
@@ -34,16 +33,31 @@ T = TypeVar("T")
 _CLOSE_SECONDS = 1.0
 
 
+def _subject_fault(subject: str) -> str:
+    tokens = subject.replace("{stream}", "s").replace("{action}", "a").split(".")
+    bad = not all(tokens) or any(sign in subject for sign in "*> \t\r\n\0")
+    return f"a NATS sink cannot publish to the subject {subject!r}" if bad else ""
+
+
+def _stream_fault(name: str) -> str:
+    return f"a JetStream stream cannot be named {name!r}" if any(sign in name for sign in ".*> \t/\\") else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NatsSinkOptions(NatsServers, Timeout):
     """`kind = "nats"`."""
 
     subject: str = field(
-        default="aez.events.{stream}", metadata=about("the subject; {stream} and {action} in it are replaced")
+        default="aez.events.{stream}",
+        metadata=about("the subject; {stream} and {action} in it are replaced", check=_subject_fault),
     )
     create_jetstream: str | None = field(
         default=None,
-        metadata=about("a JetStream stream to make for these subjects where it does not exist", was="create_stream"),
+        metadata=about(
+            "a JetStream stream to make for these subjects where it does not exist",
+            was="create_stream",
+            check=_stream_fault,
+        ),
     )
 
 
@@ -53,14 +67,10 @@ class NatsSink(Sink):
     Options = NatsSinkOptions
 
     def __init__(self, options: NatsSinkOptions) -> None:
+        self.timeout_seconds = options.timeout_seconds
         import nats.aio.client  # noqa: F401 - so that it is missing here, where somebody hears of it
 
         subject, create = options.subject, options.create_jetstream
-        tokens = subject.replace("{stream}", "s").replace("{action}", "a").split(".")
-        if not all(tokens) or any(sign in subject for sign in "*> \t\r\n\0"):
-            raise InvalidArgument(f"a NATS sink cannot publish to the subject {subject!r}")
-        if create is not None and any(sign in create for sign in ".*> \t/\\"):
-            raise InvalidArgument(f"a JetStream stream cannot be named {create!r}")
         self._servers = list(options.servers)
         self._name = ", ".join(self._servers)
         self._subject, self._create, self._timeout = subject, create, options.timeout_seconds
@@ -107,7 +117,8 @@ class NatsSink(Sink):
         from nats.js.errors import NoStreamResponseError
 
         jetstream = (await self._connected()).jetstream()
-        for subject, payload, message in messages:
+
+        async def publish(subject: str, payload: bytes, message: str) -> None:
             try:
                 await jetstream.publish(subject, payload, timeout=self._timeout, headers={"Nats-Msg-Id": message})
             except MaxPayloadError as error:
@@ -117,6 +128,14 @@ class NatsSink(Sink):
                     f"no JetStream stream of {self._name} takes the subject {subject}; make one, or name it in "
                     "create_jetstream"
                 ) from error
+
+        # Sent in their order, and not one after the answer to the other, which would take a while over a long way.
+        tasks = [asyncio.ensure_future(publish(*one)) for one in messages]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _connected(self) -> Client:
         if self._client is not None:
@@ -166,7 +185,7 @@ class NatsSink(Sink):
             self._thread.start()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return future.result(2 * self._timeout)
+            return future.result(self._timeout)
         except SinkError:
             raise
         except (FutureTimeout, TimeoutError) as error:
@@ -175,7 +194,9 @@ class NatsSink(Sink):
             raise SinkError(f"{self._name} did not answer within {self._timeout:g} s") from error
         except (Error, OSError, EOFError) as error:
             self.close()
-            raise SinkError(f"{self._name} took no message: {certificates.failure(error)}") from error
+            from aez.daemon.common.nats_connection import nats_failure
+
+            raise SinkError(f"{self._name} took no message: {nats_failure(error)}") from error
 
 
 def _message_id(record: EventRecord) -> str:

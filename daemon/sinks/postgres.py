@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from aez.daemon.common.options import about, secret
 from aez.daemon.common.records import EventRecord
 from aez.daemon.common.shared_options import Timeout
-from aez.daemon.common.slow_clock import SlowClock
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
+from aez.daemon.sinks.whole import within
 from aez.daemon.state.database import StoreError
 from aez.daemon.state.event_sql import UPSERT_EVENT, event_values
 from aez.daemon.state.event_store import EventStore, Retention
-from aez.daemon.state.postgres import PostgresDatabase, StoreRefused
+from aez.daemon.state.postgres import PostgresDatabase, StoreRefused, schema_fault
+from aez.daemon.state.slow_clock import SlowClock
 
 __all__ = ["PostgresOptions", "PostgresSink"]
 
@@ -35,6 +36,14 @@ VALUES (:id, :sequence, :action, :stream, :model, :time, :event) ON CONFLICT DO 
 _FORGET_SECONDS = 60.0
 
 
+def _url_fault(url: str) -> str:
+    try:
+        holds = url.startswith(("postgresql://", "postgres://")) and urlsplit(url).password is not None
+    except ValueError:
+        return "the url of a PostgreSQL database cannot be read; it looks like postgresql://user@host:5432/database"
+    return "the url of a PostgreSQL database holds a password; give it as password_env or _file" if holds else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PostgresOptions(Timeout):
     """`kind = "postgres"`."""
@@ -42,11 +51,14 @@ class PostgresOptions(Timeout):
     url: str = field(
         metadata=about(
             "such as postgresql://aez@db.example.org:5432/monitoring, without a password; what libpq knows may follow, "
-            "such as ?sslmode=verify-full&sslrootcert=FILE"
+            "such as ?sslmode=verify-full&sslrootcert=FILE",
+            check=_url_fault,
         )
     )
     password: str | None = field(default=None, repr=False, metadata=secret("the password of the user"))
-    schema: str = field(default="aez", metadata=about("the schema of the tables; it is created when missing"))
+    schema: str = field(
+        default="aez", metadata=about("the schema of the tables; it is created when missing", check=schema_fault)
+    )
     retention_days: float = field(
         default=90.0, metadata=about("closed events are kept so long", low=0.001, high=36_500)
     )
@@ -62,6 +74,7 @@ class PostgresSink(Sink):
     Options = PostgresOptions
 
     def __init__(self, options: PostgresOptions) -> None:
+        self.timeout_seconds = options.timeout_seconds
         self._database = PostgresDatabase(
             options.url, password=options.password, schema=options.schema, timeout=options.timeout_seconds
         )
@@ -78,14 +91,17 @@ class PostgresSink(Sink):
             return
         moment = time.time_ns()
         rows = [event_values(record, moment) for record in records]
-        with self._named_errors(), self._database.write() as connection:
-            connection.executemany(UPSERT_EVENT, rows)
-            connection.executemany(_INSERT_STEP, rows)
+
+        def write() -> None:
+            with self._database.write() as connection:
+                connection.executemany(UPSERT_EVENT, rows)
+                connection.executemany(_INSERT_STEP, rows)
+
+        self._within(write)
         self._forget(max(record.time for record in records))
 
     def check(self) -> None:
-        with self._named_errors():
-            self.events.count()
+        self._within(self.events.count)
 
     def close(self) -> None:
         self._database.close()
@@ -101,10 +117,13 @@ class PostgresSink(Sink):
         except StoreError as error:
             _log.warning("old events could not be deleted: %s", error)
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
+    def _within(self, work: Callable[[], object]) -> None:
+        """Do it within the timeout, all in all, also where the server takes connections and then says nothing."""
         try:
-            yield
+            within(self.timeout_seconds, work, self._database.cut)
+        except TimeoutError as error:
+            name, seconds = self._database.name, self.timeout_seconds
+            raise SinkError(f"PostgreSQL at {name} did not answer within {seconds:g} s") from error
         except StoreRefused as error:
             raise Rejected(str(error)) from error
         except StoreError as error:

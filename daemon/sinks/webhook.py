@@ -28,7 +28,27 @@ from aez.daemon.sinks.wire import as_json
 
 __all__ = ["WebhookOptions", "WebhookSink", "sign", "verify"]
 
+_MOST = 100  # steps in a delivery
 _OWN_HEADERS = ("authorization", "content-length", "content-type", "host", "user-agent")
+
+
+def _headers_fault(headers: Mapping[str, str]) -> str:
+    for name, value in headers.items():
+        if name.lower() in _OWN_HEADERS or name.lower().startswith("webhook-"):
+            return f"the header {name} of a webhook is set by the sink; leave it out"
+        if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+            return f"a webhook header cannot be named {name!r}"
+        if not value.isascii() or not value.isprintable():
+            return f"the header {name} of a webhook holds characters that HTTP does not take"
+    return ""
+
+
+def _secret_fault(secret: str) -> str:
+    try:
+        _key(secret)
+    except InvalidArgument as error:
+        return str(error)
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +58,13 @@ class WebhookOptions(EndpointOptions):
     secret: str | None = field(
         default=None,
         repr=False,
-        metadata=secret_option("the key of the HMAC signature; base64 behind whsec_, any other as it stands"),
+        metadata=secret_option(
+            "the key of the HMAC signature; base64 behind whsec_, any other as it stands", check=_secret_fault
+        ),
     )
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False, metadata=about("further headers"))
+    headers: Mapping[str, str] = field(
+        default_factory=dict, repr=False, metadata=about("further headers", check=_headers_fault)
+    )
     curves: bool = field(default=False, metadata=about("whether each step comes with the event's rows, as curve"))
     batch: int = field(default=100, metadata=about("steps of events in a request at most", low=1, high=10_000))
 
@@ -51,18 +75,12 @@ class WebhookSink(Sink):
     Options = WebhookOptions
 
     def __init__(self, options: WebhookOptions) -> None:
+        self.timeout_seconds = options.timeout_seconds * -(-_MOST // options.batch)  # of all requests of a delivery
         self._endpoint = Endpoint(options)
         self._key = None if options.secret is None else _key(options.secret)
         self._batch = options.batch
         self.curves = options.curves
         self._headers = dict(options.headers)
-        for name, value in self._headers.items():
-            if name.lower() in _OWN_HEADERS or name.lower().startswith("webhook-"):
-                raise InvalidArgument(f"the header {name} of a webhook is set by the sink; leave it out")
-            if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
-                raise InvalidArgument(f"a webhook header cannot be named {name!r}")
-            if not value.isascii() or not value.isprintable():
-                raise InvalidArgument(f"the header {name} of a webhook holds characters that HTTP does not take")
 
     def __repr__(self) -> str:
         return f"WebhookSink({self._endpoint.name!r})"

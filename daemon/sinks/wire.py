@@ -59,8 +59,8 @@ def about(record: EventRecord) -> str:
     said = []
     if record.action == "changed":
         said.append("it stays at this level; `aez monitor streams adopt` takes it")
-    if event.get("adopted"):
-        said.append("its level was taken")
+    if event.get("reason"):
+        said.append(f"because: {event['reason']}")
     if event.get("reopened"):
         said.append(f"reopened {event['reopened']} times")
     if cap := event.get("cap"):

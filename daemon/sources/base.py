@@ -20,6 +20,7 @@ from typing import ClassVar
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import Options, about
+from aez.daemon.common.own_files import NONE, OwnFiles
 from aez.daemon.common.records import Chunk, Position
 from aez.daemon.common.retry import Backoff
 
@@ -29,6 +30,8 @@ __all__ = ["Put", "Source", "SourceOptions"]
 Put = Callable[[Chunk], None]
 
 _log = logging.getLogger(__name__)
+#: How the status of a source begins that was started and has not failed yet.
+_BEGINNING = ("not connected yet", "not listening yet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,10 @@ class Source(ABC):
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._trouble = ""
+        self._separator = ","  # of CSV
+        self._own = NONE
+        self._left_out: set[str] = set()  # said
+        self._told = False  # whether the log has that there is trouble
 
     @abstractmethod
     def start(self, put: Put, position: Position | None = None) -> None:
@@ -91,12 +98,33 @@ class Source(ABC):
     def without_header(self) -> None:  # noqa: B027 - most formats have none
         """The configuration names the columns of CSV, so the data do not; called before the start."""
 
+    def separate_by(self, separator: str) -> None:
+        """What stands between the cells of CSV; called before the start."""
+        self._separator = separator
+
+    def leave_out(self, own: OwnFiles) -> None:
+        """These files are the monitor's own, and never read; called before the start, and when they change."""
+        self._own = own
+
     def renew(self) -> None:  # noqa: B027 - most sources show no certificate
         """Read the certificate that it shows again, which was checked before; connections that are open keep theirs."""
+
+    def _is_own(self, path: str) -> bool:
+        """Whether a file that was found is the monitor's own, which is said once."""
+        what = self._own.what(path)
+        if what and path not in self._left_out:
+            self._left_out.add(path)
+            _log.warning("source %s: %s is left out, for it is the monitor's own (%s)", self.name, path, what)
+        return bool(what)
 
     def status(self) -> str:
         """Why nothing can come in just now, in one sentence; empty while all is well."""
         return self._trouble
+
+    @property
+    def beginning(self) -> bool:
+        """Whether it still tries for the first time to get at what it reads."""
+        return self._trouble.startswith(_BEGINNING)
 
     def _set_trouble(self, trouble: str) -> None:
         """Note a change of `status` and log it once."""
@@ -105,8 +133,9 @@ class Source(ABC):
         self._trouble = trouble
         if trouble:
             _log.warning("source %s: %s", self.name, trouble)
-        else:
+        elif self._told:
             _log.info("source %s: well again", self.name)
+        self._told = bool(trouble)
 
     def _spawn(self, target: Callable[[], None], purpose: str = "read") -> None:
         """Run `target` in a thread; should it raise, run it again after a pause that grows to 30 s."""

@@ -131,6 +131,7 @@ class Frames(Source):
         # Taken before: a listing may lack some of the files that appear while it is made.
         now, clock = time.monotonic(), time.time_ns()
         streams = {path: _stream(path, pattern) for pattern in self._patterns for path in _matches(pattern)}
+        streams = {path: stream for path, stream in streams.items() if not self._is_own(path)}
         files = sorted(file for path in streams if (file := _status(path)) is not None)
         first, self._looked = not self._looked, True
         if first:

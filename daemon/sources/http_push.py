@@ -2,14 +2,17 @@
 
 Delivery: at least once, for senders that repeat what was not confirmed. A request is answered with 204 when all that
 follows from it is durable, and with 503 and Retry-After when that takes longer than `answer_seconds`, when too much is
-waiting already, or when the process is stopping; it may then be stored all the same, and its repetition with it. In the
+waiting already, or when the process is stopping; it may then be stored all the same, and its repetition with it. One
+of which nothing can be used gets 400 and the reason; where some of it can, the rest goes to the dead letters. In the
 order of arrival. Memory: `pending_bytes` over all requests, `limits.body_bytes` for one (413 beyond it), both unpacked.
 
 POST /push takes JSON Lines, a JSON array, CSV (text/csv) or an Arrow stream (application/vnd.apache.arrow.stream), and
 one picture of a stream at /push?stream=NAME (image/png, image/jpeg and the like).
 POST /write and /api/v2/write take line protocol the way InfluxDB 1 and 2 do, so that Telegraf's outputs influxdb and
-influxdb_v2 need nothing but this address; /ping and `CREATE DATABASE` at /query are answered for them. Bodies may be
-packed with gzip or deflate. Never 429: Telegraf's influxdb output throws away what is answered with any 4xx.
+influxdb_v2 need nothing but this address; /ping and `CREATE DATABASE` at /query are answered for them. /api/v1/write
+takes Prometheus remote write 1.0, and /v1/metrics OTLP in protobuf, as line protocol of the measurements `prometheus`
+and `otlp`; see `push_metrics`. Bodies may be packed with gzip or deflate. Never 429: Telegraf's influxdb output throws
+away what is answered with any 4xx.
 
 With a token, requests need `Authorization: Bearer <token>`, `Token <token>`, or Basic with the token as password.
 """
@@ -18,6 +21,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import logging
 import threading
 import time
 from collections import deque
@@ -26,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls
+from aez.daemon.common.addresses import host_fault
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import about, secret
 from aez.daemon.common.records import Chunk, Position
@@ -39,6 +45,9 @@ if TYPE_CHECKING:
     from aez.daemon.common.connections import Connections
 
 _PENDING_BYTES = 64 << 20
+_SAID_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +57,9 @@ class HttpOptions(SourceOptions, ServerTls):
     format: MessageFormat = field(
         default="json", metadata=about("what bodies at /push are whose Content-Type does not tell")
     )
-    host: str = field(default="127.0.0.1", metadata=about("the address to listen at; 0.0.0.0 for all"))
+    host: str = field(
+        default="127.0.0.1", metadata=about("the address to listen at; 0.0.0.0 for all", check=host_fault)
+    )
     port: int = field(
         default=8086,
         metadata=about("the port; 8086 is InfluxDB's, 0 takes a free one", low=0, high=65_535, listens=True),
@@ -74,6 +85,8 @@ class _Waiting:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, chunk: Chunk, number: int) -> None:
         self.loop = loop
+        self.refusal = ""  # why nothing of it can be used
+        chunk = dataclasses.replace(chunk, refused=lambda reason: setattr(self, "refusal", reason))
         self.chunk: Chunk | None = chunk  # until it is put
         self.number = number
         self.answer: asyncio.Future[bool] = loop.create_future()
@@ -115,11 +128,14 @@ class HttpPush(Source):
             pending_bytes=pending_bytes,
             takes=lambda: self._started and not self._stopping.is_set(),
             queued=self._queued,
+            vanished=self._vanished,
+            unpacks=listens,
         )
         self._lock = threading.Condition()
         self._queue: deque[_Waiting] = deque()  # not yet put
         self._unacknowledged: deque[_Waiting] = deque()
         self._number = 0
+        self._vanishings, self._vanishings_said = 0, 0.0
         self._started = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Event | None = None
@@ -190,6 +206,7 @@ class HttpPush(Source):
             keepalive_timeout=self._idle_seconds,
             lingering_time=2.0,  # for the rest of a body that was refused, so that the sender sees the answer
             shutdown_timeout=2,
+            auto_decompress=False,  # it takes what is cut short for whole
         )
         await runner.setup()
         assert runner.server is not None
@@ -240,7 +257,7 @@ class HttpPush(Source):
             self._put(chunk)
 
     async def _queued(self, data: bytes, format: str, stream: str | None) -> str:
-        """Queue a body and wait until it is durable; else why not."""
+        """Queue a body and wait until it is durable; else why not. Raises Unusable where nothing of it can be used."""
         with self._lock:
             if self._stopping.is_set():
                 return "stopping"
@@ -256,7 +273,19 @@ class HttpPush(Source):
             return "not stored yet"
         finally:
             self._forget(waiting)
+        if durable and waiting.refusal:
+            from aez.daemon.sources.push_requests import Unusable
+
+            raise Unusable(waiting.refusal)
         return "" if durable else "stopping"
+
+    def _vanished(self, address: str) -> None:
+        """A sender went away in the middle of a body; said once a minute, as anybody can do that without end."""
+        self._vanishings += 1
+        if self._vanishings == 1 or time.monotonic() - self._vanishings_said > _SAID_SECONDS:
+            more = f", as {self._vanishings - 1} did before" if self._vanishings > 1 else ""
+            _log.info("source %s: a sender at %s went away in the middle of a body%s", self.name, address, more)
+            self._vanishings, self._vanishings_said = 1, time.monotonic()
 
     def _forget(self, waiting: _Waiting) -> None:
         """Nobody waits any more: what was not put yet need not be, as the sender repeats it."""

@@ -1,6 +1,54 @@
-"""Cutting a stream of bytes into whole lines, with a bound on the length of one."""
+"""Cutting a stream of bytes into whole lines, with a bound on the length of one; lines of column names in CSV."""
 
 from __future__ import annotations
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def cut_at_headers(lines: bytes, header: str | None, separator: str = ",") -> list[tuple[str | None, bytes]]:
+    """Lines of CSV in parts, each with the header that it follows, for writers that begin anew in the same file.
+
+    A line that begins as the header does, and has no number in it, is a header: the same, or one with other columns.
+    It is handed on in no part; a part may be empty, and the last one's header is that of what follows.
+    """
+    found: list[tuple[str | None, bytes]] = []
+    start = 0
+    while header:
+        at, end = _next_header(lines, start, header, separator)
+        if at < 0:
+            break
+        found.append((header, lines[start:at]))
+        header = lines[at:end].removeprefix(_BOM).decode("utf-8", "replace").rstrip("\r\n")
+        start = end
+    return [*found, (header, lines[start:])]
+
+
+def _next_header(lines: bytes, start: int, header: str, separator: str) -> tuple[int, int]:
+    """Where the next header begins and ends; -1 where there is none."""
+    first, found, _ = header.removeprefix("\ufeff").partition(separator)
+    if not found or not first.strip() or _is_number(first):
+        return -1, -1
+    beginning = (first + separator).encode()
+    at = start - 1
+    while True:
+        at = lines.find(beginning, at + 1)
+        if at < 0:
+            return -1, -1
+        line = at - len(_BOM) if lines[max(start, at - len(_BOM)) : at] == _BOM else at
+        if line != start and lines[line - 1 : line] != b"\n":
+            continue
+        end = lines.find(b"\n", at) + 1 or len(lines)
+        cells = lines[at:end].decode("utf-8", "replace").strip("\r\n").split(separator)
+        if not any(map(_is_number, cells)) and all(cell.strip() for cell in cells):
+            return line, end
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.strip().strip('"'))
+    except ValueError:
+        return False
+    return True
 
 
 class LineCutter:

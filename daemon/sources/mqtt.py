@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from aez.daemon.common import tls as certificates
+from aez.daemon.common.addresses import mqtt_filter_fault
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
@@ -41,13 +42,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_TAKEN_OVER = 142  # the reason with which a broker of MQTT 5 ends a session that another client takes
+_QUICK_SECONDS, _QUICK_LOSSES = 5.0, 3  # connections that last no longer, in a row: not every broker gives a reason
+_RIVAL_SECONDS = 60.0  # without the like of it, after which nobody else is there any more
+
 
 @dataclass(frozen=True, kw_only=True)
 class MqttOptions(SourceOptions, MqttBroker, ClientTls):
     """`kind = "mqtt"`."""
 
     format: MessageFormat = field(default="json", metadata=about("what messages are"))
-    topics: Sequence[str] = field(metadata=about("topics, with the wildcards + and #"))
+    topics: Sequence[str] = field(metadata=about("topics, with the wildcards + and #", check=mqtt_filter_fault))
     client_id: str = field(metadata=about("names the session at the broker; each monitor needs its own"))
     version: Literal["5", "3.1.1"] = field(default="5", metadata=about("of MQTT"))
     session_seconds: int = field(
@@ -109,6 +114,7 @@ class Mqtt(Source):
             self._client.tls_set_context(context)
         self._client.reconnect_delay_set(1, 30)
         self._client.on_socket_open = _without_delay
+        self._client.on_pre_connect = self._begins
         self._client.on_connect = self._connected
         self._client.on_connect_fail = self._connect_failed
         self._client.on_disconnect = self._disconnected
@@ -124,6 +130,11 @@ class Mqtt(Source):
         self._chunks = 0
         self._had_session = False
         self._refused = False
+        self._client_id = options.client_id
+        self._network: threading.Thread | None = None  # paho's, once it has begun to connect
+        self._connected_at = 0.0
+        self._quick_losses = 0
+        self._rival, self._rival_seen = "", 0.0  # what is said of another client with our id, and when it showed
 
     def _connect_properties(self, options: MqttOptions) -> Properties:
         from paho.mqtt.packettypes import PacketTypes
@@ -138,11 +149,30 @@ class Mqtt(Source):
     def start(self, put: Put, position: Position | None = None) -> None:  # noqa: ARG002 - the broker knows
         self._put = put
         self._trouble = "not connected yet."
+        self._connect()
+        self._spawn(self._hand_on)
+
+    def _connect(self) -> None:
         host, port = self._address
         options: dict[str, Any] = {"clean_start": False, "properties": self._properties} if self._v5 else {}
         self._client.connect_async(host, port, self._keepalive_seconds, **options)
-        self._spawn(self._hand_on)
         self._client.loop_start()
+
+    def _begins(self, client: Client, userdata: Any) -> None:
+        del client, userdata
+        self._network = threading.current_thread()
+
+    def _tend(self) -> None:
+        """See to it that paho's thread is there, which a defect would end, and that an old rival is forgotten."""
+        network = self._network
+        if network is not None and not network.is_alive() and not self._stopping.is_set():
+            self._network = None
+            self._set_trouble("the thread of its connection ended by a defect, and is started again.")
+            self._connect()
+        if self._rival and time.monotonic() - self._rival_seen > _RIVAL_SECONDS and self._client.is_connected():
+            said, self._rival = self._rival, ""
+            if self._trouble == said:
+                self._set_trouble("")
 
     def acknowledge(self, position: Position) -> None:
         number = position["chunk"]
@@ -170,9 +200,16 @@ class Mqtt(Source):
         if self._refused:
             self._set_trouble(f"the broker refuses the connection: {reason}.")
             return
-        if self._had_session and not flags.session_present:
+        if self._had_session and not flags.session_present and not self._rival:
             _log.warning("source %s: the broker has lost the session; what it had not delivered is gone", self.name)
         self._had_session = True
+        self._connected_at = time.monotonic()
+        try:
+            self._subscribe(client)
+        except ValueError as error:  # it would end paho's thread
+            self._set_trouble(f"cannot subscribe to {', '.join(self._topics)}: {error}.")
+
+    def _subscribe(self, client: Client) -> None:
         # Again at every connection, as the broker may have forgotten. Retained messages come with the first alone.
         if self._v5:
             from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -187,7 +224,7 @@ class Mqtt(Source):
     ) -> None:
         del client, userdata, mid, properties
         refused = [topic for topic, reason in zip(self._topics, reasons, strict=False) if reason.is_failure]
-        self._set_trouble(f"the broker refuses a subscription to {', '.join(refused)}." if refused else "")
+        self._set_trouble(f"the broker refuses a subscription to {', '.join(refused)}." if refused else self._rival)
 
     def _connect_failed(self, client: Client, userdata: Any) -> None:
         del client, userdata
@@ -198,6 +235,7 @@ class Mqtt(Source):
         self, client: Client, userdata: Any, flags: DisconnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         del client, userdata, flags, properties
+        self._look_for_rivals(reason)
         with self._changed:
             self._generation += 1
             self._flushes.clear()
@@ -206,7 +244,23 @@ class Mqtt(Source):
             self._buffer = deque(kept)
             self._buffered = sum(len(message.payload) for message in kept)
         if not self._stopping.is_set() and not self._refused:  # a refusal says more than the end that follows it
-            self._set_trouble(f"lost the broker at {self._address[0]}:{self._address[1]}: {reason}.")
+            self._set_trouble(self._rival or f"lost the broker at {self._address[0]}:{self._address[1]}: {reason}.")
+
+    def _look_for_rivals(self, reason: ReasonCode) -> None:
+        """Two clients with one id end each other's sessions for ever, and each of them misses messages."""
+        now = time.monotonic()
+        quick = self._connected_at and now - self._connected_at < _QUICK_SECONDS
+        self._quick_losses = self._quick_losses + 1 if quick else 0
+        if self._v5 and reason.value == _TAKEN_OVER:
+            said = f"another client took the session of client_id {self._client_id!r}; give each monitor its own."
+        elif self._quick_losses >= _QUICK_LOSSES:
+            said = (
+                "the broker ends the connection again and again; does another client have the client_id "
+                f"{self._client_id!r}? Give each monitor its own."
+            )
+        else:
+            return
+        self._rival, self._rival_seen = said, now
 
     def _received(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         del client, userdata
@@ -230,6 +284,7 @@ class Mqtt(Source):
         with self._changed:
             while not self._buffer and not self._stopping.is_set():
                 self._changed.wait(0.5)
+                self._tend()
             until = time.monotonic() + self._gather_seconds
             while self._buffered < self._gather_bytes and not self._stopping.is_set():
                 remaining = until - time.monotonic()

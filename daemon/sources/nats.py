@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aez.codec.errors import InvalidArgument
 from aez.daemon.common import tls as certificates
+from aez.daemon.common.addresses import subject_fault
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
@@ -48,16 +48,23 @@ class _Again(Exception):
     """The consumer has to be made anew, because messages may be missing or out of order."""
 
 
+def _durable_fault(durable: str) -> str:
+    bad = any(character in durable for character in ".*> \t\r\n/\\")
+    return f"{durable!r} is no name of a consumer; use letters, digits, - and _" if bad else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NatsOptions(SourceOptions, NatsServers, ClientTls):
     """`kind = "nats"`."""
 
     format: MessageFormat = field(default="json", metadata=about("what messages are"))
-    subject: str = field(metadata=about("the subject, with the wildcards * and >"))
+    subject: str = field(metadata=about("the subject, with the wildcards * and >", check=subject_fault))
     jetstream: str | None = field(
         default=None, metadata=about("the JetStream stream that holds it; found by the subject by default")
     )
-    durable: str = field(default="aez", metadata=about("the consumer's name; each monitor needs its own"))
+    durable: str = field(
+        default="aez", metadata=about("the consumer's name; each monitor needs its own", check=_durable_fault)
+    )
     gather_seconds: float = field(default=0.005, metadata=about("messages wait so long for others", low=0, high=60))
     pull_messages: int = field(default=5_000, metadata=about("messages asked for at a time", low=1, high=1_000_000))
     acknowledge_seconds: float = field(
@@ -77,8 +84,6 @@ class Nats(Source):
         super().__init__(name, options, limits)
         import nats.aio.client  # noqa: F401 - so that it is missing here, where somebody hears of it
 
-        if any(character in options.durable for character in ".*> \t\r\n/\\"):
-            raise InvalidArgument(f"Source {name!r}: durable is {options.durable!r}; use letters, digits, - and _.")
         self._subject = options.subject
         self._durable = options.durable
         self._stream = options.jetstream
@@ -173,7 +178,9 @@ class Nats(Source):
                 _log.info("source %s: the consumer is made anew: %s", self.name, reason)
                 backoff.well()
             except (NatsError, OSError, TimeoutError) as error:
-                self._set_trouble(f"NATS at {', '.join(self._servers)}: {_reason(error)}.")
+                from aez.daemon.common.nats_connection import nats_failure
+
+                self._set_trouble(f"NATS at {', '.join(self._servers)}: {nats_failure(error)}.")
                 await self._disconnect()
                 await backoff.wait_async(self._arrived)
         self._reading = False
@@ -204,7 +211,7 @@ class Nats(Source):
         self._buffer.clear()
         self._asked = 0
         self._again = ""
-        stream = self._stream or await context.find_stream_name_by_subject(self._subject)
+        stream = self._stream or await self._found_stream(context)
         await self._make_consumer(context, stream)
         inbox = client.new_inbox()
         subscription = await client.subscribe(
@@ -217,12 +224,24 @@ class Nats(Source):
             with contextlib.suppress(NatsError, OSError):
                 await subscription.unsubscribe()
 
+    async def _found_stream(self, context: JetStreamContext) -> str:
+        from nats.errors import Error as NatsError
+        from nats.js.errors import NotFoundError
+
+        try:
+            found: str = await context.find_stream_name_by_subject(self._subject)
+        except NotFoundError as error:
+            raise NatsError(
+                f"no stream matches the subject {self._subject}; make one, or name it in jetstream"
+            ) from error
+        return found
+
     async def _connect(self) -> Client:
         from aez.daemon.common.nats_connection import NatsClient
 
         async def lost() -> None:
             self._fail("the connection broke")
-            if not self._stopping.is_set():
+            if self._client is not None and not self._stopping.is_set():  # else it was ended here, for a reason
                 self._set_trouble(f"lost NATS at {', '.join(self._servers)}.")
 
         async def silent(error: Exception) -> None:
@@ -396,12 +415,6 @@ class Nats(Source):
             task = asyncio.ensure_future(_send_acknowledgements(done))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-
-def _reason(error: Exception) -> str:
-    from nats.errors import NoServersError
-
-    return "no server can be reached" if isinstance(error, NoServersError) else certificates.failure(error)
 
 
 async def _delete_consumer(context: JetStreamContext, stream: str, durable: str) -> None:

@@ -17,7 +17,7 @@ from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
 from aez.daemon.common.shared_options import LineFormat
 from aez.daemon.sources.base import Put, Source, SourceOptions
-from aez.daemon.sources.lines import LineCutter
+from aez.daemon.sources.lines import LineCutter, cut_at_headers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,9 @@ class Stdin(Source):
 
     def _hand_on(self, lines: bytes, settled: int) -> None:
         self._settled += settled
-        if lines:
-            position = {"bytes": self._settled}
-            header = self._cutter.header
-            self._put(Chunk(self.name, lines, self.format, position, time.monotonic(), None, header))
+        position = {"bytes": self._settled}
+        parts = cut_at_headers(lines, self._cutter.header, self._separator)
+        self._cutter.header = parts[-1][0]
+        for header, part in parts:
+            if part:
+                self._put(Chunk(self.name, part, self.format, position, time.monotonic(), None, header))

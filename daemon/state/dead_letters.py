@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from aez.daemon.common.files import private
+from aez.daemon.common.files import private, try_file
 from aez.daemon.common.records import Malformed
 
 __all__ = ["DeadLetters"]
@@ -30,6 +30,11 @@ class DeadLetters:
         self.path, self.limit = path, limit
         self.kept = 0
         self._broken = False
+
+    def try_to_write(self) -> None:
+        """Find out whether there could be letters, and leave nothing behind. Raises OutputError."""
+        if self.limit > 0:
+            try_file(self.path, "dead letters")
 
     def add(self, source: str, letters: Iterable[Malformed]) -> None:
         """Keep the first of them."""

@@ -6,7 +6,9 @@ says so. Nothing connects before the first use; a connection that broke is opene
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +22,7 @@ from aez.daemon.state.event_sql import EVENT_TABLES
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
 
-__all__ = ["PostgresDatabase", "StoreRefused"]
+__all__ = ["PostgresDatabase", "StoreRefused", "schema_fault"]
 
 _VERSION = 1
 _TABLES = (
@@ -40,6 +42,12 @@ _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 #: Statements that are kept as psycopg writes them; their number is small, but for the filters of lists.
 _TRANSLATIONS = 256
 _PARAMETER = re.compile(r"\?|(?<![:\w]):(\w+)")
+
+
+def schema_fault(schema: str) -> str:
+    """One clause about what is wrong with the name of a schema; empty where nothing is."""
+    fits = _SCHEMA_NAME.fullmatch(schema)
+    return "" if fits else f"a schema's name has lower-case letters, digits and _, 63 at most, so not {schema!r}"
 
 
 class StoreRefused(StoreError):
@@ -69,10 +77,8 @@ class PostgresDatabase:
             ) from None
         if "password" in found:
             raise InvalidArgument("the url of a PostgreSQL database holds a password; give it as password_env or _file")
-        if not _SCHEMA_NAME.fullmatch(schema):
-            raise InvalidArgument(
-                f"a schema's name has lower-case letters, digits and _, 63 at most, so not {schema!r}"
-            )
+        if fault := schema_fault(schema):
+            raise InvalidArgument(fault)
         if not timeout > 0:
             raise InvalidArgument(f"the timeout of a PostgreSQL database is more than 0 seconds, not {timeout!r}")
         self._url, self._password, self._schema, self._timeout = url, password, schema, timeout
@@ -80,6 +86,7 @@ class PostgresDatabase:
         self.name = f"{place}/{found.get('dbname', found.get('user', ''))}"
         self._turn = threading.RLock()
         self._connection: Connection[Any] | None = None
+        self._latest: Connection[Any] | None = None  # which may still be made ready
         self._translations: dict[str, bytes] = {}  # by statement
 
     def __repr__(self) -> str:
@@ -113,6 +120,13 @@ class PostgresDatabase:
             if connection is not None:
                 with suppress(self._psycopg.Error):
                     connection.close()
+
+    def cut(self) -> None:
+        """End the connection under whoever waits for it, who gets a StoreError; from any thread."""
+        connection = self._latest
+        if connection is not None and not connection.closed:
+            with suppress(OSError, self._psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as ending:
+                ending.shutdown(socket.SHUT_RDWR)
 
     def _connected(self) -> Connection[Any]:
         if self._connection is not None and self._connection.closed:

@@ -18,13 +18,17 @@ from aez.daemon.build import models
 from aez.daemon.build import parts as build
 from aez.daemon.build.parsers import parsers
 from aez.daemon.common import tls
+from aez.daemon.common.files import try_file, try_folder
 from aez.daemon.common.options import options_of
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig, SourceConfig
-from aez.daemon.sources.files import FileOptions
+from aez.daemon.files.followed import FileOptions
 from aez.daemon.sources.frames import FrameOptions
 from aez.daemon.sources.http_push import HttpOptions
 from aez.daemon.sources.mqtt import MqttOptions
 from aez.daemon.sources.nats import NatsOptions
+from aez.daemon.state.database import StoreOlder
+from aez.daemon.state.held import holder, is_held
+from aez.daemon.state.store import Store
 from aez.daemon.tools.client import MonitorClient
 from aez.daemon.tools.tap import PortTaken, require_port, source_beside
 
@@ -35,10 +39,14 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def shallow_check(config: Configuration) -> None:
-    """Make parsers, sources and sinks without starting any. Raises ConfigError with everything that refuses."""
+    """Make parsers, sources and sinks without starting any, and read what models say of themselves.
+
+    Raises ConfigError with everything that refuses.
+    """
     faults: list[Fault] = []
     parts: list[Callable[[], object]] = [partial(parsers, config), partial(build.sinks, config)]
-    for make in parts + [partial(build.source, config, entry) for entry in config.sources]:
+    parts += [partial(build.source, config, entry) for entry in config.sources]
+    for make in parts + [partial(models.check_channels, config, entry) for entry in config.models]:
         try:
             make()
         except ConfigError as error:
@@ -48,10 +56,14 @@ def shallow_check(config: Configuration) -> None:
 
 
 def deep_check(config: Configuration) -> list[str]:
-    """Open models, try brokers and ports, let sinks try; a line for each. Raises ConfigError with what failed."""
+    """Open models, try brokers, ports, sinks and what is to be written; a line for each.
+
+    Raises ConfigError with all that failed.
+    """
     lines: list[str] = []
     faults: list[Fault] = []
-    runs = _state_is_held(config)
+    state = config.resolve(config.state.path)
+    runs = is_held(state)
 
     def attempt(line: int, what: str, trial: Callable[[], str]) -> None:
         try:
@@ -69,6 +81,11 @@ def deep_check(config: Configuration) -> list[str]:
         attempt(entry.line, f"source {entry.name}", partial(_try_source, config, entry, runs))
     for sink in config.sinks:
         attempt(sink.line, f"sink {sink.name}", partial(_try_sink, config, sink.name))
+    attempt(1, "state.path", partial(_try_state, state, runs))
+    letters = Path(config.service.dead_letters)
+    attempt(1, "service.dead_letters", partial(_try_file, letters, "dead letters", config.service.dead_letters_bytes))
+    if config.scores.path is not None:
+        attempt(1, "scores.path", partial(_try_scores, Path(config.scores.path)))
     if faults:
         raise ConfigError(faults)
     return lines
@@ -80,12 +97,41 @@ def _open_model(config: Configuration, model: ModelConfig) -> str:
     return f"{opened.takes}, on {opened.detector.device}"
 
 
+def _try_state(path: Path, runs: bool) -> str:
+    """Whether a monitor could run with this state. Raises AezError."""
+    if runs:
+        return f"{path} is that of the monitor that runs"
+    if not path.exists():
+        try_folder(path.parent, "the state")
+        return f"{path} can be made"
+    try_file(path, "the state")
+    try:
+        Store(path, check=False).close()
+    except StoreOlder as error:
+        return str(error)
+    return f"{path} can be used"
+
+
+def _try_file(path: Path, what: str, most: int) -> str:
+    if not most:
+        return "none are kept"
+    try_file(path, what)
+    return f"{path} can be written"
+
+
+def _try_scores(folder: Path) -> str:
+    """Whether the folder, or the nearest one above it that there is, takes files. Raises OutputError."""
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    try_folder(there, "scores")
+    return f"{folder} can be written"
+
+
 def _try_page(config: Configuration, runs: bool) -> str:
     host, port = config.web.host, config.web.port
     try:
         require_port(host, port)
     except PortTaken:
-        if not runs:
+        if not runs or holder(config.resolve(config.state.path)).get("port", port) != port:
             raise
         MonitorClient(config, timeout=_SECONDS).problems()
         return f"port {port} is that of the monitor that runs"
@@ -141,21 +187,6 @@ def _try_sink(config: Configuration, name: str) -> str:
     finally:
         sink.close()
     return "answers"
-
-
-def _state_is_held(config: Configuration) -> bool:
-    """Whether a monitor runs with this state."""
-    try:
-        import fcntl
-
-        with Path(f"{config.resolve(config.state.path)}.lock").open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
-    except (ImportError, OSError):
-        pass
-    return False
 
 
 def _takes_pushes(options: HttpOptions) -> bool:

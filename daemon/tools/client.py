@@ -1,5 +1,6 @@
 """Asks a monitor that runs: its streams, its figures, and that it takes its configuration anew.
 
+It is asked where it listens, which it says beside its state: a configuration that is to be taken may name another port.
 No proxy is used, and no redirect followed, so that the token goes to the one address alone. Where the configuration's
 own address speaks TLS, only whoever holds the key of its certificate is believed.
 """
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from aez.codec.errors import AezError, InvalidArgument
 from aez.daemon.common import tls
 from aez.daemon.config.reader import Configuration
+from aez.daemon.state.held import holder
 
 __all__ = ["MonitorClient", "NoMonitor", "Refused"]
 
@@ -38,8 +40,9 @@ class Refused(AezError):
 class MonitorClient:
     """One monitor.
 
-    url: where its page is, such as https://host:9464, in place of the address that the configuration names; a
-        certificate must then be of that name, and known to the system or that of the configuration.
+    url: where its page is, such as https://host:9464, in place of the page of the monitor that runs with the
+        configuration's state, or else of the address that the configuration names. A certificate must be of that name,
+        and known to the system or that of the configuration.
     timeout: seconds for each step of an answer.
 
     Raises InvalidArgument where the configuration tells no address, or the url is none.
@@ -59,11 +62,10 @@ class MonitorClient:
                     self._context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
                     self._context.load_verify_locations(certificate)
         else:
-            if not web.enabled or not web.port:
-                raise InvalidArgument(f"{config.label}: web has no fixed port, so that no monitor can be asked")
-            self._host, self._port = _EVERYWHERE.get(web.host, web.host), web.port
-            if certificate:
-                self._context = tls.pinned_context(certificate)
+            host, self._port, secure = _listens(config)
+            self._host = _EVERYWHERE.get(host, host)
+            if secure:
+                self._context = tls.pinned_context(certificate) if certificate else tls.client_context(None)
         shown = f"[{self._host}]" if ":" in self._host else self._host
         self.address = f"{'http' if self._context is None else 'https'}://{shown}:{self._port}"
 
@@ -121,6 +123,17 @@ class MonitorClient:
         if self._context is None:
             return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
         return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._context)
+
+
+def _listens(config: Configuration) -> tuple[str, int, bool]:
+    """Host, port, and whether it speaks TLS. Raises InvalidArgument where there is no address."""
+    said = holder(config.resolve(config.state.path))
+    match said:
+        case {"host": str(host), "port": int(port), "tls": bool(secure)}:
+            return host, port, secure
+    if not config.web.enabled or not config.web.port:
+        raise InvalidArgument(f"{config.label}: web has no fixed port, so that no monitor can be asked")
+    return config.web.host, config.web.port, bool(config.web.tls_certificate)
 
 
 def _parts(url: str) -> tuple[str, int, bool]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.config.reader import Configuration, SinkConfig, SourceConfig
+from aez.daemon.files.followed import FileOptions
 from aez.daemon.service.monitor import EXIT_FORCED, Monitor
 from aez.daemon.sources.base import SourceOptions
-from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.frames import FrameOptions
 
 __all__ = ["replay"]

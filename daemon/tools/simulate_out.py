@@ -43,8 +43,11 @@ def kind_of(output: str) -> str:
 
 
 @contextmanager
-def open_output(output: str, kind: str, *, append: bool = False) -> Iterator[Target]:
-    """The target that an argument names. Raises OutputError, InvalidArgument."""
+def open_output(output: str, kind: str, *, append: bool = False, force: bool = False) -> Iterator[Target]:
+    """The target that an argument names; a file that exists is added to, replaced by `force`, or refused.
+
+    Raises OutputError, InvalidArgument.
+    """
     if output == "-":
         yield Target(kind, _write_to(sys.stdout.buffer))
         sys.stdout.buffer.flush()
@@ -56,6 +59,8 @@ def open_output(output: str, kind: str, *, append: bool = False) -> Iterator[Tar
     elif "://" in output:
         raise InvalidArgument(f"the simulator writes to files, http:// and mqtt://, not to {output}")
     else:
+        if Path(output).is_file() and not append and not force:
+            raise OutputError(f"{output} exists; give --force to replace it, or --append to add to it")
         begun = append and Path(output).is_file() and Path(output).stat().st_size > 0
         try:
             file = Path(output).open("ab" if append else "wb")  # noqa: SIM115 - it is closed below

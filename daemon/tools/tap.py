@@ -23,8 +23,8 @@ from aez.daemon.build.opening import open_nats_tap
 from aez.daemon.build.parsers import parsers
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.config.reader import Configuration, SourceConfig
+from aez.daemon.files.followed import FileOptions
 from aez.daemon.sources.base import Source
-from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.frames import FrameOptions
 from aez.daemon.sources.http_push import HttpOptions
 from aez.daemon.sources.mqtt import MqttOptions

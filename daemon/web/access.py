@@ -2,7 +2,7 @@
 
 Guarantees: nothing is compared in a time that tells how far it fits; the cookie does not hold the token, cannot be made
 without it, and ends with its date or with another token; an address that showed wrong tokens again and again is told to
-wait, and cannot go on guessing meanwhile.
+wait. The right token is never told so, for others may stand behind the same address, such as a proxy's.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ class Gate:
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
 
     def shows(self, token: str, address: str) -> bool:
-        """Whether it is the token. Raises Wait, whatever was shown, where that address has guessed too often."""
+        """Whether it is the token. Raises Wait for one that is not, where that address has guessed too often."""
+        if hmac.compare_digest(token.encode(errors="surrogateescape"), self._token):
+            return True
         tries = self._wrong.get(address)
         moment = self._ticks()
         while tries and moment - tries[0] > _SECONDS:
             tries.popleft()
         if tries and len(tries) >= _TRIES:
             raise Wait(max(1.0, _SECONDS - (moment - tries[0])))
-        if hmac.compare_digest(token.encode(errors="surrogateescape"), self._token):
-            return True
         if tries is None:
             tries = self._wrong[address] = deque(maxlen=_TRIES)
             if len(self._wrong) > _ADDRESSES:

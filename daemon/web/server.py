@@ -35,6 +35,7 @@ from aez.daemon.web.answers import answer, body_of, fault, whole
 from aez.daemon.web.live import ROWS
 from aez.daemon.web.live_client import LiveClient, LiveView, Wanted
 from aez.daemon.web.page_files import page_files
+from aez.daemon.web.shadow_routes import ShadowView, shadow_routes
 from aez.daemon.web.stream_changes import StreamChanges, stream_routes
 
 __all__ = ["View", "Web"]
@@ -58,7 +59,7 @@ _HEADERS = {
 }
 
 
-class View(LiveView, StreamChanges, AlarmView, Protocol):
+class View(LiveView, ShadowView, StreamChanges, AlarmView, Protocol):
     """What the page may ask of the monitor; called from other threads than the worker's."""
 
     metrics: Metrics
@@ -163,6 +164,7 @@ class Web:
         made.router.add_routes(stream_routes(self.view))
         made.router.add_routes(alarm_routes(self.view))
         made.router.add_post("/api/reload", self._reload)
+        made.router.add_routes(shadow_routes(self.view))
         made.router.add_post("/api/login", self._login)
         made.router.add_get("/page/{name}", self._file)
         made.router.add_get("/", self._page)

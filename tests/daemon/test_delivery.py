@@ -21,6 +21,7 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon import delivery
 from aez.daemon.common.records import DeliveryStatus, EventRecord
 from aez.daemon.delivery import Deliveries, Retry
+from aez.daemon.observe.metrics import Metrics
 from aez.daemon.sinks.base import Rejected, Sink, SinkError
 from aez.daemon.state.store import Store
 from tests.kit.event_steps import step, steps
@@ -121,6 +122,28 @@ def test_a_sink_that_is_down_delays_itself_alone_and_gets_everything_later(store
     assert len(slow.calls[0]) == 1  # the probe
     assert deliveries.stop()
     assert store.outbox_size() == 0
+
+
+def test_a_sink_that_hangs_counts_as_failing_and_is_said_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(delivery, "_HUNG_SECONDS", 0.0)
+    hanging, release = Collector(), threading.Event()
+    hanging.timeout_seconds = 0.05
+    hanging.fault = lambda _: wait_for(release)
+    deliveries = Deliveries(store, {"sink": hanging})
+    deliveries.start()
+    store.commit({}, {}, steps(3))
+    until(lambda: status(deliveries).last_error)
+    assert "it hangs: a delivery goes on for" in status(deliveries).last_error
+    metrics = Metrics()
+    metrics.set_sinks(deliveries.statuses())
+    assert metrics.sink_up.labels("sink")._value.get() == 0
+    assert [one.levelname for one in caplog.records if "hangs" in one.message] == ["ERROR"]
+    release.set()
+    until(lambda: status(deliveries).delivered == 3)
+    until(lambda: not status(deliveries).last_error)
+    assert deliveries.stop()
 
 
 def test_an_open_circuit_probes_with_a_single_step_after_pauses_that_grow(store: Store) -> None:

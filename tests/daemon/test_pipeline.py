@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -337,3 +338,28 @@ def test_a_call_comes_behind_the_chunks_that_were_put_before_it() -> None:
             rig.intake.put(chunk(b"2\n", 1))
             rig.worker.call(rig.worker.settle)
             assert rig.store.states == {"a": b"3.0"}
+
+
+def test_who_sent_a_chunk_of_which_nothing_can_be_used_hears_why_before_it_is_acknowledged() -> None:
+    rig = Rig()
+    told: list[tuple[int, str]] = []
+
+    def sent(data: bytes, number: int) -> Chunk:
+        def refused(reason: str) -> None:
+            assert ("s", {"n": number}) not in [one[:2] for one in rig.acknowledged]
+            told.append((number, reason))
+
+        return replace(chunk(data, number), refused=refused)
+
+    for number, data in enumerate([b"1\n", b"bad\nbad\n", b"bad\n2\n", b"\n", b"bad\n"]):
+        rig.intake.put(sent(data, number))
+    rig.worker.start()
+    until(lambda: rig.worker.idle and rig.acknowledged)
+    rig.worker.stop()
+    rig.worker.join()
+    assert told == [
+        (1, "nothing of it can be used: wrong_type: no number; the same or the like of 1 more"),
+        (4, "nothing of it can be used: wrong_type: no number"),
+    ]
+    assert rig.engine.total == 3
+    assert rig.worker.refused == 4  # each once

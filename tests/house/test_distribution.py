@@ -117,4 +117,4 @@ def test_the_wheel_declares_licence_and_command(wheel: Path) -> None:
         assert any(name.endswith("/licenses/LICENSE") for name in archive.namelist())
     assert "License-Expression: Apache-2.0" in metadata
     assert f"Version: {version('aez')}" in metadata
-    assert "aez = aez.cli:main" in commands
+    assert "aez = aez.__main__:main" in commands

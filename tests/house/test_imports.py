@@ -44,34 +44,39 @@ RULES: dict[str, str] = {
     "export.series_detector": "",
     "daemon.common": "",
     "daemon.config": (
-        "codec.bundle daemon.common daemon.incidents daemon.mutes daemon.parse daemon.sinks daemon.sources"
+        "codec.bundle daemon.common daemon.files daemon.incidents daemon.mutes daemon.parse daemon.sinks daemon.sources"
     ),
     "daemon.rows": "",
-    "daemon.alarms": "",
-    "daemon.mutes": "daemon.common",
+    "daemon.alarms": "daemon.common daemon.rows",
+    "daemon.mutes": "codec.series daemon.common",
     "daemon.incidents": "daemon.common daemon.mutes daemon.state",
     "daemon.engine": "codec.detect daemon.alarms daemon.common daemon.rows",
     "daemon.frames": "codec.container codec.detect codec.entropy codec.image codec.report daemon.common",
     "daemon.parse": "codec.common codec.image codec.series daemon.common daemon.frames",
     "daemon.sources": "codec.common daemon.common",
+    "daemon.files": "codec.common daemon.common daemon.sources",
     "daemon.state": "codec.common daemon.common",
     "daemon.sinks": "codec.common daemon.common daemon.state",
-    "daemon.scores": "codec.common daemon.common daemon.engine",
+    "daemon.scores": "codec.common daemon.common daemon.engine daemon.state",
+    "daemon.shadow": "codec.detect daemon.common daemon.engine daemon.rows",
     "daemon.observe": "codec.common daemon.common",
     "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe daemon.rows",
     "daemon.build": (
         "codec.bundle codec.common codec.detect codec.image daemon.alarms daemon.common daemon.config daemon.engine "
-        "daemon.frames daemon.incidents daemon.observe daemon.parse daemon.scores daemon.sinks daemon.sources "
-        "daemon.state"
+        "daemon.files daemon.frames daemon.incidents daemon.observe daemon.parse daemon.scores daemon.shadow "
+        "daemon.sinks daemon.sources daemon.state"
     ),
     "daemon.delivery": "daemon.common daemon.observe daemon.sinks daemon.state",
     "daemon.pipeline": "daemon.common daemon.observe daemon.state",
     "daemon.service": (
         "daemon.build daemon.common daemon.config daemon.delivery daemon.engine daemon.frames daemon.incidents "
-        "daemon.mutes daemon.observe "
-        "daemon.pipeline daemon.scores daemon.sinks daemon.sources daemon.state daemon.web"
+        "daemon.mutes daemon.observe daemon.pipeline daemon.scores daemon.shadow daemon.sinks daemon.sources "
+        "daemon.state daemon.web"
     ),
-    "daemon.tools": "daemon.build daemon.common daemon.config daemon.service daemon.sources",
+    "daemon.tools": (
+        "codec.common daemon.build daemon.common daemon.config daemon.files daemon.scores daemon.service "
+        "daemon.shadow daemon.sources daemon.state"
+    ),
     "aez.messages": "",
     "aez.files": "codec.common",
     "aez.batch": "aez.files aez.messages codec.common",
@@ -79,7 +84,7 @@ RULES: dict[str, str] = {
     "aez.bench": "codec.* daemon.* export.*",
     "aez.commands": "aez.batch aez.bench aez.files aez.messages codec.* daemon.* export.*",
     "aez.cli": "aez.commands aez.messages",
-    "aez.__main__": "aez.cli",
+    "aez.__main__": "aez.cli daemon.common",
 }
 
 #: Libraries that only training needs.

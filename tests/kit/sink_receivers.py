@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
+import ssl
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,14 +21,16 @@ from typing import Any
 from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.alertmanager import AlertmanagerOptions, AlertmanagerSink
 from aez.daemon.sinks.base import Sink
+from aez.daemon.sinks.chat import ChatOptions, ChatSink
 from aez.daemon.sinks.console import ConsoleOptions, ConsoleSink
+from aez.daemon.sinks.email import EmailOptions, EmailSink
 from aez.daemon.sinks.json_lines import JsonLinesOptions, JsonLinesSink
 from aez.daemon.sinks.mqtt import MqttSink, MqttSinkOptions
 from aez.daemon.sinks.nats import NatsSink, NatsSinkOptions
 from aez.daemon.sinks.postgres import PostgresOptions, PostgresSink
 from aez.daemon.sinks.webhook import WebhookOptions, WebhookSink
 from aez.daemon.sinks.wire import as_dict
-from tests.kit.brokers import Broker, start_mosquitto, start_nats
+from tests.kit.brokers import Broker, free_port, start_mosquitto, start_nats
 from tests.kit.postgres_server import PASSWORD, running_postgres
 
 Step = tuple[str, int]
@@ -77,7 +84,12 @@ class HttpServer:
 
 
 class Receiver(ABC):
-    """One other side. `broken` and `mended` may be called again and again."""
+    """One other side. `broken` and `mended` may be called again and again.
+
+    whole: what comes is the record; else it is words, with at least id and sequence.
+    """
+
+    whole = True
 
     @abstractmethod
     def sink(self) -> Sink: ...
@@ -202,6 +214,122 @@ class AlertmanagerReceiver(Receiver):
 
     def stop(self) -> None:
         self.server.stop()
+
+
+class ChatReceiver(Receiver):
+    whole = False
+
+    def __init__(self, folder: Path) -> None:
+        del folder
+        self.server = HttpServer()
+
+    def sink(self) -> Sink:
+        url = f"http://127.0.0.1:{self.server.port}/hooks/s3cr3t-path"
+        return ChatSink(
+            ChatOptions(url=url, text="{id} {sequence} {action} {stream} {channels}", updates=True, timeout_seconds=5)
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        lines = [line for _, _, body in list(self.server.posts) for line in json.loads(body)["text"].split("\n")]
+        return [dict(zip(("id", "sequence"), line.split(), strict=False)) for line in lines]
+
+    def broken(self) -> None:
+        self.server.status = 503
+
+    def mended(self) -> None:
+        self.server.status = 200
+
+    def stop(self) -> None:
+        self.server.stop()
+
+
+class MailServer:
+    """Takes e-mail on a free port. messages: what came. answer: what to say to a message in place of taking it."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None, hostname: str = "127.0.0.1") -> None:
+        from aiosmtpd.controller import Controller
+        from aiosmtpd.smtp import AuthResult, LoginPassword
+
+        self.messages: list[EmailMessage] = []
+        self.answer = ""
+        outer = self
+
+        class Handler:
+            async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+                if outer.answer:
+                    return outer.answer
+                outer.messages.append(message_from_bytes(envelope.content, policy=default))  # type: ignore[arg-type]
+                return "250 taken"
+
+            async def handle_RCPT(  # noqa: N802
+                self, _s: Any, _e: Any, envelope: Any, address: str, _options: Any
+            ) -> str:
+                if address.startswith("nobody"):
+                    return "550 there is nobody of that name"
+                envelope.rcpt_tos.append(address)
+                return "250 ok"
+
+        def authenticate(_server: Any, _session: Any, _envelope: Any, _way: str, data: Any) -> AuthResult:
+            right = isinstance(data, LoginPassword) and data.password == b"s3cr3t-password"
+            return AuthResult(success=right, handled=False)
+
+        self.port = free_port()
+        self._make = lambda: Controller(
+            Handler(),
+            hostname=hostname,
+            port=self.port,
+            tls_context=tls,
+            require_starttls=tls is not None,
+            authenticator=authenticate,
+            auth_required=tls is not None,
+            auth_require_tls=tls is not None,
+        )
+        self.start()
+
+    def start(self) -> None:
+        self._controller = self._make()
+        self._controller.start()
+
+    def stop(self) -> None:
+        self._controller.stop()
+
+
+class EmailReceiver(Receiver):
+    whole = False
+
+    def __init__(self, folder: Path) -> None:
+        del folder
+        self.server_of_mail = MailServer()
+
+    def sink(self) -> Sink:
+        return EmailSink(
+            EmailOptions(
+                host="127.0.0.1",
+                port=self.server_of_mail.port,
+                security="none",
+                sender="Plant <plant@example.org>",
+                recipients=["me@example.org", "you@example.org"],
+                username="me",
+                password="s3cr3t-password",
+                updates=True,
+                timeout_seconds=5,
+            )
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        text = "".join(message.get_content() for message in list(self.server_of_mail.messages))
+        return [
+            {"id": one[1], "sequence": one[2]} for one in re.finditer(r"^ +event (\S+), step (\d+)\r?$", text, re.M)
+        ]
+
+    def broken(self) -> None:
+        self.server_of_mail.stop()
+
+    def mended(self) -> None:
+        self.server_of_mail.start()
+
+    def stop(self) -> None:
+        self.server_of_mail.stop()
 
 
 class MqttReceiver(Receiver):
@@ -330,6 +458,8 @@ RECEIVERS: dict[str, Callable[[Path], Receiver]] = {
     "console": ConsoleReceiver,
     "json_lines": JsonLinesReceiver,
     "webhook": WebhookReceiver,
+    "email": EmailReceiver,
+    "chat": ChatReceiver,
     "alertmanager": AlertmanagerReceiver,
     "mqtt": MqttReceiver,
     "nats": NatsReceiver,

@@ -19,8 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import Options, options_of
 from aez.daemon.common.records import Chunk
+from aez.daemon.files.followed import FileOptions, Files
 from aez.daemon.sources.base import Source
-from aez.daemon.sources.files import FileOptions, Files
 from aez.daemon.sources.frames import FrameOptions, Frames
 from aez.daemon.sources.http_push import HttpOptions, HttpPush
 from aez.daemon.sources.mqtt import Mqtt, MqttOptions

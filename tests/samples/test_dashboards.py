@@ -60,7 +60,7 @@ LABELS = {
     "source": {"telemetry"},
     "sink": {"json_lines"},
     "model": {"satellite"},
-    "reason": {"syntax", "late", "duplicate"},
+    "reason": {"syntax", "late", "duplicate", "future", "no_channel", "gaps", "no_model"},
     "action": {"open", "update", "close"},
     "result": {"success", "failure"},
 }

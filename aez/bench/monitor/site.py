@@ -169,5 +169,5 @@ def _last_times(path: Path) -> dict[str, int]:
         file.seek(max(0, path.stat().st_size - 65_536))
         lines = [json.loads(line) for line in file.read().splitlines()[1:]]
     last = {line["stream"]: line["time"] for line in lines}
-    times, _ = from_texts(library("pyarrow", "monitor").array(list(last.values()), "string"))
+    times, _, _ = from_texts(library("pyarrow", "monitor").array(list(last.values()), "string"))
     return dict(zip(last, times.tolist(), strict=True))

@@ -18,6 +18,7 @@ from aez.commands.monitor import control as monitor_control
 from aez.commands.monitor import events as monitor_events
 from aez.commands.monitor import mutes as monitor_mutes
 from aez.commands.monitor import option_list as monitor_options
+from aez.commands.monitor import shadow as monitor_shadow
 from aez.commands.monitor import simulate as monitor_simulate
 from aez.commands.monitor import streams as monitor_streams
 from aez.commands.monitor import tap as monitor_tap
@@ -32,8 +33,8 @@ def monitor() -> None:
 
 
 for _part in (
-    *(monitor_control, monitor_events, monitor_mutes, monitor_options, monitor_simulate),
-    *(monitor_streams, monitor_tap, monitor_top),
+    *(monitor_control, monitor_events, monitor_mutes, monitor_options, monitor_shadow),
+    *(monitor_simulate, monitor_streams, monitor_tap, monitor_top),
 ):
     for _command in _part.COMMANDS:
         monitor.add_command(_command)
@@ -51,6 +52,7 @@ def check(config: Path, deep: bool, as_json: bool) -> None:
         try:
             found = load(config)
             from aez.daemon.config.certificates import certificate_warnings
+            from aez.daemon.config.own_files import pattern_warnings
             from aez.daemon.tools.check import deep_check, shallow_check
 
             logging.getLogger("aez").addHandler(logging.NullHandler())  # what a trial finds is told below
@@ -58,7 +60,7 @@ def check(config: Path, deep: bool, as_json: bool) -> None:
             if past := found.past_mutes(time.time_ns()):
                 raise ConfigError(past)
             lines = deep_check(found) if deep else []
-            warnings = certificate_warnings(found)
+            warnings = certificate_warnings(found) + pattern_warnings(found)
         except ConfigError as error:
             if not as_json:
                 for fault in error.faults[:-1]:

@@ -10,7 +10,7 @@ from aez import messages
 from aez.codec.errors import AezError, InvalidArgument
 from aez.commands.monitor.config import config_argument, load_config, needs_monitor
 
-_SECONDS = 90.0  # loading and warming up models takes its time
+_SECONDS = 180.0  # models are loaded and warmed up, what waits is scored, and brokers are tried
 
 
 @click.command()
@@ -18,13 +18,15 @@ _SECONDS = 90.0  # loading and warming up models takes its time
 def reload(config: Path) -> None:
     """Let the monitor that runs take its configuration anew; says whether it did and what changed."""
     found = load_config(config)
-    if not found.web.enabled or not found.web.port:
-        raise InvalidArgument(f"{config}: reload asks the page of the monitor, and web has no fixed port; send SIGHUP")
     with needs_monitor():
         from aez.daemon.tools.client import MonitorClient, Refused
 
         try:
-            answer = MonitorClient(found, timeout=_SECONDS).post("/api/reload")
+            client = MonitorClient(found, timeout=_SECONDS)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{error}; reload asks the page of the monitor, or send SIGHUP") from error
+        try:
+            answer = client.post("/api/reload")
         except Refused as error:
             raise AezError(f"the monitor kept its old configuration: {error}") from error
     messages.result(f"reloaded: {answer.get('changes', '')}")

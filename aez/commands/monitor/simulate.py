@@ -40,6 +40,7 @@ NANOSECONDS = 1_000_000_000
     help="A file, - for standard output, http://HOST:PORT/write, or mqtt://HOST:PORT/TOPIC with {stream}.",
 )
 @click.option("--append", is_flag=True, help="Add to the file.")
+@click.option("-f", "--force", is_flag=True, help="Replace a file that exists.")
 def simulate(
     rows: int | None,
     streams: int,
@@ -55,6 +56,7 @@ def simulate(
     labels: str | None,
     output: str,
     append: bool,
+    force: bool,
 ) -> None:
     """Make telemetry of satellites that do not exist: eight channels, with faults on a schedule.
 
@@ -77,7 +79,7 @@ def simulate(
             if rows is None:
                 raise InvalidArgument("--labels needs --rows: without end there is no last fault")
             _write_labels(labels, simulation, skip + rows)
-        with open_output(output, kind or kind_of(output), append=append) as target:
+        with open_output(output, kind or kind_of(output), append=append, force=force) as target:
             sent = send(simulation, target, rows=rows, skip=skip, rate=rate)
     if output != "-":
         messages.summary(f"wrote {sent:,} rows to {output}")

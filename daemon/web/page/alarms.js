@@ -33,7 +33,7 @@ export function noteText({ kind, event }) {
   const said = [];
   if (event.reopened) said.push(`reopened ${event.reopened} ×`);
   if (event.changed) said.push("stays at this level");
-  if (event.adopted) said.push("its level was taken");
+  if (event.reason) said.push(`closed: ${event.reason}`);
   return said.join(", ");
 }
 

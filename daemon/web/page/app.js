@@ -6,6 +6,7 @@ import { byId, el, setText } from "./dom.js";
 import { Events } from "./events.js";
 import { clockMs, span } from "./format.js";
 import { Live } from "./live.js";
+import { Shadows } from "./shadows.js";
 import { PAGE, Streams } from "./streams.js";
 
 const RATE_MS = 5_000;
@@ -127,3 +128,4 @@ setInterval(showRate, 1000);
 addEventListener("hashchange", () => (location.hash.startsWith("#event=") ? eventFromAddress() : choose(fromAddress())));
 choose(fromAddress());
 eventFromAddress();
+new Shadows();

@@ -71,6 +71,38 @@ def test_check_names_what_only_the_parts_can_refuse(here: Path) -> None:
     assert result.stderr.startswith("aez: error: monitor.toml:5: source file: option stream has a brace without")
 
 
+def test_check_knows_limits_and_channels_that_cannot_be(here: Path) -> None:
+    limits = 'path = "satellite.aezm"\nlimits = { "*" = -1 }'
+    (here / "monitor.toml").write_text(CONFIG.replace('path = "satellite.aezm"', limits))
+    result = aez("check", "monitor.toml")
+    assert result.returncode == 2
+    assert "monitor.toml:5: models[0].limits: that of '*' is" in result.stderr
+    assert "not -1" in result.stderr
+    columns = 'path = "satellite.aezm"\ncolumns = { colour = "c" }'
+    (here / "monitor.toml").write_text(CONFIG.replace('path = "satellite.aezm"', columns))
+    result = aez("check", "monitor.toml")
+    assert result.returncode == 2
+    assert "monitor.toml:3: model satellite: column mapping names channel 'colour'; the model has " in result.stderr
+
+
+def test_deep_tries_what_is_to_be_written(here: Path) -> None:
+    (here / "taken").touch()
+    more = '[state]\npath = "no/monitor.db"\n[service]\ndead_letters = "taken/letters"\n[scores]\npath = "taken/s"\n'
+    (here / "monitor.toml").write_text(more + CONFIG)
+    assert run("check", "monitor.toml").exit_code == 0
+    told = json.loads(run("check", "monitor.toml", "--deep", "--json").stdout)
+    assert [fault["key"] for fault in told["faults"]] == ["scores.path", "service.dead_letters", "state.path"]
+    assert all("cannot be written to" in fault["text"] for fault in told["faults"])
+    (here / "monitor.db").write_bytes(b"no database at all, and long enough to be one" * 100)
+    (here / "monitor.toml").write_text(CONFIG)
+    told = json.loads(run("check", "monitor.toml", "--deep", "--json").stdout)
+    assert [fault["key"] for fault in told["faults"]] == ["state.path"]
+    assert (here / "monitor.db").read_bytes().startswith(b"no database")
+    (here / "monitor.db").unlink()
+    assert "can be made" in run("check", "monitor.toml", "--deep").stdout
+    assert not (here / "monitor.db").exists()
+
+
 @pytest.mark.parametrize("content", [b"no model at all", b""])
 def test_a_damaged_model_is_found_before_anything_starts(here: Path, content: bytes) -> None:
     (here / "satellite.aezm").write_bytes(content)
@@ -205,6 +237,19 @@ def test_simulate_writes_files_that_repeat(tmp_path: Path, monkeypatch: pytest.M
     assert Path("c.csv").read_bytes() == Path("d.csv").read_bytes()
     values = np.loadtxt(io.StringIO(Path("d.csv").read_text()), delimiter=",", skiprows=1, usecols=range(2, 10))
     assert values.shape == (30, 8)
+
+
+def test_simulate_replaces_no_file_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.jsonl").write_text("mine\n")
+    refused = run("simulate", "--rows", 5, "-o", "a.jsonl")
+    assert refused.exit_code == 6
+    assert "a.jsonl exists; give --force to replace it, or --append to add to it" in refused.stderr
+    assert Path("a.jsonl").read_text() == "mine\n"
+    assert run("simulate", "--rows", 5, "-o", "a.jsonl", "--append").exit_code == 0
+    assert len(Path("a.jsonl").read_text().splitlines()) == 6
+    assert run("simulate", "--rows", 5, "-o", "a.jsonl", "--force").exit_code == 0
+    assert len(Path("a.jsonl").read_text().splitlines()) == 5
 
 
 def test_simulate_keeps_to_a_rate_and_to_standard_output() -> None:

@@ -396,3 +396,38 @@ def test_check_warns_of_a_certificate_that_ends_soon() -> None:
     assert "renew it, then reload" in result.stderr
     (warning,) = json.loads(run("check", "monitor.toml", "--json").stdout)["warnings"]
     assert warning.startswith("web: the certificate")
+
+
+@pytest.mark.usefixtures("here")
+def test_streams_of_a_monitor_that_runs_are_forgotten_reset_and_renamed() -> None:
+    configure(FILE)
+    with running() as monitor:
+        until(lambda: monitor.counts()["rows"] == 200 and monitor.worker.idle)
+        names = sorted(one["stream"] for one in monitor.view.streams()["streams"])
+        assert run("streams", "rename", "monitor.toml", names[0], "sat-x").stdout == f"{names[0]} goes on as sat-x\n"
+        taken = run("streams", "rename", "monitor.toml", "sat-x", names[1])
+        assert (taken.exit_code, "already" in taken.stderr) == (1, True)
+        assert "begins anew" in run("streams", "reset", "monitor.toml", "sat-x").stdout
+        assert [name for name, _ in monitor.store.states()] == [names[1], "sat-x"]
+        assert run("streams", "forget", "monitor.toml", names[1]).stdout == f"forgot {names[1]}\n"
+        unknown = run("streams", "forget", "monitor.toml", "nobody")
+        assert "there is no stream 'nobody'" in unknown.stderr
+        assert [one["stream"] for one in monitor.view.streams()["streams"]] == ["sat-x"]
+        assert [name for name, _ in monitor.store.states()] == ["sat-x"]
+    gone = run("streams", "forget", "monitor.toml", "sat-x")
+    assert "does it run?" in gone.stderr
+
+
+@pytest.mark.usefixtures("here")
+def test_top_names_a_stream_that_loses_samples() -> None:
+    configure(FILE)
+    with running() as monitor, Path("data.jsonl").open("ab") as file:
+        for _ in range(3):  # as where a file is written twice by mistake
+            file.write(b"".join(encode(block, "json") for block in SIMULATION.blocks(200, 0)))
+            file.flush()
+        until(lambda: monitor.worker.idle and bool(monitor.running.engine.losing))
+        shown = run("top", "monitor.toml", "--once").stdout
+        assert "loses samples (late)" in shown
+        assert "lateness_seconds" in shown
+        assert monitor.view.summary()["losing"][0]["reason"] == "late"
+        assert monitor.metrics.registry.get_sample_value("aez_streams_losing_samples", {"reason": "late"}) == 2

@@ -53,3 +53,40 @@ def test_beyond_the_bound_connections_are_closed_at_once() -> None:
         first.close()
 
     asyncio.run(run())
+
+
+def test_who_says_nothing_shuts_out_nobody_who_does() -> None:
+    head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    async def run() -> None:
+        connections = Connections(20, asyncio.Protocol)
+        server, address = await listening(connections)
+        asking = [socket.create_connection(address) for _ in range(3)]
+        for peer in asking:
+            peer.sendall(head[:-1])
+            peer.sendall(head[-1:])
+        await until_open(connections, 3)
+        while connections._silent:
+            await asyncio.sleep(0.001)
+        silent = [socket.create_connection(address) for _ in range(5)]
+        await until_open(connections, 8)
+        for _ in range(3):  # one more than a quarter without a word
+            reader, writer = await asyncio.open_connection(*address)
+            assert await reader.read() == b""
+            writer.close()
+        silent.pop().close()
+        await until_fewer(connections, 8)
+        silent.append(socket.create_connection(address))
+        await until_open(connections, 8)
+        server.close()
+        await connections.end()
+        assert not connections._silent
+        for peer in asking + silent:
+            peer.close()
+
+    asyncio.run(run())
+
+
+async def until_fewer(connections: Connections, count: int) -> None:
+    while len(connections._open) >= count:
+        await asyncio.sleep(0.001)

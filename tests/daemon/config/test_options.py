@@ -42,6 +42,9 @@ REQUIRED: dict[str, Any] = {
     "topics": ["t"],
     "client_id": "m",
     "subject": "s",
+    "host": "127.0.0.1",
+    "sender": "a@example.org",
+    "recipients": ["b@example.org"],
 }
 LOGIN = {"username": "me", "password": "x"}
 LEAST = """\

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aez.daemon.config.listing import Listing, listings
+from aez.daemon.config.own_files import own_files, pattern_warnings
 from aez.daemon.config.reader import ConfigError, Configuration, Secret, load
 from aez.daemon.config.toml_lines import key_lines, written
 from tests.kit.certificates import Authority
@@ -284,3 +285,85 @@ def test_every_key_is_found_on_its_line(tables: list[dict[str, object]]) -> None
 def test_places_are_written_as_people_write_them() -> None:
     assert written(("sources", 1, "port")) == "sources[1].port"
     assert written(("a b", 0)) == '"a b"[0]'
+
+
+FILES = LEAST.replace('kind = "stdin"', 'kind = "file"\npaths = ["data.jsonl"]')
+
+
+def test_what_the_monitor_writes_is_written_once_and_never_its_input(folder: Path) -> None:
+    sink = '[[sinks]]\nkind = "json_lines"\npath = "data.jsonl"\n'
+    (found,) = faults(folder, FILES + sink)
+    assert found.startswith(f":6: sources[0].paths: {folder}/data.jsonl is that of sinks[0].path in line 9, ")
+    assert found.endswith("and what the monitor writes is never its input")
+    for key, table in (("path", "state"), ("dead_letters", "service")):
+        (found,) = faults(folder, f'[{table}]\n{key} = "data.jsonl"\n{FILES}')
+        assert found.startswith(f":8: sources[0].paths: {folder}/data.jsonl is that of {table}.{key} in line 2")
+    (folder / "link.jsonl").symlink_to(folder / "data.jsonl")
+    (found,) = faults(folder, FILES.replace("data.jsonl", "link.jsonl") + sink)
+    assert "link.jsonl is that of sinks[0].path" in found
+    (found,) = faults(folder, FILES + '[state]\npath = "x.db"\n[service]\ndead_letters = "./x.db"\n')
+    assert found.startswith(f":8: state.path: {folder}/x.db is already that of service.dead_letters in line 10")
+    two = sink.replace("data", "events") + sink.replace("data", "events").replace("kind", 'name = "b"\nkind')
+    (found,) = faults(folder, FILES + two)
+    assert found.startswith(f":13: sinks[1].path: {folder}/events.jsonl is already that of sinks[0].path in line 9")
+
+
+def test_patterns_that_cover_files_of_the_monitor_are_told_and_can_be_used(folder: Path) -> None:
+    found = load(write(folder, FILES.replace("data.jsonl", "*.jsonl")))
+    (warning,) = pattern_warnings(found)
+    assert warning.startswith(f"{folder}/monitor.toml:4: sources[0].paths: ")
+    assert "covers dead-letters.jsonl (service.dead_letters), which the monitor writes itself and leaves out" in warning
+    own = own_files(found)
+    assert own.what(str(folder / "monitor.db-wal")) == own.what(str(folder / "monitor.db")) == "state.path"
+    assert own.what(str(folder / "monitor.toml")) == "the configuration"
+    assert not own.what(str(folder / "data.jsonl"))
+    assert not pattern_warnings(load(write(folder, FILES)))
+
+
+def test_two_sessions_of_one_client_are_refused(folder: Path) -> None:
+    mqtt = '[[sources]]\nname = "{}"\nkind = "mqtt"\ntopics = ["a"]\nclient_id = "m"\nhost = "{}"\n'
+    (found,) = faults(folder, LEAST + mqtt.format("a", "x") + mqtt.format("b", "x"))
+    assert found == ":16: sources[2].client_id: 'm' is already the session of sources[1].client_id in line 10"
+    load(write(folder, LEAST + mqtt.format("a", "x") + mqtt.format("b", "y")))
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('kind = "webhook"\nurl = "ftp://x"', ":8: sinks[0].url: the url of a sink begins with http://"),
+        ('kind = "webhook"\nurl = "http://a b/"', ":8: sinks[0].url: "),
+        ('kind = "webhook"\nurl = "http://x"\nsecret_env = "BAD"', ":9: sinks[0].secret_env: the secret of a webhook"),
+        ('kind = "webhook"\nurl = "http://x"\nheaders = { Host = "y" }', ":9: sinks[0].headers: the header Host"),
+        ('kind = "alertmanager"\nurl = "http://x"\nlabels = { "a-b" = "y" }', ":9: sinks[0].labels: 'a-b' is no label"),
+        (
+            'kind = "alertmanager"\nurl = "http://x"\ntoken_env = "BAD"\nusername = "me"\npassword_env = "BAD"',
+            ":9: sinks[0].token_env: a sink takes a token or a username, not both",
+        ),
+        (
+            'kind = "alertmanager"\nurl = "http://x"\nusername = "me"',
+            ":9: sinks[0].username: a sink needs username",
+        ),
+        ('kind = "mqtt"\ntopic = "a/+"', ":8: sinks[0].topic: an MQTT sink cannot publish"),
+        ('kind = "mqtt"\nhost = "a:1883"', ":8: sinks[0].host: 'a:1883' is no name of a host"),
+        ('kind = "nats"\nsubject = "a..b"', ":8: sinks[0].subject: a NATS sink cannot publish"),
+        ('kind = "nats"\nservers = ["nats://a", "http://b"]', ":8: sinks[0].servers: an address in servers looks like"),
+        ('kind = "nats"\nusername = "me"', ":8: sinks[0].username: NATS needs username and password together"),
+        ('kind = "postgres"\nurl = "postgresql://u:p@h/d"', ":8: sinks[0].url: the url of a PostgreSQL database holds"),
+        ('kind = "postgres"\nurl = "postgresql://u@h/d"\nschema = "A"', ":9: sinks[0].schema: a schema's name has"),
+        ('kind = "chat"\nurl = "http://x"', ":8: sinks[0].url: there is no such key; a secret does not stand in this"),
+        ('kind = "chat"\nurl_env = "URL"\nbody = "{text"', ":9: sinks[0].body: "),
+        ('kind = "email"\nhost = "x"\nsender = "a@b"\nrecipients = ["c"]', ":10: sinks[0].recipients: 'c' is no"),
+    ],
+)
+def test_what_is_wrong_with_a_sink_is_told_at_its_key(folder: Path, table: str, said: str) -> None:
+    environment = {"BAD": "whsec_s3cr3t!", "URL": "https://x/s3cr3t"}
+    found = faults(folder, f"{LEAST}[[sinks]]\n{table}\n", **environment)
+    assert found[0].startswith(said)
+    assert "s3cr3t" not in str(found)
+
+
+def test_filters_that_cannot_be_are_told_at_their_key(folder: Path) -> None:
+    source = 'kind = "mqtt"\ntopics = ["a/b", "sat/#/x"]\nclient_id = "a"'
+    assert faults(folder, LEAST.replace('kind = "stdin"', source)) == [
+        ":6: sources[0].topics: 'sat/#/x' is no topic filter: # stands alone, as the last level"
+    ]

@@ -382,6 +382,7 @@ def test_another_model_starts_a_stream_afresh_says_so_and_closes_what_was_open(
     assert "stream a starts afresh" in caplog.text
     (ended,) = new.tick(0)
     assert (ended.action, ended.id, ended.sequence) == ("close", opened.id, len(worse) + 1)
+    assert ended.event["reason"] == "model changed"
     assert new.stats()["afresh"] == 1
     assert new.process([samples(np.full((WINDOW, 2), 0.1))]) == []
     assert new.stats()["scored"] == 1
@@ -523,3 +524,25 @@ def test_memory_does_not_grow_with_rows() -> None:
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 300_000
+
+
+def test_a_silence_is_closed_where_nobody_of_its_model_is_left_to_end_it() -> None:
+    old = Engine([Watched("plant", Magnitude(), silent_after=300)], clock=lambda: START)
+    old.process([samples(np.full((10, 2), 0.1))])
+    (silent,) = old.tick(START + 400 * SECOND)
+    assert silent.action == "silent"
+    ((name, data),) = old.touched().items()
+    kept = Engine([Watched("plant", Magnitude(), silent_after=300)], clock=lambda: START)
+    assert kept.restore(name, data) == ""
+    assert kept.describe()[0]["state"] == "silent"
+    assert kept.tick(START) == []
+    renamed = Engine([Watched("other", Magnitude(), silent_after=300)], clock=lambda: START)
+    renamed.restore(name, data)
+    (ended,) = renamed.tick(START)
+    assert (ended.id, ended.action, ended.sequence) == (silent.id, "heard", 1)
+    assert (ended.model, ended.event["reason"]) == ("plant", "model changed")
+    assert renamed.describe()[0]["state"] == "normal"
+    gone = Engine([Watched("plant", Magnitude(), ["b*"])], clock=lambda: START)
+    gone.restore(name, data)
+    (ended,) = gone.tick(START)
+    assert (ended.id, ended.event["reason"]) == (silent.id, "not watched any more")

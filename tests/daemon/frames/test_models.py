@@ -332,6 +332,11 @@ def test_check_tells_models_of_pictures(tmp_path: Path) -> None:
     text = '[web]\nenabled = false\n[[models]]\npath = "gear.aezm"\n[[sources]]\nkind = "frames"\npaths = ["*.png"]\n'
     (tmp_path / "monitor.toml").write_text(text)
     config = load(tmp_path / "monitor.toml")
-    assert deep_check(config) == ["model gear: frames, on cpu", "source frames: 0 files now"]
+    model, source, state, letters = deep_check(config)
+    assert (model, source) == ("model gear: frames, on cpu", "source frames: 0 files now")
+    assert (state, letters) == (
+        f"state.path: {tmp_path / 'monitor.db'} can be made",
+        f"service.dead_letters: {tmp_path / 'dead-letters.jsonl'} can be written",
+    )
     (loaded,) = models.models(config)
     assert loaded.id == gear.bundle().id

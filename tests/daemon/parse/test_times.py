@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.zones import from_local, settled
+from aez.codec.series.zones import from_local, settled
 from aez.daemon.parse.formats import parser
 from aez.daemon.parse.options import Options
 from tests.kit.parse_helpers import START, chunk, rows

@@ -16,11 +16,11 @@ from aez.codec.errors import AezError, InvalidArgument
 from aez.daemon.config.reader import load
 from aez.daemon.delivery import Deliveries, Delivery
 from aez.daemon.engine.engine import Engine
+from aez.daemon.files.followed import Files
 from aez.daemon.pipeline import Worker
 from aez.daemon.service import exchange
 from aez.daemon.service.exchange import ReloadFailed
 from aez.daemon.service.monitor import Monitor
-from aez.daemon.sources.files import Files
 from aez.daemon.sources.http_push import HttpPush
 from aez.daemon.state.database import StoreError
 from aez.daemon.state.store import Store

@@ -14,10 +14,10 @@ import pytest
 
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk
+from aez.daemon.files.arrow import ArrowFiles
+from aez.daemon.files.followed import FileOptions
 from aez.daemon.parse.formats import parser
 from aez.daemon.parse.options import Options
-from aez.daemon.sources.arrow_files import ArrowFiles
-from aez.daemon.sources.files import FileOptions
 from aez.daemon.sources.pace import paced
 from aez.daemon.tools.simulate import CHANNELS, Simulation, encode
 

@@ -18,8 +18,8 @@ from aez.codec.common.extras import library
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Position
+from aez.daemon.files.followed import FileOptions
 from aez.daemon.sources.base import Put, Source
-from aez.daemon.sources.files import FileOptions
 
 _ROWS = 16_384  # of one chunk
 

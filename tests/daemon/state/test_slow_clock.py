@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aez.daemon.common.slow_clock import SlowClock
+from aez.daemon.state.slow_clock import SlowClock
 
 SECOND = 10**9
 DAY = 86_400 * SECOND

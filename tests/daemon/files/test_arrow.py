@@ -15,9 +15,9 @@ import pytest
 from aez.codec.errors import InvalidArgument
 from aez.daemon.build.opening import open_source
 from aez.daemon.common.limits import Limits
-from aez.daemon.sources.arrow_files import ArrowFiles
+from aez.daemon.files.arrow import ArrowFiles
+from aez.daemon.files.followed import FileOptions
 from aez.daemon.sources.base import Source
-from aez.daemon.sources.files import FileOptions
 from tests.kit.source_harness import Intake
 
 ROWS = 50_000

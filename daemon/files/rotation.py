@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Past", "begins_as", "inode_of", "is_rotated", "lineage", "matches"]
+__all__ = ["Past", "begins_as", "inode_of", "is_rotated", "lineage", "matches", "stream_of"]
 
 _ROTATED = re.compile(r"[.-][0-9][0-9T_:.-]*")  # behind the whole name: .1, -20260131, .2026-01-31_10-00
+_ROTATED_END = re.compile(r"(?<=[a-z])[.-][0-9][0-9T_:.-]*$")
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".zip")
 
 
@@ -65,6 +66,14 @@ def _listing(base: str) -> tuple[list[Past], bool]:
     return found, whole
 
 
+def stream_of(path: str) -> str:
+    """The file's name without rotation, packing and extension."""
+    name = Path(path).name.removesuffix(".gz")
+    rotated = _ROTATED_END.search(name)
+    before = name[: rotated.start()] if rotated else ""
+    return Path(before if Path(before).suffix else name).stem
+
+
 def matches(pattern: str) -> Iterator[str]:
     """The files that a pattern names, without compressed ones."""
     paths = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - the pattern is absolute
@@ -89,12 +98,20 @@ def inode_of(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def begins_as(path: str, state: Mapping[str, Any]) -> bool:
-    """Whether the file may be the one that the state is of: long enough, and with the same first bytes."""
+def begins_as(path: str, state: Mapping[str, Any], least: int = 0) -> bool:
+    """Whether the file may be the one that the state is of: long enough, and the same bytes where it is known by them.
+
+    least: bytes that it must have, where that is more than the state's offset.
+    """
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - as good as Path.open, and str is what glob gives
             head = file.read(state["head_bytes"])
             size = os.fstat(file.fileno()).st_size
+            known = state.get("mark_bytes", 0)  # states of former versions have none
+            file.seek(max(0, state["offset"] - known))
+            mark = file.read(known)
     except OSError:
         return False
-    return bool(size >= state["offset"] and hashlib.sha256(head).hexdigest() == state["head"])
+    if size < max(state["offset"], least) or hashlib.sha256(head).hexdigest() != state["head"]:
+        return False
+    return not known or hashlib.sha256(mark).hexdigest() == state["mark"]

@@ -1,14 +1,19 @@
 """Files that grow and are rotated.
 
 Delivery: at least once. The position says for each file up to which byte it was read, and how to know that file
-again: device, inode and a hash of its first bytes, so that an inode that was given to another file is noticed. After a
-restart reading goes on at that byte. A line is handed on once it is whole.
+again: device, inode and hashes of its first bytes and of those before the place, so that an inode that was given to
+another file is noticed, and a file that was emptied and written anew, however long it is by then. After a restart
+reading goes on at that byte. A line is handed on once it is whole. What the monitor writes itself is never read.
 
-Rotation: a file that was renamed is read to its end before its successor is begun; one that was copied and truncated
-is read on in its copy. Both also when it happened, several times even, while the process was away, as long as the
-old files stand beside the new one under names like `data.csv.1` or `data.csv-20260131`. A compressed one is not read:
-what of it was not read before is lost, and logged. Truncation leaves a gap by nature: lines that were written between
-copy and truncation are in neither file; and lines read while the copy was being made may come twice.
+Rotation: a file that was renamed is read to its end before its successor is begun, and what somebody still writes to
+it is read for a minute behind its last change; one that was copied and truncated is read on in its copy. Both also when
+it happened, several times even, while the process was away, as long as the old files stand beside the new one under
+names like `data.csv.1` or `data.csv-20260131`. One packed with gzip is read where a pattern that ends in .gz names it:
+once, from where it was read before it was packed; else what of it was not read is lost, and logged. Truncation leaves a
+gap by nature: lines that were written between copy and truncation are in neither file; and lines read while the copy
+was being made may come twice.
+
+CSV: a line of column names in the middle of a file holds for what follows, as that of a writer that began anew.
 
 Memory: one chunk and one unfinished line per file. While the queue is full nothing is read.
 """
@@ -17,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import logging
 import os
 import stat
@@ -32,11 +36,15 @@ from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
 from aez.daemon.common.shared_options import FileFormat
+from aez.daemon.files.packed import PackedFiles
+from aez.daemon.files.rotation import Past, begins_as, inode_of, is_rotated, lineage, matches
+from aez.daemon.files.tail import KNOWN_BYTES, Tail
 from aez.daemon.sources.base import Put, Source, SourceOptions
-from aez.daemon.sources.lines import LineCutter
-from aez.daemon.sources.rotation import Past, begins_as, inode_of, is_rotated, lineage, matches
+from aez.daemon.sources.lines import LineCutter, cut_at_headers
 
-_HEAD = 1024  # bytes that a file is known by
+_STILL = 500_000_000  # ns without a change after which a last line without its end is taken for whole
+_OLD_SECONDS = 60.0  # that a rotated file is watched behind its last change, for writers that still have it open
+_PAST = 64  # files that were read, by which packed ones are known again
 _SETTLED = 1_000_000_000  # ns without a change after which a file's time is taken as it stands
 
 _log = logging.getLogger(__name__)
@@ -55,42 +63,6 @@ class FileOptions(SourceOptions):
         default=0.05, metadata=about("pause between looks at files that did not grow", low=0.001, high=3600)
     )
     scan_seconds: float = field(default=1.0, metadata=about("pause between looks for new files", low=0.01, high=3600))
-
-
-@dataclass
-class _Tail:
-    """A file being read: offset is behind the last line handed on, head its first bytes up to there.
-
-    copied: it is a copy, made before the file under the name was truncated. previous: the file read before this one.
-    """
-
-    base: str
-    file: int
-    device: int
-    inode: int
-    offset: int
-    head: bytes
-    cutter: LineCutter
-    modified: int
-    stream: str
-    copied: bool
-    previous: tuple[int, int] | None = None
-
-    @property
-    def id(self) -> tuple[int, int]:
-        return self.device, self.inode
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "device": self.device,
-            "inode": self.inode,
-            "offset": self.offset,
-            "head": hashlib.sha256(self.head).hexdigest(),
-            "head_bytes": len(self.head),
-            "skipping": self.cutter.skipping,
-            "modified": self.modified,
-            "copied": self.copied,
-        }
 
 
 class Files(Source):
@@ -114,9 +86,11 @@ class Files(Source):
         self._scan_seconds = options.scan_seconds
         self._line_bytes = self.limits.line_bytes
         self._open_files = options.open_files
-        self._tails: dict[str, _Tail] = {}
+        self._tails: dict[str, Tail] = {}
         self._stored: dict[str, Mapping[str, Any]] = {}  # of files that an earlier run read and this one has not seen
         self._states: dict[str, Mapping[str, Any]] = {}
+        self._old: list[Tail] = []  # rotated, and still watched
+        self._past: list[Mapping[str, Any]] = []  # states of files that are closed
         self._first_scan = True
 
     def without_header(self) -> None:
@@ -124,18 +98,23 @@ class Files(Source):
 
     def start(self, put: Put, position: Position | None = None) -> None:
         self._put = put
+        separator = self._separator if self._header else None
+        self._packed = PackedFiles(self._patterns, self._line_bytes, separator, self._is_own)
         if position is not None:
             self._stored = dict(position["files"])
             self._states = dict(self._stored)
+            self._packed.states = dict(position.get("packed", {}))
+            self._past = list(position.get("past", ()))
             self._from_beginning = True  # a file that is new now appeared while the process was away
         self._spawn(self._run)
 
     def close(self) -> None:
         self.stop()
-        for tail in self._tails.values():
+        for tail in (*self._tails.values(), *self._old):
             with contextlib.suppress(OSError):
                 os.close(tail.file)
         self._tails.clear()
+        self._old.clear()
 
     def _run(self) -> None:
         if not self._follow:
@@ -144,6 +123,7 @@ class Files(Source):
         next_scan = 0.0
         while not self._stopping.is_set():
             if time.monotonic() >= next_scan:
+                self._read_packed()  # before what follows on them
                 self._scan()
                 next_scan = time.monotonic() + self._scan_seconds
             grown = False
@@ -151,10 +131,13 @@ class Files(Source):
                 if self._stopping.is_set():
                     return
                 grown |= self._advance(tail)
+            for tail in list(self._old):
+                grown |= self._advance_old(tail)
             if not grown:
                 self._stopping.wait(self._poll_seconds)
 
     def _read_once(self) -> None:
+        self._read_packed()
         self._scan()
         for base in sorted(self._tails):
             while base in self._tails and not self._stopping.is_set():
@@ -167,8 +150,9 @@ class Files(Source):
 
     def _scan(self) -> None:
         """Open the files that are there and not yet open."""
-        known = {tail.id for tail in self._tails.values()}
+        known = {tail.id for tail in (*self._tails.values(), *self._old)}
         found = sorted({path for pattern in self._patterns for path in matches(pattern)} - self._tails.keys())
+        found = [path for path in found if not self._is_own(path)]
         self._move_stored(found)
         names = {*found, *self._tails, *self._stored}
         wanted = [path for path in found if not is_rotated(path, names) and inode_of(path) not in known]
@@ -176,7 +160,7 @@ class Files(Source):
         wanted += [path for path in self._stored if not Path(path).exists() and lineage(path)]
         trouble = ""
         for path in wanted:
-            if len(self._tails) >= self._open_files:
+            if len(self._tails) + len(self._old) >= self._open_files and not self._give_up_old():
                 trouble = (
                     f"more than {self._open_files} files match; {path} and others are not read (raise open_files)."
                 )
@@ -187,7 +171,8 @@ class Files(Source):
                 continue  # gone since it was listed; the next scan sees what is there
             except OSError as error:
                 trouble = f"cannot read {path}: {error.strerror or error}."
-        if not self._tails and not trouble and not self._follow:
+        trouble = trouble or self._packed.trouble
+        if not self._tails and not self._packed.states and not trouble and not self._follow:
             trouble = f"no file matches {', '.join(self._patterns)}."
         self._first_scan = False
         self._set_trouble(trouble)
@@ -220,9 +205,10 @@ class Files(Source):
         for past in [*same, *(copies if state["head_bytes"] else ())]:
             if begins_as(past.path, state):
                 self._open(base, past.path, state, copied=state["copied"] or past not in same, seen=past)
+                self._resume_old(base, state.get("old", ()), known)
                 return
         later = [past.path for past in known if past.path != base and past.modified > state["modified"]]
-        if state["offset"]:
+        if state["offset"] and not self._packed:
             _log.warning(
                 "source %s: the file that was %s up to byte %d is not there any more; what followed in it is lost",
                 self.name,
@@ -253,41 +239,60 @@ class Files(Source):
         if not stat.S_ISREG(status.st_mode):
             os.close(file)
             raise OSError(errno.EINVAL, "not a regular file")
-        offset = status.st_size if at_end else 0
-        skipping = offset > 0 and os.pread(file, 1, offset - 1) != b"\n"
-        if state is not None:
-            offset, skipping = state["offset"], state["skipping"]
-        header = None
-        if self._header and offset:
-            header = os.pread(file, self._line_bytes, 0).partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r")
-        self._tails[base] = _Tail(
-            base,
-            file,
-            status.st_dev,
-            status.st_ino,
-            offset,
-            os.pread(file, min(_HEAD, offset), 0),
-            LineCutter(self._line_bytes, self._header, skipping, header),
+        self._tails[base] = self._tail(base, file, state, status.st_size if at_end else 0, copied)
+        if state is None:
             # What is not read yet may be copied and truncated before it is, and its copy bears this very time.
-            state["modified"] if state else (seen.modified if seen else status.st_mtime_ns) - (offset == 0),
-            Path(base).stem,
-            copied,
-        )
+            offset = self._tails[base].offset
+            self._tails[base].modified = (seen.modified if seen else status.st_mtime_ns) - (offset == 0)
         self._note(self._tails[base])
 
-    def _note(self, tail: _Tail) -> None:
-        self._states = {**self._states, tail.base: tail.state()}
+    def _tail(self, base: str, file: int, state: Mapping[str, Any] | None, offset: int, copied: bool) -> Tail:
+        """The open file as one that was read up to its state, or up to `offset`."""
+        status = os.fstat(file)
+        skipping = offset > 0 and os.pread(file, 1, offset - 1) != b"\n"
+        header = None
+        if state is not None:
+            offset, skipping, header = state["offset"], state["skipping"], state.get("header")
+        if self._header and offset and header is None:
+            header = os.pread(file, self._line_bytes, 0).partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r")
+        known = min(KNOWN_BYTES, offset)
+        return Tail(
+            base=base,
+            file=file,
+            device=status.st_dev,
+            inode=status.st_ino,
+            offset=offset,
+            head=os.pread(file, known, 0),
+            mark=os.pread(file, known, offset - known),
+            cutter=LineCutter(self._line_bytes, self._header, skipping, header if self._header else None),
+            modified=state["modified"] if state else status.st_mtime_ns,
+            stream=Path(base).stem,
+            copied=copied,
+        )
 
-    def _advance(self, tail: _Tail) -> bool:
+    def _note(self, tail: Tail) -> None:
+        """Let positions say how far the files under a name were read."""
+        base = tail.base
+        now = self._tails.get(base)
+        if now is None:
+            return
+        old = [one.state() for one in self._old if one.base == base]
+        self._states = {**self._states, base: {**now.state(), **({"old": old} if old else {})}}
+
+    def _position(self) -> Position:
+        more = {"packed": self._packed.states, "past": self._past} if self._packed else {}
+        return {"files": self._states, **more}
+
+    def _advance(self, tail: Tail) -> bool:
         try:
             return self._step(tail)
         except FileNotFoundError:  # renamed again since its folder was listed; the next look sees where to
             return True
 
-    def _step(self, tail: _Tail) -> bool:
+    def _step(self, tail: Tail) -> bool:
         """Read one block of a file, or see where it went; True when there may be more at once."""
         status = os.fstat(tail.file)
-        at = tail.offset + len(tail.cutter.rest)
+        at = tail.at
         if status.st_size == at and status.st_mtime_ns == tail.modified:
             return self._follow_rotation(tail)
         if status.st_size < at:
@@ -296,8 +301,8 @@ class Files(Source):
         if at == 0 and inode_of(tail.base) == tail.id and self._begin_missed(tail):
             return True
         data = os.pread(tail.file, self.limits.chunk_bytes, at)
-        # Looked at after the data: were these first bytes another file's by now, the data might be too.
-        if os.pread(tail.file, len(tail.head), 0) != tail.head:
+        # Looked at after the data: were the bytes before them another file's by now, the data might be too.
+        if not tail.is_as_it_was():
             self._truncated(tail)
             return True
         if not data and status.st_size > at:  # truncated since it was looked at, or it would have given something
@@ -307,47 +312,43 @@ class Files(Source):
             tail.modified = status.st_mtime_ns
         if not data:
             return self._follow_rotation(tail)
-        self._settle(tail, data, *tail.cutter.feed(data))
+        self._take(tail, data)
         return True
 
-    def _settle(self, tail: _Tail, data: bytes, lines: bytes, settled: int) -> None:
-        """Move on by `settled` bytes, of which `lines` are handed on."""
-        before = tail.offset
-        tail.offset += settled
-        if len(tail.head) < _HEAD and settled:
-            if len(tail.head) == before == 0 and settled <= len(data):
-                tail.head = data[: min(_HEAD, settled)]
-            else:
-                tail.head = os.pread(tail.file, min(_HEAD, tail.offset), 0)
+    def _take(self, tail: Tail, data: bytes) -> None:
+        """Hand on what data have in whole lines; without data the last line, which no newline ends."""
+        rest = tail.cutter.rest
+        lines, settled = tail.cutter.feed(data) if data else tail.cutter.finish()
+        before = self._position()
+        parts = cut_at_headers(lines, tail.cutter.header if self._header else None, self._separator)
+        if self._header:
+            tail.cutter.header = parts[-1][0]
+        tail.move(rest, data, settled)
         if settled:
             self._note(tail)
-        if lines:
-            position = {"files": self._states}
-            header = tail.cutter.header
-            self._put(Chunk(self.name, lines, self.format, position, time.monotonic(), tail.stream, header))
+        for number, (header, part) in enumerate(parts, 1):
+            if part:  # only the last one settles them all
+                position = self._position() if number == len(parts) else before
+                self._put(Chunk(self.name, part, self.format, position, time.monotonic(), tail.stream, header))
 
-    def _finish(self, tail: _Tail) -> None:
+    def _finish(self, tail: Tail) -> None:
         """Hand on the last line of a file that nobody writes to any more, though no newline ends it."""
-        self._settle(tail, b"", *tail.cutter.finish())
+        self._take(tail, b"")
 
-    def _truncated(self, tail: _Tail) -> None:
+    def _truncated(self, tail: Tail) -> None:
         """The file was emptied under its name: read on in the copy made of it, or begin again."""
-        wanted = {**tail.state(), "offset": tail.offset + len(tail.cutter.rest)}
         for past in reversed(self._predecessors(tail)):
-            if tail.head and begins_as(past.path, wanted):
+            if tail.head and begins_as(past.path, tail.state(), tail.at):
                 self._open(tail.base, past.path, tail.state(), copied=True, seen=past)
                 os.close(tail.file)
                 return
         if self._begin_missed(tail):
             return
-        _log.info("source %s: %s was truncated; reading it from its beginning", self.name, tail.base)
-        tail.offset = 0
-        tail.head = b""
-        tail.cutter = LineCutter(self._line_bytes, self._header)
-        tail.modified = os.fstat(tail.file).st_mtime_ns
+        _log.info("source %s: %s was emptied or written anew; reading it from its beginning", self.name, tail.base)
+        tail.begin_again(LineCutter(self._line_bytes, self._header))
         self._note(tail)
 
-    def _begin_missed(self, tail: _Tail) -> bool:
+    def _begin_missed(self, tail: Tail) -> bool:
         """Begin the oldest copy of what was written and truncated between two looks at the file, if there is one."""
         predecessors = self._predecessors(tail)
         inodes = [past.inode for past in predecessors]
@@ -359,11 +360,11 @@ class Files(Source):
                 return True
         return False
 
-    def _predecessors(self, tail: _Tail) -> list[Past]:
+    def _predecessors(self, tail: Tail) -> list[Past]:
         """Rotated files beside this one, the oldest first."""
         return [past for past in lineage(tail.base) if past.path != tail.base and past.inode != tail.id]
 
-    def _follow_rotation(self, tail: _Tail) -> bool:
+    def _follow_rotation(self, tail: Tail) -> bool:
         """At the end of a file: whether another one has taken its place, which is begun then."""
         if not self._follow and inode_of(tail.base) == tail.id:
             return False
@@ -373,10 +374,13 @@ class Files(Source):
                 self._finish(tail)
                 self._drop(tail)
             return False
-        # The writer has moved on, so nothing comes after what the old file holds now.
+        # A writer has moved on; another one may be in the middle of a line.
         status = os.fstat(tail.file)
-        if status.st_size > tail.offset + len(tail.cutter.rest):
+        if status.st_size > tail.at:
             return True
+        if tail.cutter.rest and self._follow and 0 <= time.time_ns() - status.st_mtime_ns < _STILL:
+            return False
+        partial = bool(tail.cutter.rest)
         self._finish(tail)
         base, newest = tail.base, following.path == tail.base
         # A copy's original may not have been truncated yet, and is not to be read twice.
@@ -385,14 +389,75 @@ class Files(Source):
         self._open(base, following.path, state, copied=tail.copied and not newest, seen=following)
         self._tails[base].previous = tail.id
         if moved is None:
-            os.close(tail.file)
+            self._watch_old(tail, partial)
         else:  # under a pattern the old file goes on as one of its own, at its end
             self._tails[moved] = tail
             tail.base = moved
             self._note(tail)
         return True
 
-    def _still_matched(self, tail: _Tail) -> str | None:
+    def _watch_old(self, tail: Tail, partial: bool) -> None:
+        """Go on with a file that was rotated away, for those that still write to it. partial: within a line."""
+        if tail.copied or not self._follow:
+            self._close(tail)
+            return
+        tail.cutter.skipping = partial  # the rest of a line that was handed on as it stood
+        tail.quiet_since = time.monotonic()
+        self._old.append(tail)
+        self._note(tail)
+
+    def _resume_old(self, base: str, states: Sequence[Mapping[str, Any]], known: Sequence[Past]) -> None:
+        """Watch those again that were watched before a restart."""
+        for state in states:
+            for past in known:
+                if past.inode == (state["device"], state["inode"]) and begins_as(past.path, state):
+                    with contextlib.suppress(OSError):
+                        file = os.open(past.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                        self._old.append(self._tail(base, file, state, 0, copied=False))
+
+    def _advance_old(self, tail: Tail) -> bool:
+        """Read on in a rotated file; True when there may be more at once."""
+        status = os.fstat(tail.file)
+        data = os.pread(tail.file, self.limits.chunk_bytes, tail.at) if status.st_size > tail.at else b""
+        if data and tail.is_as_it_was():
+            tail.quiet_since = time.monotonic()
+            self._take(tail, data)
+            return True
+        if data or status.st_size < tail.at or time.monotonic() - tail.quiet_since > _OLD_SECONDS:
+            self._old.remove(tail)
+            self._finish(tail)
+            self._close(tail)
+        return False
+
+    def _give_up_old(self) -> bool:
+        """Make room for a new file; whether that could be."""
+        if not self._old:
+            return False
+        self._close(self._old.pop(0))
+        return True
+
+    def _close(self, tail: Tail) -> None:
+        os.close(tail.file)
+        if self._packed:
+            known = {name: value for name, value in tail.state().items() if name.startswith(("head", "mark", "offset"))}
+            self._past = [*self._past, known][-_PAST:]
+
+    def _read_packed(self) -> None:
+        """Read files packed with gzip that were not read yet."""
+        if not self._packed:
+            return
+        for stream, header, lines in self._packed.read(self.limits.chunk_bytes, self._known, young=not self._follow):
+            if self._stopping.is_set():
+                return
+            position = self._position()
+            self._put(Chunk(self.name, lines, self.format, position, time.monotonic(), stream, header))
+
+    def _known(self) -> list[Mapping[str, Any]]:
+        """States of all that was read, as a packed file may be one of them."""
+        now = [tail.state() for tail in (*self._tails.values(), *self._old)]
+        return [*self._past, *self._stored.values(), *now]
+
+    def _still_matched(self, tail: Tail) -> str | None:
         """The name that a renamed file now has, if that matches a pattern and is no rotated name."""
         existing = {*self._tails, *self._stored}
         for pattern in self._patterns:
@@ -401,7 +466,7 @@ class Files(Source):
                     return None if is_rotated(path, existing) else path
         return None
 
-    def _successor(self, tail: _Tail) -> Past | None:
+    def _successor(self, tail: Tail) -> Past | None:
         """The file begun after this one: the next rotated one, or what has the name now, once it holds data."""
         if inode_of(tail.base) == tail.id:
             return None
@@ -415,6 +480,6 @@ class Files(Source):
             return None
         return later[0] if later else None
 
-    def _drop(self, tail: _Tail) -> None:
-        os.close(self._tails.pop(tail.base).file)
+    def _drop(self, tail: Tail) -> None:
+        self._close(self._tails.pop(tail.base))
         self._states = {base: state for base, state in self._states.items() if base != tail.base}

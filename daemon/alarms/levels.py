@@ -3,70 +3,80 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.adoption import level_shift
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.follower import Follower
-from aez.daemon.engine.limits import LearnedLimit
-from aez.daemon.engine.ring import Rings
-from aez.daemon.engine.watched import Watched
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Float, Ints, StreamColumns, entries
 
 __all__ = ["Levels"]
 
 _log = logging.getLogger(__name__)
+#: Why events close: the stream did not calm down.
+ADOPTED, GIVEN_UP = "its level is taken as normal", "its level is no longer taken as normal"
 #: Events whose level could not be taken that are remembered.
 _REMEMBERED = 10_000
 
 
+class Changing(Protocol):
+    """The events of a stream; see `aez.daemon.engine.follower`."""
+
+    @property
+    def changed(self) -> bool: ...
+    @property
+    def event_id(self) -> str: ...
+
+
 class Streams(Protocol):
-    """What it needs of the streams of a model, by their numbers."""
+    """What it needs of the streams of a model, by their numbers; see `aez.daemon.engine.model_streams`."""
 
-    watched: Watched
-    rings: Rings
-    names: list[str]
-    limit: Float
-    limits: dict[int, LearnedLimit]
-    followers: dict[int, Follower]
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def followers(self) -> Mapping[int, Changing]: ...
 
-    def let_go(self, number: int) -> list[EventRecord]:
-        """What closes where nobody follows a stream's events any more."""
+    def limit_of(self, number: int) -> float:
+        """A stream's limit, in thresholds of the model."""
+
+    def last_rows(self, number: int) -> Float:
+        """Its last rows, [at most window - 1, channels]."""
+
+    def let_go(self, number: int, reason: str) -> list[EventRecord]:
+        """What closes where a stream's event is followed no more."""
 
 
 class Levels(StreamColumns):
-    """The shifts of one model's streams."""
+    """The shifts of one model's streams. most: of one channel, in ranges that training saw."""
 
     shifts: dict[int, Float] = entries()  # float32 [channels]
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: Streams, model: Any, most: float) -> None:
         super().__init__()
-        watched = streams.watched
-        self._streams, self._model, self._most = streams, watched.detector, watched.adopt_most
-        self._window = watched.detector.window
+        self._streams, self._model, self._most = streams, model, most
+        self._window = model.window
         self._refused: set[str] = set()
 
     def adopt(self, number: int) -> list[EventRecord]:
         """Take a stream's level as its normal one from now on; what closes. Raises InvalidArgument."""
         streams = self._streams
-        factor = streams.limits[number].value if number in streams.limits else 1.0
-        return self.take(number, self._find(number, streams.rings.state(number)[1], streams.limit[number] * factor))
+        return self.take(number, self._find(number, streams.last_rows(number), streams.limit_of(number)))
 
     def take(self, number: int, shift: Float | None) -> list[EventRecord]:
         """Score a stream with this shift from now on, or with none; what closes."""
         self._set(number, shift)
-        records = self._streams.let_go(number)
+        records = self._streams.let_go(number, GIVEN_UP if shift is None else ADOPTED)
         return [replace(one, event={**one.event, "adopted": self.named(number)}) for one in records]
 
     def adopt_changed(self) -> list[EventRecord]:
         """By policy: take the level of streams that moved for good; one that cannot be taken is named in the log."""
-        followers, records = self._streams.followers, []
+        followers = self._streams.followers
+        records: list[EventRecord] = []
         for number in [number for number, follower in followers.items() if follower.changed]:
             event = followers[number].event_id
             if event in self._refused:

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.sources.files import FileOptions, Files
+from aez.daemon.files.followed import FileOptions, Files
+from aez.daemon.files.rotation import lineage
 from aez.daemon.sources.lines import LineCutter
-from aez.daemon.sources.rotation import lineage
 from aez.daemon.sources.stdin import Stdin, StdinOptions
 from tests.kit.source_harness import Intake, told
 from tests.kit.waiting import until

@@ -1,0 +1,1 @@
+"""What lies in files: lines of files that grow and rotate, packed ones, recorded tables."""

@@ -1,0 +1,253 @@
+"""Single streams: one that loses samples is named, one can be forgotten, begin anew or be called otherwise."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aez.codec.errors import InvalidArgument
+from aez.daemon.common.records import Samples
+from aez.daemon.engine.engine import Engine
+from aez.daemon.engine.stream_state import pack, unpack
+from aez.daemon.engine.watched import Watched
+from tests.kit.engine_models import CHANNELS, PERIOD, SECOND, START, Magnitude, detector, samples, take
+
+HOUR = 3600 * SECOND
+
+
+def engine(**settings: Any) -> Engine:
+    return Engine([Watched("plant", Magnitude(), **settings)], clock=lambda: START)
+
+
+def quiet(rows: int, first: int = 0, stream: str = "a") -> Samples:
+    return samples(np.full((rows, 2), 0.1), np.arange(first, first + rows), stream)
+
+
+def entry(some: Engine, stream: str = "a") -> dict[str, Any]:
+    (found,) = [one for one in some.describe() if one["stream"] == stream]
+    return found
+
+
+def test_one_sample_from_tomorrow_makes_no_stream_deaf() -> None:
+    some = engine()
+    some.process([quiet(20)])
+    some.process([replace(quiet(1), time=np.array([START + 48 * HOUR]))])
+    some.process([quiet(100, 20)])
+    stats = some.stats()
+    assert (stats["dropped.late"], stats["dropped.future"], stats["gap_rows"]) == (0, 1, 0)
+    assert stats["scored"] == 117
+    (letter,) = some.take_letters()
+    assert letter.reason == "future"
+    assert json.loads(letter.data) == {
+        "time": START + 48 * HOUR,
+        "stream": "a",
+        **dict.fromkeys(CHANNELS, np.float32(0.1)),
+    }
+    assert some.take_letters() == []
+    assert entry(some)["lost"] == {"future": 1}
+
+
+def test_a_stream_that_is_ahead_of_the_clock_is_scored_and_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    some = engine()
+    ahead = quiet(50)
+    some.process([replace(ahead, time=ahead.time + 48 * HOUR)])
+    with caplog.at_level(logging.WARNING):
+        some.tick(START)
+        some.tick(START + SECOND)
+    assert some.stats()["scored"] == 47
+    assert [record.getMessage() for record in caplog.records] == [
+        "stream a: its time is more than 24 h ahead of this machine's clock"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("late", "lateness_seconds"),
+        ("duplicate", "period_seconds"),
+        ("gaps", "a row every 60 s"),
+        ("no_channel", "columns"),
+    ],
+)
+def test_a_stream_that_loses_samples_is_named_once_with_what_to_do(
+    reason: str, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    some = engine()
+    some.process([quiet(400), quiet(400, stream="well")])
+    for turn in range(3):
+        match reason:
+            case "late":
+                more = quiet(200)
+            case "duplicate":  # three samples in each period
+                more = samples(np.full((120, 2), 0.1), 400 + np.arange(120 * turn, 120 * turn + 120) / 3)
+            case "gaps":
+                more = samples(np.full((60, 2), 0.1), 400 + 600 * turn + np.arange(60) * 10)
+            case _:
+                more = replace(quiet(200, 400 + 200 * turn), columns=("x", "y"))
+        some.process([more])
+    with caplog.at_level(logging.WARNING):
+        some.tick(START + 1000 * HOUR)
+        some.tick(START + 1000 * HOUR)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"stream a: samples are not scored ({reason}): ")
+    assert told in record.getMessage()
+    assert (entry(some)["losing"], entry(some, "well")["losing"]) == (reason, None)
+    assert told in entry(some)["advice"]
+    assert list(some.losing) == [{"reason": reason, "count": 1, "streams": ["a"]}]
+    stats = some.stats()
+    assert {name: value for name, value in stats.items() if name.startswith("losing.") and value} == {
+        f"losing.{reason}": 1
+    }
+
+
+def test_streams_without_a_model_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    some = engine(streams=["a"])
+    some.process([quiet(3, stream="b"), quiet(3, stream="c")])
+    with caplog.at_level(logging.WARNING):
+        some.tick(START)
+        some.process([quiet(3, stream="b")])
+        some.tick(START)
+    (record,) = caplog.records
+    assert "no model watches 2 streams (b, c)" in record.getMessage()
+    assert some.stats()["losing.no_model"] == 2
+
+
+def test_losses_outlive_a_restart_and_what_was_put_aside_too() -> None:
+    some = engine()
+    some.process([quiet(20), quiet(5)])
+    some.process([replace(quiet(1), time=np.array([START + 48 * HOUR]))])
+    fresh = engine()
+    for name, data in some.touched().items():
+        assert fresh.restore(name, data) == ""
+        assert pack(unpack(data)) == data
+    assert entry(fresh)["lost"] == {"late": 5}
+    fresh.process([quiet(10, 20)])
+    assert fresh.stats()["dropped.future"] == 1
+
+
+def test_a_state_from_before_fronts_were_known_is_taken() -> None:
+    some = engine(lateness=0)
+    some.process([quiet(20), samples(np.array([[0.1, np.nan]]), np.array([20]))])
+    ((_, data),) = some.touched().items()
+    state = unpack(data)
+    assert len(state.aligner.slots) == 1
+    fresh = engine()
+    assert fresh.restore("a", data) == ""
+    fresh.process([quiet(10, 21)])
+    assert fresh.stats()["scored"] == 11
+    assert fresh.stats()["dropped.late"] == 0
+
+
+def test_a_forgotten_stream_is_as_if_it_had_never_been() -> None:
+    some = engine()
+    loud = samples(np.full((20, 2), 5.0))
+    some.process([loud, quiet(20, stream="b")])
+    assert some.forget_stream("a") == ["a"]
+    (closed,) = some.tick(0)
+    assert closed.action == "close"
+    assert [one["stream"] for one in some.describe()] == ["b"]
+    some.process([quiet(5)])
+    assert entry(some)["rows"] == 5
+    with pytest.raises(InvalidArgument, match="there is no stream 'zz'"):
+        some.forget_stream("zz")
+
+
+def test_a_stream_whose_clock_was_ahead_begins_anew_when_it_is_told_to() -> None:
+    some = engine()
+    ahead = quiet(20)
+    some.process([replace(ahead, time=ahead.time + 48 * HOUR)])
+    some.process([quiet(20)])
+    assert some.stats()["dropped.late"] == 20
+    assert some.reset_stream("a") == []
+    some.process([quiet(20)])
+    stats = some.stats()
+    assert stats["dropped.late"] == 20
+    assert stats["scored"] == 34
+    recent = some.recent("a")
+    assert recent is not None
+    assert (recent.row, recent.time) == (39, START + 19 * PERIOD * SECOND)
+
+
+def test_a_stream_that_is_reset_closes_what_was_open_and_keeps_its_limit() -> None:
+    some = Engine([Watched("plant", detector(), learn=100)], clock=lambda: START)
+    some.process([samples(0.4 + np.random.default_rng(0).normal(0, 0.02, (2000, 2)))])
+    before = entry(some)["limit"]
+    assert before < 1
+    some.process([samples(np.full((20, 2), 5.0), np.arange(2000, 2020))])
+    some.reset_stream("a")
+    assert [one.action for one in some.tick(0)] == ["close"]
+    assert entry(some)["limit"] == pytest.approx(before)
+    assert entry(some)["event"] is None
+
+
+def test_a_renamed_stream_goes_on_under_its_new_name() -> None:
+    some = engine(limits={"b": 3.0})
+    some.process([quiet(20), quiet(20, stream="c")])
+    assert some.rename_stream("a", "b") == ["a"]
+    some.process([quiet(20, 20, "b")])
+    assert entry(some, "b")["rows"] == 40
+    assert entry(some, "b")["limit"] == 3.0
+    assert some.stats()["streams"] == 2
+    assert set(some.touched()) == {"b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [
+        ("c", "there is a stream 'c' already"),
+        ("x-1", "model other watches"),
+        ("q", "no model watches"),
+        ("b\n", "cannot be called"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_in_a_sentence(to: str, why: str) -> None:
+    models = [
+        Watched("plant", Magnitude(), streams=["a", "b*", "c"]),
+        Watched("other", Magnitude(name="o"), streams=["x-*"]),
+    ]
+    some = Engine(models, clock=lambda: START)
+    some.process([quiet(20), quiet(20, stream="c")])
+    with pytest.raises(InvalidArgument, match=why):
+        some.rename_stream("a", to)
+    some.process([quiet(1, 20)])
+    assert entry(some)["rows"] == 21
+
+
+def test_the_time_of_the_data_is_that_of_most_streams() -> None:
+    some = engine()
+    assert some.data_time() is None
+    ahead = replace(quiet(1, stream="wrong"), time=np.array([START + 10_000 * HOUR]))
+    some.process([ahead, quiet(10), quiet(12, stream="b")])
+    assert some.data_time() == START + 11 * PERIOD * SECOND
+    assert some.newest("a") == START + 9 * PERIOD * SECOND
+    assert some.newest("zz") is None
+
+
+def test_an_incomplete_last_row_is_scored_after_a_while_by_the_walls_clock() -> None:
+    now = [0]
+    some = Engine([Watched("plant", Magnitude())], clock=lambda: START, steady=lambda: now[0])
+    some.process([quiet(10), samples(np.array([[0.1, np.nan]]), np.array([10]))])
+    some.tick(START)
+    assert some.stats()["scored"] == 7
+    now[0] = 3 * PERIOD * SECOND
+    some.tick(START)
+    assert some.stats()["scored"] == 8
+    assert some.stats()["waiting"] == 0
+
+
+def test_samples_are_taken_in_the_order_of_arrival_across_sets_of_columns() -> None:
+    rows = quiet(20)
+    places = np.arange(20, dtype=np.int64)
+    one, other = (
+        replace(rows, columns=("flow", "x"), order=2 * places, more=True),
+        replace(rows, columns=("heat", "y"), order=2 * places + 1),
+    )
+    some = engine(lateness=0)
+    some.process([one, other, take(quiet(21), 20, 21)])
+    stats = some.stats()
+    assert (stats["dropped.late"], stats["dropped.duplicate"], stats["scored"]) == (0, 0, 18)
