@@ -49,12 +49,13 @@ class Seen(NamedTuple):
 
     def measured_window(self, at: int) -> Float:
         """The same in the sensors' own values."""
-        found: Float = self.of(at) if self.shift is None else self.of(at) + self.shift
-        return found
+        window = self.of(at)
+        return window if self.shift is None else window + self.shift
 
     def measured(self, at: int) -> Float:
         """A row in the sensors' own values."""
-        return self.measured_window(at)[-1]
+        row: Float = self.measured_window(at)[-1]
+        return row
 
 
 class _Place(NamedTuple):

@@ -37,7 +37,7 @@ const live = new Live(
     setText(byId("link"), { live: "live", connecting: "connecting…", lost: "connection lost" }[state]);
     if (state === "lost") lost ??= Date.now();
     else {
-      if (lost !== null) events.load(); // what happened meanwhile
+      if (lost !== null || state === "live") events.load(); // what happened meanwhile, also before it was told
       lost = null;
     }
     byId("lost").hidden = lost === null;
