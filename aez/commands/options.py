@@ -37,6 +37,9 @@ device = click.option(
     show_default=True,
     help="Where networks run; auto takes CUDA where it is there.",
 )
+streams = click.option(
+    "--stream", metavar="COLUMN", help="The column that names each row's stream, where a file holds several."
+)
 series_reading = in_order(
     click.option("--time-column", metavar="NAME", help="The column with the times; by default it is found."),
     click.option("--array", metavar="NAME", help="The array of an NPZ file that holds the values."),

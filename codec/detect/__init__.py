@@ -11,8 +11,16 @@ if TYPE_CHECKING:
     from aez.codec.detect.detector import Detector, SeriesScores, WindowScores, load_detector
     from aez.codec.detect.events import Event, EventRule, EventTracker, EventUpdate, find_events, severity_of
     from aez.codec.detect.pictures import PictureDetector, PictureScores, load_picture_detector
+    from aez.codec.detect.scaling import Scale, StreamScales, learned_scale
     from aez.codec.detect.score_pictures import ScoredPicture, score_picture
-    from aez.codec.detect.score_series import Reading, ScoredBatch, ScoredSeries, describe_event, score_file
+    from aez.codec.detect.score_series import (
+        Reading,
+        ScoredBatch,
+        ScoredSeries,
+        describe_event,
+        score_file,
+        score_streams,
+    )
     from aez.codec.detect.thresholds import (
         LabelledThreshold,
         StreamingPeaksOverThreshold,
@@ -33,10 +41,12 @@ __all__ = [
     "PictureDetector",
     "PictureScores",
     "Reading",
+    "Scale",
     "ScoredBatch",
     "ScoredPicture",
     "ScoredSeries",
     "SeriesScores",
+    "StreamScales",
     "StreamingPeaksOverThreshold",
     "WindowScores",
     "adapt",
@@ -45,12 +55,14 @@ __all__ = [
     "best_f1",
     "describe_event",
     "find_events",
+    "learned_scale",
     "load_detector",
     "load_picture_detector",
     "peaks_over_threshold",
     "percentile",
     "score_file",
     "score_picture",
+    "score_streams",
     "severity_of",
 ]
 
@@ -61,8 +73,9 @@ __getattr__ = lazily(
         "aez.codec.detect.detector": "Detector SeriesScores WindowScores load_detector",
         "aez.codec.detect.events": "EventRule severity_of Event EventUpdate EventTracker find_events",
         "aez.codec.detect.pictures": "PictureDetector PictureScores load_picture_detector",
+        "aez.codec.detect.scaling": "Scale StreamScales learned_scale",
         "aez.codec.detect.score_pictures": "ScoredPicture score_picture",
-        "aez.codec.detect.score_series": "Reading ScoredSeries ScoredBatch describe_event score_file",
+        "aez.codec.detect.score_series": "Reading ScoredSeries ScoredBatch describe_event score_file score_streams",
         "aez.codec.detect.thresholds": (
             "LabelledThreshold StreamingPeaksOverThreshold alarm_budget best_f1 peaks_over_threshold percentile"
         ),

@@ -20,6 +20,7 @@ from aez.codec.bundle.library import find_bundle
 from aez.codec.bundle.session import Session, open_session
 from aez.codec.detect.events import EventRule
 from aez.codec.detect.manifest_values import check_outputs, check_probe, positive, texts, whole, wrong
+from aez.codec.detect.scaling import Scale, StreamScales, learned_scale
 from aez.codec.errors import InvalidArgument, ModelError, UnsupportedInput
 from aez.codec.series.core import Series, select_channels
 from aez.codec.series.windows import window_batches
@@ -27,6 +28,8 @@ from aez.codec.series.windows import window_batches
 __all__ = [
     "GRAPH",
     "OTHER_PERIOD",
+    "SCALE_CENTRE",
+    "SCALE_WIDTH",
     "TASK",
     "WHOLE_GRAPH",
     "Detector",
@@ -40,6 +43,8 @@ TASK = "detector"
 #: The graph of any window, and that of windows from which nothing is missing, which a bundle need not have: the same
 #: scores to a few parts in a million, no reconstruction, less than half of the operators.
 GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
+#: Members with the scales of the training streams, of models whose graph takes each stream's.
+SCALE_CENTRE, SCALE_WIDTH = "stream_centre", "stream_width"
 WINDOW_MAX, CHANNELS_MAX = 4096, 4096
 #: The batch shapes that a session sees; windows of more values than `_LARGE` never come 256 at a time.
 _BATCHES = (1, 32, 256)
@@ -75,7 +80,7 @@ class Detector:
     window: rows of a window. channels: the names of its columns, in order. units: one for each, "" where unknown.
     period: seconds between rows in training, or None. threshold: the raw score that counts as 1. score_kind: what the
     score is made of. ranges: (lowest, highest) of each channel in training. event_rule: the rule that the threshold was
-    chosen for.
+    chosen for. scales: of models that take each stream's centre and width, those of the training streams; else None.
 
     Raises ModelError for a bundle that is no detector, contradicts itself, or whose probe scores differently here;
     InvalidArgument as `open_session`.
@@ -94,6 +99,7 @@ class Detector:
         self.score_kind = str(coding.get("score", ""))
         self.ranges = _ranges(coding, len(self.channels))
         self.event_rule = _event_rule(coding)
+        self.scales = _stream_scales(bundle, len(self.channels))
         self._session = open_session(bundle.graph(GRAPH), device, threads)
         check_outputs(bundle, self._session.outputs, {"score", "channel_score", "reconstruction"})
         self._whole: Session | None = None
@@ -107,37 +113,49 @@ class Detector:
         """Where the graph runs: `cpu` or `cuda`."""
         return self._session.device
 
-    def score_windows(self, windows: NDArray[np.floating]) -> WindowScores:
-        """Scores of windows [n, window, channels] in the sensors' units, NaN = missing.
+    def scale_of(self, stream: str, rows: NDArray[np.floating]) -> Scale | None:
+        """The scale of a stream that was in training, or learned from `rows` [n, channels], its first ones.
 
-        Raises InvalidArgument for another shape.
+        None where the model takes none.
         """
-        outputs = [self._scores(batch, count) for batch, count in self._split(windows)]
+        if self.scales is None:
+            return None
+        known = self.scales.known.get(stream)
+        return known or learned_scale(rows[: self.scales.rows], self.scales.usual)
+
+    def score_windows(self, windows: NDArray[np.floating], scale: Scale | None = None) -> WindowScores:
+        """Scores of windows [n, window, channels] of one stream in the sensors' units, NaN = missing.
+
+        `scale` is the stream's, of models that take one; by default the training streams' median. Raises
+        InvalidArgument for another shape.
+        """
+        outputs = [self._scores(batch, count, scale) for batch, count in self._split(windows)]
         if not outputs:
             return WindowScores(np.empty(0, np.float32), np.empty((0, len(self.channels)), np.float32))
         score, channel_score = (np.concatenate([found[key] for found in outputs]) for key in ("score", "channel_score"))
         return WindowScores(score, channel_score)
 
-    def score_batch(self, batch: Float, *, whole: bool = False) -> WindowScores:
+    def score_batch(self, batch: Float, *, whole: bool = False, scale: Scale | None = None) -> WindowScores:
         """Scores of float32 windows [batch, window, channels], NaN = missing, no infinities; the graph gets them as is.
 
-        `whole` says that nothing is missing, which many models score in half the time. For callers that keep to few
-        batch sizes themselves: memory grows with each new one. Raises InvalidArgument.
+        `whole` says that nothing is missing, which many models score in half the time. `scale` [batch, channels] are
+        those of the windows' streams, of models that take them. For callers that keep to few batch sizes themselves:
+        memory grows with each new one. Raises InvalidArgument.
         """
         if batch.ndim != 3 or batch.shape[1:] != (self.window, len(self.channels)) or batch.dtype != np.float32:
             raise InvalidArgument(
                 f"a batch for model {self.bundle.name} is float32 [n, {self.window}, {len(self.channels)}], "
                 f"not {batch.dtype} {list(batch.shape)}"
             )
-        found = self._run(batch, len(batch), whole)
+        found = self._run(batch, len(batch), whole, scale)
         return WindowScores(found["score"], found["channel_score"])
 
-    def reconstruct(self, windows: NDArray[np.floating]) -> Float:
+    def reconstruct(self, windows: NDArray[np.floating], scale: Scale | None = None) -> Float:
         """What the network makes of windows [n, window, channels]: of the same shape, in the sensors' units.
 
-        Raises InvalidArgument for another shape.
+        `scale` as for `score_windows`. Raises InvalidArgument for another shape.
         """
-        parts = [self._run(batch, count)["reconstruction"] for batch, count in self._split(windows)]
+        parts = [self._run(batch, count, scale=scale)["reconstruction"] for batch, count in self._split(windows)]
         return np.concatenate(parts) if parts else np.empty((0, self.window, len(self.channels)), np.float32)
 
     def score(self, series: Series) -> SeriesScores:
@@ -151,17 +169,20 @@ class Detector:
                 f"{series.name or 'the series'} has {len(values)} rows, and a window of model {self.bundle.name} takes "
                 f"{self.window}; give more rows"
             )
-        return self._score_values(values, len(values))
+        return self._score_values(values, len(values), self.scale_of(series.name, values))
 
     def score_batches(self, batches: Iterable[Series]) -> Iterator[SeriesScores]:
         """As `score`, for a series that comes in pieces: one result for each, as if they were one series.
 
-        Only the last rows of the pieces before are kept. Raises as `score`, but not for pieces that are short.
+        Only the last rows of the pieces before are kept; a model that takes each stream's scale learns one that it
+        does not know from the first piece. Raises as `score`, but not for pieces that are short.
         """
         before = np.empty((0, len(self.channels)))
+        scale: Scale | None = None
         for batch in batches:
             values = np.concatenate([before, self._values(batch)])
-            yield self._score_values(values, len(batch))
+            scale = scale or self.scale_of(batch.name, values)
+            yield self._score_values(values, len(batch), scale)
             before = values[max(0, len(values) - self.window + 1) :]
 
     def notices(self, series: Series) -> list[str]:
@@ -186,13 +207,13 @@ class Detector:
             return series.values
         return select_channels(series, self.channels).values
 
-    def _score_values(self, values: NDArray[np.float64], last: int) -> SeriesScores:
+    def _score_values(self, values: NDArray[np.float64], last: int, scale: Scale | None) -> SeriesScores:
         """Scores of the last rows of values [time, channels]."""
         score = np.full(len(values), np.nan, np.float32)
         channel_score = np.full(values.shape, np.nan, np.float32)
         if len(values) >= self.window:
             for row, windows, count in window_batches(values, self.window, self._batch):
-                found = self._scores(windows, count)
+                found = self._scores(windows, count, scale)
                 score[row : row + count] = found["score"]
                 channel_score[row : row + count] = found["channel_score"]
         return SeriesScores(score[len(values) - last :], channel_score[len(values) - last :])
@@ -222,17 +243,25 @@ class Detector:
             yield batch, count
             start += count
 
-    def _scores(self, batch: Float, count: int) -> dict[str, Float]:
+    def _scores(self, batch: Float, count: int, scale: Scale | None = None) -> dict[str, Float]:
         """Scores of the first `count` windows of a batch, by the faster graph where nothing is missing."""
-        return self._run(batch, count, self._whole is not None and not np.isnan(batch.min()))
+        return self._run(batch, count, self._whole is not None and not np.isnan(batch.min()), scale)
 
-    def _run(self, batch: Float, count: int, whole: bool = False) -> dict[str, Float]:
+    def _run(self, batch: Float, count: int, whole: bool = False, scale: Scale | None = None) -> dict[str, Float]:
         """A graph's outputs for the first `count` windows of a batch. Raises ModelError for other shapes."""
         shapes: dict[str, tuple[int, ...]] = {"score": (len(batch),), "channel_score": (len(batch), len(self.channels))}
+        given = {"window": batch}
+        if self.scales is not None:
+            each = (len(batch), len(self.channels))
+            centre, width = scale or self.scales.usual
+            given |= {
+                "centre": np.ascontiguousarray(np.broadcast_to(centre, each)),
+                "width": np.ascontiguousarray(np.broadcast_to(width, each)),
+            }
         if whole and self._whole is not None:
-            found = self._whole.run({"window": batch})
+            found = self._whole.run(given)
         else:
-            found = self._session.run({"window": batch})
+            found = self._session.run(given)
             shapes["reconstruction"] = batch.shape
         for key, shape in shapes.items():
             if found[key].shape != shape:
@@ -246,10 +275,29 @@ class Detector:
                 f"the probe of model {self.bundle.name} has the shape {windows.shape}, not that of its windows"
             )
         whole = ~np.isnan(windows).any((1, 2))
+        scales = self._probe_scales(expected.shape[0])
         for kept, faster in ((np.ones_like(whole), False), (whole, True)):
-            parts = [self._run(batch, count, faster)["score"] for batch, count in self._split(windows[kept])]
+            # One by one where each has a scale of its own.
+            groups = (
+                [(windows[kept], None)]
+                if scales is None
+                else [(windows[[number]], scales.at(number)) for number in np.flatnonzero(kept)]
+            )
+            parts = [
+                self._run(batch, count, faster, scale)["score"]
+                for some, scale in groups
+                for batch, count in self._split(some)
+            ]
             if parts:
                 check_probe(self.bundle, np.concatenate(parts), expected[kept])
+
+    def _probe_scales(self, count: int) -> Scale | None:
+        """The scales of the probe's windows; None where the model takes none. Raises ModelError."""
+        if self.scales is None:
+            return None
+        found = Scale(self.bundle.array("probe_centre"), self.bundle.array("probe_width"))
+        _check_scale(self.bundle, found, (count, len(self.channels)))
+        return found
 
 
 def load_detector(source: str | os.PathLike[str] | bytes, device: str = "auto", threads: int | None = None) -> Detector:
@@ -291,6 +339,28 @@ def _ranges(coding: dict[str, Any], count: int) -> tuple[tuple[float, float], ..
     if len(found) != count or not all(low <= high for low, high in found):
         raise wrong("ranges", value, f"a list of {count} pairs (low, high)")
     return found
+
+
+def _stream_scales(bundle: Bundle, channels: int) -> StreamScales | None:
+    """What a model says of the scales that its graph takes. Raises ModelError."""
+    about = bundle.coding.get("stream_scale")
+    if about is None:
+        return None
+    if not isinstance(about, dict) or not isinstance(about.get("streams"), list):
+        raise wrong("stream_scale", about, "an object with rows and streams")
+    names = texts(about, "streams", len(about["streams"]))
+    every = Scale(bundle.array(SCALE_CENTRE), bundle.array(SCALE_WIDTH))
+    _check_scale(bundle, every, (len(names) + 1, channels))
+    usual, *own = (Scale(centre, width) for centre, width in zip(*every, strict=True))
+    return StreamScales(usual, dict(zip(names, own, strict=True)), whole(about, "rows", 1 << 20))
+
+
+def _check_scale(bundle: Bundle, scale: Scale, shape: tuple[int, int]) -> None:
+    for array in scale:
+        if array.dtype != np.float32 or array.shape != shape or not np.isfinite(array).all():
+            raise ModelError(f"the scales of model {bundle.name} are no finite float32 {list(shape)}")
+    if not (scale.width > 0).all():
+        raise ModelError(f"a width in the scales of model {bundle.name} is not above 0")
 
 
 def _event_rule(coding: dict[str, Any]) -> EventRule:

@@ -21,10 +21,10 @@ from aez.codec.detect.events import Event, EventRule, EventTracker
 from aez.codec.detect.overview import OverviewBuilder, SeriesOverview
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.core import Series, in_order, resample
-from aez.codec.series.reader import read_batches
-from aez.codec.series.summary import SeriesSummary
+from aez.codec.series.reader import read_batches, read_streams
+from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
 
-__all__ = ["Reading", "ScoredBatch", "ScoredSeries", "describe_event", "score_file"]
+__all__ = ["Reading", "ScoredBatch", "ScoredSeries", "describe_event", "score_file", "score_streams"]
 
 #: Rows of a piece; a file of at most `_KEPT` values is read once, a longer one twice.
 _ROWS, _KEPT = 65_536, 2**24
@@ -32,12 +32,16 @@ _ROWS, _KEPT = 65_536, 2**24
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is read: as in `read_batches`; `resample` to so many seconds between rows."""
+    """How a file is read: as in `read_batches`; `resample` to so many seconds between rows.
+
+    `stream`: the column that names the streams of a file that holds several, for `score_streams`.
+    """
 
     time_column: str | None = None
     separator: str | None = None
     array: str | None = None
     resample: float | None = None
+    stream: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +69,12 @@ class ScoredSeries:
     above: int  #: rows above the threshold
     highest: float  #: the highest score, NaN without one
     overview: SeriesOverview
+    one_of_several: bool = False  #: streams of the file
+
+    @property
+    def label(self) -> str:
+        """The file, and which of its streams."""
+        return f"{self.source}, stream {self.stream}" if self.one_of_several else self.source
 
     @property
     def verdict(self) -> str:
@@ -109,12 +119,39 @@ def score_file(
     that repeat a time the last stays; both become notices. Raises UnsupportedInput and InvalidArgument as
     `read_batches`, and UnsupportedInput for fewer rows than a window.
     """
-    reading = reading or Reading()
-    source = _SeriesFile(detector, path, reading)
+    return _score(_SeriesFile(detector, path, reading or Reading()), rule, each)
+
+
+def score_streams(
+    detector: Detector,
+    path: str | Path,
+    reading: Reading,
+    *,
+    rule: EventRule | None = None,
+    each: Callable[[ScoredBatch], None] | None = None,
+) -> list[ScoredSeries]:
+    """Score each stream of a file that holds several, as `reading.stream` names them, one after the other.
+
+    As `score_file`, but that the file is held in memory, and a stream shorter than a window has no scores.
+    """
+    assert reading.stream is not None
+    streams, whole = read_streams(
+        path,
+        reading.stream,
+        time_column=reading.time_column,
+        channels=detector.channels,
+        separator=reading.separator,
+        array=reading.array,
+    )
+    return [_score(_SeriesFile(detector, path, reading, (one, whole)), rule, each) for one in streams]
+
+
+def _score(source: _SeriesFile, rule: EventRule | None, each: Callable[[ScoredBatch], None] | None) -> ScoredSeries:
+    detector, reading = source.detector, source.reading
     batches, rows = source.open()
-    if rows < detector.window:
+    if rows < detector.window and not source.several:
         raise UnsupportedInput(
-            f"{path} has {rows} rows, and a window of model {detector.bundle.name} takes {detector.window}; "
+            f"{source.path} has {rows} rows, and a window of model {detector.bundle.name} takes {detector.window}; "
             "give more rows"
         )
     period = reading.resample or source.summary.period_seconds
@@ -135,7 +172,7 @@ def score_file(
         first += len(series)
     events += [update.event for update in tracker.finish()]
     return ScoredSeries(
-        source=str(path),
+        source=str(source.path),
         stream=source.stream,
         summary=source.summary,
         period=period,
@@ -147,14 +184,25 @@ def score_file(
         above=above,
         highest=highest if scored else float("nan"),
         overview=overview.overview(),
+        one_of_several=source.several,
     )
 
 
 class _SeriesFile:
-    """The rows of a file, after a first look at all of them."""
+    """The rows of a file, or of one of its streams, after a first look at all of them.
 
-    def __init__(self, detector: Detector, path: str | Path, reading: Reading) -> None:
-        self._detector, self._path, self._reading = detector, path, reading
+    stream: its rows, and what the file is like.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        path: str | Path,
+        reading: Reading,
+        stream: tuple[Series, SeriesSummary] | None = None,
+    ) -> None:
+        self.detector, self.path, self.reading, self._stream = detector, path, reading, stream
+        self.several = stream is not None
         self._low = np.full(len(detector.channels), np.inf)
         self._high = -self._low
         self.notices: list[str] = []
@@ -170,12 +218,12 @@ class _SeriesFile:
             rows += len(batch)
             self._low = np.fmin(self._low, np.fmin.reduce(batch.values, axis=0))
             self._high = np.fmax(self._high, np.fmax.reduce(batch.values, axis=0))
-            units = units or self._detector.notices(replace(batch, time=None))
+            units = units or self.detector.notices(replace(batch, time=None))
             if rows * len(batch.channels) <= _KEPT:
                 kept.append(batch)
         self.stream, self.summary = reader.name, reader.summary()
-        self.notices = [*units, *self._still_notices()]
-        if self._reading.resample is None and not (self.summary.backwards or self.summary.duplicates):
+        self.notices = [*units, *self._still_notices(), *_mixed_notices(self.summary)]
+        if self.reading.resample is None and not (self.summary.backwards or self.summary.duplicates):
             return kept if sum(map(len, kept)) == rows else self._read(), rows
         whole = _joined(kept if sum(map(len, kept)) == rows else list(self._read()))
         if self.summary.backwards or self.summary.duplicates:
@@ -184,23 +232,25 @@ class _SeriesFile:
                 f"the clock goes backwards or repeats: {done.moved:,} rows were put in order of time, and "
                 f"{done.duplicates:,} that share a time with another were left out"
             )
-        if self._reading.resample is not None:
-            whole = resample(whole, self._reading.resample)
+        if self.reading.resample is not None:
+            whole = resample(whole, self.reading.resample)
         return _pieces(whole), len(whole)
 
     def _read(self) -> Any:
-        given = self._reading
+        given = self.reading
+        if self._stream is not None:
+            return _InMemory(*self._stream)
         return read_batches(
-            self._path,
+            self.path,
             rows=_ROWS,
             time_column=given.time_column,
-            channels=self._detector.channels,
+            channels=self.detector.channels,
             separator=given.separator,
             array=given.array,
         )
 
     def _still_notices(self) -> Iterator[str]:
-        detector = self._detector
+        detector = self.detector
         moved = np.array([low < high for low, high in detector.ranges])
         absent = [name for name in detector.channels if self.summary.missing.get(name) == 1]
         if absent:
@@ -211,6 +261,29 @@ class _SeriesFile:
             yield "no channel moves in any row, as they did in training; check the source of the data"
         elif still:
             yield f"{listed(still)} never moves in this file, as it did in training"
+
+
+class _InMemory:
+    """The rows of a stream as a reader of a file gives them."""
+
+    def __init__(self, series: Series, whole: SeriesSummary) -> None:
+        self.name, self._series, self._whole, self._summarizer = series.name, series, whole, SeriesSummarizer()
+
+    def __iter__(self) -> Iterator[Series]:
+        for piece in _pieces(self._series):
+            self._summarizer.add(piece)
+            yield piece
+
+    def summary(self) -> SeriesSummary:
+        return self._summarizer.summary(time_column=self._whole.time_column, dropped=self._whole.dropped)
+
+
+def _mixed_notices(summary: SeriesSummary) -> Iterator[str]:
+    if summary.mixed is not None:
+        yield (
+            f"rows of several streams seem to be mixed; column {summary.mixed!r} looks like the stream's name: "
+            f"give --stream {summary.mixed}"
+        )
 
 
 def _period_notices(detector: Detector, period: float | None) -> Iterator[str]:

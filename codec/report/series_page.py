@@ -58,10 +58,11 @@ def _section(detector: Detector, one: ScoredSeries) -> Iterable[str]:
     if one.events:
         yield "<h2>Events</h2>"
         yield _event_table(one)
-    yield "<h2>Score, channels and threshold</h2>"
-    png = base64.b64encode(plot_png(one, detector.units)).decode()
-    about = f"Score of {one.stream or 'the series'} over time, scores by channel, and the channels themselves"
-    yield f'<img alt="{escape(about)}" src="data:image/png;base64,{png}">'
+    if one.scored:  # a stream shorter than a window has nothing to draw
+        yield "<h2>Score, channels and threshold</h2>"
+        png = base64.b64encode(plot_png(one, detector.units)).decode()
+        about = f"Score of {one.stream or 'the series'} over time, scores by channel, and the channels themselves"
+        yield f'<img alt="{escape(about)}" src="data:image/png;base64,{png}">'
     yield "<h2>Data</h2>"
     yield facts_table([("file", one.source), *_summary_facts(one)])
 

@@ -8,7 +8,7 @@ from aez.codec.common.face import lazily
 
 if TYPE_CHECKING:
     from aez.codec.series.core import Reordering, Series, in_order, median_step, resample, select_channels
-    from aez.codec.series.reader import SeriesReader, read_batches, read_series
+    from aez.codec.series.reader import SeriesReader, read_batches, read_series, read_streams
     from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
     from aez.codec.series.windows import WindowBatch, sliding_windows, window_batches
 
@@ -23,6 +23,7 @@ __all__ = [
     "median_step",
     "read_batches",
     "read_series",
+    "read_streams",
     "resample",
     "select_channels",
     "sliding_windows",
@@ -33,7 +34,7 @@ __getattr__ = lazily(
     __name__,
     {
         "aez.codec.series.core": "Reordering Series in_order median_step resample select_channels",
-        "aez.codec.series.reader": "SeriesReader read_batches read_series",
+        "aez.codec.series.reader": "SeriesReader read_batches read_series read_streams",
         "aez.codec.series.summary": "SeriesSummarizer SeriesSummary",
         "aez.codec.series.windows": "WindowBatch sliding_windows window_batches",
     },

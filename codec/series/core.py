@@ -16,6 +16,7 @@ from aez.codec.errors import InvalidArgument, UnsupportedInput
 __all__ = [
     "Reordering",
     "Series",
+    "holes",
     "in_order",
     "median_step",
     "nearest_names",
@@ -23,6 +24,8 @@ __all__ = [
     "select_channels",
 ]
 
+#: A step is a hole when it is so many times as long as `_USUAL` of the steps are at most, or `_LONG` times the median.
+_HOLE, _USUAL, _LONG = 1.5, 0.99, 10.0
 #: A resampled series may hold so many values (1 GiB), or four times as many as it is made from.
 _RESAMPLED_MAX = 2**27
 
@@ -83,6 +86,19 @@ def median_step(steps: NDArray[np.int64], counts: NDArray[np.intp]) -> float | N
     middle = np.searchsorted(total, [(total[-1] - 1) // 2, total[-1] // 2], side="right")
     low, high = steps[forward][middle]
     return (float(low) + float(high)) / 2
+
+
+def holes(series: Series) -> NDArray[np.int64]:
+    """The rows, ascending, that stand behind a hole in the clock of a series in order; none without a clock.
+
+    A hole is a step of more than 1.5 times what 99 % of the steps keep to, so that an uneven clock has none by itself,
+    or of more than 10 times their median.
+    """
+    if series.time is None or len(series.time) < 3:
+        return np.empty(0, np.int64)
+    steps = np.diff(series.time)
+    median, usual = float(np.median(steps)), float(np.quantile(steps, _USUAL, method="lower"))
+    return np.flatnonzero(steps > min(_HOLE * max(usual, median), _LONG * median)) + 1
 
 
 def in_order(series: Series) -> tuple[Series, Reordering]:

@@ -21,10 +21,11 @@ from aez.codec.series.clock import TableClock, find_clock, names_time
 from aez.codec.series.columns import Column, excerpt, numbers
 from aez.codec.series.core import Series, nearest_names
 from aez.codec.series.open_table import open_table
+from aez.codec.series.streams import NAMES_STREAMS, Labels, MixedStreams, parted, summary_of
 from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
 from aez.codec.series.table import Table, TableBlock
 
-__all__ = ["SeriesReader", "read_batches", "read_series"]
+__all__ = ["SeriesReader", "read_batches", "read_series", "read_streams"]
 
 #: Windows are float32: what lies beyond counts as infinite.
 _LARGEST = float(np.finfo(np.float32).max)
@@ -56,6 +57,37 @@ def read_series(
     return _joined(list(reader)), reader.summary()
 
 
+def read_streams(
+    path: str | Path,
+    stream: str,
+    *,
+    time_column: str | None = None,
+    channels: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    separator: str | None = None,
+    array: str | None = None,
+) -> tuple[list[Series], SeriesSummary]:
+    """The series of each stream in a file, as the column `stream` names them, in the order in which they come.
+
+    Each has its stream's name; the summary is of all of them, with clocks as they are within the streams. All of it is
+    held in memory. The other arguments and the errors are those of `read_batches`; besides, UnsupportedInput for a row
+    that names no stream.
+    """
+    reader = read_batches(
+        path,
+        time_column=time_column,
+        channels=channels,
+        ignore=ignore,
+        separator=separator,
+        array=array,
+        stream=stream,
+    )
+    whole = _joined(list(reader))
+    assert reader.labels is not None
+    streams = parted(whole, reader.labels)
+    return streams, summary_of(streams, reader.summary())
+
+
 def read_batches(
     path: str | Path,
     *,
@@ -66,6 +98,7 @@ def read_batches(
     separator: str | None = None,
     name: str | None = None,
     array: str | None = None,
+    stream: str | None = None,
 ) -> SeriesReader:
     """The series in a file, `rows` rows at a time, in memory that does not grow with the file.
 
@@ -85,6 +118,8 @@ def read_batches(
         name: of the stream; by default the file's without its suffix.
         array: the one of an NPZ that holds the values [time, channels]; not needed for `values` or an only one. Arrays
             `time` (or `<array>_time`) and `channels` (names) may stand beside it.
+        stream: the column that names each row's stream, texts or whole numbers; it is no channel, and `labels` of the
+            reader has what it held.
 
     Raises:
         UnsupportedInput: the file is missing, damaged or of no such format; it has fewer than two rows, no numeric
@@ -100,9 +135,12 @@ def read_batches(
     if both:
         raise InvalidArgument(f"{both[0]!r} is both asked for and to be ignored")
     path = Path(path)
+    if stream is not None and stream in {*(channels or ()), time_column}:
+        raise InvalidArgument(f"{stream!r} cannot name the streams and be something else, too")
+    ignore = [column for column in ignore if column != stream]
     table = open_table(path, separator=separator, array=array, time_column=time_column, ignore=ignore)
-    stream = _SUFFIXES.sub("", path.name) if name is None else name
-    return SeriesReader(path, table, rows, stream, time_column, channels, ignore)
+    name = _SUFFIXES.sub("", path.name) if name is None else name
+    return SeriesReader(path, table, rows, name, time_column, channels, ignore, stream)
 
 
 class SeriesReader(Iterator[Series]):
@@ -117,8 +155,12 @@ class SeriesReader(Iterator[Series]):
         time_column: str | None,
         channels: Sequence[str] | None,
         ignore: Sequence[str],
+        stream: str | None = None,
     ) -> None:
         self._path, self.name = path, name
+        self._stream = stream
+        #: Whose row is whose, where a column names the streams.
+        self.labels = None if stream is None else Labels()
         blocks = [block for block in itertools.islice(table.blocks, 2) if block.rows]
         if sum(block.rows for block in blocks) < 2:
             count = "one row" if blocks else "no rows"
@@ -128,12 +170,18 @@ class SeriesReader(Iterator[Series]):
         if table.stream is not None:
             self.dropped[table.stream] = "names the stream"
         self._ignore(columns, ignore)
+        if stream is not None:
+            if stream not in columns:
+                raise InvalidArgument(f"{path} has no column of streams {nearest_names([stream], list(columns))}")
+            self.dropped[stream] = NAMES_STREAMS
         self._clock = self._find_clock(table, columns, time_column, channels)
         self.channels = self._find_channels(table, columns, channels)
         self._infinite: NDArray[np.int64] = np.zeros(len(self.channels), np.int64)
         self._summarizer = SeriesSummarizer()
         self._some_value = False
         self._asked, self._seen = channels is not None, set(columns)
+        clocks = self._clock.columns if self._clock is not None else ()
+        self._mixed = None if stream is not None or not clocks else MixedStreams(list(columns), clocks)
         parts = (self._series(block) for block in itertools.chain(blocks, table.blocks) if block.rows)
         self._batches = _evenly(parts, rows)
 
@@ -154,11 +202,12 @@ class SeriesReader(Iterator[Series]):
 
     def summary(self) -> SeriesSummary:
         """What the rows given out so far are like; raises InvalidArgument before the first batch."""
-        return self._summarizer.summary(
+        summary = self._summarizer.summary(
             time_column=None if self._clock is None else " and ".join(self._clock.columns),
             infinite={name: int(n) for name, n in zip(self.channels, self._infinite, strict=True)},
             dropped=self.dropped,
         )
+        return summary if self._mixed is None else replace(summary, mixed=self._mixed.found())
 
     def _ignore(self, columns: dict[str, Column], ignore: Sequence[str]) -> None:
         names = [*columns, *self.dropped]
@@ -194,7 +243,8 @@ class SeriesReader(Iterator[Series]):
             if not asked or len(set(asked)) < len(asked):
                 raise InvalidArgument(f"channels are one or more different names, not {', '.join(asked) or 'none'}")
             # Columns that nobody asked for need no reason.
-            self.dropped = {name: reason for name, reason in self.dropped.items() if reason == "ignored"}
+            kept = ("ignored", NAMES_STREAMS)
+            self.dropped = {name: reason for name, reason in self.dropped.items() if reason in kept}
             return tuple(asked)
         used = self._clock.columns if self._clock is not None else ()
         found = []
@@ -239,7 +289,19 @@ class SeriesReader(Iterator[Series]):
             for name in block.columns.keys() - self._seen:
                 self.dropped[name] = f"not in the first rows; first met behind {block.place(0)}"
             self._seen |= block.columns.keys()
-        return Series(values, self.channels, self._times(block), self.timezone, self.name)
+        time = self._times(block)
+        if self._mixed is not None:
+            self._mixed.add(block, time)
+        if self.labels is not None:
+            self._label(self.labels, block)
+        return Series(values, self.channels, time, self.timezone, self.name)
+
+    def _label(self, labels: Labels, block: TableBlock) -> None:
+        column = block.columns.get(self._stream or "", np.full(block.rows, np.nan))
+        nameless = labels.add(column) < 0
+        if nameless.any():
+            place = block.place(int(np.argmax(nameless)))
+            raise UnsupportedInput(f"{self._path}, {place}: column {self._stream!r} names no stream there")
 
     def _times(self, block: TableBlock) -> NDArray[np.int64] | None:
         if self._clock is None:

@@ -43,6 +43,8 @@ class SeriesSummary:
     infinite: dict[str, int] = field(default_factory=dict)  #: values taken as missing, being beyond float32
     rounded: dict[str, int] = field(default_factory=dict)  #: values beyond 2^53, where float64 skips integers
     dropped: dict[str, str] = field(default_factory=dict)  #: columns that are no channels, and why
+    streams: dict[str, int] = field(default_factory=dict)  #: rows of each, where a column names several
+    mixed: str | None = None  #: the column that seems to name several streams, whose rows stand as if they were one's
 
     def lines(self) -> list[str]:
         """The summary for a person, one fact a line, only those that matter, aligned."""
@@ -50,6 +52,11 @@ class SeriesSummary:
             ("rows", f"{self.rows:,}"),
             ("channels", f"{len(self.channels)}: {listed(self.channels, _NAMES_SHOWN)}"),
         ]
+        if self.streams:
+            fewest, most = min(self.streams.values()), max(self.streams.values())
+            each = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+            named = listed(self.streams, _NAMES_SHOWN)
+            facts.append(("streams", f"{len(self.streams):,} of {each} rows: {named}"))
         if self.start is None or self.end is None:
             facts.append(("time", "no times; rows are taken as evenly spaced"))
         else:
@@ -99,6 +106,8 @@ class SeriesSummary:
             "infinite": dict(self.infinite),
             "rounded": dict(self.rounded),
             "dropped": dict(self.dropped),
+            "streams": dict(self.streams),
+            "mixed": self.mixed,
         }
 
     def _span(self, start: int, end: int) -> str:

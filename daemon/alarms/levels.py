@@ -104,6 +104,8 @@ class Levels(StreamColumns):
 
         Raises InvalidArgument where there is none.
         """
+        if getattr(self._model, "scales", None) is not None:
+            raise InvalidArgument("its model learns each stream's own centre; forget the stream, and it learns anew")
         if not len(ring) or len(ring) < self._window - 1:
             raise InvalidArgument("it has not had a whole window of rows yet")
         before = self.shifts.get(number, np.zeros(ring.shape[1], np.float32))

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.detect.scaling import Scale
 from aez.daemon.alarms.curve import short
 
 __all__ = ["Witness", "Worst"]
@@ -36,13 +37,14 @@ class Worst:
     """The worst row of an event so far.
 
     score: in limits. window: float32 [rows, channels] as the model saw it, until it is explained. shift: what was taken
-    from the sensors' values before. places: of the channels. measured, expected: of these, None where missing.
+    from the sensors' values before. scale: of its stream, where the model takes it. places: of the channels. measured, expected: of these, None where missing.
     """
 
     score: float
     places: list[int]
     window: Float | None = None
     shift: Float | None = None
+    scale: Scale | None = None
     measured: list[float | None] = field(default_factory=list)
     expected: list[float | None] = field(default_factory=list)
 
@@ -80,10 +82,10 @@ class Witness:
             return "reconstruction"
         return "" if self._centre is None else "centre of training"
 
-    def look(self, score: float, window: Float, blame: Float, shift: Float | None) -> Worst:
+    def look(self, score: float, window: Float, blame: Float, shift: Float | None, scale: Scale | None = None) -> Worst:
         """The worst row so far is the last one of a window [rows, channels]; blame: its channel scores."""
         order = np.argsort(-np.nan_to_num(blame, nan=-1.0), kind="stable")[:_EXPLAINED]
-        found = Worst(score, order.tolist(), window.copy(), shift)
+        found = Worst(score, order.tolist(), window.copy(), shift, scale)
         self._worst.append(found)
         return found
 
@@ -105,7 +107,10 @@ class Witness:
         windows = [one.window for one in batch if one.window is not None]
         if self._reconstruct is not None:
             filled = np.stack(windows + [windows[-1]] * (_BATCH - len(windows)))
-            expected = self._reconstruct(filled)[: len(windows), -1]
+            scales = [one.scale for one in batch if one.scale is not None]
+            scales += scales[-1:] * (_BATCH - len(scales))
+            given = (Scale(*(np.stack(parts) for parts in zip(*scales, strict=True))),) if scales else ()
+            expected = self._reconstruct(filled, *given)[: len(windows), -1]
         elif self._centre is not None:
             expected = np.broadcast_to(self._centre, (len(windows), len(self.channels)))
         else:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from aez.codec.detect.events import CRITICAL, SERIOUS, Event, EventRule, EventTracker, Severity
+from aez.codec.detect.scaling import Scale
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.curve import Curve
 from aez.daemon.alarms.habits import PLAIN, Habits
@@ -33,7 +34,7 @@ class Seen(NamedTuple):
     """What the model saw of some rows: the window of row i is joined[starts[i]:][:window], float32 [window, channels].
 
     shift: what was taken from the sensors' values before, float32 [channels], or None. period: ns, None without a
-    clock.
+    clock. scale: of the rows, where the model takes it.
     """
 
     joined: Float
@@ -41,6 +42,7 @@ class Seen(NamedTuple):
     window: int
     shift: Float | None
     period: int | None
+    scale: Scale | None = None
 
     def of(self, at: int) -> Float:
         """The window of a row."""
@@ -167,7 +169,9 @@ class Follower:
             return
         if self._worst is None or place.score > self._worst.score:
             at, seen = place.at, place.seen
-            self._worst = self.witness.look(place.score, seen.of(at), place.blame[at], seen.shift)
+            self._worst = self.witness.look(
+                place.score, seen.of(at), place.blame[at], seen.shift, None if seen.scale is None else seen.scale.at(at)
+            )
 
     def _opened(self, event: Event, place: _Place) -> list[EventRecord]:
         row, time, past = place.row, place.time, self._past

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from aez.codec.detect.events import EventTracker
+from aez.codec.detect.scaling import StreamScales
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.levels import Levels
 from aez.daemon.alarms.witness import Witness
@@ -20,6 +21,7 @@ from aez.daemon.engine.limits import LearnedLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
 from aez.daemon.engine.rows import Recent, ScoredRows, UnderWay
+from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
 from aez.daemon.engine.stream_table import Lost, StreamTable
@@ -70,7 +72,10 @@ class ModelStreams(StreamColumns):
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
         self.levels = Levels(self, detector, watched.adopt_most)
+        known: StreamScales | None = getattr(detector, "scales", None)
+        self.scales = None if known is None else Scales(known, watched.warm_up)
         self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence, self.levels)
+        self._tables += () if self.scales is None else (self.scales,)
         self.names: list[str] = []
         self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
@@ -95,6 +100,8 @@ class ModelStreams(StreamColumns):
         if number >= self.size:
             self.grow(min(max(_FIRST_ROOM, 2 * number), max(most, number + 1)))
         self.seen[number] = self._steady()
+        if self.scales is not None:
+            self.scales.begin(number, name)
         self.limit[number] = self._fixed_limit(name)
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
@@ -158,11 +165,12 @@ class ModelStreams(StreamColumns):
         joined, starts, before = self.rings.extend(rows, first)
         self.levels.apply(joined, starts, rows, first)
         valid = before >= self.scorer.window - 1
+        scale, unscaled = (None, ~valid) if self.scales is None else self.scales.take(rows, first)
         if valid.all():
-            ending = self.scorer.begin(joined, starts)
+            ending = self.scorer.begin(joined, starts, scale)
         else:
             scored = np.flatnonzero(valid)
-            inner = self.scorer.begin(joined, starts[scored])
+            inner = self.scorer.begin(joined, starts[scored], scale and scale.at(scored))
 
             def ending() -> Scores:
                 score, blame = np.full(len(rows), np.nan, np.float32), np.full(rows.values.shape, np.nan, np.float32)
@@ -170,7 +178,7 @@ class ModelStreams(StreamColumns):
                 return Scores(score, blame)
 
         self.scored += int(np.count_nonzero(valid))
-        return UnderWay(rows, first, before, valid, joined, starts, ending)
+        return UnderWay(rows, first, before, valid, joined, starts, ending, scale, unscaled)
 
     def limit_of(self, number: int) -> float:
         """A stream's limit, in thresholds of the model."""
@@ -192,20 +200,20 @@ class ModelStreams(StreamColumns):
     def _end(self, under_way: Sequence[UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
-        for rows, first, before, valid, joined, starts, ending in under_way:
+        for rows, first, before, valid, joined, starts, ending, scale, unscaled in under_way:
             score, blame = ending()
             np.minimum(score, _LARGEST, out=score)
             heads = rows.stream[first]
             self.last[heads] = score[np.append(first[1:], len(rows)) - 1]
             limit = self.limit[rows.stream]
-            self._seen = Seen(joined, starts, self.scorer.window, None, self.period)
-            records += self._events(rows, first, heads, Scores(score, blame), valid, before, limit)
+            cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
+            self._seen = Seen(joined, starts, self.scorer.window, None, self.period, scale)
+            records += self._events(rows, first, heads, Scores(score, blame), valid, cold | unscaled, limit)
             self.witness.settle()
             self._seen = None
             if listener is not None:
-                channels = self.watched.detector.channels
-                shifts = dict(self.levels.shifts)
-                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels, shifts))
+                names, channels, shifts = self.names, self.watched.detector.channels, dict(self.levels.shifts)
+                listener(ScoredRows(self.watched.name, names, rows, score, blame, limit, channels, shifts, scale))
         return records
 
     def _events(
@@ -215,12 +223,11 @@ class ModelStreams(StreamColumns):
         heads: Ints,
         scores: Scores,
         valid: Flags,
-        before: Ints,
+        cold: Flags,
         limit: Float,
     ) -> list[EventRecord]:
         """What opens, grows and closes; `limit` is set to what applied, where limits are learned."""
         ends = np.append(first[1:], len(rows))
-        cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
         records: list[EventRecord] = []
         if self.watched.learn:
             for number, start, end in zip(heads.tolist(), first.tolist(), ends.tolist(), strict=True):
@@ -267,7 +274,9 @@ class ModelStreams(StreamColumns):
             tracker = EventTracker(self.rule, self.watched.detector.channels, self.names[number], self.model_id)
             follower = self.followers[number] = self._follower(tracker)
         assert self._seen is not None
-        seen = self._seen._replace(starts=self._seen.starts[part], shift=self.levels.shifts.get(number))
+        whole = self._seen.scale
+        scale = None if whole is None else whole.at(part)
+        seen = self._seen._replace(starts=self._seen.starts[part], scale=scale, shift=self.levels.shifts.get(number))
         records = follower.update(rows.row[part], relative, blame[part], rows.time[part], seen)
         if self.watched.illustrate is not None:
             open_now = follower.tracker.current
@@ -314,6 +323,8 @@ class ModelStreams(StreamColumns):
                 details["jumps"] = aside
             if lost := self.rows.losses.state(number):
                 details["lost"] = lost
+            if self.scales is not None:
+                details["scale"] = self.scales.state(number)
             state = StreamState(
                 self.model_id,
                 self.period or 0,
@@ -351,6 +362,8 @@ class ModelStreams(StreamColumns):
             channels, aside = self.scorer.channels, state.details.get("jumps")
             if state.aligner.newest != NEVER:
                 self.rows.jumps.restore(number, state.aligner.newest, aside, channels, self._steady())
+            if self.scales is not None:
+                self.scales.restore(number, state.details.get("scale"))
         except InvalidArgument as error:
             self.rows.jumps.clear(number)
             return str(error)
@@ -457,4 +470,5 @@ class ModelStreams(StreamColumns):
     def recent(self, number: int) -> Recent:
         (state,) = self.rows.aligner.states(np.array([number]))
         time = state.anchor + state.slot * self.period if self.period is not None else state.slot
-        return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period)
+        scale = None if self.scales is None else self.scales.of(number)
+        return Recent(self.watched.name, self.rings.state(number)[1].copy(), state.row - 1, time, self.period, scale)

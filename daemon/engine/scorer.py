@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.detect.detector import WindowScores
+from aez.codec.detect.scaling import Scale
 from aez.codec.errors import InvalidArgument
 from aez.daemon.engine.ring import rows_view
 from aez.daemon.engine.routing import clean
@@ -94,14 +95,17 @@ class Scorer:
         kept = rows[max(0, len(rows) - self.window + 1) :].copy()
         return kept, Scores(score[len(before) :], channel_score[len(before) :])
 
-    def score(self, rows: Float, starts: Ints) -> Scores:
-        """Scores of the windows of `rows`, float32 [n, channels] and contiguous, that begin at `starts`, int64 [k]."""
-        return self.begin(rows, starts)()
+    def score(self, rows: Float, starts: Ints, scale: Scale | None = None) -> Scores:
+        """Scores of the windows of `rows`, float32 [n, channels] and contiguous, that begin at `starts`, int64 [k].
 
-    def begin(self, rows: Float, starts: Ints) -> Callable[[], Scores]:
+        `scale` [k, channels] are those of the windows' streams, of models that take them.
+        """
+        return self.begin(rows, starts, scale)()
+
+    def begin(self, rows: Float, starts: Ints, scale: Scale | None = None) -> Callable[[], Scores]:
         """Begin with what `score` does, in other threads where there are batches for them; what comes back ends it.
 
-        Neither argument may be changed before the end.
+        No argument may be changed before the end.
         """
         found = Scores(np.empty(len(starts), np.float32), np.empty((len(starts), self.channels), np.float32))
         places: list[tuple[slice | Ints, bool]]
@@ -114,7 +118,7 @@ class Scorer:
             groups = ((np.flatnonzero(~gappy), True), (np.flatnonzero(gappy), False))
             places = [(mine[batch], whole) for mine, whole in groups for batch in self._batches(len(mine))]
         view = rows_view(rows, self.window)
-        jobs = [partial(self._run, view, starts, found, place, whole) for place, whole in places]
+        jobs = [partial(self._run, view, starts, found, place, whole, scale) for place, whole in places]
         if self._pool is None or len(jobs) < 2:
             for job in jobs:
                 self.seconds += job()
@@ -138,7 +142,9 @@ class Scorer:
             self.windows += size
             at += size
 
-    def _run(self, view: Float, starts: Ints, into: Scores, place: slice | Ints, whole: bool) -> float:
+    def _run(
+        self, view: Float, starts: Ints, into: Scores, place: slice | Ints, whole: bool, scale: Scale | None
+    ) -> float:
         """Score one batch of windows and put the scores in their place; the seconds that it took."""
         begun = time.perf_counter()
         mine = starts[place]
@@ -148,7 +154,10 @@ class Scorer:
         low, high = int(mine[0]), int(mine[-1])  # they rise
         batch[:count] = view[low : high + 1] if high - low == count - 1 else view[mine]
         batch[count:] = batch[count - 1]
-        found = self.model.score_batch(batch.reshape(size, self.window, self.channels), whole=whole)
+        more: dict[str, Any] = {}
+        if scale is not None:
+            more["scale"] = scale.at(place).at(np.minimum(np.arange(size), count - 1))
+        found = self.model.score_batch(batch.reshape(size, self.window, self.channels), whole=whole, **more)
         into.score[place] = found.score[:count]
         into.channel_score[place] = found.channel_score[:count]
         return time.perf_counter() - begun

@@ -40,7 +40,7 @@ class StreamState:
 
     model: the id, 64 hexadecimal digits. period: ns, 0 without a clock. count: rows in all; ring float32 [at most
     window - 1, channels], the last of them. silent: since when nothing came, ns, or None. details: plain data, of the
-    events under "events" and of the limit under "limit"; either may lack.
+    events under "events", of the limit under "limit" and of the scale under "scale"; any may lack.
     """
 
     model: str

@@ -1,1 +1,1 @@
-"""What runs beside the monitor: check, replay, simulate, tap, its client."""
+"""What runs beside the monitor: check, replay, tap, its client."""

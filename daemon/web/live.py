@@ -54,7 +54,7 @@ class ShownModel:
     channels: tuple[str, ...]
     units: tuple[str, ...]
     period: float | None
-    reconstruct: Callable[[Float], Float] | None
+    reconstruct: Callable[..., Float] | None
     frames: bool
 
 
@@ -220,6 +220,7 @@ class Watch:
         self.model = model
         self._rows = _nothing(len(self.model.channels))
         self._shift: Float | None = None  # what is taken from the values before the model sees them
+        self._scale = recent.scale
         self._begun = False
 
     def rows(self, after: int | None = None) -> tuple[ShownModel, History]:
@@ -289,6 +290,8 @@ class Watch:
         which = slice(low, high)
         rows = scored.rows
         self._shift = scored.shifts.get(number)
+        if scored.scale is not None:
+            self._scale = scored.scale.at(high - 1)
         return History(
             rows.row[which],
             rows.time[which],
@@ -319,7 +322,9 @@ class Watch:
         if wanted.size:
             windows = sliding_window_view(rows.values, past + 1, axis=0).transpose(0, 2, 1)
             shift = np.float32(0) if self._shift is None else self._shift
-            rows.reconstruction[wanted] = reconstruct(windows[wanted - past] - shift)[:, -1] + shift
+            shifted = windows[wanted - past] - shift
+            given = (shifted,) if self._scale is None else (shifted, self._scale)
+            rows.reconstruction[wanted] = reconstruct(*given)[:, -1] + shift
         return rows
 
 
@@ -376,4 +381,6 @@ def _kept(scored: ScoredRows, window: int) -> tuple[ScoredRows, bool]:
     which = np.flatnonzero(ends - np.arange(len(rows)) < most)
     kept = Aligned(rows.stream[which], rows.row[which], rows.time[which], rows.values[which])
     limit, score, blamed = scored.limit[which], scored.score[which], scored.channel_score[which]
-    return replace(scored, rows=kept, score=score, channel_score=blamed, limit=limit), len(which) < len(rows)
+    scale = scored.scale and scored.scale.at(which)
+    scaled = replace(scored, rows=kept, score=score, channel_score=blamed, limit=limit, scale=scale)
+    return scaled, len(which) < len(rows)

@@ -27,10 +27,10 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class Signature:
-    """Name of a graph, of its one input, and of its outputs, of which `score` [batch] is the first."""
+    """Name of a graph, of its inputs, and of its outputs, of which `score` [batch] is the first."""
 
     graph: str
-    takes: str
+    takes: Sequence[str]
     gives: Sequence[str]
 
 
@@ -54,25 +54,27 @@ def whitening(codes: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
 def export_scored(
     graph: nn.Module,
     signature: Signature,
-    example: Tensor,
+    example: Sequence[Tensor],
     metadata: Mapping[str, Any],
-    samples: NDArray[np.float32],
-    probe: NDArray[np.float32],
+    samples: Sequence[NDArray[np.float32]],
+    probe: Sequence[NDArray[np.float32]],
 ) -> tuple[bytes, NDArray[np.float32]]:
-    """(ONNX bytes, scores of the probe), checked against torch on `samples` and `probe` [n, ...], as `example` is.
+    """(ONNX bytes, scores of the probe), checked against torch on `samples` and `probe`, as `example` is.
 
-    `metadata` (plain JSON values) goes into the graph's metadata_props beside the probe (base64 of float32 little
-    endian, row-major) and its scores. Raises ModelError where ONNX Runtime does not compute what torch does.
+    Each of the three has an array [n, ...] for each input. `metadata` (plain JSON values) goes into the graph's
+    metadata_props beside the probe (base64 of float32 little endian, row-major; `probe_shape` is that of its first
+    array) and its scores. Raises ModelError where ONNX Runtime does not compute what torch does.
     """
     graph = graph.cpu().eval()
-    dynamic = [{0: torch.export.Dim("batch", min=1, max=65536)}]
-    model = to_onnx(graph, {signature.takes: example}, signature.gives, dynamic)
+    dynamic = [{0: torch.export.Dim("batch", min=1, max=65536)}] * len(example)
+    model = to_onnx(graph, dict(zip(signature.takes, example, strict=True)), signature.gives, dynamic)
     tidy(model, signature.graph)
-    expected = graph(torch.from_numpy(probe))[0].numpy()
-    _describe(model, {**metadata, "probe_shape": list(probe.shape), "probe_score": [float(s) for s in expected]})
-    _describe(model, {f"probe_{signature.takes}": base64.b64encode(probe.astype("<f4").tobytes()).decode()})
+    expected = graph(*map(torch.from_numpy, probe))[0].numpy()
+    _describe(model, {**metadata, "probe_shape": list(probe[0].shape), "probe_score": [float(s) for s in expected]})
+    for name, array in zip(signature.takes, probe, strict=True):
+        _describe(model, {f"probe_{name}": base64.b64encode(array.astype("<f4").tobytes()).decode()})
     data = serialize(model)
-    difference = compare_scores(graph, data, np.concatenate([probe, samples]))
+    difference = compare_scores(graph, data, *map(np.concatenate, zip(probe, samples, strict=True)))
     if difference > TOLERANCE:
         raise ModelError(f"the exported graph's scores differ from torch's by {difference:.2g} of their value")
     return data, expected
@@ -85,22 +87,22 @@ def _describe(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
 
 
 @torch.no_grad()
-def compare_scores(graph: nn.Module, data: bytes, samples: NDArray[np.float32]) -> float:
-    """Largest relative difference of the scores between torch and ONNX Runtime on raw samples [n, ...]."""
+def compare_scores(graph: nn.Module, data: bytes, *samples: NDArray[np.float32]) -> float:
+    """Largest relative difference of the scores between torch and ONNX Runtime on samples [n, ...] of each input."""
     session = open_session(data, "cpu", threads=1)
-    (taken,) = session.inner.get_inputs()
+    names = [taken.name for taken in session.inner.get_inputs()]
     worst = 0.0
-    for start in range(0, len(samples), _BATCH):
-        batch = np.ascontiguousarray(samples[start : start + _BATCH])
-        wanted = graph(torch.from_numpy(batch))[0].numpy()
-        found = session.run({taken.name: batch})["score"]
+    for start in range(0, len(samples[0]), _BATCH):
+        batch = [np.ascontiguousarray(array[start : start + _BATCH]) for array in samples]
+        wanted = graph(*map(torch.from_numpy, batch))[0].numpy()
+        found = session.run(dict(zip(names, batch, strict=True)))["score"]
         worst = max(worst, float(np.max(np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-3))))
     return worst
 
 
-def probe_members(name: str, probe: NDArray[Any], scores: NDArray[np.float32]) -> dict[str, bytes]:
-    """The members of a bundle by which every user checks its scores."""
-    return {f"probe_{name}.npy": npy_bytes(probe), "probe_score.npy": npy_bytes(scores)}
+def probe_members(probe: Mapping[str, NDArray[Any]], scores: NDArray[np.float32]) -> dict[str, bytes]:
+    """The members of a bundle by which every user checks its scores; `probe` has an array for each input."""
+    return {f"probe_{name}.npy": npy_bytes(array) for name, array in {**probe, "score": scores}.items()}
 
 
 def tensor_entry(name: str, shape: Sequence[int | str], unit: str, values: str) -> dict[str, Any]:

@@ -45,13 +45,13 @@ def pack_picture_detector(
     probe = make_probe(pictures)
     data, probe_score = export_scored(
         graph,
-        Signature(GRAPH, "image", OUTPUTS),
-        torch.zeros(3, graph.colours, graph.height, graph.width),
+        Signature(GRAPH, ("image",), OUTPUTS),
+        [torch.zeros(3, graph.colours, graph.height, graph.width)],
         metadata,
-        pictures[:CHECKED_PICTURES].astype(np.float32),
-        probe.astype(np.float32),
+        [pictures[:CHECKED_PICTURES].astype(np.float32)],
+        [probe.astype(np.float32)],
     )
-    members = {f"{GRAPH}.onnx": data, **probe_members("image", probe, probe_score)}
+    members = {f"{GRAPH}.onnx": data, **probe_members({"image": probe}, probe_score)}
     manifest = {
         "name": name,
         "family": graph.network.family,

@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.bundle.bundle import Bundle
-from aez.codec.detect.detector import GRAPH, TASK, WHOLE_GRAPH
+from aez.codec.detect.detector import GRAPH, SCALE_CENTRE, SCALE_WIDTH, TASK, WHOLE_GRAPH
 from aez.codec.detect.events import EventRule
+from aez.codec.detect.scaling import StreamScales
+from aez.export.common.provenance import npy_bytes
 from aez.export.common.scored_graph import pack_scored, probe_members, tensor_entry
-from aez.export.series.graph import DetectorGraph, export_detector, export_whole
+from aez.export.series.graph import INPUTS, DetectorGraph, export_detector, export_whole
+from aez.export.series.streams import unscaled
 
 #: Real windows on which torch and ONNX Runtime are compared.
 CHECKED_WINDOWS = 256
@@ -34,10 +37,13 @@ class Described:
     figures: Mapping[str, Any]
 
 
-def pack_detector(graph: DetectorGraph, described: Described, windows: NDArray[np.float32]) -> Bundle:
+def pack_detector(
+    graph: DetectorGraph, described: Described, windows: NDArray[np.float32], scales: StreamScales | None = None
+) -> Bundle:
     """The bundle of a calibrated graph, in memory; `windows` [n, time, channels] are real ones to check it on.
 
-    Raises ModelError where ONNX Runtime does not compute what torch does.
+    With `scales` the graph and the windows are in widths, and what is packed takes each stream's scale. Raises
+    ModelError where ONNX Runtime does not compute what torch does.
     """
     threshold = float(graph.threshold)
     metadata = {
@@ -47,13 +53,16 @@ def pack_detector(graph: DetectorGraph, described: Described, windows: NDArray[n
         "period_seconds": described.period,
         "threshold": threshold,
     }
-    probe = make_probe(windows)
-    data, probe_score = export_detector(graph, metadata, windows[:CHECKED_WINDOWS], probe)
-    members = {f"{GRAPH}.onnx": data, **probe_members("window", probe, probe_score)}
-    graphs = {GRAPH: describe_graph(graph)}
-    if len(data) <= WHOLE_BYTES and (whole := export_whole(graph, metadata, windows[:CHECKED_WINDOWS])):
+    checked, probe = _inputs(windows[:CHECKED_WINDOWS], scales), _inputs(make_probe(windows), scales)
+    data, probe_score = export_detector(graph, metadata, checked, probe)
+    members = {f"{GRAPH}.onnx": data, **probe_members(dict(zip(INPUTS, probe, strict=False)), probe_score)}
+    graphs = {GRAPH: describe_graph(graph, scales is not None)}
+    if len(data) <= WHOLE_BYTES and (whole := export_whole(graph, metadata, checked)):
         members[f"{WHOLE_GRAPH}.onnx"] = whole[0]
-        graphs[WHOLE_GRAPH] = describe_whole(graph)
+        graphs[WHOLE_GRAPH] = describe_whole(graph, scales is not None)
+    if scales is not None:
+        metadata |= {"stream_scale": {"rows": scales.rows, "streams": list(scales.known)}}
+        members |= scale_members(scales)
     scaling = graph.scaling
     coding = {
         **metadata,
@@ -72,21 +81,41 @@ def pack_detector(graph: DetectorGraph, described: Described, windows: NDArray[n
     return pack_scored(manifest, coding, members)
 
 
-def describe_graph(graph: DetectorGraph) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """The manifest's entry for the graph."""
+def _inputs(windows: NDArray[np.float32], scales: StreamScales | None) -> list[NDArray[np.float32]]:
+    """Windows as the packed graph takes them, with the scales of their streams where it takes these."""
+    if scales is None:
+        return [windows]
+    raw, scale = unscaled(windows, scales)
+    return [raw, *scale]
+
+
+def scale_members(scales: StreamScales) -> dict[str, bytes]:
+    """The scales of the training streams, float32 [1 + streams, channels] each: first their median, then each."""
+    every = [scales.usual, *scales.known.values()]
+    names = (SCALE_CENTRE, SCALE_WIDTH)
+    return {f"{name}.npy": npy_bytes(np.stack([one[part] for one in every])) for part, name in enumerate(names)}
+
+
+def describe_graph(graph: DetectorGraph, scaled: bool = False) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """The manifest's entry for the graph; `scaled`: it takes each stream's scale."""
     reconstruction = tensor_entry("reconstruction", _window(graph), _SENSORS, "real")
     return {
-        "inputs": [tensor_entry("window", _window(graph), _SENSORS, "real, NaN where a sample is missing")],
+        "inputs": _taken(graph, "real, NaN where a sample is missing", scaled),
         "outputs": [*_scores(graph), reconstruction],
     }
 
 
-def describe_whole(graph: DetectorGraph) -> dict[str, Sequence[Mapping[str, Any]]]:
+def describe_whole(graph: DetectorGraph, scaled: bool = False) -> dict[str, Sequence[Mapping[str, Any]]]:
     """The manifest's entry for the graph of whole windows."""
-    return {
-        "inputs": [tensor_entry("window", _window(graph), _SENSORS, "real, none missing")],
-        "outputs": _scores(graph),
-    }
+    return {"inputs": _taken(graph, "real, none missing", scaled), "outputs": _scores(graph)}
+
+
+def _taken(graph: DetectorGraph, values: str, scaled: bool) -> list[Mapping[str, Any]]:
+    scale = [
+        tensor_entry("centre", ["batch", graph.channels], _SENSORS, "real"),
+        tensor_entry("width", ["batch", graph.channels], _SENSORS, "above 0"),
+    ]
+    return [tensor_entry("window", _window(graph), _SENSORS, values), *(scale if scaled else [])]
 
 
 _SENSORS = "the sensors' own"

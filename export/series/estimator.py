@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.detect.detector import Detector, load_detector
+from aez.codec.detect.scaling import Scale, learned_scale
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.core import Series
 from aez.codec.series.windows import window_batches
 from aez.export.series.graph import Kind, Rule, ScoreOptions
 from aez.export.series.pickling import from_plain_values, plain_values
+from aez.export.series.streams import score_windows
 from aez.export.series.train import (
     DEFAULT_FAMILY,
     MARGIN,
@@ -51,7 +52,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """Learns what a series of normal rows looks like, and says where another one does not.
 
     `X` is always [time, channels] in the sensors' own units, rows in order of time, NaN where a sample is missing. The
-    score of a row is that of the window that ends there; the rows before the first whole window get its score.
+    score of a row is that of the window that ends there; the rows before the first whole window get its score. Where
+    the rows are those of several streams, `streams` [time] names each one's; then no window crosses from one stream
+    into another, and the rows of each stand in order of time.
 
     Two conventions exist for outlier detectors, and they contradict each other in two methods:
 
@@ -79,6 +82,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         margin: the limit of a budget is this times what the held-out rows say.
         held_out: share of the rows, the latest, that calibrates errors and threshold and trains nothing.
         robust: leave out training rows that plainly are faults, with a warning.
+        per_stream_scale: one model for many alike streams: each is scaled by a centre and width of its own, those of a
+            stream that was not in training by its first rows.
         steps, minutes: how long to train; None: as the data need, with early stopping.
         seed: of everything that is drawn at random; equal seeds give equal detectors.
         device: auto, cpu or cuda, for training.
@@ -107,6 +112,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         period: float | None = None,
         held_out: float = 0.3,
         robust: bool = True,
+        per_stream_scale: bool = False,
         steps: int | None = None,
         minutes: float | None = None,
         seed: int = 0,
@@ -119,11 +125,14 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.threshold, self.alarms, self.percentile, self.risk = threshold, alarms, percentile, risk
         self.margin = margin
         self.period, self.held_out, self.robust = period, held_out, robust
+        self.per_stream_scale = per_stream_scale
         self.steps, self.minutes, self.seed, self.device = steps, minutes, seed, device
         self.convention, self.verbose = convention, verbose
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803 - scikit-learn's name
-        """Learn from normal rows [time, channels]; `y` is ignored.
+    def fit(self, X: ArrayLike, y: object = None, *, streams: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Learn from normal rows [time, channels]; `y` is ignored, and `streams` [time] names the stream of each row.
+
+        The latest part of each stream calibrates.
 
         Raises InvalidArgument (a ValueError) for parameters or data that cannot be learned from, UnsupportedInput for
         rows in which nothing moves.
@@ -134,14 +143,18 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         config = self._config()
         values = self._validated(X, reset=True)
         fewest = shortest_series(self.window or 1, self.held_out)
-        if len(values) < fewest:
+        parts = _parts(streams, len(values))
+        if max(map(len, parts.values()), default=0) < fewest:
+            each = "" if len(parts) == 1 else " of the longest stream"
+            longest = max(map(len, parts.values()), default=0)
             raise InvalidArgument(
-                f"n_samples = {len(values)} rows are too few for windows of {self.window or 1}; give {fewest} or more"
+                f"n_samples = {longest} rows{each} are too few for windows of {self.window or 1}; give {fewest} or more"
             )
         names = getattr(self, "feature_names_in_", range(values.shape[1]))
         channels = tuple(str(name) for name in names)
+        series = [_series(values[rows], channels, self.period, name) for name, rows in parts.items()]
         with tempfile.TemporaryDirectory() as folder:
-            fitted = fit_detector([_series(values, channels, self.period)], config, Path(folder), self._changes())
+            fitted = fit_detector(series, config, Path(folder), self._changes())
         for notice in fitted.notices:
             warnings.warn(notice, UserWarning, stacklevel=2)
         self._fitted: Fitted | None = fitted
@@ -150,35 +163,36 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.threshold_ = 1.0
         self.offset_ = -self.threshold_
         self.held_out_scores_ = fitted.scores.astype(np.float64) / float(fitted.graph.threshold)
-        self.decision_scores_ = self._both(values).score
+        self.decision_scores_ = self._both(values, parts).score
         self.labels_ = (self.decision_scores_ > self.threshold_).astype(np.int64)
         return self
 
-    def anomaly_score(self, X: ArrayLike) -> Floats:  # noqa: N803
+    def anomaly_score(self, X: ArrayLike, *, streams: ArrayLike | None = None) -> Floats:  # noqa: N803
         """Scores [time], 0 and up; above 1 is anomalous. Raises InvalidArgument for fewer rows than a window."""
-        return self.explain(X).score
+        return self.explain(X, streams=streams).score
 
-    def channel_scores(self, X: ArrayLike) -> Floats:  # noqa: N803
+    def channel_scores(self, X: ArrayLike, *, streams: ArrayLike | None = None) -> Floats:  # noqa: N803
         """Scores [time, channels] on the same scale: which channels are to blame."""
-        return self.explain(X).channel_score
+        return self.explain(X, streams=streams).channel_score
 
-    def explain(self, X: ArrayLike) -> RowScores:  # noqa: N803
+    def explain(self, X: ArrayLike, *, streams: ArrayLike | None = None) -> RowScores:  # noqa: N803
         """`anomaly_score` and `channel_scores` in one pass."""
         check_is_fitted(self)
-        return self._both(self._validated(X, reset=False))
+        values = self._validated(X, reset=False)
+        return self._both(values, _parts(streams, len(values)))
 
-    def score_samples(self, X: ArrayLike) -> Floats:  # noqa: N803
+    def score_samples(self, X: ArrayLike, *, streams: ArrayLike | None = None) -> Floats:  # noqa: N803
         """The negative scores [time]: larger is more normal."""
-        return -self.anomaly_score(X)
+        return -self.anomaly_score(X, streams=streams)
 
-    def decision_function(self, X: ArrayLike) -> Floats:  # noqa: N803
+    def decision_function(self, X: ArrayLike, *, streams: ArrayLike | None = None) -> Floats:  # noqa: N803
         """By `convention`: threshold_ - score (scikit-learn), or the score (PyOD); [time]."""
-        scores = self.anomaly_score(X)
+        scores = self.anomaly_score(X, streams=streams)
         return scores if self.convention == "pyod" else self.threshold_ - scores
 
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:  # noqa: N803
+    def predict(self, X: ArrayLike, *, streams: ArrayLike | None = None) -> NDArray[np.int64]:  # noqa: N803
         """By `convention`: 1 normal and -1 outlier (scikit-learn), or 0 normal and 1 outlier (PyOD); [time]."""
-        outlier = self.anomaly_score(X) > self.threshold_
+        outlier = self.anomaly_score(X, streams=streams) > self.threshold_
         normal, abnormal = (0, 1) if self.convention == "pyod" else (1, -1)
         return np.where(outlier, abnormal, normal).astype(np.int64)
 
@@ -246,6 +260,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             limit=LimitOptions(cast(Method, self.threshold), self.percentile, self.risk, self.alarms, self.margin),
             held_out=self.held_out,
             robust=self.robust,
+            per_stream_scale=self.per_stream_scale,
         )
 
     def _changes(self) -> dict[str, Any]:
@@ -258,24 +273,39 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         values = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan")
         return cast(Floats, values)
 
-    def _both(self, values: Floats) -> RowScores:
-        if len(values) < self.window_:
-            raise InvalidArgument(f"{len(values)} rows are fewer than a window of {self.window_}; give more")
+    def _both(self, values: Floats, parts: Mapping[str, NDArray[np.int64]]) -> RowScores:
         score, channel_score = np.empty(len(values)), np.empty(values.shape)
+        for name, rows in parts.items():
+            score[rows], channel_score[rows] = self._both_of(name, values[rows])
+        return RowScores(score, channel_score)
+
+    def _both_of(self, name: str, values: Floats) -> RowScores:
+        """Of one stream."""
+        if len(values) < self.window_:
+            of = f" of stream {name}" if name else ""
+            raise InvalidArgument(f"{len(values)} rows{of} are fewer than a window of {self.window_}; give more")
+        score, channel_score = np.empty(len(values)), np.empty(values.shape)
+        scale = self._scale(name, values)
         for row, windows, count in window_batches(values, self.window_, _BATCH):
-            found, blame = self._run(windows)
+            found, blame = self._run(windows, scale)
             score[row : row + count], channel_score[row : row + count] = found[:count], blame[:count]
         first = self.window_ - 1
         score[:first], channel_score[:first] = score[first], channel_score[first]
         return RowScores(score, channel_score)
 
-    def _run(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _scale(self, name: str, values: Floats) -> Scale | None:
+        scales = self._detector().scales if self._fitted is None else self._fitted.scales
+        if scales is None:
+            return None
+        return scales.known.get(name) or learned_scale(values[: scales.rows], scales.usual)
+
+    def _run(
+        self, windows: NDArray[np.float32], scale: Scale | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if self._fitted is None:
-            found = self._detector().score_windows(windows)
+            found = self._detector().score_windows(windows, scale)
             return found.score, found.channel_score
-        with torch.no_grad():
-            score, blame, _ = self._fitted.graph(torch.from_numpy(windows))
-        return score.numpy(), blame.numpy()
+        return score_windows(self._fitted.graph, windows, scale)
 
     def _detector(self) -> Detector:
         if not hasattr(self, "_detector_cache"):
@@ -287,6 +317,17 @@ for _public in (RowScores, SeriesDetector):
     _public.__module__ = "aez.export"  # where pickles find them, wherever this file lies
 
 
-def _series(values: Floats, channels: tuple[str, ...], period: float | None) -> Series:
+def _series(values: Floats, channels: tuple[str, ...], period: float | None, name: str) -> Series:
     time = None if period is None else np.round(np.arange(len(values)) * period * 1e9).astype(np.int64)
-    return Series(np.ascontiguousarray(values), channels, time)
+    return Series(np.ascontiguousarray(values), channels, time, name=name)
+
+
+def _parts(streams: ArrayLike | None, rows: int) -> dict[str, NDArray[np.int64]]:
+    """The rows of each stream by its name, which is "" where there is but one. Raises InvalidArgument."""
+    if streams is None:
+        return {"": np.arange(rows)}
+    names = np.asarray(streams)
+    if names.shape != (rows,):
+        raise InvalidArgument(f"streams names the stream of each of {rows} rows, and has the shape {names.shape}")
+    distinct, first, place = np.unique(names, return_index=True, return_inverse=True)
+    return {str(distinct[number]): np.flatnonzero(place == number) for number in np.argsort(first).tolist()}

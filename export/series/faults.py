@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,11 +35,12 @@ class Faults:
 
 
 @torch.no_grad()
-def find_faults(series: Sequence[Rows]) -> list[Faults]:
+def find_faults(series: Sequence[Rows], cuts: Sequence[NDArray[np.int64]] = ()) -> list[Faults]:
     """Faults in each of the series [time, channels], NaN = missing, by the errors of a small PCA over all of them.
 
-    Few principal components learn what is common, and soft-clipped values keep a fault from bending them to itself.
-    Empty where the data are too short to tell, or where more than 5 % stand out.
+    `cuts` are the rows of each series that no window may reach across, ascending. Few principal components learn what
+    is common, and soft-clipped values keep a fault from bending them to itself. Empty where the data are too short to
+    tell, or where more than 5 % stand out.
     """
     window = min(_WINDOW, max((len(rows) for rows in series), default=0) // 16)
     if window < 1:
@@ -47,7 +49,11 @@ def find_faults(series: Sequence[Rows]) -> list[Faults]:
     seen = [number for number in range(joined.shape[1]) if np.isfinite(joined[:, number]).any()]
     if not seen:
         return []
-    windows = Windows([rows[:, seen] for rows in series], window)
+    places = [(number, run) for number, rows in enumerate(series) for run in _runs(len(rows), cuts, number)]
+    places = [(number, (start, end)) for number, (start, end) in places if end - start >= window]
+    windows = Windows([series[number][start:end, seen] for number, (start, end) in places], window)
+    if not len(windows):
+        return []
     scale = ScaleLayer(fit_scaling(joined[:, seen]), window)
     network = PCA(window, len(seen), components=0.9, most=_COMPONENTS)
     network.fit(*scale(spread(windows, _FITTED)))
@@ -63,15 +69,24 @@ def find_faults(series: Sequence[Rows]) -> list[Faults]:
     loud = (logs - middle > DEVIATIONS * deviation) & (logs - middle > np.log(TIMES))
     if not loud.any() or loud.mean() > SHARE_MAX:
         return []
-    found, begin = [], 0
-    for number, rows in enumerate(series):
-        count = max(0, len(rows) - window + 1)
+    found: dict[int, tuple[list[tuple[int, int]], float]] = {}
+    begin = 0
+    for number, (start, end) in places:
+        count = end - start - window + 1
         here = loud[begin : begin + count]
         if here.any():
             times = float(np.exp(logs[begin : begin + count][here].max() - middle))
-            found.append(Faults(number, tuple(_covered(here, window)), times))
+            rows, before = found.get(number, ([], 0.0))
+            rows += [(start + low, start + high) for low, high in _covered(here, window)]
+            found[number] = rows, max(times, before)
         begin += count
-    return found
+    return [Faults(number, tuple(rows), times) for number, (rows, times) in sorted(found.items())]
+
+
+def _runs(rows: int, cuts: Sequence[NDArray[np.int64]], number: int) -> list[tuple[int, int]]:
+    """(Start, end) of the runs of a series between its cuts."""
+    inner = cuts[number].tolist() if cuts else []
+    return list(itertools.pairwise([0, *inner, rows]))
 
 
 def _covered(loud: NDArray[np.bool_], window: int) -> list[tuple[int, int]]:

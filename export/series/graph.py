@@ -23,7 +23,10 @@ from aez.export.series.gaps import SHARES, GapFactor, hide, usual_share
 from aez.export.series.scaling import ScaleLayer, Scaling
 
 GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
+#: The last two of graphs that take each stream's scale.
+INPUTS = ("window", "centre", "width")
 OUTPUTS, WHOLE_OUTPUTS = ("score", "channel_score", "reconstruction"), ("score", "channel_score")
+Inputs = Sequence[NDArray[np.float32]]
 Kind = Literal["reconstruction", "elbo", "mahalanobis"]
 KINDS: tuple[Kind, ...] = ("reconstruction", "elbo", "mahalanobis")
 Rule = Literal["mean", "max", "largest"]
@@ -77,6 +80,25 @@ class ScoreOptions:
         """`kinds`, or what they are by default."""
         small = max(member.latent for member in network.members) <= LATENT_MOST
         return self.kinds or (("reconstruction", "mahalanobis") if small else ("reconstruction",))
+
+
+class StreamGraph(nn.Module):
+    """A graph for windows in widths, for windows in the sensors' units and the scale of each one's stream.
+
+    window float32 [batch, time, channels], centre and width [batch, channels] -> what `graph` gives; its third output,
+    where it has one, in the sensors' units.
+    """
+
+    def __init__(self, graph: nn.Module) -> None:
+        super().__init__()
+        self.inner = graph  # an exported module has a `graph` of its own
+
+    def forward(self, window: Tensor, centre: Tensor, width: Tensor) -> tuple[Tensor, ...]:
+        # Over whole windows: with one row for each, runtimes are several times slower.
+        time = window.shape[1]
+        middle, wide = (part.repeat(1, time).reshape(window.shape) for part in (centre, width))
+        score, blame, *raw = self.inner((window - middle) / wide)
+        return (score, blame, *(one * wide + middle for one in raw))
 
 
 class DetectorGraph(nn.Module):
@@ -337,30 +359,45 @@ class WholeGraph(nn.Module):
 
 
 def export_detector(
-    graph: DetectorGraph, metadata: Mapping[str, Any], windows: NDArray[np.float32], probe: NDArray[np.float32]
+    graph: DetectorGraph, metadata: Mapping[str, Any], windows: Inputs, probe: Inputs
 ) -> tuple[bytes, NDArray[np.float32]]:
-    """(ONNX bytes, scores of the probe) as `export_scored`, on windows [n, time, channels]. Raises ModelError."""
-    return export_scored(graph, Signature(GRAPH, "window", OUTPUTS), _example(graph), metadata, windows, probe)
+    """(ONNX bytes, scores of the probe) as `export_scored`, on windows [n, time, channels]. Raises ModelError.
+
+    `windows` and `probe` are arrays of windows, and, of a graph for rows in widths, the centre and the width of each
+    one's stream [n, channels].
+    """
+    example, taken = _example(graph, windows)
+    return export_scored(_as_given(graph, windows), Signature(GRAPH, taken, OUTPUTS), example, metadata, windows, probe)
 
 
 def export_whole(
-    graph: DetectorGraph, metadata: Mapping[str, Any], windows: NDArray[np.float32]
+    graph: DetectorGraph, metadata: Mapping[str, Any], windows: Inputs
 ) -> tuple[bytes, NDArray[np.float32]] | None:
     """As `export_detector`, of windows from which nothing is missing; None where no window is whole.
 
     Raises ModelError, also where it scores differently from the other graph.
     """
-    whole = windows[~np.isnan(windows).any((1, 2))]
-    if not len(whole):
+    there = ~np.isnan(windows[0]).any((1, 2))
+    if not there.any():
         return None
-    wrapped = WholeGraph(graph.cpu().eval())
-    signature = Signature(WHOLE_GRAPH, "window", WHOLE_OUTPUTS)
-    exported = export_scored(wrapped, signature, _example(graph), metadata, whole, whole[:1])
-    difference = compare_scores(graph, exported[0], whole)
+    whole = [array[there] for array in windows]
+    wrapped = _as_given(WholeGraph(graph.cpu().eval()), windows)
+    example, taken = _example(graph, windows)
+    signature = Signature(WHOLE_GRAPH, taken, WHOLE_OUTPUTS)
+    exported = export_scored(wrapped, signature, example, metadata, whole, [array[:1] for array in whole])
+    difference = compare_scores(_as_given(graph, windows), exported[0], *whole)
     if difference > TOLERANCE:
         raise ModelError(f"the scores of whole windows differ by {difference:.2g} of their value")
     return exported
 
 
-def _example(graph: DetectorGraph) -> Tensor:
-    return torch.zeros(3, graph.window, graph.channels)
+def _as_given(graph: nn.Module, inputs: Inputs) -> nn.Module:
+    """The graph as it takes these inputs."""
+    return graph if len(inputs) == 1 else StreamGraph(graph)
+
+
+def _example(graph: DetectorGraph, inputs: Inputs) -> tuple[list[Tensor], Sequence[str]]:
+    """Tensors to trace with, and the names of the inputs."""
+    window = torch.zeros(3, graph.window, graph.channels)
+    beside = [torch.ones(3, graph.channels) for _ in inputs[1:]]
+    return [window, *beside], INPUTS[: len(inputs)]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from aez.codec.detect.events import EventRule
+from aez.codec.detect.scaling import Scale, StreamScales
 from aez.codec.errors import ModelError
 from aez.export.common.trainer import Result
 from aez.export.families.registry import build
@@ -38,6 +39,7 @@ def plain_values(fitted: Fitted) -> dict[str, Any]:
         "scores": fitted.scores,
         "result": result and {key: getattr(result, key) for key in ("steps", "seconds", "finished", "log")},
         "notices": list(fitted.notices),
+        "scales": fitted.scales and _plain_scales(fitted.scales),
     }
 
 
@@ -71,5 +73,25 @@ def _fitted(values: Mapping[str, Any]) -> Fitted:
     split = Split(none, none, Windows(values["held_out"], graph.window))
     result = values["result"] and Result(network, **values["result"])
     return Fitted(
-        graph, config, values["channels"], values["period"], split, values["scores"], result, values["notices"]
+        graph,
+        config,
+        values["channels"],
+        values["period"],
+        split,
+        values["scores"],
+        result,
+        values["notices"],
+        _scales(values.get("scales")),
     )
+
+
+def _plain_scales(scales: StreamScales) -> dict[str, Any]:
+    known = {name: tuple(scale) for name, scale in scales.known.items()}
+    return {"usual": tuple(scales.usual), "known": known, "rows": scales.rows}
+
+
+def _scales(values: Mapping[str, Any] | None) -> StreamScales | None:
+    if values is None:
+        return None
+    known = {name: Scale(*scale) for name, scale in values["known"].items()}
+    return StreamScales(Scale(*values["usual"]), known, values["rows"])

@@ -17,9 +17,10 @@ from torch import Tensor
 from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.common.words import listed
 from aez.codec.detect.events import DEFAULT_RULE, EventRule, find_events
+from aez.codec.detect.scaling import StreamScales
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.codec.errors import InvalidArgument, UnsupportedInput
-from aez.codec.series.core import Series, select_channels
+from aez.codec.series.core import Series, holes, select_channels
 from aez.export.common.batches import Batches, spread
 from aez.export.common.run_files import check_output, run_folder
 from aez.export.common.trainer import Result, TrainOptions
@@ -31,7 +32,8 @@ from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
-from aez.export.series.windows import Rows, Spans, Split, Windows, split_rows, suggest_window
+from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
+from aez.export.series.windows import Rows, Spans, Split, Windows, fitted_rows, split_rows, suggest_window
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ class DetectorConfig:
 
     `window` None: suggested from the data; `options` are the family's own; `held_out` is the share of the rows, the
     latest, that calibrates; `robust` leaves out rows that look like faults; `gaps` is the share of the windows into
-    which training makes holes.
+    which training makes holes; `per_stream_scale` makes a graph that takes each stream's centre and width as inputs.
     """
 
     family: str = DEFAULT_FAMILY
@@ -95,6 +97,7 @@ class DetectorConfig:
     held_out: float = 0.3
     robust: bool = True
     gaps: float = 0.2
+    per_stream_scale: bool = False
 
     def __post_init__(self) -> None:
         within("held_out", self.held_out, 0.05, 0.9)
@@ -108,7 +111,8 @@ class Fitted:
     """A calibrated detector, and what it was made from.
 
     `scores` are the held-out ones before the division by the threshold; `result` None: nothing was trained; `notices`
-    say what the user should know of the data, one sentence each.
+    say what the user should know of the data, one sentence each. With `scales` the graph is one for rows in widths from
+    their stream's centre, and so are the windows of `split`.
     """
 
     graph: DetectorGraph
@@ -119,6 +123,7 @@ class Fitted:
     scores: NDArray[np.float32]
     result: Result | None
     notices: list[str]
+    scales: StreamScales | None = None
 
 
 class DetectorLoss(FamilyLoss):
@@ -179,19 +184,25 @@ def fit_detector(
 ) -> Fitted:
     """Learn from series of normal data, which share their channels, and calibrate.
 
-    The first part of each series fits the network, the last (`config.held_out`) sets channel errors and threshold.
-    `changes` are those to `default_options`; the checkpoint lies in `folder`. Raises InvalidArgument and
-    UnsupportedInput for data that cannot be learned from.
+    The first part of each series fits the network, the last (`config.held_out`) sets channel errors and threshold. No
+    window crosses from one series into another, or a hole in a clock. `changes` are those to `default_options`; the
+    checkpoint lies in `folder`. Raises InvalidArgument and UnsupportedInput for data that cannot be learned from.
     """
+    series, period, notices = same_period(series)
     rows, channels = prepare_rows(series)
     _refuse_constant(rows, [one.name or "the training data" for one in series])
-    left_out, notices = _faults(rows, [one.name for one in series]) if config.robust else ([], [])
-    longest = max(rows, key=len)
-    window = config.window or suggest_window(longest)
+    window = config.window or suggest_window(max(rows, key=len))
     with torch.random.fork_rng():
         trained = build(config.family, window, len(channels), **config.options).trained
-    split = split_rows(rows, window, config.held_out, VALIDATION if trained else 0.0, left_out)
-    scaling = fit_scaling(np.concatenate(split.fit.runs), channels)
+    validation = VALIDATION if trained else 0.0
+    scales, learned = None, rows
+    if config.per_stream_scale:
+        fits = [one[: fitted_rows(len(one), window, config.held_out, validation)] for one in rows]
+        scales = fit_scales([one.name for one in series], fits, window, channels)
+        learned = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
+    split = _split(series, learned, config, window, validation, notices)
+    fitted = np.concatenate(split.fit.runs)
+    scaling = fit_scaling(fitted, channels) if scales is None else unit_scaling(fitted, rows)
     if still := [name for name, flag in zip(channels, scaling.still, strict=True) if flag]:
         notices.append(f"{listed(still)} never moved in the training rows; any movement will score high")
     options = default_options(len(split.fit), **(changes or {}))
@@ -201,10 +212,29 @@ def fit_detector(
         network, result = learn(model, split.fit, split.validation, VALIDATION_WINDOWS, options, folder, resume)
     graph = DetectorGraph(network, scaling, config.score)
     scores = graph.calibrate(Batches(split.held_out, _BATCH), spread(split.fit, CODE_WINDOWS).split(_BATCH))
-    period = next((one.period for one in series if one.period), None)
-    limit = choose_limit(scores, split.held_out, config, period)
-    graph.threshold.fill_(limit)
-    return Fitted(graph, config, channels, period, split, scores, result, notices)
+    graph.threshold.fill_(choose_limit(scores, split.held_out, config, period))
+    return Fitted(graph, config, channels, period, split, scores, result, notices, scales)
+
+
+def _split(
+    series: Sequence[Series],
+    rows: Sequence[Rows],
+    config: DetectorConfig,
+    window: int,
+    validation: float,
+    notices: list[str],
+) -> Split:
+    """The windows of the series, without rows that look like faults and across no hole; notes what was left out."""
+    names = [one.name for one in series]
+    cuts = [holes(one) for one in series]
+    faults: list[Spans] = [() for _ in rows]
+    if config.robust:
+        faults, found = _faults(rows, names, cuts)
+        notices += found
+    if short := [name or "a series without a name" for name, one in zip(names, rows, strict=True) if len(one) < window]:
+        notices.append(f"{listed(short)}: fewer rows than a window of {window}, and nothing to learn from")
+    spans = [[*some, *((row, row) for row in own.tolist())] for some, own in zip(faults, cuts, strict=True)]
+    return split_rows(rows, window, config.held_out, validation, spans)
 
 
 def _refuse_constant(rows: Sequence[Rows], names: Sequence[str]) -> None:
@@ -240,11 +270,13 @@ def _joined(scores: NDArray[np.float32], windows: Windows, rule: EventRule) -> N
     return np.concatenate([part for run in np.split(scores.astype(np.float64), ends) for part in (run, quiet)])
 
 
-def _faults(rows: Sequence[Rows], names: Sequence[str]) -> tuple[list[Spans], list[str]]:
+def _faults(
+    rows: Sequence[Rows], names: Sequence[str], cuts: Sequence[NDArray[np.int64]]
+) -> tuple[list[Spans], list[str]]:
     """Rows of each series that look like faults, and a sentence for each series that has some."""
     found: list[Spans] = [() for _ in rows]
     notices = []
-    for faults in find_faults(rows):
+    for faults in find_faults(rows, cuts):
         found[faults.series] = faults.rows
         spans = listed([f"{start} to {end - 1}" for start, end in faults.rows])
         notices.append(
@@ -289,7 +321,7 @@ _LIMIT_KEYS: dict[Method, tuple[str, ...]] = {
 def make_bundle(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) -> Bundle:
     """The bundle of a fitted detector, in memory. Raises ModelError where the export does not compute the same."""
     windows = spread(fitted.split.held_out, CHECKED_WINDOWS).numpy()
-    return pack_detector(fitted.graph, describe(fitted, name, data, units), windows)
+    return pack_detector(fitted.graph, describe(fitted, name, data, units), windows, fitted.scales)
 
 
 def main(

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aez.codec.detect.scaling import robust_centre, robust_scale
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.windows import sliding_windows
-from aez.export.series.scaling import LIMIT, robust_centre, robust_scale
+from aez.export.series.scaling import LIMIT
 
 Rows = NDArray[np.float32]
-#: Runs of rows, (start, end exclusive).
+#: Runs of rows, (start, end exclusive); one without rows is a cut.
 Spans = Sequence[tuple[int, int]]
 
 WINDOW_DEFAULT, WINDOW_MIN, WINDOW_MAX = 32, 10, 256
@@ -90,11 +91,22 @@ def split_rows(
     split = Split(*(Windows(part, window) for part in parts))
     if not len(split.held_out):
         longest = max((len(rows) for rows in series), default=0)
+        if longest >= shortest_series(window, held_out, validation):
+            raise UnsupportedInput(
+                f"holes in the clock, and rows that look like faults, leave too few windows of {window} rows in a row; "
+                "give --resample SECONDS, which fills holes with missing samples, or a shorter window"
+            )
         raise UnsupportedInput(
             f"{longest} rows are too few to learn and calibrate windows of {window}; "
             f"give {shortest_series(window, held_out, validation)} or more, or a shorter window"
         )
     return split
+
+
+def fitted_rows(rows: int, window: int, held_out: float, validation: float) -> int:
+    """How many of a series' first rows fit the network, as `split_rows` splits it."""
+    middle = _limits(rows, window, held_out, validation)[0]
+    return rows if middle < FEWEST_WINDOWS * window else middle
 
 
 def _limits(rows: int, window: int, held_out: float, validation: float) -> tuple[int, int]:

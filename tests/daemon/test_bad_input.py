@@ -17,7 +17,7 @@ from aez.bench.load.telemetry import messages
 from aez.bench.monitor.latency import SATELLITES
 from aez.bench.monitor.outcome import same, stored_events
 from aez.bench.monitor.process import MonitorProcess, sum_of
-from aez.daemon.tools.simulate import CHANNELS, Simulation
+from aez.daemon.simulate.satellites import CHANNELS, Simulation
 
 pytestmark = pytest.mark.slow
 

@@ -47,7 +47,7 @@ RULES: dict[str, str] = {
         "codec.bundle daemon.common daemon.files daemon.incidents daemon.mutes daemon.parse daemon.sinks daemon.sources"
     ),
     "daemon.rows": "",
-    "daemon.alarms": "daemon.common daemon.rows",
+    "daemon.alarms": "codec.detect daemon.common daemon.rows",
     "daemon.mutes": "codec.series daemon.common",
     "daemon.incidents": "daemon.common daemon.mutes daemon.state",
     "daemon.engine": "codec.detect daemon.alarms daemon.common daemon.rows",
@@ -77,6 +77,7 @@ RULES: dict[str, str] = {
         "codec.common daemon.build daemon.common daemon.config daemon.files daemon.scores daemon.service "
         "daemon.shadow daemon.sources daemon.state"
     ),
+    "daemon.simulate": "daemon.common",
     "aez.messages": "",
     "aez.files": "codec.common",
     "aez.batch": "aez.files aez.messages codec.common",

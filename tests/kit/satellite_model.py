@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from aez.codec.bundle.bundle import pack_bundle, save_bundle
 from aez.codec.detect.events import EventRule
-from aez.daemon.tools.simulate import CHANNELS, Simulation
+from aez.daemon.simulate.satellites import CHANNELS, Simulation
 from tests.kit.arrays import npy
 
 WINDOW = 4

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from aez.daemon.observe.metrics import Metrics
-from aez.daemon.tools.simulate import Simulation, encode
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 from tests.kit.brokers import free_port
 from tests.kit.places import SAMPLES
 from tests.kit.satellite_model import save_satellite_model

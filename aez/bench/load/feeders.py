@@ -20,7 +20,7 @@ from typing import Any
 from aez.bench.load.process import until
 from aez.bench.load.telemetry import messages
 from aez.codec.errors import AezError
-from aez.daemon.tools.simulate import Simulation
+from aez.daemon.simulate.satellites import Simulation
 
 __all__ = ["Feeder", "FileFeeder", "MqttFeeder", "NatsFeeder"]
 

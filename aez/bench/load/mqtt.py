@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from aez.bench.load.telemetry import messages
 from aez.codec.errors import AezError
-from aez.daemon.tools.simulate import Simulation
+from aez.daemon.simulate.satellites import Simulation
 
 __all__ = ["connected", "publish"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.common.extras import library
-from aez.daemon.tools.simulate import START
+from aez.daemon.simulate.satellites import START
 
 __all__ = ["FEATURES", "FORMATS", "RowBlock", "Rows", "bodies", "matrix", "write"]
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aez.bench.load.push import post
-from aez.daemon.tools.simulate import Simulation, encode
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 
 _PROFILES, _ROWS, _FAULTS, _ORBIT = 64, 1500, 1500, 300
 _TURN_SECONDS = 0.05

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aez.daemon.tools.simulate import Simulation, encode
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 
 __all__ = ["messages"]
 

@@ -19,7 +19,7 @@ from aez.bench.monitor.process import MonitorProcess, sum_of
 from aez.codec.common.extras import library
 from aez.codec.errors import AezError
 from aez.daemon.parse.times import from_texts
-from aez.daemon.tools.simulate import Simulation
+from aez.daemon.simulate.satellites import Simulation
 
 __all__ = ["SIMULATION", "Site", "reference"]
 

@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 
 from aez.bench.load.rows import Rows, write
-from aez.daemon.tools.simulate import Simulation, encode
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 
 _SATELLITES, _ROWS = 24, 3000
 

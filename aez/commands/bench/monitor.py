@@ -11,14 +11,17 @@ from aez.codec.common.extras import needs
 from aez.codec.errors import AezError
 from aez.commands.bench import shared
 
-_NAMES = ("throughput", "latency", "scale", "loss", "soak", "peers")
-_USUAL = tuple(name for name in _NAMES if name != "soak")
+_NAMES = ("throughput", "latency", "scale", "loss", "soak", "year", "peers")
+_USUAL = tuple(name for name in _NAMES if name not in ("soak", "year"))
 _MODULES = ("aiohttp", "matplotlib", "nats", "paho", "prometheus_client", "psutil", "pyarrow")
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(_NAMES), metavar=f"[{'|'.join(_NAMES)}]...")
 @click.option("--minutes", type=click.FloatRange(0.5, 10_000), default=30.0, show_default=True, help="Of the soak.")
+@click.option(
+    "--weeks", type=click.IntRange(9, 52), default=52, show_default=True, help="Of the year, of which eight train."
+)
 @click.option("--kills", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Of each kind of source.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
 @click.option(
@@ -35,6 +38,7 @@ _MODULES = ("aiohttp", "matplotlib", "nats", "paho", "prometheus_client", "psuti
 def monitor(
     names: tuple[str, ...],
     minutes: float,
+    weeks: int,
     kills: int,
     seed: int,
     model: Path | None,
@@ -42,7 +46,7 @@ def monitor(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure the monitor as a process of its own, under load; all but the soak where nothing is named.
+    """Measure the monitor as a process of its own, under load; all but soak and year where nothing is named.
 
     Needs `pip install 'aez[bench,monitor]'`; loss also Mosquitto and nats-server, latency Mosquitto. As root, loss also
     mounts a small file system and fills it.
@@ -53,7 +57,14 @@ def monitor(
         from aez.bench.monitor.run import run
 
         report = run(
-            names or _USUAL, minutes=minutes, kills=kills, seed=seed, model=model, quick=quick, say=messages.note
+            names or _USUAL,
+            minutes=minutes,
+            weeks=weeks,
+            kills=kills,
+            seed=seed,
+            model=model,
+            quick=quick,
+            say=messages.note,
         )
     shared.show(report, as_json)
     if output is not None:

@@ -54,6 +54,7 @@ class Outputs:
     "--plot", metavar="OUT.png|DIR", help="Draw score, threshold, events and channels; of pictures, heat maps into DIR."
 )
 @click.option("--report", metavar="OUT.html", help="Write one page about it that can be sent to somebody.")
+@options.streams
 @options.series_reading
 @click.option(
     "--open-after", type=click.IntRange(1), help="Rows above the threshold, one after the other, for an event."
@@ -71,6 +72,7 @@ def score(
     events: str | None,
     plot: str | None,
     report: str | None,
+    stream: str | None,
     time_column: str | None,
     array: str | None,
     resample: float | None,
@@ -91,16 +93,17 @@ def score(
     given = {name: value for name in RULE_OPTIONS if (value := rule[name]) is not None}
     if bundle.task == PICTURES:
         series_only = {"events": events, "time_column": time_column, "array": array, "resample": resample, **given}
+        series_only["stream"] = stream
         if unfit := next((name for name, asked in series_only.items() if asked is not None), None):
             raise InvalidArgument(f"--{unfit.replace('_', '-')} is for series, and {bundle.name} scores pictures")
         sys.exit(score_pictures(bundle, data, PictureOutputs(output, plot, report, force), device, as_json))
     outputs = Outputs(output, events, plot, report)
-    _check_outputs(outputs, data, force)
+    _check_outputs(outputs, data, force, several=len(data) > 1 or stream is not None)
     from aez.codec.detect.detector import Detector
     from aez.codec.detect.score_series import Reading
 
     detector = Detector(bundle, device)
-    reading = Reading(time_column=time_column, array=array, resample=resample)
+    reading = Reading(time_column=time_column, array=array, resample=resample, stream=stream)
     done: list[ScoredSeries] = []
     show = _show_json if as_json else _show_short if outputs.named else _show
     code = _score_all(detector, data, replace(detector.event_rule, **given), reading, outputs.scores, force, done, show)
@@ -120,7 +123,7 @@ def _score_all(
     show: Callable[[Detector, ScoredSeries], None],
 ) -> int:
     """Score every file and append what was found to `done`; the exit code."""
-    from aez.codec.detect.score_series import score_file
+    from aez.codec.detect.score_series import score_file, score_streams
     from aez.codec.report.score_files import open_scores
 
     class _NoScores(Exception):
@@ -132,15 +135,19 @@ def _score_all(
 
         def one(name: str) -> None:
             try:
-                found = score_file(detector, name, rule=rule, reading=reading, each=each)
+                if reading.stream is None:
+                    found = [score_file(detector, name, rule=rule, reading=reading, each=each)]
+                else:
+                    found = score_streams(detector, name, reading, rule=rule, each=each)
             except AezError as error:
                 # Whoever lists failures names the file, too.
                 error.args = (str(error).removeprefix(name).lstrip(":, "),)
                 raise
-            for notice in found.notices:
-                messages.warning(f"{click.format_filename(name)}: {notice}")
-            done.append(found)
-            show(detector, found)
+            for scored in found:
+                for notice in scored.notices:
+                    messages.warning(f"{click.format_filename(scored.label)}: {notice}")
+                done.append(scored)
+                show(detector, scored)
 
         code = run_each(data, one)
         if not done:
@@ -148,7 +155,7 @@ def _score_all(
     return code
 
 
-def _check_outputs(outputs: Outputs, data: tuple[str, ...], force: bool) -> None:
+def _check_outputs(outputs: Outputs, data: tuple[str, ...], force: bool, several: bool) -> None:
     """Refuse before the work what could not be written after it."""
     from aez.codec.report.score_files import EVENT_SUFFIXES, SCORE_SUFFIXES, check_suffix
 
@@ -164,8 +171,8 @@ def _check_outputs(outputs: Outputs, data: tuple[str, ...], force: bool) -> None
                 check_target(Job(source, name), force)
     if len(set(outputs.named)) < len(outputs.named):
         raise InvalidArgument("two results have the same file name; rename one")
-    if outputs.plot is not None and len(data) > 1:
-        raise InvalidArgument("--plot draws one series; name one file, or take --report for several")
+    if outputs.plot is not None and several:
+        raise InvalidArgument("--plot draws one series; name one file of one stream, or take --report for several")
     if outputs.plot is not None or outputs.report is not None:
         from aez.codec.common.extras import library
 
@@ -196,7 +203,7 @@ def _show(detector: Detector, found: ScoredSeries) -> None:
     """Everything for a person: the data, the verdict, a table of the events."""
     from aez.codec.report.event_table import event_lines
 
-    lines = [f"{click.format_filename(found.source)}, scored with {detector.bundle.name}"]
+    lines = [f"{click.format_filename(found.label)}, scored with {detector.bundle.name}"]
     lines += [f"  {line}" for line in found.summary.lines()]
     lines.append(found.verdict)
     if found.events:
@@ -205,7 +212,7 @@ def _show(detector: Detector, found: ScoredSeries) -> None:
 
 
 def _show_short(detector: Detector, found: ScoredSeries) -> None:  # noqa: ARG001 - the shape of the others
-    messages.result(f"{click.format_filename(found.source)}: {found.verdict}")
+    messages.result(f"{click.format_filename(found.label)}: {found.verdict}")
 
 
 def _show_json(detector: Detector, found: ScoredSeries) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -13,25 +12,30 @@ from aez.codec.errors import InvalidArgument
 from aez.commands.monitor.config import needs_monitor
 
 if TYPE_CHECKING:
-    from aez.daemon.tools.simulate import Simulation
+    from aez.daemon.simulate.satellites import Simulation
+    from aez.daemon.simulate.year import Year
 
 FORMATS = ("json", "csv", "line")
-NANOSECONDS = 1_000_000_000
 
 
 @click.command()
 @click.option("--rows", type=click.IntRange(1), help="So many rows of each stream; without end by default.")
-@click.option("--streams", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Satellites.")
+@click.option(
+    "--year",
+    is_flag=True,
+    help="A year of machines with drift, maintenance, dead sensors, wrong clocks and units, and anomalies.",
+)
+@click.option("--streams", type=click.IntRange(1, 100_000), help="Satellites.  [default: 1, of a year 4]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
-@click.option("--period", type=click.FloatRange(1e-6), default=1.0, show_default=True, help="Seconds between rows.")
+@click.option("--period", type=click.FloatRange(1e-6), help="Seconds between rows.  [default: 1, of a year 60]")
 @click.option("--faults", type=click.IntRange(0), default=0, metavar="ROWS", help="A fault every so many rows.")
 @click.option("--first-fault", type=click.IntRange(0), default=600, show_default=True, metavar="ROW")
 @click.option("--fault-length", type=click.IntRange(1), default=40, show_default=True, metavar="ROWS")
 @click.option("--skip", type=click.IntRange(0), default=0, metavar="ROWS", help="Begin behind so many rows.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Rows a second; as fast as it goes by default.")
-@click.option("--now", is_flag=True, help="Let the times begin now and not with 2026.")
+@click.option("--now", is_flag=True, help="Let the times begin now and not with 2026, or a year with 2025.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="By default that of the file's name, or json.")
-@click.option("--labels", metavar="OUT.jsonl", help="Write when which fault was put in.")
+@click.option("--labels", metavar="OUT.jsonl", help="Write what was put in, and when.")
 @click.option(
     "-o",
     "--output",
@@ -43,9 +47,10 @@ NANOSECONDS = 1_000_000_000
 @click.option("-f", "--force", is_flag=True, help="Replace a file that exists.")
 def simulate(
     rows: int | None,
-    streams: int,
+    year: bool,
+    streams: int | None,
     seed: int,
-    period: float,
+    period: float | None,
     faults: int,
     first_fault: int,
     fault_length: int,
@@ -60,50 +65,46 @@ def simulate(
 ) -> None:
     """Make telemetry of satellites that do not exist: eight channels, with faults on a schedule.
 
-    The same options give the same rows. Without --faults all is normal, for training.
+    The same options give the same rows. Without --faults all is normal, for training. With --year the first eight weeks
+    are normal, and what follows is what a monitor meets in a year; --rows and --skip choose a part of it.
     """
     with needs_monitor():
-        from aez.daemon.tools.simulate import START, Simulation
-        from aez.daemon.tools.simulate_out import kind_of, open_output, send
+        from aez.daemon.simulate import satellites
+        from aez.daemon.simulate import year as years
+        from aez.daemon.simulate.output import kind_of, open_output, send
 
-        simulation = Simulation(
-            streams=streams,
-            seed=seed,
-            period=period,
-            start=time.time_ns() if now else START,
-            every=faults,
-            first=first_fault,
-            length=fault_length,
-        )
+        start = time.time_ns() if now else years.START if year else satellites.START
+        if year:
+            if faults:
+                raise InvalidArgument("--year has faults of its own; leave out --faults")
+            made: Simulation | Year = years.Year(streams or 4, seed, period or 60.0, start)
+        else:
+            made = satellites.Simulation(
+                streams=streams or 1,
+                seed=seed,
+                period=period or 1.0,
+                start=start,
+                every=faults,
+                first=first_fault,
+                length=fault_length,
+            )
         if labels is not None:
-            if rows is None:
-                raise InvalidArgument("--labels needs --rows: without end there is no last fault")
-            _write_labels(labels, simulation, skip + rows)
+            _write_labels(labels, made, None if rows is None else skip + rows)
         with open_output(output, kind or kind_of(output), append=append, force=force) as target:
-            sent = send(simulation, target, rows=rows, skip=skip, rate=rate)
+            sent = send(made, target, rows=rows, skip=skip, rate=rate)
     if output != "-":
         messages.summary(f"wrote {sent:,} rows to {output}")
 
 
-def _write_labels(path: str, simulation: Simulation, rows: int) -> None:
+def _write_labels(path: str, simulation: Simulation | Year, rows: int | None) -> None:
     """A line for each fault before that row."""
     from aez.codec.common.files import write_whole
-    from aez.daemon.tools.simulate import faults_until
+    from aez.daemon.simulate.labels import label_lines
+    from aez.daemon.simulate.satellites import Simulation
 
-    lines = [
-        json.dumps(
-            {
-                "stream": name,
-                "fault": fault.kind,
-                "start": fault.start,
-                "end": fault.end,
-                "start_time": simulation.start + int(fault.start * simulation.period * NANOSECONDS),
-                "end_time": simulation.start + int(fault.end * simulation.period * NANOSECONDS),
-            }
-        )
-        for name, fault in faults_until(simulation, rows)
-    ]
-    write_whole(path, "".join(f"{line}\n" for line in lines).encode(), force=True)
+    if rows is None and isinstance(simulation, Simulation):
+        raise InvalidArgument("--labels needs --rows: without end there is no last fault")
+    write_whole(path, label_lines(simulation, rows).encode(), force=True)
 
 
 COMMANDS = (simulate,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,13 @@ DAY = 86_400.0
 )
 @click.option("--channels", metavar="A,B", help="Columns to learn, by default all that hold numbers.")
 @click.option("--ignore", metavar="A,B", help="Columns to leave out, such as labels.")
+@options.streams
+@click.option(
+    "--per-stream-scale",
+    is_flag=True,
+    help="One model for many alike streams: each is scaled by a centre and width of its own, which the monitor learns "
+    "of streams that were not in DATA.",
+)
 @options.series_reading
 @train_options.detector_result
 def series(
@@ -80,6 +88,8 @@ def series(
     rule: str,
     channels: str | None,
     ignore: str | None,
+    stream: str | None,
+    per_stream_scale: bool,
     time_column: str | None,
     array: str | None,
     resample: float | None,
@@ -90,8 +100,8 @@ def series(
 ) -> None:
     """Train a detector on normal data in DATA (CSV, JSON Lines, Parquet, NPZ, NPY).
 
-    The latest 30 % of each file sets the threshold. Checkpoint, figures and loss curve lie in MODEL.aezm.run; after
-    Ctrl+C --resume goes on from there.
+    The latest 30 % of each file, and of each stream in it, sets the threshold. Checkpoint, figures and loss curve lie
+    in MODEL.aezm.run; after Ctrl+C --resume goes on from there.
     """
     changes = train_options.detector_changes(output, minutes, steps, resume, force, seed=seed, device=device)
     limit = _limit(threshold, {"alarms": alarms, "margin": margin, "percentile": percentile, "risk": risk})
@@ -105,8 +115,10 @@ def series(
             _warn_of_idle({"--steps": steps, "--minutes": minutes, "--resume": resume}, family)
         options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
+        config = replace(config, per_stream_scale=per_stream_scale)
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
-        read = [_read(path, resample, time_column=time_column, array=array, **columns) for path in data]
+        known = {"time_column": time_column, "array": array, **columns}
+        read = [one for path in data for one in _read(path, resample, stream, **known)]
         train_options.forget_run(output, force, resume)
         bundle = main(read, output, name=name, config=config, changes=changes, resume=resume)
     if bundle is None:
@@ -135,24 +147,35 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
 
 
-def _read(path: Path, period: float | None, **known: Any) -> Series:
-    """A file's rows in order of time; says what they are like. Raises as `read_series`."""
+def _read(path: Path, period: float | None, stream: str | None, **known: Any) -> list[Series]:
+    """A file's rows in order of time, of each stream; says what they are like. Raises as `read_series`."""
     from aez.codec.series.core import in_order, resample
-    from aez.codec.series.reader import read_series
+    from aez.codec.series.reader import read_series, read_streams
 
     label = click.format_filename(path)
-    found, about = read_series(path, **known)
+    if stream is None:
+        one, about = read_series(path, **known)
+        found = [one]
+    else:
+        found, about = read_streams(path, stream, **known)
     messages.summary("\n  ".join([f"{label}:", *about.lines()]))
-    if found.time is not None:
-        found, done = in_order(found)
-        if done.moved or done.duplicates:
+    if about.mixed is not None:
+        messages.warning(
+            f"{label}: rows of several streams seem to be mixed, and windows would go from one into another; "
+            f"column {about.mixed!r} looks like the stream's name: give --stream {about.mixed}"
+        )
+    if about.start is not None:
+        ordered = [in_order(one) for one in found]
+        found = [one for one, _ in ordered]
+        moved, duplicates = (sum(getattr(done, what) for _, done in ordered) for what in ("moved", "duplicates"))
+        if moved or duplicates:
             messages.warning(
-                f"{label}: the clock goes backwards or repeats: {done.moved:,} rows were put in order of time, and "
-                f"{done.duplicates:,} that share a time with another were left out"
+                f"{label}: the clock goes backwards or repeats: {moved:,} rows were put in order of time, and "
+                f"{duplicates:,} that share a time with another were left out"
             )
     if period is not None:
-        found = resample(found, period)
-    for name in found.channels:
+        found = [resample(one, period) for one in found]
+    for name in found[0].channels:
         if name.casefold() in LABELS:
             messages.warning(f"{label}: channel {name!r} looks like a label; leave it out with --ignore {name}")
     return found

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from aez.daemon.tools.simulate import CHANNELS
+from aez.daemon.simulate.satellites import CHANNELS
 from tests.kit import commands
 from tests.kit.satellite_model import save_satellite_model
 

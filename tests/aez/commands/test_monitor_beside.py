@@ -23,7 +23,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from aez.daemon.config.reader import load
 from aez.daemon.service.monitor import Monitor
-from aez.daemon.tools.simulate import CHANNELS, Simulation, encode
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import CHANNELS, Simulation
 from tests.kit import commands
 from tests.kit.brokers import Broker, free_port, mosquitto, nats_server  # noqa: F401
 from tests.kit.certificates import Authority

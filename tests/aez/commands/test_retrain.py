@@ -17,9 +17,9 @@ from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.daemon.config.reader import load
 from aez.daemon.scores.files import Format
 from aez.daemon.shadow.folder import ShadowFolder
+from aez.daemon.simulate.satellites import CHANNELS
 from aez.daemon.state.store import Store
 from aez.daemon.tools.retrain import training_files
-from aez.daemon.tools.simulate import CHANNELS
 from tests.kit.satellite_model import WINDOW, save_satellite_model
 
 CONFIG = """\

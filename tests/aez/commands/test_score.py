@@ -537,3 +537,40 @@ def test_models_verify_runs_a_detector(here: Path, model: Path) -> None:
     data[len(data) // 2] ^= 1
     (here / "pump.aezm").write_bytes(data)
     assert run("models", "verify", "pump.aezm").exit_code == 4
+
+
+def of_machines(rows: dict[str, Array]) -> list[str]:
+    """Lines of a file with a row of each machine in turn."""
+    each = [lines_of(one) for one in rows.values()]
+    lines = [f"{each[0][0]},machine"]
+    for same in zip(*(own[1:] for own in each), strict=True):
+        lines += [f"{line},{name}" for name, line in zip(rows, same, strict=True)]
+    return lines
+
+
+def test_each_stream_of_a_file_is_scored_by_itself(here: Path) -> None:
+    lines = of_machines({"m-1": values(800, 1), "m-2": faulty(), "m-3": values(800, 3)})
+    lines += [f"2024-05-01T00:00:00,{','.join(['1'] * 3)},short"]
+    (here / "several.csv").write_text("\n".join(lines) + "\n")
+    result = score("several.csv", "--stream", "machine", "--json")
+    assert result.exit_code == 0, result.output
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one["stream"] for one in found] == ["m-1", "m-2", "m-3", "short"]
+    assert [len(one["events"]) for one in found] == [0, 1, 0, 0]
+    assert FAULT[0] - 3 <= found[1]["events"][0]["start"] <= FAULT[0] + 20
+    assert found[1]["summary"]["period_seconds"] == 10
+    assert found[3]["verdict"].startswith("No verdict")
+    alone = score(write(here / "alone.csv", faulty()), "--json")
+    assert json.loads(alone.stdout)["highest"] == pytest.approx(found[1]["highest"], rel=1e-4)
+    shown = score("several.csv", "--stream", "machine", "-o", here / "scores.csv", "--report", here / "report.html")
+    assert shown.exit_code == 0, shown.output
+    assert "several.csv, stream m-2: One event" in shown.stdout
+    assert {row["stream"] for row in table(here / "scores.csv")} == {"m-1", "m-2", "m-3", "short"}
+
+
+def test_a_file_of_several_streams_is_told_where_nobody_said_so(here: Path) -> None:
+    (here / "several.csv").write_text("\n".join(of_machines({"m-1": values(400, 1), "m-2": values(400, 2)})) + "\n")
+    result = score("several.csv")
+    assert "rows of several streams seem to be mixed; column 'machine' looks like" in result.stderr
+    refused = score("several.csv", "--stream", "machine", "--plot", "p.png")
+    assert (refused.exit_code, "--plot draws one series" in refused.stderr) == (2, True)

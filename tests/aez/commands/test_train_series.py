@@ -308,3 +308,57 @@ def test_options_of_training_are_told_to_change_nothing_for_a_closed_form(tmp_pa
     )
     assert made.exit_code == 0, made.output
     assert "--steps change nothing: pca is fitted in closed form" in made.output
+
+
+def write_machines(path: Path, beside: Sequence[int] = (0, 337, 671), step: Sequence[int] = (1000, 1000, 1000)) -> Path:
+    """Three machines in one file in order of time, clocks so many ms beside each other, temperatures far apart."""
+    rows = []
+    for number, (offset, each) in enumerate(zip(beside, step, strict=True)):
+        made = values(900, seed=number) + np.array([0, 0, 30 * number])
+        times = np.datetime64("2024-03-01T00:00:00.000") + offset + each * np.arange(len(made))
+        rows += [(str(t), f"m{number}", ",".join(f"{x:.7g}" for x in row)) for t, row in zip(times, made, strict=True)]
+    lines = ["time,machine,flow,pressure,heat", *(",".join(row) for row in sorted(rows))]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.usefixtures("one_graph")
+def test_rows_of_several_machines_without_stream_are_told_with_the_column_that_names_them(here: Path) -> None:
+    write_machines(here / "mixed.csv")
+    for more in ((), ("--ignore", "machine")):
+        result = train("mixed.csv", "-o", "mixed.aezm", "-f", *more)
+        assert result.exit_code == 0, result.stderr
+        assert "rows of several streams seem to be mixed" in result.stderr
+        assert "column 'machine' looks like the stream's name: give --stream machine" in result.stderr
+
+
+@pytest.mark.usefixtures("one_graph")
+def test_with_stream_each_machine_has_its_own_windows_and_clock(here: Path) -> None:
+    write_machines(here / "mixed.csv")
+    result = train("mixed.csv", "-o", "parted.aezm", "--stream", "machine")
+    assert result.exit_code == 0, result.stderr
+    assert "  streams   3 of 900 rows: m0, m1, m2\n" in result.stderr
+    assert "  period    1 s\n" in result.stderr
+    assert "warning" not in result.stderr
+    detector = load_detector(here / "parted.aezm")
+    assert (detector.period, detector.scales) == (1.0, None)
+
+
+@pytest.mark.usefixtures("one_graph")
+def test_a_machine_with_another_period_is_named_and_left_out(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_machines(here / "mixed.csv", step=(1000, 1000, 3000))
+    with caplog.at_level(logging.WARNING):
+        result = train("mixed.csv", "-o", "parted.aezm", "--stream", "machine", "--per-stream-scale")
+    assert result.exit_code == 0, result.stderr
+    assert "m2 has a row every 3 s and the others one every 1 s; left out" in caplog.text
+    detector = load_detector(here / "parted.aezm")
+    assert detector.period == 1.0
+    assert detector.scales is not None
+    assert list(detector.scales.known) == ["m0", "m1"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_column_of_streams_that_is_not_there_is_one_sentence() -> None:
+    result = train("plant.csv", "-o", "pump.aezm", "--stream", "machin")
+    assert result.exit_code == 2
+    assert "plant.csv has no column of streams 'machin'" in result.stderr

@@ -19,8 +19,8 @@ from aez.bench.monitor.report import Figure, Measured, MonitorReport
 from aez.cli import main
 from aez.codec.detect.detector import load_detector
 from aez.daemon.config.reader import load
+from aez.daemon.simulate.satellites import CHANNELS
 from aez.daemon.tools.replay import replay
-from aez.daemon.tools.simulate import CHANNELS
 
 ROWS = Rows(30_000, streams=20, every=500)
 

@@ -10,7 +10,8 @@ import pytest
 
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.reader import read_series
-from aez.daemon.engine.rows import Aligned, ScoredRows
+from aez.daemon.engine.rows import ScoredRows
+from aez.daemon.rows.aligned import Aligned
 from aez.daemon.scores.files import Format
 from aez.daemon.scores.log import ScoreLog, Selection
 

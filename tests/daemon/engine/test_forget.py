@@ -18,8 +18,9 @@ from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.rows import ScoredRows
 from aez.daemon.engine.watched import Watched
 from aez.daemon.service.monitor import Monitor
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 from aez.daemon.state.store import Store
-from aez.daemon.tools.simulate import Simulation, encode
 from tests.kit.engine_models import CHANNELS, PERIOD, SECOND, START, Magnitude, bursts, samples
 from tests.kit.satellite_model import save_satellite_model
 from tests.kit.waiting import until

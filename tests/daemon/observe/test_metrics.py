@@ -15,7 +15,8 @@ from aez.daemon.common.records import DeliveryStatus
 from aez.daemon.config.reader import load
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.service.monitor import Monitor
-from aez.daemon.tools.simulate import Simulation, encode
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 from tests.kit.satellite_model import save_satellite_model
 from tests.kit.waiting import until
 

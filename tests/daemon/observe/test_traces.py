@@ -27,9 +27,10 @@ from aez.daemon.config.reader import ConfigError, load
 from aez.daemon.delivery import Deliveries, Retry
 from aez.daemon.observe.traces import Traces
 from aez.daemon.service.monitor import Monitor
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 from aez.daemon.sinks.webhook import WebhookOptions, WebhookSink
 from aez.daemon.state.store import Store
-from aez.daemon.tools.simulate import Simulation, encode
 from tests.kit.satellite_model import save_satellite_model
 
 ROWS = 600

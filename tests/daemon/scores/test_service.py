@@ -15,8 +15,9 @@ import pytest
 
 from aez.daemon.config.reader import ConfigError, load
 from aez.daemon.service.monitor import Monitor
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 from aez.daemon.tools.replay import replay
-from aez.daemon.tools.simulate import Simulation, encode
 from tests.kit.brokers import free_port
 from tests.kit.satellite_model import save_satellite_model
 from tests.kit.waiting import until

@@ -21,10 +21,11 @@ from aez.daemon.pipeline import Worker
 from aez.daemon.service import exchange
 from aez.daemon.service.exchange import ReloadFailed
 from aez.daemon.service.monitor import Monitor
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 from aez.daemon.sources.http_push import HttpPush
 from aez.daemon.state.database import StoreError
 from aez.daemon.state.store import Store
-from aez.daemon.tools.simulate import Simulation, encode
 from tests.kit.brokers import free_port
 from tests.kit.satellite_model import save_satellite_model
 from tests.kit.waiting import until

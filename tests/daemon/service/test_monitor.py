@@ -21,8 +21,9 @@ import pytest
 
 from aez.daemon.config.reader import load
 from aez.daemon.service.monitor import Monitor
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation, faults_until
 from aez.daemon.state.store import Store
-from aez.daemon.tools.simulate import Simulation, encode, faults_until
 from tests.kit.brokers import free_port
 from tests.kit.satellite_model import save_satellite_model
 from tests.kit.waiting import until

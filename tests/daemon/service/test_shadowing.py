@@ -14,8 +14,9 @@ from aez.codec.bundle.bundle import Bundle
 from aez.daemon.config.reader import load
 from aez.daemon.engine.engine import Engine
 from aez.daemon.service.monitor import Monitor
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 from aez.daemon.state.store import Store
-from aez.daemon.tools.simulate import Simulation, encode
 from tests.kit.brokers import free_port
 from tests.kit.places import ROOT
 from tests.kit.satellite_model import save_satellite_model

@@ -18,8 +18,9 @@ from aez.daemon.files.arrow import ArrowFiles
 from aez.daemon.files.followed import FileOptions
 from aez.daemon.parse.formats import parser
 from aez.daemon.parse.options import Options
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import CHANNELS, Simulation
 from aez.daemon.sources.pace import paced
-from aez.daemon.tools.simulate import CHANNELS, Simulation, encode
 
 SIMULATION = Simulation(streams=1, seed=1)
 SECOND = 1_000_000_000

@@ -11,12 +11,15 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from aez.codec.detect.detector import Detector, load_detector
+from aez.codec.detect.detector import Detector, WindowScores, load_detector
+from aez.codec.detect.events import EventRule
+from aez.codec.detect.scaling import Scale, StreamScales
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import Samples
 from aez.daemon.config.reader import load
@@ -24,7 +27,8 @@ from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.stream_table import StreamPages, StreamTable
 from aez.daemon.engine.watched import Watched
 from aez.daemon.service.monitor import Monitor
-from aez.daemon.tools.simulate import CHANNELS, Simulation, encode
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import CHANNELS, Simulation
 from aez.daemon.web import live as live_module
 from aez.daemon.web.live import ROWS, History, Live, Watch, blame
 from tests.kit.brokers import free_port
@@ -386,3 +390,41 @@ def test_the_page_speaks_tls(tmp_path: Path) -> None:
             OPENER.open(f"http://localhost:{port}/", timeout=30)
     finally:
         made.end()
+
+
+class Scaled:
+    """A model that takes each stream's scale: its score is 0, and it reconstructs the centre."""
+
+    window, channels, period = 4, ("x",), 1.0
+
+    def __init__(self) -> None:
+        usual = Scale(np.zeros(1, np.float32), np.ones(1, np.float32))
+        self.scales = StreamScales(usual, {}, 20)
+        self.event_rule, self.bundle = EventRule(), SimpleNamespace(id="0" * 64)
+
+    def score_batch(self, batch: Any, *, whole: bool = False, scale: Scale | None = None) -> WindowScores:  # noqa: ARG002
+        return WindowScores(np.zeros(len(batch), np.float32), np.zeros((len(batch), 1), np.float32))
+
+    def reconstruct(self, windows: Any, scale: Scale | None = None) -> Any:
+        assert scale is not None
+        return np.zeros_like(windows) + scale.centre
+
+
+def test_a_reconstruction_is_made_with_the_scale_of_its_stream() -> None:
+    model, live = Scaled(), Live()
+    some = Engine([Watched("m", model)], clock=lambda: 2_000_000_000 * SECOND, listener=live.scored)  # type: ignore[arg-type]
+    live.use({"m": model})  # type: ignore[dict-item]
+
+    def give(first: int, rows: int) -> None:
+        time_ns = (np.arange(first, first + rows) + 1_700_000_000) * SECOND
+        values = 50 + np.sin(np.arange(first, first + rows))[:, None]
+        some.process([Samples(["a"], np.zeros(rows, np.int32), time_ns, ("x",), values)])
+
+    give(0, 10)
+    found = watch(some, live, "a")
+    assert found.rows()[1].reconstruction[5:].tolist() == [[0.0]] * 5  # it is not learned yet
+    give(10, 10)
+    give(20, 5)
+    after = found.rows()[1].reconstruction[-5:]
+    assert after == pytest.approx(np.full((5, 1), 50), abs=0.5)
+    assert watch(some, live, "a").rows()[1].reconstruction[-5:] == pytest.approx(after)

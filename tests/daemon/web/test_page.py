@@ -18,8 +18,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from aez.daemon.simulate.satellites import CHANNELS, Simulation
 from aez.daemon.state.store import Store
-from aez.daemon.tools.simulate import CHANNELS, Simulation
 from tests.kit.brokers import free_port
 from tests.kit.browser import Browser, browser, window  # noqa: F401 - fixtures
 from tests.kit.satellite_model import save_satellite_model

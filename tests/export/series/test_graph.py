@@ -396,7 +396,7 @@ def exported() -> Exported:
     graph.threshold.fill_(2.0)
     probe = torch.stack([FRESH[0], broken(FRESH[:1], 2, 4e4)[0]])
     probe[1, 3] = torch.nan
-    data, scores = export_detector(graph, METADATA, FRESH.numpy(), probe.numpy())
+    data, scores = export_detector(graph, METADATA, [FRESH.numpy()], [probe.numpy()])
     return graph, data, probe.numpy(), scores
 
 
@@ -446,7 +446,7 @@ def test_a_graph_that_computes_something_else_is_not_exported(
     assert compare_scores(other, data, FRESH.numpy()) > TOLERANCE
     monkeypatch.setattr(scored_graph, "serialize", lambda _: data)
     with pytest.raises(ModelError, match="the exported graph's scores differ from torch's by"):
-        export_detector(other, METADATA, FRESH.numpy(), probe)
+        export_detector(other, METADATA, [FRESH.numpy()], [probe])
 
 
 WHOLE_CASES: list[tuple[str, ScoreOptions]] = [
@@ -476,10 +476,10 @@ def test_windows_without_gaps_score_the_same_in_their_own_graph(family: str, opt
 @pytest.mark.slow
 def test_the_graph_of_whole_windows_is_exported_without_what_serves_gaps() -> None:
     graph = make()
-    exported = export_whole(graph, METADATA, FRESH.numpy())
+    exported = export_whole(graph, METADATA, [FRESH.numpy()])
     assert exported is not None
     operators = [node.op_type for node in onnx.load_from_string(exported[0]).graph.node]
     assert not {"IsNaN", "Where"} & set(operators)
-    full = onnx.load_from_string(export_detector(graph, METADATA, FRESH.numpy(), FRESH.numpy()[:2])[0])
+    full = onnx.load_from_string(export_detector(graph, METADATA, [FRESH.numpy()], [FRESH.numpy()[:2]])[0])
     assert 2 * len(operators) < len(full.graph.node)
-    assert export_whole(graph, METADATA, np.full_like(FRESH.numpy(), np.nan)) is None
+    assert export_whole(graph, METADATA, [np.full_like(FRESH.numpy(), np.nan)]) is None

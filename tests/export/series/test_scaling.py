@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aez.codec.detect.scaling import robust_centre, robust_scale
 from aez.codec.errors import UnsupportedInput
-from aez.export.series.scaling import LIMIT, ScaleLayer, Scaling, fit_scaling, robust_centre, robust_scale
+from aez.export.series.scaling import LIMIT, ScaleLayer, Scaling, fit_scaling
 
 RNG = np.random.default_rng(0)
 

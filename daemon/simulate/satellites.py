@@ -6,7 +6,6 @@ held against the faults that were put in.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["CHANNELS", "FAULTS", "FORMATS", "SimulatedFault", "SimulatedRows", "Simulation", "encode", "faults_until"]
+__all__ = ["CHANNELS", "FAULTS", "NOISE", "SimulatedFault", "SimulatedRows", "Simulation", "faults_until", "orbiting"]
 
 Floats = npt.NDArray[np.float64]
 #: Names and units.
@@ -32,10 +31,34 @@ CHANNELS = {
 }
 #: What goes wrong, in turn.
 FAULTS = ("heater stuck", "wheel friction", "gyro drift", "voltage drop", "signal loss", "sensor frozen")
-FORMATS = ("json", "csv", "line")
 START = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
-_BLOCK = 512
-_NOISE = np.array([0.03, 0.02, 0.1, 0.4, 4.0, 0.004, 0.3, 0.3])
+BLOCK = 512
+#: Standard deviation of the noise, in the channels' units.
+NOISE = np.array([0.03, 0.02, 0.1, 0.4, 4.0, 0.004, 0.3, 0.3])
+
+
+def orbiting(row: npt.NDArray[np.int64], orbit: int, phase: float) -> Floats:
+    """Eight channels [n, 8] without noise that hang together, of rows counted from the start.
+
+    Sunlight drives power and heat, the wheels hold against the torque; `phase` is the satellite's own, in radians.
+    """
+    angle = 2 * np.pi * row / orbit + phase
+    sun = 0.5 + 0.5 * np.tanh(4 * (np.cos(angle) + 0.35))  # 0 in the earth's shadow
+    lag = 0.5 + 0.5 * np.cos(angle - 0.6)
+    wheel = np.sin(angle) + 0.3 * np.sin(3 * angle)
+    return np.stack(
+        [
+            28 + 2.5 * sun - 0.4 * lag,
+            3 + 2.2 * sun,
+            18 + 6 * lag,
+            -40 + 90 * sun + 8 * lag,
+            2200 + 400 * wheel,
+            0.35 + 0.1 * np.abs(wheel),
+            12 * np.sin(2 * angle),
+            -85 + 9 * np.cos(2 * angle),
+        ],
+        axis=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -102,8 +125,8 @@ class Simulation:
         """Rows `first` and on of every stream, `rows` of each or without end; the streams take turns."""
         at = first
         while rows is None or at < first + rows:
-            number, offset = divmod(at, _BLOCK)
-            end = min(_BLOCK, offset + (_BLOCK if rows is None else first + rows - at))
+            number, offset = divmod(at, BLOCK)
+            end = min(BLOCK, offset + (BLOCK if rows is None else first + rows - at))
             for stream in range(self.streams):
                 whole = self._whole(stream, number)
                 place = np.arange(at, at + end - offset, dtype=np.int64)
@@ -119,32 +142,12 @@ class Simulation:
     def _whole(self, stream: int, number: int) -> Floats:
         rng = np.random.default_rng([self.seed, stream, number])
         own = np.random.default_rng(stream)  # a satellite is the same whatever the seed, so that a model fits it
-        row = np.arange(number * _BLOCK, (number + 1) * _BLOCK)
-        values = self._normal(row, own.uniform(0, 2 * np.pi))
-        values += _NOISE * rng.normal(size=values.shape)
+        row = np.arange(number * BLOCK, (number + 1) * BLOCK)
+        values = orbiting(row, self.orbit, own.uniform(0, 2 * np.pi))
+        values += NOISE * rng.normal(size=values.shape)
         if self.every:
             self._break(values, stream, row)
         return values
-
-    def _normal(self, row: npt.NDArray[np.int64], phase: float) -> Floats:
-        """Eight channels that hang together: sunlight drives power and heat, the wheels hold against the torque."""
-        angle = 2 * np.pi * row / self.orbit + phase
-        sun = 0.5 + 0.5 * np.tanh(4 * (np.cos(angle) + 0.35))  # 0 in the earth's shadow
-        lag = 0.5 + 0.5 * np.cos(angle - 0.6)
-        wheel = np.sin(angle) + 0.3 * np.sin(3 * angle)
-        return np.stack(
-            [
-                28 + 2.5 * sun - 0.4 * lag,
-                3 + 2.2 * sun,
-                18 + 6 * lag,
-                -40 + 90 * sun + 8 * lag,
-                2200 + 400 * wheel,
-                0.35 + 0.1 * np.abs(wheel),
-                12 * np.sin(2 * angle),
-                -85 + 9 * np.cos(2 * angle),
-            ],
-            axis=1,
-        )
 
     def _break(self, values: Floats, stream: int, row: npt.NDArray[np.int64]) -> None:
         low, high = int(row[0]), int(row[-1]) + 1
@@ -186,40 +189,3 @@ def faults_until(simulation: Simulation, rows: int) -> list[tuple[str, Simulated
             found.append((simulation.name(stream), fault))
             number += 1
     return found
-
-
-def encode(block: SimulatedRows, kind: str, *, header: bool = False) -> bytes:
-    """A block as lines of `kind`, one of `FORMATS`; `header` puts the names before CSV.
-
-    JSON and CSV have the columns `time` (ISO 8601, UTC) and `stream`; line protocol has the measurement `telemetry`,
-    the tag `stream` and ns.
-    """
-    rows = block.values.tolist()
-    if kind == "line":
-        names = list(CHANNELS)
-        lines = [
-            f"telemetry,stream={block.stream} "
-            + ",".join(f"{name}={value:.6g}" for name, value in zip(names, row, strict=True))
-            + f" {time}"
-            for time, row in zip(block.time.tolist(), rows, strict=True)
-        ]
-    else:
-        times = np.datetime_as_string(block.time.astype("datetime64[ns]"), unit="ms")
-        if kind == "csv":
-            lines = [",".join(["time", "stream", *CHANNELS])] if header else []
-            lines += [
-                ",".join([f"{time}Z", block.stream, *(f"{value:.6g}" for value in row)])
-                for time, row in zip(times.tolist(), rows, strict=True)
-            ]
-        elif kind == "json":
-            start = [f"{json.dumps(name)}: " for name in CHANNELS]
-            name = json.dumps(block.stream)
-            lines = [
-                f'{{"time": "{time}Z", "stream": {name}, '
-                + ", ".join(f"{key}{value:.6g}" for key, value in zip(start, row, strict=True))
-                + "}"
-                for time, row in zip(times.tolist(), rows, strict=True)
-            ]
-        else:
-            raise InvalidArgument(f"the simulator writes {', '.join(FORMATS)}, not {kind}")
-    return ("\n".join(lines) + "\n").encode()

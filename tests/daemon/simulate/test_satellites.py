@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.tools.simulate import CHANNELS, FAULTS, Simulation, encode, faults_until
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import CHANNELS, FAULTS, Simulation, faults_until
 
 
 def rows(simulation: Simulation, count: int, first: int = 0, stream: int = 0) -> np.ndarray:

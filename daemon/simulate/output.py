@@ -15,7 +15,9 @@ from typing import Any, Literal
 
 from aez.codec.errors import InvalidArgument, OutputError
 from aez.daemon.common.retry import Backoff
-from aez.daemon.tools.simulate import SimulatedRows, Simulation, encode
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import SimulatedRows, Simulation
+from aez.daemon.simulate.year import Year
 
 __all__ = ["Target", "kind_of", "open_output", "send"]
 
@@ -71,7 +73,7 @@ def open_output(output: str, kind: str, *, append: bool = False, force: bool = F
 
 
 def send(
-    simulation: Simulation, target: Target, *, rows: int | None = None, skip: int = 0, rate: float | None = None
+    simulation: Simulation | Year, target: Target, *, rows: int | None = None, skip: int = 0, rate: float | None = None
 ) -> int:
     """Send rows of every stream, `rate` a second all together; how many were sent. Ends at Ctrl+C as at its end."""
     sent, begun = 0, time.monotonic()
@@ -93,7 +95,7 @@ def send(
     return sent
 
 
-def _turns(simulation: Simulation, rows: int | None, skip: int, step: int) -> Iterator[SimulatedRows]:
+def _turns(simulation: Simulation | Year, rows: int | None, skip: int, step: int) -> Iterator[SimulatedRows]:
     """Blocks in the order of time: short ones, `step` rows of all streams together, where rows keep to a clock."""
     if not step:
         yield from simulation.blocks(rows, skip)
