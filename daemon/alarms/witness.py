@@ -37,7 +37,8 @@ class Worst:
     """The worst row of an event so far.
 
     score: in limits. window: float32 [rows, channels] as the model saw it, until it is explained. shift: what was taken
-    from the sensors' values before. scale: of its stream, where the model takes it. places: of the channels. measured, expected: of these, None where missing.
+    from the sensors' values before. scale: of its stream, where the model takes it. places: of the channels. measured,
+    expected: of these, None where missing.
     """
 
     score: float

@@ -12,12 +12,12 @@ import numpy as np
 from aez.codec.detect.events import EventTracker
 from aez.codec.detect.scaling import StreamScales
 from aez.codec.errors import InvalidArgument
+from aez.daemon.alarms.learned_limit import LearnedLimit
 from aez.daemon.alarms.levels import Levels
 from aez.daemon.alarms.witness import Witness
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Silence
 from aez.daemon.engine.follower import Follower, Seen
-from aez.daemon.engine.limits import LearnedLimit
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Columns, Router
 from aez.daemon.engine.rows import Recent, ScoredRows, UnderWay

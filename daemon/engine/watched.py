@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 from aez.codec.detect.events import Event, EventRule
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.habits import PLAIN, Habits
+from aez.daemon.alarms.learned_limit import LearnedLimit
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.limits import LearnedLimit
 from aez.daemon.engine.scorer import WindowModel
 from aez.daemon.rows.columns import Float, Ints
 

@@ -20,11 +20,11 @@ from aez.codec.detect.pictures import PictureDetector
 from aez.codec.errors import InvalidArgument
 from aez.codec.image.distortion import psnr
 from aez.codec.image.model import ImageModel
+from aez.daemon.alarms.learned_limit import LearnedLimit
 from aez.daemon.build import models
 from aez.daemon.common.records import Chunk, EventRecord, Samples
 from aez.daemon.config.reader import ConfigError, load
 from aez.daemon.engine.engine import Engine
-from aez.daemon.engine.limits import LearnedLimit
 from aez.daemon.engine.watched import Watched
 from aez.daemon.frames.models import COLUMNS, CodecFrames, DetectorFrames, FrameModel, MeasuredFrame
 from aez.daemon.frames.pictures import FramePictures
