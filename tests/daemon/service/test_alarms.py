@@ -15,7 +15,7 @@ import pytest
 from aez.codec.errors import InvalidArgument
 from aez.daemon.config.reader import ConfigError, load
 from aez.daemon.service.monitor import Monitor
-from aez.daemon.tools.simulate import CHANNELS, Simulation
+from aez.daemon.simulate.satellites import CHANNELS, Simulation
 from tests.kit.brokers import free_port
 from tests.kit.satellite_model import save_satellite_model
 from tests.kit.waiting import until
