@@ -27,6 +27,7 @@ _INTEGERS = {
     "alignment": (2, 64),
     "latent_stride": (1, 64),
     "hyper_stride": (1, 64),
+    "state_stride": (1, 64),
     "channels": (1, 4096),
     "hyper_channels": (1, 4096),
     "state_channels": (1, 4096),
@@ -43,25 +44,28 @@ class Geometry:
     alignment: int
     latent_stride: int
     hyper_stride: int
+    state_stride: int  # of the cells that means and scales are predicted for
     channels: int
     hyper_channels: int
     state_channels: int
     analysis_halo: int
     synthesis_halo: int
     level_max: int
-    #: The phases in which the latent is coded: (row, column) in each of its cells of hyper_stride, every one once.
+    #: The phases in which the latent is coded: (row, column) in each of its cells of state_stride, every one once.
     phases: tuple[tuple[tuple[int, int], ...], ...]
 
     @classmethod
     def of(cls, coding: dict[str, Any]) -> Geometry:
         """Checked geometry; raises ModelError for a missing or absurd number."""
+        coding = {"state_stride": coding.get("hyper_stride"), **coding}  # in bundles that do not say
         for name, (low, high) in _INTEGERS.items():
             value = coding.get(name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise ModelError(f"the model's manifest says {name} = {value!r}, which is outside {low}..{high}")
         g = cls(**{name: coding[name] for name in _INTEGERS}, phases=_phases(coding.get("phases")))
-        if g.alignment % g.hyper_stride or g.hyper_stride % g.latent_stride:
-            raise ModelError(f"strides {g.latent_stride}, {g.hyper_stride} and alignment {g.alignment} do not divide")
+        if g.alignment % g.hyper_stride or g.hyper_stride % g.state_stride or g.state_stride % g.latent_stride:
+            strides = f"{g.latent_stride}, {g.state_stride}, {g.hyper_stride}"
+            raise ModelError(f"strides {strides} and alignment {g.alignment} do not divide")
         if g.analysis_halo % g.alignment or g.synthesis_halo % g.alignment:
             raise ModelError("the model's halos are not multiples of its alignment")
         side = range(g.cells)
@@ -71,8 +75,13 @@ class Geometry:
 
     @property
     def cells(self) -> int:
-        """Latent positions along one side of a hyper-latent's cell."""
-        return self.hyper_stride // self.latent_stride
+        """Latent positions along one side of a cell."""
+        return self.state_stride // self.latent_stride
+
+    @property
+    def hyper_cells(self) -> int:
+        """Cells along one side of what one position of the hyper-latent stands for."""
+        return self.hyper_stride // self.state_stride
 
     def take_phase(self, y: NDArray[Number], number: int) -> NDArray[Number]:
         """The latents of one phase of y [C, H, W]: [positions * C, H / cells, W / cells], position after position."""
@@ -103,8 +112,8 @@ def _phases(listed: object) -> tuple[tuple[tuple[int, int], ...], ...]:
 class ImageModel:
     """Runs a bundle's graphs on one tile at a time. Sessions open at first use; one object serves many threads.
 
-    Arrays are float32 without a batch axis: image [3, H, W] in 0..1 with H, W multiples of the alignment, y and mean
-    [channels, H/8, W/8], z [hyper_channels, H/16, W/16].
+    Arrays are float32 without a batch axis: image [3, H, W] in 0..1 with H, W multiples of the alignment, y [channels,
+    H / latent_stride, W / latent_stride], z [hyper_channels, H / hyper_stride, W / hyper_stride].
     """
 
     bundle: Bundle
@@ -193,13 +202,13 @@ class Prediction:
     """Predicts the latent of one tile, phase after phase, from the hyper-latent and the residuals of earlier phases.
 
     For every phase: `index`, `mean` (either may come first), then `learn` with the residuals; who wants no means leaves
-    them out in every phase. A phase's arrays are [positions * C, h, w] as `Geometry.take_phase` gives them, where the
-    hyper-latent is [hyper_channels, h, w].
+    them out in every phase. A phase's arrays are [positions * C, h, w] as `Geometry.take_phase` gives them, h and w
+    counting cells: `hyper_cells` for each position of the hyper-latent.
     """
 
     def __init__(self, model: ImageModel, z: NDArray[np.int32], level: int) -> None:
         self._model, self._level = model, level
-        self._cells = z.shape[1], z.shape[2]
+        self._cells = z.shape[1] * model.geometry.hyper_cells, z.shape[2] * model.geometry.hyper_cells
         self._number = 0
         self._inputs: dict[str, Float] = {"z": z.astype(np.float32)}
         self._states: dict[str, Float] = {}

@@ -42,7 +42,8 @@ def draw_coded(
     z = np.zeros((g.hyper_channels, rows, columns), np.int32)
     for phase in range(PHASES):
         z += _drawn(model.tables.hyper, table_indices(z, phase, numbers), rng, temperature)
-    y = np.empty((g.channels, rows * g.cells, columns * g.cells), np.float32)
+    latents = g.hyper_cells * g.cells
+    y = np.empty((g.channels, rows * latents, columns * latents), np.float32)
     prediction = model.predict(z, level)
     for phase in range(len(g.phases)):
         residual = _drawn(model.tables.residual, prediction.index(), rng, temperature)

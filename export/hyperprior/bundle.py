@@ -23,7 +23,7 @@ from aez.export.hyperprior.graphs import (
     round_stored_weights,
     signatures,
 )
-from aez.export.hyperprior.network import ALIGNMENT, PHASES, STRIDE, HyperpriorNetwork
+from aez.export.hyperprior.network import CELL, HYPER_BLOCKS, PHASES, STRIDE, HyperConfig, HyperpriorNetwork
 from aez.export.hyperprior.tables import count_symbols, fit_tables
 
 Network = TypeVar("Network", bound=HyperpriorNetwork)
@@ -60,9 +60,10 @@ def export_codec(
         "family": network.family,
         "task": "image-codec",
         "coding": {
-            "alignment": ALIGNMENT,
+            "alignment": config.alignment,
             "latent_stride": STRIDE,
-            "hyper_stride": ALIGNMENT,
+            "hyper_stride": config.hyper_stride,
+            "state_stride": CELL,
             "channels": config.channels,
             "hyper_channels": config.hyper_channels,
             "state_channels": config.hyper_width,
@@ -92,9 +93,15 @@ def trained_network(bundle: Bundle, family: str, build: Callable[[dict[str, Any]
     return network
 
 
-def round_up(pixels: int) -> int:
+def round_up(pixels: int, alignment: int) -> int:
     """To a multiple of the alignment."""
-    return -(-pixels // ALIGNMENT) * ALIGNMENT
+    return -(-pixels // alignment) * alignment
+
+
+def hyper_reach(config: HyperConfig) -> int:
+    """How many pixels beyond a hyper-latent's own the hyper-analysis sees, on either side."""
+    deeper = HYPER_BLOCKS * config.hyper_stride if config.hyper_stride > CELL else 0
+    return HYPER_BLOCKS * CELL + deeper
 
 
 def _table_arrays(tables: TileTables) -> dict[str, np.ndarray[Any, Any]]:

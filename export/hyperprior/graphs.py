@@ -34,9 +34,11 @@ from aez.export.hyperprior.integer import (
     ExactScaleContext,
     ExactScaleStart,
 )
-from aez.export.hyperprior.network import PHASES, HyperConfig, HyperpriorNetwork, phase_offset
+from aez.export.hyperprior.network import CELL, PHASES, HyperConfig, HyperpriorNetwork, phase_offset
 from aez.export.hyperprior.ports import LEVEL, Part, Port, Sides
 
+#: Bits of a stored weight's mantissa. With seven `photo-fast` loses 0.01 dB at quality 100, and nothing at 75.
+MANTISSA = 7
 #: Largest difference between torch and ONNX Runtime that the check accepts, relative to the output's range.
 TOLERANCE = 1e-3
 
@@ -60,7 +62,7 @@ class MeanContextGraph(Part[HyperpriorNetwork]):
     def forward(self, state: Tensor, residual: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         gain = self.network.gain(level)
         seen = residual / gain.repeat(1, phase_offset(self.number), 1, 1)
-        mean, state = self.network.mean.go_on(self.number, state, seen, level)
+        mean, state = self.network.mean.go_on(self.number, state, seen, residual.abs(), level)
         return mean * gain.repeat(1, len(PHASES[self.number]), 1, 1), state
 
 
@@ -68,10 +70,10 @@ def signatures(config: HyperConfig) -> dict[str, Sides]:
     """graph -> inputs and outputs: the transforms of the family, and of `mean` and `scale` one graph per phase."""
     channels = config.channels
 
-    def cells(channels: int, unit: str, numbers: str) -> Port:
-        return Port((channels, "height/16", "width/16"), unit, numbers)
+    def cells(channels: int, unit: str, numbers: str, stride: int = CELL) -> Port:
+        return Port((channels, f"height/{stride}", f"width/{stride}"), unit, numbers)
 
-    z = cells(config.hyper_channels, "symbols", "integer")
+    z = cells(config.hyper_channels, "symbols", "integer", config.hyper_stride)
     y = Port((channels, "height/8", "width/8"), "quantization steps", "real")
     found = config.transforms(y, z)
     for number, phase in enumerate(PHASES):
@@ -120,11 +122,14 @@ def describe_graphs(config: HyperConfig) -> dict[str, object]:
 def round_stored_weights(network: HyperpriorNetwork) -> None:
     """Round in place what bundles store as float16, so that tables and checks see the network that users get.
 
-    The scale path's integers are stored exactly. Raises ValueError for a weight outside float16's range.
+    All but `MANTISSA` bits of the ten are zeros, which compress: a fifth of what travels. The scale path's integers are
+    stored exactly. Raises ValueError for a weight outside float16's range.
     """
     for name, parameter in network.named_parameters():
         if parameter.numel() >= LARGE and not name.startswith("scale."):
-            rounded = parameter.half().float()
+            mantissa, exponent = torch.frexp(parameter)
+            steps = 2.0 ** (MANTISSA + 1)
+            rounded = torch.ldexp(torch.round(mantissa * steps) / steps, exponent).half().float()
             if not bool(torch.isfinite(rounded).all()):
                 raise ValueError(f"a weight of {name} is outside the range of float16")
             parameter.copy_(rounded)
@@ -210,9 +215,11 @@ def check_graph(
 
 
 def _example_cases(name: str, config: HyperConfig) -> list[dict[str, Tensor]]:
-    sizes = [(1, 16, 16), (2, 64, 96), (3, 48, 16), (1, 128, 112)]
+    unit = config.alignment
+    sizes = [(1, 1, 1), (2, 4, 6), (3, 3, 1), (1, 8, 7)]
     return [
-        example_inputs(name, config, batch, height, width, seed) for seed, (batch, height, width) in enumerate(sizes)
+        example_inputs(name, config, batch, rows * unit, columns * unit, seed)
+        for seed, (batch, rows, columns) in enumerate(sizes)
     ]
 
 
@@ -246,6 +253,10 @@ def exact_scale(part: ExactScale, inputs: Mapping[str, npt.NDArray[np.float32]])
         state = np.clip((z * rows(cast(Tensor, part.multiplier)) >> Z_SHIFT) + Z_ZERO, 0, ACT_MAX)
         for layer in part.layers:
             state = np.clip(_exact_conv(cast(ExactConv, layer), state) >> 7, 0, ACT_MAX)
+        for number, layer in enumerate(part.fine_layers):
+            state = np.clip(_exact_conv(cast(ExactConv, layer), state) >> 7, 0, ACT_MAX)
+            if number == 0:
+                state = _shuffled(state)
     else:
         context = cast(ExactScaleContext, part)
         size = np.abs(inputs["residual"].astype(np.int64))
@@ -253,6 +264,10 @@ def exact_scale(part: ExactScale, inputs: Mapping[str, npt.NDArray[np.float32]])
         before = inputs["state"].astype(np.int64)
         hidden = np.clip(_exact_conv(context.enter, np.concatenate((before, size), axis=1)) >> 7, 0, ACT_MAX)
         state = np.clip((_exact_conv(context.mix, hidden) + 128 * before) >> 7, 0, ACT_MAX)
+        more = [cast(ExactConv, layer) for layer in context.more]
+        for enter, mix in zip(more[::2], more[1::2], strict=True):
+            hidden = np.clip(_exact_conv(enter, state) >> 7, 0, ACT_MAX)
+            state = np.clip((_exact_conv(mix, hidden) + 128 * state) >> 7, 0, ACT_MAX)
     offset = np.tile(rows(cast(Tensor, part.offset)), (1, part.positions, 1, 1))
     index = np.clip((_exact_conv(part.out, state) + offset) >> INDEX_SHIFT, 0, SCALES - 1)
     return {"index": index, "next_state": state}
@@ -265,12 +280,19 @@ def _exact_conv(conv: ExactConv, x: npt.NDArray[np.int64]) -> npt.NDArray[np.int
         mixed: npt.NDArray[np.int64] = np.einsum("oi,bihw->bohw", weight[:, :, 0, 0], x) + bias
         return mixed
     height, width = x.shape[2:]
-    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge" if conv.replicate else "constant")
     return bias + sum(
         weight[:, 0, dy, dx, None, None] * padded[:, :, dy : dy + height, dx : dx + width]
         for dy in range(3)
         for dx in range(3)
     )
+
+
+def _shuffled(x: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Pixel shuffle [B, 4 C, h, w] -> [B, C, 2 h, 2 w]."""
+    batch, channels, height, width = x.shape
+    places = x.reshape(batch, channels // 4, 2, 2, height, width)
+    return places.transpose(0, 1, 4, 2, 5, 3).reshape(batch, channels // 4, 2 * height, 2 * width)
 
 
 def load_weights(network: HyperpriorNetwork, graphs: Mapping[str, bytes], rest: npt.NDArray[np.float32]) -> None:
@@ -320,6 +342,6 @@ def _scale_parameter(number: int, name: str, value: Tensor) -> tuple[str, Tensor
         return "scale.log_multiplier", torch.log(value)
     if name.startswith("out."):
         name = f"outs.{number}.{name.removeprefix('out.')}"
-    elif name.startswith(("enter.", "mix.")):
+    elif name.startswith(("enter.", "mix.", "more.")):
         name = f"contexts.{number - 1}.{name}"
     return f"scale.{name}", value / (WEIGHT_ONE if name.endswith(".weight") else ACC_ONE)

@@ -50,10 +50,11 @@ def sigma_to_index(sigma: Tensor) -> Tensor:
 class IntegerConv(nn.Module):
     """Convolution with integer weights and bias: 1x1 (`groups=1`) or depthwise 3x3 (`groups=channels`)."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, groups: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, groups: int = 1, replicate: bool = False) -> None:
         super().__init__()
         self.groups = groups
         self.padding = kernel // 2
+        self.replicate = replicate and self.padding > 0
         fan_in = inputs // groups * kernel * kernel
         self.weight = nn.Parameter(torch.randn(outputs, inputs // groups, kernel, kernel) / math.sqrt(fan_in))
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -72,7 +73,14 @@ class IntegerConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weight = round_ste(clamp_inward(self.weight * WEIGHT_ONE, -WEIGHT_MAX, WEIGHT_MAX)) / WEIGHT_ONE
         bias = round_ste(self.bias * ACC_ONE) / ACC_ONE
-        return nn.functional.conv2d(x, weight, bias, padding=self.padding, groups=self.groups)
+        return _convolve(self, x, weight, bias)
+
+
+def _convolve(conv: IntegerConv | ExactConv, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """With the edge's values, or zeros, beyond the edge."""
+    if conv.replicate:
+        x = nn.functional.pad(x, (conv.padding,) * 4, mode="replicate")
+    return nn.functional.conv2d(x, weight, bias, padding=0 if conv.replicate else conv.padding, groups=conv.groups)
 
 
 def _activate(acc: Tensor) -> Tensor:
@@ -82,17 +90,29 @@ def _activate(acc: Tensor) -> Tensor:
 class ScaleContext(nn.Module):
     """Magnitudes of the symbols coded so far, into the state that the next phase's scales are read from."""
 
-    def __init__(self, width: int, inputs: int) -> None:
+    def __init__(self, width: int, inputs: int, blocks: int) -> None:
         super().__init__()
         self.enter = IntegerConv(width + inputs, width)
-        self.mix = IntegerConv(width, width, kernel=3, groups=width)
+        self.mix = IntegerConv(width, width, kernel=3, groups=width, replicate=blocks > 0)
+        self.more = nn.ModuleList()
+        for _ in range(blocks - 1):
+            self.more.append(IntegerConv(width, width))
+            self.more.append(IntegerConv(width, width, kernel=3, groups=width, replicate=True))
         with torch.no_grad():
             self.enter.weight.mul_(0.5)
-            self.mix.weight.zero_()  # starts as the identity
+            for mix in self.mixes():
+                mix.weight.zero_()  # starts as the identity
+
+    def mixes(self) -> list[IntegerConv]:
+        """The layers whose accumulators the state is added to."""
+        return [self.mix, *cast(list[IntegerConv], self.more[1::2])]
 
     def forward(self, state: Tensor, magnitudes: Tensor) -> Tensor:
         hidden = _activate(self.enter(torch.cat((state, magnitudes), dim=1)))
-        return _activate(self.mix(hidden) + state)
+        state = _activate(self.mix(hidden) + state)
+        for enter, mix in zip(self.more[::2], self.more[1::2], strict=True):
+            state = _activate(mix(_activate(enter(state))) + state)
+        return state
 
 
 def magnitude(symbols: Tensor) -> Tensor:
@@ -109,22 +129,43 @@ class ScaleNetwork(nn.Module):
     `initial_index` [KNOTS, channels] is the index at every knot when the network says nothing.
     """
 
-    def __init__(self, hyper: int, width: int, channels: int, phases: Sequence[int], initial_index: Tensor) -> None:
+    def __init__(
+        self,
+        hyper: int,
+        width: int,
+        channels: int,
+        phases: Sequence[int],
+        initial_index: Tensor,
+        upsampled: bool = False,
+        context_blocks: int = 0,
+    ) -> None:
         super().__init__()
+        edges = context_blocks > 0
         self.layers = nn.ModuleList(
             [
                 IntegerConv(hyper, width),
-                IntegerConv(width, width, kernel=3, groups=width),
+                IntegerConv(width, width, kernel=3, groups=width, replicate=edges),
                 IntegerConv(width, width),
-                IntegerConv(width, width, kernel=3, groups=width),
+                IntegerConv(width, width, kernel=3, groups=width, replicate=edges),
             ]
         )
-        for layer in (self.layers[1], self.layers[3]):  # depthwise: start near the identity
+        #: To twice the resolution: four channels for each, shuffled into a square.
+        self.fine_layers = nn.ModuleList(
+            [
+                IntegerConv(width, 4 * width),
+                IntegerConv(width, width, kernel=3, groups=width, replicate=edges),
+                IntegerConv(width, width),
+                IntegerConv(width, width, kernel=3, groups=width, replicate=edges),
+            ]
+            if upsampled
+            else []
+        )
+        for layer in (*self.layers[1::2], *self.fine_layers[1::2]):  # depthwise: start near the identity
             with torch.no_grad():
                 cast(IntegerConv, layer).weight.mul_(0.1)
                 cast(IntegerConv, layer).weight[:, 0, 1, 1] = 0.9
         self.contexts = nn.ModuleList(
-            ScaleContext(width, channels * sum(phases[:number])) for number in range(1, len(phases))
+            ScaleContext(width, channels * sum(phases[:number]), context_blocks) for number in range(1, len(phases))
         )
         self.outs = nn.ModuleList(IntegerConv(width, count * channels) for count in phases)
         with torch.no_grad():
@@ -143,6 +184,10 @@ class ScaleNetwork(nn.Module):
         x = clamp_inward(floor_ste(z * multiplier / 2**Z_SHIFT) + Z_ZERO, 0, ACT_MAX) / ACT_ONE
         for layer in self.layers:
             x = _activate(layer(x))
+        for number, layer in enumerate(self.fine_layers):
+            x = _activate(layer(x))
+            if number == 0:
+                x = nn.functional.pixel_shuffle(x, 2)
         return self.outs[0](x), x
 
     def go_on(self, number: int, state: Tensor, symbols: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,14 +232,13 @@ class ExactConv(nn.Module):
 
     def __init__(self, conv: IntegerConv) -> None:
         super().__init__()
-        self.padding, self.groups = conv.padding, conv.groups
+        self.padding, self.groups, self.replicate = conv.padding, conv.groups, conv.replicate
         weight, bias = conv.integers()
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = cast(Tensor, self.weight), cast(Tensor, self.bias)
-        return nn.functional.conv2d(x, weight, bias, padding=self.padding, groups=self.groups)
+        return _convolve(self, x, cast(Tensor, self.weight), cast(Tensor, self.bias))
 
 
 def _exact_activate(acc: Tensor) -> Tensor:
@@ -226,6 +270,7 @@ class ExactScaleStart(ExactScale):
     def __init__(self, network: ScaleNetwork) -> None:
         super().__init__(network, 0)
         self.layers = nn.ModuleList(ExactConv(cast(IntegerConv, layer)) for layer in network.layers)
+        self.fine_layers = nn.ModuleList(ExactConv(cast(IntegerConv, layer)) for layer in network.fine_layers)
         self.register_buffer("multiplier", network.multiplier().detach())
 
     def forward(self, z: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
@@ -233,6 +278,10 @@ class ExactScaleStart(ExactScale):
         x = torch.clamp(torch.floor(scaled * 2.0**-Z_SHIFT) + Z_ZERO, 0, ACT_MAX)
         for layer in self.layers:
             x = _exact_activate(layer(x))
+        for number, layer in enumerate(self.fine_layers):
+            x = _exact_activate(layer(x))
+            if number == 0:
+                x = nn.functional.pixel_shuffle(x, 2)
         return self._index(x, level), x
 
 
@@ -243,10 +292,13 @@ class ExactScaleContext(ExactScale):
         super().__init__(network, number)
         context = cast(ScaleContext, network.contexts[number - 1])
         self.enter, self.mix = ExactConv(context.enter), ExactConv(context.mix)
+        self.more = nn.ModuleList(ExactConv(cast(IntegerConv, layer)) for layer in context.more)
 
     def forward(self, state: Tensor, residual: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         hidden = _exact_activate(self.enter(torch.cat((state, magnitude(residual) * ACT_ONE), dim=1)))
         state = _exact_activate(self.mix(hidden) + state * WEIGHT_ONE)
+        for enter, mix in zip(self.more[::2], self.more[1::2], strict=True):
+            state = _exact_activate(mix(_exact_activate(enter(state))) + state * WEIGHT_ONE)
         return self._index(state, level), state
 
 
@@ -260,9 +312,10 @@ def prove_exact(network: ScaleNetwork) -> dict[str, int]:
         "offset": offset * LEVELS_PER_KNOT,
         "multiplier": multiplier * max(LEVELS_PER_KNOT, Z_LIMIT),
     }
+    mixes = {mix for context in network.contexts for mix in cast(ScaleContext, context).mixes()}
     for name, module in network.named_modules():
         if isinstance(module, IntegerConv):
-            added = offset if name.startswith("outs.") else ACT_MAX * WEIGHT_ONE if name.endswith(".mix") else 0
+            added = offset if name.startswith("outs.") else ACT_MAX * WEIGHT_ONE if module in mixes else 0
             bounds[name] = module.worst_accumulator() + added
     for name, bound in bounds.items():
         if bound >= EXACT_LIMIT:

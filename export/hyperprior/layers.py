@@ -6,7 +6,7 @@ All tensors are float32 [batch, channels, height, width]; a `level` is float32 [
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,11 +75,18 @@ class Block(nn.Module):
     The projection starts at zero, so that a new block is the identity.
     """
 
-    def __init__(self, channels: int, expansion: float = 1, kernel: int = 3, gated: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        expansion: float = 1,
+        kernel: int = 3,
+        gated: bool = True,
+        edges: Literal["zeros", "replicate"] = "zeros",
+    ) -> None:
         super().__init__()
         hidden = round(channels * expansion)
         self.expand = nn.Conv2d(channels, hidden, 1)
-        self.depthwise = nn.Conv2d(hidden, hidden, kernel, padding=kernel // 2, groups=hidden)
+        self.depthwise = nn.Conv2d(hidden, hidden, kernel, padding=kernel // 2, groups=hidden, padding_mode=edges)
         self.project = nn.Conv2d(hidden, channels, 1)
         self.act = nn.LeakyReLU(0.1)
         self.gate = Knots(torch.ones(KNOTS, channels)) if gated else None

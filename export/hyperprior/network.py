@@ -1,8 +1,8 @@
 """Mean-scale hyperprior over a latent at 1/8 of a picture's size, whatever transforms make and take that latent.
 
 Mean-scale hyperprior: Minnen, Ballé, Toderici 2018, with a context over three phases in place of the serial one.
-Continuous quality by per-channel gains: Cui et al. 2021. Shapes: image [B, 3, H, W] in 0..1 with H, W multiples of 16;
-latent [B, C, H/8, W/8]; hyper-latent z [B, hyper_channels, H/16, W/16].
+Continuous quality by per-channel gains: Cui et al. 2021. Shapes: image [B, 3, H, W] in 0..1 with H, W multiples of the
+alignment, 32 or 16; latent [B, C, H/8, W/8]; hyper-latent z [B, hyper_channels, H/32, W/32] or [.., H/16, W/16].
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,8 @@ from aez.export.hyperprior.layers import Block, Knots, clamp_inward, interpolate
 from aez.export.hyperprior.ports import Port, Sides
 
 STRIDE = 8
-ALIGNMENT = 2 * STRIDE
+#: Pixels of a cell of 2 x 2 latents, on whose grid means and scales are predicted.
+CELL = 2 * STRIDE
 HYPER_BLOCKS = 2
 #: The latent is coded in phases over every 2 x 2 cells, (row, column) each: later phases see their neighbours.
 PHASES: tuple[tuple[tuple[int, int], ...], ...] = (((0, 0),), ((1, 1),), ((0, 1), (1, 0)))
@@ -34,9 +35,13 @@ STEP_FOR_UNIT_LAMBDA = 0.015
 class HyperConfig(ABC):
     """Sizes of the hyperprior, and the range of lambdas. Subclasses add those of the transforms.
 
-    The hyper-analysis, which decoding does without, is as wide as the rest where its width is None.
+    The hyper-latent lies at 1 / `hyper_stride` of the picture's size, 16 or 32. The hyper-analysis, which decoding
+    does without, is as wide as the rest where its width is None. `context_blocks` are those of each later phase; with
+    0 it has one that sees no magnitudes, and zeros lie beyond the edges.
     """
 
+    hyper_stride: int = 32
+    context_blocks: int = 2
     hyper_channels: int = 64
     hyper_width: int = 192
     hyper_analysis_width: int | None = None
@@ -52,6 +57,16 @@ class HyperConfig(ABC):
     @abstractmethod
     def transforms(self, y: Port, z: Port) -> dict[str, Sides]:
         """Inputs and outputs of the family's own graphs by name, which make and take the latents `y` and `z`."""
+
+    @property
+    def alignment(self) -> int:
+        """Heights and widths of pictures are multiples of it."""
+        return max(self.hyper_stride, CELL)
+
+    @property
+    def edges(self) -> Literal["zeros", "replicate"]:
+        """What lies beyond a tile for the networks that predict: its outermost values again, or zeros."""
+        return "replicate" if self.context_blocks else "zeros"
 
     @property
     def features(self) -> int:
@@ -95,11 +110,18 @@ class HyperAnalysis(nn.Module):
         self.down = nn.Conv2d(config.features, width, 2, stride=2)
         self.act = nn.LeakyReLU(0.1)
         self.blocks = nn.ModuleList(Block(width, 2) for _ in range(HYPER_BLOCKS))
+        deeper = config.hyper_stride > CELL
+        self.deeper = nn.Conv2d(width, width, 2, stride=2) if deeper else None
+        self.deep_blocks = nn.ModuleList(Block(width, 2) for _ in range(HYPER_BLOCKS if deeper else 0))
         self.out = nn.Conv2d(width, config.hyper_channels, 1)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         x = self.act(self.down(x))
         for block in self.blocks:
+            x = block(x, level)
+        if self.deeper is not None:
+            x = self.act(self.deeper(x))
+        for block in self.deep_blocks:
             x = block(x, level)
         scaled: Tensor = 2 * self.out(x)
         return scaled
@@ -108,27 +130,40 @@ class HyperAnalysis(nn.Module):
 class Context(nn.Module):
     """What the phases coded so far tell about the next one: into the state of the mean path, and linearly past it."""
 
-    def __init__(self, channels: int, width: int, expansion: float, sources: int, targets: int) -> None:
+    def __init__(self, config: HyperConfig, sources: int, targets: int) -> None:
         super().__init__()
+        channels, width, edges = config.channels, config.hyper_width, config.edges
         self.channels, self.sources = channels, sources
         self.enter = nn.Conv2d(sources * channels, width, 1, bias=False)
-        self.block = Block(width, expansion)
+        self.enter_size = nn.Conv2d(sources * channels, width, 1, bias=False) if config.context_blocks else None
+        blocks = [Block(width, config.mean_expansion, edges=edges) for _ in range(max(1, config.context_blocks))]
+        self.block, self.more = blocks[0], nn.ModuleList(blocks[1:])
         # Per coefficient, from its neighbours: what predicts brightness and edges across cells.
         self.linear = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False) for _ in range(sources * targets)
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False, padding_mode=edges)
+            for _ in range(sources * targets)
         )
-        for conv in (self.enter, *cast(list[nn.Conv2d], self.linear)):
+        enter = [conv for conv in (self.enter, self.enter_size) if conv is not None]
+        for conv in (*enter, *cast(list[nn.Conv2d], self.linear)):
             nn.init.zeros_(conv.weight)
 
-    def forward(self, state: Tensor, seen: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        """(state for this phase, linear prediction [B, targets * channels, h, w])."""
+    def forward(self, state: Tensor, seen: Tensor, size: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """(state for this phase, linear prediction [B, targets * channels, h, w]).
+
+        `seen` are whitened residuals of the phases before, `size` their magnitudes in steps.
+        """
         parts = seen.split(self.channels, dim=1)
         from_parts = [conv(parts[number % self.sources]) for number, conv in enumerate(self.linear)]
         targets = [
             sum(from_parts[start + 1 : start + self.sources], from_parts[start])
             for start in range(0, len(from_parts), self.sources)
         ]
-        return self.block(state + self.enter(seen), level), torch.cat(targets, dim=1)
+        state = state + self.enter(seen)
+        if self.enter_size is not None:
+            state = state + self.enter_size(torch.log2(1 + size))
+        for block in (self.block, *self.more):
+            state = block(state, level)
+        return state, torch.cat(targets, dim=1)
 
 
 class MeanNetwork(nn.Module):
@@ -140,10 +175,14 @@ class MeanNetwork(nn.Module):
         self.enter = nn.Conv2d(config.hyper_channels, width, 1)
         self.act = nn.LeakyReLU(0.1)
         e = config.mean_expansion
-        self.blocks = nn.ModuleList(Block(width, e) for _ in range(HYPER_BLOCKS))
+        self.blocks = nn.ModuleList(Block(width, e, edges=config.edges) for _ in range(HYPER_BLOCKS))
+        deeper = config.hyper_stride > CELL
+        self.up = nn.ConvTranspose2d(width, width, 2, stride=2) if deeper else None
+        self.fine_blocks = nn.ModuleList(
+            Block(width, e, edges=config.edges) for _ in range(HYPER_BLOCKS if deeper else 0)
+        )
         self.contexts = nn.ModuleList(
-            Context(config.channels, width, e, phase_offset(number), len(PHASES[number]))
-            for number in range(1, len(PHASES))
+            Context(config, phase_offset(number), len(PHASES[number])) for number in range(1, len(PHASES))
         )
         self.outs = nn.ModuleList(nn.Conv2d(width, len(phase) * config.channels, 1) for phase in PHASES)
         for out in cast(list[nn.Conv2d], self.outs):
@@ -155,11 +194,18 @@ class MeanNetwork(nn.Module):
         x = self.act(self.enter(z))
         for block in self.blocks:
             x = block(x, level)
+        if self.up is not None:
+            x = self.up(self.act(x))
+        for block in self.fine_blocks:
+            x = block(x, level)
         return self.outs[0](self.act(x)), x
 
-    def go_on(self, number: int, state: Tensor, seen: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        """(mean of phase `number`, state), given the whitened residuals of the phases before it, joined in order."""
-        state, linear = self.contexts[number - 1](state, seen, level)
+    def go_on(self, number: int, state: Tensor, seen: Tensor, size: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """(mean of phase `number`, state), given the residuals of the phases before it, joined in order.
+
+        `seen` are whitened, `size` magnitudes in steps.
+        """
+        state, linear = self.contexts[number - 1](state, seen, size, level)
         return self.outs[number](self.act(state)) + linear, state
 
 
@@ -249,6 +295,8 @@ class HyperpriorNetwork(nn.Module, ABC):
             channels,
             [len(phase) for phase in PHASES],
             self._scale_index(torch.ones(channels)),
+            upsampled=config.hyper_stride > CELL,
+            context_blocks=config.context_blocks,
         )
 
     @abstractmethod
@@ -309,6 +357,18 @@ class HyperpriorNetwork(nn.Module, ABC):
         picture = self.picture(decoded * self.inverse_gain(level), level)
         return Output(picture.float(), latent_bits, hyper_bits)
 
+    def code_frozen(self, whitened: Tensor, level: Tensor, rounded: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """(bits of the latent, of the hyper-latent, distortion), each [B], of what an analysis gave.
+
+        The distortion is that of the latent where the transforms keep lengths, as MSE x 255^2 of three channels.
+        """
+        z = self.hyper_analysis(whitened, level) * self.hyper_gain(level)
+        y = self.coded(whitened) * self.gain(level)
+        decoded, latent_bits, hyper_bits = self._code(y, z, level, rounded)
+        step = 255 * torch.exp(-self.log_gain(level))
+        error = ((y - decoded) * step).square().sum(dim=(1, 2, 3))
+        return latent_bits, hyper_bits, error / (3 * STRIDE**2 * y.shape[2] * y.shape[3])
+
     def _code(self, y: Tensor, z: Tensor, level: Tensor, rounded: bool) -> tuple[Tensor, Tensor, Tensor]:
         """(y as decoded, its bits, the bits of z), the bits per picture [B]."""
         z_decoded = round_ste(z)
@@ -334,9 +394,12 @@ class HyperpriorNetwork(nn.Module, ABC):
                 with torch.autocast(y.device.type, enabled=False):
                     acc, scale_state = self.scale.start(z.float(), level)
             else:
-                mean, mean_state = self.mean.go_on(number, mean_state, torch.cat(seen, dim=1), level)
+                symbols_before = torch.cat(magnitudes, dim=1)
+                mean, mean_state = self.mean.go_on(
+                    number, mean_state, torch.cat(seen, dim=1), symbols_before.abs(), level
+                )
                 with torch.autocast(y.device.type, enabled=False):
-                    acc, scale_state = self.scale.go_on(number, scale_state, torch.cat(magnitudes, dim=1))
+                    acc, scale_state = self.scale.go_on(number, scale_state, symbols_before)
             mean = mean * gain.repeat(repeat)
             residual = (take_phase(y, number) - mean).float()
             if whole:

@@ -23,10 +23,11 @@ from torch.utils.data import Dataset
 
 from aez.codec.errors import UnsupportedInput
 from aez.codec.image.files import list_pictures
-from aez.export.hyperprior.network import ALIGNMENT
 
-__all__ = ["PictureFolder", "RandomCrops", "centre_crops", "is_validation", "list_pictures"]
+__all__ = ["CROP_UNIT", "PictureFolder", "RandomCrops", "centre_crops", "is_validation", "list_pictures"]
 
+#: Sides of crops are multiples of it, which every network's alignment divides.
+CROP_UNIT = 32
 #: Share of the pictures held out for validation, chosen by a hash of the name so that every run agrees.
 VALIDATION_SHARE = 0.03
 CACHE_BYTES = 2 * 2**30
@@ -152,12 +153,12 @@ def centre_crops(folder: PictureFolder, crop: int, limit: int) -> Tensor:
 
 
 def whole_pictures(folder: PictureFolder, limit: int) -> Iterator[Tensor]:
-    """Up to `limit` pictures spread over the folder, each [1, 3, H, W], sides cut to multiples of 16."""
+    """Up to `limit` pictures spread over the folder, each [1, 3, H, W], sides cut to multiples of 32."""
     for path in folder.paths[:: max(1, len(folder.paths) // limit)]:
         pixels = folder.load(path)
-        if pixels is None or min(pixels.shape[:2]) < ALIGNMENT:
+        if pixels is None or min(pixels.shape[:2]) < CROP_UNIT:
             continue
-        height, width = (side // ALIGNMENT * ALIGNMENT for side in pixels.shape[:2])
+        height, width = (side // CROP_UNIT * CROP_UNIT for side in pixels.shape[:2])
         yield torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255
 
 
@@ -173,7 +174,7 @@ def training_and_validation(paths: Sequence[Path]) -> tuple[PictureFolder, Pictu
 def held_out_crops(training: PictureFolder, validation: PictureFolder, crop: int, limit: int) -> Tensor:
     """Centre crops of the validation pictures, or of the training ones where the few held-out ones are damaged or tiny.
 
-    Raises UnsupportedInput where neither folder has a readable picture of 16 x 16 pixels.
+    Raises UnsupportedInput where neither folder has a readable picture of 32 x 32 pixels.
     """
     try:
         return largest_crops(validation, crop, limit)
@@ -182,9 +183,9 @@ def held_out_crops(training: PictureFolder, validation: PictureFolder, crop: int
 
 
 def largest_crops(folder: PictureFolder, crop: int, limit: int) -> Tensor:
-    """Centre crops as large as at least half of the readable pictures allow, at most `crop`, a multiple of 16."""
+    """Centre crops as large as at least half of the readable pictures allow, at most `crop`, a multiple of 32."""
     loaded = [folder.load(path) for path in folder.paths[:limit]]
     sides = sorted(min(pixels.shape[:2]) for pixels in loaded if pixels is not None)
-    usable = [side for side in sides if side >= ALIGNMENT]
-    side = min(crop, usable[len(usable) // 2] if usable else ALIGNMENT)
-    return centre_crops(folder, side // ALIGNMENT * ALIGNMENT, limit)
+    usable = [side for side in sides if side >= CROP_UNIT]
+    side = min(crop, usable[len(usable) // 2] if usable else CROP_UNIT)
+    return centre_crops(folder, side // CROP_UNIT * CROP_UNIT, limit)

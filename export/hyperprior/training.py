@@ -18,8 +18,9 @@ from aez.codec.errors import InvalidArgument
 from aez.export.common.plots import plot_training
 from aez.export.common.run_files import check_output, is_complete, keep_start, kept_start, run_folder
 from aez.export.common.trainer import Result, Trainer
-from aez.export.hyperprior.network import ALIGNMENT, HyperpriorNetwork
+from aez.export.hyperprior.network import HyperpriorNetwork
 from aez.export.hyperprior.pictures import (
+    CROP_UNIT,
     PictureFolder,
     held_out_crops,
     largest_crops,
@@ -58,11 +59,11 @@ class TrainingData:
     def find(cls, folder: Path, crop: int) -> TrainingData:
         """Those of a folder, for crops of `crop` pixels.
 
-        Raises UnsupportedInput for a folder without readable pictures of 16 x 16 pixels, InvalidArgument for a `crop`
+        Raises UnsupportedInput for a folder without readable pictures of 32 x 32 pixels, InvalidArgument for a `crop`
         that networks do not take.
         """
-        if crop < ALIGNMENT or crop % ALIGNMENT:
-            raise InvalidArgument(f"crop {crop} is not a positive multiple of {ALIGNMENT}")
+        if crop < CROP_UNIT or crop % CROP_UNIT:
+            raise InvalidArgument(f"crop {crop} is not a positive multiple of {CROP_UNIT}")
         training, validation = training_and_validation(list_pictures(folder))
         held_out = held_out_crops(training, validation, VALIDATION_CROP, VALIDATION_PICTURES)
         return cls(training, validation, held_out)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from aez.codec.bundle.bundle import Bundle
-from aez.export.hyperprior.bundle import export_codec, round_up, trained_network
+from aez.export.hyperprior.bundle import export_codec, hyper_reach, round_up, trained_network
 from aez.export.hyperprior.costs import SIDE, kmac_per_pixel, weights
-from aez.export.hyperprior.network import ALIGNMENT, HYPER_BLOCKS, STRIDE
+from aez.export.hyperprior.network import STRIDE
 from aez.export.latent.network import KlConfig, KlNetwork
 
 BATCH = 8
@@ -39,16 +39,16 @@ def export_kl(
     encoder_reach = config.encoder_blocks * STRIDE
     decoder_reach = (1 + config.decoder_blocks) * STRIDE
     coding = {
-        "analysis_halo": round_up(encoder_reach + HYPER_BLOCKS * ALIGNMENT),
-        "synthesis_halo": round_up(decoder_reach),
+        "analysis_halo": round_up(encoder_reach + hyper_reach(config), config.alignment),
+        "synthesis_halo": round_up(decoder_reach, config.alignment),
         "latent": {
             "channels": config.latent_channels,
             "stride": STRIDE,
             # The graphs normalise, so that nothing is left to scale; diffusion libraries ask for these two by name.
             "scaling_factor": 1.0,
             "shift_factor": 0.0,
-            "encoder_halo": round_up(encoder_reach),
-            "decoder_halo": round_up(decoder_reach),
+            "encoder_halo": round_up(encoder_reach, config.alignment),
+            "decoder_halo": round_up(decoder_reach, config.alignment),
         },
     }
     described = {**(figures or {}), "network": autoencoder_costs(network)}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from aez.export.common.losses import gaussian_kl, reparameterise
 from aez.export.hyperprior.layers import Block, clamp_inward, coefficient_std, colour_dct_weights
-from aez.export.hyperprior.network import STRIDE, HyperConfig, HyperpriorNetwork
+from aez.export.hyperprior.network import CELL, STRIDE, HyperConfig, HyperpriorNetwork
 from aez.export.hyperprior.ports import IMAGE, LEVEL, Part, Port, Sides
 
 COEFFICIENTS = 3 * STRIDE * STRIDE
@@ -29,6 +29,8 @@ LOG_VARIANCE_START, LOG_VARIANCE_MIN, LOG_VARIANCE_MAX = -8.0, -30.0, 20.0
 class KlConfig(HyperConfig):
     """Sizes of the autoencoder. The defaults are the light pair: 15 kMAC/pixel to encode and 17 to decode."""
 
+    hyper_stride: int = CELL
+    context_blocks: int = 0
     hyper_channels: int = 16
     hyper_width: int = 96
     mean_expansion: float = 1
@@ -49,7 +51,9 @@ class KlConfig(HyperConfig):
         posterior = {"mean": latent, "log_variance": Port(y.axes, "log of squared latents", "real")}
         return {
             "encoder": Sides({"image": IMAGE}, posterior, decodes=False, multiple=STRIDE),
-            "latent_analysis": Sides({"latent": latent, "level": LEVEL}, {"y": y, "z": z}, decodes=False, multiple=2),
+            "latent_analysis": Sides(
+                {"latent": latent, "level": LEVEL}, {"y": y, "z": z}, decodes=False, multiple=self.alignment // STRIDE
+            ),
             "latent_synthesis": Sides({"y": y, "level": LEVEL}, {"latent": latent}),
             "decoder": Sides({"latent": latent}, {"image": IMAGE}),
         }

@@ -153,7 +153,7 @@ def prepare(
 ) -> CodecRun[KlNetwork]:
     """Build everything for a run over the pictures in `folder`; `start` goes on from given weights.
 
-    Raises UnsupportedInput for a folder without readable pictures of 16 x 16 pixels, InvalidArgument for a `crop` or a
+    Raises UnsupportedInput for a folder without readable pictures of 32 x 32 pixels, InvalidArgument for a `crop` or a
     loss that does not exist.
     """
     losses = losses or KlLosses()

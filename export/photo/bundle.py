@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from aez.codec.bundle.bundle import Bundle
-from aez.export.hyperprior.bundle import export_codec, round_up, trained_network
+from aez.export.hyperprior.bundle import export_codec, hyper_reach, round_up, trained_network
 from aez.export.hyperprior.costs import SIDE, kmac_per_pixel, weights
-from aez.export.hyperprior.network import ALIGNMENT, HYPER_BLOCKS, STRIDE
+from aez.export.hyperprior.network import CELL, STRIDE
 from aez.export.photo.network import COEFFICIENTS, PhotoConfig, PhotoNetwork
 
 
@@ -35,7 +35,13 @@ def export_photo(
 
 def network_from_bundle(bundle: Bundle) -> PhotoNetwork:
     """The network of a bundle, to go on training. Raises ModelError when the bundle holds none of this family."""
-    unsaid = {"chroma_coefficients": COEFFICIENTS, "synthesis_coarse_blocks": None}  # in bundles that do not say
+    # In bundles that do not say.
+    unsaid = {
+        "hyper_stride": CELL,
+        "context_blocks": 0,
+        "chroma_coefficients": COEFFICIENTS,
+        "synthesis_coarse_blocks": None,
+    }
     return trained_network(bundle, PhotoNetwork.family, lambda sizes: PhotoNetwork(PhotoConfig(**{**unsaid, **sizes})))
 
 
@@ -45,17 +51,17 @@ def analysis_halo(config: PhotoConfig) -> int:
     A depthwise 3x3 at 1/8 reaches 8 pixels, at 1/16 it reaches 16; the coarse branch takes cells of 16.
     """
     before, after = config.analysis_blocks - config.analysis_blocks // 2, config.analysis_blocks // 2
-    return _halo(before, config.coarse_blocks, after * STRIDE + HYPER_BLOCKS * ALIGNMENT)
+    return _halo(config, before, config.coarse_blocks, after * STRIDE + hyper_reach(config))
 
 
 def synthesis_halo(config: PhotoConfig) -> int:
     """Receptive field of the synthesis beyond a tile's border, in pixels, rounded up to the alignment."""
     before, after = config.synthesis_blocks // 2, config.synthesis_blocks - config.synthesis_blocks // 2
-    return _halo(before, config.coarse_blocks_of_synthesis, after * STRIDE)
+    return _halo(config, before, config.coarse_blocks_of_synthesis, after * STRIDE)
 
 
-def _halo(fine_before: int, coarse: int, reach_after: int) -> int:
-    return round_up(round_up(reach_after) + coarse * ALIGNMENT + fine_before * STRIDE)
+def _halo(config: PhotoConfig, fine_before: int, coarse: int, reach_after: int) -> int:
+    return round_up(round_up(reach_after, CELL) + coarse * CELL + fine_before * STRIDE, config.alignment)
 
 
 @torch.no_grad()

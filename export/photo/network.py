@@ -1,7 +1,7 @@
 """The photograph network: transforms that start as an 8x8 block DCT, and a mean-scale hyperprior.
 
-Shapes: image [B, 3, H, W] in 0..1 with H, W multiples of 16; latent y [B, 96, H/8, W/8]; hyper-latent
-z [B, 64, H/16, W/16]; other numbers of channels where the sizes say so.
+Shapes: image [B, 3, H, W] in 0..1 with H, W multiples of 32; latent y [B, 96, H/8, W/8]; hyper-latent
+z [B, 64, H/32, W/32]; other numbers of channels, and 16 for 32, where the sizes say so.
 """
 
 from __future__ import annotations
@@ -61,8 +61,10 @@ class PhotoConfig(HyperConfig):
 
     def transforms(self, y: Port, z: Port) -> dict[str, Sides]:
         return {
-            "analysis": Sides({"image": IMAGE, "level": LEVEL}, {"y": y, "z": z}, decodes=False, multiple=2 * PATCH),
-            "synthesis": Sides({"y": y, "level": LEVEL}, {"image": IMAGE}, multiple=2),
+            "analysis": Sides(
+                {"image": IMAGE, "level": LEVEL}, {"y": y, "z": z}, decodes=False, multiple=self.alignment
+            ),
+            "synthesis": Sides({"y": y, "level": LEVEL}, {"image": IMAGE}, multiple=self.alignment // PATCH),
         }
 
     @classmethod
@@ -74,7 +76,6 @@ class PhotoConfig(HyperConfig):
             hyper_channels=24,
             hyper_width=64,
             hyper_analysis_width=192,
-            mean_expansion=1,
             synthesis_blocks=1,
             synthesis_expansion=4 / 3,
             synthesis_coarse_width=128,

@@ -15,7 +15,7 @@ from aez.codec.errors import InvalidArgument
 from aez.export.common.provenance import describe_run
 from aez.export.common.run_files import run_folder
 from aez.export.common.trainer import Result, Trainer, TrainOptions
-from aez.export.hyperprior.losses import DISTORTIONS, rate_distortion
+from aez.export.hyperprior.losses import DISTORTIONS, distortion, rate_distortion
 from aez.export.hyperprior.pictures import SCALES, RandomCrops
 from aez.export.hyperprior.training import (
     HYPER_RATES,
@@ -69,11 +69,12 @@ class PhotoTask:
         low, high = self.levels
         level = random_levels(len(batch), low, high, generator).to(batch.device)
         output = model(batch, level, progress >= self.rounded_from)
-        distortion = DISTORTIONS[self.distortion](output.image, batch)
+        weight = self.config.lambda_at(level)
+        distorted = distortion(self.distortion, output.image, batch, weight)
         pixels = batch.shape[2] * batch.shape[3]
-        weight = hyper_weight(progress) if self.cheap_start else 1.0
-        priced = output.latent_bits + weight * output.hyper_bits
-        loss = rate_distortion(priced, pixels, distortion, self.config.lambda_at(level), BALANCE, EVENNESS)
+        price = hyper_weight(progress) if self.cheap_start else 1.0
+        priced = output.latent_bits + price * output.hyper_bits
+        loss = rate_distortion(priced, pixels, distorted, weight, BALANCE, EVENNESS)
         if progress >= self.rounded_from:  # several processes want a gradient for each parameter, if only a zero
             loss = loss + 0.0 * torch.stack([parameter.sum() for parameter in model.parameters()]).sum()
         latent, hyper = (float(bits.detach().mean()) / pixels for bits in (output.latent_bits, output.hyper_bits))
@@ -108,7 +109,7 @@ def prepare(
     From the share `rounded_from` of the run on, latents are rounded and what encodes stands still. `scales` are those
     of `RandomCrops`.
 
-    Raises UnsupportedInput for a folder without readable pictures of 16 x 16 pixels, InvalidArgument for a `crop` or
+    Raises UnsupportedInput for a folder without readable pictures of 32 x 32 pixels, InvalidArgument for a `crop` or
     `distortion` that does not exist.
     """
     if distortion not in DISTORTIONS:

@@ -19,6 +19,7 @@ from PIL import Image
 
 import aez
 from aez.batch import FileOutcome, Parallel, Progress, run_batch
+from aez.codec.bundle.bundle import save_bundle
 from aez.codec.container.chunks import CHUNK_NAMES
 from aez.codec.container.reader import Reader
 from aez.codec.container.writer import Writer
@@ -27,6 +28,7 @@ from aez.commands.codec.decode import DecodeJob
 from aez.files import Job
 from tests.kit import places
 from tests.kit.commands import run
+from tests.kit.tiny_pictures import coarse
 
 TINY = str(places.TINY)
 SHIPPED = places.ROOT / "codec" / "models" / "photo.aezm"
@@ -333,7 +335,7 @@ def test_hardly_anything_left(here: Path, cut: int, command: list[str]) -> None:
         ("bench rd", 2, "name a folder of lossless pictures"),
         ("bench rd empty", 5, "empty holds no 8-bit lossless picture"),
         ("train photo empty -o x.aezm", 2, "give either --minutes or --steps"),
-        ("train photo empty -o x.aezm --steps 1 --crop 40", 2, "--crop 40 is not a multiple of 16"),
+        ("train photo empty -o x.aezm --steps 1 --crop 40", 2, "--crop 40 is not a multiple of 32"),
         ("train photo empty -o x.aezm --steps 1 --resume --from x", 2, "give only one of them"),
         ("train photo empty -o a.png --steps 1", 2, "a.png exists; give --force to replace it"),
     ],
@@ -483,6 +485,19 @@ def test_models_are_listed_and_verified(here: Path, monkeypatch: pytest.MonkeyPa
     assert run("models", "verify", str(folder / "bad.aezm")).exit_code == 4
 
 
+def test_a_model_with_a_coarser_hyper_latent_is_verified_and_codes(here: Path) -> None:
+    save_bundle(coarse(), here / "coarse.aezm")
+    verified = run("models", "verify", "coarse.aezm")
+    assert (verified.exit_code, verified.stdout) == (0, f"coarse.aezm: sound (coarse, {coarse().id})\n")
+    picture(150, 90).save("a.png")
+    refused = run("encode", "a.png", "-o", "a.aez", "--model", "coarse.aezm", "--tile", "80")
+    assert (refused.exit_code, "tile size 80 is not a multiple of 32" in refused.stderr) == (2, True)
+    assert run("encode", "a.png", "-o", "a.aez", "--model", "coarse.aezm", "--tile", "96").exit_code == 0
+    assert run("decode", "a.aez", "-o", "b.png", "--model", "coarse.aezm").exit_code == 0
+    with Image.open("b.png") as decoded:
+        assert decoded.size == (150, 90)
+
+
 def test_bench_rd(here: Path) -> None:
     (here / "pictures").mkdir()
     picture(96, 80).save("pictures/a.png")
@@ -507,7 +522,7 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(train_photo, "main", trained)
     (here / "in").mkdir()
     asked = (
-        "--minutes 2 --from photo --device cpu --loss ms-ssim --batch 4 --crop 176 --lr 0.01 --seed 7 --name mine "
+        "--minutes 2 --from photo --device cpu --loss ms-ssim --batch 4 --crop 192 --lr 0.01 --seed 7 --name mine "
         "--scales 1 1.5 --size fast"
     )
     first = run("train", "photo", "in", "-o", "x.aezm", *asked.split())
@@ -517,7 +532,7 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     assert (folder, output) == (Path("in"), Path("x.aezm"))
     assert options.pop("start").id == aez.load(TINY).id
     assert options.pop("config") == PhotoConfig.fast()
-    passed = {"name": "mine", "resume": False, "distortion": "ms-ssim", "crop": 176, "rounded_from": 0.85}
+    passed = {"name": "mine", "resume": False, "distortion": "ms-ssim", "crop": 192, "rounded_from": 0.85}
     assert options == passed | {"scales": (1.0, 1.5)}
     assert (training.minutes, training.steps, training.device) == (2, None, "cpu")
     assert (training.batch, training.learning_rate, training.seed) == (4, 0.01, 7)
@@ -531,7 +546,7 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     assert calls[2][2]["config"] is None
 
 
-@pytest.mark.parametrize("command", ["speed", "tiles", "exact"])
+@pytest.mark.parametrize("command", ["speed", "tiles", "seams", "exact"])
 def test_bench_of_what_is_no_picture(here: Path, command: str) -> None:
     (here / "notes.txt").write_text("no picture")
     for name, why in (("notes.txt", "is not a picture"), (".", "Is a directory"), ("none.png", "does not exist")):

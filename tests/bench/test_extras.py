@@ -16,6 +16,7 @@ from aez.cli import main
     [
         ("scipy", "rd .", "bench"),
         ("matplotlib", "rd . -o out", "bench"),
+        ("ssimulacra2", "rd . --eye", "bench"),
         ("matplotlib", "latent . -o out", "bench"),
         ("psutil", "soak", "bench"),
         ("psutil", "monitor throughput", "bench,monitor"),

@@ -21,6 +21,8 @@ from aez.export.photo.bundle import export_photo
 from aez.export.photo.network import PhotoConfig, PhotoNetwork
 
 CONFIG = PhotoConfig(
+    hyper_stride=16,  # the former design, which files of the first models need for ever
+    context_blocks=0,
     hyper_channels=4,
     hyper_width=8,
     analysis_blocks=1,

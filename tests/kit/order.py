@@ -6,6 +6,7 @@ from __future__ import annotations
 LONG = (
     "samples/test_recipes.py",
     "export/photo/test_train.py",
+    "export/photo/test_frozen.py",
     "aez/commands/test_train_series.py",
     "bench/monitor/test_loss.py",
     "export/latent/test_train.py",

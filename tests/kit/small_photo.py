@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +22,9 @@ SMALL = PhotoConfig(
     coarse_blocks=1,
     synthesis_coarse_blocks=1,
 )
+
+#: With a hyper-latent at 1/16 and contexts that see no magnitudes, as models were before and `kl-f8` is.
+FORMER = replace(SMALL, hyper_stride=16, context_blocks=0)
 
 
 @dataclass(frozen=True)

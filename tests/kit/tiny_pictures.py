@@ -6,7 +6,7 @@ import copy
 import functools
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,53 @@ def lively() -> Bundle:
 @functools.cache
 def lively_model(threads: int = 1, optimize: bool = True) -> ImageModel:
     return ImageModel(lively(), "cpu", threads, optimize)
+
+
+@functools.cache
+def coarse(base: Callable[[], Bundle] = lively) -> Bundle:
+    """`base` with a hyper-latent at 1/32: every second of each row and column of its own, on the same cells of 16."""
+    z_inputs = {"mean0": _with_coarse_input, "scale0": _with_coarse_input, "analysis": _with_coarse_output}
+    graphs = {name: base().graph(name) for name in base().manifest["graphs"]}
+    changed = {f"{name}.onnx": z_inputs[name](graph) if name in z_inputs else graph for name, graph in graphs.items()}
+    halos = {f"{half}_halo": -(-tiny().coding[f"{half}_halo"] // 32) * 32 for half in ("analysis", "synthesis")}
+    coding = {"alignment": 32, "hyper_stride": 32, "state_stride": 16, **halos}
+    with tempfile.TemporaryDirectory() as folder:
+        return altered_bundle(Path(folder), coding, changed, name="coarse")
+
+
+@functools.cache
+def coarse_model(threads: int = 1, optimize: bool = True) -> ImageModel:
+    return ImageModel(coarse(), "cpu", threads, optimize)
+
+
+def _with_coarse_output(graph: bytes) -> bytes:
+    """The graph with every second row and column of its output z."""
+    model = onnx.load_from_string(graph)
+    for node in model.graph.node:
+        node.output[:] = ["fine_z" if name == "z" else name for name in node.output]
+    for name, values in (("starts", [0, 0]), ("ends", [2**31 - 1] * 2), ("axes", [2, 3]), ("steps", [2, 2])):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(values), name))
+    model.graph.node.append(onnx.helper.make_node("Slice", ["fine_z", "starts", "ends", "axes", "steps"], ["z"]))
+    return _with_free_sides(model, model.graph.output)
+
+
+def _with_coarse_input(graph: bytes) -> bytes:
+    """The graph with an input z of which every position counts for two rows and two columns."""
+    model = onnx.load_from_string(graph)
+    for node in model.graph.node:
+        node.input[:] = ["fine_z" if name == "z" else name for name in node.input]
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "twice"))
+    places = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    model.graph.node.insert(0, onnx.helper.make_node("Resize", ["z", "", "twice"], ["fine_z"], **places))
+    return _with_free_sides(model, model.graph.input)
+
+
+def _with_free_sides(model: onnx.ModelProto, ports: Iterable[onnx.ValueInfoProto]) -> bytes:
+    for port in ports:
+        if port.name == "z":
+            for axis, name in zip(port.type.tensor_type.shape.dim[2:], ("coarse_rows", "coarse_columns"), strict=True):
+                axis.dim_param = name
+    return bytes(model.SerializeToString())
 
 
 def _without_zeros(name: str, graph: bytes) -> bytes:

@@ -16,18 +16,27 @@ __all__ = ["bd_psnr", "bd_rate", "monotone_cubic"]
 Curve = npt.NDArray[np.float64]
 
 
-def bd_rate(rate_a: npt.ArrayLike, psnr_a: npt.ArrayLike, rate_b: npt.ArrayLike, psnr_b: npt.ArrayLike) -> float:
+def bd_rate(
+    rate_a: npt.ArrayLike,
+    psnr_a: npt.ArrayLike,
+    rate_b: npt.ArrayLike,
+    psnr_b: npt.ArrayLike,
+    highest: float | None = math.inf,
+) -> float:
     """Bjøntegaard difference of rate in percent: how many more bytes `b` takes than the anchor `a` at equal quality.
 
     Negative means that `b` is better. Log rate is interpolated over quality by PCHIP and averaged over the range of
-    quality that both curves reach. Rates are positive, in any one unit; qualities in dB. The points of a curve may
-    come in any order; one that is no better than a cheaper one is left out.
+    quality that both curves reach, up to `highest` at most (None: nothing is known of it, which is an error). Rates are
+    positive, in any one unit; qualities in dB. The points of a curve may come in any order; one that is no better than
+    a cheaper one is left out.
 
     Raises InvalidArgument when a curve has fewer than two such points or the two share no range of quality, AezError
     without scipy.
     """
+    if highest is None:
+        raise InvalidArgument("the curve has no such rate")
     a, b = _curve(rate_a, psnr_a), _curve(rate_b, psnr_b)
-    return 100 * (math.exp(_mean_gap((a[1], a[0]), (b[1], b[0]), "quality")) - 1)
+    return 100 * (math.exp(_mean_gap((a[1], a[0]), (b[1], b[0]), "quality", highest)) - 1)
 
 
 def bd_psnr(rate_a: npt.ArrayLike, psnr_a: npt.ArrayLike, rate_b: npt.ArrayLike, psnr_b: npt.ArrayLike) -> float:
@@ -60,9 +69,9 @@ def _curve(rate: npt.ArrayLike, quality: npt.ArrayLike) -> tuple[Curve, Curve]:
     return np.log(rates[keep]), qualities[keep]
 
 
-def _mean_gap(a: tuple[Curve, Curve], b: tuple[Curve, Curve], axis: str) -> float:
-    """Mean of b - a over the shared range of the curves' x; each curve is (x, y)."""
-    low, high = max(a[0][0], b[0][0]), min(a[0][-1], b[0][-1])
+def _mean_gap(a: tuple[Curve, Curve], b: tuple[Curve, Curve], axis: str, highest: float = math.inf) -> float:
+    """Mean of b - a over the shared range of the curves' x, up to `highest`; each curve is (x, y)."""
+    low, high = max(a[0][0], b[0][0]), min(a[0][-1], b[0][-1], highest)
     if low >= high:
         raise InvalidArgument(
             f"the curves share no range of {axis}: {a[0][0]:.4g} to {a[0][-1]:.4g} and {b[0][0]:.4g} to {b[0][-1]:.4g}"

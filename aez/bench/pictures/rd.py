@@ -1,8 +1,9 @@
 """The rate-distortion benchmark: models of this codec against the formats that people use, over a folder of pictures.
 
-`run` measures every codec at every point of its curve on every picture: bytes, PSNR, MS-SSIM, and the time from array
-to file and back. A codec's first file of each picture size is not timed. Where files are small, what every format
-writes before the first pixel decides; `sheet` measures the codecs once more with all pictures of a size in one.
+`run` measures every codec at every point of its curve on every picture: bytes, PSNR, MS-SSIM, the hue of smooth areas,
+SSIMULACRA 2 on request, and the time from array to file and back. A codec's first file of each picture size is not
+timed. Where files are small, what every format writes before the first pixel decides; `sheet` measures the codecs once
+more with all pictures of a size in one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from aez.bench.machine import describe_environment
 from aez.bench.pictures.codecs import PictureCodec, aez_codec, standard_peers
+from aez.bench.pictures.eye import colorvideovdp, hue_error, ssimulacra2
 from aez.bench.pictures.files import QUICK_PICTURES, find_pictures, load_picture, spread
 from aez.bench.pictures.rd_figures import save_report
 from aez.bench.pictures.rd_report import Measurement, RdReport
@@ -45,6 +47,8 @@ def run(
     progress: bool = True,
     sheet: bool = False,
     name: str = "rd",
+    up_to_bpp: float = 0.3,
+    eye: bool = False,
 ) -> RdReport:
     """Measure models and peers over the lossless pictures of a folder (png, bmp, ppm, tiff; 8-bit, without alpha).
 
@@ -59,6 +63,9 @@ def run(
         progress: a bar on the standard error output.
         sheet: measure sheets of all pictures of a size as well.
         name: what the files in `out_dir` are called.
+        up_to_bpp: up to this rate of a peer's, a BD-rate of its own is taken.
+        eye: measure SSIMULACRA 2 as well, which takes a second or so for each file, and ColorVideoVDP where the
+            package `cvvdp` is installed.
 
     Raises:
         UnsupportedInput: the folder holds no such picture.
@@ -76,12 +83,13 @@ def run(
     codecs = [_fewer_points(c) if quick else c for c in codecs if c.name not in unavailable]
     under_test = tuple(c.name for c in tested if c.name not in unavailable)
     sources = [_Source(path.name, functools.partial(load_picture, path)) for path in paths]
-    report = _report(Path(folder).resolve().name, sources, codecs, under_test, unavailable, quick, progress)
+    title = Path(folder).resolve().name
+    report = _report(title, sources, codecs, under_test, unavailable, quick, progress, up_to_bpp, eye)
     codecs = [c for c in codecs if c.name in report.curves]
     report = dataclasses.replace(report, skipped=skipped, codecs=tuple(codecs), paths=tuple(paths))
     if sheet:
-        title = f"{report.folder}, all of a size in one file"
-        over_sheets = _report(title, _sheets(sources), codecs, under_test, {}, quick, progress)
+        title = f"{title}, all of a size in one file"
+        over_sheets = _report(title, _sheets(sources), codecs, under_test, {}, quick, progress, up_to_bpp, eye)
         report = dataclasses.replace(report, sheet=over_sheets)
     if out_dir is not None:
         save_report(report, out_dir, name)
@@ -104,9 +112,11 @@ def _report(
     unavailable: dict[str, str],
     quick: bool,
     progress: bool,
+    up_to_bpp: float,
+    eye: bool,
 ) -> RdReport:
     """Measure the codecs over the pictures. Raises InvalidArgument when none of them could be measured."""
-    measurements, failed = _measure_all(sources, codecs, under_test, progress)
+    measurements, failed = _measure_all(sources, codecs, under_test, progress, eye)
     measurements = [m for m in measurements if m.codec not in failed]
     if not measurements:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in (unavailable | failed).items())
@@ -122,6 +132,7 @@ def _report(
         environment=describe_environment(),
         bundles={c.name: dict(c.model) for c in codecs if c.model},
         notes=tuple(_notes(measurements, len(sources))),
+        up_to_bpp=up_to_bpp,
     )
 
 
@@ -194,7 +205,11 @@ def _fewer_points(codec: PictureCodec) -> PictureCodec:
 
 
 def _measure_all(
-    sources: Sequence[_Source], codecs: Sequence[PictureCodec], under_test: Sequence[str], progress: bool
+    sources: Sequence[_Source],
+    codecs: Sequence[PictureCodec],
+    under_test: Sequence[str],
+    progress: bool,
+    eye: bool,
 ) -> tuple[list[Measurement], dict[str, str]]:
     """All measurements, codec by codec, and the peers that failed with the reason."""
     by_codec: dict[str, list[Measurement]] = {c.name: [] for c in codecs}
@@ -209,7 +224,7 @@ def _measure_all(
                 try:
                     _warm_up(codec, image, warm)
                     for quality in codec.qualities:
-                        by_codec[codec.name].append(_measure(codec, quality, source.name, image))
+                        by_codec[codec.name].append(_measure(codec, quality, source.name, image, eye))
                         advance(f"{source.name} {codec.name}")
                 except (OSError, ValueError, RuntimeError) as error:
                     if codec.name in under_test:
@@ -225,7 +240,7 @@ def _warm_up(codec: PictureCodec, image: Picture, warm: set[tuple[str, tuple[int
         warm.add((codec.name, image.shape))
 
 
-def _measure(codec: PictureCodec, quality: float, name: str, image: Picture) -> Measurement:
+def _measure(codec: PictureCodec, quality: float, name: str, image: Picture, eye: bool) -> Measurement:
     start = time.perf_counter()
     data = codec.encode(image, quality)
     encoded = time.perf_counter()
@@ -241,4 +256,11 @@ def _measure(codec: PictureCodec, quality: float, name: str, image: Picture) -> 
         ms_ssim=round(ms_ssim(image, decoded), 7) if min(image.shape[:2]) >= MS_SSIM_SIDE else None,
         encode_ms=round(1000 * (encoded - start), 3),
         decode_ms=round(1000 * (end - encoded), 3),
+        ssimulacra2=_rounded(ssimulacra2(image, decoded)) if eye else None,
+        cvvdp=_rounded(colorvideovdp(image, decoded)) if eye else None,
+        hue=_rounded(hue_error(image, decoded)),
     )
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 4)

@@ -69,7 +69,10 @@ def sheet_png(report: RdReport, bpps: Sequence[float] = _SHEET_BPPS) -> bytes:
 
 
 def curves_png(report: RdReport) -> bytes:
-    """A PNG with PSNR and MS-SSIM over bits per pixel, a labelled curve for each codec, models in front."""
+    """A PNG with PSNR and MS-SSIM over bits per pixel, a labelled curve for each codec, models in front.
+
+    SSIMULACRA 2, where it was measured, stands in place of MS-SSIM.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -78,6 +81,8 @@ def curves_png(report: RdReport) -> bytes:
     panels = [("psnr", "PSNR over RGB, dB")]
     if any(p.ms_ssim_db is not None for curve in report.curves.values() for p in curve):
         panels.append(("ms_ssim_db", "MS-SSIM, dB"))
+    if any(p.ssimulacra2 is not None for curve in report.curves.values() for p in curve):
+        panels[1:] = [("ssimulacra2", "SSIMULACRA 2")]
     longest = max(map(len, report.curves))
     # Names stand to the right of each panel, beyond a gap that is a share of its width.
     right = 1 - _NAME_SHARE * longest - (0.015 if len(panels) > 1 else 0.035)

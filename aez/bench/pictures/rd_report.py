@@ -1,12 +1,15 @@
 """What a rate-distortion benchmark measured, what follows from it, and both as JSON and as a table.
 
-A codec's curve is the mean over the pictures at each of its qualities: bits per pixel, PSNR and MS-SSIM in dB.
-BD-rates are taken between such curves. Times are medians. Pictures too small for MS-SSIM have no part in its mean.
+A codec's curve is the mean over the pictures at each of its qualities: bits per pixel, PSNR and MS-SSIM in dB,
+SSIMULACRA 2 and ColorVideoVDP where they were asked for, and the error of hue in smooth areas. BD-rates are taken
+between such curves. Times are medians. Pictures too small for MS-SSIM, or without smooth areas, have no part in those
+means.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -28,7 +31,11 @@ from aez.codec.image.distortion import ms_ssim_db
 
 __all__ = ["Comparison", "CurvePoint", "Measurement", "Monotonicity", "RdReport", "lossy_points"]
 
-_FIGURES = ("bytes", "bpp", "psnr", "ms_ssim", "encode_ms", "decode_ms")
+_FIGURES = ("bytes", "bpp", "psnr", "ms_ssim", "encode_ms", "decode_ms", "ssimulacra2", "cvvdp", "hue")
+#: Figures that reports had before these were measured.
+_LATER = ("ssimulacra2", "cvvdp", "hue")
+#: Low rates in bits per pixel, at which hues are compared.
+HUE_BPPS = (0.15, 0.3)
 _NOT_RISING = "DOES NOT ALWAYS RISE"
 
 
@@ -45,6 +52,9 @@ class Measurement:
     ms_ssim: float | None  # 0..1; None where the picture is too small for it
     encode_ms: float
     decode_ms: float
+    ssimulacra2: float | None = None  # at most 100; None where it was not asked for, or the picture is too small for it
+    cvvdp: float | None = None  # ColorVideoVDP in JOD, at most 10; None where it was not asked for or is not installed
+    hue: float | None = None  # in CIELAB; None where nothing is smooth
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,9 @@ class CurvePoint:
     ms_ssim_db: float | None  # None where no picture is large enough for it
     encode_ms: float
     decode_ms: float
+    ssimulacra2: float | None = None
+    cvvdp: float | None = None
+    hue: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,10 @@ class Comparison:
     shared_psnr: tuple[float, float] | None  # dB, where bd_rate_psnr was taken
     encode_ratio: float  # median time over the peer's, all points and pictures
     decode_ratio: float
+    bd_rate_low: float | None  # as bd_rate_psnr, up to the PSNR that the peer has at `up_to_bpp`
+    bd_rate_ssimulacra2: float | None  # percent of the peer's bytes, at equal score
+    bd_rate_cvvdp: float | None
+    hue_ratios: tuple[float | None, ...]  # the error of hue over the peer's, at HUE_BPPS
 
 
 @dataclass(frozen=True)
@@ -105,6 +122,7 @@ class RdReport:
     bundles: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     sheet: RdReport | None = None
+    up_to_bpp: float = 0.3  # bits per pixel of the peer, up to which the BD-rate of low rates is taken
     codecs: tuple[PictureCodec, ...] = field(default=(), compare=False, repr=False)
     paths: tuple[Path, ...] = field(default=(), compare=False, repr=False)
 
@@ -140,6 +158,7 @@ class RdReport:
             "environment": dataclasses.asdict(self.environment),
             "bundles": self.bundles,
             "notes": self.notes,
+            "up_to_bpp": self.up_to_bpp,
             "unavailable": self.unavailable,
             "skipped": self.skipped,
             "comparisons": [dataclasses.asdict(c) for c in self.comparisons],
@@ -170,6 +189,7 @@ class RdReport:
                 environment=Environment(**figures["environment"]),
                 bundles=figures["bundles"],
                 notes=tuple(figures["notes"]),
+                up_to_bpp=figures.get("up_to_bpp", 0.3),
                 sheet=cls.from_json(json.dumps(sheet)) if (sheet := figures["sheet"]) is not None else None,
             )
         except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -208,7 +228,6 @@ class RdReport:
     def _compare(self, model: str, peer: str) -> Comparison:
         ours, theirs = self.curves[model], self.curves[peer]
         by_psnr = [lossy_points(points, "psnr") for points in (theirs, ours)]
-        by_ms_ssim = [lossy_points(points, "ms_ssim_db") for points in (theirs, ours)]
         rate_psnr = _if_comparable(bd_rate, by_psnr)
         shared = None
         if rate_psnr is not None:
@@ -217,11 +236,17 @@ class RdReport:
             codec=model,
             peer=peer,
             bd_rate_psnr=rate_psnr,
-            bd_rate_ms_ssim=_if_comparable(bd_rate, by_ms_ssim),
+            bd_rate_ms_ssim=_bd_rate(theirs, ours, "ms_ssim_db"),
             bd_psnr=_if_comparable(bd_psnr, by_psnr),
             shared_psnr=shared,
             encode_ratio=self._median(model, "encode_ms") / self._median(peer, "encode_ms"),
             decode_ratio=self._median(model, "decode_ms") / self._median(peer, "decode_ms"),
+            bd_rate_low=_if_comparable(
+                functools.partial(bd_rate, highest=_at(theirs, "psnr", self.up_to_bpp)), by_psnr
+            ),
+            bd_rate_ssimulacra2=_bd_rate(theirs, ours, "ssimulacra2"),
+            bd_rate_cvvdp=_bd_rate(theirs, ours, "cvvdp"),
+            hue_ratios=tuple(_ratio(_at(ours, "hue", bpp), _at(theirs, "hue", bpp)) for bpp in HUE_BPPS),
         )
 
     def _median(self, codec: str, figure: str) -> float:
@@ -243,12 +268,18 @@ class RdReport:
         )
 
     def _comparison_lines(self, model: str) -> Iterator[str]:
-        titles = ["BD-rate PSNR", "BD-rate MS-SSIM", "BD-PSNR", "shared PSNR", "encode", "decode"]
+        low, *hues = (f"{bpp:g} bpp" for bpp in (self.up_to_bpp, *HUE_BPPS))
+        titles = ["BD-rate PSNR", f"to {low}", "MS-SSIM", "SSIMULACRA 2", "CVVDP", *(f"hue at {bpp}" for bpp in hues)]
+        titles += ["BD-PSNR", "shared PSNR", "encode", "decode"]
         rows = [
             [
                 c.peer,
                 _signed(c.bd_rate_psnr, "%"),
+                _signed(c.bd_rate_low, "%"),
                 _signed(c.bd_rate_ms_ssim, "%"),
+                _signed(c.bd_rate_ssimulacra2, "%"),
+                _signed(c.bd_rate_cvvdp, "%"),
+                *("-" if ratio is None else f"{ratio:.2f}x" for ratio in c.hue_ratios),
                 _signed(c.bd_psnr, "dB"),
                 f"{c.shared_psnr[0]:.1f}-{c.shared_psnr[1]:.1f} dB" if c.shared_psnr else "none",
                 f"{c.encode_ratio:.2f}x",
@@ -267,16 +298,34 @@ class RdReport:
         )
 
     def _curve_lines(self) -> list[str]:
-        rows = [["codec", "quality", "bpp", "PSNR dB", "MS-SSIM dB", "encode ms", "decode ms"]]
+        rows = [
+            [
+                "codec",
+                "quality",
+                "bpp",
+                "PSNR dB",
+                "MS-SSIM dB",
+                "SSIMULACRA 2",
+                "CVVDP",
+                "hue",
+                "encode ms",
+                "decode ms",
+            ]
+        ]
         for name, curve in self.curves.items():
             for p in curve:
-                figures = [f"{p.bpp:.3f}", f"{p.psnr:.2f}", "-" if p.ms_ssim_db is None else f"{p.ms_ssim_db:.2f}"]
+                figures = [f"{p.bpp:.3f}", f"{p.psnr:.2f}"]
+                for value, digits in ((p.ms_ssim_db, 2), (p.ssimulacra2, 1), (p.cvvdp, 3), (p.hue, 2)):
+                    figures.append("-" if value is None else f"{value:.{digits}f}")
                 rows.append([name, f"{p.quality:g}", *figures, f"{p.encode_ms:.1f}", f"{p.decode_ms:.1f}"])
         return aligned(rows, gap="   ")
 
 
 def _curve_point(quality: float, measurements: Sequence[Measurement]) -> CurvePoint:
     similarities = [ms_ssim_db(m.ms_ssim) for m in measurements if m.ms_ssim is not None]
+    scores = [m.ssimulacra2 for m in measurements if m.ssimulacra2 is not None]
+    jods = [m.cvvdp for m in measurements if m.cvvdp is not None]
+    hues = [m.hue for m in measurements if m.hue is not None]
     return CurvePoint(
         quality=quality,
         bpp=statistics.fmean(m.bpp for m in measurements),
@@ -284,14 +333,21 @@ def _curve_point(quality: float, measurements: Sequence[Measurement]) -> CurvePo
         ms_ssim_db=statistics.fmean(similarities) if similarities else None,
         encode_ms=statistics.median(m.encode_ms for m in measurements),
         decode_ms=statistics.median(m.decode_ms for m in measurements),
+        ssimulacra2=statistics.fmean(scores) if scores else None,
+        cvvdp=statistics.fmean(jods) if jods else None,
+        hue=statistics.fmean(hues) if hues else None,
     )
 
 
 def lossy_points(points: Iterable[CurvePoint], quality: str) -> tuple[list[float], list[float]]:
-    """Bits per pixel of the lossy points of a curve, and their `psnr` or `ms_ssim_db`."""
+    """Bits per pixel of the lossy points of a curve, and one of their figures, such as `psnr`."""
     pairs = [(p.bpp, getattr(p, quality)) for p in points]
     finite = [(bpp, float(value)) for bpp, value in pairs if value is not None and math.isfinite(value)]
     return [bpp for bpp, _ in finite], [value for _, value in finite]
+
+
+def _bd_rate(anchor: Sequence[CurvePoint], points: Sequence[CurvePoint], quality: str) -> float | None:
+    return _if_comparable(bd_rate, [lossy_points(of, quality) for of in (anchor, points)])
 
 
 def _if_comparable(difference: Callable[..., float], curves: list[tuple[list[float], list[float]]]) -> float | None:
@@ -299,6 +355,21 @@ def _if_comparable(difference: Callable[..., float], curves: list[tuple[list[flo
         return difference(*curves[0], *curves[1])
     except InvalidArgument:  # too few points, or no shared range
         return None
+
+
+def _at(points: Iterable[CurvePoint], figure: str, bpp: float) -> float | None:
+    """A curve's figure at a rate, linear in its logarithm between two points; None beyond its ends."""
+    rates, values = lossy_points(points, figure)
+    curve = sorted(zip(rates, values, strict=True))
+    for (rate, value), (higher, following) in itertools.pairwise(curve):
+        if rate <= bpp <= higher and rate < higher:
+            share = math.log(bpp / rate) / math.log(higher / rate)
+            return value + share * (following - value)
+    return None
+
+
+def _ratio(ours: float | None, theirs: float | None) -> float | None:
+    return None if ours is None or not theirs else ours / theirs
 
 
 def _rises(values: Iterable[float]) -> bool:
@@ -312,7 +383,11 @@ def _signed(value: float | None, unit: str) -> str:
 def _measurements(rows: Iterable[dict[str, Any]], pictures: Sequence[str]) -> Iterator[Measurement]:
     """Measurements from their JSON; the only figure that may be infinite there is the PSNR of equal pictures."""
     for codec, points in itertools.groupby(rows, key=lambda row: str(row["codec"])):
-        columns = [(row["quality"], [row[name] for name in _FIGURES]) for row in points]
+        missing = [None] * len(pictures)
+        columns = [
+            (row["quality"], [row.get(name, missing) if name in _LATER else row[name] for name in _FIGURES])
+            for row in points
+        ]
         for number, picture in enumerate(pictures):
             for quality, values in columns:
                 figures = {name: of[number] for name, of in zip(_FIGURES, values, strict=True)}

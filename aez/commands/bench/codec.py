@@ -1,4 +1,4 @@
-"""`aez bench speed|tiles|exact|large|soak`: figures of the codec beyond rate and distortion."""
+"""`aez bench speed|tiles|seams|exact|large|soak`: figures of the codec beyond rate and distortion."""
 
 from __future__ import annotations
 
@@ -73,6 +73,42 @@ def tiles(pictures: tuple[Path, ...], model: str | None, quality: float, tile: i
 @click.command()
 @pictures
 @options.model
+@click.option(
+    "-q",
+    "--quality",
+    "qualities",
+    multiple=True,
+    type=click.FloatRange(1, 100),
+    default=(10, 30, 50),
+    show_default=True,
+)
+@click.option("--tile", type=click.IntRange(64, 2048), default=1024, show_default=True)
+@click.option(
+    "--width",
+    type=click.IntRange(0, 65535),
+    default=1920,
+    show_default=True,
+    help="Scale the pictures to this width in pixels first; 0 takes them as they are.",
+)
+@options.as_json
+def seams(
+    pictures: tuple[Path, ...], model: str | None, qualities: tuple[float, ...], tile: int, width: int, as_json: bool
+) -> None:
+    """Whether tiles show: errors of steps across their borders, over those at other multiples of 16 pixels."""
+    from aez.bench.pictures.seams import seams as measure
+
+    report = measure(_given(pictures), model, qualities, tile, width or None)
+    lines = [
+        f"quality {quality:>3}: at borders {of['border']:.2f}, elsewhere {of['elsewhere']:.2f} of 255, "
+        f"ratio {'-' if of['ratio'] is None else format(of['ratio'], '.2f')}"
+        for quality, of in report["qualities"].items()
+    ]
+    _show(report, as_json, [f"tiles of {tile} pixels", *lines])
+
+
+@click.command()
+@pictures
+@options.model
 @quality
 @click.option("--tile", type=click.IntRange(64, 2048), default=256, show_default=True)
 @options.as_json
@@ -123,7 +159,7 @@ def soak(count: int, model: str | None, as_json: bool) -> None:
     _show(report, as_json, [*lines, f"growth after warming up: {100 * report['growth']:+.1f} %"])
 
 
-COMMANDS = (speed, tiles, exact, large, soak)
+COMMANDS = (speed, tiles, seams, exact, large, soak)
 
 
 def _pair(what: str, own: float, avif: float) -> str:

@@ -22,6 +22,18 @@ from aez.commands.bench import shared
 @click.option("--quick", is_flag=True, help="At most three pictures and five points a curve.")
 @click.option("--sheet", is_flag=True, help="Measure all pictures of a size in one file as well: no headers to pay.")
 @click.option(
+    "--up-to-bpp",
+    type=click.FloatRange(0, min_open=True),
+    default=0.3,
+    show_default=True,
+    help="Up to this rate of the other format's, a BD-rate of low rates is taken.",
+)
+@click.option(
+    "--eye",
+    is_flag=True,
+    help="Measure SSIMULACRA 2 as well, a second or so for each file, and ColorVideoVDP where cvvdp is installed.",
+)
+@click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plots there."
 )
 @click.option("--name", default="rd", show_default=True, help="What the files there are called, such as domain-maps.")
@@ -32,6 +44,8 @@ def rd(
     qualities: tuple[float, ...],
     quick: bool,
     sheet: bool,
+    up_to_bpp: float,
+    eye: bool,
     output: Path | None,
     name: str,
     as_json: bool,
@@ -42,7 +56,8 @@ def rd(
     """
     if folder is None:
         raise InvalidArgument("name a folder of lossless pictures (png, bmp, ppm or tiff), such as the Kodak set")
-    shared.import_first("aez[bench]", "scipy", *(["matplotlib"] if output is not None else []))
+    wanted = {"matplotlib": output is not None, "ssimulacra2": eye}
+    shared.import_first("aez[bench]", "scipy", *(package for package, needed in wanted.items() if needed))
     from aez.bench.pictures.rd import run
     from aez.codec.bundle.library import DEFAULT_MODEL
 
@@ -57,6 +72,8 @@ def rd(
         progress=sys.stderr.isatty(),
         sheet=sheet,
         name=name,
+        up_to_bpp=up_to_bpp,
+        eye=eye,
     )
     shared.show(report, as_json)
     if output is not None:

@@ -84,7 +84,8 @@ def _run_codec(bundle: Bundle) -> None:
     _ = model.tables
     g = model.geometry
     prediction = model.predict(np.zeros((g.hyper_channels, 1, 1), np.int32), 0)
-    y = np.zeros((g.channels, g.cells, g.cells), np.float32)
+    side = g.hyper_cells * g.cells
+    y = np.zeros((g.channels, side, side), np.float32)
     for phase in range(len(g.phases)):
         residual = np.zeros(prediction.index().shape, np.int32)
         g.put_phase(y, phase, prediction.mean())

@@ -12,6 +12,8 @@ from aez.codec.errors import InvalidArgument, OutputError
 from aez.commands import options
 
 TRAINING_MODULES = ("torch", "torchmetrics", "lightning_fabric", "onnx", "onnxscript", "matplotlib")
+#: What sides of crops are multiples of, as `aez.export.hyperprior.pictures` has it, which needs torch.
+CROP_UNIT = 32
 #: MS-SSIM takes five scales of an 11-pixel window: (11 - 1) * 2^4.
 MS_SSIM_CROP = 160
 #: Exit code of a run that a signal stopped before its end.
@@ -47,7 +49,7 @@ def _in_order(_context: click.Context, _parameter: click.Parameter, scales: tupl
 data = options.in_order(
     click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Crops in a step."),
     click.option(
-        "--crop", type=click.IntRange(16), default=128, show_default=True, help="Side of the crops, in pixels."
+        "--crop", type=click.IntRange(CROP_UNIT), default=128, show_default=True, help="Side of the crops, in pixels."
     ),
     click.option(
         "--scales",
@@ -95,8 +97,10 @@ def check(output: Path, minutes: float | None, steps: int | None, resume: bool, 
 
 def check_crop(crop: int, ms_ssim: bool) -> None:
     """Raise InvalidArgument for a side of crops that networks or MS-SSIM do not take."""
-    if crop % 16 or (ms_ssim and crop <= MS_SSIM_CROP):
-        raise InvalidArgument(f"--crop {crop} is not a multiple of 16, or for ms-ssim not above {MS_SSIM_CROP}")
+    if crop % CROP_UNIT or (ms_ssim and crop <= MS_SSIM_CROP):
+        raise InvalidArgument(
+            f"--crop {crop} is not a multiple of {CROP_UNIT}, or for ms-ssim not above {MS_SSIM_CROP}"
+        )
 
 
 def detector_changes(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,10 +20,10 @@ from aez.commands.train import options as train_options
 @train_options.run
 @click.option(
     "--loss",
-    type=click.Choice(["mse", "ms-ssim"]),
+    type=click.Choice(["mse", "ms-ssim", "visual"]),
     default="mse",
     show_default=True,
-    help="The distortion that training minimises.",
+    help="The distortion that training minimises; visual is made of SSIMULACRA 2, MS-SSIM and a share of mse.",
 )
 @train_options.data
 @click.option(
@@ -33,6 +36,12 @@ from aez.commands.train import options as train_options
     "--decoder-only",
     is_flag=True,
     help="Keep the encoder of --from as it is, and train what decodes on rounded latents; for the end of a training.",
+)
+@click.option(
+    "--frozen-latent",
+    is_flag=True,
+    help="Give the model of --from a new entropy model: trained alone, on latents that are made once, several times "
+    "faster than with the transforms, which stay as they are.",
 )
 @train_options.result
 def photo(
@@ -50,6 +59,7 @@ def photo(
     lr: float,
     size: str | None,
     decoder_only: bool,
+    frozen_latent: bool,
     seed: int,
     name: str | None,
     force: bool,
@@ -62,28 +72,39 @@ def photo(
     train_options.check(output, minutes, steps, resume, start, force)
     if decoder_only and start is None and not resume:
         raise InvalidArgument("--decoder-only needs a trained encoder; give --from")
-    train_options.check_crop(crop, loss == "ms-ssim")
+    if frozen_latent:
+        _check_frozen(start, resume, {f"--loss {loss}": loss != "mse", "--size": size, "--decoder-only": decoder_only})
+    train_options.check_crop(crop, loss != "mse")
     from aez.codec.bundle.library import find_bundle
 
     with needs("aez[train]", train_options.TRAINING_MODULES):
         from aez.export.common.trainer import TrainOptions
         from aez.export.hyperprior.training import ROUNDED_FROM
+        from aez.export.photo import frozen, train
         from aez.export.photo.network import PhotoConfig
-        from aez.export.photo.train import main
 
-        bundle = main(
-            folder,
-            output,
-            name=name,
-            options=TrainOptions(steps, minutes, batch=batch, learning_rate=lr, seed=seed, device=device),
-            resume=resume,
-            start=None if start is None else find_bundle(start),
-            distortion=loss,
-            crop=crop,
-            config={"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size],
-            rounded_from=0.0 if decoder_only else ROUNDED_FROM,
-            scales=scales,
-        )
+        given: dict[str, Any] = {
+            "name": name,
+            "options": TrainOptions(steps, minutes, batch=batch, learning_rate=lr, seed=seed, device=device),
+            "resume": resume,
+            "start": None if start is None else find_bundle(start),
+            "crop": crop,
+            "scales": scales,
+        }
+        main = frozen.main
+        if not frozen_latent:
+            config = {"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size]
+            rounded_from = 0.0 if decoder_only else ROUNDED_FROM
+            main = partial(train.main, distortion=loss, config=config, rounded_from=rounded_from)
+        bundle = main(folder, output, **given)
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)
     messages.summary(f"wrote {output}: model {bundle.name}, {bundle.id}")
+
+
+def _check_frozen(start: str | None, resume: bool, others: Mapping[str, object]) -> None:
+    """Raise InvalidArgument where `--frozen-latent` has no model to go on from, or another option contradicts it."""
+    if start is None and not resume:
+        raise InvalidArgument("--frozen-latent needs a trained model; give --from")
+    if wrong := [name for name, given in others.items() if given]:
+        raise InvalidArgument(f"--frozen-latent trains the entropy model alone; leave out {', '.join(wrong)}")

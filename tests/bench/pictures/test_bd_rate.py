@@ -74,6 +74,24 @@ def test_bd_equals_quadrature_over_scipys_interpolant() -> None:
     assert bd_rate(RATE_A, PSNR_A, RATE_B, PSNR_B) == pytest.approx(100 * (10 ** (area / (high - low)) - 1), rel=1e-6)
 
 
+def test_a_bd_rate_may_end_below_where_the_curves_do() -> None:
+    quality = np.array([30.0, 32, 35, 37, 40])
+    rate = 2 ** ((quality - 30) / 3)
+    other = rate * 2 ** ((quality - 32) / 10)  # a gap that grows in a straight line, which the interpolation keeps
+    for highest, middle in ((34.0, 32), (36.5, 33.25), (40.0, 35), (99.0, 35), (math.inf, 35)):
+        expected = 100 * (2 ** ((middle - 32) / 10) - 1)
+        assert bd_rate(rate, quality, other, quality, highest) == pytest.approx(expected, abs=1e-9)
+    assert bd_rate(rate, quality, other, quality, 40) == bd_rate(rate, quality, other, quality)
+
+
+@pytest.mark.parametrize(
+    ("highest", "message"), [(None, "no such rate"), (30.0, "share no range"), (9.0, "share no range")]
+)
+def test_a_bd_rate_that_would_end_before_it_begins(highest: float | None, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        bd_rate([1, 2, 4], [30, 33, 36], [1, 2, 4], [30, 33, 36], highest)
+
+
 def test_bd_takes_points_in_any_order_and_leaves_out_worse_ones() -> None:
     expected = bd_rate(RATE_A, PSNR_A, RATE_B, PSNR_B)
     shuffled = [2, 0, 3, 1]

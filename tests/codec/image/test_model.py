@@ -18,7 +18,16 @@ from aez.codec.bundle.session import Session
 from aez.codec.errors import InvalidArgument, ModelError
 from aez.codec.image.api import encode_picture
 from aez.codec.image.model import Geometry, ImageModel, open_model
-from tests.kit.tiny_pictures import altered_bundle, lively, lively_model, photo, tiny, tiny_model
+from tests.kit.tiny_pictures import (
+    altered_bundle,
+    coarse,
+    coarse_model,
+    lively,
+    lively_model,
+    photo,
+    tiny,
+    tiny_model,
+)
 
 CODING = tiny().coding
 STATE = np.zeros((1, CODING["state_channels"], 1, 1), np.float32)
@@ -57,6 +66,66 @@ def test_numbers_of_the_manifest_that_make_no_sense(name: str, value: object) ->
 def test_numbers_of_the_manifest_that_do_not_fit_each_other(changes: dict[str, int]) -> None:
     with pytest.raises(ModelError, match=r"divide|multiples"):
         Geometry.of({**CODING, **changes})
+
+
+def test_a_manifest_that_does_not_say_has_its_cells_on_the_grid_of_the_hyper_latent() -> None:
+    assert "state_stride" not in CODING
+    g = Geometry.of(CODING)
+    assert (g.hyper_stride, g.state_stride, g.cells, g.hyper_cells) == (16, 16, 2, 1)
+    assert g == Geometry.of({**CODING, "state_stride": 16})
+
+
+@pytest.mark.parametrize(
+    ("strides", "cells", "hyper_cells"), [((32, 32, 16), 2, 2), ((64, 64, 16), 2, 4), ((64, 32, 16), 2, 2)], ids=str
+)
+def test_cells_may_be_finer_than_the_hyper_latent(strides: tuple[int, int, int], cells: int, hyper_cells: int) -> None:
+    sizes = dict(zip(("alignment", "hyper_stride", "state_stride"), strides, strict=True))
+    g = Geometry.of({**CODING, **sizes, "analysis_halo": 64, "synthesis_halo": 64})
+    assert (g.alignment, g.hyper_stride, g.state_stride) == strides
+    assert (g.cells, g.hyper_cells) == (cells, hyper_cells)
+
+
+@pytest.mark.parametrize(
+    "strides",
+    [
+        {"hyper_stride": 32},  # not a divisor of the alignment
+        {"alignment": 32, "state_stride": 32},  # coarser than the hyper-latent
+        {"alignment": 32, "hyper_stride": 32, "state_stride": 12},
+        {"state_stride": 4},  # finer than the latent
+        {"alignment": 48, "hyper_stride": 48, "state_stride": 32},
+    ],
+    ids=str,
+)
+def test_strides_that_do_not_divide(strides: dict[str, int]) -> None:
+    halos = {"analysis_halo": 0, "synthesis_halo": 0}
+    with pytest.raises(ModelError, match=r"strides 8, \d+, \d+ and alignment \d+ do not divide"):
+        Geometry.of({**CODING, **halos, **strides})
+
+
+def test_a_program_that_knows_no_state_stride_refuses_models_that_need_one() -> None:
+    without = {key: value for key, value in coarse().coding.items() if key != "state_stride"}
+    with pytest.raises(ModelError, match="every position of a cell once"):
+        Geometry.of(without)
+
+
+def test_what_a_position_of_the_hyper_latent_stands_for_has_several_cells() -> None:
+    model, g = coarse_model(), coarse_model().geometry
+    image = (photo(64, 96).transpose(2, 0, 1) / 255).astype(np.float32)
+    y, z = model.analysis(image, 1000)
+    assert (y.shape, z.shape) == ((g.channels, 8, 12), (g.hyper_channels, 2, 3))
+    prediction = model.predict(z.astype(np.int32), 1000)
+    for number, positions in enumerate(g.phases):
+        assert prediction.index().shape == prediction.mean().shape == (len(positions) * g.channels, 4, 6)
+        assert prediction.index().shape == g.take_phase(y, number).shape
+        prediction.learn(np.zeros_like(prediction.index(), np.int32))
+
+
+def test_a_prediction_on_the_grid_of_the_hyper_latent_is_none_for_finer_cells(tmp_path: Path) -> None:
+    members = {"scale0.onnx": lively().graph("scale0")}
+    coding = {key: coarse().coding[key] for key in ("alignment", "hyper_stride", "state_stride")}
+    model = ImageModel(altered_bundle(tmp_path, coding, members), "cpu", 1)
+    with pytest.raises(ModelError, match=r"scale0 graph of model tiny gives no index of shape \(\d+, 4, 6\)"):
+        model.predict(random_z(model, 0), 0).index()
 
 
 @pytest.mark.parametrize(

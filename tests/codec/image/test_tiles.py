@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import io
 import random
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from aez.codec.bundle.bundle import Bundle
 from aez.codec.container.image_header import ImageHeader
 from aez.codec.container.reader import Reader
 from aez.codec.entropy.tile import PhaseSymbols, TileDecoder, ideal_bits, symbol_bytes
@@ -32,10 +35,12 @@ from aez.codec.image.tiles import (
     tile_symbols,
 )
 from tests.kit import reference_decoder
-from tests.kit.tiny_pictures import lively, lively_model, photo, tiny, tiny_model
+from tests.kit.tiny_pictures import coarse, coarse_model, lively, lively_model, photo, tiny, tiny_model
 
 LEVEL = 1000
 ONE_TILE = 2048
+#: Models with the hyper-latent on the grid of the cells, at 1/16, and with one at half of that.
+either_model = pytest.mark.parametrize("opened", [lively_model, coarse_model])
 
 
 def header_of(pixels: NDArray[np.uint8], tile: int, level: int = LEVEL) -> ImageHeader:
@@ -49,8 +54,8 @@ def encode_tiles(model: ImageModel, pixels: NDArray[np.uint8], header: ImageHead
 def decode_symbols(model: ImageModel, payload: bytes, header: ImageHeader, number: int) -> TileSymbols:
     """The symbols of one tile."""
     left, top, right, bottom = header.box(number)
-    decoder = TileDecoder(payload, model.tables, header.level)
-    z = decoder.hyper((model.geometry.hyper_channels, -(-(bottom - top) // 16), -(-(right - left) // 16)))
+    decoder, stride = TileDecoder(payload, model.tables, header.level), model.geometry.hyper_stride
+    z = decoder.hyper((model.geometry.hyper_channels, -(-(bottom - top) // stride), -(-(right - left) // stride)))
     prediction = model.predict(z, header.level)
     phases = []
     for _ in model.geometry.phases:
@@ -65,29 +70,33 @@ def whole(header: ImageHeader) -> Box:
     return Box(0, 0, header.width, header.height)
 
 
+@pytest.mark.parametrize("bundle", [tiny, partial(coarse, tiny)])
 @pytest.mark.parametrize("tile", [64, 1024])
 @pytest.mark.parametrize(
     ("width", "height"),
     [(1, 1), (1, 100), (100, 1), (2, 3), (15, 16), (16, 16), (17, 33), (63, 65), (64, 64), (65, 63), (128, 17)],
 )
-def test_every_size_comes_back(width: int, height: int, tile: int) -> None:
+def test_every_size_comes_back(width: int, height: int, tile: int, bundle: Callable[[], Bundle]) -> None:
     pixels = photo(height, width, seed=width)
-    data = encode_picture(pixels, 100, tiny(), tile=tile).data
+    data = encode_picture(pixels, 100, bundle(), tile=tile).data
     header = Reader(io.BytesIO(data)).header
-    decoded = np.asarray(decode_picture(data, model=tiny()).image)
+    decoded = np.asarray(decode_picture(data, model=bundle()).image)
     assert (header.width, header.height, header.tile) == (width, height, tile)
     assert decoded.shape == pixels.shape
     assert psnr(pixels, decoded) > 30
 
 
-def test_symbols_are_the_same_whatever_the_threads_the_optimisation_and_the_order() -> None:
+@either_model
+def test_symbols_are_the_same_whatever_the_threads_the_optimisation_and_the_order(
+    opened: Callable[..., ImageModel],
+) -> None:
     pixels = photo(150, 200)
     header = header_of(pixels, 64)
-    tiles = encode_tiles(lively_model(), pixels, header)
-    encoded = {number: tile_symbols(lively_model(), pixels, header, number) for number in tiles}
+    tiles = encode_tiles(opened(), pixels, header)
+    encoded = {number: tile_symbols(opened(), pixels, header, number) for number in tiles}
     order = list(tiles)
     for seed, threads, optimize in [(1, 1, True), (2, 2, True), (3, 1, False), (4, 2, False)]:
-        model = lively_model(threads, optimize)
+        model = opened(threads, optimize)
         random.Random(seed).shuffle(order)
         for number in order:
             found = decode_symbols(model, tiles[number], header, number)
@@ -97,18 +106,24 @@ def test_symbols_are_the_same_whatever_the_threads_the_optimisation_and_the_orde
                 np.testing.assert_array_equal(one.residual, other.residual)
 
 
-def test_every_phase_of_a_tile_has_symbols() -> None:
+@either_model
+def test_every_phase_of_a_tile_has_symbols(opened: Callable[..., ImageModel]) -> None:
     pixels = photo(64, 64)
-    symbols = tile_symbols(lively_model(), pixels, header_of(pixels, 64), 0)
+    symbols = tile_symbols(opened(), pixels, header_of(pixels, 64), 0)
+    side = 64 // opened().geometry.hyper_stride
+    assert symbols.z.shape == (4, side, side)
     assert [phase.index.shape for phase in symbols.phases] == [(192, 4, 4), (192, 4, 4), (384, 4, 4)]
     for phase in symbols.phases:
         assert phase.residual.any()
         assert not phase.residual[phase.index == 0].any()
 
 
+@either_model
 @pytest.mark.parametrize("level", [0, LEVEL, 2048])
-def test_decoded_latents_are_those_of_the_encoder_within_half_a_step(level: int) -> None:
-    pixels, model = photo(70, 100), lively_model()
+def test_decoded_latents_are_those_of_the_encoder_within_half_a_step(
+    level: int, opened: Callable[..., ImageModel]
+) -> None:
+    pixels, model = photo(70, 100), opened()
     header = header_of(pixels, 64, level)
     for number, payload in encode_tiles(model, pixels, header).items():
         y, _ = tile_latents(model, pixels, header, number)
@@ -120,15 +135,19 @@ def test_decoded_latents_are_those_of_the_encoder_within_half_a_step(level: int)
         assert np.abs(decoded - y)[coded].max() < 0.51
 
 
+@either_model
 @pytest.mark.parametrize("size", [3, 1 << 19])
 @pytest.mark.parametrize("level", [0, 1, 777, 2048])
-def test_indices_of_any_symbols_are_the_same_whatever_the_threads_and_the_optimisation(level: int, size: int) -> None:
-    rng, g = np.random.default_rng(level), lively_model().geometry
-    channels = [g.hyper_channels, *(len(positions) * g.channels for positions in g.phases)]
-    z, *residuals = (rng.integers(-size, size + 1, (count, 9, 7)).astype(np.int32) for count in channels)
+def test_indices_of_any_symbols_are_the_same_whatever_the_threads_and_the_optimisation(
+    level: int, size: int, opened: Callable[..., ImageModel]
+) -> None:
+    rng, g = np.random.default_rng(level), opened().geometry
+    shapes = [(len(positions) * g.channels, 9 * g.hyper_cells, 7 * g.hyper_cells) for positions in g.phases]
+    shapes.insert(0, (g.hyper_channels, 9, 7))
+    z, *residuals = (rng.integers(-size, size + 1, shape).astype(np.int32) for shape in shapes)
 
     def indices(threads: int, optimize: bool) -> list[NDArray[np.uint8]]:
-        prediction = lively_model(threads, optimize).predict(z, level)
+        prediction = opened(threads, optimize).predict(z, level)
         found = []
         for residual in residuals:
             found.append(prediction.index())
@@ -142,9 +161,10 @@ def test_indices_of_any_symbols_are_the_same_whatever_the_threads_and_the_optimi
             np.testing.assert_array_equal(found, wanted)
 
 
+@either_model
 @pytest.mark.parametrize("level", [0, LEVEL, 2048])
-def test_the_reference_decoder_reads_the_same_symbols(level: int) -> None:
-    model, pixels = lively_model(), photo(40, 70)
+def test_the_reference_decoder_reads_the_same_symbols(level: int, opened: Callable[..., ImageModel]) -> None:
+    model, pixels = opened(), photo(40, 70)
     header = header_of(pixels, 64, level)
     weights = model.tables
     residual_tables = [weights.residual[i].tolist() for i in range(len(weights.residual))]
@@ -163,9 +183,11 @@ def test_the_reference_decoder_reads_the_same_symbols(level: int) -> None:
         tile.finish()
 
 
+@either_model
 @pytest.mark.parametrize("tile", [64, 128])
-def test_latents_inside_a_tile_are_those_of_the_untiled_picture(tile: int) -> None:
-    pixels, model = photo(200, 300), lively_model()
+def test_latents_inside_a_tile_are_those_of_the_untiled_picture(tile: int, opened: Callable[..., ImageModel]) -> None:
+    pixels, model = photo(200, 300), opened()
+    stride = model.geometry.hyper_stride
     y, z = tile_latents(model, pixels, header_of(pixels, ONE_TILE), 0)
     header = header_of(pixels, tile)
     for number in range(header.tiles):
@@ -173,8 +195,8 @@ def test_latents_inside_a_tile_are_those_of_the_untiled_picture(tile: int) -> No
         part, z_part = tile_latents(model, pixels, header, number)
         rows, columns = slice(top // 8, top // 8 + part.shape[1]), slice(left // 8, left // 8 + part.shape[2])
         np.testing.assert_allclose(part, y[:, rows, columns], atol=1e-4)
-        rows, columns = slice(top // 16, top // 16 + z_part.shape[1]), slice(left // 16, left // 16 + z_part.shape[2])
-        np.testing.assert_array_equal(z_part, z[:, rows, columns])
+        row, column = top // stride, left // stride
+        np.testing.assert_array_equal(z_part, z[:, row : row + z_part.shape[1], column : column + z_part.shape[2]])
 
 
 def test_latents_at_a_tile_border_need_the_halo() -> None:
@@ -186,11 +208,12 @@ def test_latents_at_a_tile_border_need_the_halo() -> None:
     assert np.abs(with_halo - without).max() > 0.1
 
 
-def test_tiles_are_synthesized_as_the_whole_picture_is() -> None:
-    pixels, model = photo(150, 200), lively_model()
+@pytest.mark.parametrize(("opened", "width"), [(lively_model, 208), (coarse_model, 224)])
+def test_tiles_are_synthesized_as_the_whole_picture_is(opened: Callable[..., ImageModel], width: int) -> None:
+    pixels, model = photo(150, 200), opened()
     header = header_of(pixels, 64)
     tiles = encode_tiles(model, pixels, header)
-    y = np.zeros((model.geometry.channels, 20, 26), np.float32)  # 160 x 208 pixels
+    y = np.zeros((model.geometry.channels, 160 // 8, width // 8), np.float32)
     for number, payload in tiles.items():
         left, top, _, _ = header.box(number)
         part = decode_latents(model, payload, header, number)
@@ -200,15 +223,17 @@ def test_tiles_are_synthesized_as_the_whole_picture_is() -> None:
     assert np.abs(decoded - expected).max() < 0.51  # half a step of rounding
 
 
+@pytest.mark.parametrize("bundle", [lively, coarse])
 @pytest.mark.parametrize("tile", [64, 128])
-def test_tile_borders_show_no_seams(tile: int) -> None:
+def test_tile_borders_show_no_seams(tile: int, bundle: Callable[[], Bundle]) -> None:
     pixels = photo(300, 300)
     near_border = np.zeros(pixels.shape[:2], bool)
     for place in range(tile, 300, tile):
         near_border[place - 8 : place + 8] = near_border[:, place - 8 : place + 8] = True
     squared = {}
     for side in (tile, ONE_TILE):
-        decoded = np.asarray(decode_picture(encode_picture(pixels, 50, lively(), tile=side).data, model=lively()).image)
+        data = encode_picture(pixels, 50, bundle(), tile=side).data
+        decoded = np.asarray(decode_picture(data, model=bundle()).image)
         squared[side] = np.square(decoded.astype(np.float64) - pixels).mean(axis=2)
     assert squared[tile][near_border].mean() < 1.05 * squared[ONE_TILE][near_border].mean()
     assert abs(squared[tile].mean() / squared[ONE_TILE].mean() - 1) < 0.01
@@ -219,8 +244,9 @@ def random_box(rng: random.Random, width: int, height: int) -> Box:
     return Box(left, top, rng.randint(left + 1, width), rng.randint(top + 1, height))
 
 
-def test_a_region_is_the_crop_of_the_whole() -> None:
-    pixels, model = photo(150, 200), lively_model()
+@either_model
+def test_a_region_is_the_crop_of_the_whole(opened: Callable[..., ImageModel]) -> None:
+    pixels, model = photo(150, 200), opened()
     header = header_of(pixels, 64)
     decoder = RegionDecoder(model, header, payload_of(encode_tiles(model, pixels, header)))
     full = decoder.decode(whole(header)).astype(np.int16)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from PIL import Image
 
 import aez
+from aez.codec.bundle.bundle import Bundle
 from aez.codec.errors import InvalidArgument, ModelError, OutputError
 from aez.codec.image.api import load
 from aez.codec.image.model import open_model
@@ -23,6 +26,7 @@ from aez.codec.latent.paths import path
 from aez.codec.latent.prior import draw_coded
 from tests.kit import hand_made_latent_model
 from tests.kit.places import DATA
+from tests.kit.tiny_pictures import coarse, tiny
 
 TINY_PHOTO = DATA / "tiny.aezm"
 TINY_KL = DATA / "tiny-kl.aezm"
@@ -423,8 +427,9 @@ def test_fit_covers() -> None:
     np.testing.assert_array_equal(fit(noise(10, 30), 10, 10), noise(10, 30)[:, 10:20])
 
 
-def test_draw_from_the_codecs_tables() -> None:
-    model = open_model(load(TINY_PHOTO), "cpu", 1)
+@pytest.mark.parametrize("bundle", [tiny, partial(coarse, tiny)])
+def test_draw_from_the_codecs_tables(bundle: Callable[[], Bundle]) -> None:
+    model = open_model(bundle(), "cpu", 1)
     drawn = draw_coded(model, 50, 70, 3)
     assert (drawn.shape, drawn.dtype) == ((50, 70, 3), np.uint8)
     np.testing.assert_array_equal(drawn, draw_coded(model, 50, 70, 3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -43,9 +44,22 @@ COUNTS = (1, 1, 2)
 LEVELS = [0, 1, 255, 256, 257, 1000, 1791, 1792, 1793, 2047, 2048]
 
 
-def make_scale_network(seed: int, gain: float = 8.0) -> ScaleNetwork:
+@dataclass(frozen=True)
+class Form:
+    """What a scale network may be: on the hyper-latent's grid or on one of half its step; blocks of each context."""
+
+    upsampled: bool
+    context_blocks: int
+
+
+FORMER, USUAL = Form(False, 0), Form(True, 2)
+every_form = pytest.mark.parametrize("form", [FORMER, USUAL, Form(False, 1), Form(True, 3)], ids=str)
+
+
+def make_scale_network(seed: int, gain: float = 8.0, form: Form = USUAL) -> ScaleNetwork:
     torch.manual_seed(seed)
-    network = ScaleNetwork(HYPER, WIDTH, CHANNELS, COUNTS, 40 * torch.rand(KNOTS, CHANNELS))
+    index = 40 * torch.rand(KNOTS, CHANNELS)
+    network = ScaleNetwork(HYPER, WIDTH, CHANNELS, COUNTS, index, form.upsampled, form.context_blocks)
     with torch.no_grad():
         network.log_multiplier.copy_(torch.empty_like(network.log_multiplier).uniform_(0, 7))
         for layer in network.modules():
@@ -58,13 +72,14 @@ def make_scale_network(seed: int, gain: float = 8.0) -> ScaleNetwork:
     return network
 
 
-def random_symbols(seed: int, levels: list[int], spread: float) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """(z, level, residuals of every phase)."""
+def random_symbols(
+    seed: int, levels: list[int], spread: float, form: Form = USUAL, height: int = 5, width: int = 4
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """(z of height x width, level, residuals of every phase)."""
     generator = torch.Generator().manual_seed(seed)
-    z, *residuals = (
-        torch.round(spread * torch.randn(len(levels), channels, 5, 4, generator=generator))
-        for channels in (HYPER, *(count * CHANNELS for count in COUNTS))
-    )
+    times = 2 if form.upsampled else 1
+    shapes = [(HYPER, height, width), *((count * CHANNELS, times * height, times * width) for count in COUNTS)]
+    z, *residuals = (torch.round(spread * torch.randn(len(levels), *shape, generator=generator)) for shape in shapes)
     return z, torch.tensor(levels, dtype=torch.float32), residuals
 
 
@@ -80,6 +95,7 @@ def agreed_indices(network: ScaleNetwork, z: Tensor, level: Tensor, residuals: l
     """
     found = []
     inputs = {"z": z, "level": level}
+    times = 2 if len(network.fine_layers) else 1
     acc, training_state = network.start(z, level)
     for number, part in enumerate(exact_parts(network)):
         if number:
@@ -90,7 +106,7 @@ def agreed_indices(network: ScaleNetwork, z: Tensor, level: Tensor, residuals: l
         assert np.array_equal(state.numpy(), integers["next_state"])
         assert torch.equal(index, network.whole_index(acc, level))
         assert torch.equal(state, training_state * ACT_ONE)
-        assert index.shape == (len(z), COUNTS[number] * CHANNELS, *z.shape[2:])
+        assert index.shape == (len(z), COUNTS[number] * CHANNELS, times * z.shape[2], times * z.shape[3])
         assert 0 <= index.min() <= index.max() <= SCALES - 1
         assert 0 <= state.min() <= state.max() <= ACT_MAX
         found.append(index)
@@ -122,29 +138,60 @@ def test_a_convolution_in_training_is_the_integer_one_in_other_units(kernel: int
     assert torch.equal(layer(x / ACT_ONE).double() * ACC_ONE, integers)
 
 
+@pytest.mark.parametrize("replicate", [False, True])
+def test_beyond_the_edge_lie_zeros_or_the_edges_values(replicate: bool) -> None:
+    torch.manual_seed(0)
+    layer = IntegerConv(6, 6, 3, 6, replicate)
+    x = torch.randint(0, ACT_MAX + 1, (2, 6, 7, 5)).float()
+    weight, bias = layer.integers()
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate" if replicate else "constant")
+    integers = torch.nn.functional.conv2d(padded.double(), weight.double(), bias.double(), groups=6)
+    assert torch.equal(layer(x / ACT_ONE).double() * ACC_ONE, integers)
+    flat = torch.full((1, 6, 4, 4), 200.0)
+    same = layer(flat / ACT_ONE).flatten(2)
+    assert bool((same == same[:, :, :1]).all()) == replicate  # an even plane stays even up to its edge
+
+
+@every_form
 @pytest.mark.parametrize("spread", [1.0, 30.0, 5000.0])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_training_export_and_integers_agree_on_every_index(seed: int, spread: float) -> None:
-    network = make_scale_network(seed)
-    for index in agreed_indices(network, *random_symbols(seed, LEVELS, spread)):
+def test_training_export_and_integers_agree_on_every_index(seed: int, spread: float, form: Form) -> None:
+    network = make_scale_network(seed, form=form)
+    for index in agreed_indices(network, *random_symbols(seed, LEVELS, spread, form)):
         assert len(torch.unique(index)) > 20  # the networks do say something
 
 
+@every_form
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (7, 1), (3, 2)], ids=str)
+def test_the_smallest_and_narrowest_tiles_are_exact_too(size: tuple[int, int], form: Form) -> None:
+    agreed_indices(make_scale_network(3, form=form), *random_symbols(3, LEVELS, 5.0, form, *size))
+
+
+def test_what_a_position_of_the_hyper_latent_tells_its_four_cells_differs() -> None:
+    network = make_scale_network(4)
+    (index, *_) = agreed_indices(network, *random_symbols(4, LEVELS, 5.0, height=1, width=1))
+    cells = index.flatten(2)  # of one position
+    assert cells.shape[2] == 4
+    assert not (cells == cells[:, :, :1]).all()
+
+
+@pytest.mark.parametrize("form", [FORMER, USUAL], ids=str)
 @pytest.mark.parametrize("values", list(itertools.product([-5000, 5000], repeat=2)), ids=str)
-def test_extreme_hyper_latents_are_exact_too(values: tuple[int, int]) -> None:
-    _, level, residuals = random_symbols(2, LEVELS, 3.0)
+def test_extreme_hyper_latents_are_exact_too(values: tuple[int, int], form: Form) -> None:
+    _, level, residuals = random_symbols(2, LEVELS, 3.0, form)
     z = torch.full((len(LEVELS), HYPER, 5, 4), float(values[0]))
     z[:, ::2, 1::2] = values[1]
-    agreed_indices(make_scale_network(2), z, level, residuals)
+    agreed_indices(make_scale_network(2, form=form), z, level, residuals)
 
 
+@pytest.mark.parametrize("form", [FORMER, USUAL], ids=str)
 @pytest.mark.parametrize("values", [(0, 2**20 - 1), (1 - 2**20, 2**20 - 1), (-3, 19)], ids=str)
-def test_extreme_residuals_are_exact_too(values: tuple[int, int]) -> None:
-    z, level, residuals = random_symbols(2, LEVELS, 3.0)
+def test_extreme_residuals_are_exact_too(values: tuple[int, int], form: Form) -> None:
+    z, level, residuals = random_symbols(2, LEVELS, 3.0, form)
     for residual in residuals:
         residual[:] = values[0]
         residual[:, ::2, 1::2] = values[1]
-    agreed_indices(make_scale_network(2), z, level, residuals)
+    agreed_indices(make_scale_network(2, form=form), z, level, residuals)
 
 
 @settings(max_examples=25)
@@ -152,17 +199,21 @@ def test_extreme_residuals_are_exact_too(values: tuple[int, int]) -> None:
     st.integers(0, 2**32 - 1),
     st.lists(st.integers(0, LEVEL_MAX), min_size=1, max_size=4),
     st.sampled_from([1.0, 20.0, 100_000.0]),
+    st.sampled_from([FORMER, USUAL]),
 )
-def test_the_exact_network_is_exact_for_any_network_and_level(seed: int, levels: list[int], spread: float) -> None:
-    z, level, _ = random_symbols(seed, levels, 20.0)
-    _, _, residuals = random_symbols(seed, levels, spread)
-    agreed_indices(make_scale_network(seed % 1000, gain=16.0), z, level, residuals)
+def test_the_exact_network_is_exact_for_any_network_and_level(
+    seed: int, levels: list[int], spread: float, form: Form
+) -> None:
+    z, level, _ = random_symbols(seed, levels, 20.0, form)
+    _, _, residuals = random_symbols(seed, levels, spread, form)
+    agreed_indices(make_scale_network(seed % 1000, gain=16.0, form=form), z, level, residuals)
 
 
-def test_float64_gives_the_same_indices() -> None:
-    z, level, residuals = random_symbols(3, LEVELS, 10.0)
+@pytest.mark.parametrize("form", [FORMER, USUAL], ids=str)
+def test_float64_gives_the_same_indices(form: Form) -> None:
+    z, level, residuals = random_symbols(3, LEVELS, 10.0, form)
     inputs = [z, level]
-    for number, part in enumerate(exact_parts(make_scale_network(3)), start=1):
+    for number, part in enumerate(exact_parts(make_scale_network(3, form=form)), start=1):
         index, state = part(*inputs)
         in_double = part.double()(*(x.double() for x in inputs))
         assert torch.equal(in_double[0], index.double())
@@ -177,20 +228,23 @@ def test_a_magnitude_is_a_whole_activation_that_tells_small_symbols_apart() -> N
     assert max(expected) <= ACT_MAX
 
 
-def test_a_new_context_passes_the_state_on_unchanged() -> None:
+@every_form
+def test_a_new_context_passes_the_state_on_unchanged(form: Form) -> None:
     torch.manual_seed(0)
-    network = ScaleNetwork(HYPER, WIDTH, CHANNELS, COUNTS, 40 * torch.rand(KNOTS, CHANNELS))
-    z, level, residuals = random_symbols(0, LEVELS, 3.0)
+    index = 40 * torch.rand(KNOTS, CHANNELS)
+    network = ScaleNetwork(HYPER, WIDTH, CHANNELS, COUNTS, index, form.upsampled, form.context_blocks)
+    z, level, residuals = random_symbols(0, LEVELS, 3.0, form)
     _, state = network.start(z, level)
     for number in range(1, len(COUNTS)):
         _, after = network.go_on(number, state, torch.cat(residuals[:number], dim=1))
         assert torch.equal(after, state)
 
 
+@pytest.mark.parametrize("form", [FORMER, USUAL], ids=str)
 @pytest.mark.parametrize("changed", range(len(COUNTS)))
-def test_indices_follow_the_symbols_of_earlier_phases_and_of_no_other(changed: int) -> None:
-    network = make_scale_network(11)
-    z, level, residuals = random_symbols(11, LEVELS, 3.0)
+def test_indices_follow_the_symbols_of_earlier_phases_and_of_no_other(changed: int, form: Form) -> None:
+    network = make_scale_network(11, form=form)
+    z, level, residuals = random_symbols(11, LEVELS, 3.0, form)
     before = agreed_indices(network, z, level, residuals)
     residuals[changed] = residuals[changed].roll(1, dims=2)
     after = agreed_indices(network, z, level, residuals)
@@ -229,9 +283,10 @@ def test_the_continuous_index_rounds_to_the_exact_one() -> None:
             assert (continuous - index)[inside].abs().max() <= 0.5 + 2 / 512  # two roundings of the offset
 
 
-def test_gradients_reach_every_parameter_and_the_hyper_latent() -> None:
-    network = make_scale_network(5)
-    z, level, residuals = random_symbols(5, LEVELS, 3.0)
+@every_form
+def test_gradients_reach_every_parameter_and_the_hyper_latent(form: Form) -> None:
+    network = make_scale_network(5, form=form)
+    z, level, residuals = random_symbols(5, LEVELS, 3.0, form)
     z.requires_grad_()
     phases = [network.training_index(acc, level).sum() for acc in accumulators(network, z, level, residuals)]
     torch.stack(phases).sum().backward()
@@ -265,22 +320,38 @@ def test_the_proven_bound_is_reached_by_the_worst_input_and_not_exceeded() -> No
     assert max(reached) <= layer.worst_accumulator() == int(full)
 
 
-def test_the_proof_names_a_bound_for_every_step() -> None:
-    network = make_scale_network(7)
+@every_form
+def test_the_proof_names_a_bound_for_every_step(form: Form) -> None:
+    network = make_scale_network(7, form=form)
     bounds = prove_exact(network)
     layers = {name for name, module in network.named_modules() if isinstance(module, IntegerConv)}
-    assert len(layers) == 4 + 2 * (len(COUNTS) - 1) + len(COUNTS)
+    in_contexts = 2 * max(form.context_blocks, 1) * (len(COUNTS) - 1)
+    assert len(layers) == 4 + 4 * form.upsampled + in_contexts + len(COUNTS)
     assert set(bounds) == layers | {"offset", "multiplier"}
     assert max(bounds.values()) < EXACT_LIMIT
 
 
-@pytest.mark.parametrize("layer", ["layers.0", "contexts.1.enter", "contexts.0.mix", "outs.0", "outs.2"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "layers.0",
+        "fine_layers.0",
+        "fine_layers.3",
+        "contexts.1.enter",
+        "contexts.0.mix",
+        "contexts.0.more.0",
+        "contexts.1.more.1",
+        "outs.0",
+        "outs.2",
+    ],
+)
 def test_the_proof_holds_at_the_limit_and_refuses_one_more(layer: str) -> None:
     network = make_scale_network(8)
     conv = cast(IntegerConv, network.get_submodule(layer))
     # Mixing adds the state, and the last layer the offset.
     added = {
         "contexts.0.mix": ACT_MAX * WEIGHT_ONE,
+        "contexts.1.more.1": ACT_MAX * WEIGHT_ONE,
         "outs.0": int(network.integer_offset().max()),
         "outs.2": int(network.integer_offset().max()),
     }.get(layer, 0)

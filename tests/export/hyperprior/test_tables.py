@@ -35,7 +35,7 @@ def network() -> PhotoNetwork:
 
 @pytest.fixture(scope="module")
 def counts(network: PhotoNetwork) -> SymbolCounts:
-    return count_symbols(network, make_pictures(8).split(4))
+    return count_symbols(network, make_pictures(8, side=128).split(4))
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +93,11 @@ def seen(histograms: npt.NDArray[np.int64], span: int) -> list[tuple[int, int]]:
 
 def test_every_symbol_of_every_knot_is_counted(counts: SymbolCounts) -> None:
     assert counts.hyper.shape == (KNOTS, CONTEXTS, HYPER, 2 * HYPER_SPAN + 1)
-    assert (counts.hyper.sum(axis=(1, 3)) == 8 * 4 * 4).all()  # 8 pictures of 64 x 64 pixels
+    assert (counts.hyper.sum(axis=(1, 3)) == 8 * 4 * 4).all()  # 8 pictures of 128 x 128 pixels
     assert (counts.hyper[:, 0].sum(axis=2) == 8 * 2 * 2).all()  # a quarter is coded first, without context
     assert counts.residual.shape == (SCALES, 2 * RESIDUAL_SPAN + 1)
     assert not counts.residual[0].any()
-    assert 0 < counts.residual.sum() < KNOTS * 8 * 192 * 8 * 8
+    assert 0 < counts.residual.sum() < KNOTS * 8 * 96 * 16 * 16
 
 
 def test_counts_are_those_of_the_networks_symbols(network: PhotoNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +272,7 @@ def test_hyper_tables_are_as_wide_as_what_was_seen(network: PhotoNetwork) -> Non
 
 
 def test_equal_pictures_give_equal_tables(network: PhotoNetwork, counts: SymbolCounts) -> None:
-    again = count_symbols(network, make_pictures(8).split(4))
+    again = count_symbols(network, make_pictures(8, side=128).split(4))
     assert np.array_equal(again.residual, counts.residual)
     assert np.array_equal(again.hyper, counts.hyper)
     one, other = fit_tables(network, counts), fit_tables(network, again)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ import aez
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.bundle.session import open_session
 from aez.codec.errors import ModelError
+from aez.export.hyperprior.graphs import round_stored_weights, signatures
 from aez.export.hyperprior.layers import colour_dct_weights
 from aez.export.latent.bundle import autoencoder_costs, export_kl, kl_from_bundle
 from aez.export.latent.network import COEFFICIENTS, KlConfig, KlNetwork, Posterior
@@ -42,6 +46,21 @@ def network() -> KlNetwork:
 @pytest.fixture(scope="module")
 def bundle(network: KlNetwork, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return export_kl(network, tmp_path_factory.mktemp("kl") / "kl.aezm", "kl", make_pictures(8), {"data": "noise"})
+
+
+def test_the_hyper_latent_lies_at_a_sixteenth_and_contexts_see_no_magnitudes(bundle: Bundle) -> None:
+    assert (SMALL.hyper_stride, SMALL.context_blocks, SMALL.edges) == (16, 0, "zeros")
+    coding = bundle.coding
+    assert (coding["alignment"], coding["hyper_stride"], coding["state_stride"]) == (16, 16, 16)
+    assert signatures(SMALL)["latent_analysis"].multiple == 2
+
+
+def test_another_network_may_have_the_photo_codecs_hyper_latent() -> None:
+    config = replace(SMALL, hyper_stride=32, context_blocks=2)
+    assert signatures(config)["latent_analysis"].multiple == 4
+    residual, index, z = make_kl(config).symbols(make_pictures(4), LEVEL)
+    assert residual.shape == index.shape == (4, 4, 8, 8)
+    assert z.shape == (4, 4, 2, 2)
 
 
 @pytest.mark.parametrize("channels", [4, 16])
@@ -127,9 +146,14 @@ def test_the_bundles_graphs_give_a_latent_of_zero_mean_and_unit_variance(network
     np.testing.assert_allclose(found["log_variance"], expected.numpy(), atol=0.02)
     decoder = open_session(bundle.graph("decoder"), "cpu", 1)
     (image,) = decoder.run({"latent": mean}).values()
+    stored = copy.deepcopy(network)
+    round_stored_weights(stored)
     with torch.no_grad():
-        wanted = network.decoder(posterior.mean).clamp(0, 1)
+        wanted = stored.decoder(stored.encoder(pictures).mean).clamp(0, 1)
+        unrounded = network.decoder(posterior.mean).clamp(0, 1)
     np.testing.assert_allclose(image, wanted.numpy(), atol=2e-3)
+    np.testing.assert_allclose(image, unrounded.numpy(), atol=2e-2)
+    assert np.abs(image - unrounded.numpy()).mean() < 2e-3
 
 
 @pytest.mark.slow

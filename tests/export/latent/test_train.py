@@ -37,7 +37,7 @@ def make_options(steps: int = 6, **changes: Any) -> TrainOptions:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    pixels = (make_pictures(6, 80) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    pixels = (make_pictures(6, 96) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     for number, picture in enumerate(pixels):
         Image.fromarray(picture).save(folder / f"{number}.png")
     return folder
@@ -48,11 +48,11 @@ def test_training_writes_a_bundle_that_codes_and_goes_on(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "mine.aezm"
-    bundle = main(pictures, output, options=make_options(), config=SMALL, losses=KlLosses(rate=True, kl=0.3), crop=48)
+    bundle = main(pictures, output, options=make_options(), config=SMALL, losses=KlLosses(rate=True, kl=0.3), crop=64)
     assert bundle is not None
     assert Bundle.open(output).id == bundle.id
     made = bundle.manifest["provenance"]
-    assert (made["steps"], made["rate"], made["kl"], made["loss"], made["crop"]) == (6, True, 0.3, "mse", 48)
+    assert (made["steps"], made["rate"], made["kl"], made["loss"], made["crop"]) == (6, True, 0.3, "mse", 64)
     assert bundle.manifest["figures"].keys() == {"network", "validation"}
     assert bundle.manifest["figures"]["validation"].keys() >= {"psnr", "psnr@10", "bpp@90"}
     assert bundle.coding["latent"]["scaling_factor"] == 1
@@ -64,7 +64,7 @@ def test_training_writes_a_bundle_that_codes_and_goes_on(
     monkeypatch.setattr(
         writing, "export_graphs", lambda network: {name: bundle.graph(name) for name in signatures(network.config)}
     )
-    again = main(pictures, tmp_path / "next.aezm", options=make_options(2, learning_rate=1e-6), start=bundle, crop=48)
+    again = main(pictures, tmp_path / "next.aezm", options=make_options(2, learning_rate=1e-6), start=bundle, crop=64)
     assert again is not None
     assert again.manifest["provenance"]["from"] == bundle.id
     assert again.manifest["provenance"]["network"] == SMALL.as_dict()
@@ -73,7 +73,7 @@ def test_training_writes_a_bundle_that_codes_and_goes_on(
 
 
 def test_the_discriminator_joins_where_it_is_asked_to(pictures: Path, tmp_path: Path) -> None:
-    run = prepare(pictures, tmp_path / "run", make_options(8), SMALL, GAME, crop=48)
+    run = prepare(pictures, tmp_path / "run", make_options(8), SMALL, GAME, crop=64)
     before = {name: value.clone() for name, value in run.trainer.model.named_parameters() if "discriminator" in name}
     assert before
     result = run.go()
@@ -82,13 +82,13 @@ def test_the_discriminator_joins_where_it_is_asked_to(pictures: Path, tmp_path: 
     assert any(not torch.equal(after[name], value) for name, value in before.items())
     task = run.trainer.task
     model = KlTraining(result.model.network, adversarial=True)  # type: ignore[arg-type]
-    batch, generator = make_pictures(2, 48), torch.Generator()
+    batch, generator = make_pictures(2, 64), torch.Generator()
     assert "told" not in task.loss(model, batch, generator, 0.4)[1]
     assert "told" in task.loss(model, batch, generator, 0.6)[1]
 
 
 def test_the_encoder_stands_still_at_the_end(pictures: Path, tmp_path: Path) -> None:
-    run = prepare(pictures, tmp_path / "run", make_options(), SMALL, GAME, crop=48)
+    run = prepare(pictures, tmp_path / "run", make_options(), SMALL, GAME, crop=64)
     groups = run.trainer.task.parameter_groups(run.trainer.model.module, 1.0)
     still = {id(parameter) for group in groups if group["until"] < 1 for parameter in group["params"]}
     for name, parameter in run.trainer.model.module.named_parameters():
@@ -96,11 +96,11 @@ def test_the_encoder_stands_still_at_the_end(pictures: Path, tmp_path: Path) -> 
 
 
 def test_without_a_rate_every_picture_counts_as_one_of_the_highest(pictures: Path, tmp_path: Path) -> None:
-    run = prepare(pictures, tmp_path / "run", make_options(), SMALL, KlLosses(), crop=48)
+    run = prepare(pictures, tmp_path / "run", make_options(), SMALL, KlLosses(), crop=64)
     task, model = run.trainer.task, run.trainer.model.module
     assert isinstance(task, KlTask)
     torch.manual_seed(0)
-    loss, figures = task.loss(model, make_pictures(2, 48), torch.Generator().manual_seed(0), 0.1)
+    loss, figures = task.loss(model, make_pictures(2, 64), torch.Generator().manual_seed(0), 0.1)
     model.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None for parameter in model.parameters())
@@ -111,8 +111,8 @@ def test_without_a_rate_every_picture_counts_as_one_of_the_highest(pictures: Pat
 @pytest.mark.parametrize(
     ("losses", "crop", "message"),
     [
-        (KlLosses(Reconstruction("huber")), 48, "loss 'huber' is unknown; use mse, l1, charbonnier"),
-        (None, 40, "crop 40 is not a positive multiple of 16"),
+        (KlLosses(Reconstruction("huber")), 64, "loss 'huber' is unknown; use mse, l1, charbonnier"),
+        (None, 40, "crop 40 is not a positive multiple of 32"),
     ],
 )
 def test_what_does_not_exist_is_refused(
@@ -141,7 +141,7 @@ def test_the_command_passes_everything_on(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(train_kl, "main", trained)
     words = (
-        "train kl-f8 in -o x.aezm --minutes 2 --channels 16 --size heavy --rate --loss l1 --ms-ssim 0.5 --crop 176 "
+        "train kl-f8 in -o x.aezm --minutes 2 --channels 16 --size heavy --rate --loss l1 --ms-ssim 0.5 --crop 192 "
         "--kl 2 --adversarial 0.1 --adversarial-from 0.7 --lr 0.01 --perceptual-weight 9 "
         f"--perceptual {__name__}:distance"
     )
@@ -150,7 +150,7 @@ def test_the_command_passes_everything_on(tmp_path: Path, monkeypatch: pytest.Mo
     assert stopped.exit_code == 130, stopped.output
     assert asked["config"] == KlConfig.of(16, heavy=True)
     assert asked["losses"] == KlLosses(Reconstruction("l1", 0.5, distance, 9.0), True, 2.0, 0.1, 0.7)
-    assert (asked["crop"], asked["options"].minutes, asked["options"].learning_rate) == (176, 2, 0.01)
+    assert (asked["crop"], asked["options"].minutes, asked["options"].learning_rate) == (192, 2, 0.01)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_command_passes_everything_on(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("--perceptual nosuch:thing", "--perceptual nosuch:thing is not MODULE:FUNCTION of what can be imported"),
         ("--perceptual math:pi", "--perceptual math:pi cannot be called"),
-        ("--ms-ssim 1", "--crop 128 is not a multiple of 16, or for ms-ssim not above 160"),
+        ("--ms-ssim 1", "--crop 128 is not a multiple of 32, or for ms-ssim not above 160"),
     ],
 )
 def test_the_command_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from pathlib import Path
 from typing import cast
 
@@ -14,9 +15,12 @@ from torch import Tensor
 
 import aez
 from aez.codec.bundle.bundle import Bundle
+from aez.codec.container.image_header import ImageHeader
+from aez.codec.container.reader import Reader
 from aez.codec.entropy.quality import quality_to_level
 from aez.codec.errors import ModelError
-from aez.codec.image.model import Geometry
+from aez.codec.image.model import Geometry, ImageModel
+from aez.codec.image.tiles import decode_latents
 from aez.export.hyperprior.graphs import round_stored_weights
 from aez.export.hyperprior.integer import IntegerConv, prove_exact
 from aez.export.hyperprior.network import PHASES, join_phases, take_phase
@@ -31,7 +35,8 @@ def test_the_bundle_states_what_decoding_needs(exported: Exported) -> None:
     bundle = Bundle.open(exported.path)
     assert (bundle.id, bundle.name, bundle.task) == (exported.id, "small", "image-codec")
     coding = bundle.coding
-    assert (coding["alignment"], coding["latent_stride"], coding["hyper_stride"]) == (16, 8, 16)
+    assert (coding["alignment"], coding["latent_stride"], coding["hyper_stride"]) == (32, 8, 32)
+    assert coding["state_stride"] == 16
     assert (coding["channels"], coding["hyper_channels"], coding["level_max"]) == (96, 4, 2048)
     assert coding["state_channels"] == SMALL.hyper_width
     assert coding["phases"] == [[[0, 0]], [[1, 1]], [[0, 1], [1, 0]]]
@@ -132,19 +137,26 @@ def test_a_bundle_whose_sizes_do_not_fit_is_refused(exported: Exported, network:
         network_from_bundle(bundle)
 
 
+#: Side of a picture, and the rows and columns in its middle, a multiple of every alignment.
+SIDE, SQUARE = 480, (224, 256)
+
+
 def reach(output: Tensor, source: Tensor) -> int:
-    """How far beyond the tile of rows and columns 160..175 `output` depends on `source` [1, C, h, w], in its cells."""
+    """How far beyond the square of `SQUARE` `output` depends on `source` [1, C, h, w], in pixels."""
     weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(0))
     (gradient,) = torch.autograd.grad((output * weights).sum(), source, retain_graph=True)
     touched = gradient.abs().amax(dim=(0, 1)) > 0
-    cell = 336 // source.shape[2]
-    first, last = 160 // cell, 176 // cell - 1
+    cell = SIDE // source.shape[2]
+    first, last = SQUARE[0] // cell, SQUARE[1] // cell - 1
     places = torch.cat([touched.any(dim=0).nonzero(), touched.any(dim=1).nonzero()])
     return int(max(first - places.min(), places.max() - last)) * cell
 
 
-def deep_network(analysis_blocks: int, synthesis_blocks: int, coarse_blocks: int) -> PhotoNetwork:
+def deep_network(
+    analysis_blocks: int, synthesis_blocks: int, coarse_blocks: int, hyper_stride: int = 32
+) -> PhotoNetwork:
     config = PhotoConfig(
+        hyper_stride=hyper_stride,
         hyper_channels=4,
         hyper_width=8,
         analysis_blocks=analysis_blocks,
@@ -163,26 +175,54 @@ def deep_network(analysis_blocks: int, synthesis_blocks: int, coarse_blocks: int
     return network
 
 
+@pytest.mark.parametrize("hyper_stride", [16, 32])
 @pytest.mark.parametrize("blocks", [(1, 1, 1), (2, 3, 2), (3, 2, 1), (4, 4, 3)], ids=str)
-def test_the_halos_cover_the_receptive_field_and_hardly_more(blocks: tuple[int, int, int]) -> None:
-    network = deep_network(*blocks)
+def test_the_halos_cover_the_receptive_field_and_hardly_more(blocks: tuple[int, int, int], hyper_stride: int) -> None:
+    network = deep_network(*blocks, hyper_stride)
+    config = network.config
     level = torch.tensor([1024.0], dtype=torch.float64)
-    image = torch.rand(1, 3, 336, 336, dtype=torch.float64, requires_grad=True)
+    image = torch.rand(1, 3, SIDE, SIDE, dtype=torch.float64, requires_grad=True)
     y = network.analysis(image, level)
     z = network.hyper_analysis(y, level)
-    seen = max(reach(y[:, :, 20:22, 20:22], image), reach(z[:, :, 10:11, 10:11], image))
-    assert analysis_halo(network.config) - 16 < seen <= analysis_halo(network.config)
+    fine, coarse = (slice(SQUARE[0] // stride, SQUARE[1] // stride) for stride in (8, hyper_stride))
+    seen = max(reach(y[:, :, fine, fine], image), reach(z[:, :, coarse, coarse], image))
+    assert analysis_halo(config) - config.alignment < seen <= analysis_halo(config)
+    assert analysis_halo(config) % config.alignment == synthesis_halo(config) % config.alignment == 0
 
-    latent = torch.randn(1, 192, 42, 42, dtype=torch.float64, requires_grad=True)
+    latent = torch.randn(1, 192, SIDE // 8, SIDE // 8, dtype=torch.float64, requires_grad=True)
     decoded = network.synthesis(latent, level)
-    seen = reach(decoded[:, :, 160:176, 160:176], latent)
-    assert synthesis_halo(network.config) - 16 < seen <= synthesis_halo(network.config)
+    pixels = slice(*SQUARE)
+    seen = reach(decoded[:, :, pixels, pixels], latent)
+    assert synthesis_halo(config) - config.alignment < seen <= synthesis_halo(config)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_tiles_decode_as_the_whole_does_at_their_borders(exported: Exported) -> None:
+    """Latents of every tile in one synthesis, and each tile in its halo, as the codec does it."""
+    pixels = (make_pictures(1, 256, seed=9)[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)[:200, :250]
+    data = aez.encode(pixels, quality=60, model=exported.bundle, tile=64)
+    decoded = np.asarray(aez.decode(data, model=exported.bundle))
+    model = ImageModel(exported.bundle, "cpu", 1)
+    reader = Reader(io.BytesIO(data), ImageHeader)
+    header, chunks = reader.header, [chunk for chunk in reader.chunks() if chunk.type == "T"]
+    assert (header.tile, header.tiles, len(chunks)) == (64, 16, 16)
+    y = np.zeros((96, 224 // 8, 256 // 8), np.float32)
+    for chunk in chunks:
+        left, top, _, _ = header.box(chunk.tile)
+        part = decode_latents(model, chunk.content, header, chunk.tile)
+        y[:, top // 8 : top // 8 + part.shape[1], left // 8 : left // 8 + part.shape[2]] = part
+    whole = model.synthesis(y, header.level)[:, :200, :250].transpose(1, 2, 0) * 255
+    assert np.abs(decoded - whole).max() < 0.51  # half a step of rounding
+    region = np.asarray(aez.decode(data, model=exported.bundle, region=(50, 40, 90, 100)))
+    assert np.abs(region.astype(int) - decoded[40:140, 50:140]).max() <= 1
 
 
 def test_the_committed_small_model_opens_and_codes() -> None:
     """`tests/data/tiny.aezm`, which other tests lean on, still belongs to this code."""
     bundle = Bundle.open(TINY)
     network = network_from_bundle(bundle)
+    assert (network.config.hyper_stride, network.config.context_blocks) == (16, 0)  # it does not say
     prove_exact(network.scale)
     picture = Image.fromarray(np.full((20, 30, 3), 90, np.uint8))
     decoded = aez.decode(aez.encode(picture, quality=80, model=bundle), model=bundle)

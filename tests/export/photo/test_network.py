@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from aez.codec.entropy.quality import KNOTS, LEVEL_MAX
 from aez.export.hyperprior.integer import SCALES, TRAINING_INDEX_MIN, index_to_sigma
 from aez.export.hyperprior.layers import Knots, round_ste
+from aez.export.hyperprior.losses import mse_distortion
 from aez.export.hyperprior.network import (
     PHASES,
     Context,
@@ -23,9 +24,10 @@ from aez.export.hyperprior.network import (
     take_phase,
 )
 from aez.export.photo.network import CHANNELS, COEFFICIENTS, ENCODING, PhotoConfig, PhotoNetwork, kept_coefficients
-from tests.kit.small_photo import SMALL, make_network, make_pictures
+from tests.kit.small_photo import FORMER, SMALL, make_network, make_pictures
 
 LEVEL = torch.tensor([0.0, 700.0, 2048.0])
+either_form = pytest.mark.parametrize("config", [SMALL, FORMER], ids=["usual", "former"])
 
 
 def squared_error(decoded: Tensor, image: Tensor) -> float:
@@ -69,11 +71,60 @@ def test_the_lowest_frequencies_of_colour_are_kept() -> None:
     assert kept == [*range(64), 64, 65, 72, 73, 128, 129, 136, 137]
 
 
-def test_the_shapes_are_an_eighth_and_a_sixteenth() -> None:
-    config = PhotoConfig(hyper_channels=6, hyper_width=8, coarse_width=8, coarse_blocks=1)
+@pytest.mark.parametrize(("hyper_stride", "height", "width"), [(32, 1, 2), (16, 2, 4)])
+def test_the_shapes_are_an_eighth_and_a_thirty_second_or_a_sixteenth(
+    hyper_stride: int, height: int, width: int
+) -> None:
+    sizes = {"hyper_channels": 6, "hyper_width": 8, "coarse_width": 8, "coarse_blocks": 1}
+    config = PhotoConfig(hyper_stride=hyper_stride, **sizes)  # type: ignore[arg-type]
+    assert config.alignment == hyper_stride
     residual, index, z = make_network(config).symbols(make_pictures(3)[:, :, :32, :], LEVEL)
     assert residual.shape == index.shape == (3, 96, 4, 8)
-    assert z.shape == (3, 6, 2, 4)
+    assert z.shape == (3, 6, height, width)
+
+
+def test_a_new_photo_network_has_the_coarse_hyper_latent_and_contexts_of_two_blocks() -> None:
+    for config in (PhotoConfig(), PhotoConfig.fast()):
+        assert (config.hyper_stride, config.context_blocks, config.alignment) == (32, 2, 32)
+        assert config.edges == "replicate"
+    assert FORMER.edges == "zeros"
+
+
+@pytest.mark.parametrize("context_blocks", [0, 2])
+@torch.no_grad()
+def test_an_even_hyper_latent_predicts_even_planes_where_the_edge_goes_on(context_blocks: int) -> None:
+    network = make_network(replace(FORMER, context_blocks=context_blocks))
+    z = torch.full((1, 4, 3, 3), 5.0)
+    for plane in (*network.mean.start(z, LEVEL[:1]), *network.scale.start(z, LEVEL[:1])):
+        even = torch.allclose(plane, plane[:, :, 1:2, 1:2], rtol=0, atol=1e-5)
+        assert even == (context_blocks > 0)
+
+
+@either_form
+@torch.no_grad()
+def test_contexts_see_magnitudes_or_residuals_alone(config: PhotoConfig) -> None:
+    network = make_network(config)
+    state, seen = torch.randn(1, 44, 4, 4), torch.randn(1, 96, 4, 4)
+    (small, _), (large, _) = (network.mean.go_on(1, state, seen, size * seen.abs(), LEVEL[:1]) for size in (1, 9))
+    assert torch.equal(small, large) == (config is FORMER)
+
+
+@torch.no_grad()
+def test_frozen_latents_cost_what_pictures_do() -> None:
+    """Bits as in a rounded pass; the distortion that of the picture where the transforms keep lengths."""
+    network = PhotoNetwork(replace(SMALL, chroma_coefficients=COEFFICIENTS)).eval()
+    image = make_pictures(3)
+    network.calibrate(image)
+    output = network(image, LEVEL, rounded=True)
+    latent_bits, hyper_bits, distortion = network.code_frozen(network.whitened(image, LEVEL), LEVEL, rounded=True)
+    torch.testing.assert_close(latent_bits, output.latent_bits)
+    torch.testing.assert_close(hyper_bits, output.hyper_bits)
+    torch.testing.assert_close(distortion, mse_distortion(output.image, image), rtol=1e-3, atol=1e-4)
+    torch.manual_seed(3)
+    noisy = network(image, LEVEL)
+    torch.manual_seed(3)
+    bits, more_bits, _ = network.code_frozen(network.whitened(image, LEVEL), LEVEL, rounded=False)
+    torch.testing.assert_close(bits + more_bits, noisy.latent_bits + noisy.hyper_bits)
 
 
 def test_phases_take_every_position_once_and_join_again() -> None:
@@ -134,8 +185,9 @@ def test_the_hyper_density_is_a_distribution_at_every_level() -> None:
         torch.testing.assert_close(total, torch.ones_like(total), rtol=1e-3, atol=0)
 
 
-def test_the_training_pass_prices_noisy_symbols_and_decodes_rounded_ones() -> None:
-    network, image = make_network(), make_pictures(3)
+@either_form
+def test_the_training_pass_prices_noisy_symbols_and_decodes_rounded_ones(config: PhotoConfig) -> None:
+    network, image = make_network(config), make_pictures(3)
     with torch.no_grad():
         torch.manual_seed(7)
         output = network(image, LEVEL)
@@ -153,7 +205,7 @@ def test_the_training_pass_prices_noisy_symbols_and_decodes_rounded_ones() -> No
             else:
                 seen = torch.cat(symbols, dim=1)
                 whitened_seen = torch.cat([part / gain for part in seen.split(SMALL.channels, dim=1)], dim=1)
-                mean, mean_state = network.mean.go_on(number, mean_state, whitened_seen, LEVEL)
+                mean, mean_state = network.mean.go_on(number, mean_state, whitened_seen, seen.abs(), LEVEL)
                 acc, scale_state = network.scale.go_on(number, scale_state, seen)
             mean = mean * gain.repeat(1, len(phase), 1, 1)
             residual = take_phase(network.coded(whitened) * gain, number) - mean
@@ -168,11 +220,14 @@ def test_the_training_pass_prices_noisy_symbols_and_decodes_rounded_ones() -> No
     torch.testing.assert_close(output.image, picture)
 
 
+@either_form
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("changed", range(len(PHASES)))
 @torch.no_grad()
-def test_a_phase_is_predicted_from_those_before_it_and_from_no_other(changed: int, whole: bool) -> None:
-    network, image = make_network(), make_pictures(3)
+def test_a_phase_is_predicted_from_those_before_it_and_from_no_other(
+    changed: int, whole: bool, config: PhotoConfig
+) -> None:
+    network, image = make_network(config), make_pictures(3)
     whitened = network.analysis(image, LEVEL)
     z = torch.round(network.hyper_analysis(whitened, LEVEL) * network.hyper_gain(LEVEL))
     y = network.coded(whitened) * network.gain(LEVEL)
@@ -186,36 +241,41 @@ def test_a_phase_is_predicted_from_those_before_it_and_from_no_other(changed: in
             assert torch.equal(one, other) == (number <= changed)
 
 
-def test_the_scales_learn_nothing_through_the_symbols_that_they_see() -> None:
+@either_form
+def test_the_scales_learn_nothing_through_the_symbols_that_they_see(config: PhotoConfig) -> None:
     """The magnitudes of symbols are context, not a way to make them larger or smaller."""
-    network, y = make_network(), torch.randn(1, SMALL.channels, 4, 4, requires_grad=True)
-    phases = network._phases(y, torch.zeros(1, 4, 2, 2), LEVEL[:1], round_ste)
+    network, y = make_network(config), torch.randn(1, SMALL.channels, 8, 8, requires_grad=True)
+    side = 64 // config.hyper_stride
+    phases = network._phases(y, torch.zeros(1, 4, side, side), LEVEL[:1], round_ste)
     total = torch.stack([phase.index.sum() for phase in phases]).sum()
     assert torch.autograd.grad(total, y, allow_unused=True) == (None,)
 
 
+@pytest.mark.parametrize("blocks", [0, 1, 2])
 @pytest.mark.parametrize(("sources", "targets"), [(1, 1), (2, 2), (3, 1)])
 @torch.no_grad()
-def test_each_linear_context_leads_from_one_position_to_another(sources: int, targets: int) -> None:
-    context = Context(CHANNELS, 8, 1.5, sources, targets)
+def test_each_linear_context_leads_from_one_position_to_another(sources: int, targets: int, blocks: int) -> None:
+    sizes = replace(SMALL, chroma_coefficients=COEFFICIENTS, hyper_width=8, mean_expansion=1.5, context_blocks=blocks)
+    context = Context(sizes, sources, targets)
     seen = torch.randn(1, sources * CHANNELS, 3, 3)
-    state = torch.randn(1, 8, 3, 3)
-    unchanged, nothing = context(state, seen, LEVEL[:1])
+    state, size = torch.randn(1, 8, 3, 3), seen.abs()
+    unchanged, nothing = context(state, seen, size, LEVEL[:1])
     assert torch.equal(unchanged, state)  # new, it is the identity and predicts nothing
     assert nothing.shape == (1, targets * CHANNELS, 3, 3)
     assert not nothing.any()
     for number, conv in enumerate(context.linear):
         assert isinstance(conv, nn.Conv2d)
         conv.weight[:, 0, 1, 1] = number + 1
-    _, linear = context(state, seen, LEVEL[:1])
+    _, linear = context(state, seen, size, LEVEL[:1])
     parts = seen.split(CHANNELS, dim=1)
     for target, found in enumerate(linear.split(CHANNELS, dim=1)):
         expected = sum((target * sources + source + 1) * part for source, part in enumerate(parts))
         torch.testing.assert_close(found, expected)
 
 
-def test_gradients_reach_every_parameter() -> None:
-    network, image = make_network(), make_pictures(KNOTS, side=32)
+@either_form
+def test_gradients_reach_every_parameter(config: PhotoConfig) -> None:
+    network, image = make_network(config), make_pictures(KNOTS, side=32)
     knots = torch.linspace(0, LEVEL_MAX, KNOTS)
     output = network(image, knots)
     ((output.image - image).square().sum() + output.latent_bits.sum() + output.hyper_bits.sum()).backward()
@@ -225,8 +285,9 @@ def test_gradients_reach_every_parameter() -> None:
         assert bool(parameter.grad.any()), name
 
 
-def test_a_rounded_pass_prices_what_is_decoded_and_teaches_nothing_that_encodes() -> None:
-    network, image = make_network(), make_pictures(2, side=32)
+@either_form
+def test_a_rounded_pass_prices_what_is_decoded_and_teaches_nothing_that_encodes(config: PhotoConfig) -> None:
+    network, image = make_network(config), make_pictures(2, side=32)
     level = torch.tensor([500.0, 1800.0])
     first, second = network(image, level, rounded=True), network(image, level, rounded=True)
     assert torch.equal(first.latent_bits, second.latent_bits)  # without noise
@@ -252,8 +313,9 @@ def test_distortion_alone_teaches_the_transforms_through_the_rounding() -> None:
     assert bool(gradient.any())
 
 
-def test_symbols_are_integers_and_nothing_is_coded_where_the_index_is_zero() -> None:
-    residual, index, z = make_network().symbols(make_pictures(3), LEVEL)
+@either_form
+def test_symbols_are_integers_and_nothing_is_coded_where_the_index_is_zero(config: PhotoConfig) -> None:
+    residual, index, z = make_network(config).symbols(make_pictures(3), LEVEL)
     for symbols in (residual, index, z):
         assert torch.equal(symbols, torch.round(symbols))
     assert (index.min(), index.max() < SCALES) == (0, True)
@@ -262,8 +324,9 @@ def test_symbols_are_integers_and_nothing_is_coded_where_the_index_is_zero() -> 
     assert z.any()
 
 
-def test_evaluation_counts_the_symbols_of_a_file() -> None:
-    network, image = make_network(), make_pictures(3)
+@either_form
+def test_evaluation_counts_the_symbols_of_a_file(config: PhotoConfig) -> None:
+    network, image = make_network(config), make_pictures(3)
     output = network.evaluate(image, LEVEL)
     residual, index, z = network.symbols(image, LEVEL)
     bits = (gaussian_bits(residual, index_to_sigma(index)) * (index > 0)).sum(dim=(1, 2, 3))
@@ -286,8 +349,9 @@ def test_a_higher_level_costs_more_and_shows_more() -> None:
     assert errors[-1] < errors[0] / 4
 
 
-def test_each_picture_of_a_batch_is_coded_as_if_alone() -> None:
-    network, images = make_network(), make_pictures(3)
+@either_form
+def test_each_picture_of_a_batch_is_coded_as_if_alone(config: PhotoConfig) -> None:
+    network, images = make_network(config), make_pictures(3)
     together = network.evaluate(images, LEVEL)
     for number in range(3):
         alone = network.evaluate(images[number : number + 1], LEVEL[number : number + 1])

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from aez.export.photo.network import kept_coefficients
+from aez.export.photo.network import PhotoConfig, PhotoNetwork, kept_coefficients
 from aez.export.photo.resizing import resized
-from tests.kit.small_photo import SMALL, make_network, make_pictures
+from tests.kit.small_photo import FORMER, SMALL, make_network, make_pictures
 
 
 def test_a_network_of_other_sizes_takes_the_weights_that_fit() -> None:
@@ -44,10 +44,11 @@ def test_a_network_with_other_lambdas_has_those_of_its_levels() -> None:
     assert (wider.log_gain.values[-1] > usual.log_gain.values[-1]).all()
 
 
+@pytest.mark.parametrize("config", [SMALL, FORMER], ids=["usual", "former"])
 @torch.no_grad()
-def test_a_network_with_fewer_colour_coefficients_codes_the_others_alike() -> None:
-    usual = make_network(replace(SMALL, chroma_coefficients=16))
-    smaller = replace(SMALL, chroma_coefficients=9)
+def test_a_network_with_fewer_colour_coefficients_codes_the_others_alike(config: PhotoConfig) -> None:
+    usual = make_network(replace(config, chroma_coefficients=16))
+    smaller = replace(config, chroma_coefficients=9)
     found = resized(usual, smaller).eval()
     kept = torch.isin(kept_coefficients(usual.config), kept_coefficients(smaller))
     image, level = make_pictures(2), torch.tensor([100.0, 1500.0])
@@ -57,7 +58,23 @@ def test_a_network_with_fewer_colour_coefficients_codes_the_others_alike() -> No
     assert torch.equal(fewer[:, :, ::2, ::2], residual[:, kept, ::2, ::2])
     assert torch.equal(fewer_indices[:, :, ::2, ::2], index[:, kept, ::2, ::2])
     usual.mean.contexts[0].enter.weight[:, ~kept] = 0  # what it would miss, taken away
+    if config.context_blocks:
+        usual.mean.contexts[0].enter_size.weight[:, ~kept] = 0
     usual.scale.contexts[0].enter.weight[:, SMALL.hyper_width :][:, ~kept] = 0
     residual, index, _ = usual.symbols(image, level)
     assert torch.equal(fewer[:, :, 1::2, 1::2], residual[:, kept, 1::2, 1::2])
     assert torch.equal(fewer_indices[:, :, 1::2, 1::2], index[:, kept, 1::2, 1::2])
+
+
+@torch.no_grad()
+def test_a_network_of_the_former_design_becomes_one_of_the_present() -> None:
+    former = make_network(FORMER)
+    found = resized(former, SMALL).eval()
+    before, after = former.state_dict(), found.state_dict()
+    for name in after:
+        if name.startswith(("analysis.", "synthesis.", "log_gain.", "log_inverse_gain.", "density.")):
+            assert torch.equal(after[name], before[name]), name
+    new = PhotoNetwork(SMALL)
+    assert all(torch.equal(after[name], new.state_dict()[name]) for name in after if name.endswith("enter_size.weight"))
+    residual, _, z = found.symbols(make_pictures(2), torch.tensor([100.0, 1500.0]))
+    assert (residual.shape, z.shape) == ((2, 96, 8, 8), (2, 4, 2, 2))
