@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aez.codec.errors import AezError, InvalidArgument
 from aez.daemon.common.records import DeliveryStatus, EventRecord
@@ -192,7 +192,7 @@ class Delivery:
         if self._failing_since is None:
             self._failing_since = time.monotonic()
         try:
-            self.sink.deliver([one.record for one in pending])
+            self.sink.deliver([self._whole(one.record) for one in pending])
         except Rejected as refusal:
             if len(pending) == 1:
                 log.error("sink %s refuses event %s for good: %s", self.name, pending[0].record.id, refusal)
@@ -204,6 +204,10 @@ class Delivery:
         self._taken = pending[0].number, pending[-1].number
         self._note_taken()
 
+    def _whole(self, record: EventRecord) -> EventRecord:
+        """The step as the sink wants it."""
+        return replace(record, curve=self._store.curve(record.id)) if self.sink.curves else record
+
     def _note_taken(self) -> None:
         """Move the cursor. Where the store cannot, the sink shall not get the steps again once it can."""
         if self._taken is not None:
@@ -214,7 +218,7 @@ class Delivery:
         every = self.sink.refresh_seconds
         if every is None or time.monotonic() < self._refresh_at or self._stopping.is_set():
             return False
-        records: Sequence[EventRecord] = self._store.events.open_records()
+        records: Sequence[EventRecord] = self._store.sent_open_records()
         if records:
             self.sink.refresh(records)
         self._refresh_at = time.monotonic() + every

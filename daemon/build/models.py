@@ -15,15 +15,18 @@ from aez.codec.detect.pictures import PictureDetector
 from aez.codec.errors import AezError, InvalidArgument
 from aez.codec.image.model import TASK as IMAGE_CODEC
 from aez.codec.image.model import ImageModel
+from aez.daemon.alarms.habits import Habits
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, ModelConfig, SourceConfig
 from aez.daemon.config.sections import RULE_KEYS, Model
 from aez.daemon.engine.routing import Columns
-from aez.daemon.engine.watched import Watched
+from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.frames.models import CodecFrames, DetectorFrames, FrameModel
 from aez.daemon.frames.pictures import FramePictures, folder_beside
 from aez.daemon.signals.rules import LEARNED_ROWS, Figures, SignalRules
 from aez.daemon.sources.http_push import HttpOptions
 
+#: An event that reopens so soon goes on, where the configuration does not say: the longer one of the two.
+_REOPEN_SECONDS, _REOPEN_PERIODS = 60.0, 60
 #: Frames that teach a stream's limit, where neither threshold nor warm_up is given.
 _LEARNED = 100
 
@@ -97,11 +100,9 @@ def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
         made = DetectorFrames(PictureDetector(bundle, device, threads))
     else:
         made = CodecFrames(ImageModel(bundle, device, threads), options.quality or 50.0, options.threshold)
-        if made.learns and options.adapt:
-            raise InvalidArgument("adapt needs a threshold; without one each stream's limit is learned once")
     if config.state.pictures:
         folder = folder_beside(config.resolve(config.state.path))
-        lowest = min([1.0, *options.limits.values()]) / (options.reach if options.adapt else 1.0)
+        lowest = min([1.0, *options.limits.values()])
         made.pictures = FramePictures(folder, config.state.pictures, least=None if made.learns else lowest / 2)
     return made
 
@@ -135,6 +136,16 @@ def watched(config: Configuration, loaded: Sequence[LoadedModel]) -> list[Watche
     return [_watched(config, one) for one in loaded]
 
 
+def _habits(options: Model, period: float | None) -> Habits:
+    """How often a model's events are told of."""
+    seconds = options.reopen_seconds
+    if seconds is None:
+        every = period if options.period_seconds is None else options.period_seconds
+        seconds = max(_REOPEN_SECONDS, _REOPEN_PERIODS * (every or 0.0))
+    after = round(options.changed_seconds * SECOND) or None
+    return Habits(round(seconds * SECOND), options.update_growth, after)
+
+
 def _watched(config: Configuration, one: LoadedModel) -> Watched:
     entry, options = one.entry, one.entry.options
     changes = {name: value for name in RULE_KEYS if (value := getattr(options, name)) is not None}
@@ -157,12 +168,12 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
             silent_after=options.silent_seconds,
             warm_up=options.warm_up,
             limits=options.limits,
-            adapt=options.adapt,
-            risk=options.risk,
-            reach=options.reach,
+            adopt=options.adopt,
+            adopt_most=options.adopt_most,
             rule=replace(one.detector.event_rule, **changes),
             update_every=options.update_every,
             signals=_signals(one.detector, options),
+            habits=_habits(options, one.detector.period),
         )
         Columns(one.detector.channels, dict(made.columns))
     except AezError as error:

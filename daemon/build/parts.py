@@ -16,15 +16,17 @@ from aez.daemon.config.own_files import own_files
 from aez.daemon.config.reader import Configuration, SinkConfig, SourceConfig
 from aez.daemon.engine.engine import Engine
 from aez.daemon.files.followed import FileOptions
+from aez.daemon.incidents.desk import AlarmDesk
 from aez.daemon.observe.traces import Traces
 from aez.daemon.scores.files import Rotation
 from aez.daemon.scores.log import ScoreLog, Selection
+from aez.daemon.sinks.alertmanager import AlertmanagerOptions
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sources.base import Source
 from aez.daemon.sources.frames import FrameOptions
 from aez.daemon.state.store import Store
 
-__all__ = ["close_lost", "engine", "score_log", "sinks", "source", "traces"]
+__all__ = ["close_lost", "desk", "engine", "score_log", "sinks", "source", "traces"]
 
 _log = logging.getLogger("aez.daemon.service")
 _DAY = 86_400.0
@@ -53,9 +55,17 @@ def sinks(config: Configuration) -> dict[str, Sink]:
 
 def _sink(config: Configuration, entry: SinkConfig) -> Sink:
     try:
-        return open_sink(entry.kind, entry.options)
+        options = entry.options
+        if isinstance(options, AlertmanagerOptions) and options.page_url is None:
+            options = dataclasses.replace(options, page_url=config.web.external_url)
+        return open_sink(entry.kind, options)
     except AezError as error:
         raise refused(config, entry.line, f"sink {entry.name}", error) from error
+
+
+def desk(config: Configuration) -> AlarmDesk:
+    """What decides which steps of events are sent."""
+    return AlarmDesk(config.alarms, [one.window for one in config.mutes])
 
 
 def traces(config: Configuration) -> Traces | None:

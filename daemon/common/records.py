@@ -93,9 +93,10 @@ class EventRecord:
     """One step in the life of an event, for sinks.
 
     id: of the event; the same when a replay makes it again. sequence: 0 when it opens, rising with each update.
-    action: "open", "update", "close"; "silent" and "heard" for a stream that fell silent and came back; "missing" and
-        "present", "stuck" and "moving" for channels.
+    action: "open", "update", "changed" (it is a new level), "reopen" and "close"; "silent" and "heard" for a stream
+        that fell silent and came back; "missing" and "present", "stuck" and "moving" for channels.
     event: `Event.as_dict()`, with times as ns since 1970 UTC.
+    curve: its rows, see `aez.daemon.alarms.curve`; kept beside the event, and not with each step.
     """
 
     id: str
@@ -105,6 +106,7 @@ class EventRecord:
     model: str
     time: int
     event: Mapping[str, Any]
+    curve: Mapping[str, Any] | None = None
 
 
 Circuit = Literal["closed", "open"]
@@ -133,7 +135,7 @@ class DeliveryStatus:
 
 
 #: What an event is.
-EventKind = Literal["anomaly", "silence", "missing", "stuck"]
+EventKind = Literal["anomaly", "silence", "missing", "stuck", "incident"]
 _KINDS: Mapping[str, EventKind] = {
     "silent": "silence",
     "heard": "silence",

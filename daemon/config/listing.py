@@ -11,6 +11,7 @@ from aez.daemon.common.options import Option, nearest, options_of
 from aez.daemon.config.kinds import SINKS, SOURCES
 from aez.daemon.config.reader import SECTIONS
 from aez.daemon.config.sections import Entry, Model
+from aez.daemon.mutes.options import MuteOptions
 from aez.daemon.parse.options import Options as ParseOptions
 from aez.daemon.transform.table import Transform
 
@@ -35,6 +36,7 @@ def listings() -> Iterator[Listing]:
     """All tables, in the order of a configuration."""
     for name, section in SECTIONS.items():
         yield Listing(name, f"[{name}]", options_of(section))
+    yield Listing("mute", "[[mute]]", options_of(MuteOptions))
     yield Listing("models", "[[models]]", options_of(Model))
     yield Listing("transform", "[[transform]]", options_of(Transform), _TRANSFORM)
     for table, kinds in (("sources", SOURCES), ("sinks", SINKS)):

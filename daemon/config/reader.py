@@ -24,11 +24,24 @@ from aez.daemon.config.sections import Entry, Model, Scores, Service, State, Web
 from aez.daemon.config.toml_lines import Path as Place
 from aez.daemon.config.toml_lines import key_lines, written
 from aez.daemon.config.values import Values
+from aez.daemon.incidents.options import Alarms
+from aez.daemon.mutes.options import MuteOptions
+from aez.daemon.mutes.window import MuteWindow
 from aez.daemon.parse.options import Options as ParseOptions
 from aez.daemon.transform.columns import of_source
 from aez.daemon.transform.table import Transform
 
-__all__ = ["ConfigError", "Configuration", "Fault", "ModelConfig", "Secret", "SinkConfig", "SourceConfig", "load"]
+__all__ = [
+    "ConfigError",
+    "Configuration",
+    "Fault",
+    "ModelConfig",
+    "MuteConfig",
+    "Secret",
+    "SinkConfig",
+    "SourceConfig",
+    "load",
+]
 
 _CONFIG_MAX = 1 << 20
 #: The tables that stand once, and what each becomes.
@@ -38,11 +51,13 @@ SECTIONS: Mapping[str, type[Options]] = {
     "state": State,
     "web": Web,
     "scores": Scores,
+    "alarms": Alarms,
 }
 #: The tables that stand as often as wanted.
 LISTS = ("models", "sources", "sinks")
 #: And the one whose entries have neither kind nor name.
 TRANSFORM = "transform"
+_MUTE = "mute"
 
 
 @dataclass(frozen=True)
@@ -106,6 +121,14 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class MuteConfig:
+    """A window in which streams are muted; `line` is where its end stands, or it."""
+
+    window: MuteWindow
+    line: int = field(default=1, compare=False)
+
+
+@dataclass(frozen=True)
 class Configuration:
     """A whole configuration; secrets are resolved.
 
@@ -123,6 +146,16 @@ class Configuration:
     models: tuple[ModelConfig, ...]
     sources: tuple[SourceConfig, ...]
     sinks: tuple[SinkConfig, ...]
+    alarms: Alarms
+    mutes: tuple[MuteConfig, ...]
+
+    def past_mutes(self, now: int) -> list[Fault]:
+        """Mutes that are over at a time, ns since 1970 UTC: they mute nothing any more."""
+        return [
+            Fault(self.label, one.line, f"mute[{number}].until", "it is past, so that it mutes nothing; take it out")
+            for number, one in enumerate(self.mutes)
+            if one.window.ends is not None and one.window.ends <= now
+        ]
 
     def resolve(self, name: str) -> Path:
         """A path of the configuration: relative ones begin at the file's folder."""
@@ -192,13 +225,14 @@ class _Reader:
 
     def read(self, document: dict[str, Any]) -> dict[str, Any]:
         """The parts by name; nothing where there are faults."""
-        self._values.unknown((), document, (*SECTIONS, *LISTS, TRANSFORM))
+        self._values.unknown((), document, (*SECTIONS, *LISTS, TRANSFORM, _MUTE))
         sections = {
             name: self._values.table((name,), document.get(name, {}), options_of(section))
             for name, section in SECTIONS.items()
         }
         models, sources, sinks = self._models(document), self._sources(document), self._sinks(document)
         self._transforms = self._read_transforms(document)
+        mutes = self._mutes(document)
         for name in ("models", "sources"):
             if not document.get(name):
                 self.fault((name,), f"there is none; add [[{name}]]")
@@ -221,7 +255,26 @@ class _Reader:
             "models": tuple(ModelConfig(one.name, Model(**one.values), self._line(one)) for one in models),
             "sources": tuple(filter(None, map(self._source, sources))),
             "sinks": tuple(filter(None, map(self._sink, sinks))),
+            "mutes": mutes,
         }
+
+    def _mutes(self, document: dict[str, Any]) -> tuple[MuteConfig, ...]:
+        found = []
+        for place, given in self._tables(document, _MUTE):
+            # TOML has times of its own; here they are texts like all others.
+            texts = {name: one.isoformat() if hasattr(one, "isoformat") else one for name, one in given.items()}
+            before = len(self.faults)
+            values = self._values.table(place, texts, options_of(MuteOptions))
+            if len(self.faults) > before:
+                continue
+            try:
+                window = MuteOptions(**values).window()
+            except InvalidArgument as error:
+                key, _, text = str(error).partition(": ")
+                self.fault((*place, key), text)
+                continue
+            found.append(MuteConfig(window, self.lines.get((*place, "until"), self.lines.get(place, 1))))
+        return tuple(found)
 
     def _line(self, draft: Draft) -> int:
         return self.lines.get(draft.place, 1)

@@ -83,6 +83,10 @@ class State(Options):
         default=500,
         metadata=about("pictures of events' worst frames that are kept; 0 for none", low=0, high=1_000_000),
     )
+    curves: int = field(
+        default=5000,
+        metadata=about("curves of events that are kept, about 5 kB each", low=0, high=10_000_000, live=True),
+    )
     forget_days: float = field(
         default=30.0, metadata=about("streams without a sample for so long are forgotten", low=0.001, high=36_500)
     )
@@ -107,6 +111,9 @@ class Web(ServerTls):
     )
     connections: int = field(
         default=100, metadata=about("open connections; further ones are closed", low=1, high=65_536)
+    )
+    external_url: str | None = field(
+        default=None, metadata=about("of the page as people reach it, for links in what sinks send")
     )
 
 
@@ -192,15 +199,16 @@ class Model(Options):
         default_factory=dict,
         metadata=about("pattern = limit of its streams, in thresholds of the model", low=1e-6, high=1e9),
     )
-    adapt: bool = field(
-        default=False, metadata=about("let limits follow streams that drift, but not while an event is open")
+    adopt: Literal["by_hand", "when_changed"] = field(
+        default="by_hand",
+        metadata=about(
+            "who takes the new level of a stream that moved for good: people, or the monitor",
+            was={"adapt": "and takes the new level of a stream that moved for good: by_hand or when_changed"},
+        ),
     )
-    risk: float = field(
-        default=1e-4, metadata=about("probability that a normal row exceeds an adapted limit", low=1e-9, high=0.0199)
-    )
-    reach: float = field(
-        default=2.0,
-        metadata=about("an adapted limit stays between the given one over and times this", low=1.01, high=1e3),
+    adopt_most: float = field(
+        default=1.0,
+        metadata=about("a channel's level is taken up to so many times the range that training saw", low=0, high=1e6),
     )
     threshold: float | None = field(
         default=None, metadata=about("of an image codec: dB PSNR, below it a frame is abnormal", low=1, high=99)
@@ -214,6 +222,23 @@ class Model(Options):
     )
     update_every: int = field(
         default=60, metadata=about("rows between two updates of an open event, at least", low=1, high=10_000_000)
+    )
+    update_growth: float = field(
+        default=2.0, metadata=about("each pause between two updates is so many times the one before", low=1, high=100)
+    )
+    reopen_seconds: float | None = field(
+        default=None,
+        metadata=about(
+            "an event that begins so soon behind the last one goes on with it; 60, or 60 periods, by default",
+            low=0,
+            high=1e7,
+        ),
+    )
+    changed_seconds: float = field(
+        default=21_600.0,
+        metadata=about(
+            "an event that stays at one level for so long is a lasting change; 0 for never", low=0, high=1e9
+        ),
     )
     open_after: int | None = field(
         default=None, metadata=about("rows above the threshold that open an event", low=1, high=1_000_000)

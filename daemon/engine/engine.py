@@ -21,7 +21,8 @@ import numpy as np
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord, Malformed, Samples
-from aez.daemon.engine.event_records import MODEL_CHANGED, NOT_WATCHED, Follower, Silence
+from aez.daemon.engine.event_records import MODEL_CHANGED, NOT_WATCHED, Silence
+from aez.daemon.engine.follower import Follower
 from aez.daemon.engine.gathering import Part, concatenated, join
 from aez.daemon.engine.losing import few, letters, losers, warn
 from aez.daemon.engine.model_streams import ModelStreams
@@ -326,6 +327,17 @@ class Engine:
             _log.info("%d streams are forgotten (%s): no sample for %g days", len(gone), _first(gone), seconds / 86_400)
         return gone
 
+    def adopt(self, stream: str, undo: bool = False) -> dict[str, float]:
+        """Take a stream's level as its normal one from now on, or, with `undo`, as the model sees it again.
+
+        Returns what is taken from its channels' values before they are scored. What was open of it closes, by records
+        that the next call of `process`, `tick` or `flush` returns. Raises InvalidArgument.
+        """
+        place, number = self._known(stream)
+        levels = self._groups[place].levels
+        self._waiting_records += levels.take(number, None) if undo else levels.adopt(number)
+        return levels.named(number)
+
     def _removed(self, place: int, found: tuple[list[str], list[EventRecord], dict[str, int]]) -> list[str]:
         """Take note of streams that a model has no more."""
         names, records, moved = found
@@ -427,6 +439,7 @@ class Engine:
             self._add(found, group.totals())
         found["streams"] = len(self._places)
         found["open_events"] = sum(follower.open for group in self._groups for follower in group.followers.values())
+        found["adopted"] = sum(len(group.levels.shifts) for group in self._groups)
         found["silent"] = sum(int(group.silence.silent.sum()) for group in self._groups)
         found["waiting"] = sum(group.rows.aligner.waiting for group in self._groups)
         for group in self._groups:

@@ -11,12 +11,15 @@ import numpy as np
 from aez.codec.detect.events import EventTracker
 from aez.codec.detect.scaling import StreamScales
 from aez.codec.errors import InvalidArgument
+from aez.daemon.alarms.learned_limit import LearnedLimit
+from aez.daemon.alarms.levels import Levels
+from aez.daemon.alarms.witness import Witness
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Follower, Silence
-from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit, StreamLimit
-from aez.daemon.engine.ring import Rings, RowScoring, UnderWay
+from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Silence
+from aez.daemon.engine.follower import Follower, Seen
+from aez.daemon.engine.ring import Rings, RowScoring
 from aez.daemon.engine.routing import Columns, Router
-from aez.daemon.engine.rows import Recent, ScoredRows
+from aez.daemon.engine.rows import Recent, ScoredRows, UnderWay
 from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
@@ -46,7 +49,7 @@ class ModelStreams(StreamColumns):
     _changed = column(np.bool_)  # since `touched`
     told_ahead = column(np.bool_)  # that its time is ahead of the clock
     followers: dict[int, Follower] = entries()
-    limits: dict[int, StreamLimit] = entries()
+    limits: dict[int, LearnedLimit] = entries()
 
     def __init__(
         self, watched: Watched, sizes: tuple[int, ...], workers: int, steady: Callable[[], int] = time.monotonic_ns
@@ -68,15 +71,18 @@ class ModelStreams(StreamColumns):
         self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
+        self.levels = Levels(self, detector, watched.adopt_most)
         known: StreamScales | None = getattr(detector, "scales", None)
         self.scales = None if known is None else Scales(known, watched.warm_up)
         self.signals = None if watched.signals is None else Signals(watched.name, watched.signals, self.period)
-        self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence)
+        self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence, self.levels)
         self._tables += tuple(table for table in (self.scales, self.signals) if table is not None)
-        self.begun = RowScoring(self.scorer, self.rings, self.scales, self.signals)
+        self.begun = RowScoring(self.scorer, self.rings, self.levels, self.scales, self.signals)
         self.names: list[str] = []
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
         self._steady = steady
+        self.witness = Witness(detector)
+        self._seen: Seen | None = None  # of the rows whose events are followed
 
     def grow(self, size: int) -> None:
         super().grow(size)
@@ -101,8 +107,6 @@ class ModelStreams(StreamColumns):
         if self.watched.learn:
             self.limits[number] = LearnedLimit(self.watched.learn, float(self.limit[number]))
             self.limit[number] = 1
-        elif self.watched.adapt:
-            self.limits[number] = AdaptiveLimit(self.watched.risk, self.watched.reach)
         return number
 
     def _fixed_limit(self, name: str) -> float:
@@ -139,10 +143,29 @@ class ModelStreams(StreamColumns):
     def flush(self, now: int, listener: Listener | None) -> list[EventRecord]:
         return self._take_up(self.rows.flush(self._steady()), now, listener)()
 
+    def limit_of(self, number: int) -> float:
+        """A stream's limit, in thresholds of the model."""
+        follows = self.limits.get(number)
+        return float(self.limit[number]) * (1.0 if follows is None else follows.value)
+
+    def last_rows(self, number: int) -> Float:
+        """A stream's last rows, [at most window - 1, channels]."""
+        return self.rings.state(number)[1]
+
+    def let_go(self, number: int, reason: str) -> list[EventRecord]:
+        """What closes where a stream's event is followed no more; the next row above the limit begins anew."""
+        follower = self.followers.pop(number, None)
+        records = [] if follower is None else follower.close(int(self.rows.newest[number]), reason)
+        if self.signals is not None and reason in (FORGOTTEN, RENAMED, RESET):
+            records += self.signals.close(number, self.names[number], int(self.rows.newest[number]), reason)
+        self.witness.settle()
+        self._changed[number], self.busy[number] = True, False
+        return records
+
     def _end(self, under_way: Sequence[UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
-        for rows, first, before, valid, ending, scale, unscaled, notes in under_way:
+        for rows, first, before, valid, joined, starts, ending, scale, unscaled, notes in under_way:
             if self.signals is not None:
                 records += self.signals.records(notes, self.names, self._event_id)
             score, blame = ending()
@@ -151,10 +174,13 @@ class ModelStreams(StreamColumns):
             self.last[heads] = score[np.append(first[1:], len(rows)) - 1]
             limit = self.limit[rows.stream]
             cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
+            self._seen = Seen(joined, starts, self.scorer.window, None, self.period, scale)
             records += self._events(rows, first, heads, Scores(score, blame), valid, cold | unscaled, limit)
+            self.witness.settle()
+            self._seen = None
             if listener is not None:
-                channels = self.watched.detector.channels
-                listener(ScoredRows(self.watched.name, self.names, rows, score, blame, limit, channels, scale))
+                names, channels, shifts = self.names, self.watched.detector.channels, dict(self.levels.shifts)
+                listener(ScoredRows(self.watched.name, names, rows, score, blame, limit, channels, shifts, scale))
         return records
 
     def _event_id(self, number: int) -> str:
@@ -171,12 +197,12 @@ class ModelStreams(StreamColumns):
         cold: Flags,
         limit: Float,
     ) -> list[EventRecord]:
-        """What opens, grows and closes; `limit` is set to what applied, where limits adapt."""
+        """What opens, grows and closes; `limit` is set to what applied, where limits are learned."""
         ends = np.append(first[1:], len(rows))
         records: list[EventRecord] = []
-        if self.watched.adapt or self.watched.learn:
+        if self.watched.learn:
             for number, start, end in zip(heads.tolist(), first.tolist(), ends.tolist(), strict=True):
-                records += self._adapt(number, rows, slice(start, end), scores, valid, cold, limit)
+                records += self._learn(number, rows, slice(start, end), scores, valid, cold, limit)
             return records
         relative = scores.score / limit
         relative[cold] = np.nan
@@ -186,7 +212,7 @@ class ModelStreams(StreamColumns):
             records += self._follow(int(heads[place]), rows, part, relative[part], scores.channel_score)
         return records
 
-    def _adapt(
+    def _learn(
         self,
         number: int,
         rows: Aligned,
@@ -207,12 +233,9 @@ class ModelStreams(StreamColumns):
             limit[block] = base * follows.value
             relative = scores.score[block] / limit[block]
             relative[cold[block]] = np.nan
-            frozen = number in self.followers and self.followers[number].open
             if self.busy[number] or (relative > 1).any():
-                found = self._follow(number, rows, block, relative, scores.channel_score)
-                records += found
-                frozen |= bool(found)
-            follows.take((scores.score[block] / base).tolist(), frozen)
+                records += self._follow(number, rows, block, relative, scores.channel_score)
+            follows.take((scores.score[block] / base).tolist())
             at = block.stop
         return records
 
@@ -220,8 +243,12 @@ class ModelStreams(StreamColumns):
         follower = self.followers.get(number)
         if follower is None:
             tracker = EventTracker(self.rule, self.watched.detector.channels, self.names[number], self.model_id)
-            follower = self.followers[number] = Follower(tracker, self.watched.name, self.watched.update_every)
-        records = follower.update(rows.row[part], relative, blame[part], rows.time[part])
+            follower = self.followers[number] = self._follower(tracker)
+        assert self._seen is not None
+        whole = self._seen.scale
+        scale = None if whole is None else whole.at(part)
+        seen = self._seen._replace(starts=self._seen.starts[part], scale=scale, shift=self.levels.shifts.get(number))
+        records = follower.update(rows.row[part], relative, blame[part], rows.time[part], seen)
         if self.watched.illustrate is not None:
             open_now = follower.tracker.current
             records = self.watched.illustrate(self.names[number], rows.time[part], relative, records, open_now)
@@ -230,9 +257,15 @@ class ModelStreams(StreamColumns):
             del self.followers[number]
         return records if self.signals is None else self.signals.join(number, records)
 
+    def _follower(self, tracker: EventTracker) -> Follower:
+        watched = self.watched
+        return Follower(tracker, watched.name, watched.update_every, watched.habits, self.witness)
+
     def tick(self, now: int, listener: Listener | None) -> list[EventRecord]:
         """What has waited for long enough, and streams that are silent at this time."""
         records = self._take_up(self.rows.overdue(self._steady()), now, listener)()
+        if self.watched.adopt == "when_changed":
+            records += self.levels.adopt_changed()
         fell, silences = self.silence.begun(now, self.rows.newest, self.names)
         self._changed[fell] = True
         return records + silences
@@ -251,6 +284,8 @@ class ModelStreams(StreamColumns):
             if number in self.followers:
                 details["events"] = self.followers[number].state()
                 details["model"] = self.watched.name
+            if shift := self.levels.state(number):
+                details["shift"] = shift
             if self.silence.silent[number]:
                 details["silence"] = self.watched.name
             if number in self.limits:
@@ -289,11 +324,12 @@ class ModelStreams(StreamColumns):
         if state.window != self.scorer.window or state.ring.shape[1] != self.scorer.channels:
             return "its state has another window"
         follower: Follower | None = None
-        limit: StreamLimit | None = None
+        limit: LearnedLimit | None = None
         try:
             if "events" in state.details:
+                events = state.details["events"]
                 follower = Follower.from_state(
-                    state.details["events"], self.watched.name, self.watched.update_every, self.rule
+                    events, self.watched.name, self.watched.update_every, self.rule, self.watched.habits, self.witness
                 )
             if "limit" in state.details:
                 limit = self._limit_from(number, state.details["limit"])
@@ -309,6 +345,7 @@ class ModelStreams(StreamColumns):
                 table.clear(number)
             return str(error)
         self.rows.losses.restore(number, state.details.get("lost"))
+        self.levels.restore(number, state.details.get("shift"))
         self.rows.aligner.restore(number, state.aligner, self._steady())
         self.rings.restore(number, state.count, state.ring)
         if follower is not None:
@@ -318,12 +355,10 @@ class ModelStreams(StreamColumns):
             self.limits[number] = limit
         return ""
 
-    def _limit_from(self, number: int, state: Mapping[str, Any]) -> StreamLimit | None:
+    def _limit_from(self, number: int, state: Mapping[str, Any]) -> LearnedLimit | None:
         """The limit of a state; None where this model's stand still. Raises InvalidArgument."""
         fresh = self.limits.get(number)
-        if isinstance(fresh, LearnedLimit):
-            return LearnedLimit.from_state(state, fresh.rows, fresh.factor)
-        return None if fresh is None else AdaptiveLimit.from_state(state, self.watched.risk, self.watched.reach)
+        return None if fresh is None else LearnedLimit.from_state(state, fresh.rows, fresh.factor)
 
     def forget(self, age: int, most: int, now: int) -> tuple[list[str], list[EventRecord], dict[str, int]]:
         """Names of streams without a sample for `age` ns, what closes then, and the streams that got another number."""
@@ -352,13 +387,7 @@ class ModelStreams(StreamColumns):
 
     def _closing(self, number: int, now: int, reason: str) -> list[EventRecord]:
         """What ends with a stream that is let go."""
-        records = self.silence.forgotten(number, now, self.names[number])
-        if self.signals is not None:
-            records = [*self.signals.close(number, self.names[number], int(self.rows.newest[number]), reason), *records]
-        if number in self.followers:
-            records = [*self.followers.pop(number).close(int(self.rows.newest[number]), reason), *records]
-        self.busy[number] = False
-        return records
+        return [*self.let_go(number, reason), *self.silence.forgotten(number, now, self.names[number])]
 
     def reset(self, number: int, now: int) -> list[EventRecord]:
         """The stream's clock and rows begin with its next sample, limits and counts stay; returns what closes."""
@@ -372,12 +401,7 @@ class ModelStreams(StreamColumns):
 
     def rename(self, number: int, name: str) -> list[EventRecord]:
         """The stream has another name from now on; returns what closes, for events are known by the old one."""
-        records: list[EventRecord] = []
-        if number in self.followers:
-            records += self.followers.pop(number).close(int(self.rows.newest[number]), RENAMED)
-        if self.signals is not None:
-            records += self.signals.close(number, self.names[number], int(self.rows.newest[number]), RENAMED)
-        self.busy[number] = False
+        records = self.let_go(number, RENAMED)
         names = list(self.names)
         names[number] = name
         self.names = names

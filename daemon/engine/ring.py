@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
-from aez.codec.detect.scaling import Scale
+from aez.daemon.alarms.levels import Levels
+from aez.daemon.engine.rows import UnderWay
 from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores, rows_view
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, runs
+from aez.daemon.rows.columns import Float, Ints, StreamColumns, column, runs
 from aez.daemon.signals.events import Signals
-from aez.daemon.signals.notes import Note
 
-__all__ = ["Rings", "RowScoring", "UnderWay"]
+__all__ = ["Rings", "RowScoring"]
 
 #: Values of the rows that are joined at once.
 _JOINED = 1 << 24
@@ -83,32 +82,16 @@ class Rings(StreamColumns):
         self.rows[stream, self.window - 1 - len(rows) :] = rows
 
 
-class UnderWay(NamedTuple):
-    """Rows that are being scored, sorted by stream; `first` [streams] tells where each stream's begin.
-
-    before: rows that their stream had before [n]. valid: whether there was a whole window [n]. ending: waits for the
-        scores. scale: of their streams, where the model takes it; unscaled: whether it was not learned yet [n].
-        notes: (stream, what changed of its channels before these rows).
-    """
-
-    rows: Aligned
-    first: Ints
-    before: Ints
-    valid: Flags
-    ending: Callable[[], Scores]
-    scale: Scale | None
-    unscaled: Flags
-    notes: list[tuple[int, list[Note]]]
-
-
 class RowScoring:
     """Scores the rows of one model's streams; scored: rows that got a score.
 
     scales: of models that take them, else None. signals: what tells channels that are to be left out; None for none.
     """
 
-    def __init__(self, scorer: Scorer, rings: Rings, scales: Scales | None, signals: Signals | None) -> None:
-        self.scorer, self.rings, self.scales, self.signals = scorer, rings, scales, signals
+    def __init__(
+        self, scorer: Scorer, rings: Rings, levels: Levels, scales: Scales | None, signals: Signals | None
+    ) -> None:
+        self.scorer, self.rings, self.levels, self.scales, self.signals = scorer, rings, levels, scales, signals
         self.scored = 0
 
     def begin(self, rows: Aligned) -> list[UnderWay]:
@@ -147,6 +130,7 @@ class RowScoring:
     def _begin_part(self, rows: Aligned, values: Float, first: Ints) -> UnderWay:
         seen = replace(rows, values=values)
         joined, starts, before = self.rings.extend(seen, first)
+        self.levels.apply(joined, starts, seen, first)
         valid = before >= self.scorer.window - 1
         scale, unscaled = (None, ~valid) if self.scales is None else self.scales.take(seen, first)
         if valid.all():
@@ -161,4 +145,4 @@ class RowScoring:
                 return Scores(score, blame)
 
         self.scored += int(np.count_nonzero(valid))
-        return UnderWay(rows, first, before, valid, ending, scale, unscaled, [])
+        return UnderWay(rows, first, before, valid, joined, starts, ending, scale, unscaled)

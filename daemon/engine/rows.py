@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from aez.codec.detect.scaling import Scale
+from aez.daemon.engine.scorer import Scores
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Float
+from aez.daemon.rows.columns import Flags, Float, Ints
+from aez.daemon.signals.notes import Note
 
-__all__ = ["Recent", "ScoredRows"]
+__all__ = ["Recent", "ScoredRows", "UnderWay"]
 
 
 @dataclass(frozen=True)
@@ -17,9 +20,10 @@ class ScoredRows:
     """Rows that were scored, for whoever wants all of them; sorted by stream, then by row.
 
     names: the streams' names, by number; `rows.stream` indexes it. score: float32 [n], 1.0 is the model's threshold;
-    channel_score: float32 [n, channels]. limit: float32 [n], the streams' own limits, on the same scale. scale: of
-    models that take each stream's centre and width, those of the rows [n, channels]. Nobody changes any of it
-    afterwards.
+    channel_score: float32 [n, channels]. limit: float32 [n], the streams' own limits, on the same scale. shifts: what
+    was taken from the values of a stream before they were scored, float32 [channels] by its number, where something
+    was. scale: of models that take each stream's centre and width, those of the rows [n, channels]. Nobody changes any
+    of it afterwards.
     """
 
     model: str
@@ -29,6 +33,7 @@ class ScoredRows:
     channel_score: Float
     limit: Float
     channels: tuple[str, ...]
+    shifts: Mapping[int, Float] = field(default_factory=dict)
     scale: Scale | None = None
 
 
@@ -46,3 +51,23 @@ class Recent:
     time: int
     period: int | None
     scale: Scale | None = None
+
+
+class UnderWay(NamedTuple):
+    """Rows that are being scored, sorted by stream; `first` [streams] tells where each stream's begin.
+
+    before: rows that their stream had before [n]. valid: whether there was a whole window [n]. joined, starts: what the
+    model sees, see `Rings.extend`. ending: waits for the scores. scale: of their streams, where the model takes it;
+    unscaled: whether it was not learned yet [n]. notes: (stream, what changed of its channels before these rows).
+    """
+
+    rows: Aligned
+    first: Ints
+    before: Ints
+    valid: Flags
+    joined: Float
+    starts: Ints
+    ending: Callable[[], Scores]
+    scale: Scale | None
+    unscaled: Flags
+    notes: Sequence[tuple[int, list[Note]]] = ()

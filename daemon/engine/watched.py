@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from aez.codec.detect.events import Event, EventRule
 from aez.codec.errors import InvalidArgument
+from aez.daemon.alarms.habits import PLAIN, Habits
+from aez.daemon.alarms.learned_limit import LearnedLimit
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.limits import AdaptiveLimit, LearnedLimit
 from aez.daemon.engine.scorer import WindowModel
 from aez.daemon.rows.columns import Float, Ints
 from aez.daemon.signals.rules import SignalRules
@@ -55,11 +56,12 @@ class Watched:
     silent_after: seconds without a newer sample until a stream is silent; None for never.
     warm_up: scored rows of a stream before its first event may begin.
     limits: pattern -> limit of its streams, in thresholds of the model; 1.0 where none fits.
-    adapt: whether limits follow their streams, between 1 / reach and reach; `risk` is the probability that a normal row
-        exceeds them (see `AdaptiveLimit`).
     rule: when events open and close; by default the model's.
     update_every: rows between two updates of an open event, at least.
     signals: when channels count as missing or stuck; None for never.
+    habits: how often events are told of, see there.
+    adopt: who takes the level of a stream that moved for good; by at most `adopt_most` times the range of a channel
+        that training saw.
     learn: rows of a stream that teach its limit, for models without a threshold, and open no event; 0 for none.
     illustrate: gets a stream, the times and scores (1 is its limit) of rows, the records that follow from them and the
         event that is open behind them; returns the records in full.
@@ -75,12 +77,12 @@ class Watched:
     silent_after: float | None = None
     warm_up: int = 0
     limits: Mapping[str, float] = field(default_factory=dict)
-    adapt: bool = False
-    risk: float = 1e-4
-    reach: float = 2.0
     rule: EventRule | None = None
     update_every: int = 60
     signals: SignalRules | None = None
+    habits: Habits = PLAIN
+    adopt: Literal["by_hand", "when_changed"] = "by_hand"
+    adopt_most: float = 1.0
     learn: int = 0
     illustrate: Callable[[str, Ints, Float, Sequence[EventRecord], Event | None], list[EventRecord]] | None = None
 
@@ -99,7 +101,6 @@ class Watched:
         for pattern, limit in self.limits.items():
             if not 0 < limit < math.inf:
                 raise InvalidArgument(f"the limit of {pattern} for model {self.name} is above 0, not {limit}")
-        AdaptiveLimit(self.risk, self.reach)
         if self.learn:
             LearnedLimit(self.learn)
 

@@ -117,6 +117,9 @@ class Metrics:
         self.losing = make.gauge(
             "aez_streams_losing_samples", "Streams of which samples are not scored, more than by chance", "reason"
         )
+        self.adopted = make.gauge("aez_adopted_streams", "Streams that moved for good and whose level was taken")
+        self.held_events = make.gauge("aez_held_events", "Open events that are recorded and not sent", "reason")
+        self.mutes = make.gauge("aez_mutes", "Mutes by hand and maintenance windows that hold just now")
         self.state_writable = make.gauge(
             "aez_state_writable", "0 while the state cannot be written, or its file is gone, and everything waits"
         )
@@ -159,7 +162,7 @@ class Metrics:
         """Take an engine's counters: `scored.<model>`, `dropped.<reason>` and so on, and gauges as they are."""
         for name, value in counts.items():
             kind, _, label = name.partition(".")
-            if kind in ("streams", "open_events", "silent", "missing_channels", "stuck_channels"):
+            if kind in ("streams", "open_events", "silent", "adopted", "missing_channels", "stuck_channels"):
                 getattr(self, kind).set(value)
                 continue
             if kind == "losing":

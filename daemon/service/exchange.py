@@ -61,6 +61,8 @@ class ReloadFailed(AezError):
 def reload(running: Running) -> str:
     """Take the configuration's file as it is now; says what changed. Raises AezError, and then nothing changed."""
     new = load(running.config.path)
+    if past := new.past_mutes(time.time_ns()):
+        raise ConfigError(past)
     loaded = models.models(new)
     changes = plan(_setup(running.config, running.models), _setup(new, loaded), running.begun)
     Exchange(running, new, loaded, changes).run()
@@ -236,6 +238,7 @@ class Exchange:
         if running.page:
             shown = {model.name: model.detector for model in self._watched}
             self._quietly("the page", running.live.use, shown)
+        running.desk.adjust(self._new.alarms, [one.window for one in self._new.mutes])
         running.worker.parser = self._parser
         running.worker.adjust(**self._settings)
         running.config, running.models = self._new, self._loaded

@@ -80,6 +80,7 @@ class Monitor:
         self.metrics = Metrics()
         self.live = Live()
         self._begun = config
+        self._desk = build.desk(config)
         self._page = page and bool(config.web.enabled) and not once
         self._speed = speed
         self._notifier = Notifier()
@@ -167,6 +168,7 @@ class Monitor:
             synchronous=config.state.synchronous,
         )
         self._opened.callback(store.close)
+        store.desk = self._desk
         running = self._running = self._parts(loaded, sinks, store, traces)
         self.view = MonitorView(running, self.reload)
         return running, sources
@@ -204,6 +206,7 @@ class Monitor:
             deliveries=Deliveries(store, sinks, traces=traces),
             metrics=self.metrics,
             live=self.live,
+            desk=self._desk,
             clocks=RetentionClocks.of(store),
             shadows=Shadows(ShadowFolder(config.resolve(config.state.path))),
             traces=traces,
@@ -312,10 +315,17 @@ class Monitor:
             now = None if data is None else running.clocks.data.follow(data)
             running.store.forget(Retention(state.retention_days, state.retention_events, 2 * days), now, wall)
             running.worker.forget(days * 86_400)
+            running.store.forget_curves(state.curves)
+            self._end_mutes(running, wall, wall if now is None else now)
             running.deliveries.strike_out(again=False)
         except (AezError, TimeoutError) as error:
             self.metrics.errors.labels("retention").inc()
             _log.warning("old events and streams could not be deleted: %s", error)
+
+    def _end_mutes(self, running: Running, now: int, data_now: int) -> None:
+        """Send what is still open of events whose mute is over."""
+        if sent := running.store.change(lambda connection: self._desk.sweep(connection, now, data_now)):
+            _log.info("%d events that are still open are sent, for their mute is over", sent)
 
     def reload(self) -> str:
         """Take the configuration file as it is now; says what changed. Raises AezError, and then nothing changed."""
@@ -338,6 +348,8 @@ class Monitor:
             return done
 
     def _show_versions(self) -> None:
+        for fault in self.config.past_mutes(time.time_ns()):
+            _log.warning("%s", fault)
         for warning in certificate_warnings(self.config):
             _log.warning("%s", warning)
         self.running.show_models()
@@ -357,6 +369,8 @@ class Monitor:
 
     def _committed(self, records: Sequence[EventRecord]) -> None:
         self.live.committed(records)
+        for event in self._desk.take_news():
+            self.live.touched(event)
         for record in records:
             _log.debug("event %s of %s: %s", record.id[:12], record.stream, record.action)
 

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 #: Tables of the configuration whose keys are the process's own.
-_TABLES = ("service", "limits", "state", "web", "scores")
+_TABLES = ("service", "limits", "state", "web", "scores", "alarms")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,10 @@ def plan(old: Setup, new: Setup, begun: Configuration) -> list[Change]:
     if staying or begun.web.tls_certificate:
         changes.append(RenewCertificates(staying, bool(begun.web.tls_certificate)))
     fixed = _fixed(begun, new.config)
-    if taken := tuple(name for name in _differing(old.config, new.config) if name not in fixed):
+    taken = tuple(name for name in _differing(old.config, new.config) if name not in fixed)
+    if old.config.mutes != new.config.mutes:
+        taken = (*taken, "mute")
+    if taken:
         changes.append(TakeKeys(taken))
     if fixed:
         changes.append(AwaitRestart(fixed))

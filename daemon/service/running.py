@@ -17,6 +17,7 @@ from aez.daemon.common.records import Position
 from aez.daemon.config.reader import ConfigError, Configuration, Fault, SourceConfig
 from aez.daemon.delivery import Deliveries
 from aez.daemon.engine.engine import Engine
+from aez.daemon.incidents.desk import AlarmDesk
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.observe.traces import Traces
 from aez.daemon.pipeline import Worker
@@ -137,6 +138,7 @@ class Running:
     deliveries: Deliveries
     metrics: Metrics
     live: Live
+    desk: AlarmDesk
     clocks: RetentionClocks
     shadows: Shadows
     traces: Traces | None

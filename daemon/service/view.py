@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from aez.daemon.engine.stream_table import StreamPages, StreamTable
 from aez.daemon.frames.pictures import folder_beside, read_picture
+from aez.daemon.mutes import stored
 from aez.daemon.service import shadowing
 from aez.daemon.service.running import Running
 from aez.daemon.web.live import Watch
@@ -66,6 +67,10 @@ class MonitorView:
         metrics.state_bytes.set(running.store.size)
         metrics.set_sources({name: not trouble for name, trouble in running.sources.statuses().items()})
         metrics.set_sinks(running.deliveries.statuses())
+        for why, count in running.store.look(running.desk.held_now).items():
+            metrics.held_events.labels(why).set(count)
+        now = time.time_ns()
+        metrics.mutes.set(running.store.look(lambda connection: running.desk.in_force(connection, now)))
         if running.traces is not None:
             metrics.set_counts({"errors.traces": running.traces.failures})
 
@@ -90,6 +95,7 @@ class MonitorView:
             ],
             "models": [{"name": one.name, "id": one.id, "device": one.device} for one in running.models],
             "problems": list(self.readiness()),
+            "held": running.store.look(running.desk.held_now),
             "losing": list(running.engine.losing),
             "stopped": list(running.engine.stopped),
         }
@@ -149,12 +155,49 @@ class MonitorView:
         return {**entry, **history_data(model, rows.part(slice(max(0, len(rows.row) - count), None)))}
 
     def events(
-        self, *, stream: str | None, limit: int, open_only: bool, after: str | None = None
+        self, *, stream: str | None, limit: int, open_only: bool, after: str | None = None, unseen_only: bool = False
     ) -> Sequence[Mapping[str, Any]]:
         """The latest events first. Raises InvalidArgument where `after` is no event's id."""
         state: Literal["open"] | None = "open" if open_only else None
-        found = self._running.store.events.list(stream=stream, limit=limit, state=state, after=after)
+        seen = False if unseen_only else None
+        store = self._running.store.events
+        found = store.list(stream=stream, limit=limit, state=state, after=after, acknowledged=seen)
         return [one.as_dict() for one in found]
+
+    def acknowledge_all(self, events: Sequence[str], by: str, comment: str) -> list[str]:
+        """Note that a person has seen several events; those that there are."""
+        return [event for event in events if self.acknowledge(event, by, comment)]
+
+    def curve(self, event_id: str) -> Mapping[str, Any] | None:
+        """The rows of an event."""
+        return self._running.store.curve(event_id)
+
+    def adopt_stream(self, stream: str, undo: bool) -> Mapping[str, float]:
+        """Take a stream's level, or give it up. Raises InvalidArgument."""
+        found: dict[str, float] = {}
+
+        def change() -> list[str]:
+            found.update(self._running.engine.adopt(stream, undo))
+            return []
+
+        self._running.worker.change_streams(change)
+        return found
+
+    def mutes(self) -> Mapping[str, Any]:
+        """Those that hold or will: by hand, and of the configuration."""
+        now = time.time_ns()
+        by_hand = self._running.store.look(lambda connection: stored.in_force(connection, now))
+        windows = [one.as_dict() | {"until": one.until(now)} for one in self._running.desk.windows]
+        return {"by_hand": [one.as_dict() for one in by_hand], "windows": windows}
+
+    def mute(self, pattern: str, until: int, reason: str, by: str) -> Mapping[str, Any]:
+        """Mute streams by hand. Raises InvalidArgument."""
+        made = self._running.store.change(lambda connection: stored.add(connection, pattern, until, reason, by))
+        return made.as_dict()
+
+    def unmute(self, number: int) -> Mapping[str, Any]:
+        """End a mute by hand. Raises InvalidArgument."""
+        return self._running.store.change(lambda connection: stored.end(connection, number)).as_dict()
 
     def acknowledge(self, event_id: str, by: str, comment: str) -> bool:
         """Note that a person has seen an event."""

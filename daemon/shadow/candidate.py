@@ -12,7 +12,7 @@ import numpy as np
 
 from aez.codec.detect.events import EventRule, EventTracker
 from aez.codec.errors import InvalidArgument
-from aez.daemon.engine.event_records import Follower
+from aez.daemon.engine.follower import Follower
 from aez.daemon.engine.ring import Rings
 from aez.daemon.engine.routing import Router
 from aez.daemon.engine.rows import ScoredRows

@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from aez.codec.common.plain import plain
 from aez.daemon.common.addresses import url_fault
@@ -26,7 +27,8 @@ from aez.daemon.common.records import CLOSING, EventRecord, kind_of
 from aez.daemon.common.shared_options import Login
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sinks.http import Endpoint, EndpointOptions
-from aez.daemon.sinks.wire import iso_time
+from aez.daemon.sinks.wire import about as about_step
+from aez.daemon.sinks.wire import blamed, iso_time
 from aez.daemon.state.event_sql import SEVERITIES
 
 __all__ = ["AlertmanagerOptions", "AlertmanagerSink"]
@@ -117,16 +119,13 @@ class AlertmanagerSink(Sink):
         event = plain(record.event)
         start = event.get("start_time")
         start = start if isinstance(start, int) else record.time
-        kind = kind_of(record.action)
+        many = event.get("kind") == "incident"
         stream = _utf8(record.stream)
-        blamed = ", ".join(
-            f"{one.get('name')} {one.get('share') or 0:.0%}" if kind == "anomaly" else str(one.get("name"))
-            for one in event.get("channels") or ()
-            if isinstance(one, dict)
-        )
         annotations = {
-            "summary": _SUMMARIES[kind].format(stream=stream, channels=blamed),
-            "channels": blamed,
+            "summary": _summary(record, stream),
+            "channels": blamed(event, len(event.get("channels") or ())),
+            "note": about_step(record),
+            "link": self._link(record),
             "peak": "" if event.get("peak") is None else f"{event['peak']:.3g}",
             "model": record.model,
             "action": record.action,
@@ -140,7 +139,7 @@ class AlertmanagerSink(Sink):
         alert = {
             "labels": self._labels
             | {
-                "alertname": f"Aez{kind.capitalize()}",
+                "alertname": "AezIncident" if many else f"Aez{kind_of(record.action).capitalize()}",
                 "stream": stream,
                 "event": record.id,
                 "severity": severity,
@@ -150,7 +149,18 @@ class AlertmanagerSink(Sink):
             "startsAt": iso_time(min(start, end - _SECOND)),
             "endsAt": iso_time(end),
         }
-        return alert | ({"generatorURL": self._page} if self._page else {})
+        return alert | ({"generatorURL": self._link(record)} if self._page else {})
+
+    def _link(self, record: EventRecord) -> str:
+        """Where the page shows the event; empty where nobody said where the page is."""
+        return f"{self._page.rstrip('/')}/#event={quote(record.id)}" if self._page else ""
+
+
+def _summary(record: EventRecord, stream: str) -> str:
+    if record.event.get("kind") == "incident":
+        return f"{record.event.get('count')} events of one cause: {record.event.get('cause')}"
+    channels = ", ".join(str(one.get("name")) for one in record.event.get("channels") or () if isinstance(one, dict))
+    return _SUMMARIES[kind_of(record.action)].format(stream=stream, channels=channels)
 
 
 def _severity(record: EventRecord) -> str:

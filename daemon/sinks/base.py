@@ -42,6 +42,8 @@ class Sink(ABC):
     timeout_seconds: float = 30.0
     #: How often `refresh` wants to be called; None: never.
     refresh_seconds: float | None = None
+    #: Whether records are to come with their events' curves.
+    curves: bool = False
 
     @abstractmethod
     def deliver(self, records: Sequence[EventRecord]) -> None:

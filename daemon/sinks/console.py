@@ -15,7 +15,8 @@ from aez.codec.common.plain import plain
 from aez.daemon.common.options import Options, about
 from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Sink, SinkError
-from aez.daemon.sinks.wire import as_json, iso_time
+from aez.daemon.sinks.wire import about as about_step
+from aez.daemon.sinks.wire import as_json, blamed, iso_time
 
 __all__ = ["ConsoleOptions", "ConsoleSink", "as_text"]
 
@@ -58,11 +59,7 @@ def as_text(record: EventRecord) -> str:
     peak = event.get("peak")
     if isinstance(peak, (int, float)):
         words.append(f"peak {peak:.3g}")
-    blamed = [one for one in event.get("channels") or () if isinstance(one, dict)][:3]
-    if blamed:
-        words.append(", ".join(f"{_printable(str(one.get('name')))} {one.get('share') or 0:.0%}" for one in blamed))
-    if reason := event.get("reason"):
-        words.append(f"because: {_printable(str(reason))}")
+    words += [_printable(blamed(event)), _printable(about_step(record))]
     words.append(f"[{record.id[:12]}.{record.sequence}]")
     return "  ".join(word for word in words if word)
 

@@ -65,6 +65,7 @@ class WebhookOptions(EndpointOptions):
     headers: Mapping[str, str] = field(
         default_factory=dict, repr=False, metadata=about("further headers", check=_headers_fault)
     )
+    curves: bool = field(default=False, metadata=about("whether each step comes with the event's rows, as curve"))
     batch: int = field(default=100, metadata=about("steps of events in a request at most", low=1, high=10_000))
 
 
@@ -78,6 +79,7 @@ class WebhookSink(Sink):
         self._endpoint = Endpoint(options)
         self._key = None if options.secret is None else _key(options.secret)
         self._batch = options.batch
+        self.curves = options.curves
         self._headers = dict(options.headers)
 
     def __repr__(self) -> str:

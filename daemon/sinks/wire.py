@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aez.codec.common.plain import plain
 from aez.daemon.common.records import EventRecord
 
-__all__ = ["as_dict", "as_json", "iso_time"]
+__all__ = ["about", "as_dict", "as_json", "blamed", "iso_time"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,7 +26,51 @@ def as_dict(record: EventRecord) -> dict[str, Any]:
         "time": record.time,
         "time_utc": iso_time(record.time),
         "event": plain(record.event),
+        **({} if record.curve is None else {"curve": plain(record.curve)}),
     }
+
+
+def blamed(event: Mapping[str, Any], most: int = 3) -> str:
+    """The channels to blame in words: how much, and what was measured where something else was expected."""
+    entries = [one for one in (event.get("channels") or ())[:most] if isinstance(one, dict)]
+    if event.get("kind") in ("missing", "stuck"):  # they have no share in a score
+        return ", ".join(str(one.get("name")) for one in entries)
+    return ", ".join(map(_channel, entries))
+
+
+def _channel(entry: Mapping[str, Any]) -> str:
+    said = f"{entry.get('name')} {entry.get('share') or 0:.0%}"
+    measured, expected = entry.get("measured"), entry.get("expected")
+    if measured is None and expected is None:
+        return said
+    unit = f" {entry['unit']}" if entry.get("unit") else ""
+    wanted = "" if expected is None else f", expected {_short(expected)}{unit}"
+    return f"{said} ({'missing' if measured is None else _short(measured) + unit}{wanted})"
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def about(record: EventRecord) -> str:
+    """What else is to be said of a step, in a few words; empty where nothing is."""
+    event = record.event
+    if event.get("kind") == "incident":
+        examples = [str(one) for one in event.get("examples") or ()][:3]
+        more = ", ..." if (event.get("count") or 0) > len(examples) else ""
+        return f"{event.get('count')} events ({event.get('cause')}): {', '.join(examples)}{more}"
+    said = []
+    if record.action == "changed":
+        said.append("it stays at this level; `aez monitor streams adopt` takes it")
+    if event.get("reason"):
+        said.append(f"because: {event['reason']}")
+    if event.get("reopened"):
+        said.append(f"reopened {event['reopened']} times")
+    if cap := event.get("cap"):
+        said.append(
+            f"event {cap['events_per_day']} of the day, the last one that is sent before {iso_time(cap['until'])}"
+        )
+    return "; ".join(said)
 
 
 def as_json(record: EventRecord) -> str:

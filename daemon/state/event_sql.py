@@ -12,7 +12,7 @@ from typing import Any
 from aez.codec.common.plain import plain
 from aez.daemon.common.records import CLOSING, EventRecord, storable
 
-__all__ = ["EVENT_COLUMNS", "EVENT_TABLES", "SEVERITIES", "UPSERT_EVENT", "event_values", "storable"]
+__all__ = ["EVENT_COLUMNS", "EVENT_TABLES", "SEVERITIES", "UPSERT_EVENT", "event_values", "is_closing", "storable"]
 
 SEVERITIES = ("warning", "serious", "critical")
 
@@ -46,10 +46,15 @@ WHERE excluded.sequence > events.sequence
 """
 
 
+def is_closing(action: str) -> bool:
+    """Whether an event is closed by such a step."""
+    return action in CLOSING
+
+
 def event_values(record: EventRecord, moment: int) -> dict[str, Any]:
     """A record's columns; `moment` is when it is stored."""
     event = plain(record.event)
-    closing = record.action in CLOSING
+    closing = is_closing(record.action)
     start, end = event.get("start_time"), event.get("end_time")
     severity = event.get("severity")
     return {

@@ -69,8 +69,9 @@ class Retention:
 class StoredEvent:
     """An event as it stands.
 
-    state: "open" or "closed"; kind: "anomaly", "silence", "missing" or "stuck". start, end: ns since 1970 UTC; `end` is
-    None while it is open. record: its last one. stored: when that was written, by this machine's clock.
+    state: "open" or "closed"; kind: "anomaly", "silence" of a stream, "missing" or "stuck" channels, or "incident" of
+    many. start, end: ns since 1970 UTC; `end` is None while it is open. record: its last one. stored: when that was
+    written, by this machine's clock.
     acknowledged, acknowledged_by: when and by whom; None and "" where nobody did.
     """
 
@@ -296,13 +297,19 @@ def _now(now: int | None) -> int:
     return time.time_ns() if now is None else now
 
 
+def _kind(action: str, details: Mapping[str, Any]) -> EventKind:
+    if details.get("kind") == "incident":
+        return "incident"
+    return kind_of(action)
+
+
 def _event(row: tuple[Any, ...], comments: tuple[Comment, ...] = (), comment_count: int = 0) -> StoredEvent:
     (id_, stream, model, sequence, action, state, severity, start, end, at, stored, event, acknowledged, by) = row
     details: Mapping[str, Any] = json.loads(event)
     return StoredEvent(
         record=EventRecord(id_, sequence, action, stream, model, at, details),
         state=state,
-        kind=kind_of(action),
+        kind=_kind(action, details),
         severity=severity,
         start=start,
         end=end,

@@ -23,13 +23,15 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aez.codec.common.plain import plain
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord, Position, storable
+from aez.daemon.state import steps
+from aez.daemon.state.alarm_sql import ALARM_TABLES
 from aez.daemon.state.database import Database, StoreCorrupt, StoreError, StoreFull, StoreLocked, Synchronous
-from aez.daemon.state.event_sql import EVENT_TABLES, UPSERT_EVENT, event_values
+from aez.daemon.state.event_sql import EVENT_TABLES
 from aez.daemon.state.event_store import EventStore, Retention
 
 __all__ = [
@@ -43,11 +45,13 @@ __all__ = [
     "StoredState",
 ]
 
-_VERSION = 1
+Result = TypeVar("Result")
+_VERSION = 2
 #: Statements that make a store of a version one of the next; the schema, which creates what is missing, runs behind.
-_MIGRATIONS: Mapping[int, str] = {}
+_MIGRATIONS: Mapping[int, str] = {1: ""}
 _SCHEMA = (
     EVENT_TABLES.format(number="INTEGER PRIMARY KEY")
+    + ALARM_TABLES
     + """
 CREATE TABLE IF NOT EXISTS positions (source TEXT PRIMARY KEY, position TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS states (
@@ -71,10 +75,6 @@ CREATE TABLE IF NOT EXISTS rejected (
 _UPSERT_STATE = """
 INSERT INTO states (stream, model, stored, state) VALUES (?, ?, ?, ?) ON CONFLICT (stream)
 DO UPDATE SET model = excluded.model, stored = excluded.stored, state = excluded.state
-"""
-_OUT = """
-INSERT INTO outbox (id, sequence, action, stream, model, time, event)
-VALUES (:id, :sequence, :action, :stream, :model, :time, :event)
 """
 _REJECTED_KEPT = 1000
 
@@ -142,6 +142,8 @@ class Store:
         )
         self.events = EventStore(self._database)
         self.outbox_limit = outbox_limit
+        #: Decides which steps are sent; all are without one.
+        self.desk: steps.Desk | None = None
         self._listeners: tuple[Callable[[], None], ...] = ()
 
     def commit(
@@ -171,15 +173,10 @@ class Store:
             (storable(key), storable(models if isinstance(models, str) else models.get(key, "")), moment, state)
             for key, state in (states or {}).items()
         ]
-        steps = [event_values(record, moment) for record in events]
-        fresh = 0
         with self._database.write() as connection:
             connection.executemany("INSERT OR REPLACE INTO positions (source, position) VALUES (?, ?)", placed)
             connection.executemany(_UPSERT_STATE, kept)
-            for step in steps:
-                if connection.execute(UPSERT_EVENT, step).rowcount == 1:
-                    connection.execute(_OUT, step)
-                    fresh += 1
+            fresh = steps.take(connection, events, moment, self.desk)
             if fresh:
                 self._trim(connection)
         if fresh:
@@ -248,6 +245,43 @@ class Store:
                 (wall - int(retention.state_days * 86_400e9), most),
             )
         return gone
+
+    def curve(self, event: str) -> dict[str, Any] | None:
+        """The rows of an event, see `aez.daemon.alarms.curve`; None where none are kept."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT curve FROM curves WHERE event = ?", (storable(event),)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def sent_open_records(self) -> tuple[EventRecord, ...]:
+        """The last record of every open event that sinks know of, the earliest start first."""
+        with self._database.read() as connection:
+            held = {row[0] for row in connection.execute("SELECT event FROM held")}
+        return tuple(one for one in self.events.open_records() if storable(one.id) not in held)
+
+    def forget_curves(self, kept: int) -> None:
+        """Delete those of events that are gone, and all but the latest `kept`."""
+        with self._database.write(durable=False) as connection:
+            connection.execute("DELETE FROM curves WHERE event NOT IN (SELECT id FROM events)")
+            connection.execute(
+                "DELETE FROM curves WHERE number <= (SELECT number FROM curves ORDER BY number DESC LIMIT 1 OFFSET ?)",
+                (kept,),
+            )
+
+    def change(self, function: Callable[[sqlite3.Connection], Result]) -> Result:
+        """What a function makes of a transaction, on the disk at return; sinks hear where it added to the outbox."""
+        with self._database.write() as connection:
+            before = _end(connection)
+            found = function(connection)
+            grown = _end(connection) > before
+        if grown:
+            for listener in self._listeners:
+                listener()
+        return found
+
+    def look(self, function: Callable[[sqlite3.Connection], Result]) -> Result:
+        """What a function reads."""
+        with self._database.read() as connection:
+            return function(connection)
 
     def register_sinks(self, names: Iterable[str]) -> dict[str, int]:
         """Say which sinks there are; a new one gets what comes from now on.

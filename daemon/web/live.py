@@ -219,6 +219,7 @@ class Watch:
         self._names: list[tuple[Sequence[str], int, int | None]] = []
         self.model = model
         self._rows = _nothing(len(self.model.channels))
+        self._shift: Float | None = None  # what is taken from the values before the model sees them
         self._scale = recent.scale
         self._begun = False
 
@@ -288,6 +289,7 @@ class Watch:
             return None
         which = slice(low, high)
         rows = scored.rows
+        self._shift = scored.shifts.get(number)
         if scored.scale is not None:
             self._scale = scored.scale.at(high - 1)
         return History(
@@ -319,8 +321,10 @@ class Watch:
         wanted = wanted[wanted >= past]
         if wanted.size:
             windows = sliding_window_view(rows.values, past + 1, axis=0).transpose(0, 2, 1)
-            given = (windows[wanted - past],) if self._scale is None else (windows[wanted - past], self._scale)
-            rows.reconstruction[wanted] = reconstruct(*given)[:, -1]
+            shift = np.float32(0) if self._shift is None else self._shift
+            shifted = windows[wanted - past] - shift
+            given = (shifted,) if self._scale is None else (shifted, self._scale)
+            rows.reconstruction[wanted] = reconstruct(*given)[:, -1] + shift
         return rows
 
 

@@ -30,6 +30,7 @@ from aez.codec.errors import AezError, InvalidArgument
 from aez.daemon.common.connections import HANDSHAKE_SECONDS, Connections, request_log
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.web.access import COOKIE_SECONDS, Gate, Wait
+from aez.daemon.web.alarms import AlarmView, alarm_routes
 from aez.daemon.web.answers import answer, body_of, fault, whole
 from aez.daemon.web.live import ROWS
 from aez.daemon.web.live_client import LiveClient, LiveView, Wanted
@@ -58,7 +59,7 @@ _HEADERS = {
 }
 
 
-class View(LiveView, ShadowView, StreamChanges, Protocol):
+class View(LiveView, ShadowView, StreamChanges, AlarmView, Protocol):
     """What the page may ask of the monitor; called from other threads than the worker's."""
 
     metrics: Metrics
@@ -73,7 +74,7 @@ class View(LiveView, ShadowView, StreamChanges, Protocol):
         """The last rows of a stream with scores and reconstruction; None where it is not known."""
 
     def events(
-        self, *, stream: str | None, limit: int, open_only: bool, after: str | None
+        self, *, stream: str | None, limit: int, open_only: bool, after: str | None, unseen_only: bool = False
     ) -> Sequence[Mapping[str, Any]]:
         """The latest events first, behind the one of the id `after`. Raises InvalidArgument where that is none's."""
 
@@ -161,6 +162,7 @@ class Web:
         made.router.add_post("/api/events/{id}/acknowledge", self._acknowledge)
         made.router.add_post("/api/events/{id}/comment", self._comment)
         made.router.add_routes(stream_routes(self.view))
+        made.router.add_routes(alarm_routes(self.view))
         made.router.add_post("/api/reload", self._reload)
         made.router.add_routes(shadow_routes(self.view))
         made.router.add_post("/api/login", self._login)
@@ -337,9 +339,10 @@ class Web:
         open_only = request.query.get("open", "false").lower() in ("1", "true", "yes")
         stream = request.query.get("stream")
         after = request.query.get("after")
+        unseen = request.query.get("unacknowledged", "false").lower() in ("1", "true", "yes")
 
         def listed() -> Sequence[Mapping[str, Any]]:
-            return self.view.events(stream=stream, limit=limit, open_only=open_only, after=after)
+            return self.view.events(stream=stream, limit=limit, open_only=open_only, after=after, unseen_only=unseen)
 
         return answer({"events": list(await asyncio.to_thread(listed))})
 

@@ -44,11 +44,15 @@ RULES: dict[str, str] = {
     "export.series_detector": "",
     "daemon.common": "",
     "daemon.config": (
-        "codec.bundle daemon.common daemon.files daemon.parse daemon.sinks daemon.sources daemon.transform"
+        "codec.bundle daemon.common daemon.files daemon.incidents daemon.mutes daemon.parse daemon.sinks "
+        "daemon.sources daemon.transform"
     ),
     "daemon.rows": "",
     "daemon.signals": "daemon.common daemon.rows",
-    "daemon.engine": "codec.detect daemon.common daemon.rows daemon.signals",
+    "daemon.alarms": "codec.detect daemon.common daemon.rows",
+    "daemon.mutes": "codec.series daemon.common",
+    "daemon.incidents": "daemon.common daemon.mutes daemon.state",
+    "daemon.engine": "codec.detect daemon.alarms daemon.common daemon.rows daemon.signals",
     "daemon.frames": "codec.container codec.detect codec.entropy codec.image codec.report daemon.common",
     "daemon.transform": "daemon.common",
     "daemon.parse": "codec.common codec.image codec.series daemon.common daemon.frames daemon.transform",
@@ -61,15 +65,16 @@ RULES: dict[str, str] = {
     "daemon.observe": "codec.common daemon.common",
     "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe daemon.rows",
     "daemon.build": (
-        "codec.bundle codec.common codec.detect codec.image daemon.common daemon.config daemon.engine daemon.files "
-        "daemon.frames daemon.observe daemon.parse daemon.scores daemon.shadow daemon.signals daemon.sinks "
-        "daemon.sources daemon.state"
+        "codec.bundle codec.common codec.detect codec.image daemon.alarms daemon.common daemon.config daemon.engine "
+        "daemon.files daemon.frames daemon.incidents daemon.observe daemon.parse daemon.scores daemon.shadow "
+        "daemon.signals daemon.sinks daemon.sources daemon.state"
     ),
     "daemon.delivery": "daemon.common daemon.observe daemon.sinks daemon.state",
     "daemon.pipeline": "daemon.common daemon.observe daemon.state",
     "daemon.service": (
-        "daemon.build daemon.common daemon.config daemon.delivery daemon.engine daemon.frames daemon.observe "
-        "daemon.pipeline daemon.scores daemon.shadow daemon.sinks daemon.sources daemon.state daemon.web"
+        "daemon.build daemon.common daemon.config daemon.delivery daemon.engine daemon.frames daemon.incidents "
+        "daemon.mutes daemon.observe daemon.pipeline daemon.scores daemon.shadow daemon.sinks daemon.sources "
+        "daemon.state daemon.web"
     ),
     "daemon.tools": (
         "codec.common daemon.build daemon.common daemon.config daemon.files daemon.scores daemon.service "

@@ -16,6 +16,7 @@ from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.commands import options
 from aez.commands.monitor import control as monitor_control
 from aez.commands.monitor import events as monitor_events
+from aez.commands.monitor import mutes as monitor_mutes
 from aez.commands.monitor import option_list as monitor_options
 from aez.commands.monitor import shadow as monitor_shadow
 from aez.commands.monitor import simulate as monitor_simulate
@@ -32,7 +33,7 @@ def monitor() -> None:
 
 
 for _part in (
-    *(monitor_control, monitor_events, monitor_options, monitor_shadow),
+    *(monitor_control, monitor_events, monitor_mutes, monitor_options, monitor_shadow),
     *(monitor_simulate, monitor_streams, monitor_tap, monitor_top),
 ):
     for _command in _part.COMMANDS:
@@ -56,6 +57,8 @@ def check(config: Path, deep: bool, as_json: bool) -> None:
 
             logging.getLogger("aez").addHandler(logging.NullHandler())  # what a trial finds is told below
             shallow_check(found)
+            if past := found.past_mutes(time.time_ns()):
+                raise ConfigError(past)
             transforms = [f"source {one.name}: {each}" for one in found.sources for each in one.parse.transforms]
             lines = deep_check(found) if deep else []
             warnings = certificate_warnings(found) + pattern_warnings(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ def events() -> None:
 _filters = options.in_order(
     click.option("--stream", metavar="NAME", help="Those of this stream."),
     click.option("--open", "open_only", is_flag=True, help="Those that are open."),
+    click.option("--unacknowledged", "unseen", is_flag=True, help="Those that nobody acknowledged."),
     click.option("--since", metavar="TIME", help="Those that ended later, such as 2026-03-01 or 2026-03-01T12:00Z."),
 )
 
@@ -48,11 +50,18 @@ _from_sink = click.option(
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="At most so many.")
 @options.as_json
 def list_events(
-    config: Path, stream: str | None, open_only: bool, since: str | None, sink: str | None, limit: int, as_json: bool
+    config: Path,
+    stream: str | None,
+    open_only: bool,
+    unseen: bool,
+    since: str | None,
+    sink: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List events, the latest first."""
     with _Looking(config, sink) as store:
-        found = all_events(store, **_wanted(stream, open_only, since))
+        found = all_events(store, **_wanted(stream, open_only, since, unseen))
         shown = 0
         for event in found:
             if shown == limit:
@@ -66,11 +75,20 @@ def list_events(
 @events.command()
 @config_argument
 @click.argument("event", metavar="ID")
+@click.option("--draw/--no-draw", default=None, help="Draw its rows, too; by default in a terminal.")
 @_from_sink
-def show(config: Path, event: str, sink: str | None) -> None:
+def show(config: Path, event: str, draw: bool | None, sink: str | None) -> None:
     """Print one event with all that is known of it as JSON; ID may be its first 6 or more characters."""
+    from aez.commands.monitor.event_drawing import drawn
+
     with _Looking(config, sink) as store:
-        messages.result(json.dumps(_find(store, event).as_dict(), indent=2, ensure_ascii=False))
+        found = _find(store, event)
+        curve = store.curve(found.id) if sink is None else None  # type: ignore[union-attr]
+    whole = found.as_dict() | ({} if curve is None else {"curve": curve})
+    messages.result(json.dumps(whole, indent=2, ensure_ascii=False))
+    if draw if draw is not None else sys.stdout.isatty():
+        for line in drawn(found.record.event, curve):
+            messages.result(line)
 
 
 @events.command()
@@ -86,14 +104,21 @@ def show(config: Path, event: str, sink: str | None) -> None:
 @click.option("-f", "--force", is_flag=True, help="Replace a file that exists.")
 @_from_sink
 def export(
-    config: Path, stream: str | None, open_only: bool, since: str | None, output: str, force: bool, sink: str | None
+    config: Path,
+    stream: str | None,
+    open_only: bool,
+    unseen: bool,
+    since: str | None,
+    output: str,
+    force: bool,
+    sink: str | None,
 ) -> None:
     """Write events with their comments, the earliest first, in the format of the file's name."""
     suffix = ".jsonl" if output == "-" else Path(output).suffix.lower()
     if suffix not in _EXPORTS:
         raise InvalidArgument(f"{output}: events are written as {', '.join(_EXPORTS)}; give the file such a name")
     with _Looking(config, sink) as store:
-        listed = list(all_events(store, **_wanted(stream, open_only, since)))
+        listed = list(all_events(store, **_wanted(stream, open_only, since, unseen)))
         found = [(store.events.get(one.id) or one) if one.comment_count else one for one in reversed(listed)]
     if output == "-":
         for one in found:
@@ -121,18 +146,38 @@ def _write(events: list[StoredEvent], suffix: str, path: Path) -> None:
 
 @events.command()
 @config_argument
-@click.argument("event", metavar="ID")
+@click.argument("event", nargs=-1, metavar="ID...")
+@_filters
+@click.option("--all", "everything", is_flag=True, help="In place of IDs all that the filters leave.")
 @click.option("--by", default="", metavar="NAME", help="Who says so.")
 @click.option("--comment", metavar="TEXT", help="What is to say about it.")
 @_from_sink
-def acknowledge(config: Path, event: str, by: str, comment: str | None, sink: str | None) -> None:
-    """Note that somebody has seen an event, perhaps with a comment."""
+def acknowledge(
+    config: Path,
+    event: tuple[str, ...],
+    stream: str | None,
+    open_only: bool,
+    unseen: bool,
+    since: str | None,
+    everything: bool,
+    by: str,
+    comment: str | None,
+    sink: str | None,
+) -> None:
+    """Note that somebody has seen events, perhaps with a comment; sinks get no updates of them any more."""
+    filtered = stream is not None or open_only or unseen or since is not None
+    if bool(event) == everything or (event and filtered):
+        raise InvalidArgument("name the events by their IDs, or say --all, perhaps with --stream, --open or --since")
     with _Looking(config, sink) as store:
-        found = _find(store, event)
-        store.events.acknowledge(found.id, by)
-        if comment:
-            store.events.comment(found.id, by, comment)
-    messages.summary(f"acknowledged {found.id}")
+        if everything:
+            found = list(all_events(store, **_wanted(stream, open_only, since, True)))
+        else:
+            found = [_find(store, one) for one in event]
+        for one in found:
+            store.events.acknowledge(one.id, by)
+            if comment:
+                store.events.comment(one.id, by, comment)
+    messages.summary(f"acknowledged {found[0].id}" if len(found) == 1 else f"acknowledged {len(found)} events")
 
 
 class _Looking:
@@ -169,9 +214,14 @@ def _database(config: Path, found: Configuration, name: str) -> PostgresSink:
     return databases[name]
 
 
-def _wanted(stream: str | None, open_only: bool, since: str | None) -> dict[str, Any]:
+def _wanted(stream: str | None, open_only: bool, since: str | None, unseen: bool) -> dict[str, Any]:
     """The filters as the store takes them."""
-    return {"stream": stream, "state": "open" if open_only else None, "since": _moment(since)}
+    return {
+        "stream": stream,
+        "state": "open" if open_only else None,
+        "since": _moment(since),
+        "acknowledged": False if unseen else None,
+    }
 
 
 def all_events(store: Store | PostgresSink, **wanted: Any) -> Any:
@@ -214,9 +264,11 @@ def _clock(time_ns: int | None) -> str:
 
 
 def event_line(event: StoredEvent) -> str:
-    """One line for a person: id, times, stream, how bad, and who is to blame."""
+    """One line for a person: id, times, stream, how bad, who is to blame, and why it was not sent."""
+    from aez.daemon.sinks.wire import about, blamed
+
     detail = event.record.event
-    blame = ", ".join(f"{one['name']} {one['share']:.0%}" for one in (detail.get("channels") or [])[:3])
+    blame = blamed(detail)
     peak = detail.get("peak")
     words = [
         event.id[:12],
@@ -228,10 +280,8 @@ def event_line(event: StoredEvent) -> str:
     ]
     if isinstance(peak, int | float):
         words.append(f"peak {peak:.3g}")
-    reason = detail.get("reason")
-    return "  ".join(
-        [*words, *([plain(blame)] if blame else []), *([f"because: {plain(str(reason))}"] if reason else [])]
-    )
+    marks = [f"[{mark}]" for mark in ("muted", "incident", "capped") if detail.get(mark) and event.kind != "incident"]
+    return "  ".join([*words, *([plain(one) for one in (blame, about(event.record)) if one]), *marks])
 
 
 COMMANDS = (events,)

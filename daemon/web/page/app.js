@@ -1,5 +1,6 @@
 // The live page: what is chosen stands behind the address's #, news come by one connection.
 
+import { get } from "./api.js";
 import { Charts } from "./charts.js";
 import { byId, el, setText } from "./dom.js";
 import { Events } from "./events.js";
@@ -36,7 +37,7 @@ const live = new Live(
     setText(byId("link"), { live: "live", connecting: "connecting…", lost: "connection lost" }[state]);
     if (state === "lost") lost ??= Date.now();
     else {
-      if (lost !== null) events.load(); // what happened meanwhile
+      if (lost !== null || state === "live") events.load(); // what happened meanwhile, also before it was told
       lost = null;
     }
     byId("lost").hidden = lost === null;
@@ -115,7 +116,22 @@ function fromAddress() {
   }
 }
 
+/** A link to one event, as sinks send it. */
+async function eventFromAddress() {
+  const match = /^#event=([0-9a-f]{1,64})$/.exec(location.hash);
+  if (!match) return;
+  try {
+    const event = await get(`/api/events/${match[1]}`);
+    if (event.kind !== "incident") choose(event.stream);
+    await events.load();
+    events.reveal(event);
+  } catch (error) {
+    events.error(`The event cannot be shown: ${error.message}.`);
+  }
+}
+
 setInterval(showRate, 1000);
-addEventListener("hashchange", () => choose(fromAddress()));
+addEventListener("hashchange", () => (location.hash.startsWith("#event=") ? eventFromAddress() : choose(fromAddress())));
 choose(fromAddress());
+eventFromAddress();
 new Shadows();

@@ -1,12 +1,13 @@
 // The list of events, and what people say to them.
 
+import { actions, blameText, curves, heldText, noteText } from "./alarms.js";
 import { get, post } from "./api.js";
 import { byId, el, setText } from "./dom.js";
-import { clock, exact, number, percent, span } from "./format.js";
+import { clock, exact, number, span } from "./format.js";
 
 const PAGE = 200;
 const MOST = 1000; // in one answer
-const MARKS = { warning: "▲", serious: "▲▲", critical: "▲▲▲", silence: "◌" };
+const MARKS = { warning: "▲", serious: "▲▲", critical: "▲▲▲", silence: "◌", incident: "⁂" };
 
 const later = (a, b) => b.start - a.start || (a.id < b.id ? 1 : -1);
 
@@ -154,6 +155,7 @@ export class Events {
       when: el("span", { className: "when" }),
       peak: el("span", { className: "peak" }),
       blame: el("span", { className: "blame muted" }),
+      held: el("span", { className: "held muted" }),
       seen: el("span", { className: "seen muted" }),
       acknowledge: el("button", { type: "button" }, "Acknowledge"),
       comment: el("button", { type: "button", className: "quiet", ariaExpanded: "false" }),
@@ -162,7 +164,7 @@ export class Events {
     line.item = el(
       "li",
       { className: "event" },
-      el("div", { className: "what" }, line.mark, line.link, line.when, line.peak, line.blame),
+      el("div", { className: "what" }, line.mark, line.link, line.when, line.peak, line.blame, line.held),
       el("div", { className: "act" }, line.seen, line.acknowledge, line.comment),
       line.more,
     );
@@ -176,7 +178,7 @@ export class Events {
     const told = JSON.stringify(event);
     if (line.told === told) return;
     line.told = told;
-    const kind = event.kind === "silence" ? "silence" : event.severity;
+    const kind = event.kind === "anomaly" ? event.severity : event.kind;
     const detail = event.event;
     line.item.className = `event ${event.state} ${kind}`;
     line.mark.className = `severity severity-${kind}`;
@@ -188,8 +190,9 @@ export class Events {
     setText(line.peak, typeof detail.peak === "number" ? `peak ${number(detail.peak)} × limit` : "");
     const blamed = (detail.channels ?? []).slice(0, 3);
     const signal = event.kind === "missing" || event.kind === "stuck"; // its channels have no shares in a score
-    const shares = blamed.map((one) => (signal ? one.name : `${one.name} ${percent(one.share)}`)).join(", ");
-    setText(line.blame, [shares, detail.reason && `closed: ${detail.reason}`].filter(Boolean).join("; "));
+    setText(line.blame, [...blamed.map(signal ? (one) => one.name : blameText), noteText(event)].filter(Boolean).join(", "));
+    setText(line.held, heldText(event));
+    line.item.classList.toggle("not-sent", line.held.textContent !== "");
     line.acknowledge.hidden = event.acknowledged !== null;
     const by = event.acknowledged_by ? ` by ${event.acknowledged_by}` : "";
     setText(line.seen, event.acknowledged === null ? "" : `✓ seen${by}, ${clock(event.acknowledged)}`);
@@ -199,7 +202,30 @@ export class Events {
     line.event = event;
     if (line.more.hidden) return;
     this.picture(line);
+    this.curve(line);
     this.comments(line, event.id);
+  }
+
+  /** The event's rows, drawn anew with each of its steps. */
+  async curve(line) {
+    const { id, sequence } = line.event;
+    if (line.drawn === sequence) return;
+    line.drawn = sequence;
+    const drawn = await curves(id);
+    if (!drawn) return;
+    if (line.curves) line.curves.replaceWith(drawn);
+    else line.more.prepend(drawn);
+    line.curves = drawn;
+  }
+
+  /** Show one event, also an old one, with all that is known of it. */
+  reveal(event) {
+    document.querySelector("input[name=of][value=all]").checked = true;
+    this.all.byId.set(event.id, event);
+    this.show();
+    const line = this.lines.get(event.id);
+    if (line.more.hidden) this.open(line, event.id);
+    line.item.scrollIntoView({ block: "center" });
   }
 
   /** The worst frame, where the event has one; another one as soon as a worse frame came. */
@@ -229,9 +255,13 @@ export class Events {
     await this.say(`/api/events/${id}/acknowledge`, { by: byId("who").value.trim(), comment: "" });
   }
 
-  async say(path, body) {
+  say(path, body) {
+    return this.tried(() => post(path, body));
+  }
+
+  async tried(asked) {
     try {
-      await post(path, body);
+      await asked();
       this.error("");
       return true;
     } catch (error) {
@@ -254,9 +284,11 @@ export class Events {
         const sent = await this.say(`/api/events/${id}/comment`, { by: byId("who").value.trim(), text: text.value });
         if (sent) text.value = "";
       });
-      line.more.append(line.said, form);
+      const said = (asked) => this.tried(asked);
+      line.more.append(line.said, form, actions(line.event, () => byId("who").value.trim(), said));
     }
     this.picture(line);
+    this.curve(line);
     this.comments(line, id);
     line.more.querySelector("input").focus({ preventScroll: line.worst !== undefined });
   }

@@ -110,6 +110,54 @@ def test_faults_name_line_and_key(folder: Path, text: str, expected: str) -> Non
     assert found.startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("table", "line", "key", "said"),
+    [
+        ('streams = "a"\nreason = "x"\nuntil = "soon"', 4, "mute[0].until", "is no time"),
+        ('streams = "a"\nreason = "x"', 1, "mute[0].until", "it is missing"),
+        ('streams = "a"\nuntil = "2100-01-01"', 1, "mute[0].reason", "it is missing"),
+        (
+            'streams = "a"\nreason = "x"\ntimezone = "Mars/Sea"\nuntil = "2100-01-01"',
+            4,
+            "mute[0].timezone",
+            "no time zone",
+        ),
+        (
+            'streams = "a"\nreason = "x"\ntil = "2100-01-01"',
+            4,
+            "mute[0].til",
+            "there is no such key; did you mean until?",
+        ),
+    ],
+)
+def test_mutes_that_cannot_be_are_named_with_line_and_key(
+    folder: Path, table: str, line: int, key: str, said: str
+) -> None:
+    (folder / "monitor.toml").write_text(f"[[mute]]\n{table}\n{LEAST}")
+    with pytest.raises(ConfigError) as found:
+        load(folder / "monitor.toml")
+    fault = found.value.faults[0]
+    assert (fault.line, fault.key) == (line, key)
+    assert said in fault.text
+
+
+def test_a_configuration_knows_its_windows_and_those_that_are_past(folder: Path) -> None:
+    window = '[[mute]]\nstreams = ["a", "b"]\nreason = "x"\nuntil = {}\n'
+    text = "".join(window.format(one) for one in ("2020-01-01T00:00:00Z", '"2100-01-01"'))
+    (folder / "monitor.toml").write_text(text + LEAST)
+    found = load(folder / "monitor.toml")
+    assert [one.window.patterns for one in found.mutes] == [("a", "b")] * 2
+    assert [str(one) for one in found.past_mutes(1_700_000_000 * 10**9)] == [
+        f"{folder / 'monitor.toml'}:4: mute[0].until: it is past, so that it mutes nothing; take it out"
+    ]
+
+
+def test_what_adapt_was_is_named(folder: Path) -> None:
+    (folder / "monitor.toml").write_text(LEAST.replace("[[models]]", "[[models]]\nadapt = true"))
+    with pytest.raises(ConfigError, match="it is called adopt now, and takes the new level"):
+        load(folder / "monitor.toml")
+
+
 def test_all_faults_are_told_at_once_in_the_order_of_lines(folder: Path) -> None:
     found = faults(folder, "[service]\nqueue = -1\n[web]\nport = 70000\nx = 1\n")
     assert [fault.split(": ")[1] for fault in found] == ["models", "sources", "service.queue", "web.port", "web.x"]

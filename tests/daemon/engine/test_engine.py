@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from aez.codec.detect.events import Event, EventRule, find_events
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.core import Series
+from aez.daemon.alarms.habits import Habits
 from aez.daemon.common.records import EventRecord, Samples
 from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.rows import ScoredRows
@@ -37,6 +38,9 @@ from tests.kit.engine_models import (
     samples,
     take,
 )
+
+#: Events of a quarter of an hour that go on, and a change that lasts two hours.
+HABITS = Habits(reopen_within=15 * PERIOD * SECOND, growth=2.0, changed_after=120 * PERIOD * SECOND)
 
 
 def engine(**settings: Any) -> Engine:
@@ -84,13 +88,13 @@ def moved(old: Engine, **settings: Any) -> Engine:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 300), max_size=12), st.booleans(), st.data())
-def test_chunks_and_restarts_change_nothing(seed: int, cuts: list[int], adapt: bool, data: st.DataObject) -> None:
+def test_chunks_and_restarts_change_nothing(seed: int, cuts: list[int], habits: bool, data: st.DataObject) -> None:
     values = bursts(300, seed)
     one = samples(values)
-    settings = {"update_every": 3, "adapt": adapt, "warm_up": 10 if adapt else 0}
+    settings = {"update_every": 3, "habits": HABITS if habits else Habits(), "warm_up": 10 if habits else 0}
     whole = engine(**settings)
     expected = whole.process([one]) + whole.flush(0)
-    if not adapt:
+    if not habits:
         same_events(closed(expected), as_closed(expected_events(values)))
     threads = {"workers": 2, "sizes": (1, 8, 32)} if data.draw(st.booleans()) else {}
     part = Engine([Watched("plant", detector(), **settings)], **threads)
@@ -323,37 +327,6 @@ def test_a_stream_has_its_own_limit() -> None:
         assert len(closed(engine(limits=limits).process([samples(values, stream=name)]))) == count
 
 
-def test_a_limit_follows_a_stream_that_drifts_slowly_and_no_further_than_its_reach() -> None:
-    rng = np.random.default_rng(0)
-    mean = np.concatenate([np.full(3000, 0.8), np.linspace(0.8, 1.15, 40_000), np.full(50, 4.0)])
-    values = mean[:, None] + rng.normal(0, 0.05, (len(mean), 2))
-    one = samples(values)
-    assert engine().process([take(one, 0, 43_000)])[-1].event["ongoing"]  # it ends in an alarm without end
-    follows = engine(adapt=True)
-    drift = follows.process([take(one, 0, 43_000)])
-    assert len({record.id for record in drift}) <= 4  # the limit lags a little
-    assert all(record.action == "close" for record in drift[-1:])
-    assert 1.1 < follows.describe()[0]["limit"] < 2.0
-    assert [record.action for record in follows.process([take(one, 43_000, len(one))])] == ["open", "update"]
-    bounded = engine(adapt=True, reach=1.1)
-    assert bounded.process([one])[0].event["start"] < 43_000
-    assert bounded.describe()[0]["limit"] <= 1.1 + 1e-9
-
-
-def test_an_open_event_freezes_the_limit() -> None:
-    rng = np.random.default_rng(0)
-    quiet = 0.6 + rng.normal(0, 0.02, (2048 + WINDOW, 2))
-    follows = engine(adapt=True)
-    follows.process([samples(quiet)])
-    before = follows.describe()[0]["limit"]
-    fault = np.full((3000, 2), 1.5)
-    records = follows.process([samples(fault, np.arange(3000) + len(quiet))])
-    assert records[0].action == "open"
-    assert "close" not in [one.action for one in records]
-    assert follows.describe()[0]["limit"] == pytest.approx(before, rel=0.05)
-    assert follows.describe()[0]["state"] == "event"
-
-
 def test_silence_is_an_event_of_its_own_that_ends_when_the_stream_is_heard() -> None:
     now = [START]
     quiet = Engine([Watched("plant", Magnitude(), silent_after=300)], clock=lambda: now[0])
@@ -442,7 +415,7 @@ def test_no_damaged_state_raises(data: st.DataObject) -> None:
 
 
 def test_a_state_survives_packing() -> None:
-    old = engine(lateness=300, adapt=True)
+    old = engine(lateness=300, habits=HABITS)
     old.process([samples(bursts(90), np.r_[0:88, 89:91])])
     ((_, data),) = old.touched().items()
     state = unpack(data)
@@ -490,8 +463,6 @@ def test_another_rule_applies_from_the_next_row_on() -> None:
         ({"warm_up": -1}, "warm_up"),
         ({"update_every": 0}, "update_every"),
         ({"limits": {"*": 0.0}}, "limit"),
-        ({"risk": 0.5}, "risk"),
-        ({"reach": 0.5}, "reach"),
         ({"columns": {"speed": "v"}}, "speed"),
     ],
 )
@@ -536,7 +507,7 @@ def test_nothing_in_gives_nothing_out() -> None:
 def test_memory_does_not_grow_with_rows() -> None:
     import tracemalloc
 
-    some = Engine([Watched("plant", Magnitude(), lateness=600, adapt=True)])
+    some = Engine([Watched("plant", Magnitude(), lateness=600, habits=HABITS)])
     rng = np.random.default_rng(0)
 
     def feed(turns: range) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aez.daemon.alarms.habits import Habits
 from aez.daemon.common.records import EventRecord, Samples
 from aez.daemon.config.reader import load
 from aez.daemon.engine.engine import Engine
@@ -53,8 +54,8 @@ def rows(names: list[str], first: int, count: int, values: dict[str, Any]) -> Sa
     return Samples(names, stream, START + slots * PERIOD * SECOND, CHANNELS, cells)
 
 
-@pytest.mark.parametrize("adapt", [False, True])
-def test_those_that_stay_go_on_as_if_the_others_had_never_been(adapt: bool) -> None:
+@pytest.mark.parametrize("habits", [Habits(), Habits(600 * SECOND, 2.0, 3600 * SECOND)])
+def test_those_that_stay_go_on_as_if_the_others_had_never_been(habits: Habits) -> None:
     values = {name: bursts(400, number) for number, name in enumerate(NAMES)}
     staying = [name for number, name in enumerate(NAMES) if number % 3]
     scores: dict[bool, dict[tuple[str, int], float]] = {True: {}, False: {}}
@@ -66,7 +67,7 @@ def test_those_that_stay_go_on_as_if_the_others_had_never_been(adapt: bool) -> N
                 kept[scored.names[number], int(row)] = float(score)
 
         clock = Clock()
-        one = engine(clock, listener=note, adapt=adapt)
+        one = engine(clock, listener=note, habits=habits)
         records = one.process([rows(NAMES, 0, 101, values)])
         one.touched()
         clock.now += int(31 * DAY) * SECOND

@@ -174,7 +174,7 @@ def test_a_stream_whose_clock_was_ahead_begins_anew_when_it_is_told_to() -> None
 
 
 def test_a_stream_that_is_reset_closes_what_was_open_and_keeps_its_limit() -> None:
-    some = Engine([Watched("plant", detector(), adapt=True)], clock=lambda: START)
+    some = Engine([Watched("plant", detector(), learn=100)], clock=lambda: START)
     some.process([samples(0.4 + np.random.default_rng(0).normal(0, 0.02, (2000, 2)))])
     before = entry(some)["limit"]
     assert before < 1

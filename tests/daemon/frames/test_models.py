@@ -20,11 +20,11 @@ from aez.codec.detect.pictures import PictureDetector
 from aez.codec.errors import InvalidArgument
 from aez.codec.image.distortion import psnr
 from aez.codec.image.model import ImageModel
+from aez.daemon.alarms.learned_limit import LearnedLimit
 from aez.daemon.build import models
 from aez.daemon.common.records import Chunk, EventRecord, Samples
 from aez.daemon.config.reader import ConfigError, load
 from aez.daemon.engine.engine import Engine
-from aez.daemon.engine.limits import LearnedLimit
 from aez.daemon.engine.watched import Watched
 from aez.daemon.frames.models import COLUMNS, CodecFrames, DetectorFrames, FrameModel, MeasuredFrame
 from aez.daemon.frames.pictures import FramePictures
@@ -206,19 +206,19 @@ def test_a_learned_limit_does_not_depend_on_how_scores_come_nor_much_on_outliers
     rng = np.random.default_rng(0)
     scores = np.exp(rng.normal(-5, 0.1, 50)).tolist()
     at_once, one_by_one = LearnedLimit(50), LearnedLimit(50)
-    at_once.take(scores, False)
+    at_once.take(scores)
     for score in scores:
         assert one_by_one.room >= 1
         assert one_by_one.value == 1
         one_by_one = LearnedLimit.from_state(json.loads(json.dumps(one_by_one.state())), 50, 1.0)
-        one_by_one.take([score], False)
+        one_by_one.take([score])
     assert one_by_one.value == at_once.value
     assert max(scores) < at_once.value < 2 * max(scores)
     spoilt = LearnedLimit(50)
-    spoilt.take([*scores[:46], 1.0, 1.0, 1.0, 1.0], False)
+    spoilt.take([*scores[:46], 1.0, 1.0, 1.0, 1.0])
     assert spoilt.value < 1.25 * at_once.value
     still = LearnedLimit(20)
-    still.take([0.01] * 20, False)
+    still.take([0.01] * 20)
     assert still.value == pytest.approx(0.0105)
     assert LearnedLimit.from_state(still.state(), 20, 3.0).value == pytest.approx(0.0315)
 
@@ -231,7 +231,7 @@ def test_a_learned_limit_is_seldom_reached_by_what_taught_it(rows: int, spread: 
     shares = []
     for _ in range(200):
         limit = LearnedLimit(rows)
-        limit.take(rng.choice(normal, rows).tolist(), False)
+        limit.take(rng.choice(normal, rows).tolist())
         shares.append((normal > limit.value).mean())
     assert np.mean(shares) < 5e-4
     assert np.mean(np.array(shares) > 0.01) < 0.02
@@ -311,7 +311,6 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: p
             "period_seconds is for telemetry, and this model watches frames; take it out",
         ),
         ("gear.aezm", "columns = { frame = 'a' }", "columns is for telemetry"),
-        ("photo", "adapt = true", "adapt needs a threshold"),
         ("photo", "warm_up = 5", "a limit is learned from 20 frames or more, not 5; raise warm_up"),
     ],
 )

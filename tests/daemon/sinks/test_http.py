@@ -225,7 +225,7 @@ def test_an_open_event_is_an_alert_with_its_identity_in_labels(server: HttpServe
     assert seconds(alert["startsAt"]) == START / SECOND
     assert abs(seconds(alert["endsAt"]) - time.time() - 120) < 30
     assert alert["annotations"]["channels"] == "temperature 75%, pressure 25%"
-    assert alert["generatorURL"] == "http://monitor/"
+    assert alert["generatorURL"] == alert["annotations"]["link"] == "http://monitor/#event=a"
 
 
 def test_a_step_that_comes_again_is_the_same_alert(server: HttpServer) -> None:

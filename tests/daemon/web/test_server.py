@@ -50,8 +50,9 @@ class Pretend:
         return {"id": "a", "comments": []} if event_id == "a" else None
 
     def events(
-        self, *, stream: str | None, limit: int, open_only: bool, after: str | None
+        self, *, stream: str | None, limit: int, open_only: bool, after: str | None, unseen_only: bool = False
     ) -> Sequence[Mapping[str, Any]]:
+        assert not unseen_only
         self.asked.append((stream, limit, open_only, after))
         if stream == "defect":
             raise RuntimeError("hush-hush")

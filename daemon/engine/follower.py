@@ -1,0 +1,348 @@
+"""The records that follow from a stream's scores.
+
+Guarantees: the same rows give the same records, ids and sequence numbers, however they are cut.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+
+from aez.codec.detect.events import CRITICAL, SERIOUS, Event, EventRule, EventTracker, Severity
+from aez.codec.detect.scaling import Scale
+from aez.codec.errors import InvalidArgument
+from aez.daemon.alarms.curve import Curve
+from aez.daemon.alarms.habits import PLAIN, Habits
+from aez.daemon.alarms.lasting import Lasting
+from aez.daemon.alarms.witness import Witness, Worst
+from aez.daemon.common.records import EventRecord
+from aez.daemon.rows.columns import Float, Ints
+
+__all__ = ["Follower", "Seen"]
+
+#: By rising severity; and from which score on a row is of the next one.
+_SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+_NEXT = (SERIOUS, CRITICAL, math.inf)
+_LONGEST_PAUSE = 1 << 40  # rows
+
+
+class Seen(NamedTuple):
+    """What the model saw of some rows: the window of row i is joined[starts[i]:][:window], float32 [window, channels].
+
+    shift: what was taken from the sensors' values before, float32 [channels], or None. period: ns, None without a
+    clock. scale: of the rows, where the model takes it.
+    """
+
+    joined: Float
+    starts: Ints
+    window: int
+    shift: Float | None
+    period: int | None
+    scale: Scale | None = None
+
+    def of(self, at: int) -> Float:
+        """The window of a row."""
+        start = int(self.starts[at])
+        return self.joined[start : start + self.window]
+
+    def measured_window(self, at: int) -> Float:
+        """The same in the sensors' own values."""
+        window = self.of(at)
+        return window if self.shift is None else window + self.shift
+
+    def measured(self, at: int) -> Float:
+        """A row in the sensors' own values."""
+        row: Float = self.measured_window(at)[-1]
+        return row
+
+
+class _Place(NamedTuple):
+    """A row that is being taken, and where it stands among those of the call."""
+
+    row: int
+    time: int
+    score: float
+    at: int
+    blame: Float
+    seen: Seen | None
+
+
+class Follower:
+    """The events of one stream. It need not exist while the stream is quiet.
+
+    model: the name that records carry. every: rows between two updates of an open event, at least, and only where it
+    grew; one that becomes more severe is told at once. habits: how these pauses grow, and what else is told less often.
+    witness: explains what records say; its `settle` completes them.
+    """
+
+    def __init__(
+        self,
+        tracker: EventTracker,
+        model: str,
+        every: int,
+        habits: Habits = PLAIN,
+        witness: Witness | None = None,
+    ) -> None:
+        self.tracker, self.model, self.every = tracker, model, every
+        self.habits, self.witness = habits, witness
+        self.open = False
+        self.sequence = 0
+        self._told = self._end = 0  # the row of the last record, and the event's end in it
+        self._severity = 0  # in that record, as a place in `_SEVERITIES`
+        self._pause = every
+        self._event_id: str | None = None
+        #: The event that ended last, while another may still go on with it; and the part of the one that is open that
+        #: came before. How often it went on.
+        self._past: Event | None = None
+        self._first: Event | None = None
+        self._repeats = 0
+        self._lasting: Lasting | None = None
+        self._changed = False
+        self._worst: Worst | None = None
+        self._curve: Curve | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can be dropped until the next row above the limit."""
+        return self.tracker.idle and self._past is None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the event that is open is a lasting change."""
+        return self.open and self._changed
+
+    @property
+    def event_id(self) -> str:
+        """The id of the event that is open, "" where none is; found once, because it takes a hash."""
+        if not self.open:
+            return ""
+        if self._event_id is None:
+            event = self._current() or self._past
+            self._event_id = "" if event is None else event.id
+        return self._event_id
+
+    def update(
+        self, rows: Ints, scores: Float, blame: Float, times: Ints, seen: Seen | None = None
+    ) -> list[EventRecord]:
+        """Take rows [n] that rise, their scores (1.0 is the limit), channel scores [n, C] and times in ns."""
+        records: list[EventRecord] = []
+        loud = np.flatnonzero(scores > 1)
+        at, count = 0, len(rows)
+        shares = dict(zip(loud.tolist(), self.tracker.shares(blame[loud]), strict=True))
+        while at < count:
+            if self.tracker.idle:
+                following = int(np.searchsorted(loud, at))
+                coming = int(loud[following]) if following < loud.size else count
+                due = self._due(times)
+                if due <= coming and due < count:
+                    records += self._let_go(int(rows[due]), int(times[due]))
+                at = coming
+                if at == count:
+                    break
+                if self._past is None:
+                    self._worst = self._curve = None
+            row, time, score = int(rows[at]), int(times[at]), float(scores[at])
+            place = _Place(row, time, score, at, blame, seen)
+            self._look(place)
+            if self._curve is not None and seen is not None:
+                self._curve.add(row, time, score, seen.measured(at))
+            for update in self.tracker.take(row, score, shares.get(at), time):
+                opened = update.kind == "opened"
+                records += self._opened(update.event, place) if opened else self._closed(update.event, row, time)
+            records += self._grown(row, time, score)
+            at += 1
+        return records
+
+    def _due(self, times: Ints) -> int:
+        """The first of the rows from which nothing goes on with the past event; beyond all where there is none."""
+        if self._past is None:
+            return len(times) + 1
+        return int(np.searchsorted(times, (self._past.end_time or 0) + self.habits.reopen_within, "right"))
+
+    def _look(self, place: _Place) -> None:
+        """Note the worst row."""
+        if place.seen is None or self.witness is None or not place.score > 1:
+            return
+        if self._worst is None or place.score > self._worst.score:
+            at, seen = place.at, place.seen
+            self._worst = self.witness.look(
+                place.score, seen.of(at), place.blame[at], seen.shift, None if seen.scale is None else seen.scale.at(at)
+            )
+
+    def _opened(self, event: Event, place: _Place) -> list[EventRecord]:
+        row, time, past = place.row, place.time, self._past
+        if past is not None and (event.start_time or 0) - (past.end_time or 0) <= self.habits.reopen_within:
+            told = not self.open
+            self._first, self._past, self._repeats = past, None, self._repeats + 1
+            self.open, self._lasting = True, self._lasting or Lasting(time)
+            return [self._record("reopen", self._whole(event), row, time)] if told else []
+        records: list[EventRecord] = []
+        if past is not None:
+            records = self._let_go(row, time)
+            self._look(place)
+        self.open, self.sequence, self._event_id, self._pause = True, -1, None, self.every
+        self._first, self._repeats, self._lasting, self._changed = None, 0, Lasting(time), False
+        if place.seen is not None and self.witness is not None:
+            order = [self.tracker.channels.index(name) for name, _ in event.channels]
+            self._curve = Curve(order)
+            self._curve.begin(row, time, place.seen.measured_window(place.at), place.seen.period)
+            self._curve.add(row, time, place.score, place.seen.measured(place.at))
+        return [*records, self._record("open", event, row, time)]
+
+    def _closed(self, event: Event, row: int, time: int) -> list[EventRecord]:
+        final = self._whole(event)
+        self._first = None
+        if self.habits.reopen_within:
+            self._past = final
+            if self._repeats:  # its end is told once it has been quiet for long enough
+                return []
+        self.open = False
+        record = self._record("close", final, row, time)
+        if self._past is None:
+            self._curve = self._worst = None
+        return [record]
+
+    def _let_go(self, row: int, time: int) -> list[EventRecord]:
+        """Nothing goes on with the past event any more; its end is told where it was not."""
+        past, self._past = self._past, None
+        records = [self._record("close", past, row, time)] if self.open and past is not None else []
+        self.open, self._repeats = False, 0
+        self._curve = self._worst = None
+        return records
+
+    def _grown(self, row: int, time: int, score: float) -> list[EventRecord]:
+        """What is to be said of an event that is open and goes on."""
+        if not self.open or self._past is not None:
+            return []
+        after, event = self.habits.changed_after, None
+        if after is not None and not self._changed and self._lasting is not None:
+            event = self._current() if self._lasting.take(time, score, after) else None
+        if event is not None:
+            self._changed = True
+            return [self._record("changed", event, row, time)]
+        worse = score >= _NEXT[self._severity]
+        if worse or (not self._changed and row - self._told >= self._pause):
+            event = self._current()
+            if event is not None and event.end > self._end:
+                self._pause = min(_LONGEST_PAUSE, int(self._pause * self.habits.growth))
+                return [self._record("update", event, row, time)]
+        return []
+
+    def _current(self) -> Event | None:
+        event = self.tracker.current
+        return None if event is None else self._whole(event)
+
+    def _whole(self, event: Event) -> Event:
+        """The event together with what came before it and is the same."""
+        first = self._first
+        if first is None:
+            return event
+        worse = first if first.peak >= event.peak else event
+        return replace(
+            event,
+            id=first.id,
+            start=first.start,
+            start_time=first.start_time,
+            opened=first.opened,
+            peak=worse.peak,
+            peak_row=worse.peak_row,
+            channels=_mixed(first, event),
+        )
+
+    def close(self, time: int, reason: str) -> list[EventRecord]:
+        """End the event that is open although its stream did not calm down: its record says why, as `reason`."""
+        updates, open_before, past = self.tracker.finish(), self.open, self._past
+        ended = [self._whole(update.event) for update in updates]
+        if open_before and past is not None and not ended:
+            ended = [past]
+        self.open, self._past = False, None
+        records = [self._record("close", event, event.end, time) for event in ended]
+        return [replace(record, event={**record.event, "reason": reason}) for record in records]
+
+    def _record(self, action: str, event: Event, row: int, time: int) -> EventRecord:
+        self.sequence += 1
+        self._told, self._end, self._severity = row, event.end, _SEVERITIES.index(event.severity)
+        told = event.as_dict()
+        if self._repeats:
+            told["reopened"] = self._repeats
+        if self._changed and self._lasting is not None:
+            told["changed"] = {"level": round(self._lasting.level, 3)}
+        curve = None
+        if self.witness is not None:
+            if self._worst is not None:
+                self.witness.note(self._worst, told["channels"])
+            if self._curve is not None:
+                curve = self._curve.as_dict(self.witness.channels, self.witness.units)
+        return EventRecord(event.id, self.sequence, action, event.stream, self.model, time, told, curve)
+
+    def state(self) -> dict[str, Any]:
+        """Everything it knows, as plain data for JSON."""
+        return {
+            "tracker": self.tracker.state(),
+            "open": self.open,
+            "sequence": self.sequence,
+            "told": self._told,
+            "end": self._end,
+            "severity": self._severity,
+            "pause": self._pause,
+            "past": None if self._past is None else asdict(self._past),
+            "first": None if self._first is None else asdict(self._first),
+            "repeats": self._repeats,
+            "lasting": None if self._lasting is None else self._lasting.state(),
+            "changed": self._changed,
+            "worst": None if self._worst is None else self._worst.state(),
+            "curve": None if self._curve is None else self._curve.state(),
+        }
+
+    @classmethod
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        model: str,
+        every: int,
+        rule: EventRule | None,
+        habits: Habits = PLAIN,
+        witness: Witness | None = None,
+    ) -> Follower:
+        """What `state()` described, with the rule in place of its own. Raises InvalidArgument."""
+        try:
+            follower = cls(EventTracker.from_state(state["tracker"]), model, every, habits, witness)
+            follower.open, follower.sequence = bool(state["open"]), int(state["sequence"])
+            follower._told, follower._end = int(state["told"]), int(state["end"])
+            follower._severity = int(state["severity"])
+            if "pause" in state:  # else it is of an older aez
+                follower._go_on(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidArgument(f"the saved state of a stream's events cannot be read: {error!r}") from error
+        if rule is not None:
+            follower.tracker.rule = rule
+        return follower
+
+    def _go_on(self, state: Mapping[str, Any]) -> None:
+        """Take what is beside the tracker."""
+        self._pause, self._repeats = max(1, int(state["pause"])), int(state["repeats"])
+        self._past, self._first = _event(state["past"]), _event(state["first"])
+        self._changed = bool(state["changed"])
+        self._lasting = None if state["lasting"] is None else Lasting.from_state(state["lasting"])
+        self._worst = None if state["worst"] is None else Worst.from_state(state["worst"])
+        self._curve = None if state["curve"] is None else Curve.from_state(state["curve"])
+
+
+def _event(state: Mapping[str, Any] | None) -> Event | None:
+    if state is None:
+        return None
+    return Event(**{**state, "channels": tuple((str(name), float(share)) for name, share in state["channels"])})
+
+
+def _mixed(first: Event, second: Event) -> tuple[tuple[str, float], ...]:
+    """Shares of both, each weighted with its length."""
+    weights = (first.end - first.start, second.end - second.start)
+    found: dict[str, float] = {}
+    for event, weight in zip((first, second), weights, strict=True):
+        for name, share in event.channels:
+            found[name] = found.get(name, 0.0) + share * weight / sum(weights)
+    return tuple(sorted(found.items(), key=lambda one: -one[1]))

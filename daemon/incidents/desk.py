@@ -1,0 +1,251 @@
+"""The desk that every new step of an event passes within its commit: recorded it is in any case, sent it may not be.
+
+In this order an event that begins is held back where a mute covers its stream, where it is one of many with the same
+cause, and where its stream had its share of the day. What it decided is in the same transaction as the step, so that a
+kill or a replay counts nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from aez.daemon.common.records import EventRecord, storable
+from aez.daemon.incidents.incidents import Incidents, cause_of
+from aez.daemon.incidents.options import Alarms
+from aez.daemon.mutes import stored
+from aez.daemon.mutes.window import MuteWindow
+from aez.daemon.state.event_sql import EVENT_COLUMNS, SEVERITIES, is_closing
+from aez.daemon.state.steps import Arranged, put_out
+
+__all__ = ["REASONS", "AlarmDesk"]
+
+#: Why steps are not sent.
+REASONS = ("muted", "incident", "capped", "acknowledged")
+_NS, _DAY = 1_000_000_000, 86_400_000_000_000
+#: What an event without a hold still needs nobody to be told of while its stream is muted.
+_WHILE_MUTED = ("update", "changed", "reopen")
+_SWEPT, _KEPT_DAYS, _NEWS = 1000, 30, 1000
+
+
+class AlarmDesk:
+    """alarms: of the configuration. windows: its mutes. held: how many steps were not sent, by one of `REASONS`."""
+
+    def __init__(self, alarms: Alarms, windows: Sequence[MuteWindow] = ()) -> None:
+        self._lock = threading.Lock()
+        self.held: Counter[str] = Counter()
+        self._news: deque[str] = deque(maxlen=_NEWS)
+        self.adjust(alarms, windows)
+
+    def adjust(self, alarms: Alarms, windows: Sequence[MuteWindow]) -> None:
+        """Go on with other rules and windows."""
+        with self._lock:
+            self.alarms, self.windows = alarms, tuple(windows)
+
+    def arrange(self, connection: Any, records: Sequence[EventRecord], now: int) -> list[Arranged]:
+        """See `aez.daemon.state.steps.Desk`."""
+        with self._lock:
+            turn = _Turn(self.alarms, self._mutes(connection, now), connection)
+        found = turn.arrange(records)
+        self._news.extend(one.record.id for one in found[len(records) :])
+        self.held.update(turn.held)
+        return found
+
+    def in_force(self, connection: Any, now: int) -> int:
+        """How many mutes and windows hold at a time of this machine's clock, ns since 1970 UTC."""
+        with self._lock:
+            return sum(one.until(now) is not None for one in self._mutes(connection, now).windows)
+
+    def held_now(self, connection: Any) -> dict[str, int]:
+        """Open events that are recorded and not sent, by why."""
+        rows = connection.execute(
+            "SELECT why, count(*) FROM held JOIN events ON events.id = held.event WHERE state = 'open' GROUP BY why"
+        )
+        return dict.fromkeys(REASONS[:3], 0) | dict(rows)
+
+    def take_news(self) -> list[str]:
+        """Incidents that changed since the last call, by their ids."""
+        found = []
+        while self._news:
+            found.append(self._news.popleft())
+        return found
+
+    def sweep(self, connection: Any, now: int, data_now: int) -> int:
+        """Send what is still open of events whose mute is over, and delete what nobody needs; how many were sent.
+
+        now: this machine's clock; data_now: the time of the data; ns since 1970 UTC.
+        """
+        with self._lock:
+            mutes, within = self._mutes(connection, now), round(self.alarms.group_seconds * _NS)
+        rows = connection.execute(
+            f"SELECT {EVENT_COLUMNS} FROM events WHERE state = 'open' AND id IN "
+            "(SELECT event FROM held WHERE why = 'muted') LIMIT ?",
+            (_SWEPT,),
+        ).fetchall()
+        sent = 0
+        for id_, stream, model, sequence, action, *_, time, _stored, event, _acknowledged, _by in rows:
+            if mutes.covering(stream, data_now) is not None:
+                continue
+            details = json.loads(event)
+            details.pop("muted", None)
+            connection.execute("DELETE FROM held WHERE event = ?", (id_,))
+            put_out(connection, EventRecord(id_, sequence, action, stream, model, time, details), now)
+            sent += 1
+        connection.execute("DELETE FROM held WHERE event NOT IN (SELECT id FROM events)")
+        connection.execute("DELETE FROM openings WHERE time < ?", (data_now - 2 * within,))
+        connection.execute("DELETE FROM daily WHERE day < ?", (data_now // _DAY - 2,))
+        stored.forget(connection, now - _KEPT_DAYS * _DAY)
+        return sent
+
+    def _mutes(self, connection: Any, now: int) -> _Mutes:
+        return _Mutes([*self.windows, *(one.window() for one in stored.in_force(connection, now))])
+
+
+class _Mutes:
+    """The windows that may hold."""
+
+    def __init__(self, windows: Sequence[MuteWindow]) -> None:
+        self.windows = windows
+
+    def covering(self, stream: str, time: int) -> str | None:
+        """Why a stream is muted at a time, ns since 1970 UTC; None where it is not."""
+        for window in self.windows:
+            if window.until(time) is not None and window.fits(stream):
+                return window.reason
+        return None
+
+
+class _Turn:
+    """The steps of one transaction."""
+
+    def __init__(self, alarms: Alarms, mutes: _Mutes, connection: Any) -> None:
+        self._alarms, self._mutes, self._connection = alarms, mutes, connection
+        self._within = round(alarms.group_seconds * _NS)
+        self._incidents = Incidents(connection, self._within)
+        self.held: Counter[str] = Counter()
+
+    def arrange(self, records: Sequence[EventRecord]) -> list[Arranged]:
+        """The steps, marked, and those of incidents."""
+        causes: dict[str, set[str]] = defaultdict(set)  # the streams of each
+        for record in records if self._alarms.group_streams else ():
+            if record.sequence == 0 and self._mutes.covering(record.stream, record.time) is None:
+                causes[cause_of(record)].add(storable(record.stream))
+        found = []
+        for record in records:
+            arranged = self._begun(record, causes) if record.sequence == 0 else self._further(record)
+            found.append(arranged)
+        for record in self._incidents.records():
+            silent = record.action == "update" and self._is_acknowledged(record)
+            found.append(Arranged(record, not silent))
+        return found
+
+    def _begun(self, record: EventRecord, causes: Mapping[str, set[str]]) -> Arranged:
+        """An event that begins."""
+        reason = self._mutes.covering(record.stream, record.time)
+        if reason is not None:
+            return self._hold(record, "muted", {"muted": reason})
+        if (incident := self._incident(record, causes)) is not None:
+            self._incidents.join(incident, record)
+            return self._hold(record, "incident", {"incident": incident}, incident)
+        count = self._counted(record)
+        most = self._alarms.events_per_day
+        if most and count > most:
+            return self._hold(record, "capped", {"capped": True})
+        if most and count == most:  # the one message that says so
+            end = (record.time // _DAY + 1) * _DAY
+            return Arranged(_marked(record, {"cap": {"events_per_day": most, "until": end}}), True)
+        return Arranged(record, True)
+
+    def _further(self, record: EventRecord) -> Arranged:
+        """A later step of an event."""
+        row = self._connection.execute(
+            "SELECT why, incident FROM held WHERE event = ?", (storable(record.id),)
+        ).fetchone()
+        if row is None:
+            return self._of_sent(record)
+        why, incident = row
+        if why == "muted":
+            reason = self._mutes.covering(record.stream, record.time)
+            if reason is None and not is_closing(record.action):
+                self._connection.execute("DELETE FROM held WHERE event = ?", (storable(record.id),))
+                return self._of_sent(record)
+            return self._not_sent(record, "muted", {"muted": reason or "it began while its stream was muted"})
+        if why == "capped":
+            return self._not_sent(record, "capped", {"capped": True})
+        if is_closing(record.action):
+            self._incidents.leave(incident, record)
+        elif record.action == "reopen" and not self._incidents.join(incident, record):
+            self._connection.execute("DELETE FROM held WHERE event = ?", (storable(record.id),))
+            return self._of_sent(record)
+        return self._not_sent(record, "incident", {"incident": incident})
+
+    def _of_sent(self, record: EventRecord) -> Arranged:
+        """A later step of an event that sinks know; its end they get in any case."""
+        if record.action in _WHILE_MUTED:
+            reason = self._mutes.covering(record.stream, record.time)
+            if reason is not None:
+                return self._not_sent(record, "muted", {"muted": reason})
+        if record.action == "update" and self._is_acknowledged(record):
+            self.held["acknowledged"] += 1
+            return Arranged(record, False)
+        return Arranged(record, True)
+
+    def _is_acknowledged(self, record: EventRecord) -> bool:
+        """Whether somebody knows of it, and it is no more severe than what they know."""
+        row = self._connection.execute(
+            "SELECT acknowledged, severity FROM events WHERE id = ?", (storable(record.id),)
+        ).fetchone()
+        if row is None or row[0] is None:
+            return False
+        severity = record.event.get("severity")
+        return severity not in SEVERITIES or SEVERITIES.index(severity) <= SEVERITIES.index(row[1])
+
+    def _incident(self, record: EventRecord, causes: Mapping[str, set[str]]) -> str | None:
+        """The incident that an event belongs to, a new one where it takes that."""
+        most = self._alarms.group_streams
+        if not most:
+            return None
+        cause = cause_of(record)
+        if (found := self._incidents.of(cause, record.time)) is not None:
+            return found
+        lately = self._connection.execute(
+            "SELECT DISTINCT stream FROM openings WHERE cause = ? AND time BETWEEN ? AND ? LIMIT ?",
+            (storable(cause), record.time - self._within, record.time + self._within, most + 1),
+        )
+        if len({row[0] for row in lately} | causes[cause]) > most:
+            return self._incidents.begin(cause, record)
+        self._connection.execute(
+            "INSERT INTO openings (cause, time, stream) VALUES (?, ?, ?)",
+            (storable(cause), record.time, storable(record.stream)),
+        )
+        return None
+
+    def _counted(self, record: EventRecord) -> int:
+        """The number of this event among those of its stream and day that are sent."""
+        values = storable(record.stream), record.time // _DAY
+        self._connection.execute(
+            "INSERT INTO daily (stream, day, events) VALUES (?, ?, 1) "
+            "ON CONFLICT (stream, day) DO UPDATE SET events = events + 1",
+            values,
+        )
+        row = self._connection.execute("SELECT events FROM daily WHERE stream = ? AND day = ?", values).fetchone()
+        return int(row[0])
+
+    def _hold(self, record: EventRecord, why: str, marks: dict[str, Any], incident: str = "") -> Arranged:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO held (event, stream, why, incident) VALUES (?, ?, ?, ?)",
+            (storable(record.id), storable(record.stream), why, incident),
+        )
+        return self._not_sent(record, why, marks)
+
+    def _not_sent(self, record: EventRecord, why: str, marks: dict[str, Any]) -> Arranged:
+        self.held[why] += 1
+        return Arranged(_marked(record, marks), False)
+
+
+def _marked(record: EventRecord, marks: dict[str, Any]) -> EventRecord:
+    return replace(record, event={**record.event, **marks})
