@@ -143,7 +143,7 @@ def _habits(options: Model, period: float | None) -> Habits:
         every = period if options.period_seconds is None else options.period_seconds
         seconds = max(_REOPEN_SECONDS, _REOPEN_PERIODS * (every or 0.0))
     after = round(options.changed_seconds * SECOND) or None
-    return Habits(round(seconds * SECOND), options.update_growth, after)
+    return Habits(round(seconds * SECOND), options.update_growth, after, options.repeats_per_day)
 
 
 def _watched(config: Configuration, one: LoadedModel) -> Watched:

@@ -234,6 +234,14 @@ class Model(Options):
             high=1e7,
         ),
     )
+    repeats_per_day: int = field(
+        default=3,
+        metadata=about(
+            "events of one cause that a stream begins within a day; a further one goes on with the last; 0 for any number",
+            low=0,
+            high=1_000_000,
+        ),
+    )
     changed_seconds: float = field(
         default=21_600.0,
         metadata=about(

@@ -18,6 +18,7 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.curve import Curve
 from aez.daemon.alarms.habits import PLAIN, Habits
 from aez.daemon.alarms.lasting import Lasting
+from aez.daemon.alarms.repeats import DAY, Repeats, known_by, same_cause
 from aez.daemon.alarms.witness import Witness, Worst
 from aez.daemon.common.records import EventRecord
 from aez.daemon.rows.columns import Float, Ints
@@ -76,7 +77,7 @@ class Follower:
 
     model: the name that records carry. every: rows between two updates of an open event, at least, and only where it
     grew; one that becomes more severe is told at once. habits: how these pauses grow, and what else is told less often.
-    witness: explains what records say; its `settle` completes them.
+    witness: explains what records say; its `settle` completes them. repeats: of the stream, which outlive the follower.
     """
 
     def __init__(
@@ -86,9 +87,12 @@ class Follower:
         every: int,
         habits: Habits = PLAIN,
         witness: Witness | None = None,
+        repeats: Repeats | None = None,
     ) -> None:
         self.tracker, self.model, self.every = tracker, model, every
         self.habits, self.witness = habits, witness
+        self.repeats = Repeats() if repeats is None else repeats
+        self._often = False  # the event is the last that its cause has on this day
         self.open = False
         self.sequence = 0
         self._told = self._end = 0  # the row of the last record, and the event's end in it
@@ -161,7 +165,18 @@ class Follower:
         """The first of the rows from which nothing goes on with the past event; beyond all where there is none."""
         if self._past is None:
             return len(times) + 1
-        return int(np.searchsorted(times, (self._past.end_time or 0) + self.habits.reopen_within, "right"))
+        return int(np.searchsorted(times, (self._past.end_time or 0) + self._reopen_within, "right"))
+
+    @property
+    def _reopen_within(self) -> int:
+        """ns behind its end in which the past event may go on."""
+        return max(DAY, self.habits.reopen_within) if self._often else self.habits.reopen_within
+
+    def _goes_on(self, past: Event, event: Event) -> bool:
+        """Whether an event that opened is the past one again: at once, or on the same day where that came so often."""
+        pause = (event.start_time or 0) - (past.end_time or 0)
+        soon = pause <= self.habits.reopen_within
+        return soon or (pause <= self._reopen_within and same_cause(event, known_by(past)))
 
     def _look(self, place: _Place) -> None:
         """Note the worst row."""
@@ -175,8 +190,10 @@ class Follower:
 
     def _opened(self, event: Event, place: _Place) -> list[EventRecord]:
         row, time, past = place.row, place.time, self._past
-        if past is not None and (event.start_time or 0) - (past.end_time or 0) <= self.habits.reopen_within:
+        if past is not None and self._goes_on(past, event):
             told = not self.open
+            if (event.start_time or 0) - (past.end_time or 0) > self.habits.reopen_within:
+                self._lasting = None  # what comes and goes stands at no level
             self._first, self._past, self._repeats = past, None, self._repeats + 1
             self.open, self._lasting = True, self._lasting or Lasting(time)
             return [self._record("reopen", self._whole(event), row, time)] if told else []
@@ -186,6 +203,7 @@ class Follower:
             self._look(place)
         self.open, self.sequence, self._event_id, self._pause = True, -1, None, self.every
         self._first, self._repeats, self._lasting, self._changed = None, 0, Lasting(time), False
+        self._often = 0 < self.habits.repeats <= self.repeats.begin(event)
         if place.seen is not None and self.witness is not None:
             order = [self.tracker.channels.index(name) for name, _ in event.channels]
             self._curve = Curve(order)
@@ -198,6 +216,7 @@ class Follower:
         self._first = None
         if self.habits.reopen_within:
             self._past = final
+            self.repeats.end(final)
             if self._repeats:  # its end is told once it has been quiet for long enough
                 return []
         self.open = False
@@ -210,7 +229,7 @@ class Follower:
         """Nothing goes on with the past event any more; its end is told where it was not."""
         past, self._past = self._past, None
         records = [self._record("close", past, row, time)] if self.open and past is not None else []
-        self.open, self._repeats = False, 0
+        self.open, self._repeats, self._often = False, 0, False
         self._curve = self._worst = None
         return records
 
@@ -292,6 +311,7 @@ class Follower:
             "past": None if self._past is None else asdict(self._past),
             "first": None if self._first is None else asdict(self._first),
             "repeats": self._repeats,
+            "often": self._often,
             "lasting": None if self._lasting is None else self._lasting.state(),
             "changed": self._changed,
             "worst": None if self._worst is None else self._worst.state(),
@@ -307,10 +327,11 @@ class Follower:
         rule: EventRule | None,
         habits: Habits = PLAIN,
         witness: Witness | None = None,
+        repeats: Repeats | None = None,
     ) -> Follower:
         """What `state()` described, with the rule in place of its own. Raises InvalidArgument."""
         try:
-            follower = cls(EventTracker.from_state(state["tracker"]), model, every, habits, witness)
+            follower = cls(EventTracker.from_state(state["tracker"]), model, every, habits, witness, repeats)
             follower.open, follower.sequence = bool(state["open"]), int(state["sequence"])
             follower._told, follower._end = int(state["told"]), int(state["end"])
             follower._severity = int(state["severity"])
@@ -326,7 +347,7 @@ class Follower:
         """Take what is beside the tracker."""
         self._pause, self._repeats = max(1, int(state["pause"])), int(state["repeats"])
         self._past, self._first = _event(state["past"]), _event(state["first"])
-        self._changed = bool(state["changed"])
+        self._changed, self._often = bool(state["changed"]), bool(state.get("often"))
         self._lasting = None if state["lasting"] is None else Lasting.from_state(state["lasting"])
         self._worst = None if state["worst"] is None else Worst.from_state(state["worst"])
         self._curve = None if state["curve"] is None else Curve.from_state(state["curve"])

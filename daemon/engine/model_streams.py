@@ -13,6 +13,7 @@ from aez.codec.detect.scaling import StreamScales
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.learned_limit import LearnedLimit
 from aez.daemon.alarms.levels import Levels
+from aez.daemon.alarms.repeats import Repeats
 from aez.daemon.alarms.witness import Witness
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Silence
@@ -49,6 +50,7 @@ class ModelStreams(StreamColumns):
     _changed = column(np.bool_)  # since `touched`
     told_ahead = column(np.bool_)  # that its time is ahead of the clock
     followers: dict[int, Follower] = entries()
+    repeats: dict[int, Repeats] = entries()  # of streams that had an event
     limits: dict[int, LearnedLimit] = entries()
 
     def __init__(
@@ -243,7 +245,7 @@ class ModelStreams(StreamColumns):
         follower = self.followers.get(number)
         if follower is None:
             tracker = EventTracker(self.rule, self.watched.detector.channels, self.names[number], self.model_id)
-            follower = self.followers[number] = self._follower(tracker)
+            follower = self.followers[number] = self._follower(number, tracker)
         assert self._seen is not None
         whole = self._seen.scale
         scale = None if whole is None else whole.at(part)
@@ -252,14 +254,16 @@ class ModelStreams(StreamColumns):
         if self.watched.illustrate is not None:
             open_now = follower.tracker.current
             records = self.watched.illustrate(self.names[number], rows.time[part], relative, records, open_now)
+        if records and self.watched.habits.repeats:
+            self.repeats[number] = follower.repeats
         self.busy[number] = not follower.idle
         if follower.idle:
             del self.followers[number]
         return records if self.signals is None else self.signals.join(number, records)
 
-    def _follower(self, tracker: EventTracker) -> Follower:
-        watched = self.watched
-        return Follower(tracker, watched.name, watched.update_every, watched.habits, self.witness)
+    def _follower(self, number: int, tracker: EventTracker) -> Follower:
+        watched, repeats = self.watched, self.repeats.get(number)
+        return Follower(tracker, watched.name, watched.update_every, watched.habits, self.witness, repeats)
 
     def tick(self, now: int, listener: Listener | None) -> list[EventRecord]:
         """What has waited for long enough, and streams that are silent at this time."""
@@ -284,6 +288,8 @@ class ModelStreams(StreamColumns):
             if number in self.followers:
                 details["events"] = self.followers[number].state()
                 details["model"] = self.watched.name
+            if number in self.repeats:
+                details["repeats"] = self.repeats[number].state()
             if shift := self.levels.state(number):
                 details["shift"] = shift
             if self.silence.silent[number]:
@@ -323,14 +329,9 @@ class ModelStreams(StreamColumns):
             return "its model has another period now"
         if state.window != self.scorer.window or state.ring.shape[1] != self.scorer.channels:
             return "its state has another window"
-        follower: Follower | None = None
         limit: LearnedLimit | None = None
         try:
-            if "events" in state.details:
-                events = state.details["events"]
-                follower = Follower.from_state(
-                    events, self.watched.name, self.watched.update_every, self.rule, self.watched.habits, self.witness
-                )
+            repeats, follower = self._events_from(state.details)
             if "limit" in state.details:
                 limit = self._limit_from(number, state.details["limit"])
             if self.scales is not None:
@@ -348,12 +349,24 @@ class ModelStreams(StreamColumns):
         self.levels.restore(number, state.details.get("shift"))
         self.rows.aligner.restore(number, state.aligner, self._steady())
         self.rings.restore(number, state.count, state.ring)
+        if repeats is not None:
+            self.repeats[number] = repeats
         if follower is not None:
             self.followers[number] = follower
             self.busy[number] = not follower.idle
         if limit is not None:
             self.limits[number] = limit
         return ""
+
+    def _events_from(self, details: Mapping[str, Any]) -> tuple[Repeats | None, Follower | None]:
+        """What a state says of the events of a stream. Raises InvalidArgument."""
+        watched, repeats = self.watched, None
+        if "repeats" in details:
+            repeats = Repeats.from_state(details["repeats"])
+        if "events" not in details:
+            return repeats, None
+        settings = watched.name, watched.update_every, self.rule, watched.habits, self.witness
+        return repeats, Follower.from_state(details["events"], *settings, repeats)
 
     def _limit_from(self, number: int, state: Mapping[str, Any]) -> LearnedLimit | None:
         """The limit of a state; None where this model's stand still. Raises InvalidArgument."""

@@ -2,7 +2,8 @@
 
 An event belongs to a label when it overlaps it in the same stream, with some slack behind it, since windows still hold
 the rows of before; around wrong clocks the slack is two hours, as nobody knows when such a row was. An event that
-belongs to no label is false. A label is found by an event, of any kind, that opened within it.
+belongs to no label is false. A label is found by an event, of any kind, that opened within it, or was told there to go
+on. One that goes on outside of all labels is counted as such.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ OWN = {"missing": ("missing",), "flat": ("stuck", "flat")}
 
 @dataclass(frozen=True)
 class Told:
-    """One event as a sink got it. kind: anomaly, silent, or another; times in ns since 1970 UTC."""
+    """One event as a sink got it.
+
+    kind: anomaly, silent, or another; times in ns since 1970 UTC. again: when it was told to go on, behind its end.
+    """
 
     stream: str
     kind: str
@@ -33,6 +37,7 @@ class Told:
     opened: int
     end: int
     channels: tuple[str, ...]
+    again: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Judged:
 
     false: events that belong to no label. found: labels found and labels there are, by kind. most: events of one cause
     in a day at most, and that cause. delays: of the labels `OWN`, by kind, periods until they were told as what they
-    are, None for those that never were.
+    are, None for those that never were. again: how often events were told to go on, and how often of these outside of
+    all labels.
     """
 
     events: int
@@ -50,6 +56,7 @@ class Judged:
     groups: Mapping[str, str]
     most: tuple[int, str]
     delays: Mapping[str, Sequence[float | None]]
+    again: tuple[int, int] = (0, 0)
 
     @property
     def share(self) -> float:
@@ -71,7 +78,8 @@ def told(steps: Iterable[Mapping[str, Any]]) -> list[Told]:
         start = event.get("start_time") or first["time"]
         end = max(event.get("end_time") or 0, own[-1]["time"] if kind != "anomaly" else 0, start)
         names = tuple(one["name"] for one in event.get("channels") or ())
-        found.append(Told(first["stream"], kind, start, first["time"], end, names))
+        again = tuple(step["time"] for step in own if step["action"] == "reopen")
+        found.append(Told(first["stream"], kind, start, first["time"], end, names, again))
     return sorted(found, key=lambda one: one.opened)
 
 
@@ -83,12 +91,13 @@ def judge(events: Sequence[Told], labels: Sequence[Label], period: float, slack:
         before, after = (_CLOCK, _CLOCK) if label.group == "clock" else (2 * step, 0)
         by_stream[label.stream].append((label.start_time - before, label.end_time + after + slack * step, label))
     hits: dict[Label, list[Told]] = defaultdict(list)
-    false, causes = [], Counter[tuple[int, str]]()
+    false, causes, beside = [], Counter[tuple[int, str]](), 0
     for one in events:
         over = [entry for entry in by_stream[one.stream] if one.start <= entry[1] and one.end >= entry[0]]
         for low, high, label in over:
-            if low <= one.opened <= high:
+            if any(low <= moment <= high for moment in (one.opened, *one.again)):
                 hits[label].append(one)
+        beside += sum(not any(low <= moment <= high for low, high, _ in by_stream[one.stream]) for moment in one.again)
         if not over:
             false.append(one)
         blamed = one.channels[0] if one.channels else ""
@@ -105,4 +114,5 @@ def judge(events: Sequence[Told], labels: Sequence[Label], period: float, slack:
     ((_, worst), most), *_ = causes.most_common(1) or [((0, "nothing"), 0)]
     groups = {label.kind: label.group for label in labels}
     pairs = {kind: (there[0], there[1]) for kind, there in found.items()}
-    return Judged(len(events), false, pairs, groups, (most, worst), delays)
+    again = sum(len(one.again) for one in events), beside
+    return Judged(len(events), false, pairs, groups, (most, worst), delays, again)

@@ -103,4 +103,10 @@ def figures(judged: Judged, machine_years: float, labels: list[Label]) -> list[F
     for kind, (there, count) in judged.found.items():
         group = judged.groups[kind]
         found.append(Figure(f"{group}: {kind}, of {count} met by an event", 100 * there / count, "%"))
-    return [*found, Figure("events", judged.events), Figure("labels", len(labels))]
+    again, beside = judged.again
+    found += [
+        Figure("events", judged.events),
+        Figure("times that events were told to go on", again),
+        Figure("of these outside of all labels, per machine and year", beside / machine_years),
+    ]
+    return [*found, Figure("labels", len(labels))]

@@ -64,6 +64,13 @@ def test_events_of_one_cause_are_counted_by_day() -> None:
     assert judge([], LABELS, 60, 10).most[0] == 0
 
 
+def test_an_event_that_is_told_to_go_on_within_a_label_finds_it_and_outside_of_all_is_counted() -> None:
+    again = tuple(round(hour * HOUR) for hour in (12, 25, 26))
+    found = judge([Told("a", "anomaly", 9 * HOUR, 9 * HOUR, 26 * HOUR, ("x",), again)], LABELS, 60, 10)
+    assert found.found["ramp"] == (1, 1)
+    assert found.again == (3, 2)
+
+
 def test_steps_become_events() -> None:
     def step(one: str, sequence: int, action: str, time: int, **event: Any) -> dict[str, Any]:
         names = [{"name": "x", "share": 1.0}]
@@ -79,13 +86,15 @@ def test_steps_become_events() -> None:
     steps = [
         step("1", 0, "open", 12, start_time=10, end_time=12),
         step("2", 0, "silent", 11, start_time=None, end_time=None),
-        step("1", 1, "close", 50, start_time=10, end_time=40),
+        step("1", 1, "close", 30, start_time=10, end_time=20),
+        step("1", 2, "reopen", 35, start_time=10, end_time=35),
+        step("1", 3, "close", 50, start_time=10, end_time=40),
         step("2", 1, "heard", 90, start_time=None, end_time=None),
         step("3", 0, "open", 99, start_time=98, end_time=99, kind="stuck"),
     ]
     assert told(steps) == [
         Told("a", "silent", 11, 11, 90, ("x",)),
-        Told("a", "anomaly", 10, 12, 40, ("x",)),
+        Told("a", "anomaly", 10, 12, 40, ("x",), (35,)),
         Told("a", "stuck", 98, 99, 99, ("x",)),
     ]
 

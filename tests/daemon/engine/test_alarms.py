@@ -211,3 +211,65 @@ def test_by_policy_the_monitor_takes_the_level_of_a_lasting_change(caplog: pytes
     for _ in range(3):
         assert refused.tick(START) == []
     assert sum("its level is not taken" in one.message for one in caplog.records) == 1
+
+
+def daily(count: int, hours: int = 5, start: float = 3.9) -> Array:
+    """So many faults of the first channel, some minutes of each few hours."""
+    return np.concatenate([around((10, 2, 5)), *[around((6, start, 5), (60 * hours - 6, 2, 5))] * count])
+
+
+REPEATING = Habits(reopen_within=60 * MINUTE, growth=100.0, repeats=3)
+
+
+def test_what_comes_back_all_day_is_three_events_and_the_last_goes_on() -> None:
+    plain = fed(level(habits=Habits(reopen_within=60 * MINUTE)), daily(12))
+    assert [one.action for one in plain] == ["open", "close"] * 12
+    one = level(habits=REPEATING)
+    records = fed(one, daily(12))
+    assert steps(records) == [("open", 0), ("close", 1)] * 3 + [("reopen", 2), ("update", 3)]
+    assert len({record.id for record in records}) == 3
+    assert one.stats()["open_events"] == 1
+    quiet = fed(one, around((24 * 60, 2, 5)), first=len(daily(12)))
+    assert steps(quiet) == [("close", 4)]
+    assert quiet[0].event["reopened"] == 9
+    assert quiet[0].event["start"] == records[4].event["start"]
+    # Behind a day without one it is new again.
+    assert steps(fed(one, daily(1), first=len(daily(12)) + 24 * 60)) == [("open", 0), ("close", 1)]
+
+
+def test_another_cause_and_what_becomes_worse_are_told_while_an_event_repeats() -> None:
+    one = level(habits=REPEATING)
+    first = fed(one, daily(5))
+    other = fed(one, around((6, 2, 7), (60, 2, 5)), first=len(daily(5)))
+    assert [record.action for record in other] == ["close", "open", "close"]
+    assert other[0].id == first[-1].id
+    assert other[1].event["channels"][0]["name"] == "heat"
+    one = level(habits=REPEATING)
+    fed(one, daily(5))
+    worse = fed(one, around((6, 8, 5)), first=len(daily(5)))
+    assert {record.action for record in worse} == {"update"}
+    assert worse[-1].event["severity"] == "critical"
+
+
+def test_what_comes_and_goes_is_no_lasting_change() -> None:
+    habits = Habits(reopen_within=60 * MINUTE, repeats=3, changed_after=600 * MINUTE)
+    records = fed(level(habits=habits), daily(20))
+    assert not [one for one in records if one.action == "changed"]
+
+
+@pytest.mark.parametrize("cut", [7, 311, 2000])
+def test_repeats_depend_neither_on_cuts_nor_on_restarts(cut: int) -> None:
+    values = np.concatenate([daily(9), around((6, 2, 7), (600, 2, 5)), daily(4, 3), around((24 * 60, 2, 5))])
+    whole = fed(level(habits=REPEATING), values)
+    found: list[EventRecord] = []
+    one = level(habits=REPEATING)
+    for at in range(0, len(values), cut):
+        found += fed(one, values[at : at + cut], first=at)
+        if cut > 300:
+            again = level(habits=REPEATING)
+            for stream, state in one.touched().items():
+                assert again.restore(stream, state) == ""
+            one = again
+    assert [(r.id, r.sequence, r.action, r.event) for r in found] == [
+        (r.id, r.sequence, r.action, r.event) for r in whole
+    ]

@@ -1,0 +1,64 @@
+"""How often a stream had events of one cause lately, so that one that comes back all day is not told as new each time.
+
+Guarantee: what is found depends on the events alone, and on no clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aez.codec.detect.events import Event
+from aez.codec.errors import InvalidArgument
+
+__all__ = ["DAY", "Repeats", "same_cause"]
+
+#: ns; what began longer ago counts no more.
+DAY = 86_400 * 10**9
+#: Channels that an event is known by; and the share from which on one is among them.
+_CHANNELS, _SHARE = 3, 0.15
+#: Events that are remembered of a stream at most.
+_MOST = 32
+
+
+def same_cause(event: Event, before: tuple[str, ...]) -> bool:
+    """Whether the channel most to blame is one of those that an earlier event was known by; or neither has any."""
+    return event.channels[0][0] in before if event.channels else not before
+
+
+class Repeats:
+    """The events that a stream began within a day, by what each is known by."""
+
+    def __init__(self) -> None:
+        self._begun: list[tuple[int, tuple[str, ...]]] = []  # (start, ns; channels)
+
+    def begin(self, event: Event) -> int:
+        """A new event; returns how many of its cause began within a day up to it, itself among them."""
+        start = event.start_time or 0
+        self._begun = [one for one in self._begun if start - one[0] < DAY][1 - _MOST :]
+        self._begun.append((start, known_by(event)))
+        return sum(same_cause(event, channels) for _, channels in self._begun)
+
+    def end(self, event: Event) -> None:
+        """The latest event has ended, and its channels are known in full."""
+        if self._begun:
+            self._begun[-1] = (self._begun[-1][0], known_by(event))
+
+    def state(self) -> list[list[Any]]:
+        """Everything it knows, as plain data for JSON."""
+        return [[start, *channels] for start, channels in self._begun]
+
+    @classmethod
+    def from_state(cls, state: Any) -> Repeats:
+        """What `state()` described. Raises InvalidArgument."""
+        found = cls()
+        try:
+            found._begun = [(int(start), tuple(map(str, channels))) for start, *channels in state]
+        except (TypeError, ValueError) as error:
+            raise InvalidArgument(f"the saved state of a stream's events cannot be read: {error!r}") from error
+        return found
+
+
+def known_by(event: Event) -> tuple[str, ...]:
+    """The names of the channels most to blame, three at most."""
+    names = [name for name, share in event.channels[:_CHANNELS] if share >= _SHARE]
+    return tuple(names or [name for name, _ in event.channels[:1]])
