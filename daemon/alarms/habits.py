@@ -15,8 +15,8 @@ class Habits:
 
     reopen_within: ns; an event that begins so soon behind the end of the last one goes on with that one; 0 for never.
         From the second time on its end is told only once it stayed quiet for so long.
-    repeats: so many events of one cause begin within a day; once there were as many, what begins within a day behind the
-        last of them goes on with it; 0 for any number, as where `reopen_within` is 0.
+    repeats: so many events of one cause begin within a day; once there were as many, what begins within a day behind
+        the last of them goes on with it; 0 for any number, as where `reopen_within` is 0.
     growth: each pause between two updates of an event is so many times the one before, 1 or more.
     changed_after: ns; an event that has stayed at one level for so long is a lasting change; None for never.
     """

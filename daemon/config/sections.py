@@ -237,7 +237,7 @@ class Model(Options):
     repeats_per_day: int = field(
         default=3,
         metadata=about(
-            "events of one cause that a stream begins within a day; a further one goes on with the last; 0 for any number",
+            "events of one cause that a stream begins within a day; one more goes on with the last; 0 for any number",
             low=0,
             high=1_000_000,
         ),

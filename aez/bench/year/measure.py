@@ -44,14 +44,17 @@ _WEEK = 7 * 86_400
 WITHIN = 10
 
 
-def measure(folder: Path, *, weeks: int = 52, seed: int = 1, period: float = 60.0) -> Measured:
-    """Train and run on the year's first `weeks` weeks, of which eight train. Raises AezError."""
+def measure(folder: Path, *, weeks: int = 52, seed: int = 1, period: float = 60.0, rule: str | None = None) -> Measured:
+    """Train and run on the year's first `weeks` weeks, of which eight train. Raises AezError.
+
+    rule: that of `aez train series --rule`; its default where None is given.
+    """
     year = Year(seed=seed, period=period)
     rows = min(year.rows, round(weeks * _WEEK / period)) if weeks < 52 else year.rows
     if rows <= year.quiet:
         raise AezError(f"a year is learned from its first {QUIET_DAYS // 7} weeks; {weeks} leave nothing to watch")
     began = time.monotonic()
-    window, trained = _train(year, folder)
+    window, trained = _train(year, folder, rule)
     _write(year, folder / "rest.jsonl", "json", rows - year.quiet, year.quiet)
     (folder / "monitor.toml").write_text(CONFIG)
     with MonitorProcess(folder / "monitor.toml", "--once") as monitor:
@@ -61,18 +64,21 @@ def measure(folder: Path, *, weeks: int = 52, seed: int = 1, period: float = 60.
     labels = [label for label in year.labels() if label.end < rows]
     judged = judge(told(file_steps(folder / "events.jsonl")), labels, period, 2 * window)
     (folder / "false.jsonl").write_text("".join(f"{json.dumps(vars(one))}\n" for one in judged.false))
+    how = f" with --rule {rule}" if rule else ""
     conditions = (
-        f"{year.streams} machines, a row every {period:g} s; trained on {year.quiet:,} rows of each ({trained:.0f} s), "
+        f"{year.streams} machines, a row every {period:g} s; trained{how} on {year.quiet:,} rows of each "
+        f"({trained:.0f} s), "
         f"then {rows - year.quiet:,} of each; {time.monotonic() - began:.0f} s in all; {len(labels)} labels"
     )
     machine_years = year.streams * (rows - year.quiet) * period / (DAYS * 86_400)
     return Measured("year", conditions, figures(judged, machine_years, labels))
 
 
-def _train(year: Year, folder: Path) -> tuple[int, float]:
+def _train(year: Year, folder: Path, rule: str | None) -> tuple[int, float]:
     """(Window of the model, seconds that it took) of a training as a user would."""
     _write(year, folder / "normal.csv", "csv", year.quiet, 0)
     command = [sys.executable, "-m", "aez", "train", "series", "normal.csv", "-o", "year.aezm", "--stream", "stream"]
+    command += ["--rule", rule] if rule else []
     began = time.monotonic()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:

@@ -22,6 +22,9 @@ _MODULES = ("aiohttp", "matplotlib", "nats", "paho", "prometheus_client", "psuti
 @click.option(
     "--weeks", type=click.IntRange(9, 52), default=52, show_default=True, help="Of the year, of which eight train."
 )
+@click.option(
+    "--rule", type=click.Choice(("mean", "max", "largest")), help="Of the year, as `aez train series` has it."
+)
 @click.option("--kills", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Of each kind of source.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
 @click.option(
@@ -39,6 +42,7 @@ def monitor(
     names: tuple[str, ...],
     minutes: float,
     weeks: int,
+    rule: str | None,
     kills: int,
     seed: int,
     model: Path | None,
@@ -60,6 +64,7 @@ def monitor(
             names or _USUAL,
             minutes=minutes,
             weeks=weeks,
+            rule=rule,
             kills=kills,
             seed=seed,
             model=model,
