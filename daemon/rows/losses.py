@@ -132,7 +132,7 @@ class Losses(StreamColumns):
 
 def advice(reason: str, interval: float, period: int | None) -> str:
     """What it is that happens, and what to do, for people; `period` in ns."""
-    every = "" if np.isnan(interval) else f"a sample every {interval:.3g} s"
+    every = f"a sample every {interval:.3g} s" if interval > 0 else ""  # 0: all came at once
     rows = "each time a row" if period is None else f"a row every {period / 1e9:.3g} s"
     match reason:
         case "late":
@@ -153,7 +153,10 @@ def advice(reason: str, interval: float, period: int | None) -> str:
                 "the bound"
             )
         case "no_channel":
-            return "its messages have none of the model's channels; columns maps names that differ"
+            return (
+                "its messages have a value for none of the model's channels; look at its sender where they are null, "
+                "columns maps names that differ"
+            )
         case _:
             said = f" ({every}, {rows})" if every else ""
             return f"most of its rows have to be made up{said}; period_seconds does not fit"
