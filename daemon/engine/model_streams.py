@@ -463,7 +463,7 @@ class ModelStreams(StreamColumns):
             limit,
             self.silence.silent[:count].copy(),
             {number: follower.event_id for number, follower in self.followers.items() if follower.open},
-            Lost(losses.count[:count].copy(), losses.losing[:count].copy(), losses.interval[:count].copy()),
+            Lost(*(one[:count].copy() for one in (losses.count, losses.losing, losses.interval, losses.since))),
             self.period,
         )
 

@@ -1,7 +1,8 @@
 // The list of events, and what people say to them.
 
-import { actions, blameText, curves, heldText, noteText } from "./alarms.js";
+import { actions, blameText, heldText, members, noteText } from "./alarms.js";
 import { get, post } from "./api.js";
+import { curve } from "./curve.js";
 import { byId, el, setText } from "./dom.js";
 import { clock, exact, number, span } from "./format.js";
 
@@ -9,6 +10,7 @@ const PAGE = 200;
 const MOST = 1000; // in one answer
 const MARKS = { warning: "▲", serious: "▲▲", critical: "▲▲▲", silence: "◌", incident: "⁂" };
 
+const FOLDED = { folded: true }; // an incident stands for its events
 const later = (a, b) => b.start - a.start || (a.id < b.id ? 1 : -1);
 
 /** The latest events, of all streams or of one: none is missing between those that it has. */
@@ -58,6 +60,7 @@ export class Events {
   constructor(changed) {
     this.changed = changed;
     this.all = new Latest();
+    this.open = new Latest(); // also those that began long ago
     this.one = new Latest();
     this.lines = new Map();
     this.stream = null;
@@ -76,9 +79,9 @@ export class Events {
 
   /** Ask for all anew. */
   async load() {
-    const { all, one, stream } = this;
+    const { all, open, one, stream } = this;
     try {
-      await Promise.all([all.load({}), stream === null ? null : one.load({ stream })]);
+      await Promise.all([all.load(FOLDED), open.load({ ...FOLDED, open: true }), stream === null ? null : one.load({ stream })]);
       if (one !== this.one) return;
       this.loaded = true;
       this.error("");
@@ -94,7 +97,7 @@ export class Events {
     const button = byId("more-events");
     button.disabled = true;
     try {
-      await chosen.load(chosen === this.one ? { stream: this.stream } : {}, true);
+      await chosen.load(chosen === this.one ? { stream: this.stream } : FOLDED, true);
       this.error("");
     } catch (error) {
       this.error(`Older events cannot be shown: ${error.message}.`);
@@ -113,6 +116,8 @@ export class Events {
   take(events) {
     for (const event of events) {
       this.all.take(event);
+      if (event.state === "open") this.open.take(event);
+      else this.open.byId.delete(event.id);
       if (event.stream === this.stream) this.one.take(event);
     }
     this.show();
@@ -123,9 +128,22 @@ export class Events {
     setText(byId("events-error"), text);
   }
 
+  /** Whether an event is one of those that an incident stands for. */
+  folded({ id, event }) {
+    if (!event.incident || event.incident === id) return false;
+    const known = this.all.byId.get(event.incident) ?? this.open.byId.get(event.incident);
+    return known ? known.kind === "incident" : true;
+  }
+
+  /** What is listed: of all streams those that are open first. */
+  get listed() {
+    if (this.chosen === this.one) return this.one.events;
+    const found = [...new Map([...this.open.byId, ...this.all.byId]).values()].filter((one) => !this.folded(one) || one.id === this.revealed);
+    return found.sort((a, b) => (b.state === "open") - (a.state === "open") || later(a, b));
+  }
+
   show() {
-    const { chosen } = this;
-    const { events } = chosen;
+    const { chosen, listed: events } = this;
     const wanted = new Set(events.map((event) => event.id));
     for (const [id, line] of this.lines) {
       if (wanted.has(id)) continue;
@@ -151,7 +169,7 @@ export class Events {
   make(event) {
     const line = {
       mark: el("span", { className: "severity" }),
-      link: el("a", { href: `#stream=${encodeURIComponent(event.stream)}` }, event.stream),
+      link: el("a", { href: event.kind === "incident" ? `#event=${event.id}` : `#stream=${encodeURIComponent(event.stream)}` }, event.kind === "incident" ? "many streams" : event.stream),
       when: el("span", { className: "when" }),
       peak: el("span", { className: "peak" }),
       blame: el("span", { className: "blame muted" }),
@@ -190,14 +208,14 @@ export class Events {
     setText(line.peak, typeof detail.peak === "number" ? `peak ${number(detail.peak)} × limit` : "");
     const blamed = (detail.channels ?? []).slice(0, 3);
     setText(line.blame, [...blamed.map(blameText), noteText(event)].filter(Boolean).join(", "));
-    setText(line.held, heldText(event));
+    setText(line.held, heldText(event, this.folded(event)));
     line.item.classList.toggle("not-sent", line.held.textContent !== "");
     line.acknowledge.hidden = event.acknowledged !== null;
     const by = event.acknowledged_by ? ` by ${event.acknowledged_by}` : "";
     setText(line.seen, event.acknowledged === null ? "" : `✓ seen${by}, ${clock(event.acknowledged)}`);
     const count = event.comment_count;
-    const say = count ? `Comments (${count})` : "Comment";
-    setText(line.comment, detail.picture ? `Picture, ${say.toLowerCase()}` : say);
+    const say = [kind === "incident" ? "Streams" : detail.picture ? "Picture" : "Details", count && `comments (${count})`];
+    setText(line.comment, say.filter(Boolean).join(", "));
     line.event = event;
     if (line.more.hidden) return;
     this.picture(line);
@@ -205,12 +223,12 @@ export class Events {
     this.comments(line, event.id);
   }
 
-  /** The event's rows, drawn anew with each of its steps. */
+  /** The event's rows, drawn anew with each of its steps; of an incident the events that it stands for. */
   async curve(line) {
-    const { id, sequence } = line.event;
+    const { id, sequence, kind } = line.event;
     if (line.drawn === sequence) return;
     line.drawn = sequence;
-    const drawn = await curves(id);
+    const drawn = kind === "incident" ? members(id) : await curve(line.event);
     if (!drawn) return;
     if (line.curves) line.curves.replaceWith(drawn);
     else line.more.prepend(drawn);
@@ -221,6 +239,7 @@ export class Events {
   reveal(event) {
     document.querySelector("input[name=of][value=all]").checked = true;
     this.all.byId.set(event.id, event);
+    this.revealed = event.id;
     this.show();
     const line = this.lines.get(event.id);
     if (line.more.hidden) this.open(line, event.id);
