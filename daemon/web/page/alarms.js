@@ -5,6 +5,7 @@ import { el, setText } from "./dom.js";
 import { clock, number, span } from "./format.js";
 
 const MEMBERS = 100;
+const CAUSES = { silent: ["stream fell silent", "streams fell silent"], anomaly: ["anomaly", "anomalies"], missing: ["missing", "missing"], stuck: ["stuck", "stuck"] };
 const HOURS = { "1 h": 1, "8 h": 8, "1 day": 24, "1 week": 168 };
 
 /** Why an event was not sent, in a word or two; empty where it was. incident: whether one of many streams holds it. */
@@ -14,10 +15,10 @@ export function heldText({ event }, incident) {
   return incident ? "part of an incident" : "";
 }
 
-/** A channel to blame, with what was measured and expected. */
-export function blameText(one) {
+/** A channel to blame, the first one with what was measured and expected. */
+export function blameText(one, place) {
   const share = `${one.name} ${Math.round(100 * one.share)} %`;
-  if (one.measured === undefined) return share;
+  if (one.measured === undefined || place) return share;
   const unit = one.unit ? ` ${one.unit}` : "";
   const measured = one.measured === null ? "missing" : `${number(one.measured, 4)}${unit}`;
   const expected = one.expected === null ? "" : `, expected ${number(one.expected, 4)}${unit}`;
@@ -27,9 +28,10 @@ export function blameText(one) {
 /** What else is to be said of an event. */
 export function noteText({ kind, event }) {
   if (kind === "incident") {
-    const what = event.cause === "silent" ? "streams fell silent" : "events with one cause";
+    const words = CAUSES[event.cause] ?? ["event", "events"];
     const examples = `${event.examples.slice(0, 3).join(", ")}${event.count > 3 ? ", …" : ""}`;
-    return `${event.count.toLocaleString()} ${what}, ${event.open.toLocaleString()} still: ${examples}`;
+    const still = event.open ? `${event.open.toLocaleString()} still` : "none any more";
+    return `${event.count.toLocaleString()} ${words[event.count === 1 ? 0 : 1]}, ${still}: ${examples}`;
   }
   const said = [];
   if (event.reopened) said.push(`reopened ${event.reopened} ×`);
@@ -47,7 +49,7 @@ export function members(incident) {
     more.disabled = true;
     try {
       const { events } = await get("/api/events", { incident, limit: MEMBERS, ...(last && { after: last }) });
-      list.append(...events.map(member));
+      list.append(...events.toSorted((one, other) => (one.stream < other.stream ? -1 : 1)).map(member));
       last = events.at(-1)?.id ?? last;
       more.hidden = events.length < MEMBERS;
       setText(failed, "");
@@ -71,7 +73,7 @@ function member(event) {
 /** Buttons about the event's stream: mute it, and take its level where it moved for good. */
 export function actions(event, who, say) {
   const long = el("select", { ariaLabel: "For how long" }, ...Object.keys(HOURS).map((name) => el("option", { value: name }, name)));
-  const reason = el("input", { maxLength: 1000, required: true, placeholder: "Why?", ariaLabel: "Reason of the mute" });
+  const reason = el("input", { maxLength: 1000, required: true, placeholder: "Reason to mute it", ariaLabel: "Reason of the mute" });
   const form = el("form", { className: "say mute" }, reason, long, el("button", { type: "submit" }, `Mute ${event.stream}`));
   form.addEventListener("submit", async (submitted) => {
     submitted.preventDefault();

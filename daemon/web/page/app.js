@@ -118,7 +118,11 @@ async function eventFromAddress() {
 }
 
 setInterval(showRate, 1000);
-addEventListener("hashchange", () => (location.hash.startsWith("#event=") ? eventFromAddress() : choose(fromAddress())));
+addEventListener("hashchange", () => {
+  if (location.hash.startsWith("#event=")) return eventFromAddress();
+  choose(fromAddress());
+  if (matchMedia("(max-width: 900px)").matches) document.querySelector(".stream").scrollIntoView();
+});
 choose(fromAddress());
 eventFromAddress();
 new Shadows();

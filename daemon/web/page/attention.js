@@ -16,7 +16,7 @@ const REASONS = {
 const NO_MODEL = "No pattern in streams of a [[models]] table fits its name. Add one, or let the source take other streams only.";
 const STOPPED = "Missing: no value comes, or none that is a number. Stuck: the value no longer moves. Both are left out of the score until they are back; look at sensor and wiring.";
 const SINK = "Events wait and are sent once the receiver takes them again. Look at the receiver, its address and its token; aez monitor check --deep tries it.";
-const HELD = { muted: "muted", incident: "told as part of an incident", capped: "beyond the stream's share of the day" };
+const HELD = { muted: "muted", incident: "told as one incident", capped: "beyond the stream's share of the day" };
 const count = (number, one, many = `${one}s`) => `${number.toLocaleString()} ${number === 1 ? one : many}`;
 
 export class Attention {
@@ -25,6 +25,7 @@ export class Attention {
     this.found = { losing: { count: 0, reasons: {}, streams: [] }, stopped: { count: 0, streams: [] } };
     this.muted = { by_hand: [], windows: [] };
     this.asked = "";
+    this.total = 0; // streams
     this.list = byId("attention");
     this.load();
     setInterval(() => document.hidden || this.load(), EVERY_MS);
@@ -40,7 +41,7 @@ export class Attention {
   }
 
   streams(counts) {
-    this.counts = counts;
+    this.total = counts.event + counts.silent + counts.normal;
     this.show();
   }
 
@@ -61,11 +62,12 @@ export class Attention {
     byId("all-well").hidden = urgent;
     if (!urgent) setText(byId("all-well-text"), this.allWell());
     byId("attention-box").classList.toggle("well", !urgent);
+    byId("all-well").classList.toggle("empty", !this.total);
   }
 
   allWell() {
     const { sources, sinks, open_events: open, problems } = this.whole;
-    const streams = this.counts ? this.counts.event + this.counts.silent + this.counts.normal : 0;
+    const streams = this.total;
     if (!streams) return `Nothing to watch yet: no data came from ${sources.map((one) => one.name).join(", ") || "any source"}.`;
     const watched = `${count(streams, "stream")} from ${count(sources.length, "source")} ${streams === 1 ? "is" : "are"} watched and every sample is scored`;
     const told = sinks.length ? `${count(sinks.length, "sink")} ${sinks.length === 1 ? "takes" : "take"} events` : "events are kept here and sent to nobody, for no sink is set";
@@ -147,13 +149,13 @@ export class Attention {
         actions: streamActions(one.stream),
       }));
       if (mine.length < number) rows.push({ key: "\n more", name: `and ${(number - mine.length).toLocaleString()} more`, what: "" });
-      return { ...losingItem(reason, number), said: advice.size === 1 ? sentence([...advice][0]) : "", rows };
+      return { ...losingItem(reason, number), said: advice.size === 1 ? sentence([...advice][0]) : "", figure: named(mine.map((one) => one.stream), number), rows };
     });
     const orphans = (this.whole.losing ?? []).filter((one) => one.reason === "no_model");
     for (const one of orphans) {
       const rows = one.streams.map((name) => ({ key: name, name, what: "not scored" }));
       if (one.count > rows.length) rows.push({ key: "\n more", name: `and ${(one.count - rows.length).toLocaleString()} more`, what: "" });
-      found.push({ ...losingItem("no_model", one.count), said: NO_MODEL, rows });
+      found.push({ ...losingItem("no_model", one.count), said: NO_MODEL, figure: named(one.streams, one.count), rows });
     }
     return found.sort((one, other) => other.number - one.number);
   }
@@ -166,7 +168,7 @@ export class Attention {
       return { key: one.stream, name: one.stream, link: true, what: said.join("; "), when: one.newest ? `last sample ${ago(one.newest)}` : "", exact: exact(one.newest) };
     });
     if (streams.length < number) rows.push({ key: "\n more", name: `and ${(number - streams.length).toLocaleString()} more`, what: "" });
-    return [{ key: "stopped", kind: "warn", title: `${count(number, "stream has", "streams have")} channels that are missing or stuck`, figure: named(streams), said: STOPPED, rows }];
+    return [{ key: "stopped", kind: "warn", title: `${count(number, "stream has", "streams have")} channels that are missing or stuck`, figure: named(streams.map((one) => one.stream), number), said: STOPPED, rows }];
   }
 
   held() {
@@ -177,7 +179,7 @@ export class Attention {
     return [{
       key: `held-${capped}`,
       kind: capped ? "warn" : "calm",
-      title: `${count(number, "open event was", "open events were")} not sent ${number === 1 ? "by itself" : "by themselves"}`,
+      title: `${count(number, "open event was", "open events were")} held back`,
       figure: held.map(([why, one]) => `${one.toLocaleString()} ${HELD[why]}`).join(", "),
       said: "They are recorded and marked in the list of events. Muted ones that are still open when the mute ends are sent then. How many events of a stream are sent on one day is alarms.events_per_day.",
     }];
@@ -201,8 +203,7 @@ export class Attention {
     }));
     const rows = [...byHand, ...windows];
     if (!rows.length) return [];
-    const first = rows.map((one) => one.name).slice(0, 3).join(", ");
-    return [{ key: "mutes", kind: "calm", title: `${count(rows.length, "mute holds", "mutes hold")} now`, figure: `${first}${rows.length > 3 ? ", …" : ""}`, said: "Events of these streams are recorded and not sent.", rows }];
+    return [{ key: "mutes", kind: "calm", title: `${count(rows.length, "mute holds", "mutes hold")} now`, figure: named(rows.map((one) => `${one.name} ${one.when}`), rows.length), said: "Events of these streams are recorded and not sent.", rows }];
   }
 }
 
@@ -220,4 +221,4 @@ function streamActions(stream) {
 }
 
 const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}.` : "");
-const named = (streams) => `${streams.slice(0, 3).map((one) => one.stream).join(", ")}${streams.length > 3 ? ", …" : ""}`;
+const named = (names, number) => `${names.slice(0, 3).join(", ")}${number > 3 ? ", …" : ""}`;

@@ -23,7 +23,7 @@ export async function curve(event) {
   box.append(figure(event, seconds, { name: "Score", values: score, limit: true }, worst));
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const to = seconds.at(-1) - seconds[0] > 0 && date(seconds[0]) !== date(seconds.at(-1)) ? `${date(seconds.at(-1))}, ` : "";
-  box.append(el("p", { className: "muted" }, `${date(seconds[0])}, ${time(seconds[0])} to ${to}${time(seconds.at(-1))}, time in ${zone}. Shaded: the event.`));
+  box.append(el("p", { className: "muted" }, `${date(seconds[0])}, ${time(seconds[0])} to ${to}${time(seconds.at(-1))}, time in ${zone}. Shaded: the event; ● measured and ○ expected at its worst moment.`));
   return box;
 }
 
@@ -33,14 +33,13 @@ function figure(event, seconds, track, worst) {
   const place = el("div", { className: "plot", role: "img", ariaLabel: caption.textContent });
   const made = el("figure", {}, caption, place);
   const expected = track.blamed?.expected ?? null;
-  const [from, to] = spanOf(event, seconds);
-  const level = track.limit ? seconds.map(() => 1) : seconds.map((at) => (expected !== null && at >= from && at <= to ? expected : null));
+  const level = seconds.map((_, row) => (track.limit ? 1 : row === worst ? expected : null));
   new ResizeObserver((seen, observer) => {
     if (!place.isConnected) return observer.disconnect();
     const width = Math.floor(place.clientWidth);
     if (!width) return;
     if (made.plot) return made.plot.width === width || made.plot.setSize({ width, height: HEIGHT });
-    made.plot = plot(place, width, seconds, track, level, [from, to, event], worst);
+    made.plot = plot(place, width, seconds, track, level, event, worst);
   }).observe(place);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => place.isConnected && made.plot?.redraw(false));
   return made;
@@ -58,11 +57,8 @@ function said({ blamed, limit, values }, unit) {
   return parts;
 }
 
-function spanOf(event, seconds) {
-  return [event.start / 1e9, event.end === null ? seconds.at(-1) : event.end / 1e9];
-}
-
-function plot(place, width, seconds, track, level, [from, to, event], worst) {
+function plot(place, width, seconds, track, level, event, worst) {
+  const [from, to] = [event.start / 1e9, event.end === null ? seconds.at(-1) : event.end / 1e9];
   const colour = (name) => () => colours()[name];
   const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui", gap: 4 };
   const line = { points: { show: false } };
@@ -94,14 +90,7 @@ function plot(place, width, seconds, track, level, [from, to, event], worst) {
         ],
         draw: [
           (made) => {
-            if (worst < 0 || track.values[worst] === null) return;
-            const { ctx } = made;
-            ctx.save();
-            ctx.beginPath();
-            ctx.arc(made.valToPos(seconds[worst], "x", true), made.valToPos(track.values[worst], "y", true), 3.5 * devicePixelRatio, 0, 7);
-            ctx.fillStyle = colours().critical;
-            ctx.fill();
-            ctx.restore();
+            if (worst >= 0 && track.values[worst] !== null) mark(made, seconds[worst], track.values[worst], track.limit ? null : level[worst]);
           },
         ],
       },
@@ -109,6 +98,33 @@ function plot(place, width, seconds, track, level, [from, to, event], worst) {
     [seconds, track.values, level],
     place,
   );
+}
+
+/** The worst moment: a dot at what was measured, joined to a ring at what was expected. */
+function mark(made, at, measured, expected) {
+  const { ctx } = made;
+  const [x, y, size] = [made.valToPos(at, "x", true), made.valToPos(measured, "y", true), 3.5 * devicePixelRatio];
+  const { critical, model } = colours();
+  ctx.save();
+  ctx.lineWidth = 1.5 * devicePixelRatio;
+  if (expected !== null) {
+    const other = made.valToPos(expected, "y", true);
+    ctx.strokeStyle = model;
+    ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
+    ctx.beginPath();
+    ctx.moveTo(x, y);
+    ctx.lineTo(x, other);
+    ctx.stroke();
+    ctx.setLineDash([]);
+    ctx.beginPath();
+    ctx.arc(x, other, size, 0, 7);
+    ctx.stroke();
+  }
+  ctx.beginPath();
+  ctx.arc(x, y, size, 0, 7);
+  ctx.fillStyle = critical;
+  ctx.fill();
+  ctx.restore();
 }
 
 /** Room for the values and for what was expected. */

@@ -6,7 +6,7 @@ import { curve } from "./curve.js";
 import { byId, el, setText } from "./dom.js";
 import { clock, exact, number, span } from "./format.js";
 
-const PAGE = 200;
+const PAGE = matchMedia("(max-width: 900px)").matches ? 20 : 200;
 const MOST = 1000; // in one answer
 const MARKS = { warning: "▲", serious: "▲▲", critical: "▲▲▲", silence: "◌", incident: "⁂" };
 
@@ -60,7 +60,7 @@ export class Events {
   constructor(changed) {
     this.changed = changed;
     this.all = new Latest();
-    this.open = new Latest(); // also those that began long ago
+    this.ongoing = new Latest(); // also those that began long ago
     this.one = new Latest();
     this.lines = new Map();
     this.stream = null;
@@ -79,9 +79,9 @@ export class Events {
 
   /** Ask for all anew. */
   async load() {
-    const { all, open, one, stream } = this;
+    const { all, ongoing, one, stream } = this;
     try {
-      await Promise.all([all.load(FOLDED), open.load({ ...FOLDED, open: true }), stream === null ? null : one.load({ stream })]);
+      await Promise.all([all.load(FOLDED), ongoing.load({ ...FOLDED, open: true }), stream === null ? null : one.load({ stream })]);
       if (one !== this.one) return;
       this.loaded = true;
       this.error("");
@@ -116,8 +116,8 @@ export class Events {
   take(events) {
     for (const event of events) {
       this.all.take(event);
-      if (event.state === "open") this.open.take(event);
-      else this.open.byId.delete(event.id);
+      if (event.state === "open") this.ongoing.take(event);
+      else this.ongoing.byId.delete(event.id);
       if (event.stream === this.stream) this.one.take(event);
     }
     this.show();
@@ -131,14 +131,14 @@ export class Events {
   /** Whether an event is one of those that an incident stands for. */
   folded({ id, event }) {
     if (!event.incident || event.incident === id) return false;
-    const known = this.all.byId.get(event.incident) ?? this.open.byId.get(event.incident);
+    const known = this.all.byId.get(event.incident) ?? this.ongoing.byId.get(event.incident);
     return known ? known.kind === "incident" : true;
   }
 
   /** What is listed: of all streams those that are open first. */
   get listed() {
     if (this.chosen === this.one) return this.one.events;
-    const found = [...new Map([...this.open.byId, ...this.all.byId]).values()].filter((one) => !this.folded(one) || one.id === this.revealed);
+    const found = [...new Map([...this.ongoing.byId, ...this.all.byId]).values()].filter((one) => !this.folded(one) || one.id === this.revealed);
     return found.sort((a, b) => (b.state === "open") - (a.state === "open") || later(a, b));
   }
 
@@ -169,7 +169,7 @@ export class Events {
   make(event) {
     const line = {
       mark: el("span", { className: "severity" }),
-      link: el("a", { href: event.kind === "incident" ? `#event=${event.id}` : `#stream=${encodeURIComponent(event.stream)}` }, event.kind === "incident" ? "many streams" : event.stream),
+      link: el("a", { href: event.kind === "incident" ? `#event=${event.id}` : `#stream=${encodeURIComponent(event.stream)}` }, event.stream),
       when: el("span", { className: "when" }),
       peak: el("span", { className: "peak" }),
       blame: el("span", { className: "blame muted" }),
@@ -199,6 +199,7 @@ export class Events {
     const kind = event.kind === "anomaly" ? event.severity : event.kind;
     const detail = event.event;
     line.item.className = `event ${event.state} ${kind}`;
+    if (kind === "incident") setText(line.link, `${detail.count.toLocaleString()} ${detail.count === 1 ? "stream" : "streams"}`);
     line.mark.className = `severity severity-${kind}`;
     line.mark.replaceChildren(el("span", { ariaHidden: "true" }, `${MARKS[kind] ?? "▲"} `), kind);
     const length = event.end === null ? null : span(event.end - event.start);

@@ -47,7 +47,7 @@ export class Shadows {
       "article",
       { className: "shadow" },
       el("h3", {}, model, el("span", { className: "muted" }, ` ${since}${skipped}`)),
-      el(
+      !figures.rows ? el("p", { className: "muted" }, "It is compared as soon as rows come that both have scored.") : el(
         "table",
         {},
         el("thead", {}, el("tr", {}, el("td"), el("th", { scope: "col" }, "model"), el("th", { scope: "col" }, "candidate"))),
