@@ -74,7 +74,7 @@ function member(event) {
 export function actions(event, who, say) {
   const long = el("select", { ariaLabel: "For how long" }, ...Object.keys(HOURS).map((name) => el("option", { value: name }, name)));
   const reason = el("input", { maxLength: 1000, required: true, placeholder: "Reason to mute it", ariaLabel: "Reason of the mute" });
-  const form = el("form", { className: "say mute" }, reason, long, el("button", { type: "submit" }, `Mute ${event.stream}`));
+  const form = el("form", { className: "say mute" }, reason, long, el("button", { type: "submit", ariaLabel: `Mute ${event.stream}`, title: `Mute ${event.stream}` }, "Mute"));
   form.addEventListener("submit", async (submitted) => {
     submitted.preventDefault();
     const body = { pattern: event.stream.replace(/[[*?]/g, "[$&]"), seconds: 3600 * HOURS[long.value], reason: reason.value, by: who() };

@@ -45,7 +45,8 @@ function figure(event, seconds, track, worst) {
   return made;
 }
 
-function said({ blamed, limit, values }, unit) {
+/** What was measured of a channel, and what was expected: elements. */
+export function said({ blamed, limit, values }, unit) {
   if (limit) return [el("span", { className: "muted" }, `at most ${number(Math.max(0, ...values))} times the limit`)];
   if (!blamed) return [];
   const parts = [el("span", { className: "share" }, `${percent(blamed.share)} of the blame`)];
