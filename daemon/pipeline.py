@@ -11,27 +11,38 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 from aez.codec.errors import AezError
 from aez.daemon.common.intake import Intake
-from aez.daemon.common.records import Chunk, EventRecord, Malformed, Position, Samples
+from aez.daemon.common.records import (
+    BatchEngine,
+    BatchParser,
+    BatchStore,
+    Chunk,
+    EventRecord,
+    Malformed,
+    Position,
+    Samples,
+)
 from aez.daemon.common.retry import Backoff
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.observe.traces import BatchFacts, Traces
 from aez.daemon.state.database import StoreError
 from aez.daemon.state.dead_letters import DeadLetters
 
-__all__ = ["BatchEngine", "BatchParser", "BatchStore", "Worker"]
+__all__ = ["Worker"]
 
 _log = logging.getLogger(__name__)
 #: Where so many bytes wait, the next batch is parsed while one is scored; below, handing over costs more than it saves.
 _AHEAD_BYTES = 128 << 10
 _TICK_SECONDS = 0.5
+#: Between two ticks, beside the time of the work itself, ns: nobody was here for longer.
+_AWAY_NS = 10 * 10**9
 #: While little comes in, there are so many seconds between commits for each second that one takes.
 _COMMIT_SHARE = 10
 #: Between attempts to write the state: the first pause and the longest.
@@ -39,34 +50,6 @@ _RETRY_SECONDS = 0.1, 5.0
 
 
 _Parsed = tuple[str, list[Samples], list[Malformed]]
-
-
-class BatchParser(Protocol):
-    """Turns the bytes of consecutive chunks of one source and format into samples."""
-
-    def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]: ...
-
-
-class BatchEngine(Protocol):
-    """Scores samples and follows events; see `aez.daemon.engine.engine`."""
-
-    def process(self, samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]: ...
-    def settle(self) -> list[EventRecord]: ...
-    def tick(self, now_ns: int) -> list[EventRecord]: ...
-    def flush(self, now_ns: int) -> list[EventRecord]: ...
-    def touched(self) -> Mapping[str, bytes]: ...
-    def forget(self, seconds: float) -> list[str]: ...
-    def stats(self) -> Mapping[str, float]: ...
-    def take_letters(self) -> Sequence[Malformed]: ...
-
-
-class BatchStore(Protocol):
-    """Keeps positions, states and events; see `aez.daemon.state.store`."""
-
-    def commit(
-        self, positions: Mapping[str, Position], states: Mapping[str, bytes], events: Sequence[EventRecord]
-    ) -> object: ...
-    def forget_states(self, streams: Iterable[str]) -> None: ...
 
 
 @dataclass
@@ -135,7 +118,8 @@ class Worker:
         self._calls: deque[Callable[[], None]] = deque()
         self._stop, self._give_up = threading.Event(), threading.Event()
         self._busy = False
-        self._last_commit = self._last_tick = self._rest_seconds = 0.0
+        self._last_commit = self._last_tick = self._rest_seconds = self._worked = 0.0
+        self._wall = 0  # the clock at the last tick, ns
         self._ahead: _Batch | None = None
         self._parsing = ThreadPoolExecutor(1, "parser")
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
@@ -251,7 +235,7 @@ class Worker:
         if self._pending:
             wait = min(wait, max(0.0, self._last_commit + self._rest_seconds - time.monotonic()))
         batch = self._next(0.0 if self._calls else wait, self._batch_seconds)
-        self._busy = True
+        self._busy, begun = True, time.monotonic()
         try:
             self._say_progress()
             if batch is not None:
@@ -264,17 +248,25 @@ class Worker:
                 self._calls.popleft()()
             now = time.monotonic()
             if now - self._last_tick >= _TICK_SECONDS:
-                self._last_tick = now
-                self._note(self.engine.tick(time.time_ns()))
-                self.metrics.set_counts(self.engine.stats())
+                self._tick(now, now - begun)
             idle = not len(self.intake) and self._ahead is None
             rest = self._rest_seconds if idle or self._pending.events else self._commit_seconds
             if self._pending and ((idle and self._pending.events) or now - self._last_commit >= rest):
                 self._commit()
         finally:
             self._busy = False
+            self._worked += time.monotonic() - begun
         self.metrics.queue.set(len(self.intake))
         self.metrics.queue_bytes.set(self.intake.size)
+
+    def _tick(self, now: float, worked: float) -> None:
+        """Tell the engine the time, and how long nobody was here since: the machine slept, or its clock was set."""
+        wall, before = time.time_ns(), self._wall
+        if before and wall - before - int((self._worked + worked) * 1e9) > _AWAY_NS:
+            self.engine.absent(before, wall)
+        self._last_tick, self._wall, self._worked = now, wall, -worked  # the round adds it at its end
+        self._note(self.engine.tick(wall))
+        self.metrics.set_counts(self.engine.stats())
 
     def _next(self, timeout: float, linger: float = 0.0) -> _Batch | None:
         """The batch that was parsed ahead, or one that is taken now and parsed in this thread; None where none came."""

@@ -19,7 +19,7 @@ from aez.codec.bundle.bundle import Bundle
 from aez.codec.bundle.library import find_bundle
 from aez.codec.bundle.session import Session, open_session
 from aez.codec.detect.events import EventRule
-from aez.codec.detect.manifest_values import check_outputs, check_probe, positive, texts, whole, wrong
+from aez.codec.detect.manifest_values import check_outputs, check_probe, positive, signal_figures, texts, whole, wrong
 from aez.codec.detect.scaling import Scale, StreamScales, learned_scale
 from aez.codec.errors import InvalidArgument, ModelError, UnsupportedInput
 from aez.codec.series.core import Series, select_channels
@@ -81,6 +81,9 @@ class Detector:
     period: seconds between rows in training, or None. threshold: the raw score that counts as 1. score_kind: what the
     score is made of. ranges: (lowest, highest) of each channel in training. event_rule: the rule that the threshold was
     chosen for. scales: of models that take each stream's centre and width, those of the training streams; else None.
+    rests, absences: the longest runs of equal values, and without a value, of each channel in training, in rows,
+    infinity for one that hardly moved; sentinels: of each channel the values there that looked like "no reading". They
+    are None for bundles that do not say.
 
     Raises ModelError for a bundle that is no detector, contradicts itself, or whose probe scores differently here;
     InvalidArgument as `open_session`.
@@ -99,6 +102,8 @@ class Detector:
         self.score_kind = str(coding.get("score", ""))
         self.ranges = _ranges(coding, len(self.channels))
         self.event_rule = _event_rule(coding)
+        signals = signal_figures(coding, len(self.channels))
+        self.rests, self.absences, self.sentinels = signals
         self.scales = _stream_scales(bundle, len(self.channels))
         self._session = open_session(bundle.graph(GRAPH), device, threads)
         check_outputs(bundle, self._session.outputs, {"score", "channel_score", "reconstruction"})

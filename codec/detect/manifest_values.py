@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.errors import ModelError
 
-__all__ = ["PROBE_TOLERANCE", "check_outputs", "check_probe", "positive", "texts", "whole", "wrong"]
+__all__ = ["PROBE_TOLERANCE", "check_outputs", "check_probe", "positive", "signal_figures", "texts", "whole", "wrong"]
 
 #: Largest relative difference between the probe's score here and where the model was made.
 PROBE_TOLERANCE = 1e-3
@@ -44,6 +44,35 @@ def texts(coding: dict[str, Any], name: str, count: int) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) != count or not all(isinstance(text, str) for text in value):
         raise wrong(name, value, f"a list of {count} texts")
     return tuple(value)
+
+
+def signal_figures(
+    coding: dict[str, Any], count: int
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None, tuple[tuple[float, ...], ...] | None]:
+    """What a detector's training showed of its signals, each of so many channels; None where it is not noted.
+
+    Longest runs of equal values and of missing ones, in rows (infinity, null there, for a channel that hardly moved),
+    and values that looked like "no reading". Raises ModelError.
+    """
+    runs: list[tuple[float, ...] | None] = []
+    for name in ("longest_rest_rows", "longest_absence_rows"):
+        value = coding.get(name)
+        whole_or_none = isinstance(value, list) and all(
+            one is None or (isinstance(one, int) and not isinstance(one, bool) and one >= 0) for one in value
+        )
+        if value is not None and (not whole_or_none or len(value) != count):
+            raise wrong(name, value, f"a list of {count} whole numbers or null")
+        runs.append(None if value is None else tuple(math.inf if one is None else float(one) for one in value))
+    value = coding.get("sentinels")
+    if value is None:
+        return runs[0], runs[1], None
+    try:
+        found = tuple(tuple(map(float, one)) for one in value)
+    except (TypeError, ValueError):
+        found = ()
+    if len(found) != count or not all(math.isfinite(one) for each in found for one in each):
+        raise wrong("sentinels", value, f"{count} lists of numbers")
+    return runs[0], runs[1], found
 
 
 def check_outputs(bundle: Bundle, given: tuple[str, ...], expected: set[str]) -> None:

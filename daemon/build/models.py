@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from aez.daemon.engine.routing import Columns
 from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.frames.models import CodecFrames, DetectorFrames, FrameModel
 from aez.daemon.frames.pictures import FramePictures, folder_beside
+from aez.daemon.signals.rules import LEARNED_ROWS, Figures, SignalRules
 from aez.daemon.sources.http_push import HttpOptions
 
 #: An event that reopens so soon goes on, where the configuration does not say: the longer one of the two.
@@ -90,7 +92,7 @@ def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
         raise InvalidArgument(f"this {bundle.task} scores {takes}, and no source brings {lacks}: {formats}")
     if not watches_frames:
         return Detector(bundle, device, 1)  # batches run side by side instead, see `engine`
-    for name in ("columns", "period_seconds", "lateness_seconds"):
+    for name in ("columns", "period_seconds", "lateness_seconds", "missing", "stuck", "no_reading"):
         if getattr(options, name):
             raise InvalidArgument(f"{name} is for telemetry, and this model watches frames; take it out")
     made: FrameModel
@@ -170,9 +172,33 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
             adopt_most=options.adopt_most,
             rule=replace(one.detector.event_rule, **changes),
             update_every=options.update_every,
+            signals=_signals(one.detector, options),
             habits=_habits(options, one.detector.period),
         )
         Columns(one.detector.channels, dict(made.columns))
     except AezError as error:
         raise refused(config, entry.line, f"model {entry.name}", error) from error
     return made
+
+
+def _signals(detector: Detector | FrameModel, options: Model) -> SignalRules | None:
+    """When channels count as missing or stuck; None for frames. Raises InvalidArgument for what does not fit."""
+    if isinstance(detector, FrameModel):
+        return None
+    period = detector.period if options.period_seconds is None else options.period_seconds
+    stuck, missing = _in_rows("stuck", options.stuck, period), _in_rows("missing", options.missing, period)
+    figures = Figures(detector.rests, detector.absences, detector.ranges, detector.sentinels)
+    learn = max(LEARNED_ROWS, options.warm_up)
+    return SignalRules(detector.channels, figures, stuck, missing, options.no_reading, learn)
+
+
+def _in_rows(name: str, bounds: Mapping[str, Any], period: float | None) -> dict[str, float]:
+    """Bounds by pattern in rows: infinity for ever, NaN for as it is learned. Raises InvalidArgument."""
+    rows: dict[str, float] = {}
+    for pattern, bound in bounds.items():
+        rows[pattern] = math.nan if bound is None else bound
+        if isinstance(bound, float) and math.isfinite(bound):  # seconds
+            if not period:
+                raise InvalidArgument(f"{name} is given as a time, and the model's rows have no period; give rows")
+            rows[pattern] = max(1, math.ceil(bound / period))
+    return rows

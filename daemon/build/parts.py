@@ -98,7 +98,8 @@ def engine(config: Configuration, loaded: Sequence[LoadedModel], store: Store) -
     now, heard, longest = time.time_ns(), store.last_heard(), _DAY * config.state.forget_days
     longest -= min(_DAY, longest / 2)
     made.restore_all(
-        (stream, state.data, min(longest, (now - heard.get(stream, now)) / 1e9)) for stream, state in store.states()
+        ((stream, state.data, min(longest, (now - heard.get(stream, now)) / 1e9)) for stream, state in store.states()),
+        away=True,
     )
     return made
 

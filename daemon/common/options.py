@@ -16,6 +16,7 @@ import contextlib
 import difflib
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,10 +27,30 @@ from typing import Any, Literal, Self
 
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["About", "Kind", "Option", "Options", "Secret", "about", "nearest", "options_of", "resolved", "secret"]
+__all__ = [
+    "About",
+    "Bounds",
+    "Kind",
+    "Option",
+    "Options",
+    "Secret",
+    "about",
+    "nearest",
+    "options_of",
+    "resolved",
+    "secret",
+]
 
 #: What a value is. Lists of texts may be given as one text; a path begins at the configuration's folder.
-Kind = Literal["text", "whole", "number", "flag", "texts", "map", "numbers", "path", "paths"]
+Kind = Literal["text", "whole", "number", "flag", "texts", "map", "numbers", "list", "bounds", "path", "paths"]
+
+
+class Bounds:
+    """In an annotation: how long something may last, of all channels or by a pattern of them.
+
+    True or false, rows as a whole number, a time as a text such as "10 min", or a table of these. Its values are
+    mappings from patterns to None (as it is learned), infinity (for ever), rows as int, or seconds as float.
+    """
 
 
 class Secret(str):
@@ -144,6 +165,10 @@ class Option:
             return found[0] if self.kind == "path" else found
         if self.kind == "number":
             return float(value)
+        if self.kind == "list":
+            return tuple(map(float, value)) if isinstance(value, (list, tuple)) else (float(value),)
+        if self.kind == "bounds":
+            return {pattern: _bound(one) for pattern, one in _table(value).items()}
         if self.kind == "texts":
             return (value,) if isinstance(value, str) else tuple(value)
         return value
@@ -225,7 +250,10 @@ def _kind(hint: Any, path: bool) -> tuple[Kind, tuple[str, ...]]:
     if origin is Literal:
         return "text", arguments
     if origin is not None and issubclass(origin, Mapping):
-        return ("map" if arguments[1] is str else "numbers"), ()
+        kinds: Mapping[Any, Kind] = {str: "map", float: "numbers", Bounds: "bounds"}
+        return kinds[arguments[1]], ()
+    if origin is not None and issubclass(origin, Sequence) and arguments[0] is float:
+        return "list", ()
     if origin is not None and issubclass(origin, Sequence):
         return ("paths" if path else "texts"), ()
     if hint is str:
@@ -257,6 +285,39 @@ def _is_numbers(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_number, value.values()))
 
 
+def _is_number_list(value: Any) -> bool:
+    given = value if isinstance(value, (list, tuple)) else [value]
+    return all(_is_number(one) for one in given)
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {"*": value}
+
+
+def _bound(value: Any) -> float | None:
+    """None for as it is learned, infinity for ever, rows as int, seconds as float. Raises ValueError for no bound."""
+    if value is None or value is True:
+        return None
+    if value is False or value == math.inf:
+        return math.inf
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(\w+)", value.strip(), re.ASCII)
+        if match and match[2] in _UNITS and float(match[1]) > 0:
+            return float(match[1]) * _UNITS[match[2]]
+    elif isinstance(value, (int, float)) and value > 0 and (isinstance(value, int) or math.isfinite(value)):
+        return value
+    raise ValueError(value)
+
+
+def _is_bounds(value: Any) -> bool:
+    try:
+        return all(isinstance(_bound(one), (int, float, type(None))) for one in _table(value).values())
+    except ValueError:
+        return False
+
+
+#: Seconds in each unit of a time.
+_UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _KINDS: Mapping[Any, Kind] = {bool: "flag", int: "whole", float: "number"}
 _IS: Mapping[str, Callable[[Any], bool]] = {
     "text": _is_text,
@@ -266,6 +327,8 @@ _IS: Mapping[str, Callable[[Any], bool]] = {
     "texts": lambda value: _is_text(value) or _is_list(value),
     "map": _is_map,
     "numbers": _is_numbers,
+    "list": _is_number_list,
+    "bounds": _is_bounds,
     "path": _is_text,
     "paths": lambda value: _is_text(value) or _is_list(value),
 }
@@ -277,6 +340,8 @@ _WORDS = {
     "texts": "a text or a list of texts",
     "map": "a table of texts",
     "numbers": "a table of numbers",
+    "list": "a number or a list of numbers",
+    "bounds": 'true, false, a number of rows, a time such as "10 min", or a table of these by channel',
     "path": "a path in quotes",
     "paths": "a path or a list of paths",
 }
@@ -288,6 +353,8 @@ _SHORT = {
     "texts": "texts",
     "map": "table of texts",
     "numbers": "table of numbers",
+    "list": "numbers",
+    "bounds": 'true, false, rows, "10 min", or a table of these',
     "path": "path",
     "paths": "paths",
 }

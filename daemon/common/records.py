@@ -1,14 +1,18 @@
-"""What passes through the monitor: chunks from sources, samples from parsers, event records to sinks."""
+"""What passes through the monitor, from chunks of sources to event records for sinks, and what it passes through."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+#: The action that ends an event, by the one that begins it.
+SIGNAL_ENDS: Mapping[str, str] = {"silent": "heard", "missing": "present", "stuck": "moving"}
+#: Actions behind which nothing more comes of an event.
+CLOSING = ("close", *SIGNAL_ENDS.values())
 #: Where a source stands, as plain JSON: what it needs to go on behind a chunk after a restart.
 Position = Mapping[str, Any]
 
@@ -89,8 +93,8 @@ class EventRecord:
     """One step in the life of an event, for sinks.
 
     id: of the event; the same when a replay makes it again. sequence: 0 when it opens, rising with each update.
-    action: "open", "update", "changed" (it is a new level), "reopen" and "close", or "silent" and "heard" for a stream
-        that fell silent and came back.
+    action: "open", "update", "changed" (it is a new level), "reopen" and "close"; "silent" and "heard" for a stream
+        that fell silent and came back; "missing" and "present", "stuck" and "moving" for channels.
     event: `Event.as_dict()`, with times as ns since 1970 UTC.
     curve: its rows, see `aez.daemon.alarms.curve`; kept beside the event, and not with each step.
     """
@@ -130,6 +134,52 @@ class DeliveryStatus:
     lag: float
 
 
+#: What an event is.
+EventKind = Literal["anomaly", "silence", "missing", "stuck", "incident"]
+_KINDS: Mapping[str, EventKind] = {
+    "silent": "silence",
+    "heard": "silence",
+    "missing": "missing",
+    "present": "missing",
+    "stuck": "stuck",
+    "moving": "stuck",
+}
+
+
+def kind_of(action: str) -> EventKind:
+    """What the event of a step is."""
+    return _KINDS.get(action, "anomaly")
+
+
 def storable(text: str) -> str:
     r"""Text as a database takes it: half a surrogate pair becomes its escape (\udc80)."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+class BatchParser(Protocol):
+    """Turns the bytes of consecutive chunks of one source and format into samples."""
+
+    def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]: ...
+
+
+class BatchEngine(Protocol):
+    """Scores samples and follows events; see `aez.daemon.engine.engine`."""
+
+    def process(self, samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]: ...
+    def settle(self) -> list[EventRecord]: ...
+    def tick(self, now_ns: int) -> list[EventRecord]: ...
+    def absent(self, since_ns: int, until_ns: int) -> None: ...
+    def flush(self, now_ns: int) -> list[EventRecord]: ...
+    def touched(self) -> Mapping[str, bytes]: ...
+    def forget(self, seconds: float) -> list[str]: ...
+    def stats(self) -> Mapping[str, float]: ...
+    def take_letters(self) -> Sequence[Malformed]: ...
+
+
+class BatchStore(Protocol):
+    """Keeps positions, states and events; see `aez.daemon.state.store`."""
+
+    def commit(
+        self, positions: Mapping[str, Position], states: Mapping[str, bytes], events: Sequence[EventRecord]
+    ) -> object: ...
+    def forget_states(self, streams: Iterable[str]) -> None: ...

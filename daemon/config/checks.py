@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.options import options_of
+from aez.daemon.common.options import nearest, options_of
 from aez.daemon.common.own_files import OwnFiles
 from aez.daemon.config.kinds import SOURCES
 from aez.daemon.config.toml_lines import Path as Place
 from aez.daemon.config.toml_lines import written
+from aez.daemon.transform.columns import Transforms, shadowed
+from aez.daemon.transform.table import Transform
 
 __all__ = ["Checks", "Draft"]
 
@@ -57,6 +59,28 @@ class Checks:
         for name in wanted:
             if name not in known:
                 self._fault(("scores", "models"), f"there is no model {name!r}; there is {', '.join(known)}")
+
+    def transforms(self, transforms: Mapping[Place, Transform], sources: Sequence[Draft]) -> None:
+        """Transforms are for columns of sources that there are, and each of them can be reached."""
+        known = {one.name: one for one in sources}
+        for place, one in transforms.items():
+            for name in one.source:
+                if name not in known:
+                    self._fault((*place, "source"), f"there is no source {name!r}{nearest(name, known)}")
+                elif "columns" not in known[name].values:
+                    self._fault((*place, "source"), f"source {name} brings pictures, which have no columns")
+                elif (taken := known[name].values["columns"]) and not any(map(one.fits, taken)):
+                    self._fault((*place, "columns"), f"source {name} takes none of them, but {', '.join(taken)}")
+        for place, earlier in shadowed(transforms):
+            text = f"the transform in line {self._lines.get(earlier, 1)} takes all of them before; leave one of the two"
+            self._fault((*place, "columns"), text)
+        for draft in sources:
+            mine = {place: one for place, one in transforms.items() if not one.source or draft.name in one.source}
+            try:
+                Transforms(mine.values()).check(draft.values.get("columns", ()))
+            except InvalidArgument as error:
+                place = next(reversed([place for place, one in mine.items() if one.rename]))
+                self._fault((*place, "rename"), str(error).removeprefix("rename: "))
 
     def ports(self, web: Mapping[str, Any], sources: Sequence[Draft]) -> None:
         """Two listeners on one port are refused here, before one of them fails at the start."""

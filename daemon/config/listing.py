@@ -13,11 +13,13 @@ from aez.daemon.config.reader import SECTIONS
 from aez.daemon.config.sections import Entry, Model
 from aez.daemon.mutes.options import MuteOptions
 from aez.daemon.parse.options import Options as ParseOptions
+from aez.daemon.transform.table import Transform
 
 __all__ = ["BEGIN", "END", "Listing", "chosen", "into_document", "listings", "markdown", "text"]
 
 #: Between these lines a document has the tables.
 BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
+_TRANSFORM = "What becomes of columns on the way in. Of several that fit a column the first holds."
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ def listings() -> Iterator[Listing]:
         yield Listing(name, f"[{name}]", options_of(section))
     yield Listing("mute", "[[mute]]", options_of(MuteOptions))
     yield Listing("models", "[[models]]", options_of(Model))
+    yield Listing("transform", "[[transform]]", options_of(Transform), _TRANSFORM)
     for table, kinds in (("sources", SOURCES), ("sinks", SINKS)):
         common = dict(options_of(Entry))
         note = f"Of every {kinds.what}. Its `kind` is one of {', '.join(f'`{kind}`' for kind in kinds)}."

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from aez.daemon.incidents.options import Alarms
 from aez.daemon.mutes.options import MuteOptions
 from aez.daemon.mutes.window import MuteWindow
 from aez.daemon.parse.options import Options as ParseOptions
+from aez.daemon.transform.columns import of_source
+from aez.daemon.transform.table import Transform
 
 __all__ = [
     "ConfigError",
@@ -53,6 +55,8 @@ SECTIONS: Mapping[str, type[Options]] = {
 }
 #: The tables that stand as often as wanted.
 LISTS = ("models", "sources", "sinks")
+#: And the one whose entries have neither kind nor name.
+TRANSFORM = "transform"
 _MUTE = "mute"
 
 
@@ -194,6 +198,7 @@ def load(path: str | os.PathLike[str], environment: Mapping[str, str] | None = N
     return Configuration(Path(path).absolute(), label, hashlib.sha256(data).hexdigest()[:12], **found)
 
 
+_RENAME = "it has a table of its own now: write [[transform]] with source, columns and rename, once for each column"
 _TOO_DEEP = "its arrays or tables are nested too deeply"
 
 
@@ -220,12 +225,13 @@ class _Reader:
 
     def read(self, document: dict[str, Any]) -> dict[str, Any]:
         """The parts by name; nothing where there are faults."""
-        self._values.unknown((), document, (*SECTIONS, *LISTS, _MUTE))
+        self._values.unknown((), document, (*SECTIONS, *LISTS, TRANSFORM, _MUTE))
         sections = {
             name: self._values.table((name,), document.get(name, {}), options_of(section))
             for name, section in SECTIONS.items()
         }
         models, sources, sinks = self._models(document), self._sources(document), self._sinks(document)
+        self._transforms = self._read_transforms(document)
         mutes = self._mutes(document)
         for name in ("models", "sources"):
             if not document.get(name):
@@ -238,6 +244,7 @@ class _Reader:
         for table in LISTS:
             checks.names(table, self._tables(document, table))
         checks.models_of_scores(sections["scores"]["models"], models)
+        checks.transforms(self._transforms, sources)
         checks.ports(sections["web"], sources)
         checks.certificates(sections["web"], sources + sinks)
         checks.own_files(sections, sources, sinks)
@@ -275,7 +282,9 @@ class _Reader:
     def _source(self, draft: Draft) -> SourceConfig | None:
         try:
             options = _taken(SOURCES.options(draft.kind), draft.values)
-            parse = _taken(ParseOptions, draft.values)
+            parse = replace(
+                _taken(ParseOptions, draft.values), transforms=of_source(list(self._transforms.values()), draft.name)
+            )
         except InvalidArgument as error:
             self._refused(draft, "source", str(error))
             return None
@@ -297,6 +306,21 @@ class _Reader:
             self.fault((*draft.place, keys[0]), rest)
         else:
             self.fault(draft.place, text, f"{what} {draft.name}")
+
+    def _read_transforms(self, document: dict[str, Any]) -> dict[Place, Transform]:
+        """The transforms by their places."""
+        found = {}
+        for place, given in self._tables(document, TRANSFORM):
+            before = len(self.faults)
+            values = self._values.table(place, given, options_of(Transform))
+            if len(self.faults) > before:
+                continue
+            try:
+                found[place] = Transform(**values)
+            except InvalidArgument as error:
+                key, _, text = str(error).partition(": ")
+                self.fault((*place, key), text)
+        return found
 
     def _models(self, document: dict[str, Any]) -> list[Draft]:
         drafts = []
@@ -332,6 +356,9 @@ class _Reader:
             known = {**options_of(Entry), **options_of(kinds.options(kind))}
             if kinds is SOURCES:
                 known |= parse_options(kind)
+                if "rename" in given:
+                    self.fault((*place, "rename"), _RENAME)
+                    given = {key: value for key, value in given.items() if key != "rename"}
             values = self._values.table(place, given, known)
             drafts.append(Draft(place, str(values["name"] or kind), kind, values))
         return drafts

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from aez.daemon.common.options import Options, about, secret
+from aez.daemon.common.options import Bounds, Options, about, secret
 from aez.daemon.common.shared_options import ServerTls
 
 __all__ = ["RULE_KEYS", "Entry", "Model", "Scores", "Service", "State", "Web"]
@@ -176,6 +176,21 @@ class Model(Options):
         metadata=about(
             "a stream without a sample for so long counts as silent", low=1e-3, high=1e7, was="silent_after"
         ),
+    )
+    missing: Mapping[str, Bounds] = field(
+        default_factory=dict,
+        metadata=about(
+            "how long a channel may be without a value; true for as long as in training, false for ever, or by channel"
+        ),
+    )
+    stuck: Mapping[str, Bounds] = field(
+        default_factory=dict,
+        metadata=about(
+            "how long a channel may stand still; true for as long as in training, false for ever, or by channel"
+        ),
+    )
+    no_reading: Sequence[float] = field(
+        default=(), metadata=about("values that mean that there is no reading, beside those that are known")
     )
     warm_up: int = field(
         default=0, metadata=about("scored rows of a stream before its first event may open", low=0, high=10_000_000)

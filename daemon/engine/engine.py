@@ -14,6 +14,7 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.rows.columns import Ints
 from aez.daemon.rows.fronts import NEVER
 from aez.daemon.rows.losses import REASONS
+from aez.daemon.signals.events import closed
 
 __all__ = ["Engine"]
 
@@ -81,6 +83,7 @@ class Engine:
         self._told = 0  # of those
         #: Streams that lose samples just now, as of the last `tick`: reason, count, and the first of their names.
         self.losing: Sequence[Mapping[str, Any]] = ()
+        self.stopped: Sequence[Mapping[str, Any]] = ()  # the first streams with missing or stuck channels
         self._set_models(models)
 
     def _set_models(self, models: Sequence[Watched]) -> None:
@@ -239,6 +242,7 @@ class Engine:
         for group in self._groups:
             warn(group, now, self._future)
         self.losing = losers(self._groups, list(self._without_model))
+        self.stopped = [one for group in self._groups if group.signals for one in group.signals.first(group.names)]
         fresh = list(self._without_model)[self._told :]
         self._told += len(fresh)
         if fresh:
@@ -260,6 +264,11 @@ class Engine:
         assert not self._under_way
         return {name: state for group in self._groups for name, state in group.touched()}
 
+    def absent(self, since_ns: int, until_ns: int) -> None:
+        """Nobody was here between these times of the wall clock: no stream is silent for that."""
+        for group in self._groups:
+            group.silence.absent(np.arange(len(group.names)), since_ns, until_ns)
+
     def restore(self, stream: str, data: bytes, unheard: float = 0.0) -> str:
         """Let a stream go on from a state of `touched`; returns why it starts afresh, or nothing where it goes on.
 
@@ -273,17 +282,20 @@ class Engine:
             _log.warning("stream %s starts afresh: %s", stream, why)
         return why
 
-    def restore_all(self, states: Iterable[tuple[str, bytes, float]]) -> None:
-        """`restore` for many (stream, data, unheard); one line of the log for each reason to start afresh."""
+    def restore_all(self, states: Iterable[tuple[str, bytes, float]], *, away: bool = False) -> None:
+        """`restore` for many (stream, data, unheard); one line of the log for each reason to start afresh.
+
+        away: nobody was here for as long as a stream was unheard, or may not have been.
+        """
         self._pause()
         refused: dict[str, list[str]] = defaultdict(list)
         for stream, data, unheard in states:
-            if why := self._restore(stream, data, unheard):
+            if why := self._restore(stream, data, unheard, away=away):
                 refused[why].append(stream)
         for why, names in refused.items():
             _log.warning("%d streams start afresh (%s): %s", len(names), _first(names), why)
 
-    def _restore(self, stream: str, data: bytes, unheard: float) -> str:
+    def _restore(self, stream: str, data: bytes, unheard: float, *, away: bool = False) -> str:
         try:
             state = unpack(data)
         except InvalidArgument as error:
@@ -293,9 +305,12 @@ class Engine:
             why = "no model is made for it any more" if model == -1 else "there are too many streams"
             self._end_silence(stream, state, "", NOT_WATCHED)
             return self._afresh(stream, why, state, NOT_WATCHED)
-        why = self._groups[model].restore(number, state, self._clock())
+        now, longest = self._clock(), int(max(0.0, unheard) * SECOND)
+        why = self._groups[model].restore(number, state, now)
         self._end_silence(stream, state, self._groups[model].watched.name, MODEL_CHANGED)
-        self._groups[model].seen[number] -= int(max(0.0, unheard) * SECOND)
+        self._groups[model].seen[number] -= longest
+        if away and longest:
+            self._groups[model].silence.absent(np.array([number]), now - longest, now)
         return self._afresh(stream, why, state) if why else ""
 
     def forget(self, seconds: float, most: int = 1000) -> list[str]:
@@ -380,6 +395,10 @@ class Engine:
 
     def _afresh(self, stream: str, why: str, state: StreamState | None, reason: str = MODEL_CHANGED) -> str:
         self._counts["afresh"] += 1
+        if state is not None and state.details.get("stopped"):
+            with suppress(InvalidArgument):
+                model = str(state.details.get("model", ""))
+                self._waiting_records += closed(state.details, model, stream, state.aligner.newest, reason)
         if state is not None and state.details.get("events"):
             try:
                 follower = Follower.from_state(state.details["events"], str(state.details.get("model", "")), 1, None)
@@ -412,7 +431,8 @@ class Engine:
         `scored` rows (`scored.<model>` those of one model), `gap_rows` that were made up, `afresh` streams, `batches`
         run with so many `windows`, fillers included, in `inference_seconds`; samples that were dropped as
         `dropped.<reason>`: late, duplicate, future (far ahead of its stream), no_model, no_channel (none of the model's
-        columns), too_many_streams. `losing.<reason>`: streams that lose samples just now.
+        columns), too_many_streams. `losing.<reason>`: streams that lose samples just now. `missing_channels`,
+        `stuck_channels`: just now, of all streams.
         """
         found = dict(self._counts)
         for group in self._groups:
@@ -422,6 +442,8 @@ class Engine:
         found["adopted"] = sum(len(group.levels.shifts) for group in self._groups)
         found["silent"] = sum(int(group.silence.silent.sum()) for group in self._groups)
         found["waiting"] = sum(group.rows.aligner.waiting for group in self._groups)
+        for group in self._groups:
+            self._add(found, {} if group.signals is None else group.signals.counts())
         for reason in REASONS:
             found[f"losing.{reason}"] = sum(group.rows.losses.losers()[reason] for group in self._groups)
         found["losing.no_model"] = len(self._without_model)

@@ -32,6 +32,8 @@ class Silence(StreamColumns):
     silent = column(np.bool_)
     since = column(np.int64)  # the time of the last sample before
     heard = column(np.int64)  # when a newer sample came, by the wall clock; 0 where none did
+    _away = column(np.int64)  # ns since then in which nobody was here to hear one
+    _away_from = column(np.int64)  # when that began
 
     def __init__(self, model: str, after: int | None) -> None:
         super().__init__()
@@ -41,6 +43,19 @@ class Silence(StreamColumns):
         """Samples of these streams came, of `newer` ones among them such that are newer than all before."""
         self.heard[newer] = np.maximum(self.heard[newer], now)
         self.heard[streams[self.heard[streams] == 0]] = now
+
+    def absent(self, streams: Ints, since: int, until: int) -> None:
+        """Nobody was here between these times of the wall clock, or what came then for these streams may be lost."""
+        first = streams[self._away[streams] == 0]
+        self._away_from[first] = since
+        self._away[streams] += max(0, until - since)
+        known = streams[self.heard[streams] > 0]
+        self.heard[known] = np.minimum(self.heard[known] + max(0, until - since), until)
+
+    def _gap(self, number: int, since: int, heard: int) -> int:
+        """ns between two samples, without those in which nobody was here."""
+        away = min(int(self._away[number]), max(0, heard - max(since, int(self._away_from[number]))))
+        return heard - since - away
 
     def ended(
         self, newer: Ints, jumps: Sequence[tuple[int, int, int]], newest: Ints, names: Sequence[str]
@@ -55,8 +70,11 @@ class Silence(StreamColumns):
             records.append(self._record(names[number], since, heard, heard))
         for number, since, heard in jumps:
             assert self.after is not None
+            if self._away[number] and self._gap(number, since, heard) <= self.after:
+                continue
             records.append(self._record(names[number], since, None, since + self.after))
             records.append(self._record(names[number], since, heard, heard))
+        self._away[newer] = 0
         return records
 
     def begun(self, now: int, newest: Ints, names: Sequence[str]) -> tuple[Ints, list[EventRecord]]:

@@ -20,7 +20,7 @@ _log = logging.getLogger("aez.daemon.engine")
 
 
 def warn(group: ModelStreams, moment: int, ahead: int) -> None:
-    """Name the streams that lose samples, once for each reason, and those whose time is ahead of the clock.
+    """Name streams that lose samples or channels, once for each reason, and those whose time is ahead of the clock.
 
     moment: the clock's time, and ahead: how far a stream may be ahead of it, ns.
     """
@@ -28,6 +28,8 @@ def warn(group: ModelStreams, moment: int, ahead: int) -> None:
     for reason, numbers in losses.news():
         why = advice(reason, float(losses.interval[numbers[0]]), group.period)
         _log.warning("%s: samples are not scored (%s): %s", few([names[one] for one in numbers]), reason, why)
+    for stopped, text in () if group.signals is None else group.signals.news():
+        _log.warning("%s: %s", few(stopped), text)
     count = len(names)
     found = np.flatnonzero((group.rows.newest[:count] > moment + ahead) & ~group.told_ahead[:count])
     group.told_ahead[found] = True

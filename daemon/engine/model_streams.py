@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from aez.daemon.alarms.witness import Witness
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Silence
 from aez.daemon.engine.follower import Follower, Seen
-from aez.daemon.engine.ring import Rings
+from aez.daemon.engine.ring import Rings, RowScoring
 from aez.daemon.engine.routing import Columns, Router
 from aez.daemon.engine.rows import Recent, ScoredRows, UnderWay
 from aez.daemon.engine.scales import Scales
@@ -28,13 +27,14 @@ from aez.daemon.engine.stream_table import Lost, StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.builder import Built, RowBuilder
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries
 from aez.daemon.rows.fronts import NEVER
+from aez.daemon.signals.events import Signals
 
 __all__ = ["ModelStreams"]
 
-#: Streams that there is room for at first; values of the rows that are joined at once.
-_FIRST_ROOM, _JOINED = 64, 1 << 24
+#: Streams that there is room for at first.
+_FIRST_ROOM = 64
 Listener = Callable[[ScoredRows], None]
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -74,10 +74,11 @@ class ModelStreams(StreamColumns):
         self.levels = Levels(self, detector, watched.adopt_most)
         known: StreamScales | None = getattr(detector, "scales", None)
         self.scales = None if known is None else Scales(known, watched.warm_up)
+        self.signals = None if watched.signals is None else Signals(watched.name, watched.signals, self.period)
         self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence, self.levels)
-        self._tables += () if self.scales is None else (self.scales,)
+        self._tables += tuple(table for table in (self.scales, self.signals) if table is not None)
+        self.begun = RowScoring(self.scorer, self.rings, self.levels, self.scales, self.signals)
         self.names: list[str] = []
-        self.scored = 0
         self._fixed = [(Router([[pattern]]), limit) for pattern, limit in watched.limits.items()]
         self._steady = steady
         self.witness = Witness(detector)
@@ -131,7 +132,7 @@ class ModelStreams(StreamColumns):
                 self.rings.clear(number)
             self.silence.hear(one.heads, one.newer, now)
             noises = self.silence.ended(one.newer, one.quiet, self.rows.newest, self.names)
-            taken.append((noises, self._begin(one.rows)))
+            taken.append((noises, self.begun.begin(one.rows)))
         return lambda: [record for noises, under_way in taken for record in (*noises, *self._end(under_way, listener))]
 
     def lose_channels(self, stream: Ints) -> None:
@@ -141,44 +142,6 @@ class ModelStreams(StreamColumns):
 
     def flush(self, now: int, listener: Listener | None) -> list[EventRecord]:
         return self._take_up(self.rows.flush(self._steady()), now, listener)()
-
-    def _begin(self, rows: Aligned) -> list[UnderWay]:
-        """Begin to score rows, sorted by stream."""
-        if not len(rows):
-            return []
-        first = runs(rows.stream)
-        # Streams at a time such that rows and what came before them stay within bounds.
-        ends = np.append(first[1:], len(rows))
-        load = np.cumsum(ends - first + self.scorer.window) * self.scorer.channels // _JOINED
-        cuts = np.flatnonzero(np.diff(load)) + 1
-        under_way: list[UnderWay] = []
-        for firsts in np.split(first, cuts) if cuts.size else [first]:
-            if under_way:  # one part's rows at a time
-                under_way[-1] = under_way[-1]._replace(ending=partial(Scores, *under_way[-1].ending()))
-            start = int(firsts[0])
-            end = int(ends[np.searchsorted(first, firsts[-1])])
-            part = rows if end - start == len(rows) else rows.part(start, end)
-            under_way.append(self._begin_part(part, firsts - start))
-        return under_way
-
-    def _begin_part(self, rows: Aligned, first: Ints) -> UnderWay:
-        joined, starts, before = self.rings.extend(rows, first)
-        self.levels.apply(joined, starts, rows, first)
-        valid = before >= self.scorer.window - 1
-        scale, unscaled = (None, ~valid) if self.scales is None else self.scales.take(rows, first)
-        if valid.all():
-            ending = self.scorer.begin(joined, starts, scale)
-        else:
-            scored = np.flatnonzero(valid)
-            inner = self.scorer.begin(joined, starts[scored], scale and scale.at(scored))
-
-            def ending() -> Scores:
-                score, blame = np.full(len(rows), np.nan, np.float32), np.full(rows.values.shape, np.nan, np.float32)
-                score[scored], blame[scored] = inner()
-                return Scores(score, blame)
-
-        self.scored += int(np.count_nonzero(valid))
-        return UnderWay(rows, first, before, valid, joined, starts, ending, scale, unscaled)
 
     def limit_of(self, number: int) -> float:
         """A stream's limit, in thresholds of the model."""
@@ -193,6 +156,8 @@ class ModelStreams(StreamColumns):
         """What closes where a stream's event is followed no more; the next row above the limit begins anew."""
         follower = self.followers.pop(number, None)
         records = [] if follower is None else follower.close(int(self.rows.newest[number]), reason)
+        if self.signals is not None and reason in (FORGOTTEN, RENAMED, RESET):
+            records += self.signals.close(number, self.names[number], int(self.rows.newest[number]), reason)
         self.witness.settle()
         self._changed[number], self.busy[number] = True, False
         return records
@@ -200,7 +165,9 @@ class ModelStreams(StreamColumns):
     def _end(self, under_way: Sequence[UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
-        for rows, first, before, valid, joined, starts, ending, scale, unscaled in under_way:
+        for rows, first, before, valid, joined, starts, ending, scale, unscaled, notes in under_way:
+            if self.signals is not None:
+                records += self.signals.records(notes, self.names, self._event_id)
             score, blame = ending()
             np.minimum(score, _LARGEST, out=score)
             heads = rows.stream[first]
@@ -215,6 +182,10 @@ class ModelStreams(StreamColumns):
                 names, channels, shifts = self.names, self.watched.detector.channels, dict(self.levels.shifts)
                 listener(ScoredRows(self.watched.name, names, rows, score, blame, limit, channels, shifts, scale))
         return records
+
+    def _event_id(self, number: int) -> str:
+        """Of the score's event that is open, or nothing."""
+        return self.followers[number].event_id if number in self.followers else ""
 
     def _events(
         self,
@@ -284,7 +255,7 @@ class ModelStreams(StreamColumns):
         self.busy[number] = not follower.idle
         if follower.idle:
             del self.followers[number]
-        return records
+        return records if self.signals is None else self.signals.join(number, records)
 
     def _follower(self, tracker: EventTracker) -> Follower:
         watched = self.watched
@@ -321,6 +292,9 @@ class ModelStreams(StreamColumns):
                 details["limit"] = self.limits[number].state()
             if (aside := self.rows.jumps.state(number)) is not None and self.rows.jumps.bound is not None:
                 details["jumps"] = aside
+            if self.signals is not None:
+                details |= self.signals.state(number)
+                details["model"] = self.watched.name
             if lost := self.rows.losses.state(number):
                 details["lost"] = lost
             if self.scales is not None:
@@ -359,13 +333,16 @@ class ModelStreams(StreamColumns):
                 )
             if "limit" in state.details:
                 limit = self._limit_from(number, state.details["limit"])
+            if self.scales is not None:
+                self.scales.restore(number, state.details.get("scale"))
+            if self.signals is not None:
+                self.signals.restore(number, state.details)
             channels, aside = self.scorer.channels, state.details.get("jumps")
             if state.aligner.newest != NEVER:
                 self.rows.jumps.restore(number, state.aligner.newest, aside, channels, self._steady())
-            if self.scales is not None:
-                self.scales.restore(number, state.details.get("scale"))
         except InvalidArgument as error:
-            self.rows.jumps.clear(number)
+            for table in (self.rows.jumps, *((self.signals,) if self.signals else ())):
+                table.clear(number)
             return str(error)
         self.rows.losses.restore(number, state.details.get("lost"))
         self.levels.restore(number, state.details.get("shift"))
@@ -416,7 +393,7 @@ class ModelStreams(StreamColumns):
         """The stream's clock and rows begin with its next sample, limits and counts stay; returns what closes."""
         records = self._closing(number, now, RESET)
         self.rows.begin_anew(number)
-        for table in (self.rings, self.silence):
+        for table in (self.rings, self.silence, *((self.signals,) if self.signals else ())):
             table.clear(number)
         self.last[number] = np.nan
         self._changed[number] = True
@@ -437,8 +414,8 @@ class ModelStreams(StreamColumns):
         """What it counted."""
         counts, scorer = self.rows.aligner.counts, self.scorer
         return {
-            "scored": self.scored,
-            f"scored.{self.watched.name}": self.scored,
+            "scored": self.begun.scored,
+            f"scored.{self.watched.name}": self.begun.scored,
             "batches": scorer.batches,
             "windows": scorer.windows,
             "inference_seconds": scorer.seconds,
@@ -465,6 +442,7 @@ class ModelStreams(StreamColumns):
             {number: follower.event_id for number, follower in self.followers.items() if follower.open},
             Lost(*(one[:count].copy() for one in (losses.count, losses.losing, losses.interval, losses.since))),
             self.period,
+            {} if self.signals is None else self.signals.all_stopped(),
         )
 
     def recent(self, number: int) -> Recent:

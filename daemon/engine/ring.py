@@ -1,14 +1,25 @@
-"""The last rows of every stream of one model, in one array."""
+"""The last rows of every stream of one model, and the way of the next ones through the scorer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
+from aez.daemon.alarms.levels import Levels
+from aez.daemon.engine.rows import UnderWay
+from aez.daemon.engine.scales import Scales
+from aez.daemon.engine.scorer import Scorer, Scores, rows_view
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Float, Ints, StreamColumns, column
+from aez.daemon.rows.columns import Float, Ints, StreamColumns, column, runs
+from aez.daemon.signals.events import Signals
 
-__all__ = ["Rings", "rows_view"]
+__all__ = ["Rings", "RowScoring"]
+
+#: Values of the rows that are joined at once.
+_JOINED = 1 << 24
 
 
 class Rings(StreamColumns):
@@ -50,6 +61,15 @@ class Rings(StreamColumns):
         self.count[heads] += counts
         return joined, starts, before
 
+    def blank(self, stream: int, channels: Sequence[int]) -> None:
+        """Take out the last values of these channels that are all the same: they stood still there."""
+        for channel in channels:
+            values = self.rows[stream, :, channel]
+            present = np.flatnonzero(~np.isnan(values))
+            if present.size:
+                other = np.flatnonzero(~np.isnan(values) & (values != values[present[-1]]))
+                values[other[-1] + 1 if other.size else 0 :] = np.nan
+
     def state(self, stream: int) -> tuple[int, Float]:
         """Rows in all, and the last ones of them, at most window - 1."""
         count = int(self.count[stream])
@@ -62,8 +82,67 @@ class Rings(StreamColumns):
         self.rows[stream, self.window - 1 - len(rows) :] = rows
 
 
-def rows_view(rows: Float, length: int) -> Float:
-    """Every `length` rows of a contiguous [n, channels], flattened: a view [n - length + 1, length * channels]."""
-    step, channels = rows.strides[0], rows.shape[1]
-    shape = (max(0, len(rows) - length + 1), length * channels)
-    return as_strided(rows, shape, (step, rows.strides[1]), writeable=False)
+class RowScoring:
+    """Scores the rows of one model's streams; scored: rows that got a score.
+
+    scales: of models that take them, else None. signals: what tells channels that are to be left out; None for none.
+    """
+
+    def __init__(
+        self, scorer: Scorer, rings: Rings, levels: Levels, scales: Scales | None, signals: Signals | None
+    ) -> None:
+        self.scorer, self.rings, self.levels, self.scales, self.signals = scorer, rings, levels, scales, signals
+        self.scored = 0
+
+    def begin(self, rows: Aligned) -> list[UnderWay]:
+        """Begin to score rows, sorted by stream."""
+        if not len(rows):
+            return []
+        if self.signals is None:
+            return self._begin_rows(rows, rows.values)
+        under_way: list[UnderWay] = []
+        for part in self.signals.parts(rows):
+            for number, changes in part.notes:
+                for note in changes:
+                    if note.kind == "stuck" and not note.ended:
+                        self.rings.blank(number, range(self.scorer.channels) if note.whole else note.channels)
+            begun = self._begin_rows(part.rows, part.values)
+            under_way += [begun[0]._replace(notes=part.notes), *begun[1:]]
+        return under_way
+
+    def _begin_rows(self, rows: Aligned, values: Float) -> list[UnderWay]:
+        """Begin to score rows with these values in place of their own."""
+        first = runs(rows.stream)
+        # Streams at a time such that rows and what came before them stay within bounds.
+        ends = np.append(first[1:], len(rows))
+        load = np.cumsum(ends - first + self.scorer.window) * self.scorer.channels // _JOINED
+        cuts = np.flatnonzero(np.diff(load)) + 1
+        under_way: list[UnderWay] = []
+        for firsts in np.split(first, cuts) if cuts.size else [first]:
+            if under_way:  # one part's rows at a time
+                under_way[-1] = under_way[-1]._replace(ending=partial(Scores, *under_way[-1].ending()))
+            start = int(firsts[0])
+            end = int(ends[np.searchsorted(first, firsts[-1])])
+            part = rows if end - start == len(rows) else rows.part(start, end)
+            under_way.append(self._begin_part(part, values[start:end], firsts - start))
+        return under_way
+
+    def _begin_part(self, rows: Aligned, values: Float, first: Ints) -> UnderWay:
+        seen = replace(rows, values=values)
+        joined, starts, before = self.rings.extend(seen, first)
+        self.levels.apply(joined, starts, seen, first)
+        valid = before >= self.scorer.window - 1
+        scale, unscaled = (None, ~valid) if self.scales is None else self.scales.take(seen, first)
+        if valid.all():
+            ending = self.scorer.begin(joined, starts, scale)
+        else:
+            scored = np.flatnonzero(valid)
+            inner = self.scorer.begin(joined, starts[scored], scale and scale.at(scored))
+
+            def ending() -> Scores:
+                score, blame = np.full(len(rows), np.nan, np.float32), np.full(rows.values.shape, np.nan, np.float32)
+                score[scored], blame[scored] = inner()
+                return Scores(score, blame)
+
+        self.scored += int(np.count_nonzero(valid))
+        return UnderWay(rows, first, before, valid, joined, starts, ending, scale, unscaled)

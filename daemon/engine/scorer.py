@@ -15,16 +15,16 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from aez.codec.detect.detector import WindowScores
 from aez.codec.detect.scaling import Scale
 from aez.codec.errors import InvalidArgument
-from aez.daemon.engine.ring import rows_view
 from aez.daemon.engine.routing import clean
 from aez.daemon.rows.columns import Float, Ints
 
-__all__ = ["BATCHES", "Scorer", "Scores", "WindowModel"]
+__all__ = ["BATCHES", "Scorer", "Scores", "WindowModel", "rows_view"]
 
 #: Windows of a batch; the largest ones only where a batch has no more values than `_VALUES`.
 BATCHES = (1, 32, 256, 1024)
@@ -180,3 +180,10 @@ class Scorer:
         if size not in buffers:
             buffers[size] = np.empty((size, self.window * self.channels), np.float32)
         return buffers[size]
+
+
+def rows_view(rows: Float, length: int) -> Float:
+    """Every `length` rows of a contiguous [n, channels], flattened: a view [n - length + 1, length * channels]."""
+    step, channels = rows.strides[0], rows.shape[1]
+    shape = (max(0, len(rows) - length + 1), length * channels)
+    return as_strided(rows, shape, (step, rows.strides[1]), writeable=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,8 @@ class StreamTable:
     names: may be longer than the arrays, by streams that came later. rows: int64 [n], in all. newest: int64 [n], ns
     since 1970 UTC of the newest sample, negative where there was none. score: float32 [n], that of the last row, NaN
     where this process scored none. limit: float32 [n]. silent: [n]. events: the id of the event that is open.
-    lost: what they lose. period: ns between rows, None without a clock.
+    lost: what they lose. period: ns between rows, None without a clock. stopped: the channels that are "missing" and
+    "stuck", of streams where any is.
     """
 
     model: str
@@ -56,6 +57,7 @@ class StreamTable:
     events: Mapping[int, str]
     lost: Lost | None = None
     period: int | None = None
+    stopped: Mapping[int, Mapping[str, Sequence[str]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -71,7 +73,8 @@ class StreamTable:
         """One stream as plain data: stream, model, rows, newest (ns or None), score, limit, state, event (its id).
 
         lost: how many samples were not scored, by reason. losing: the reason by which it loses samples just now,
-        losing_since: when that began (ns), and advice: what to do about it; None where it loses none.
+        losing_since: when that began (ns), and advice: what to do about it; None where it loses none. missing, stuck:
+        names of channels.
         """
         score, newest, event = float(self.score[number]), int(self.newest[number]), self.events.get(number)
         return {
@@ -84,6 +87,7 @@ class StreamTable:
             "state": "silent" if self.silent[number] else "event" if event is not None else "normal",
             "event": event,
             **self._losses(number),
+            **{kind: list(self.stopped.get(number, {}).get(kind, ())) for kind in ("missing", "stuck")},
         }
 
     def reason(self, number: int) -> str | None:

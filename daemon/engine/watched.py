@@ -14,6 +14,7 @@ from aez.daemon.alarms.learned_limit import LearnedLimit
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.scorer import WindowModel
 from aez.daemon.rows.columns import Float, Ints
+from aez.daemon.signals.rules import SignalRules
 
 __all__ = ["SECOND", "Identified", "StreamModel", "Watched"]
 
@@ -57,6 +58,7 @@ class Watched:
     limits: pattern -> limit of its streams, in thresholds of the model; 1.0 where none fits.
     rule: when events open and close; by default the model's.
     update_every: rows between two updates of an open event, at least.
+    signals: when channels count as missing or stuck; None for never.
     habits: how often events are told of, see there.
     adopt: who takes the level of a stream that moved for good; by at most `adopt_most` times the range of a channel
         that training saw.
@@ -77,6 +79,7 @@ class Watched:
     limits: Mapping[str, float] = field(default_factory=dict)
     rule: EventRule | None = None
     update_every: int = 60
+    signals: SignalRules | None = None
     habits: Habits = PLAIN
     adopt: Literal["by_hand", "when_changed"] = "by_hand"
     adopt_most: float = 1.0

@@ -18,8 +18,8 @@ _EXAMPLES = 10
 
 
 def cause_of(record: EventRecord) -> str:
-    """What an event that opens has in common with others, as text: of anomalies the model and the channel to blame."""
-    if record.action != "open":
+    """What an event that opens has in common with others, as text: but for silence model and first channel, too."""
+    if record.action not in ("open", "missing", "stuck"):
         return json.dumps([record.action])
     channels = record.event.get("channels") or [{}]
     return json.dumps([record.action, record.model, channels[0].get("name", "")])

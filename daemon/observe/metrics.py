@@ -111,6 +111,8 @@ class Metrics:
         self.queue_bytes_room = make.gauge("aez_queue_capacity_bytes", "Bytes that may wait")
         self.streams = make.gauge("aez_streams", "Streams that are known")
         self.open_events = make.gauge("aez_open_events", "Events that are open")
+        self.missing_channels = make.gauge("aez_missing_channels", "Channels of streams that are missing")
+        self.stuck_channels = make.gauge("aez_stuck_channels", "Channels of streams that stand still")
         self.silent = make.gauge("aez_silent_streams", "Streams that fell silent")
         self.losing = make.gauge(
             "aez_streams_losing_samples", "Streams of which samples are not scored, more than by chance", "reason"
@@ -160,13 +162,8 @@ class Metrics:
         """Take an engine's counters: `scored.<model>`, `dropped.<reason>` and so on, and gauges as they are."""
         for name, value in counts.items():
             kind, _, label = name.partition(".")
-            if kind in ("streams", "open_events", "silent", "adopted"):
-                {
-                    "streams": self.streams,
-                    "open_events": self.open_events,
-                    "silent": self.silent,
-                    "adopted": self.adopted,
-                }[kind].set(value)
+            if kind in ("streams", "open_events", "silent", "adopted", "missing_channels", "stuck_channels"):
+                getattr(self, kind).set(value)
                 continue
             if kind == "losing":
                 self.losing.labels(label).set(value)

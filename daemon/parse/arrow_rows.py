@@ -1,12 +1,13 @@
 """Arrow IPC: streams back to back, each with its schema, as `pyarrow.ipc.new_stream` writes them.
 
-Columns of numbers are values, of texts keys; times are timestamps or numbers. A null or NaN is a missing value; an
-infinity or a number beyond the limit makes its row malformed. What is compressed may be larger than its bytes: a
-source that does not trust its senders bounds them.
+Columns of numbers are values, of texts keys; times are timestamps or numbers. A null, NaN, an infinity and 9.9e37 are
+missing values; another number beyond the limit makes its row malformed. What is compressed may be larger than its
+bytes: a source that does not trust its senders bounds them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
 from aez.daemon.parse.times import ArrivalClock
+from aez.daemon.transform.conversion import is_no_reading
 
 __all__ = ["ArrowRows"]
 
@@ -37,7 +39,7 @@ class ArrowRows:
         self.options = options
         self.limits = limits
         self.names = StreamNames(options, limits, admit)
-        self.mapper = Mapper(options, self.names, "auto")
+        self.mapper = Mapper(options, self.names, "auto", limits.magnitude)
         self.clock = ArrivalClock()
         self.local = LocalTimes()
 
@@ -151,6 +153,12 @@ class ArrowRows:
                 continue
             column = _plain(batch.column(name))
             kind, types = column.type, pa.types
+            if mapper.transforms.of(name) and types.is_string(kind):
+                column = self._read(name, column)
+                kind = column.type
+            elif (conversion := mapper.transforms.conversion(name)) is not None and not types.is_null(kind):
+                column = pa.array(conversion.many(_numbers(column).astype(np.float64)))
+                kind = column.type
             if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)):
                 if mapper.wanted:
                     raise MessageFault("wrong_type", f"{name!r} is of type {kind} where a number belongs")
@@ -168,13 +176,25 @@ class ArrowRows:
                     values[block, index] = column[block]
             near = np.abs(values) >= self.limits.magnitude * _NEARLY
         if near.any():
-            infinite, beyond = np.zeros(len(good), bool), np.zeros(len(good), bool)
-            for column in found:
-                infinite |= np.isinf(column)
-                beyond |= np.abs(column) > self.limits.magnitude
-            _refuse(infinite, good, faults, "not_finite", "a value is infinite")
-            _refuse(beyond & ~infinite, good, faults, "too_large", f"beyond {self.limits.magnitude:g}")
+            beyond = np.zeros(len(good), bool)
+            for index, column in enumerate(found):
+                outside = np.abs(column) > self.limits.magnitude
+                unread = outside & (np.isinf(column) | is_no_reading(column))
+                values[unread, index] = np.nan
+                beyond |= outside & ~unread
+            _refuse(beyond, good, faults, "too_large", f"beyond {self.limits.magnitude:g}")
         return values, columns
+
+    def _read(self, name: str, column: Any) -> Any:
+        """Texts of a column that a transform is for, as numbers."""
+        pa = library("pyarrow", "monitor")
+        encoded = column.dictionary_encode()
+        words = [
+            math.nan if word is None else self.mapper.transforms.number(name, word)
+            for word in encoded.dictionary.to_pylist()
+        ]
+        codes = encoded.indices.fill_null(len(words)).to_numpy()
+        return pa.array(np.array([*words, math.nan])[codes])
 
     def _streams(
         self,

@@ -1,6 +1,6 @@
 """CSV: a line of column names, then a row a line; a newline within quotes is not supported.
 
-An empty cell, `NaN`, `NA`, `null` and the like are missing values; `inf` makes a row malformed.
+An empty cell, `NaN`, `NA`, `null`, `inf` and the like are missing values, and so is 9.9e37.
 """
 
 from __future__ import annotations
@@ -135,11 +135,15 @@ class CsvRows(LineParser):
 
     def _value(self, cell: str, name: str) -> float | None:
         """None for a text that is passed over."""
-        lower = cell.lower()
+        lower, mapper = cell.lower(), self.mapper
         if lower in MISSING:
             return math.nan
         if lower in _TRUTH:
-            return _TRUTH[lower]
+            return mapper.converted(name, _TRUTH[lower]) if mapper.transforms.of(name) else _TRUTH[lower]
+        if mapper.transforms.of(name):
+            if mapper.transforms.plain(name) and FLOAT.fullmatch(cell):
+                return mapper.converted(name, float(cell))
+            return mapper.converted(name, cell)
         try:
             return float_of(cell, name, self.limits.magnitude)
         except MessageFault as fault:
@@ -164,7 +168,11 @@ class CsvRows(LineParser):
                 moment = (slot, "number" if FLOAT.fullmatch(cell) else "cell")
             elif name in mapper.tags:
                 keys.append((name, slot, True))
-            elif not mapper.takes(name) or self._value(cell, name) is None:
+            elif not mapper.takes(name):
+                texts.append(slot)
+            elif not mapper.transforms.plain(name):
+                return None
+            elif self._value(cell, name) is None:
                 texts.append(slot)
             else:
                 numbers.append((slot, mapper.renamed(name)))
@@ -179,6 +187,7 @@ class CsvRows(LineParser):
             keys=tuple(sorted(keys)),
             forbidden='"' if mapper.wanted else _NO_PROSE,
             forbidden_key=_FORBIDDEN_KEY,
+            converts=mapper.conversions(name for name in self._columns if mapper.takes(name)),
         )
 
 

@@ -1,7 +1,7 @@
 """JSON Lines: one object, or a list of objects, a line.
 
 Members of objects within the object are columns by their path, as in `motor.temperature`; lists within are passed
-over. `NaN` and `Infinity`, which are not JSON, make a message malformed; null is a missing value.
+over. null is a missing value, and so are `NaN` and `Infinity`, which are not JSON, and 9.9e37.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _FORBIDDEN = r'["\x00-\x1f]'
 _SEGMENTS = 4096
 
 
-def _refuse(word: str) -> float:
-    raise MessageFault("not_finite", f"the message holds {word}")
-
-
-_decoder = json.JSONDecoder(parse_constant=_refuse)
+_decoder = json.JSONDecoder(parse_constant=lambda word: math.nan)  # noqa: ARG005 - all of them are no readings
 
 
 class JsonLines(LineParser):
     """A parser of JSON Lines."""
 
     delimiters = _DELIMITERS
-    words = {"null": math.nan, "true": 1.0, "false": 0.0}  # noqa: RUF012
+    words = {  # noqa: RUF012
+        **dict.fromkeys(("null", "NaN", "Infinity", "-Infinity"), math.nan),
+        "true": 1.0,
+        "false": 0.0,
+    }
 
     def read(self, line: bytes, origin: Origin) -> Iterable[Message]:
         if line.isspace() or not line:
@@ -51,7 +51,9 @@ class JsonLines(LineParser):
         if self.options.value and isinstance(value, int | float) and not isinstance(value, bool):
             name = fill(self.options.value, origin, {})
             self.mapper.check_name(name, self.limits.name_bytes)
-            number = value_of(value, name, self.limits.magnitude)
+            number = self.mapper.converted(name, value)
+            if number is None:
+                number = value_of(value, name, self.limits.magnitude)
             return [Message(None, {}, {self.mapper.renamed(name): number})]
         raise MessageFault("not_an_object", "the message is JSON, but no object")
 
@@ -88,10 +90,13 @@ class JsonLines(LineParser):
         for name, value in item.items():
             if name == time_name or name in mapper.tags or not mapper.takes(name):
                 continue
-            if isinstance(value, str | list) and not mapper.wanted:
+            transformed = bool(mapper.transforms.of(name)) and not isinstance(value, list)
+            if isinstance(value, str | list) and not mapper.wanted and not transformed:
                 continue
             self.mapper.check_name(name, self.limits.name_bytes)
-            if type(value) is float and -magnitude <= value <= magnitude:
+            if transformed and (number := mapper.converted(name, value)) is not None:
+                values[mapper.renamed(name)] = number
+            elif type(value) is float and -magnitude <= value <= magnitude:
                 values[mapper.renamed(name)] = value
             else:
                 values[mapper.renamed(name)] = value_of(value, name, magnitude)
@@ -116,6 +121,8 @@ class JsonLines(LineParser):
             elif name in mapper.tags and name is not None:
                 keys.append((name, slot, is_text))
             elif is_text:
+                if name is not None and mapper.takes(name) and mapper.transforms.of(name):
+                    return None
                 texts.append(slot)
             else:
                 taken = name is not None and mapper.takes(name)
@@ -132,6 +139,7 @@ class JsonLines(LineParser):
             keys=tuple(sorted(keys)),
             forbidden=_FORBIDDEN,
             forbidden_key=_FORBIDDEN,
+            converts=mapper.conversions(name for name in names if mapper.takes(name)),
         )
 
 

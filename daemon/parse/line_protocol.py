@@ -6,6 +6,7 @@ is not supported: messages are lines. Times are in ns unless `time_unit` says ot
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -76,7 +77,8 @@ class LineProtocol(LineParser):
                 keys[field] = _key(raw, field)
                 continue
             name = self._column(parts, field)
-            if not self.mapper.takes(name) or (raw.startswith(b'"') and not self.mapper.wanted):
+            transformed, text = bool(self.mapper.transforms.of(name)), raw.startswith(b'"')
+            if not self.mapper.takes(name) or (text and not self.mapper.wanted and not transformed):
                 continue
             self.mapper.check_name(name, self.limits.name_bytes)
             values[self.mapper.renamed(name)] = self._value(raw.decode(), name)
@@ -87,13 +89,20 @@ class LineProtocol(LineParser):
         return f"{parts.measurement}.{field}" if self.options.measurement_prefix else field
 
     def _value(self, raw: str, name: str) -> float:
+        given: str | float
+        if self.mapper.transforms.of(name):
+            given = _TEXT_ESCAPE.sub(r"\1", raw[1:-1]) if raw.startswith('"') else self._number(raw, name, math.inf)
+            return self.mapper.converted(name, given) or 0.0
+        return self._number(raw, name, self.limits.magnitude)
+
+    def _number(self, raw: str, name: str, magnitude: float) -> float:
         if raw[-1] in "iu" and INTEGER.fullmatch(raw[:-1]):
             if raw[0] == "+" or (raw[-1] == "u" and raw[0] == "-"):
                 raise MessageFault("wrong_type", f"{name!r} is {raw[:50]}, which has a sign that it must not have")
-            return checked(float(raw[:-1]), name, self.limits.magnitude)
+            return checked(float(raw[:-1]), name, magnitude)
         if raw in _TRUTH:
             return _TRUTH[raw]
-        return float_of(raw, name, self.limits.magnitude)
+        return float_of(raw, name, magnitude)
 
     def learn(self, line: bytes) -> Layout | None:
         if b"\\" in line:
@@ -121,6 +130,8 @@ class LineProtocol(LineParser):
             taken = mapper.renamed(column) if mapper.takes(column) else None
             if field in mapper.tags:
                 keys.append((field, slot, is_text))
+            elif is_text and taken is not None and mapper.transforms.of(column):
+                return None
             elif is_text:
                 texts.append(slot)
             else:
@@ -146,6 +157,9 @@ class LineProtocol(LineParser):
             constants,
             forbidden='"',
             forbidden_key='^$|^#|["=]',  # a line that begins with # is a comment
+            converts=mapper.conversions(
+                column for column in (self._column(parts, field) for field, _ in parts.fields) if mapper.takes(column)
+            ),
         )
 
 

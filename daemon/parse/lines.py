@@ -23,6 +23,7 @@ from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
 from aez.daemon.parse.skeleton import Skeleton, Spans, Text
+from aez.daemon.transform.conversion import Conversion, is_no_reading
 
 __all__ = ["Layout", "LineParser", "Message", "text_of"]
 
@@ -55,7 +56,7 @@ class Layout:
     integers: numbers that must be whole. unsigned: slots without a sign. texts: slots that are not taken, but must be
     free of `forbidden`, a regular expression. time: slot, and "integer", "number", "text" or "cell" (a text, but no
     number). keys: (name, slot, whether it is a text, which is free of `forbidden_key`). constants: keys that all lines
-    of the skeleton share.
+    of the skeleton share. converts: what becomes of columns.
     """
 
     skeleton: Skeleton
@@ -68,6 +69,7 @@ class Layout:
     constants: Mapping[str, str] = field(default_factory=dict)
     forbidden: str = ""
     forbidden_key: str = ""
+    converts: Mapping[str, Conversion] = field(default_factory=dict)
 
 
 class LineParser(ABC):
@@ -82,7 +84,7 @@ class LineParser(ABC):
         self.options = options
         self.limits = limits
         self.names = StreamNames(options, limits, admit, self.series)
-        self.mapper = Mapper(options, self.names, self.unit)
+        self.mapper = Mapper(options, self.names, self.unit, limits.magnitude)
         self.clock = times.ArrivalClock()
         self.local = LocalTimes()
         self.layouts: list[Layout] = []
@@ -285,7 +287,16 @@ class _Work:
         place = {name: index for index, (_, name) in enumerate(pairs)}
         order = [place[name] for name in columns]
         values = every if order == list(range(len(pairs))) else every[:, order]
-        good &= ~np.any(np.abs(values) > self.limits.magnitude, axis=1)
+        if layout.converts:
+            values = values.copy()
+        for index, name in enumerate(columns):
+            if name in layout.converts:
+                values[:, index] = layout.converts[name].many(values[:, index])
+        beyond = np.abs(values) > self.limits.magnitude
+        if beyond.any():
+            unread = beyond & is_no_reading(values)
+            values = np.where(unread, np.nan, values)
+            good &= ~(beyond & ~unread).any(axis=1)
         return values, columns, good
 
     def _keys(self, layout: Layout, spans: Spans) -> tuple[NDArray[np.int64], Flags]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -9,8 +10,11 @@ from typing import Any
 
 from aez.codec.common.extras import library
 from aez.daemon.common.limits import Limits
+from aez.daemon.parse.numbers import checked, value_of
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import MessageFault
+from aez.daemon.transform.columns import Transforms
+from aez.daemon.transform.conversion import Conversion
 
 __all__ = ["Admit", "Mapper", "Origin", "StreamNames", "fill"]
 
@@ -111,15 +115,17 @@ class StreamNames:
 class Mapper:
     """Which columns are what, after the options; shared by all formats."""
 
-    def __init__(self, options: Options, names: StreamNames, unit: str) -> None:
+    def __init__(self, options: Options, names: StreamNames, unit: str, magnitude: float) -> None:
         library("pyarrow.compute", "monitor")  # loaded now, so that the first message does not wait for it
         self.options = options
+        self._magnitude = magnitude
         self.unit = options.time_unit or unit
         self.times = (options.time,) if options.time else ("time", "timestamp", "ts")
         self.wanted = frozenset(options.columns)
         self.tags = frozenset([*names.columns, *options.tags])
         self._names: set[str] = set()
-        self.order = {options.rename.get(name, name): i for i, name in enumerate(options.columns)}
+        self.transforms = Transforms(options.transforms)
+        self.order = {self.renamed(name): i for i, name in enumerate(options.columns)}
 
     def takes(self, name: str) -> bool:
         """Whether a column, which is neither the time nor a key, is a value."""
@@ -136,7 +142,24 @@ class Mapper:
         return tuple(sorted(columns))
 
     def renamed(self, name: str) -> str:
-        return self.options.rename.get(name, name)
+        return self.transforms.renamed(name) if self.transforms else name
+
+    def converted(self, name: str, value: Any) -> float | None:
+        """The value of a column that a transform is for, from a text, number or null; None where there is no such.
+
+        Raises MessageFault for a value beyond the limit.
+        """
+        if not self.transforms.of(name):
+            return None
+        if isinstance(value, str):
+            return checked(self.transforms.number(name, value), name, self._magnitude)
+        number, conversion = value_of(value, name, math.inf), self.transforms.conversion(name)
+        return checked(number if conversion is None else conversion.one(number), name, self._magnitude)
+
+    def conversions(self, names: Iterable[str]) -> dict[str, Conversion]:
+        """What becomes of these columns, by their new names, where anything does."""
+        found = {self.renamed(name): self.transforms.conversion(name) for name in names} if self.transforms else {}
+        return {name: one for name, one in found.items() if one is not None}
 
     def check_name(self, name: str, limit: int) -> None:
         """Raise MessageFault when a column may not be called so."""

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from aez.daemon.parse.results import MessageFault
+from aez.daemon.transform.conversion import is_no_reading
 
 __all__ = ["FLOAT", "INTEGER", "checked", "float_of", "value_of"]
 
@@ -17,11 +18,11 @@ _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 
 
 def checked(value: float, name: str, magnitude: float) -> float:
-    """The value; raises MessageFault when it is not finite or beyond the magnitude."""
+    """The value, NaN for one that is no reading; raises MessageFault beyond the magnitude."""
     if abs(value) <= magnitude:
         return value
-    if math.isnan(value):
-        raise MessageFault("not_finite", f"{name!r} is NaN")
+    if math.isnan(value) or is_no_reading(value):
+        return math.nan
     raise MessageFault("too_large", f"{name!r} is {value:g}, beyond {magnitude:g}")
 
 
@@ -43,5 +44,5 @@ def float_of(text: str, name: str, magnitude: float) -> float:
     if FLOAT.fullmatch(text):
         return checked(float(text), name, magnitude)
     if text.lower().lstrip("+-") in _NOT_FINITE:
-        raise MessageFault("not_finite", f"{name!r} is {text[:20]}")
+        return math.nan
     raise MessageFault("wrong_type", f"{name!r} is {text[:50]!r}, which is no number")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.zones import zone
 from aez.daemon.common import options
 from aez.daemon.common.options import about
+from aez.daemon.transform.columns import Transforms
+from aez.daemon.transform.table import Transform
 
 __all__ = ["UNITS", "Options"]
 
@@ -32,6 +34,7 @@ class Options(options.Options):
         protocol, `{measurement}` stand for what is not in a column. None: the topic or the file's name, if the source
         gives one, else the source's name; of line protocol measurement and tags as in `cpu,host=a,rack=1`.
     columns: they must be numbers, true, false or missing. Empty: all that are; texts are passed over.
+    transforms: what becomes of columns on the way in; a configuration has them in tables of their own.
     """
 
     time: str | None = field(default=None, metadata=about("the column with the time"))
@@ -55,12 +58,12 @@ class Options(options.Options):
         default=(), metadata=about("values to take, by their names in the message; all that are numbers by default")
     )
     complete: bool = field(default=False, metadata=about("refuse messages without one of the columns"))
-    rename: Mapping[str, str] = field(default_factory=dict, metadata=about("new name by the name in the message"))
     tags: Sequence[str] = field(default=(), metadata=about("further columns to keep with the stream, as text"))
     value: str | None = field(default=None, metadata=about("what a JSON message that is a bare number is called"))
     header: Sequence[str] = field(default=(), metadata=about("names of the columns of CSV without a line of them"))
     separator: str = field(default=",", metadata=about("of CSV, one character"))
     measurement_prefix: bool = field(default=False, metadata=about("call line protocol's columns measurement.field"))
+    transforms: Sequence[Transform] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,12 +71,12 @@ class Options(options.Options):
             value = getattr(self, name)
             if len(set(value)) < len(value):
                 raise InvalidArgument(f"option {name} names a column twice: {', '.join(value)}")
+        Transforms(self.transforms).check(self.columns)
         if self.timezone is not None:
             try:
                 zone(self.timezone)
             except InvalidArgument as error:
                 raise InvalidArgument(f"option timezone: {error}") from error
-        self._check_rename()
         if len(self.separator) != 1 or not self.separator.isascii() or self.separator in '"\n\r\\':
             raise InvalidArgument(f"option separator must be one character, not {self.separator!r}")
         if self.complete and not self.columns:
@@ -82,15 +85,8 @@ class Options(options.Options):
             if re.search(r"[{}]", _HOLE.sub("", getattr(self, name) or "")):
                 raise InvalidArgument(f"option {name} has a brace without its partner: {getattr(self, name)!r}")
 
-    def _check_rename(self) -> None:
-        if not all(self.rename.values()):
-            raise InvalidArgument(f"option rename must give names that are not empty, not {self.rename!r}")
-        names = [self.rename.get(name, name) for name in self.columns or self.rename]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise InvalidArgument(f"option rename gives two columns the name {twice[0]!r}")
-
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Options:
-        """The options from a table of a configuration; raises InvalidArgument for an unknown name."""
-        return cls.of(**values)
+        """The options from a table of a configuration, and `transforms`; raises InvalidArgument for an unknown name."""
+        rest = {name: value for name, value in values.items() if name != "transforms"}
+        return replace(cls.of(**rest), transforms=tuple(values.get("transforms", ())))

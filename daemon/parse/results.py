@@ -28,7 +28,6 @@ REASONS = (
     "no_values",  # nothing in it that is taken
     "missing_column",  # one that every message must have
     "wrong_type",  # text where a number belongs
-    "not_finite",  # NaN as a value, or an infinity
     "too_large",  # a number beyond the limit on magnitudes
     "no_time",
     "bad_time",

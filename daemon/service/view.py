@@ -104,6 +104,7 @@ class MonitorView:
             "problems": list(self.readiness()),
             "held": running.store.look(running.desk.held_now),
             "losing": list(running.engine.losing),
+            "stopped": list(running.engine.stopped),
         }
 
     def shadows(self) -> Sequence[Mapping[str, Any]]:

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from aez.codec.common.plain import plain
 from aez.daemon.common.addresses import url_fault
 from aez.daemon.common.options import about
-from aez.daemon.common.records import EventRecord
+from aez.daemon.common.records import CLOSING, EventRecord, kind_of
 from aez.daemon.common.shared_options import Login
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sinks.http import Endpoint, EndpointOptions
@@ -37,6 +37,12 @@ _OWN_LABELS = ("alertname", "stream", "event", "severity", "model")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _SECOND = 1_000_000_000
 _MOST = 500  # alerts in one post
+_SUMMARIES = {
+    "anomaly": "{stream} behaves unusually",
+    "silence": "{stream} fell silent",
+    "missing": "{stream} misses {channels}",
+    "stuck": "{stream} stands still: {channels}",
+}
 
 
 def _labels_fault(labels: Mapping[str, str]) -> str:
@@ -101,7 +107,7 @@ class AlertmanagerSink(Sink):
 
     def _alerts(self, record: EventRecord) -> list[dict[str, Any]]:
         severity = _severity(record)
-        closed = record.action in ("close", "heard")
+        closed = record.action in CLOSING
         end = time.time_ns() + self._hold if closed else self._expiry()
         lower = SEVERITIES[: SEVERITIES.index(severity)] if record.sequence else ()
         return [
@@ -113,7 +119,6 @@ class AlertmanagerSink(Sink):
         event = plain(record.event)
         start = event.get("start_time")
         start = start if isinstance(start, int) else record.time
-        silent = record.action in ("silent", "heard")
         many = event.get("kind") == "incident"
         stream = _utf8(record.stream)
         annotations = {
@@ -128,13 +133,13 @@ class AlertmanagerSink(Sink):
             "sequence": str(record.sequence),
             "started": iso_time(start),
             "ended": iso_time(event["end_time"] if isinstance(event.get("end_time"), int) else record.time)
-            if record.action in ("close", "heard")
+            if record.action in CLOSING
             else "",
         }
         alert = {
             "labels": self._labels
             | {
-                "alertname": "AezIncident" if many else "AezSilence" if silent else "AezAnomaly",
+                "alertname": "AezIncident" if many else f"Aez{kind_of(record.action).capitalize()}",
                 "stream": stream,
                 "event": record.id,
                 "severity": severity,
@@ -154,9 +159,8 @@ class AlertmanagerSink(Sink):
 def _summary(record: EventRecord, stream: str) -> str:
     if record.event.get("kind") == "incident":
         return f"{record.event.get('count')} events of one cause: {record.event.get('cause')}"
-    if record.action in ("silent", "heard"):
-        return f"{stream} fell silent"
-    return f"{stream} behaves unusually"
+    channels = ", ".join(str(one.get("name")) for one in record.event.get("channels") or () if isinstance(one, dict))
+    return _SUMMARIES[kind_of(record.action)].format(stream=stream, channels=channels)
 
 
 def _severity(record: EventRecord) -> str:

@@ -32,7 +32,10 @@ def as_dict(record: EventRecord) -> dict[str, Any]:
 
 def blamed(event: Mapping[str, Any], most: int = 3) -> str:
     """The channels to blame in words: how much, and what was measured where something else was expected."""
-    return ", ".join(_channel(one) for one in (event.get("channels") or ())[:most] if isinstance(one, dict))
+    entries = [one for one in (event.get("channels") or ())[:most] if isinstance(one, dict)]
+    if event.get("kind") in ("missing", "stuck"):  # they have no share in a score
+        return ", ".join(str(one.get("name")) for one in entries)
+    return ", ".join(map(_channel, entries))
 
 
 def _channel(entry: Mapping[str, Any]) -> str:

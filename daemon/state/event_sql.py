@@ -10,12 +10,11 @@ import json
 from typing import Any
 
 from aez.codec.common.plain import plain
-from aez.daemon.common.records import EventRecord, storable
+from aez.daemon.common.records import CLOSING, EventRecord, storable
 
 __all__ = ["EVENT_COLUMNS", "EVENT_TABLES", "SEVERITIES", "UPSERT_EVENT", "event_values", "is_closing", "storable"]
 
 SEVERITIES = ("warning", "serious", "critical")
-_CLOSING = ("close", "heard")
 
 #: Creates what is missing of the tables; `{number}` is the type of a key that counts up by itself.
 EVENT_TABLES = """
@@ -49,7 +48,7 @@ WHERE excluded.sequence > events.sequence
 
 def is_closing(action: str) -> bool:
     """Whether an event is closed by such a step."""
-    return action in _CLOSING
+    return action in CLOSING
 
 
 def event_values(record: EventRecord, moment: int) -> dict[str, Any]:

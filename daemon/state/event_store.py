@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.records import EventRecord, storable
+from aez.daemon.common.records import EventKind, EventRecord, kind_of, storable
 from aez.daemon.state.event_sql import EVENT_COLUMNS, SEVERITIES
 
 __all__ = ["Comment", "EventDatabase", "EventStore", "Retention", "StoredEvent"]
@@ -69,14 +69,15 @@ class Retention:
 class StoredEvent:
     """An event as it stands.
 
-    state: "open" or "closed"; kind: "anomaly", "silence" of a stream, or "incident" of many. start, end: ns since 1970
-    UTC; `end` is None while it is open. record: its last one. stored: when that was written, by this machine's clock.
+    state: "open" or "closed"; kind: "anomaly", "silence" of a stream, "missing" or "stuck" channels, or "incident" of
+    many. start, end: ns since 1970 UTC; `end` is None while it is open. record: its last one. stored: when that was
+    written, by this machine's clock.
     acknowledged, acknowledged_by: when and by whom; None and "" where nobody did.
     """
 
     record: EventRecord
     state: State
-    kind: Literal["anomaly", "silence", "incident"]
+    kind: EventKind
     severity: str
     start: int
     end: int | None
@@ -305,10 +306,10 @@ def _now(now: int | None) -> int:
     return time.time_ns() if now is None else now
 
 
-def _kind(action: str, details: Mapping[str, Any]) -> Literal["anomaly", "silence", "incident"]:
+def _kind(action: str, details: Mapping[str, Any]) -> EventKind:
     if details.get("kind") == "incident":
         return "incident"
-    return "silence" if action in ("silent", "heard") else "anomaly"
+    return kind_of(action)
 
 
 def _event(row: tuple[Any, ...], comments: tuple[Comment, ...] = (), comment_count: int = 0) -> StoredEvent:

@@ -35,7 +35,7 @@ class MonitorOverview:
     rates: rows, scored and dropped a second since the look before; of the first one, since the monitor's start.
     gauges: lag_seconds, queue_chunks, open_events and memory_bytes, where the monitor shows them.
     problems: why it is not ready.
-    losing: streams that lose samples just now, a sentence each.
+    losing: streams that lose samples just now, a sentence each; stopped: those with channels that are missing or stuck.
     unwatched: streams that no model is for, in a sentence.
     held: open events that are recorded and not sent, how many by why: muted, incident, capped.
     mutes: those that hold, a line each, with end and reason.
@@ -52,6 +52,7 @@ class MonitorOverview:
     held: Mapping[str, int] = field(default_factory=dict)
     mutes: list[str] = field(default_factory=list)
     sinks: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -81,6 +82,7 @@ class Watcher:
             gauges,
             self._client.problems(),
             losing,
+            stopped=_stopped(streams),
             unwatched=[_unwatched(one) for one in summary.get("losing", []) if one["reason"] == "no_model"],
             held={why: count for why, count in summary.get("held", {}).items() if count},
             mutes=_mutes(self._client.get_json("/api/mutes")),
@@ -144,6 +146,16 @@ def _mutes(found: Mapping[str, Any]) -> list[str]:
         f"{streams} muted until {time.strftime('%Y-%m-%d %H:%MZ', time.gmtime(until / 1e9))}: {reason}"
         for until, streams, reason in sorted(holding)
     ]
+
+
+def _stopped(streams: list[dict[str, Any]]) -> list[str]:
+    """A line for each stream with channels that are missing or stuck."""
+    found = []
+    for one in streams:
+        said = [f"{', '.join(one[kind])} {kind}" for kind in ("missing", "stuck") if one.get(kind)]
+        if said:
+            found.append(f"{one['stream']}: {'; '.join(said)}")
+    return found
 
 
 def _number(value: float | None, otherwise: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,7 @@ def attention(tables: Sequence[StreamTable]) -> dict[str, Any]:
         if table.lost is not None:
             sums = table.lost.count.sum(axis=1)
             losing += [(-int(sums[number]), table, number) for number in np.flatnonzero(table.lost.losing).tolist()]
-        found: Mapping[int, Any] = getattr(table, "stopped", {})
-        stopped += [(table, number) for number in found if number < len(table)]
+        stopped += [(table, number) for number in table.stopped if number < len(table)]
     losing.sort(key=lambda one: (one[0], one[1].names[one[2]]))
     reasons: dict[str, int] = {}
     for reason in (table.reason(number) for _, table, number in losing):

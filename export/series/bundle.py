@@ -16,6 +16,7 @@ from aez.codec.detect.scaling import StreamScales
 from aez.export.common.provenance import npy_bytes
 from aez.export.common.scored_graph import pack_scored, probe_members, tensor_entry
 from aez.export.series.graph import INPUTS, DetectorGraph, export_detector, export_whole
+from aez.export.series.signals import SignalFigures
 from aez.export.series.streams import unscaled
 
 #: Real windows on which torch and ONNX Runtime are compared.
@@ -26,7 +27,7 @@ WHOLE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Described:
-    """What a bundle says of a detector beside its graph. `units` "" and `period` None: unknown."""
+    """What a bundle says of a detector beside its graph. `units` "" and `period`, `signals` None: unknown."""
 
     name: str
     channels: tuple[str, ...]
@@ -35,6 +36,7 @@ class Described:
     rule: EventRule
     provenance: Mapping[str, Any]
     figures: Mapping[str, Any]
+    signals: SignalFigures | None = None
 
 
 def pack_detector(
@@ -70,6 +72,9 @@ def pack_detector(
         "ranges": [[float(low), float(high)] for low, high in zip(scaling.low, scaling.high, strict=True)],
         "event_rule": asdict(described.rule),
     }
+    if (signals := described.signals) is not None:
+        coding["longest_rest_rows"], coding["longest_absence_rows"] = list(signals.rests), list(signals.absences)
+        coding["sentinels"] = [list(values) for values in signals.sentinels]
     manifest = {
         "name": described.name,
         "family": graph.network.family,

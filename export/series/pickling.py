@@ -16,6 +16,7 @@ from aez.export.common.trainer import Result
 from aez.export.families.registry import build
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.scaling import Scaling
+from aez.export.series.signals import SignalFigures
 from aez.export.series.train import DetectorConfig, Fitted, LimitOptions
 from aez.export.series.windows import Split, Windows
 
@@ -39,6 +40,7 @@ def plain_values(fitted: Fitted) -> dict[str, Any]:
         "scores": fitted.scores,
         "result": result and {key: getattr(result, key) for key in ("steps", "seconds", "finished", "log")},
         "notices": list(fitted.notices),
+        "signals": fitted.signals and asdict(fitted.signals),
         "scales": fitted.scales and _plain_scales(fitted.scales),
     }
 
@@ -82,6 +84,7 @@ def _fitted(values: Mapping[str, Any]) -> Fitted:
         result,
         values["notices"],
         _scales(values.get("scales")),
+        values.get("signals") and SignalFigures(**values["signals"]),  # older pickles have none
     )
 
 

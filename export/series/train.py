@@ -32,6 +32,7 @@ from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
+from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
 from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
 from aez.export.series.windows import Rows, Spans, Split, Windows, fitted_rows, split_rows, suggest_window
 
@@ -112,7 +113,8 @@ class Fitted:
 
     `scores` are the held-out ones before the division by the threshold; `result` None: nothing was trained; `notices`
     say what the user should know of the data, one sentence each. With `scales` the graph is one for rows in widths from
-    their stream's centre, and so are the windows of `split`.
+    their stream's centre, and so are the windows of `split`. `signals` None: it was made before they
+    were noted.
     """
 
     graph: DetectorGraph
@@ -124,6 +126,7 @@ class Fitted:
     result: Result | None
     notices: list[str]
     scales: StreamScales | None = None
+    signals: SignalFigures | None = None
 
 
 class DetectorLoss(FamilyLoss):
@@ -191,6 +194,8 @@ def fit_detector(
     series, period, notices = same_period(series)
     rows, channels = prepare_rows(series)
     _refuse_constant(rows, [one.name or "the training data" for one in series])
+    rows, sentinels, unread = without_sentinels(rows, channels)
+    notices += unread
     window = config.window or suggest_window(max(rows, key=len))
     with torch.random.fork_rng():
         trained = build(config.family, window, len(channels), **config.options).trained
@@ -200,7 +205,7 @@ def fit_detector(
         fits = [one[: fitted_rows(len(one), window, config.held_out, validation)] for one in rows]
         scales = fit_scales([one.name for one in series], fits, window, channels)
         learned = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
-    split = _split(series, learned, config, window, validation, notices)
+    split, left_out = _split(series, learned, config, window, validation, notices)
     fitted = np.concatenate(split.fit.runs)
     scaling = fit_scaling(fitted, channels) if scales is None else unit_scaling(fitted, rows)
     if still := [name for name, flag in zip(channels, scaling.still, strict=True) if flag]:
@@ -213,7 +218,8 @@ def fit_detector(
     graph = DetectorGraph(network, scaling, config.score)
     scores = graph.calibrate(Batches(split.held_out, _BATCH), spread(split.fit, CODE_WINDOWS).split(_BATCH))
     graph.threshold.fill_(choose_limit(scores, split.held_out, config, period))
-    return Fitted(graph, config, channels, period, split, scores, result, notices, scales)
+    signals = signal_figures(rows, sentinels, left_out)
+    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals)
 
 
 def _split(
@@ -223,8 +229,8 @@ def _split(
     window: int,
     validation: float,
     notices: list[str],
-) -> Split:
-    """The windows of the series, without rows that look like faults and across no hole; notes what was left out."""
+) -> tuple[Split, list[Spans]]:
+    """Windows without rows that look like faults and across no hole; and what was left out of each series, noted."""
     names = [one.name for one in series]
     cuts = [holes(one) for one in series]
     faults: list[Spans] = [() for _ in rows]
@@ -234,7 +240,7 @@ def _split(
     if short := [name or "a series without a name" for name, one in zip(names, rows, strict=True) if len(one) < window]:
         notices.append(f"{listed(short)}: fewer rows than a window of {window}, and nothing to learn from")
     spans = [[*some, *((row, row) for row in own.tolist())] for some, own in zip(faults, cuts, strict=True)]
-    return split_rows(rows, window, config.held_out, validation, spans)
+    return split_rows(rows, window, config.held_out, validation, spans), list(spans)
 
 
 def _refuse_constant(rows: Sequence[Rows], names: Sequence[str]) -> None:
@@ -308,7 +314,7 @@ def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) ->
         **best_validation(result),
     }
     given = tuple(units) or ("",) * len(fitted.channels)
-    return Described(name, fitted.channels, given, fitted.period, config.rule, provenance, figures)
+    return Described(name, fitted.channels, given, fitted.period, config.rule, provenance, figures, fitted.signals)
 
 
 _LIMIT_KEYS: dict[Method, tuple[str, ...]] = {

@@ -44,15 +44,18 @@ RULES: dict[str, str] = {
     "export.series_detector": "",
     "daemon.common": "",
     "daemon.config": (
-        "codec.bundle daemon.common daemon.files daemon.incidents daemon.mutes daemon.parse daemon.sinks daemon.sources"
+        "codec.bundle daemon.common daemon.files daemon.incidents daemon.mutes daemon.parse daemon.sinks "
+        "daemon.sources daemon.transform"
     ),
     "daemon.rows": "",
+    "daemon.signals": "daemon.common daemon.rows",
     "daemon.alarms": "codec.detect daemon.common daemon.rows",
     "daemon.mutes": "codec.series daemon.common",
     "daemon.incidents": "daemon.common daemon.mutes daemon.state",
-    "daemon.engine": "codec.detect daemon.alarms daemon.common daemon.rows",
+    "daemon.engine": "codec.detect daemon.alarms daemon.common daemon.rows daemon.signals",
     "daemon.frames": "codec.container codec.detect codec.entropy codec.image codec.report daemon.common",
-    "daemon.parse": "codec.common codec.image codec.series daemon.common daemon.frames",
+    "daemon.transform": "daemon.common",
+    "daemon.parse": "codec.common codec.image codec.series daemon.common daemon.frames daemon.transform",
     "daemon.sources": "codec.common daemon.common",
     "daemon.files": "codec.common daemon.common daemon.sources",
     "daemon.state": "codec.common daemon.common",
@@ -64,7 +67,7 @@ RULES: dict[str, str] = {
     "daemon.build": (
         "codec.bundle codec.common codec.detect codec.image daemon.alarms daemon.common daemon.config daemon.engine "
         "daemon.files daemon.frames daemon.incidents daemon.observe daemon.parse daemon.scores daemon.shadow "
-        "daemon.sinks daemon.sources daemon.state"
+        "daemon.signals daemon.sinks daemon.sources daemon.state"
     ),
     "daemon.delivery": "daemon.common daemon.observe daemon.sinks daemon.state",
     "daemon.pipeline": "daemon.common daemon.observe daemon.state",

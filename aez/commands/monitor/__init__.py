@@ -59,6 +59,7 @@ def check(config: Path, deep: bool, as_json: bool) -> None:
             shallow_check(found)
             if past := found.past_mutes(time.time_ns()):
                 raise ConfigError(past)
+            transforms = [f"source {one.name}: {each}" for one in found.sources for each in one.parse.transforms]
             lines = deep_check(found) if deep else []
             warnings = certificate_warnings(found) + pattern_warnings(found)
         except ConfigError as error:
@@ -70,12 +71,12 @@ def check(config: Path, deep: bool, as_json: bool) -> None:
             messages.result(json.dumps({"ok": False, "faults": faults}, ensure_ascii=False))
             sys.exit(error.exit_code)
     if as_json:
-        told = {"ok": True, "version": found.version, "tried": lines, "warnings": warnings}
+        told = {"ok": True, "version": found.version, "transforms": transforms, "tried": lines, "warnings": warnings}
         messages.result(json.dumps(told, ensure_ascii=False))
         return
     for warning in warnings:
         messages.warning(warning)
-    for line in lines:
+    for line in transforms + lines:
         messages.result(line)
     counts = f"{len(found.models)} models, {len(found.sources)} sources, {len(found.sinks)} sinks"
     messages.result(f"{click.format_filename(config)}: can be used; {counts}")

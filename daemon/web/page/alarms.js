@@ -5,7 +5,7 @@ import { el, setText } from "./dom.js";
 import { clock, number, span } from "./format.js";
 
 const MEMBERS = 100;
-const CAUSES = { silent: ["stream fell silent", "streams fell silent"], anomaly: ["anomaly", "anomalies"], missing: ["missing", "missing"], stuck: ["stuck", "stuck"] };
+const CAUSES = { silent: ["stream fell silent", "streams fell silent"], anomaly: ["anomaly", "anomalies"], missing: ["signal went missing", "signals went missing"], stuck: ["signal got stuck", "signals got stuck"] };
 const HOURS = { "1 h": 1, "8 h": 8, "1 day": 24, "1 week": 168 };
 
 /** Why an event was not sent, in a word or two; empty where it was. incident: whether one of many streams holds it. */

@@ -16,9 +16,10 @@ export async function curve(event) {
   const seconds = rows.map((row) => found.time[row] / 1e9);
   const score = rows.map((row) => found.score[row]);
   const blamed = event.event.channels ?? [];
+  const signal = event.kind === "missing" || event.kind === "stuck"; // its channels have no shares in a score
   const box = el("div", { className: "curve" });
   const worst = score.reduce((best, value, place) => (value !== null && (best < 0 || value > score[best]) ? place : best), -1);
-  const tracks = found.channels.map((channel) => ({ ...channel, values: rows.map((row) => channel.values[row]), blamed: blamed.find((one) => one.name === channel.name) }));
+  const tracks = found.channels.map((channel) => ({ ...channel, values: rows.map((row) => channel.values[row]), blamed: signal ? undefined : blamed.find((one) => one.name === channel.name) }));
   for (const track of tracks) box.append(figure(event, seconds, track, worst));
   box.append(figure(event, seconds, { name: "Score", values: score, limit: true }, worst));
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;

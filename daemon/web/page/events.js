@@ -132,7 +132,7 @@ export class Events {
   folded({ id, event }) {
     if (!event.incident || event.incident === id) return false;
     const known = this.all.byId.get(event.incident) ?? this.ongoing.byId.get(event.incident);
-    return known ? known.kind === "incident" : true;
+    return known?.kind === "incident"; // else it is of an event with which it began
   }
 
   /** What is listed: of all streams those that are open first. */
@@ -203,12 +203,13 @@ export class Events {
     line.mark.className = `severity severity-${kind}`;
     line.mark.replaceChildren(el("span", { ariaHidden: "true" }, `${MARKS[kind] ?? "▲"} `), kind);
     const length = event.end === null ? null : span(event.end - event.start);
-    const word = kind === "silence" ? "silent" : "open";
+    const word = { silence: "silent", missing: "missing", stuck: "stuck" }[event.kind] ?? "open";
     setText(line.when, length === null ? `${word} since ${clock(event.start)}` : `${clock(event.start)}, ${length}`);
     line.when.title = `${exact(event.start)} – ${exact(event.end)}`;
     setText(line.peak, typeof detail.peak === "number" ? `peak ${number(detail.peak)} × limit` : "");
     const blamed = (detail.channels ?? []).slice(0, 3);
-    setText(line.blame, [...blamed.map(blameText), noteText(event)].filter(Boolean).join(", "));
+    const signal = event.kind === "missing" || event.kind === "stuck"; // its channels have no shares in a score
+    setText(line.blame, [...blamed.map(signal ? (one) => one.name : blameText), noteText(event)].filter(Boolean).join(", "));
     setText(line.held, heldText(event, this.folded(event)));
     line.item.classList.toggle("not-sent", line.held.textContent !== "");
     line.acknowledge.hidden = event.acknowledged !== null;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import tomllib
@@ -285,6 +286,66 @@ def test_every_key_is_found_on_its_line(tables: list[dict[str, object]]) -> None
 def test_places_are_written_as_people_write_them() -> None:
     assert written(("sources", 1, "port")) == "sources[1].port"
     assert written(("a b", 0)) == '"a b"[0]'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[[transform]]\nscale = 2\n", ":6: transform[0].columns: it is missing"),
+        ("[[transform]]\ncolumns = ['a']\nscale = 0\n", ":8: transform[0].scale: it is a number other than 0"),
+        ("[[transform]]\ncolumns = ['a']\nunits = 'K'\n", ":8: transform[0].units: there is no such key; did you mean"),
+        ("[[transform]]\ncolumns = 'a'\nsource = 'x'\n", ":8: transform[0].source: there is no source 'x'"),
+        ("[[transform]]\ncolumns = 'a'\n[[transform]]\ncolumns = 'a'\n", ":9: transform[1].columns: the transform in"),
+        (
+            "[[transform]]\ncolumns = 'a'\nrename = 'x'\n[[transform]]\ncolumns = 'b'\nrename = 'x'\n",
+            ":11: transform[1]",
+        ),
+        ("[transform]\ncolumns = 'a'\n", ": transform: write it as [[transform]]"),
+        (
+            "[[sources]]\nkind = 'http'\nrename = {a = 'b'}\n",
+            "rename: it has a table of its own now: write [[transform]]",
+        ),
+        ("[[sources]]\nkind = 'http'\ncolumns = ['b']\n[[transform]]\ncolumns = 'a'\nsource = 'http'\n", "takes none"),
+        ("[[models]]\npath = 'm.aezm'\nstuck = 'ten'\n", "stuck: it is true, false, a number of rows, a time"),
+        ("[[models]]\npath = 'm.aezm'\nmissing = {a = -1}\n", "missing: it is true, false"),
+        ("[[models]]\npath = 'm.aezm'\nno_reading = ['x']\n", "no_reading: it is a number or a list of numbers"),
+    ],
+)
+def test_faults_of_signals_and_transforms_name_line_and_key(folder: Path, text: str, expected: str) -> None:
+    (folder / "m.aezm").write_bytes(b"a model")
+    found = faults(folder, LEAST + text)
+    assert any(expected in one for one in found), found
+
+
+def test_transforms_go_to_their_sources_and_bounds_are_told_apart(folder: Path) -> None:
+    text = """
+[[models]]
+name = "n"
+path = "m.aezm"
+stuck = {valve = false, "bus_*" = "2 min", heat = 40, rest = true}
+missing = false
+no_reading = [-999, 0]
+[[sources]]
+kind = "http"
+[[transform]]
+columns = ["a", "b"]
+scale = 2
+[[transform]]
+columns = "c"
+source = "http"
+rename = "d"
+"""
+    (folder / "m.aezm").write_bytes(b"a model")
+    found = load(write(folder, LEAST + text))
+    options = found.models[-1].options
+    assert options.stuck == {"valve": math.inf, "bus_*": 120.0, "heat": 40, "rest": None}
+    assert isinstance(options.stuck["heat"], int)
+    assert options.missing == {"*": math.inf}
+    assert options.no_reading == (-999.0, 0.0)
+    assert [[each.columns for each in one.parse.transforms] for one in found.sources] == [
+        [("a", "b")],
+        [("a", "b"), ("c",)],
+    ]
 
 
 FILES = LEAST.replace('kind = "stdin"', 'kind = "file"\npaths = ["data.jsonl"]')

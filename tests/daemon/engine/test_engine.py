@@ -182,7 +182,7 @@ def test_many_streams_in_one_batch_are_told_apart() -> None:
 def test_streams_that_are_joined_a_few_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     one = interleaved({f"s{number}": bursts(150, number) for number in range(12)})
     expected = engine().process([one])
-    monkeypatch.setattr("aez.daemon.engine.model_streams._JOINED", 1000)
+    monkeypatch.setattr("aez.daemon.engine.ring._JOINED", 1000)
     for ahead in (False, True):
         few = Engine([Watched("plant", detector())], workers=2, sizes=(1, 8, 32))
         halves = [few.process([take(one, start, start + 900)], ahead=ahead) for start in (0, 900)]

@@ -22,6 +22,7 @@ from aez.daemon.common.records import Chunk, EventRecord
 from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.watched import Watched
 from aez.daemon.parse.formats import parser
+from aez.daemon.transform.table import Transform
 from tests.kit.engine_models import PERIOD, SECOND, START, Array, Magnitude, bursts
 
 CHANNELS = ("flow", "heat", "load", "noise")
@@ -118,7 +119,11 @@ def as_arrow(messages: list[Message]) -> bytes:
     return sink.getvalue()
 
 
-_TELEGRAF = {"stream": "tags.stream", "time": "timestamp", "rename": {f"fields.{name}": name for name in CHANNELS}}
+_TELEGRAF = {
+    "stream": "tags.stream",
+    "time": "timestamp",
+    "transforms": [Transform(columns=("fields.*",), rename="*")],
+}
 FORMATS: dict[str, tuple[str, Callable[[list[Message]], bytes], dict[str, Any]]] = {
     "json": ("json", as_json, {"stream": "stream", "time_unit": "s"}),
     "csv": ("csv", as_long_csv, {"stream": "stream", "time_unit": "s"}),

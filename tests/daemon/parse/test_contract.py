@@ -11,6 +11,7 @@ from aez.daemon.parse.formats import FORMATS as ALL_FORMATS
 from aez.daemon.parse.formats import parser
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import REASONS
+from aez.daemon.transform.table import Transform
 from tests.kit.parse_helpers import START, chunk, comparable, counts, encode, messages, rows
 
 #: Images hold no columns; see test_frames_models.
@@ -61,7 +62,7 @@ def test_many_chunks_at_once_are_as_one_after_another(form: str, count: int) -> 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_columns_are_chosen_renamed_and_ordered_as_configured(form: str) -> None:
-    options = {**OPTIONS, "columns": ["f2", "f0"], "rename": {"f2": "speed"}}
+    options = {**OPTIONS, "columns": ["f2", "f0"], "transforms": [Transform(columns=("f2",), rename="speed")]}
     samples, malformed = parser(form, options).parse(chunk(encode(form, messages(20)), form))
     assert not malformed
     assert samples[0].columns == ("speed", "f0")
@@ -266,8 +267,7 @@ def test_formats_and_options_that_do_not_exist_are_named() -> None:
         ({"columns": ["a", "a"]}, "twice"),
         ({"complete": True}, "complete"),
         ({"complete": 1}, "complete"),
-        ({"rename": {"a": 1}}, "rename"),
-        ({"rename": {"a": "x", "b": "x"}}, "'x'"),
+        ({"transforms": [Transform(columns=(one,), rename="x") for one in "ab"]}, "'x'"),
         ({"stream": "{a"}, "brace"),
         ({"separator": ";;"}, "separator"),
         ({"separator": 1}, "separator"),

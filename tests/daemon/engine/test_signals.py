@@ -1,0 +1,216 @@
+"""Signals that stop, through the engine: events, what the score does without them, restarts, and own absence."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aez.daemon.common.records import EventRecord
+from aez.daemon.engine.engine import Engine
+from aez.daemon.engine.watched import Watched
+from aez.daemon.signals.rules import Figures, SignalRules
+from tests.kit.engine_models import CHANNELS, PERIOD, SECOND, START, Magnitude, bursts, interleaved, samples, take
+
+RULES = SignalRules(CHANNELS, Figures(rest=(1, 1), absence=(0, 0), ranges=((-4, 4), (-4, 4))))
+MINUTE = PERIOD * SECOND
+
+
+def engine(rules: SignalRules | None = RULES, **settings: Any) -> Engine:
+    return Engine([Watched("plant", Magnitude(), signals=rules, **settings)], clock=lambda: START)
+
+
+def noise(rows: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-0.8, 0.8, (rows, len(CHANNELS)))
+
+
+def steps(records: list[EventRecord]) -> list[tuple[str, int, list[str]]]:
+    """(Action, minute, channels)."""
+    return [
+        (one.action, (one.time - START) // MINUTE, [each["name"] for each in one.event["channels"]]) for one in records
+    ]
+
+
+def test_a_channel_that_is_absent_renamed_or_no_reading_is_one_event_and_ends() -> None:
+    for how in ("null", "sentinel", "renamed"):
+        values = noise(40)
+        parts = [samples(values)]
+        if how == "renamed":
+            other = replace(samples(values), columns=("flow", "hot"))
+            parts = [take(samples(values), 0, 10), take(other, 10, 30), take(samples(values), 30, 40)]
+        else:
+            values[10:30, 1] = np.nan if how == "null" else -999
+            parts = [samples(values)]
+        some = engine()
+        records = some.process(parts) + some.flush(0)
+        assert steps(records) == [("missing", 15, ["heat"]), ("present", 30, ["heat"])], how
+        found, over = records
+        assert (found.sequence, over.sequence, found.id == over.id) == (0, 1, True)
+        assert found.event["start_time"] == START + 10 * MINUTE
+        assert (found.event["start"], over.event["start"], over.event["end"]) == (10, 10, 30)
+        assert over.event["end_time"] == START + 30 * MINUTE
+        assert found.event["cause"] == ("no reading comes" if how == "sentinel" else "no value comes")
+
+
+def test_what_stands_still_is_left_out_of_the_score_and_joins_the_incident() -> None:
+    values = noise(60)
+    values[20:45, 0] = 3.9  # loud: the score's event opens first
+    records = [one for one in engine().process([samples(values)]) if one.action != "update"]
+    assert [one.action for one in records] == ["open", "stuck", "close", "moving"]
+    opened, stuck, closed, moving = records
+    assert stuck.event["incident"] == opened.id == moving.event["incident"]
+    assert stuck.event["value"] == pytest.approx(3.9)
+    assert "incident" not in opened.event
+    assert (closed.time - START) // MINUTE < 32  # it is quiet without the channel, though that still stands at 3.9
+    assert steps(records)[-1] == ("moving", 45, ["flow"])
+
+
+def test_an_event_of_the_score_that_opens_while_a_signal_is_stopped_joins_it() -> None:
+    values = noise(60)
+    values[20:50, 0] = np.nan
+    values[30:38, 1] *= 20
+    records = engine().process([samples(values)])
+    assert [one.action for one in records if one.action != "update"] == ["missing", "open", "close", "present"]
+    assert {one.event["incident"] for one in records} == {records[0].id}
+
+
+def test_a_frozen_gateway_is_one_event() -> None:
+    values = noise(60)
+    values[20:50] = values[19]
+    records = engine().process([samples(values)])
+    assert steps(records) == [("stuck", 25, list(CHANNELS)), ("moving", 50, list(CHANNELS))]
+    assert records[0].event["severity"] == "serious"
+
+
+def test_nothing_of_it_where_it_is_not_asked_for() -> None:
+    values = noise(60)
+    values[20:50] = values[19]
+    values[10:15, 0] = np.nan
+    assert engine(None).process([samples(values)]) == []
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_cuts_and_restarts_change_nothing(seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    rows = 250
+    by_stream = {}
+    for name in ("a", "b"):
+        values = bursts(rows, seed=seed + len(by_stream), missing=0.02)
+        for _ in range(5):
+            start, length = dice.integers(0, rows - 40), dice.integers(1, 40)
+            where = (slice(start, start + length), dice.choice([0, 1]))
+            if dice.random() < 0.3:
+                where = (where[0], slice(None))
+            values[where] = dice.choice([0.3, 3.7, np.nan, -999])
+        by_stream[name] = values
+    whole = interleaved(by_stream)
+    learned = replace(RULES, figures=Figures(ranges=RULES.figures.ranges), learn=int(dice.choice([30, 100])))
+    rules = RULES if dice.random() < 0.6 else learned
+    wanted = engine(rules).process([whole])
+    cuts = sorted({0, len(whole), *dice.integers(0, len(whole), 12).tolist()})
+    some, records, states = engine(rules), [], {}
+    for start, end in pairwise(cuts):
+        records += some.process([take(whole, start, end)], ahead=bool(dice.integers(2)))
+        if dice.random() < 0.4:
+            records += some.settle()
+            states.update(some.touched())
+            some = engine(rules)
+            some.restore_all((name, state, 0.0) for name, state in states.items())
+    records += some.settle()
+
+    def key(one: EventRecord) -> tuple[str, str, int]:
+        return one.stream, one.id, one.sequence
+
+    assert sorted(records, key=key) == sorted(wanted, key=key)
+    assert {one.action for one in wanted} & {"missing", "stuck"}
+
+
+def test_names_stand_in_the_log_once_and_in_the_tables(caplog: pytest.LogCaptureFixture) -> None:
+    some, values = engine(), noise(200)
+    values[20:50, 0] = np.nan
+    values[100:140, 0] = np.nan
+    values[150:, 1] = 0.25
+    with caplog.at_level(logging.WARNING):
+        for start in range(0, 200, 50):
+            some.process([take(samples(values), start, start + 50)])
+            some.tick(START)
+    said = [one.getMessage() for one in caplog.records]
+    assert said == [
+        "stream a: channel flow: missing (no value comes)",
+        "stream a: channel heat: stuck (it does not move)",
+    ]
+    (entry,) = some.describe()
+    assert (entry["missing"], entry["stuck"]) == ([], ["heat"])
+    assert some.stopped == [{"stream": "a", "missing": [], "stuck": ["heat"]}]
+    stats = some.stats()
+    assert (stats["missing_channels"], stats["stuck_channels"]) == (0, 1)
+
+
+def test_what_is_open_is_closed_where_the_stream_is_forgotten_or_has_another_model() -> None:
+    steady = [0]
+    some = Engine(
+        [Watched("plant", Magnitude(), signals=RULES)], clock=lambda: START, steady=lambda: steady[0] * SECOND
+    )
+    values = noise(30)
+    values[10:, 0] = np.nan
+    (missing,) = some.process([samples(values)])
+    states = some.touched()
+    steady[0] = 1000
+    assert some.forget(500) == ["a"]
+    (over,) = some.tick(START)
+    assert (over.action, over.id, over.event["reason"]) == ("present", missing.id, "stream forgotten")
+    other = Engine([Watched("plant", Magnitude(name="other"), signals=RULES)], clock=lambda: START)
+    assert other.restore("a", states["a"])
+    assert [(one.action, one.id, one.event["reason"]) for one in other.tick(START)] == [
+        ("present", missing.id, "model changed")
+    ]
+
+
+def test_a_restart_is_no_silence_and_neither_is_a_machine_that_slept() -> None:
+    now = [START]
+
+    def made() -> Engine:
+        return Engine([Watched("plant", Magnitude(), silent_after=300)], clock=lambda: now[0])
+
+    some = made()
+    some.process([samples(noise(10))])
+    last = START + 9 * MINUTE
+    now[0] = last
+    some.process([])
+    states = some.touched()
+    now[0] = last + 3600 * SECOND  # away for an hour; what came meanwhile was lost
+    again = made()
+    again.restore_all([("a", states["a"], 3600.0)], away=True)
+    assert again.tick(now[0]) == []
+    later = samples(noise(5), np.arange(5) + 70)
+    assert again.process([later]) == []
+    # Of the same gap without an absence, and of one that is too long even so, it is told.
+    assert [one.action for one in made_restored(made(), states, 0.0).process([later])] == ["silent", "heard"]
+    late = samples(noise(5), np.arange(5) + 100)
+    assert [one.action for one in made_restored(made(), states, 3600.0).process([late])] == ["silent", "heard"]
+
+    some = made()
+    now[0] = START + 9 * MINUTE
+    some.process([samples(noise(10))])
+    slept = now[0] + 7200 * SECOND
+    some.absent(now[0], slept)
+    now[0] = slept
+    assert some.tick(slept) == []
+    assert some.tick(slept + 200 * SECOND) == []
+    assert [one.action for one in some.tick(slept + 400 * SECOND)] == ["silent"]
+
+
+def made_restored(some: Engine, states: dict[str, bytes], away: float) -> Engine:
+    some.restore_all([("a", states["a"], away)], away=True)
+    return some
+
+
+def test_a_replay_of_the_past_knows_no_absence() -> None:
+    some = Engine([Watched("plant", Magnitude(), silent_after=600)], clock=lambda: START + 10**6 * MINUTE)
+    some.process([samples(noise(3))])
+    some.absent(START + 10**5 * MINUTE, START + 10**6 * MINUTE)
+    assert [one.action for one in some.process([samples(noise(5), np.arange(5) + 40)])] == ["silent", "heard"]

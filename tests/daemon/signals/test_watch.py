@@ -1,0 +1,195 @@
+"""What is missing or stuck, against the definition row by row, however rows are cut into calls."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aez.codec.errors import InvalidArgument
+from aez.daemon.rows.aligned import Aligned
+from aez.daemon.signals.notes import Note
+from aez.daemon.signals.rules import Figures, SignalRules
+from aez.daemon.signals.watch import SignalWatch
+
+CHANNELS = ("flow", "heat", "valve")
+FIGURES = Figures(rest=(1, 4, math.inf), absence=(0, 0, 2), ranges=((-3, 3), (-3, 3), (0, 1)))
+
+
+def rules(**changes: Any) -> SignalRules:
+    return SignalRules(**{"channels": CHANNELS, "figures": FIGURES} | changes)
+
+
+def found(watch: SignalWatch, rows: Aligned, cuts: list[int]) -> tuple[list[tuple[int, int, Note]], np.ndarray]:
+    """(Stream, row, note) of all that changed, and what is left out of the score, of rows cut at these places."""
+    notes, blanks = [], []
+    for start, end in pairwise([0, *cuts, len(rows)]):
+        if start == end:
+            continue
+        part = rows.part(start, end)
+        order = np.argsort(part.stream, kind="stable")
+        part = Aligned(part.stream[order], part.row[order], part.time[order], part.values[order])
+        one = watch.take(part)
+        notes += [(int(part.stream[at]), int(part.row[at]), note) for at, all_ in one.notes.items() for note in all_]
+        blank = np.zeros(part.values.shape, bool) if one.blank is None else one.blank
+        back = np.empty_like(blank)
+        back[order] = blank
+        blanks.append(back)
+    return sorted(notes, key=lambda one: (*one[:2], *one[2].key)), np.concatenate(blanks)
+
+
+def of(values: list[list[float]] | np.ndarray, streams: np.ndarray | None = None) -> Aligned:
+    array = np.array(values, np.float32)
+    stream = np.zeros(len(array), np.int64) if streams is None else streams
+    row = np.zeros(len(array), np.int64)
+    for number in np.unique(stream):
+        row[stream == number] = np.arange((stream == number).sum())
+    return Aligned(stream, row, row * 10, array)
+
+
+def moving(count: int, seed: int = 0) -> np.ndarray:
+    values = np.random.default_rng(seed).normal(size=(count, 3)).astype(np.float32)
+    values[:, 2] = 1
+    return values
+
+
+def watching(streams: int = 1, **changes: Any) -> SignalWatch:
+    watch = SignalWatch(rules(**changes))
+    watch.grow(streams)
+    return watch
+
+
+def said(notes: list[tuple[int, int, Note]]) -> list[tuple[int, str, tuple[int, ...], bool]]:
+    return [(row, note.kind, note.channels, note.ended) for _, row, note in notes]
+
+
+def test_a_channel_that_is_absent_is_missing_within_ten_rows_and_until_it_comes_again() -> None:
+    values = moving(40)
+    values[10:30, 0] = np.nan
+    notes, blank = found(watching(), of(values), [])
+    assert said(notes) == [(15, "missing", (0,), False), (30, "missing", (0,), True)]
+    assert notes[0][2].since == 100
+    assert notes[0][2].rows == 6
+    assert not blank.any()
+
+
+def test_a_row_that_was_made_up_is_nobodys_absence() -> None:
+    values = moving(60)
+    values[10:50] = np.nan
+    assert found(watching(), of(values), [])[0] == []
+
+
+def test_a_channel_that_never_came_is_missing() -> None:
+    values = moving(20)
+    values[:, 1] = np.nan
+    assert said(found(watching(), of(values), [])[0]) == [(5, "missing", (1,), False)]
+
+
+def test_a_channel_that_stands_still_is_stuck_and_left_out_until_it_moves() -> None:
+    values = moving(40)
+    values[10:30, 0] = 0.5
+    notes, blank = found(watching(), of(values), [])
+    assert said(notes) == [(16, "stuck", (0,), False), (30, "stuck", (0,), True)]
+    assert notes[0][2].since == 100
+    assert notes[0][2].value == 0.5
+    assert blank[16:30, 0].all()
+    assert blank.sum() == 14
+
+
+def test_all_that_stand_still_at_once_are_one_and_what_stays_is_told_when_the_rest_moves() -> None:
+    values = moving(60)
+    values[10:50] = values[9]
+    values[50:58, 1] = values[9, 1]
+    notes, blank = found(watching(), of(values), [])
+    assert sorted(said(notes)) == [
+        (15, "stuck", (0, 1), False),
+        (50, "stuck", (0, 1), True),
+        (50, "stuck", (1,), False),
+        (58, "stuck", (1,), True),
+    ]
+    assert blank[15:50].all()
+    assert blank[50:58, 1].all()
+    assert not blank[58:].any()
+    assert not blank[:15].any()
+
+
+def test_values_that_are_no_readings_are_missing_where_they_lie_far_outside_what_training_showed() -> None:
+    values = moving(40)
+    values[10:30, 0], values[10:30, 1] = -999, 9.9e37
+    notes, _ = found(watching(), of(values), [])
+    assert said(notes)[:2] == [(15, "missing", (0,), False), (15, "missing", (1,), False)]
+    assert {note.cause for _, _, note in notes[:2]} == {"no reading comes"}
+    wide = Figures(rest=(1, 4, math.inf), absence=(0, 0, 2), ranges=((-2000, 3), (-3, 3), (0, 1)))
+    values[10:30, 1] = moving(40)[10:30, 1]
+    assert said(found(watching(figures=wide), of(values), [])[0])[0] == (16, "stuck", (0,), False)
+
+
+def test_what_is_said_of_a_channel_holds_in_place_of_its_figure() -> None:
+    values = moving(60)
+    values[10:50, 0] = 0.5
+    values[10:50, 1] = np.nan
+    watch = watching(stuck={"flow": math.inf}, missing={"h*": 20.0})
+    assert said(found(watch, of(values), [])[0]) == [(30, "missing", (1,), False), (50, "missing", (1,), True)]
+    assert found(watching(stuck={"*": math.inf}, missing={"*": math.inf}), of(values), [])[0] == []
+    with pytest.raises(InvalidArgument, match="'pump'; the model has flow, heat, valve"):
+        rules(stuck={"pump": 3.0})
+
+
+def test_without_figures_a_stream_shows_them_in_its_first_rows() -> None:
+    values = moving(400)
+    values[::2, 1] = values[1::2, 1]  # heat stands still for two rows, valve for ever
+    values[:200, 0][np.arange(200) % 4 > 0] = np.nan  # flow comes every fourth row
+    values[300:340, 0] = 7
+    values[320:360, 1] = -7
+    values[250:300, 2] = np.nan
+    watch = watching(figures=Figures(), learn=200)
+    assert said(found(watch, of(values), [])[0]) == [
+        (255, "missing", (2,), False),
+        (300, "missing", (2,), True),
+        (306, "stuck", (0,), False),
+        (327, "stuck", (1,), False),
+        (340, "stuck", (0,), True),
+        (360, "stuck", (1,), True),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("learn", [0, 40])
+def test_cuts_change_nothing_nor_does_a_restart(seed: int, learn: int) -> None:
+    dice = np.random.default_rng(seed)
+    count, streams = int(dice.integers(50, 500)), int(dice.integers(1, 4))
+    values = dice.integers(0, dice.choice([2, 5, 100]), (count, 3)).astype(np.float32)
+    if dice.random() < 0.7:
+        values[dice.random((count, 3)) < dice.choice([0.02, 0.4])] = np.nan
+    for _ in range(4):
+        start, channel = int(dice.integers(count)), dice.choice([0, 1, 2])
+        values[start : start + int(dice.integers(40)), channel if dice.random() < 0.6 else slice(None)] = dice.choice(
+            [np.nan, 3, -999]
+        )
+    rows = of(values, dice.integers(0, streams, count))
+    changes: dict[str, Any] = {"figures": Figures(ranges=FIGURES.ranges), "learn": learn} if learn else {}
+    whole = found(watching(streams, **changes), rows, [])
+    cuts = sorted(dice.integers(0, count, int(dice.integers(1, 60))).tolist())
+    cut = found(watching(streams, **changes), rows, cuts)
+    assert whole[0] == cut[0]
+    assert (whole[1] == cut[1]).all()
+    assert whole[0] == found(watching(streams, **changes), rows, list(range(1, count)))[0]
+
+    middle = cuts[len(cuts) // 2]
+    first = watching(streams, **changes)
+    before = found(first, rows.part(0, middle), []) if middle else ([], whole[1][:0])
+    again = watching(streams, **changes)
+    for number in range(streams):
+        again.restore(number, first.state(number))
+    rest = rows.part(middle, count)
+    after = found(again, rest, [])
+    assert sorted([*before[0], *after[0]], key=lambda one: (*one[:2], *one[2].key)) == whole[0]
+
+
+def test_a_state_that_is_none_is_refused() -> None:
+    for state in (None, 3, "?", "AAAA", [1]):
+        with pytest.raises(InvalidArgument, match="cannot be read"):
+            watching().restore(0, state)
