@@ -32,6 +32,7 @@ from aez.daemon.common.records import (
 from aez.daemon.common.retry import Backoff
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.observe.traces import BatchFacts, Traces
+from aez.daemon.observe.unusable import UnusableSources
 from aez.daemon.state.database import StoreError
 from aez.daemon.state.dead_letters import DeadLetters
 
@@ -107,6 +108,7 @@ class Worker:
         self.intake, self.engine, self.store = intake, engine, store
         self.parser = parser
         self.metrics = metrics or Metrics()
+        self._unusable = UnusableSources()
         self.failure: BaseException | None = None
         self.stuck = ""
         self.rows = self.refused = 0
@@ -298,6 +300,7 @@ class Worker:
             samples += found
             if malformed:
                 self._refuse(source, malformed)
+            self._unusable.take(source, rows, malformed)
             if rows:
                 newest = max(int(one.time.max()) for one in found if len(one))
                 self.metrics.newest.labels(source).set(newest / 1e9)

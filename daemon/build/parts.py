@@ -107,7 +107,8 @@ def engine(config: Configuration, loaded: Sequence[LoadedModel], store: Store) -
 def close_lost(made: Engine, store: Store) -> int:
     """Close events that the store holds open and of which no stream's state knows any more; returns how many.
 
-    That is so where a state could not be read, as one of another version: nothing would ever close them.
+    That is so where a state could not be read, as one of another version: nothing would ever close them. Incidents are
+    no stream's: the last of their events closes them.
     """
     known = made.closing.union(*(table.events.values() for table in made.tables()))
     records = [
@@ -118,7 +119,9 @@ def close_lost(made: Engine, store: Store) -> int:
             event={**record.event, "ongoing": False, "reason": "state lost"},
         )
         for record in store.events.open_records()
-        if record.action in ("open", "update") and record.id not in known
+        if record.action in ("open", "update", "changed", "reopen")
+        and record.event.get("kind") != "incident"
+        and record.id not in known
     ]
     if records:
         _log.warning("%d open events are closed: the states of their streams are lost", len(records))

@@ -453,7 +453,12 @@ class ModelStreams(StreamColumns):
             limit,
             self.silence.silent[:count].copy(),
             {number: follower.event_id for number, follower in self.followers.items() if follower.open},
-            Lost(losses.count[:count].copy(), losses.losing[:count].copy(), losses.interval[:count].copy()),
+            Lost(
+                losses.count[:count].copy(),
+                losses.losing[:count].copy(),
+                losses.interval[:count].copy(),
+                losses.since[:count].copy(),
+            ),
             self.period,
             {} if self.signals is None else self.signals.all_stopped(),
         )

@@ -26,12 +26,14 @@ class Lost:
     """What streams lose, see `aez.daemon.rows.losses`.
 
     count: int64 [n, reasons], samples that were not scored. losing: int8 [n], 1 + the place of the reason by which a
-    stream loses most just now, 0 for none. interval: float64 [n], s between its samples.
+    stream loses most just now, 0 for none. interval: float64 [n], s between its samples. since: int64 [n], when it
+    began to lose them, ns since 1970 UTC.
     """
 
     count: Ints
     losing: NDArray[np.int8]
     interval: NDArray[np.float64]
+    since: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ class StreamTable:
     def entry(self, number: int) -> dict[str, Any]:
         """One stream as plain data: stream, model, rows, newest (ns or None), score, limit, state, event (its id).
 
-        lost: how many samples were not scored, by reason. losing: the reason by which it loses samples just now, and
-        advice: what to do about it; None where it loses none. missing, stuck: names of channels.
+        lost: how many samples were not scored, by reason. losing: the reason by which it loses samples just now,
+        losing_since: when that began (ns), and advice: what to do about it; None where it loses none. missing, stuck:
+        names of channels.
         """
         score, newest, event = float(self.score[number]), int(self.newest[number]), self.events.get(number)
         return {
@@ -87,14 +90,24 @@ class StreamTable:
             **{kind: list(self.stopped.get(number, {}).get(kind, ())) for kind in ("missing", "stuck")},
         }
 
+    def reason(self, number: int) -> str | None:
+        """By what a stream loses samples just now; None where it loses none."""
+        code = 0 if self.lost is None else int(self.lost.losing[number])
+        return REASONS[code - 1] if code else None
+
     def _losses(self, number: int) -> dict[str, Any]:
         if self.lost is None:
-            return {"lost": {}, "losing": None, "advice": None}
+            return {"lost": {}, "losing": None, "losing_since": None, "advice": None}
         counts = zip(REASONS, self.lost.count[number].tolist(), strict=True)
-        code = int(self.lost.losing[number])
-        reason = REASONS[code - 1] if code else None
+        reason = self.reason(number)
         said = None if reason is None else advice(reason, float(self.lost.interval[number]), self.period)
-        return {"lost": {name: count for name, count in counts if count}, "losing": reason, "advice": said}
+        since = None if reason is None or self.lost.since is None else int(self.lost.since[number])
+        return {
+            "lost": {name: count for name, count in counts if count},
+            "losing": reason,
+            "losing_since": since,
+            "advice": said,
+        }
 
 
 class StreamPages:

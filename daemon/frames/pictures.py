@@ -103,7 +103,7 @@ class FramePictures:
                     self._held[key] = replace(self._held[key], relative=float(relative[place]))
         if current is not None:
             self._draw(stream, current.id, current.peak, current.start_time)
-        return [self._linked(record) if record.action in ("open", "update", "close") else record for record in records]
+        return [self._linked(record) if "peak" in record.event else record for record in records]
 
     def _linked(self, record: EventRecord) -> EventRecord:
         event = record.event

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -105,6 +105,10 @@ class AlarmDesk:
         return _Mutes([*self.windows, *(one.window() for one in stored.in_force(connection, now))])
 
 
+#: The times and streams of events that begin, by cause.
+_Causes = dict[str, list[tuple[int, str]]]
+
+
 class _Mutes:
     """The windows that may hold."""
 
@@ -130,10 +134,10 @@ class _Turn:
 
     def arrange(self, records: Sequence[EventRecord]) -> list[Arranged]:
         """The steps, marked, and those of incidents."""
-        causes: dict[str, set[str]] = defaultdict(set)  # the streams of each
+        causes: _Causes = defaultdict(list)
         for record in records if self._alarms.group_streams else ():
             if record.sequence == 0 and self._mutes.covering(record.stream, record.time) is None:
-                causes[cause_of(record)].add(storable(record.stream))
+                causes[cause_of(record)].append((record.time, storable(record.stream)))
         found = []
         for record in records:
             arranged = self._begun(record, causes) if record.sequence == 0 else self._further(record)
@@ -143,7 +147,7 @@ class _Turn:
             found.append(Arranged(record, not silent))
         return found
 
-    def _begun(self, record: EventRecord, causes: Mapping[str, set[str]]) -> Arranged:
+    def _begun(self, record: EventRecord, causes: _Causes) -> Arranged:
         """An event that begins."""
         reason = self._mutes.covering(record.stream, record.time)
         if reason is not None:
@@ -204,7 +208,7 @@ class _Turn:
         severity = record.event.get("severity")
         return severity not in SEVERITIES or SEVERITIES.index(severity) <= SEVERITIES.index(row[1])
 
-    def _incident(self, record: EventRecord, causes: Mapping[str, set[str]]) -> str | None:
+    def _incident(self, record: EventRecord, causes: _Causes) -> str | None:
         """The incident that an event belongs to, a new one where it takes that."""
         most = self._alarms.group_streams
         if not most:
@@ -216,7 +220,8 @@ class _Turn:
             "SELECT DISTINCT stream FROM openings WHERE cause = ? AND time BETWEEN ? AND ? LIMIT ?",
             (storable(cause), record.time - self._within, record.time + self._within, most + 1),
         )
-        if len({row[0] for row in lately} | causes[cause]) > most:
+        near = {stream for time, stream in causes[cause] if abs(time - record.time) <= self._within}
+        if len({row[0] for row in lately} | near) > most:
             return self._incidents.begin(cause, record)
         self._connection.execute(
             "INSERT INTO openings (cause, time, stream) VALUES (?, ?, ?)",

@@ -7,6 +7,7 @@ with what to do. This is for people: nothing that is scored depends on it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ class Losses(StreamColumns):
 
     count = column(np.int64)  #: [streams, reasons] since the stream is known
     losing = column(np.int8)  #: 1 + the place in REASONS of what it loses most samples by, 0 where it loses none
+    since = column(np.int64)  #: when that began, ns since 1970 UTC by this machine's clock
     interval = column(np.float64, np.nan)  #: s between its samples, in the mean
     _seen = column(np.int64)  # samples in this window
     _rows = column(np.int64)  # rows in it
@@ -100,7 +102,9 @@ class Losses(StreamColumns):
         self._windows[heads] = np.where(bad, self._windows[heads] + np.maximum(1, seen // _WINDOW), 0)
         loses = in_a_row | (self._windows[heads] >= _WINDOWS)
         worst = told.argmax(axis=1)
+        known = self.losing[heads] > 0
         self.losing[heads] = np.where(loses, worst + 1, np.where(bad, self.losing[heads], 0))
+        self.since[heads[loses & ~known]] = time.time_ns()
         self._fresh[heads[loses], worst[loses]] = True
         self.interval[heads] = (newest[heads] - self._since[heads]) / 1e9 / seen
         self._seen[heads] = self._rows[heads] = 0
@@ -132,7 +136,7 @@ class Losses(StreamColumns):
 
 def advice(reason: str, interval: float, period: int | None) -> str:
     """What it is that happens, and what to do, for people; `period` in ns."""
-    every = "" if np.isnan(interval) else f"a sample every {interval:.3g} s"
+    every = f"a sample every {interval:.3g} s" if interval > 0 else ""  # 0: all came at once
     rows = "each time a row" if period is None else f"a row every {period / 1e9:.3g} s"
     match reason:
         case "late":
@@ -153,7 +157,10 @@ def advice(reason: str, interval: float, period: int | None) -> str:
                 "the bound"
             )
         case "no_channel":
-            return "its messages have none of the model's channels; columns maps names that differ"
+            return (
+                "its messages have a value for none of the model's channels; look at its sender where they are null, "
+                "columns maps names that differ"
+            )
         case _:
             said = f" ({every}, {rows})" if every else ""
             return f"most of its rows have to be made up{said}; period_seconds does not fit"

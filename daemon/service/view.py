@@ -11,6 +11,7 @@ from aez.daemon.frames.pictures import folder_beside, read_picture
 from aez.daemon.mutes import stored
 from aez.daemon.service import shadowing
 from aez.daemon.service.running import Running
+from aez.daemon.web.attention import attention
 from aez.daemon.web.live import Watch
 from aez.daemon.web.live_client import history_data
 
@@ -90,7 +91,13 @@ class MonitorView:
                 if one.name in troubles
             ],
             "sinks": [
-                {"name": one.name, "pending": one.pending, "trouble": one.last_error}
+                {
+                    "name": one.name,
+                    "pending": one.pending,
+                    "trouble": one.last_error,
+                    "lag": round(one.lag),
+                    "lost": one.dropped + one.rejected,
+                }
                 for one in running.deliveries.statuses()
             ],
             "models": [{"name": one.name, "id": one.id, "device": one.device} for one in running.models],
@@ -132,6 +139,10 @@ class MonitorView:
         """One stream's entry."""
         return self._listing.one(self._tables(), name)
 
+    def attention(self) -> Mapping[str, Any]:
+        """Streams that are not wholly watched."""
+        return attention(self._tables())
+
     def watch(self, stream: str) -> Watch | None:
         """Begin to watch a stream; None where it is not known, or too many are watched."""
 
@@ -155,13 +166,23 @@ class MonitorView:
         return {**entry, **history_data(model, rows.part(slice(max(0, len(rows.row) - count), None)))}
 
     def events(
-        self, *, stream: str | None, limit: int, open_only: bool, after: str | None = None, unseen_only: bool = False
+        self,
+        *,
+        stream: str | None,
+        limit: int,
+        open_only: bool,
+        after: str | None = None,
+        unseen_only: bool = False,
+        incident: str | None = None,
+        folded: bool = False,
     ) -> Sequence[Mapping[str, Any]]:
         """The latest events first. Raises InvalidArgument where `after` is no event's id."""
         state: Literal["open"] | None = "open" if open_only else None
         seen = False if unseen_only else None
         store = self._running.store.events
-        found = store.list(stream=stream, limit=limit, state=state, after=after, acknowledged=seen)
+        found = store.list(
+            stream=stream, limit=limit, state=state, after=after, acknowledged=seen, incident=incident, folded=folded
+        )
         return [one.as_dict() for one in found]
 
     def acknowledge_all(self, events: Sequence[str], by: str, comment: str) -> list[str]:

@@ -94,7 +94,8 @@ class SignalWatch(StreamColumns):
         """Take the rows at these places, sorted by stream; what is found goes into `notes` and `blank`."""
         stream, values = rows.stream[places], rows.values[places]
         starts = runs_of(stream)
-        runs = follow(values, rows.time[places], starts, self._past(stream[starts]))
+        none = None if unread is None else unread[places]
+        runs = follow(values, rows.time[places], starts, self._past(stream[starts]), none)
         ends = np.append(starts[1:], len(stream))
         calm = self._take_calm(stream, starts, ends, values, runs, places, blank)
         for start, stop in zip(starts[~calm].tolist(), ends[~calm].tolist(), strict=True):

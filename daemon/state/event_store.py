@@ -135,6 +135,8 @@ class EventStore:
         acknowledged: bool | None = None,
         limit: int = 100,
         after: str | None = None,
+        incident: str | None = None,
+        folded: bool = False,
     ) -> tuple[StoredEvent, ...]:
         """Events, the latest start first, without their comments.
 
@@ -147,6 +149,8 @@ class EventStore:
             acknowledged: whether somebody acknowledged it.
             limit: at most so many, 1 to 1000.
             after: the id of the last event of the page before.
+            incident: the id of one; the events that it stands for.
+            folded: without the events that an incident stands for.
 
         Raises InvalidArgument for values out of range and an `after` that is no event's.
         """
@@ -154,6 +158,11 @@ class EventStore:
             raise InvalidArgument(f"a list holds 1 to {_MOST} events, not {limit}; ask for the next with after=")
         where, values = _conditions(since, until, stream, state, severity, acknowledged)
         values["limit"] = limit
+        if incident is not None:
+            where.append("id IN (SELECT event FROM held WHERE why = 'incident' AND incident = :incident)")
+            values["incident"] = storable(incident)
+        if folded:
+            where.append("id NOT IN (SELECT event FROM held WHERE why = 'incident')")
         with self._database.read() as connection:
             if after is not None:
                 found = connection.execute("SELECT start FROM events WHERE id = ?", (storable(after),)).fetchone()

@@ -36,6 +36,10 @@ class MonitorOverview:
     gauges: lag_seconds, queue_chunks, open_events and memory_bytes, where the monitor shows them.
     problems: why it is not ready.
     losing: streams that lose samples just now, a sentence each; stopped: those with channels that are missing or stuck.
+    unwatched: streams that no model is for, in a sentence.
+    held: open events that are recorded and not sent, how many by why: muted, incident, capped.
+    mutes: those that hold, a line each, with end and reason.
+    sinks: those that take no events, a sentence each.
     """
 
     time: int
@@ -44,6 +48,10 @@ class MonitorOverview:
     gauges: Mapping[str, float]
     problems: list[str]
     losing: list[str] = field(default_factory=list)
+    unwatched: list[str] = field(default_factory=list)
+    held: Mapping[str, int] = field(default_factory=dict)
+    mutes: list[str] = field(default_factory=list)
+    sinks: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,8 +74,19 @@ class Watcher:
         losing = [
             f"{one['stream']} loses samples ({one['losing']}): {one['advice']}" for one in streams if one.get("losing")
         ]
+        summary = self._client.get_json("/api/summary")
         return MonitorOverview(
-            now, streams, self._rates(figures), gauges, self._client.problems(), losing, _stopped(streams)
+            now,
+            streams,
+            self._rates(figures),
+            gauges,
+            self._client.problems(),
+            losing,
+            stopped=_stopped(streams),
+            unwatched=[_unwatched(one) for one in summary.get("losing", []) if one["reason"] == "no_model"],
+            held={why: count for why, count in summary.get("held", {}).items() if count},
+            mutes=_mutes(self._client.get_json("/api/mutes")),
+            sinks=[_failing(one) for one in summary.get("sinks", []) if one["trouble"]],
         )
 
     def _streams(self) -> list[dict[str, Any]]:
@@ -106,6 +125,27 @@ def _aged(entry: dict[str, Any], now: int) -> dict[str, Any]:
     score, limit, newest = entry.get("score"), entry.get("limit"), entry.get("newest")
     ratio = None if score is None or not limit else score / limit
     return {**entry, "ratio": ratio, "age": None if not newest else (now - newest) / 1e9}
+
+
+def _unwatched(one: Mapping[str, Any]) -> str:
+    more = ", ..." if one["count"] > len(one["streams"]) else ""
+    streams = "stream is" if one["count"] == 1 else "streams are"
+    return f"{one['count']:,} {streams} not scored, for no model's patterns fit: {', '.join(one['streams'])}{more}"
+
+
+def _failing(sink: Mapping[str, Any]) -> str:
+    return f"sink {sink['name']} takes no events, {sink['pending']:,} wait: {sink['trouble']}"
+
+
+def _mutes(found: Mapping[str, Any]) -> list[str]:
+    """A line for each mute that holds, the one that ends first above the others."""
+    holding = [(one["until"], one["pattern"], one["reason"]) for one in found.get("by_hand", [])]
+    windows = [one for one in found.get("windows", []) if one["until"] is not None]
+    holding += [(one["until"], ", ".join(one["patterns"]), one["reason"]) for one in windows]
+    return [
+        f"{streams} muted until {time.strftime('%Y-%m-%d %H:%MZ', time.gmtime(until / 1e9))}: {reason}"
+        for until, streams, reason in sorted(holding)
+    ]
 
 
 def _stopped(streams: list[dict[str, Any]]) -> list[str]:

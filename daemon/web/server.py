@@ -46,6 +46,8 @@ _BODY_MAX = 64 << 10
 #: A silent connection is closed after so many seconds.
 _IDLE_SECONDS = 75.0
 _EVENTS_MAX, _STREAMS_MAX = 1000, 10_000
+#: What a list of events may be asked to leave out.
+_SWITCHES = ("open", "unacknowledged", "folded")
 #: Pages that follow what happens at once, how often they are told, and after what silence a beat says that all is well.
 _LIVE_MAX, _LIVE_SECONDS, _HEARTBEAT_SECONDS, _SLOW_SECONDS = 32, 0.25, 15.0, 10.0
 _RETRY_MS = 2000
@@ -70,13 +72,27 @@ class View(LiveView, ShadowView, StreamChanges, AlarmView, Protocol):
     def readiness(self) -> Sequence[str]:
         """What it still waits for, a sentence each."""
 
+    def attention(self) -> Mapping[str, Any]:
+        """Streams that are not wholly watched, see `aez.daemon.web.attention`."""
+
     def rows(self, stream: str, count: int) -> Mapping[str, Any] | None:
         """The last rows of a stream with scores and reconstruction; None where it is not known."""
 
     def events(
-        self, *, stream: str | None, limit: int, open_only: bool, after: str | None, unseen_only: bool = False
+        self,
+        *,
+        stream: str | None,
+        limit: int,
+        open_only: bool,
+        after: str | None,
+        unseen_only: bool = False,
+        incident: str | None = None,
+        folded: bool = False,
     ) -> Sequence[Mapping[str, Any]]:
-        """The latest events first, behind the one of the id `after`. Raises InvalidArgument where that is none's."""
+        """The latest events first, behind the one of the id `after`. Raises InvalidArgument where that is none's.
+
+        incident: those that this one stands for. folded: without those that an incident stands for.
+        """
 
     def picture(self, event_id: str) -> bytes | None:
         """The worst frame of an event as WebP, a few MiB at most; None where there is none, or no such event."""
@@ -154,6 +170,7 @@ class Web:
         made.router.add_get("/metrics", self._metrics)
         made.router.add_get("/api/summary", self._summary)
         made.router.add_get("/api/streams", self._streams)
+        made.router.add_get("/api/attention", self._attention)
         made.router.add_get("/api/rows", self._rows)
         made.router.add_get("/api/live", self._follow, allow_head=False)
         made.router.add_get("/api/events", self._events)
@@ -288,6 +305,9 @@ class Web:
 
         return answer(await asyncio.to_thread(page))
 
+    async def _attention(self, request: web.Request) -> web.Response:  # noqa: ARG002
+        return answer(await asyncio.to_thread(self.view.attention))
+
     async def _rows(self, request: web.Request) -> web.Response:
         stream = request.query.get("stream")
         if stream is None:
@@ -336,13 +356,12 @@ class Web:
 
     async def _events(self, request: web.Request) -> web.Response:
         limit = whole(request.query.get("limit", "100"), "limit", 1, _EVENTS_MAX)
-        open_only = request.query.get("open", "false").lower() in ("1", "true", "yes")
-        stream = request.query.get("stream")
-        after = request.query.get("after")
-        unseen = request.query.get("unacknowledged", "false").lower() in ("1", "true", "yes")
+        yes = {name: request.query.get(name, "false").lower() in ("1", "true", "yes") for name in _SWITCHES}
+        words = {name: request.query.get(name) for name in ("stream", "after", "incident")}
 
         def listed() -> Sequence[Mapping[str, Any]]:
-            return self.view.events(stream=stream, limit=limit, open_only=open_only, after=after, unseen_only=unseen)
+            switches = {"open_only": yes["open"], "unseen_only": yes["unacknowledged"], "folded": yes["folded"]}
+            return self.view.events(limit=limit, **words, **switches)  # type: ignore[arg-type]
 
         return answer({"events": list(await asyncio.to_thread(listed))})
 

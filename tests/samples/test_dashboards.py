@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from aez.daemon.common.records import CLOSING, SIGNAL_ENDS
+from aez.daemon.incidents.desk import REASONS
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.simulate.lines import encode
 from aez.daemon.simulate.satellites import Simulation
@@ -62,7 +63,7 @@ LABELS = {
     "source": {"telemetry"},
     "sink": {"json_lines"},
     "model": {"satellite"},
-    "reason": {"syntax", "late", "duplicate", "future", "no_channel", "gaps", "no_model"},
+    "reason": {"syntax", "late", "duplicate", "future", "no_channel", "gaps", "no_model", *REASONS},
     "action": {"open", "update", *CLOSING, *SIGNAL_ENDS},
     "result": {"success", "failure"},
 }

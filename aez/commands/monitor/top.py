@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
 _BAR = 10
 _COLOURS = {"event": "bold red", "silent": "yellow", "normal": "green"}
+_HELD = {"muted": "muted", "incident": "told as one incident", "capped": "beyond their stream's share of the day"}
 _TITLES = ("state", "stream", "model", "score/limit", "age", "rows", "event")
-_AROUND = 5  # lines of the screen that are not streams
-_LOSING = 3  # streams that lose samples, named above the others
+_AROUND = 3  # further lines of the screen that are not streams
+_SAID = 6  # of what is wrong, above the streams
 
 
 @click.command()
@@ -68,8 +70,9 @@ def _live(watcher: Watcher, seen: MonitorOverview, address: str, sort: str, inte
     with Live(screen=True, auto_refresh=False) as live:
         trouble = ""
         while True:
-            room = max(1, live.console.size.height - _AROUND - min(_LOSING, len(seen.losing) + len(seen.stopped)))
-            live.update(_table(seen, address, trouble, room), refresh=True)
+            width, height = live.console.size
+            above = len(_shortened(_said(seen), width)) + len(_wrapped(_head(seen, address), width))
+            live.update(_table(seen, address, trouble, max(1, height - _AROUND - above), width), refresh=True)
             time.sleep(interval)
             try:
                 seen, trouble = watcher.look(sort), ""
@@ -77,7 +80,7 @@ def _live(watcher: Watcher, seen: MonitorOverview, address: str, sort: str, inte
                 trouble = str(error)
 
 
-def _table(seen: MonitorOverview, address: str, trouble: str, room: int) -> RenderableType:
+def _table(seen: MonitorOverview, address: str, trouble: str, room: int, width: int = 80) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -104,11 +107,11 @@ def _table(seen: MonitorOverview, address: str, trouble: str, room: int) -> Rend
         table.add_row(Text(cells[0], colour), Text(cells[1]), Text(cells[2]), bar, *(Text(cell) for cell in cells[4:]))
     more = len(seen.streams) - room
     one_line: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
-    said = [*seen.problems[:1], *[*seen.losing, *seen.stopped][:_LOSING]]
-    wrong = [(trouble, "bold red")] if trouble else [(plain(text), "yellow") for text in said]
+    wrong = [(trouble, "bold red")] if trouble else [(text, "yellow") for text in _shortened(_said(seen), width)]
     lines = [Text(text, colour, **one_line) for text, colour in wrong]
     below = [Text(f"and {more:,} more streams", "dim")] if more > 0 else []
-    return Group(Text(_head(seen, address), "bold", **one_line), *lines, table, *below)
+    head = [Text(text, "bold", **one_line) for text in _wrapped(_head(seen, address), width)]
+    return Group(*head, *lines, table, *below)
 
 
 def _text(seen: MonitorOverview, address: str) -> str:
@@ -122,8 +125,25 @@ def _text(seen: MonitorOverview, address: str) -> str:
         ).rstrip()
         for row in rows
     ]
-    said = [plain(text) for text in (*seen.problems, *seen.losing, *seen.stopped)]
+    said = [plain(text) for text in _said(seen)]
     return "\n".join([_head(seen, address), *said, *lines])
+
+
+def _said(seen: MonitorOverview) -> list[str]:
+    """What is wrong or held back, the most urgent first."""
+    held = [f"{count:,} {_HELD.get(why, why)}" for why, count in seen.held.items()]
+    kept = [f"open events that were not sent: {', '.join(held)}"] if held else []
+    return [*seen.problems, *seen.sinks, *seen.unwatched, *seen.losing, *seen.stopped, *kept, *seen.mutes]
+
+
+def _shortened(said: list[str], width: int) -> list[str]:
+    """The first of them for a terminal, each on two lines at most."""
+    shown = said if len(said) <= _SAID else [*said[: _SAID - 1], f"and {len(said) - _SAID + 1:,} more, see --once"]
+    return [line for text in shown for line in _wrapped(plain(text), width)]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(20, width), max_lines=2, placeholder=" …", subsequent_indent="  ")
 
 
 def _head(seen: MonitorOverview, address: str) -> str:

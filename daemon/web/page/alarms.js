@@ -1,26 +1,24 @@
-// What an event says of itself beyond its line: its rows as small curves, and what to do about its stream.
+// What an event says of itself beyond its line: why it was not sent, whom an incident stands for, what to do about it.
 
 import { get, post } from "./api.js";
-import { el } from "./dom.js";
-import { clock, number } from "./format.js";
+import { el, setText } from "./dom.js";
+import { clock, number, span } from "./format.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 320;
-const HEIGHT = 48;
+const MEMBERS = 100;
+const CAUSES = { silent: ["stream fell silent", "streams fell silent"], anomaly: ["anomaly", "anomalies"], missing: ["signal went missing", "signals went missing"], stuck: ["signal got stuck", "signals got stuck"] };
 const HOURS = { "1 h": 1, "8 h": 8, "1 day": 24, "1 week": 168 };
 
-/** Why an event was not sent, in a word or two; empty where it was. */
-export function heldText({ kind, event }) {
+/** Why an event was not sent, in a word or two; empty where it was. incident: whether one of many streams holds it. */
+export function heldText({ event }, incident) {
   if (event.muted) return `muted: ${event.muted}`;
-  if (event.capped) return "not sent: the stream had its share of the day";
-  if (event.incident && kind !== "incident") return "part of an incident";
-  return "";
+  if (event.capped) return "not sent: more than the stream's share of the day";
+  return incident ? "part of an incident" : "";
 }
 
-/** A channel to blame, with what was measured and expected. */
-export function blameText(one) {
+/** A channel to blame, the first one with what was measured and expected. */
+export function blameText(one, place) {
   const share = `${one.name} ${Math.round(100 * one.share)} %`;
-  if (one.measured === undefined) return share;
+  if (one.measured === undefined || place) return share;
   const unit = one.unit ? ` ${one.unit}` : "";
   const measured = one.measured === null ? "missing" : `${number(one.measured, 4)}${unit}`;
   const expected = one.expected === null ? "" : `, expected ${number(one.expected, 4)}${unit}`;
@@ -29,7 +27,12 @@ export function blameText(one) {
 
 /** What else is to be said of an event. */
 export function noteText({ kind, event }) {
-  if (kind === "incident") return `${event.count.toLocaleString()} events (${event.cause}), ${event.open.toLocaleString()} open: ${event.examples.slice(0, 3).join(", ")}${event.count > 3 ? ", …" : ""}`;
+  if (kind === "incident") {
+    const words = CAUSES[event.cause] ?? ["event", "events"];
+    const examples = `${event.examples.slice(0, 3).join(", ")}${event.count > 3 ? ", …" : ""}`;
+    const still = event.open ? `${event.open.toLocaleString()} still` : "none any more";
+    return `${event.count.toLocaleString()} ${words[event.count === 1 ? 0 : 1]}, ${still}: ${examples}`;
+  }
   const said = [];
   if (event.reopened) said.push(`reopened ${event.reopened} ×`);
   if (event.changed) said.push("stays at this level");
@@ -37,53 +40,48 @@ export function noteText({ kind, event }) {
   return said.join(", ");
 }
 
-function line(values) {
-  const known = values.filter((value) => value !== null);
-  const low = Math.min(...known);
-  const high = Math.max(...known);
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-  svg.setAttribute("role", "img");
-  let path = "";
-  values.forEach((value, place) => {
-    if (value === null) return;
-    const x = (WIDTH * place) / Math.max(1, values.length - 1);
-    const y = HEIGHT - 2 - ((HEIGHT - 4) * (value - low)) / (high - low || 1);
-    path += `${path && values[place - 1] !== null ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
-  });
-  const drawn = document.createElementNS(SVG, "path");
-  drawn.setAttribute("d", path || "M0 0");
-  svg.append(drawn);
-  return { svg, range: known.length ? `${number(low)} to ${number(high)}` : "nothing" };
+/** The events that an incident stands for, a hundred at a time. */
+export function members(incident) {
+  const list = el("div", { className: "members" });
+  const more = el("button", { type: "button" }, "Show more");
+  let last = null;
+  const load = async () => {
+    more.disabled = true;
+    try {
+      const { events } = await get("/api/events", { incident, limit: MEMBERS, ...(last && { after: last }) });
+      list.append(...events.toSorted((one, other) => (one.stream < other.stream ? -1 : 1)).map(member));
+      last = events.at(-1)?.id ?? last;
+      more.hidden = events.length < MEMBERS;
+      setText(failed, "");
+    } catch (error) {
+      setText(failed, `They cannot be shown: ${error.message}.`);
+    }
+    more.disabled = false;
+  };
+  const failed = el("p", { className: "error", role: "alert" });
+  more.addEventListener("click", load);
+  load();
+  return el("div", {}, list, more, failed);
 }
 
-/** The rows of an event: its score, and its channels. Nothing where none are kept. */
-export async function curves(id) {
-  const curve = await get(`/api/events/${id}/curve`).catch(() => null);
-  if (!curve) return null;
-  const tracks = [{ name: "score, in limits", unit: "", values: curve.score }, ...curve.channels];
-  const figures = tracks.map(({ name, unit, values }) => {
-    const { svg, range } = line(values);
-    svg.setAttribute("aria-label", `${name}: ${range} ${unit}`);
-    return el("figure", {}, svg, el("figcaption", { className: "muted" }, `${name}: ${range} ${unit ?? ""}`));
-  });
-  const known = curve.time.filter((one) => one !== null);
-  const times = el("p", { className: "muted" }, `${clock(known[0])} to ${clock(known.at(-1))}`);
-  return el("div", { className: "curves" }, ...figures, times);
+function member(event) {
+  const until = event.end === null ? `since ${clock(event.start)}` : `${clock(event.start)}, ${span(event.end - event.start)}`;
+  const word = event.state === "open" ? "open" : "over";
+  return el("div", { className: "line" }, el("a", { href: `#stream=${encodeURIComponent(event.stream)}` }, event.stream), el("span", {}, word), el("span", { className: "muted" }, until));
 }
 
 /** Buttons about the event's stream: mute it, and take its level where it moved for good. */
 export function actions(event, who, say) {
   const long = el("select", { ariaLabel: "For how long" }, ...Object.keys(HOURS).map((name) => el("option", { value: name }, name)));
-  const reason = el("input", { maxLength: 1000, required: true, placeholder: "Why?", ariaLabel: "Reason of the mute" });
-  const form = el("form", { className: "say mute" }, reason, long, el("button", { type: "submit" }, `Mute ${event.stream}`));
+  const reason = el("input", { maxLength: 1000, required: true, placeholder: "Reason to mute it", ariaLabel: "Reason of the mute" });
+  const form = el("form", { className: "say mute" }, reason, long, el("button", { type: "submit", ariaLabel: `Mute ${event.stream}`, title: `Mute ${event.stream}` }, "Mute"));
   form.addEventListener("submit", async (submitted) => {
     submitted.preventDefault();
     const body = { pattern: event.stream.replace(/[[*?]/g, "[$&]"), seconds: 3600 * HOURS[long.value], reason: reason.value, by: who() };
     if (await say(() => post("/api/mutes", body))) form.replaceChildren(el("span", { className: "muted" }, "Muted."));
   });
-  const box = el("div", { className: "actions" }, form);
   if (event.kind === "incident") return el("div", {});
+  const box = el("div", { className: "actions" }, form);
   if (event.event.changed && event.state === "open") {
     const adopt = el("button", { type: "button" }, "Take this level as normal");
     adopt.addEventListener("click", () => say(() => post("/api/streams/adopt", { stream: event.stream })));

@@ -1,6 +1,7 @@
 // The live page: what is chosen stands behind the address's #, news come by one connection.
 
 import { get } from "./api.js";
+import { Attention } from "./attention.js";
 import { Charts } from "./charts.js";
 import { byId, el, setText } from "./dom.js";
 import { Events } from "./events.js";
@@ -11,6 +12,7 @@ import { PAGE, Streams } from "./streams.js";
 
 const RATE_MS = 5_000;
 const charts = new Charts();
+const attention = new Attention();
 const events = new Events((some) => charts.shade(some));
 const streams = new Streams(follow);
 const counted = []; // [ms, rows in all], for the rate
@@ -23,6 +25,7 @@ const live = new Live(
     streams(news) {
       streams.take(news);
       const { counts } = news;
+      if (!streams.wanted.search) attention.streams(counts);
       if (!streams.wanted.search) setText(byId("tile-streams"), (counts.event + counts.silent + counts.normal).toLocaleString());
       if (chosen === null && news.names.length) choose(news.names[0]);
     },
@@ -68,27 +71,11 @@ function showSummary(summary) {
   setText(byId("tile-lag"), summary.lag < 10 ? `${summary.lag.toFixed(1)} s` : span(1e9 * summary.lag));
   showUp("sources", summary.sources);
   showUp("sinks", summary.sinks);
-  const problems = [
-    ...summary.problems,
-    ...(summary.losing || []).map(losingText),
-    ...(summary.stopped || []).map(stoppedText),
-    ...summary.sinks.filter((one) => one.trouble).map((one) => `sink ${one.name}: ${one.trouble}`),
-  ];
-  byId("problems").hidden = !problems.length;
-  byId("problems").replaceChildren(...problems.map((text) => el("li", {}, text)));
+  byId("problems").hidden = !summary.problems.length;
+  byId("problems").replaceChildren(...summary.problems.map((text) => el("li", {}, text)));
+  attention.summary(summary);
   streams.sources = summary.sources;
   streams.empty();
-}
-
-function losingText(one) {
-  const more = one.count > one.streams.length ? ", …" : "";
-  const who = one.count === 1 ? "1 stream is" : `${one.count.toLocaleString()} streams are`;
-  return `${who} not wholly watched (${one.reason}): ${one.streams.join(", ")}${more}`;
-}
-
-function stoppedText(one) {
-  const said = ["missing", "stuck"].filter((kind) => one[kind].length).map((kind) => `${one[kind].join(", ")} ${kind}`);
-  return `${one.stream}: ${said.join("; ")}`;
 }
 
 function showUp(name, all) {
@@ -131,7 +118,11 @@ async function eventFromAddress() {
 }
 
 setInterval(showRate, 1000);
-addEventListener("hashchange", () => (location.hash.startsWith("#event=") ? eventFromAddress() : choose(fromAddress())));
+addEventListener("hashchange", () => {
+  if (location.hash.startsWith("#event=")) return eventFromAddress();
+  choose(fromAddress());
+  if (matchMedia("(max-width: 900px)").matches) document.querySelector(".stream").scrollIntoView();
+});
 choose(fromAddress());
 eventFromAddress();
 new Shadows();

@@ -238,7 +238,7 @@ export class Charts {
 }
 
 /** From 0, with room for the limit as it is now; one that was learned later was far higher before. */
-function scoreRange(plot) {
+export function scoreRange(plot) {
   const limit = plot.data[2].at(-1) ?? 1;
   return [0, Math.max(1.25 * limit, 1.05 * Math.max(0, ...plot.data[1]))];
 }
@@ -249,7 +249,7 @@ function channelRange(plot, low, high) {
   return [low - room, high + room];
 }
 
-function colours() {
+export function colours() {
   const style = getComputedStyle(document.documentElement);
   const names = ["ink", "muted", "line", "signal", "model", "limit", "warning", "serious", "critical", "silence"];
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));

@@ -30,3 +30,20 @@ export function stateMark(state) {
     el("span", { className: "word" }, state),
   );
 }
+
+/** Bring a box's children up to date in place: one for each item, by its key, in their order. `made.element` is one. */
+export function keyed(box, known, items, key, make, fill) {
+  const wanted = new Set(items.map(key));
+  for (const [name, made] of known) {
+    if (wanted.has(name)) continue;
+    made.element.remove();
+    known.delete(name);
+  }
+  items.forEach((item, place) => {
+    const name = key(item);
+    const made = known.get(name) ?? make(item);
+    known.set(name, made);
+    if (box.children[place] !== made.element) box.insertBefore(made.element, box.children[place] ?? null);
+    fill(made, item);
+  });
+}

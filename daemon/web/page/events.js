@@ -1,14 +1,16 @@
 // The list of events, and what people say to them.
 
-import { actions, blameText, curves, heldText, noteText } from "./alarms.js";
+import { actions, blameText, heldText, members, noteText } from "./alarms.js";
 import { get, post } from "./api.js";
+import { curve } from "./curve.js";
 import { byId, el, setText } from "./dom.js";
 import { clock, exact, number, span } from "./format.js";
 
-const PAGE = 200;
+const PAGE = matchMedia("(max-width: 900px)").matches ? 20 : 200;
 const MOST = 1000; // in one answer
 const MARKS = { warning: "▲", serious: "▲▲", critical: "▲▲▲", silence: "◌", incident: "⁂" };
 
+const FOLDED = { folded: true }; // an incident stands for its events
 const later = (a, b) => b.start - a.start || (a.id < b.id ? 1 : -1);
 
 /** The latest events, of all streams or of one: none is missing between those that it has. */
@@ -58,6 +60,7 @@ export class Events {
   constructor(changed) {
     this.changed = changed;
     this.all = new Latest();
+    this.ongoing = new Latest(); // also those that began long ago
     this.one = new Latest();
     this.lines = new Map();
     this.stream = null;
@@ -76,9 +79,9 @@ export class Events {
 
   /** Ask for all anew. */
   async load() {
-    const { all, one, stream } = this;
+    const { all, ongoing, one, stream } = this;
     try {
-      await Promise.all([all.load({}), stream === null ? null : one.load({ stream })]);
+      await Promise.all([all.load(FOLDED), ongoing.load({ ...FOLDED, open: true }), stream === null ? null : one.load({ stream })]);
       if (one !== this.one) return;
       this.loaded = true;
       this.error("");
@@ -94,7 +97,7 @@ export class Events {
     const button = byId("more-events");
     button.disabled = true;
     try {
-      await chosen.load(chosen === this.one ? { stream: this.stream } : {}, true);
+      await chosen.load(chosen === this.one ? { stream: this.stream } : FOLDED, true);
       this.error("");
     } catch (error) {
       this.error(`Older events cannot be shown: ${error.message}.`);
@@ -113,6 +116,8 @@ export class Events {
   take(events) {
     for (const event of events) {
       this.all.take(event);
+      if (event.state === "open") this.ongoing.take(event);
+      else this.ongoing.byId.delete(event.id);
       if (event.stream === this.stream) this.one.take(event);
     }
     this.show();
@@ -123,9 +128,22 @@ export class Events {
     setText(byId("events-error"), text);
   }
 
+  /** Whether an event is one of those that an incident stands for. */
+  folded({ id, event }) {
+    if (!event.incident || event.incident === id) return false;
+    const known = this.all.byId.get(event.incident) ?? this.ongoing.byId.get(event.incident);
+    return known?.kind === "incident"; // else it is of an event with which it began
+  }
+
+  /** What is listed: of all streams those that are open first. */
+  get listed() {
+    if (this.chosen === this.one) return this.one.events;
+    const found = [...new Map([...this.ongoing.byId, ...this.all.byId]).values()].filter((one) => !this.folded(one) || one.id === this.revealed);
+    return found.sort((a, b) => (b.state === "open") - (a.state === "open") || later(a, b));
+  }
+
   show() {
-    const { chosen } = this;
-    const { events } = chosen;
+    const { chosen, listed: events } = this;
     const wanted = new Set(events.map((event) => event.id));
     for (const [id, line] of this.lines) {
       if (wanted.has(id)) continue;
@@ -151,7 +169,7 @@ export class Events {
   make(event) {
     const line = {
       mark: el("span", { className: "severity" }),
-      link: el("a", { href: `#stream=${encodeURIComponent(event.stream)}` }, event.stream),
+      link: el("a", { href: event.kind === "incident" ? `#event=${event.id}` : `#stream=${encodeURIComponent(event.stream)}` }, event.stream),
       when: el("span", { className: "when" }),
       peak: el("span", { className: "peak" }),
       blame: el("span", { className: "blame muted" }),
@@ -181,6 +199,7 @@ export class Events {
     const kind = event.kind === "anomaly" ? event.severity : event.kind;
     const detail = event.event;
     line.item.className = `event ${event.state} ${kind}`;
+    if (kind === "incident") setText(line.link, `${detail.count.toLocaleString()} ${detail.count === 1 ? "stream" : "streams"}`);
     line.mark.className = `severity severity-${kind}`;
     line.mark.replaceChildren(el("span", { ariaHidden: "true" }, `${MARKS[kind] ?? "▲"} `), kind);
     const length = event.end === null ? null : span(event.end - event.start);
@@ -191,14 +210,14 @@ export class Events {
     const blamed = (detail.channels ?? []).slice(0, 3);
     const signal = event.kind === "missing" || event.kind === "stuck"; // its channels have no shares in a score
     setText(line.blame, [...blamed.map(signal ? (one) => one.name : blameText), noteText(event)].filter(Boolean).join(", "));
-    setText(line.held, heldText(event));
+    setText(line.held, heldText(event, this.folded(event)));
     line.item.classList.toggle("not-sent", line.held.textContent !== "");
     line.acknowledge.hidden = event.acknowledged !== null;
     const by = event.acknowledged_by ? ` by ${event.acknowledged_by}` : "";
     setText(line.seen, event.acknowledged === null ? "" : `✓ seen${by}, ${clock(event.acknowledged)}`);
     const count = event.comment_count;
-    const say = count ? `Comments (${count})` : "Comment";
-    setText(line.comment, detail.picture ? `Picture, ${say.toLowerCase()}` : say);
+    const say = [kind === "incident" ? "Streams" : detail.picture ? "Picture" : "Details", count && `comments (${count})`];
+    setText(line.comment, say.filter(Boolean).join(", "));
     line.event = event;
     if (line.more.hidden) return;
     this.picture(line);
@@ -206,12 +225,12 @@ export class Events {
     this.comments(line, event.id);
   }
 
-  /** The event's rows, drawn anew with each of its steps. */
+  /** The event's rows, drawn anew with each of its steps; of an incident the events that it stands for. */
   async curve(line) {
-    const { id, sequence } = line.event;
+    const { id, sequence, kind } = line.event;
     if (line.drawn === sequence) return;
     line.drawn = sequence;
-    const drawn = await curves(id);
+    const drawn = kind === "incident" ? members(id) : await curve(line.event);
     if (!drawn) return;
     if (line.curves) line.curves.replaceWith(drawn);
     else line.more.prepend(drawn);
@@ -222,6 +241,7 @@ export class Events {
   reveal(event) {
     document.querySelector("input[name=of][value=all]").checked = true;
     this.all.byId.set(event.id, event);
+    this.revealed = event.id;
     this.show();
     const line = this.lines.get(event.id);
     if (line.more.hidden) this.open(line, event.id);

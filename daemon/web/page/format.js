@@ -20,6 +20,10 @@ export function clock(ns) {
   return day + TIME.format(then);
 }
 
+/** Day and clock of seconds since 1970. */
+export const date = (seconds) => DATE.format(new Date(1e3 * seconds));
+export const time = (seconds) => TIME.format(new Date(1e3 * seconds));
+
 export function clockMs(ms) {
   return TIME.format(new Date(ms));
 }

@@ -7,8 +7,8 @@ import { clock, number, percent } from "./format.js";
 const EVERY_MS = 10_000;
 const LINES = [
   ["events", (side) => side.events.toLocaleString()],
-  ["of them ended", (side) => side.ended.toLocaleString()],
-  ["at the same time as the other's", (side) => side.overlap.toLocaleString()],
+  ["of these over", (side) => side.ended.toLocaleString()],
+  ["of these also found by the other", (side) => side.overlap.toLocaleString()],
   ["rows above the limit", (side) => side.above.toLocaleString()],
 ];
 
@@ -39,7 +39,7 @@ export class Shadows {
     const line = (title, of) =>
       el("tr", {}, el("th", { scope: "row" }, title), ...["model", "candidate"].map((side) => el("td", {}, of(figures[side]))));
     const quantiles = Object.keys(figures.model.quantiles).map((share) =>
-      line(`score, ${(100 * share).toLocaleString()} % below`, (side) => `${number(side.quantiles[share])} × limit`),
+      line(`${(100 * share).toLocaleString()} % of scores below`, (side) => `${number(side.quantiles[share])} × limit`),
     );
     const since = figures.first_time === null ? "no rows yet" : `${figures.rows.toLocaleString()} rows since ${clock(figures.first_time)}`;
     const skipped = figures.skipped ? `, ${percent(figures.skipped / (figures.rows + figures.skipped))} left out` : "";
@@ -47,7 +47,7 @@ export class Shadows {
       "article",
       { className: "shadow" },
       el("h3", {}, model, el("span", { className: "muted" }, ` ${since}${skipped}`)),
-      el(
+      !figures.rows ? el("p", { className: "muted" }, "It is compared as soon as rows come that both have scored.") : el(
         "table",
         {},
         el("thead", {}, el("tr", {}, el("td"), el("th", { scope: "col" }, "model"), el("th", { scope: "col" }, "candidate"))),

@@ -317,6 +317,62 @@ def test_top_draws_a_table_for_a_terminal() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_top_says_in_80_columns_what_is_held_back_and_not_watched() -> None:
+    from rich.console import Console
+
+    from aez.commands.monitor.top import _table
+    from aez.daemon.tools.overview import MonitorOverview
+
+    seen = MonitorOverview(
+        0,
+        [],
+        {"rows": 1.0, "scored": 1.0, "dropped": 0.0},
+        {},
+        [],
+        losing=["sat-3 loses samples (late): " + "its samples come behind rows that were scored already; " * 3],
+        unwatched=["2 streams are not scored, for no model's patterns fit: press-1, press-2"],
+        held={"incident": 19_990, "capped": 3},
+        mutes=["sat-4 muted until 2026-11-30 04:24Z: service"],
+        sinks=["sink pager takes no events, 12 wait: it hangs"],
+    )
+    output = io.StringIO()
+    Console(file=output, width=80, height=24, force_terminal=False).print(_table(seen, "http://h:1", "", 3, 80))
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line[:12] for line in lines if line.startswith(("sink", "2 str", "sat", "open"))] == [
+        "sink pager t",
+        "2 streams ar",
+        "sat-3 loses ",
+        "open events ",
+        "sat-4 muted ",
+    ]
+    assert "19,990 told as one incident, 3 beyond their stream's share of the day" in " ".join(
+        output.getvalue().split()
+    )
+
+
+@pytest.mark.usefixtures("here")
+def test_top_tells_of_mutes_sinks_and_streams_without_a_model() -> None:
+    sink = '[[sinks]]\nkind = "webhook"\nname = "pager"\nurl = "http://127.0.0.1:9/hook"'
+    configure(
+        FILE, f'{sink}\n[[mute]]\nstreams = ["sat-02"]\nreason = "service"\nbegins = "2020-01-01"\nuntil = "2999-01-01"'
+    )
+    with running() as monitor:
+        stranger = json.dumps({"stream": "press", "time": 1e9, "x": 1.0}) + "\n"
+        with Path("data.jsonl").open("a") as file:
+            file.write(stranger)
+        until(lambda: monitor.worker.idle and bool(monitor.running.engine.losing))
+        until(lambda: any(one.last_error for one in monitor.running.deliveries.statuses()))
+        data = json.loads(run("top", "monitor.toml", "--once", "--json").stdout)
+        assert data["held"] == {"muted": 1}
+        assert data["unwatched"] == ["1 stream is not scored, for no model's patterns fit: press"]
+        assert "sat-02 muted until 2999-01-01 00:00Z: service" in data["mutes"]
+        assert "sink pager takes no events" in data["sinks"][0]
+        shown = run("top", "monitor.toml", "--once").stdout
+        assert shown.index("sink pager") < shown.index("open events that were not sent: 1 muted")
+
+
+@pytest.mark.usefixtures("here")
 def test_top_and_reload_over_https_believe_the_configured_certificate_alone() -> None:
     signed = Authority(Path()).sign("page")
     stranger = Authority(Path(), "stranger").sign("other")

@@ -144,6 +144,15 @@ def test_20000_streams_that_fall_silent_at_once_are_one_incident(folder: Path) -
     assert desk.event(incident.id)["end_time"] == NOW + 2 * HOUR
 
 
+def test_silences_that_lie_far_apart_are_no_incident_though_they_are_found_at_once(folder: Path) -> None:
+    desk = Desk(folder)
+    desk(step("early", "silent", time=NOW - HOUR), *silences(20))
+    assert desk.sent() == [("early", "silent"), ("*", "open")]
+    (_, incident) = [one.record for one in desk.store.pending("s")]
+    assert incident.event["count"] == 20
+    assert "incident" not in desk.event("early-xxxxxxxx")
+
+
 def test_events_that_trickle_in_join_an_incident_whose_updates_become_rare(folder: Path) -> None:
     desk = Desk(folder, group_streams=10, group_seconds=60)
     for one in silences(100):

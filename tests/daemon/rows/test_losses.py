@@ -120,3 +120,8 @@ def test_every_reason_has_an_advice(reason: str) -> None:
         assert len(text) > 30
         assert "nan" not in text
     assert "row every 1 s" in advice("gaps", 10.0, SECOND)
+
+
+def test_samples_that_came_at_once_tell_of_no_interval() -> None:
+    for reason in ("gaps", "duplicate"):
+        assert "0 s" not in advice(reason, 0.0, SECOND)

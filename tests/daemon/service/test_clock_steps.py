@@ -9,8 +9,9 @@ import pytest
 
 from aez.daemon.config.reader import load
 from aez.daemon.service.monitor import Monitor
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 from aez.daemon.state.store import Store
-from aez.daemon.tools.simulate import Simulation, encode
 from tests.kit.satellite_model import save_satellite_model
 from tests.kit.waiting import until
 

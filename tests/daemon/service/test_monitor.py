@@ -123,10 +123,14 @@ def test_every_fault_becomes_one_event_of_its_stream(folder: Path) -> None:
     assert once(folder) == 0
     found = stored(folder)
     faults = faults_until(SIMULATION, ROWS)
-    assert len(found) == len(faults) > 8
+    of_scores = [one for one in found if one["kind"] == "anomaly"]
+    assert len(of_scores) == len(faults) > 8
+    frozen = [name for name, fault in faults if fault.kind == "sensor frozen"]
+    assert sorted(one["stream"] for one in found if one["kind"] == "stuck") == sorted(frozen)
+    assert len(found) == len(faults) + len(frozen)
     for name, fault in faults:
         begin, end = (SIMULATION.start + row * 10**9 for row in (fault.start, fault.end))
-        (event,) = [one for one in found if one["stream"] == name and one["start"] < end and one["end"] >= begin]
+        (event,) = [one for one in of_scores if one["stream"] == name and one["start"] < end and one["end"] >= begin]
         assert event["state"] == "closed"
         assert event["start"] - begin <= 20 * 10**9
     assert {step[0] for step in delivered(folder)} == {event["id"] for event in found}

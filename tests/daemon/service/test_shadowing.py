@@ -30,6 +30,8 @@ log_level = "error"
 port = {port}
 [[models]]
 path = "satellite.aezm"
+reopen_seconds = 0
+stuck = false
 [[sources]]
 kind = "file"
 paths = ["data.jsonl"]

@@ -193,3 +193,13 @@ def test_a_state_that_is_none_is_refused() -> None:
     for state in (None, 3, "?", "AAAA", [1]):
         with pytest.raises(InvalidArgument, match="cannot be read"):
             watching().restore(0, state)
+
+
+def test_rows_of_which_every_value_is_no_reading_did_come() -> None:
+    values = moving(40)
+    values[10:30] = -999
+    notes, _ = found(watching(), of(values), [])
+    begun = [note for _, _, note in notes if not note.ended]
+    assert {(note.kind, note.cause) for note in begun} == {("missing", "no reading comes")}
+    assert {note.channels for note in begun} == {(0,), (1,), (2,)}
+    assert {row for _, row, note in notes if note.ended} == {30}

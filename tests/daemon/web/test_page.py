@@ -173,7 +173,7 @@ def test_a_fault_is_seen_as_it_comes_and_people_say_what_it_was(browser: Browser
     browser.until(
         f"{event_text('sat-a').replace('return', 'const text =')}; return text && !text.includes('open')", "open"
     )
-    assert "Comments (1)" in browser.text("#events li")
+    assert "comments (1)" in browser.text("#events li")
 
     browser.open("about:blank")
     open_stream(browser, shared, "sat-a")
@@ -277,7 +277,7 @@ def test_the_keyboard_reaches_everything(browser: Browser, shared: Process) -> N
     open_stream(browser, shared, "sat-key")
     browser.until(event_text("sat-key"), "its event did not appear")
     browser.find("#search").send_keys("sat-key")
-    wanted = {"state", "sat-key", "who", "Acknowledge", "Comment"}
+    wanted = {"state", "sat-key", "who", "Acknowledge", "Details"}
     reached: set[str] = set()
     for _ in range(120):
         ActionChains(browser.driver).send_keys(Keys.TAB).perform()  # whatever has the focus now

@@ -22,7 +22,7 @@ def test_a_link_shows_an_event_with_its_rows_and_mutes_its_stream(browser: Brows
         with OPENER.open(f"{monitor.address}api/events?limit=1", timeout=10) as answer:
             (event,) = json.loads(answer.read())["events"]
         browser.open(f"{monitor.address}#event={event['id']}")
-        browser.until("return document.querySelectorAll('#events .curves svg').length >= 2", "its rows are not drawn")
+        browser.until("return document.querySelectorAll('#events .curve canvas').length >= 2", "its rows are not drawn")
         text = browser.text("#events")
         assert "bus_voltage" in text
         assert "expected" in text

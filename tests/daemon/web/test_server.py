@@ -50,10 +50,20 @@ class Pretend:
         return {"id": "a", "comments": []} if event_id == "a" else None
 
     def events(
-        self, *, stream: str | None, limit: int, open_only: bool, after: str | None, unseen_only: bool = False
+        self,
+        *,
+        stream: str | None,
+        limit: int,
+        open_only: bool,
+        after: str | None,
+        unseen_only: bool = False,
+        incident: str | None = None,
+        folded: bool = False,
     ) -> Sequence[Mapping[str, Any]]:
         assert not unseen_only
         self.asked.append((stream, limit, open_only, after))
+        if incident or folded:
+            self.asked.append((incident, folded))
         if stream == "defect":
             raise RuntimeError("hush-hush")
         return [{"id": "a"}]

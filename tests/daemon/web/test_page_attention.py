@@ -1,0 +1,211 @@
+"""What needs attention on the live page: streams not wholly watched, sinks, mutes, incidents; or all is well."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon.web.test_page import CONTRAST, OPENER, Process
+from tests.kit.browser import Browser, browser, window  # noqa: F401 - fixtures
+
+ITEMS = "return [...document.querySelectorAll('#attention details')].map((one) => one.innerText)"
+PAGER = '[[sinks]]\nkind = "webhook"\nname = "pager"\nurl = "http://127.0.0.1:9/hook"\n'
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """One for the tests that need none of their own."""
+    made = Process(tmp_path_factory.mktemp("attention"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def monitor(tmp_path: Path) -> Iterator[Process]:
+    made = Process(tmp_path, PAGER)
+    made.start()
+    yield made
+    made.stop()
+
+
+def asked(monitor: Process, path: str, body: dict[str, Any] | None = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    with OPENER.open(urllib.request.Request(f"{monitor.address}{path}", data), timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+def fits(browser: Browser, name: str) -> None:  # noqa: F811
+    """Nothing is wider than the screen, and all can be read; pictures are kept where that is asked for."""
+    for width, height in ((1400, 900), (390, 844)):
+        for dark in (False, True):
+            browser.shape(width, height, dark=dark)
+            assert browser.run("return document.documentElement.scrollWidth") <= width
+            assert browser.run(CONTRAST) == []
+            if folder := os.environ.get("AEZ_KEEP_SHOTS"):
+                browser.driver.save_screenshot(str(Path(folder) / f"{name}-{width}-{dark}.png"))
+    browser.shape(1280, 800)
+
+
+def late(monitor: Process, stream: str) -> None:
+    """Rows that are behind others, again and again."""
+    monitor.feed(stream, 60)
+    for _ in range(3):
+        monitor.at[stream] = 0
+        monitor.feed(stream, 40)
+
+
+def test_it_says_that_all_is_well_and_what_is_watched(browser: Browser, monitor: Process) -> None:  # noqa: F811
+    browser.open(monitor.address)
+    well = "return document.getElementById('all-well-text').innerText"
+    assert "no data came from telemetry" in browser.until(f"{well}", "it says nothing")
+    monitor.feed("sat-1", 20)
+    said = browser.until(f"{well}.startsWith('All is well: 1 stream') && {well[7:]}", "not well")
+    assert said == ("All is well: 1 stream from 1 source is watched and every sample is scored; 1 sink takes events.")
+    assert browser.run("return document.querySelectorAll('#attention details').length") == 0
+
+
+def test_a_stream_that_loses_samples_is_named_with_what_to_do(browser: Browser, monitor: Process) -> None:  # noqa: F811
+    late(monitor, "sat-late")
+    monitor.feed("sat-1", 20)
+    browser.open(monitor.address)
+    browser.until("return document.querySelector('#attention .line')", "it is not named")
+    assert browser.run("return document.getElementById('all-well').hidden")
+    browser.click("#attention summary")
+    text = browser.text("#attention")
+    assert "1 stream is not wholly watched: samples come too late" in text
+    assert "lateness_seconds" in text
+    assert "samples not scored" in text
+    since = asked(monitor, "api/attention")["losing"]["streams"][0]["losing_since"]
+    assert abs(since / 1e9 - time.time()) < 600
+    assert "since " in text
+    fits(browser, "losing")
+    assert browser.complaints() == []
+    browser.run("window.confirm = () => true")
+    browser.run("[...document.querySelectorAll('#attention button')].find((one) => one.innerText == 'Forget').click()")
+    browser.until("return !document.querySelector('#attention details')", "it was not forgotten")
+    assert [one["stream"] for one in asked(monitor, "api/streams")["streams"]] == ["sat-1"]
+
+
+def test_sinks_that_take_nothing_come_first_and_mutes_end_there(browser: Browser, monitor: Process) -> None:  # noqa: F811
+    asked(monitor, "api/mutes", {"pattern": "sat-2", "seconds": 3600, "reason": "<i>service</i>", "by": "Ann"})
+    monitor.feed("sat-1", 60)
+    monitor.feed("sat-2", 60)
+    monitor.feed("sat-1", 12, fault=9.0)
+    monitor.feed("sat-2", 12, fault=9.0)
+    browser.open(monitor.address)
+    browser.until("return document.querySelectorAll('#attention details').length == 3", "not all are named")
+    browser.run("document.querySelectorAll('#attention details').forEach((one) => (one.open = true))")
+    sink, held, mute = browser.run(ITEMS)
+    assert "pager takes none" in sink
+    assert "cannot be reached" in sink
+    assert "1 open event was held back" in held
+    assert "1 muted" in held
+    assert "<i>service</i> (Ann)" in mute
+    assert "until " in mute
+    fits(browser, "sinks")
+    browser.click("#attention .calm button")
+    browser.until(
+        f"{ITEMS}.every((text) => !text.includes('mute holds'))",
+        "the mute did not end",
+    )
+    assert asked(monitor, "api/mutes")["by_hand"] == []
+    assert browser.complaints() == []
+
+
+def test_an_incident_stands_for_its_streams_and_unfolds(browser: Browser, monitor: Process) -> None:  # noqa: F811
+    names = [f"fleet-{number:02d}" for number in range(15)]
+    for name in names:
+        monitor.feed(name, 60)
+    for name in names:
+        monitor.feed(name, 12, fault=9.0)
+    browser.open(monitor.address)
+    browser.until("return document.querySelector('#events li.incident')", "no incident")
+    members = {
+        one["stream"] for one in asked(monitor, "api/events?limit=500")["events"] if one["event"].get("incident")
+    }
+    listed = browser.run(
+        "return [...document.querySelectorAll('#events li.event > .what > a')].map((one) => one.innerText)"
+    )
+    assert members
+    assert not members & set(listed)
+    assert browser.run("return document.querySelector('#events li.event').className").startswith("event open")
+    browser.run("document.querySelector('#events li.incident button.quiet').click()")
+    shown = "return [...document.querySelectorAll('#events .members a')].map((one) => one.innerText)"
+    browser.until(f"{shown}.length == {len(members)}", "it did not unfold")
+    assert browser.run(shown) == sorted(members)
+    fits(browser, "incident")
+    assert browser.complaints() == []
+
+
+def test_an_event_of_another_day_has_its_curve_in_the_viewers_time(browser: Browser, shared: Process) -> None:  # noqa: F811
+    shared.feed("sat-1", 60)
+    shared.feed("sat-1", 12, fault=9.0)
+    shared.feed("sat-1", 30)
+    browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Tokyo"})
+    try:
+        browser.open(shared.address)
+        browser.until("return document.querySelectorAll('#events li.event').length == 1", "no event is listed")
+        browser.click("#events li.event button.quiet")
+        browser.until("return document.querySelectorAll('#events .curve canvas').length == 5", "its rows are not drawn")
+        text = browser.text("#events .curve")
+        assert "bus_voltage" in text
+        assert " V, expected " in text
+        assert "Asia/Tokyo" in text
+        assert "11/15/2023, 07:14:" in text  # 74 s behind 2023-11-14T22:13:20Z
+        fits(browser, "curve")
+        wide = "[...document.querySelectorAll('#events canvas')].map((one) => one.getBoundingClientRect().right)"
+        direction = "{blamed: {share: 0.5, measured: 9, expected: 7, direction: 'above'}}, ' V'"
+        said = (
+            f"const {{ said }} = await import('/page/curve.js'); return said({direction}).map((one) => one.textContent)"
+        )
+        assert browser.run(f"return (async () => {{ {said} }})()")[1] == "measured 9 V, expected 7 V, too high"
+        browser.shape(390, 844)
+        browser.until(f"return Math.max(...{wide}) <= 390", "a curve is wider than a phone")
+        assert browser.complaints() == []
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
+
+
+#: What the monitor says of channels that are missing or stuck.
+STOPPED = {
+    "losing": {"count": 0, "reasons": {}, "streams": []},
+    "stopped": {
+        "count": 2,
+        "streams": [
+            {
+                "stream": "sat-1",
+                "newest": 10**18,
+                "missing": ["gyro_rate"],
+                "stuck": ["bus_voltage"],
+            },
+            {"stream": "sat-2", "newest": None, "missing": [], "stuck": ["wheel_speed"]},
+        ],
+    },
+}
+
+
+def test_channels_that_are_missing_or_stuck_are_named(browser: Browser, shared: Process) -> None:  # noqa: F811
+    script = (
+        "const asked = window.fetch; window.fetch = (path, ...more) => String(path).startsWith('/api/attention') ? "
+        f"Promise.resolve(new Response({json.dumps(json.dumps(STOPPED))})) : asked(path, ...more);"
+    )
+    found = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+    try:
+        browser.open(shared.address)
+        browser.until("return document.querySelectorAll('#attention .line').length == 2", "they are not named")
+        browser.click("#attention summary")
+        text = browser.text("#attention")
+        assert "2 streams have channels that are missing or stuck" in text
+        assert "missing: gyro_rate; stuck: bus_voltage" in text
+        assert "stuck: wheel_speed" in text
+        fits(browser, "stopped")
+    finally:
+        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", found)
