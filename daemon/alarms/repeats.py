@@ -32,11 +32,18 @@ class Repeats:
         self._begun: list[tuple[int, tuple[str, ...]]] = []  # (start, ns; channels)
 
     def begin(self, event: Event) -> int:
-        """A new event; returns how many of its cause began within a day up to it, itself among them."""
-        start = event.start_time or 0
+        """A new event; returns how many of its cause began within a day up to it, itself among them.
+
+        A fault that is blamed on one channel and then on another is one cause where an event has both.
+        """
+        start, cause, count = event.start_time or 0, set(known_by(event)[:1]), 1
         self._begun = [one for one in self._begun if start - one[0] < DAY][1 - _MOST :]
+        for _, channels in reversed(self._begun):
+            if not cause.isdisjoint(channels) or cause == set(channels):
+                count += 1
+                cause.update(channels)
         self._begun.append((start, known_by(event)))
-        return sum(same_cause(event, channels) for _, channels in self._begun)
+        return count
 
     def end(self, event: Event) -> None:
         """The latest event has ended, and its channels are known in full."""

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from aez.codec.detect.detector import WindowScores
+from aez.codec.detect.events import Event
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.curve import POINTS
 from aez.daemon.alarms.habits import Habits
+from aez.daemon.alarms.repeats import Repeats
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.rows import ScoredRows
@@ -273,3 +275,20 @@ def test_repeats_depend_neither_on_cuts_nor_on_restarts(cut: int) -> None:
     assert [(r.id, r.sequence, r.action, r.event) for r in found] == [
         (r.id, r.sequence, r.action, r.event) for r in whole
     ]
+
+
+def blamed(hour: float, *channels: tuple[str, float]) -> Event:
+    return Event("id", "a", 0, 1, 0, round(hour * 60 * MINUTE), round(hour * 60 * MINUTE), 1.5, 0, channels)
+
+
+def test_a_fault_that_is_blamed_on_one_channel_and_then_on_another_is_one_cause() -> None:
+    repeats = Repeats()
+    assert repeats.begin(blamed(0, ("heat", 0.8), ("flow", 0.1))) == 1
+    assert repeats.begin(blamed(2, ("flow", 0.4), ("load", 0.3))) == 1
+    repeats.end(blamed(2, ("heat", 0.3), ("flow", 0.3), ("load", 0.2)))
+    again = Repeats.from_state(repeats.state())
+    assert again.begin(blamed(4, ("flow", 0.6), ("load", 0.2))) == 3
+    assert again.begin(blamed(5, ("speed", 0.9))) == 1
+    assert again.begin(blamed(26.5, ("flow", 0.6))) == 2  # of the two earlier ones one lies a day behind
+    with pytest.raises(InvalidArgument, match="cannot be read"):
+        Repeats.from_state([["soon"]])
