@@ -173,10 +173,12 @@ class Follower:
         return max(DAY, self.habits.reopen_within) if self._often else self.habits.reopen_within
 
     def _goes_on(self, past: Event, event: Event) -> bool:
-        """Whether an event that opened is the past one again: at once, or on the same day where that came so often."""
+        """Whether an event is the past one again: soon, or within a day and no worse where that came so often."""
         pause = (event.start_time or 0) - (past.end_time or 0)
-        soon = pause <= self.habits.reopen_within
-        return soon or (pause <= self._reopen_within and same_cause(event, known_by(past)))
+        if pause <= self.habits.reopen_within:
+            return True
+        worse = _SEVERITIES.index(event.severity) > _SEVERITIES.index(past.severity)
+        return pause <= self._reopen_within and not worse and same_cause(event, known_by(past))
 
     def _look(self, place: _Place) -> None:
         """Note the worst row."""
