@@ -44,6 +44,7 @@ threads = 1
 enabled = false
 [[models]]
 path = "washer.aezm"
+reopen_seconds = 0
 limits = { "*" = 2.0 } # so few pictures make a threshold that some normal ones exceed
 [[sinks]]
 kind = "json_lines"

@@ -35,6 +35,7 @@ port = {port}
 token_file = "token"
 [[models]]
 path = "gear.aezm"
+reopen_seconds = 0
 [[sources]]
 name = "camera"
 kind = "frames"
