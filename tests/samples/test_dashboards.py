@@ -64,7 +64,7 @@ LABELS = {
     "sink": {"json_lines"},
     "model": {"satellite"},
     "reason": {"syntax", "late", "duplicate", "future", "no_channel", "gaps", "no_model", *REASONS},
-    "action": {"open", "update", *CLOSING, *SIGNAL_ENDS},
+    "action": {"open", "update", "changed", "reopen", *CLOSING, *SIGNAL_ENDS},
     "result": {"success", "failure"},
 }
 OTHER_LABELS = {"__name__", "job", "instance", "le", "id", "device", "version", "major", "minor", "patchlevel"}
