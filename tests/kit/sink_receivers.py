@@ -163,12 +163,25 @@ class JsonLinesReceiver(Receiver):
         self.aside.rename(self.folder)
 
 
-class WebhookReceiver(Receiver):
-    secret = "s3cr3t-key"
+class HttpReceiver(Receiver):
+    """An HTTP server, for a subclass to say what was posted."""
 
     def __init__(self, folder: Path) -> None:
         del folder
         self.server = HttpServer()
+
+    def broken(self) -> None:
+        self.server.status = 503
+
+    def mended(self) -> None:
+        self.server.status = 200
+
+    def stop(self) -> None:
+        self.server.stop()
+
+
+class WebhookReceiver(HttpReceiver):
+    secret = "s3cr3t-key"
 
     def sink(self) -> Sink:
         url = f"http://127.0.0.1:{self.server.port}/hook/s3cr3t-path?key=s3cr3t-query"
@@ -181,21 +194,8 @@ class WebhookReceiver(Receiver):
     def records(self) -> list[dict[str, Any]]:
         return [record for _, _, body in list(self.server.posts) for record in json.loads(body)["events"]]
 
-    def broken(self) -> None:
-        self.server.status = 503
 
-    def mended(self) -> None:
-        self.server.status = 200
-
-    def stop(self) -> None:
-        self.server.stop()
-
-
-class AlertmanagerReceiver(Receiver):
-    def __init__(self, folder: Path) -> None:
-        del folder
-        self.server = HttpServer()
-
+class AlertmanagerReceiver(HttpReceiver):
     def sink(self) -> Sink:
         url = f"http://127.0.0.1:{self.server.port}"
         return AlertmanagerSink(
@@ -206,22 +206,9 @@ class AlertmanagerReceiver(Receiver):
         alerts = [alert for _, _, body in list(self.server.posts) for alert in json.loads(body)]
         return [{"id": one["labels"]["event"], "sequence": one["annotations"]["sequence"]} for one in alerts]
 
-    def broken(self) -> None:
-        self.server.status = 503
 
-    def mended(self) -> None:
-        self.server.status = 200
-
-    def stop(self) -> None:
-        self.server.stop()
-
-
-class ChatReceiver(Receiver):
+class ChatReceiver(HttpReceiver):
     whole = False
-
-    def __init__(self, folder: Path) -> None:
-        del folder
-        self.server = HttpServer()
 
     def sink(self) -> Sink:
         url = f"http://127.0.0.1:{self.server.port}/hooks/s3cr3t-path"
@@ -232,15 +219,6 @@ class ChatReceiver(Receiver):
     def records(self) -> list[dict[str, Any]]:
         lines = [line for _, _, body in list(self.server.posts) for line in json.loads(body)["text"].split("\n")]
         return [dict(zip(("id", "sequence"), line.split(), strict=False)) for line in lines]
-
-    def broken(self) -> None:
-        self.server.status = 503
-
-    def mended(self) -> None:
-        self.server.status = 200
-
-    def stop(self) -> None:
-        self.server.stop()
 
 
 class MailServer:
