@@ -24,7 +24,7 @@ from aez.daemon.common.records import EventRecord, Malformed, Samples
 from aez.daemon.engine.event_records import MODEL_CHANGED, NOT_WATCHED, Silence
 from aez.daemon.engine.follower import Follower
 from aez.daemon.engine.gathering import Part, concatenated, join
-from aez.daemon.engine.losing import few, letters, losers, warn
+from aez.daemon.engine.losing import few, first, letters, losers, warn
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import Router
 from aez.daemon.engine.rows import Recent, ScoredRows
@@ -293,7 +293,7 @@ class Engine:
             if why := self._restore(stream, data, unheard, away=away):
                 refused[why].append(stream)
         for why, names in refused.items():
-            _log.warning("%d streams start afresh (%s): %s", len(names), _first(names), why)
+            _log.warning("%d streams start afresh (%s): %s", len(names), first(names), why)
 
     def _restore(self, stream: str, data: bytes, unheard: float, *, away: bool = False) -> str:
         try:
@@ -324,7 +324,7 @@ class Engine:
         for place, group in enumerate(self._groups):
             gone += self._removed(place, group.forget(int(seconds * SECOND), most - len(gone), self._clock()))
         if gone:
-            _log.info("%d streams are forgotten (%s): no sample for %g days", len(gone), _first(gone), seconds / 86_400)
+            _log.info("%d streams are forgotten (%s): no sample for %g days", len(gone), first(gone), seconds / 86_400)
         return gone
 
     def adopt(self, stream: str, undo: bool = False) -> dict[str, float]:
@@ -442,10 +442,10 @@ class Engine:
         found["adopted"] = sum(len(group.levels.shifts) for group in self._groups)
         found["silent"] = sum(int(group.silence.silent.sum()) for group in self._groups)
         found["waiting"] = sum(group.rows.aligner.waiting for group in self._groups)
+        found |= {f"losing.{reason}": 0 for reason in REASONS}
         for group in self._groups:
             self._add(found, {} if group.signals is None else group.signals.counts())
-        for reason in REASONS:
-            found[f"losing.{reason}"] = sum(group.rows.losses.losers()[reason] for group in self._groups)
+            self._add(found, {f"losing.{reason}": count for reason, count in group.rows.losses.losers().items()})
         found["losing.no_model"] = len(self._without_model)
         return found
 
@@ -471,8 +471,3 @@ class Engine:
             return None
         model, number = self._places[stream]
         return self._groups[model].recent(number)
-
-
-def _first(names: Sequence[str]) -> str:
-    """Some of many names, for the log."""
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

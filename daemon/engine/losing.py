@@ -14,7 +14,7 @@ from aez.daemon.common.records import Malformed
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.rows.losses import REASONS, advice
 
-__all__ = ["few", "letters", "losers", "warn"]
+__all__ = ["few", "first", "letters", "losers", "warn"]
 
 _log = logging.getLogger("aez.daemon.engine")
 
@@ -65,4 +65,9 @@ def few(names: Sequence[str]) -> str:
     """Streams in the log: the first of them, and how many there are."""
     if len(names) == 1:
         return f"stream {names[0]}"
-    return f"{len(names)} streams ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+    return f"{len(names)} streams ({first(names)})"
+
+
+def first(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -129,9 +129,7 @@ class ChunkRows:
         names = list(self._numbers)
         if self._local is not None and any(part.later is not None for parts in self._sets.values() for part in parts):
             self._settle(self._local, names)
-        if self._sent and any(
-            (part.time[1:] < part.time[:-1]).any() for parts in self._sets.values() for part in parts
-        ):
+        if self._sent and self.falls():
             self._turn()
         sets = self._few_sets()
         return [

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from aez.export.hyperprior.ssimulacra2 import linear
+
 BLOCK = 16
 #: A block's standard deviation in CIELAB, above which it does not count as smooth.
 SMOOTH = 4.0
@@ -36,8 +38,7 @@ def hue_error(decoded: Tensor, image: Tensor) -> Tensor:
 
 def _lab(picture: Tensor) -> Tensor:
     """CIELAB [B, 3, H, W] of sRGB in 0..1."""
-    linear = torch.where(picture <= 0.04045, picture / 12.92, ((picture.clamp_min(0.04) + 0.055) / 1.055) ** 2.4)
-    xyz = torch.einsum("oi,bihw->bohw", picture.new_tensor(XYZ), linear)
+    xyz = torch.einsum("oi,bihw->bohw", picture.new_tensor(XYZ), linear(picture))
     root = xyz.clamp_min(EPSILON) ** (1 / 3)
     x, y, z = torch.where(xyz > EPSILON, root, SLOPE * xyz + 16 / 116).unbind(1)
     return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), dim=1)

@@ -97,7 +97,7 @@ def ssimulacra2(decoded: Tensor, image: Tensor) -> Tensor:
     The published curve from the weighted sum to the score is steep where pictures are nearly equal; nothing is cut off
     below zero.
     """
-    first, second = (_linear(picture) for picture in (image, decoded.clamp(0, 1)))
+    first, second = (linear(picture) for picture in (image, decoded.clamp(0, 1)))
     total: Tensor | None = None
     for scale in range(SCALES):
         if min(first.shape[2:]) < LEAST_SIDE:
@@ -137,13 +137,13 @@ def _figures(first: Tensor, second: Tensor) -> Iterator[tuple[int, Tensor]]:
         yield 3 + kind, (error.square().square().mean(dim=(2, 3)) + NORM_SMOOTHING) ** 0.25 - NORM_SMOOTHING**0.25
 
 
-def _linear(picture: Tensor) -> Tensor:
+def linear(picture: Tensor) -> Tensor:
+    """Linear RGB of sRGB in 0..1."""
     return torch.where(picture <= 0.04045, picture / 12.92, ((picture.clamp_min(0.04) + 0.055) / 1.055) ** 2.4)
 
 
-def _positive_xyb(linear: Tensor) -> Tensor:
-    matrix = linear.new_tensor(OPSIN)
-    cones = torch.einsum("oi,bihw->bohw", matrix, linear) + OPSIN_BIAS
+def _positive_xyb(rgb: Tensor) -> Tensor:
+    cones = torch.einsum("oi,bihw->bohw", rgb.new_tensor(OPSIN), rgb) + OPSIN_BIAS
     long, middle, short = (cones.clamp_min(SMOOTHING) ** (1 / 3) - OPSIN_BIAS ** (1 / 3)).unbind(1)
     x, y = (long - middle) / 2, (long + middle) / 2
     return torch.stack((14 * x + 0.42, y + 0.01, short - y + 0.55), dim=1)

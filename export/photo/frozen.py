@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -78,7 +79,12 @@ class Places(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         turn, place = divmod(index, self.count)
-        return torch.randperm(self.count, generator=torch.Generator().manual_seed(self.seed + turn))[place]
+        return _order(self.count, self.seed + turn)[place]
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
 @dataclass
