@@ -1,6 +1,7 @@
 """What all tests share: settings, the order of files, folders made once, and a user's model folder that is empty."""
 
 import gc
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -53,6 +54,17 @@ def _empty_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AEZ_MODELS", str(tmp_path_factory.mktemp("models")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A command run inside a test sets up the log; the next test finds it as this one did."""
+    logger = logging.getLogger("aez")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logger.propagate = propagate
 
 
 @pytest.fixture(scope="session")

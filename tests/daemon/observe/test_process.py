@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,16 +48,6 @@ def test_without_a_manager_nothing_happens(address: str) -> None:
     assert notifier.watchdog_seconds is None
 
 
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    yield
-    logger = logging.getLogger("aez")
-    logger.handlers.clear()
-    logger.propagate = True
-    logger.setLevel(logging.NOTSET)
-
-
-@pytest.mark.usefixtures("quiet")
 def test_a_message_cannot_forge_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("console", "info")
     logging.getLogger("aez.daemon.service").warning("stream %s", "x\n2026-01-01 critical all is lost \x1b[2J")
@@ -67,7 +56,6 @@ def test_a_message_cannot_forge_a_line_of_the_log(capsys: pytest.CaptureFixture[
     assert "\x1b" not in line
 
 
-@pytest.mark.usefixtures("quiet")
 def test_json_logs_are_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("json", "warning")
     logs.set_up("json", "warning")  # again, as at a reload: nothing is written twice

@@ -178,10 +178,6 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     made = Rig(tmp_path)
     yield made
     made.monitor.end()
-    logger = logging.getLogger("aez")
-    logger.handlers.clear()
-    logger.propagate = True
-    logger.setLevel(logging.NOTSET)
 
 
 def fails(call: int, error: Exception, after: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -56,10 +56,6 @@ def running(folder: Path) -> Iterator[Monitor]:
     monitor.start()
     yield monitor
     monitor.end()
-    logger = logging.getLogger("aez")
-    logger.handlers.clear()
-    logger.propagate = True
-    logger.setLevel(logging.NOTSET)
 
 
 def change(folder: Path, *pairs: tuple[str, str]) -> None:
