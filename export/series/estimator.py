@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from aez.codec.bundle.bundle import Bundle, save_bundle
-from aez.codec.detect.detector import Detector, load_detector
+from aez.codec.detect.detector import ROWS, Detector, load_detector
 from aez.codec.detect.scaling import Scale, learned_scale
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.core import Series
@@ -24,7 +24,6 @@ from aez.export.series.graph import Kind, Rule, ScoreOptions
 from aez.export.series.pickling import from_plain_values, plain_values
 from aez.export.series.streams import score_windows
 from aez.export.series.train import (
-    DEFAULT_FAMILY,
     MARGIN,
     DetectorConfig,
     Fitted,
@@ -70,7 +69,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     `anomaly_score` is the score by its own name.
 
     Parameters:
-        family: one of those that `aez train series --help` lists.
+        family: one of those that `aez train series --help` lists; None takes pca, and gaussian for rows.
         window: rows of a window; None takes the data's dominant period, or 32.
         options: options of the family.
         score_kind: reconstruction, mahalanobis, elbo (variational only), or several joined by "+"; None takes
@@ -82,6 +81,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         margin: the limit of a budget is this times what the held-out rows say.
         held_out: share of the rows, the latest, that calibrates errors and threshold and trains nothing.
         robust: leave out training rows that plainly are faults, with a warning.
+        rows: rows are no series (payments, patients), and each is judged by itself: windows of 1 row, and for a budget
+            of alarms, which means nothing there, a limit that 1 % of normal rows exceed. None: where there is no
+            `period` or longer `window` given, and neighbouring rows are no more alike than others (with a warning).
         per_stream_scale: one model for many alike streams: each is scaled by a centre and width of its own, those of a
             stream that was not in training by its first rows.
         steps, minutes: how long to train; None: as the data need, with early stopping.
@@ -91,13 +93,13 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         verbose: show progress.
 
     Attributes, after `fit`: threshold_, decision_scores_, labels_, window_, n_features_in_ (and feature_names_in_ for a
-    table with names), offset_ (-threshold_, as score_samples - offset_ is decision_function in scikit-learn), and
+    table with names), rows_ (whether each row is judged by itself), offset_ (-threshold_, as score_samples - offset_ is decision_function in scikit-learn), and
     held_out_scores_ (of the windows that set the limit, in order of time; 1 is the limit, as everywhere).
     """
 
     def __init__(
         self,
-        family: str = DEFAULT_FAMILY,
+        family: str | None = None,
         window: int | None = None,
         *,
         options: Mapping[str, Any] | None = None,
@@ -119,6 +121,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         device: str = "auto",
         convention: str = "sklearn",
         verbose: bool = False,
+        rows: bool | None = None,
     ) -> None:
         self.family, self.window, self.options = family, window, options
         self.score_kind, self.rule, self.tail = score_kind, rule, tail
@@ -128,6 +131,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.per_stream_scale = per_stream_scale
         self.steps, self.minutes, self.seed, self.device = steps, minutes, seed, device
         self.convention, self.verbose = convention, verbose
+        self.rows = rows
 
     def fit(self, X: ArrayLike, y: object = None, *, streams: ArrayLike | None = None) -> Self:  # noqa: N803
         """Learn from normal rows [time, channels]; `y` is ignored, and `streams` [time] names the stream of each row.
@@ -159,7 +163,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             warnings.warn(notice, UserWarning, stacklevel=2)
         self._fitted: Fitted | None = fitted
         self._bundle: Bundle | None = None
-        self.window_ = fitted.graph.window
+        self.window_, self.rows_ = fitted.graph.window, bool(fitted.config.rows)
         self.threshold_ = 1.0
         self.offset_ = -self.threshold_
         self.held_out_scores_ = fitted.scores.astype(np.float64) / float(fitted.graph.threshold)
@@ -221,6 +225,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         made._fitted, made._bundle = None, detector.bundle
         made._detector_cache = detector
         made.window_, made.threshold_, made.offset_ = detector.window, 1.0, -1.0
+        made.rows_ = detector.mode == ROWS
         made.n_features_in_ = len(detector.channels)
         return made
 
@@ -261,6 +266,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             held_out=self.held_out,
             robust=self.robust,
             per_stream_scale=self.per_stream_scale,
+            rows=self.rows,
         )
 
     def _changes(self) -> dict[str, Any]:

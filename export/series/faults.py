@@ -35,14 +35,17 @@ class Faults:
 
 
 @torch.no_grad()
-def find_faults(series: Sequence[Rows], cuts: Sequence[NDArray[np.int64]] = ()) -> list[Faults]:
+def find_faults(
+    series: Sequence[Rows], cuts: Sequence[NDArray[np.int64]] = (), window: int | None = None
+) -> list[Faults]:
     """Faults in each of the series [time, channels], NaN = missing, by the errors of a small PCA over all of them.
 
-    `cuts` are the rows of each series that no window may reach across, ascending. Few principal components learn what
+    `cuts` are the rows of each series that no window may reach across, ascending; a `window` is 16 rows or fewer, unless
+    one is given. Few principal components learn what
     is common, and soft-clipped values keep a fault from bending them to itself. Empty where the data are too short to
     tell, or where more than 5 % stand out.
     """
-    window = min(_WINDOW, max((len(rows) for rows in series), default=0) // 16)
+    window = min(window or _WINDOW, max((len(rows) for rows in series), default=0) // 16)
     if window < 1:
         return []
     joined = np.concatenate(list(series))

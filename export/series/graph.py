@@ -78,6 +78,8 @@ class ScoreOptions:
 
     def kinds_for(self, network: Family) -> tuple[Kind, ...]:
         """`kinds`, or what they are by default."""
+        if not self.kinds and all(member.distance_alone for member in network.members):
+            return ("mahalanobis",)
         small = max(member.latent for member in network.members) <= LATENT_MOST
         return self.kinds or (("reconstruction", "mahalanobis") if small else ("reconstruction",))
 

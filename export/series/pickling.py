@@ -65,7 +65,7 @@ def _fitted(values: Mapping[str, Any]) -> Fitted:
     config = DetectorConfig(**{**given, **parts, "rule": EventRule(**given["rule"])})
     weights = {name: torch.from_numpy(np.array(array)) for name, array in values["weights"].items()}
     with torch.random.fork_rng():
-        network = build(config.family, values["window"], len(values["channels"]), **config.options)
+        network = build(config.named_family, values["window"], len(values["channels"]), **config.options)
     network.load_state_dict(
         {name.removeprefix(_NETWORK): tensor for name, tensor in weights.items() if name.startswith(_NETWORK)}
     )
