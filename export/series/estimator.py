@@ -93,8 +93,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         verbose: show progress.
 
     Attributes, after `fit`: threshold_, decision_scores_, labels_, window_, n_features_in_ (and feature_names_in_ for a
-    table with names), rows_ (whether each row is judged by itself), offset_ (-threshold_, as score_samples - offset_ is decision_function in scikit-learn), and
-    held_out_scores_ (of the windows that set the limit, in order of time; 1 is the limit, as everywhere).
+    table with names), rows_ (whether each row is judged by itself), offset_ (-threshold_, as score_samples - offset_ is
+    decision_function in scikit-learn), and held_out_scores_ (of the windows that set the limit, in order of time; 1 is
+    the limit, as everywhere).
     """
 
     def __init__(

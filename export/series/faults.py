@@ -40,8 +40,8 @@ def find_faults(
 ) -> list[Faults]:
     """Faults in each of the series [time, channels], NaN = missing, by the errors of a small PCA over all of them.
 
-    `cuts` are the rows of each series that no window may reach across, ascending; a `window` is 16 rows or fewer, unless
-    one is given. Few principal components learn what
+    `cuts` are the rows of each series that no window may reach across, ascending; `window` None takes 16 rows or fewer.
+    Few principal components learn what
     is common, and soft-clipped values keep a fault from bending them to itself. Empty where the data are too short to
     tell, or where more than 5 % stand out.
     """

@@ -65,8 +65,8 @@ DAY = 86_400.0
 @click.option(
     "--rows",
     is_flag=True,
-    help="Rows are no series (payments, patients), and each is judged by itself; found by itself where rows have neither "
-    "times nor an order.",
+    help="Rows are no series (payments, patients), and each is judged by itself; found by itself where rows have "
+    "neither times nor an order.",
 )
 @options.streams
 @click.option(
@@ -125,7 +125,9 @@ def series(
         config = replace(config, per_stream_scale=per_stream_scale, rows=rows or None)
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         known = {"time_column": time_column, "array": array, **columns}
-        read = [one for path in data for one in _read(path, resample, stream, **known)]
+        if rows and (stream is not None or resample is not None):
+            raise InvalidArgument(f"--rows have no order, and {'--stream' if stream else '--resample'} asks for one")
+        read = [one for path in data for one in _read(path, resample, stream, rows, **known)]
         train_options.forget_run(output, force, resume)
         bundle = main(read, output, name=name, config=config, changes=changes, resume=resume)
     if bundle is None:
@@ -154,7 +156,7 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
 
 
-def _read(path: Path, period: float | None, stream: str | None, **known: Any) -> list[Series]:
+def _read(path: Path, period: float | None, stream: str | None, rows: bool, **known: Any) -> list[Series]:
     """A file's rows in order of time, of each stream; says what they are like. Raises as `read_series`."""
     from aez.codec.series.core import in_order, resample
     from aez.codec.series.reader import read_series, read_streams
@@ -165,12 +167,21 @@ def _read(path: Path, period: float | None, stream: str | None, **known: Any) ->
         found = [one]
     else:
         found, about = read_streams(path, stream, **known)
+    if about.mixed is not None and not rows:
+        if about.mixed in known["ignore"]:
+            messages.warning(
+                f"{label}: rows of several streams seem to be mixed, and windows would go from one into another; "
+                f"column {about.mixed!r} looks like the stream's name: give --stream {about.mixed}"
+            )
+        else:
+            messages.warning(
+                f"{label}: its rows are those of several streams, which column {about.mixed!r} names; they are parted "
+                f"as by --stream {about.mixed} (--ignore {about.mixed} takes them as one)"
+            )
+            found, about = read_streams(path, about.mixed, **known)
     messages.summary("\n  ".join([f"{label}:", *about.lines()]))
-    if about.mixed is not None:
-        messages.warning(
-            f"{label}: rows of several streams seem to be mixed, and windows would go from one into another; "
-            f"column {about.mixed!r} looks like the stream's name: give --stream {about.mixed}"
-        )
+    if rows:
+        return [replace(one, time=None) for one in found]
     if about.start is not None:
         ordered = [in_order(one) for one in found]
         found = [one for one, _ in ordered]
@@ -193,7 +204,9 @@ def _done(bundle: Bundle, output: Path) -> str:
     coding, held_out = bundle.coding, bundle.manifest["figures"]["held_out"]
     events, windows, period = held_out["events"], held_out["windows"], coding["period_seconds"]
     alarms = f"{events} false alarm{'' if events == 1 else 's'} in {windows:,} held-out rows"
-    if period:
+    if coding.get("mode") == "rows":
+        alarms = f"{100 * held_out['share_above_1']:.2g} % of {windows:,} held-out rows above it, each row by itself"
+    elif period:
         alarms += f" ({events * DAY / (windows * period):.2g} a day)"
     return (
         f"wrote {output}: model {bundle.name} ({bundle.manifest['family']}), {len(coding['channels'])} channels, "
