@@ -79,13 +79,14 @@ class Malformed:
 
     reason: one of a fixed, small set of words, for counters. detail: one sentence. data: its first 1,000 bytes.
     count: how many messages it stands for; above 1 when one chunk held so many of a reason that only the first are
-    kept one by one.
+    kept one by one. stream: the stream that it would have been of; empty where nothing tells.
     """
 
     reason: str
     detail: str
     data: bytes
     count: int = 1
+    stream: str = ""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class CsvRows(LineParser):
             for word in (lower, lower.upper(), lower.title(), "NaN" if lower == "nan" else lower)
         }
         self._columns: tuple[str, ...] = ()
+        self._key_columns: frozenset[str | None] = frozenset()
         self._layouts_by_header: dict[tuple[str, ...], list[Layout]] = {}
 
     def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
@@ -92,6 +93,7 @@ class CsvRows(LineParser):
         for name in names:
             self.mapper.check_name(name, self.limits.name_bytes)
         self._columns = tuple(names)
+        self._key_columns = self.mapper.tags - {self.mapper.time_name(names)}
         self.layouts = self._layouts_by_header.pop(self._columns, [])
         if len(self._layouts_by_header) >= _HEADERS:
             self._layouts_by_header.clear()
@@ -108,30 +110,36 @@ class CsvRows(LineParser):
     def read(self, line: bytes, origin: Origin) -> Iterable[Message]:  # noqa: ARG002
         if not line.strip(_BLANKS):
             return []
-        text, mapper = text_of(line), self.mapper
-        cells = [cell.strip() for cell in self._cells(text)]
+        cells = [cell.strip() for cell in self._cells(text_of(line))]
         if tuple(cells) == self._columns:  # the header once more, as files that were put together have it
             return []
         if len(cells) != len(self._columns):
             reason = "missing_column" if len(cells) < len(self._columns) else "syntax"
             raise MessageFault(reason, f"the row has {len(cells):,} cells, the header {len(self._columns):,}")
+        keys = {
+            name: cell for name, cell in zip(self._columns, cells, strict=True) if cell and name in self._key_columns
+        }
+        try:
+            return [self._message(cells, dict(sorted(keys.items())))]
+        except MessageFault as fault:
+            raise fault.of(keys) from None
+
+    def _message(self, cells: Sequence[str], keys: dict[str, str]) -> Message:
+        mapper = self.mapper
         time_name = mapper.time_name(self._columns)
         moment = None if time_name is None else _time(cells[self._columns.index(time_name)])
         if self.options.time and moment is None:
             raise MessageFault("no_time", f"the row has no {self.options.time!r}")
-        keys, values = {}, {}
+        values = {}
         for name, cell in zip(self._columns, cells, strict=True):
-            if name == time_name:
+            if name == time_name or name in mapper.tags:
                 continue
-            if name in mapper.tags:
-                if cell:
-                    keys[name] = cell
-            elif mapper.takes(name):
+            if mapper.takes(name):
                 value = self._value(cell, name)
                 if value is not None:
                     values[mapper.renamed(name)] = value
         mapper.check_complete(values)
-        return [Message(moment, dict(sorted(keys.items())), values)]
+        return Message(moment, keys, values)
 
     def _value(self, cell: str, name: str) -> float | None:
         """None for a text that is passed over."""

@@ -85,8 +85,19 @@ class StreamNames:
                 self._cache.clear()
             self._cache[cached] = name
         if not self._admit(name):
-            raise MessageFault("too_many_streams", f"stream {name!r} is one more than there may be")
+            raise MessageFault("too_many_streams", f"stream {name!r} is one more than there may be", name)
         return name
+
+    def of_refused(self, origin: Origin, fault: MessageFault) -> str:
+        """The stream of a message that is refused, as far as that is known; it takes nobody's place."""
+        if fault.stream:
+            return fault.stream
+        if fault.keys is None and (self.columns or self._series):
+            return ""
+        try:
+            return self._check(self._make(origin, fault.keys or {}))
+        except MessageFault:
+            return ""
 
     def _make(self, origin: Origin, keys: Mapping[str, str]) -> str:
         if self._template is not None:
@@ -103,7 +114,7 @@ class StreamNames:
         if len(name.encode()) > self._limits.name_bytes:
             raise MessageFault("bad_stream", f"the stream's name is longer than {self._limits.name_bytes} bytes")
         if self._patterns and not any(fnmatchcase(name, pattern) for pattern in self._patterns):
-            raise MessageFault("unknown_stream", f"no pattern takes stream {name!r}")
+            raise MessageFault("unknown_stream", f"no pattern takes stream {name!r}", name)
         return name
 
     def _admit_so_many(self, name: str) -> bool:
