@@ -40,6 +40,7 @@ from aez.daemon.files.packed import PackedFiles
 from aez.daemon.files.rotation import Past, begins_as, inode_of, is_rotated, lineage, matches
 from aez.daemon.files.tail import KNOWN_BYTES, Tail
 from aez.daemon.sources.base import Put, Source, SourceOptions
+from aez.daemon.sources.folders import folder_faults
 from aez.daemon.sources.lines import LineCutter, cut_at_headers
 
 _STILL = 500_000_000  # ns without a change after which a last line without its end is taken for whole
@@ -73,6 +74,7 @@ class Files(Source):
     """
 
     Options = FileOptions
+    may_come_later = True
 
     def __init__(self, name: str, options: FileOptions, limits: Limits | None = None) -> None:
         super().__init__(name, options, limits)
@@ -171,7 +173,7 @@ class Files(Source):
                 continue  # gone since it was listed; the next scan sees what is there
             except OSError as error:
                 trouble = f"cannot read {path}: {error.strerror or error}."
-        trouble = trouble or self._packed.trouble
+        trouble = trouble or self._packed.trouble or " ".join(folder_faults(self._patterns)[:3])
         if not self._tails and not self._packed.states and not trouble and not self._follow:
             trouble = f"no file matches {', '.join(self._patterns)}."
         self._first_scan = False

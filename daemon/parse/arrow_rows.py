@@ -104,10 +104,10 @@ class ArrowRows:
             raise MessageFault("syntax", "the batch names a column twice")
         if not count:
             return
-        good = _Good(count)
-        moments, later = self._times(batch, names, chunk, good)
-        values, columns = self._values(batch, names, good)
-        stream, good = self._streams(batch, (chunk.stream, chunk.source), rows, good, faults)
+        left = _Good(count)
+        moments, later = self._times(batch, names, chunk, left)
+        values, columns = self._values(batch, names, left)
+        stream, good = self._streams(batch, (chunk.stream, chunk.source), rows, left, faults)
         order = np.arange(place, place + count)
         if good.all():
             rows.add(columns, RowPart(order, moments, stream, values, later))

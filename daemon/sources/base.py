@@ -57,6 +57,8 @@ class Source(ABC):
     Options: ClassVar[type[SourceOptions]]
     #: The options of parsing (`aez.daemon.parse.options`) that apply to it; None: all of them.
     parsing: ClassVar[tuple[str, ...] | None] = None
+    #: What it reads may come later: that it is not there, or may not be read, is no reason to refuse a configuration.
+    may_come_later: ClassVar[bool] = False
 
     def __init__(self, name: str, options: SourceOptions, limits: Limits | None = None) -> None:
         self.name = name
