@@ -9,7 +9,10 @@ import csv
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
+
+import numpy as np
 
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.columns import MISSING
@@ -46,13 +49,14 @@ class CsvRows(LineParser):
         }
         self._columns: tuple[str, ...] = ()
         self._key_columns: frozenset[str | None] = frozenset()
+        self._missing: tuple[str, ...] = ()
         self._layouts_by_header: dict[tuple[str, ...], list[Layout]] = {}
 
     def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
         samples: list[Samples] = []
         malformed: list[Malformed] = []
         parts = ((self._split(chunk), chunk) for chunk in chunks)
-        for header, group in groupby(parts, key=lambda part: part[0][0]):
+        for (header, gone), group in groupby(parts, key=lambda part: (part[0][0], part[1].gone)):
             members = list(group)
             pieces = [body for (_, body), _ in members]
             try:
@@ -62,11 +66,20 @@ class CsvRows(LineParser):
                 faults.add(fault.reason, fault.detail, header, 1 + sum(piece.count(b"\n") for piece in pieces))
                 malformed += faults.result()
                 continue
+            self._missing = self._missing_of(gone)
             more_samples, more_malformed = self._parse(pieces, [chunk for _, chunk in members])
             self._layouts_by_header[self._columns] = self.layouts
-            samples += more_samples
+            samples += [_beside(one, self._missing) for one in more_samples]
             malformed += more_malformed
         return samples, malformed
+
+    def _missing_of(self, gone: Sequence[str]) -> tuple[str, ...]:
+        """Of columns that are gone those that would be values, by their new names."""
+        mapper = self.mapper
+        none = {*self._columns, *mapper.tags, *mapper.times}
+        values = [mapper.renamed(name) for name in gone if name not in none and mapper.takes(name)]
+        there = {mapper.renamed(name) for name in self._columns}
+        return tuple(name for name in dict.fromkeys(values) if name not in there)
 
     def _split(self, chunk: Chunk) -> tuple[bytes, bytes]:
         """The header and the rows, with a newline after the last."""
@@ -138,7 +151,8 @@ class CsvRows(LineParser):
                 value = self._value(cell, name)
                 if value is not None:
                     values[mapper.renamed(name)] = value
-        mapper.check_complete(values)
+        if values or not self._missing:
+            mapper.check_complete(values)
         return Message(moment, keys, values)
 
     def _value(self, cell: str, name: str) -> float | None:
@@ -184,6 +198,8 @@ class CsvRows(LineParser):
                 texts.append(slot)
             else:
                 numbers.append((slot, mapper.renamed(name)))
+        if not numbers:
+            return None
         skeleton = self.skeleton(line, spans, (name for _, name in numbers))
         if skeleton is None:
             return None
@@ -197,6 +213,15 @@ class CsvRows(LineParser):
             forbidden_key=_FORBIDDEN_KEY,
             converts=mapper.conversions(name for name in self._columns if mapper.takes(name)),
         )
+
+
+def _beside(samples: Samples, missing: Sequence[str]) -> Samples:
+    """The rows with further columns, of which every value is missing."""
+    fresh = [name for name in missing if name not in samples.columns]
+    if not fresh:
+        return samples
+    none = np.full((len(samples), len(fresh)), np.nan)
+    return replace(samples, columns=(*samples.columns, *fresh), values=np.concatenate([samples.values, none], axis=1))
 
 
 def _span(raw: bytes, place: int) -> tuple[int, int]:

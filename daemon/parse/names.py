@@ -10,6 +10,7 @@ from typing import Any
 
 from aez.codec.common.extras import library
 from aez.daemon.common.limits import Limits
+from aez.daemon.common.records import TIME_COLUMNS
 from aez.daemon.parse.numbers import checked, value_of
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import MessageFault
@@ -131,7 +132,7 @@ class Mapper:
         self.options = options
         self._magnitude = magnitude
         self.unit = options.time_unit or unit
-        self.times = (options.time,) if options.time else ("time", "timestamp", "ts")
+        self.times = (options.time,) if options.time else TIME_COLUMNS
         self.wanted = frozenset(options.columns)
         self.tags = frozenset([*names.columns, *options.tags])
         self._names: set[str] = set()
