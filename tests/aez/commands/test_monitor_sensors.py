@@ -115,6 +115,17 @@ def test_a_frozen_gateway_is_one_event(replayed: Callable[..., list[Row]], rows:
     assert event["event"]["opened"] <= START + SOON
 
 
+@pytest.mark.parametrize("value", [None, 9.9e37, -999, float("nan")])
+def test_rows_without_any_reading_make_all_channels_missing(
+    replayed: Callable[..., list[Row]], value: float | None
+) -> None:
+    events = replayed(lambda row, _: row | dict.fromkeys(CHANNELS, value))
+    assert {one["action"] for one in events} == {"present"}
+    assert sorted(names(one)[0] for one in events) == sorted(CHANNELS)
+    assert {one["event"]["opened"] - START <= SOON for one in events} == {True}
+    assert len({one["event"]["incident"] for one in events}) == 1
+
+
 def test_of_channels_that_are_missing_together_each_is_told_and_all_are_one_incident(
     replayed: Callable[..., list[Row]],
 ) -> None:

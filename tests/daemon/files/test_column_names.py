@@ -111,11 +111,11 @@ def test_a_file_whose_columns_are_all_renamed_makes_its_channels_missing_and_nam
         '[web]\nenabled = false\n[[models]]\npath = "satellite.aezm"\n[[sources]]\nkind = "file"\nformat = "csv"\n'
         'paths = ["data.csv"]\nstream = "stream"\n'
     )
-    text = b"".join(encode(block, "csv") for block in Simulation(streams=1, seed=1).blocks(600, 0)).decode()
+    text = b"".join(encode(block, "csv") for block in Simulation(streams=1, seed=1).blocks(1200, 0)).decode()
     given = [line for line in text.splitlines() if not line.startswith("time,")]
     names = ["time", "stream", *CHANNELS]
     renamed = ["time", "stream", *(f"kanal {number}" for number in range(len(CHANNELS)))]
-    lines = [",".join(names), *given[:200], ",".join(renamed), *given[200:400], ",".join(names), *given[400:]]
+    lines = [",".join(names), *given[:700], ",".join(renamed), *given[700:1000], ",".join(names), *given[1000:]]
     Path("data.csv").write_text("\n".join(lines) + "\n")
     monitor = Monitor(load(Path("monitor.toml")), once=True)
     assert monitor.run() == 0
@@ -123,7 +123,7 @@ def test_a_file_whose_columns_are_all_renamed_makes_its_channels_missing_and_nam
         events = [one.as_dict() for one in store.events.list(limit=100)]
     assert {one["kind"] for one in events} == {"missing"}
     assert sorted(one["event"]["channels"][0]["name"] for one in events) == sorted(CHANNELS)
-    assert all((one["event"]["start"], one["event"]["end"]) == (200, 400) for one in events)
+    assert all((one["event"]["start"], one["event"]["end"]) == (700, 1000) for one in events)
     assert len({one["event"]["incident"] for one in events}) == 1
     said = [one for one in caplog.messages if "another line of column names within" in one]
     assert len(said) == 2
