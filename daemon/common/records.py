@@ -156,6 +156,18 @@ def kind_of(action: str) -> EventKind:
     return _KINDS.get(action, "anomaly")
 
 
+def few(names: Sequence[str]) -> str:
+    """Streams in the log: the first of them, and how many there are."""
+    if len(names) == 1:
+        return f"stream {names[0]}"
+    return f"{len(names)} streams ({first(names)})"
+
+
+def first(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
 def storable(text: str) -> str:
     r"""Text as a database takes it: half a surrogate pair becomes its escape (\udc80)."""
     return text.encode("utf-8", "backslashreplace").decode()

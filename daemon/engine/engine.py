@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.naming import few, first
-from aez.daemon.common.records import EventRecord, Malformed, Samples
+from aez.daemon.common.records import EventRecord, Malformed, Samples, few, first
 from aez.daemon.engine.event_records import MODEL_CHANGED, NOT_WATCHED, Silence
 from aez.daemon.engine.follower import Follower
 from aez.daemon.engine.gathering import Part, concatenated, join

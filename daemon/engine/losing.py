@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from aez.daemon.common.naming import few
-from aez.daemon.common.records import Malformed
+from aez.daemon.common.records import Malformed, few
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.rows.losses import REASONS, advice
 

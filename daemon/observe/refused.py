@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from aez.daemon.common.naming import few
-from aez.daemon.common.records import Malformed, Samples
+from aez.daemon.common.records import Malformed, Samples, few
 
 __all__ = ["RefusedStreams"]
 

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aez.daemon.common.naming import first
-from aez.daemon.common.records import TIME_COLUMNS
+from aez.daemon.common.records import TIME_COLUMNS, first
 
 __all__ = ["CsvLines", "LineCutter", "Part", "tell_columns"]
 
