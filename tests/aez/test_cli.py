@@ -47,7 +47,8 @@ def records(result: Result) -> list[dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def _tiny_is_the_usual_model(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path_factory.mktemp("models")
-    (folder / "photo.aezm").write_bytes(Path(TINY).read_bytes())
+    for name in ("photo-visual", "photo"):
+        (folder / f"{name}.aezm").write_bytes(Path(TINY).read_bytes())
     monkeypatch.setenv("AEZ_MODELS", str(folder))
     monkeypatch.delenv("AEZ_DEBUG", raising=False)
 
