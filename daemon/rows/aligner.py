@@ -399,7 +399,8 @@ class Aligner(StreamColumns):
             self.stepped = stream[step > 1]
             missing = np.minimum(step - 1, self.gap)
             self.counts["gap_rows"] += int(missing.sum())
-            made_up = np.insert(made_up, np.repeat(np.arange(len(stream)), missing), True) if self.clocked else None
+            if made_up is not None:
+                made_up = np.insert(made_up, np.repeat(np.arange(len(stream)), missing), True)
             stream, slot, row, base, values = _filled(stream, slot, row, base, values, step, missing)
         return Aligned(stream, row, base + slot * self.period if self.clocked else slot, values, made_up)
 
