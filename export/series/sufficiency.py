@@ -38,7 +38,7 @@ def without_empty(series: Sequence[Series]) -> tuple[list[Series], list[str]]:
 
 
 def _with_values(series: Series) -> list[str]:
-    flags = np.isfinite(series.values).any(axis=0)
+    flags = np.asarray(np.isfinite(series.values).any(axis=0)).tolist()
     return [name for name, flag in zip(series.channels, flags, strict=True) if flag]
 
 
