@@ -274,6 +274,16 @@ class ModelStreams(StreamColumns):
         self._changed[fell] = True
         return records + silences
 
+    def open_events(self) -> list[str]:
+        """Ids of the events that are open, of any kind."""
+        signals = () if self.signals is None else self.signals.open_events()
+        told = (one.event_id for one in self.followers.values() if one.open)
+        return [*told, *signals, *self.silence.open_events(self.names)]
+
+    def touch(self, number: int) -> None:
+        """A stream's state is to be among those of the next `touched`."""
+        self._changed[number] = True
+
     def touched(self) -> list[tuple[str, bytes]]:
         numbers = np.flatnonzero(self._changed)
         self._changed[:] = False

@@ -126,6 +126,10 @@ class Signals(StreamColumns):
         self.watch.let_go(number)
         return [signal.record(self.model, stream, time, reason=reason) for signal in mine.values()]
 
+    def open_events(self) -> list[str]:
+        """The ids of those that are open."""
+        return [signal.id for signals in self._open.values() for signal in signals.values()]
+
     def stopped(self, number: int) -> dict[str, list[str]]:
         """The names of a stream's channels that are missing and stuck, by kind."""
         found: dict[str, list[str]] = {"missing": [], "stuck": []}

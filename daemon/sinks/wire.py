@@ -10,7 +10,7 @@ from typing import Any
 from aez.codec.common.plain import plain
 from aez.daemon.common.records import EventRecord
 
-__all__ = ["about", "as_dict", "as_json", "blamed", "iso_time"]
+__all__ = ["about", "as_dict", "as_json", "blamed", "how_many", "iso_time"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -58,7 +58,7 @@ def about(record: EventRecord) -> str:
     if event.get("kind") == "incident":
         examples = [str(one) for one in event.get("examples") or ()][:3]
         more = ", ..." if (event.get("count") or 0) > len(examples) else ""
-        return f"{event.get('count')} events ({event.get('cause')}): {', '.join(examples)}{more}"
+        return f"{how_many(event)} ({event.get('cause')}): {', '.join(examples)}{more}"
     said = []
     if record.action == "changed":
         said.append("it stays at this level; `aez monitor streams adopt` takes it")
@@ -71,6 +71,12 @@ def about(record: EventRecord) -> str:
             f"event {cap['events_per_day']} of the day, the last one that is sent before {iso_time(cap['until'])}"
         )
     return "; ".join(said)
+
+
+def how_many(event: Mapping[str, Any]) -> str:
+    """The events that an incident stands for, as a number and a word."""
+    count = event.get("count")
+    return f"{count} event{'' if count == 1 else 's'}"
 
 
 def as_json(record: EventRecord) -> str:

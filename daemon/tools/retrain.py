@@ -154,9 +154,7 @@ def _normal(moments: Ints, events: Sequence[tuple[int, int]], margin: int) -> ND
     return kept
 
 
-def _written(
-    path: Path, channels: Sequence[str], stream: str | None, times: Ints, values: NDArray[np.float32]
-) -> Path:
+def _written(path: Path, channels: Sequence[str], stream: str | None, times: Ints, values: NDArray[np.float32]) -> Path:
     pa = library("pyarrow", "monitor")
     columns = {"time": pa.array(times).cast(pa.timestamp("ns", "UTC"))}
     if stream is not None:
