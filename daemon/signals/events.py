@@ -74,9 +74,8 @@ class Signals(StreamColumns):
         for number in range(int(turn.max()) + 1):
             mine = np.flatnonzero(turn == number)
             if mine.size:
-                part = Aligned(rows.stream[mine], rows.row[mine], rows.time[mine], rows.values[mine])
                 notes = [(int(rows.stream[at]), found.notes[at]) for at in mine.tolist() if at in found.notes]
-                yield Part(part, values[mine], notes)
+                yield Part(rows.at(mine), values[mine], notes)
 
     def records(
         self, notes: Sequence[tuple[int, list[Note]]], names: Sequence[str], event: Callable[[int], str]

@@ -6,6 +6,7 @@ Guarantee: what is found depends on a stream's rows alone, not on how they were 
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column
+from aez.daemon.rows.columns import Flags, Ints, StreamColumns, column
 from aez.daemon.rows.columns import runs as runs_of
 from aez.daemon.signals.notes import Kind, Note
 from aez.daemon.signals.rules import SignalRules, absence_bound, is_sentinel, rest_bound
@@ -76,7 +77,7 @@ class SignalWatch(StreamColumns):
         if unread is not None:
             values = rows.values.copy()
             values[unread] = np.nan
-            rows = Aligned(rows.stream, rows.row, rows.time, values)
+            rows = replace(rows, values=values)
         first = runs_of(rows.stream)
         affected = self._affected(rows, first, rows.stream[first])
         found = Found(rows, {}, None)
@@ -92,12 +93,11 @@ class SignalWatch(StreamColumns):
         self, rows: Aligned, places: Ints, unread: Flags | None, notes: dict[int, list[Note]], blank: Flags
     ) -> None:
         """Take the rows at these places, sorted by stream; what is found goes into `notes` and `blank`."""
-        stream, values = rows.stream[places], rows.values[places]
+        stream, came = rows.stream[places], rows.came[places]
         starts = runs_of(stream)
-        none = None if unread is None else unread[places]
-        runs = follow(values, rows.time[places], starts, self._past(stream[starts]), none)
+        runs = follow(rows.values[places], came, rows.time[places], starts, self._past(stream[starts]))
         ends = np.append(starts[1:], len(stream))
-        calm = self._take_calm(stream, starts, ends, values, runs, places, blank)
+        calm = self._take_calm(stream, starts, ends, came, runs, places, blank)
         for start, stop in zip(starts[~calm].tolist(), ends[~calm].tolist(), strict=True):
             part = slice(int(places[start]), int(places[stop - 1]) + 1)  # a stream's rows lie side by side
             none = None if unread is None else unread[part]
@@ -106,13 +106,13 @@ class SignalWatch(StreamColumns):
             blank[part] = found.blank
 
     def _take_calm(
-        self, stream: Ints, starts: Ints, ends: Ints, values: Float, runs: Runs, places: Ints, blank: Flags
+        self, stream: Ints, starts: Ints, ends: Ints, came: Flags, runs: Runs, places: Ints, blank: Flags
     ) -> Flags:
         """Take up the streams of which nothing changes in these rows; which of them these are, [streams]."""
         heads, sizes = stream[starts], ends - starts
-        came = np.add.reduceat((~np.isnan(values).all(axis=1)).astype(np.int64), starts)
+        taught_by = np.add.reduceat(came.astype(np.int64), starts)
         learns = (self._learned[heads] < self.rules.learn) & bool(self._open.any())
-        calm = ~self.frozen[heads] & ~(learns & (self._learned[heads] + came >= self.rules.learn))
+        calm = ~self.frozen[heads] & ~(learns & (self._learned[heads] + taught_by >= self.rules.learn))
         rests, absences = self._bounds(heads)
         missing = runs.absent > np.repeat(absences, sizes, axis=0)
         stuck = (runs.still > np.repeat(rests, sizes, axis=0)) & ~missing
@@ -126,7 +126,7 @@ class SignalWatch(StreamColumns):
             absent = np.maximum.reduceat(runs.ended, starts, axis=0)[mine]
             self.longest[taught] = np.maximum(self.longest[taught], longest)
             self.longest_absent[taught] = np.maximum(self.longest_absent[taught], absent)
-            self._learned[taught] += came[mine]
+            self._learned[taught] += taught_by[mine]
         which = np.repeat(calm, sizes)
         blank[places[which]] = stuck[which]
         self._keep(heads[calm], runs, ends[calm] - 1)
@@ -191,7 +191,7 @@ class SignalWatch(StreamColumns):
         one = _Stream(runs, rows.time, rows.row, unread, {}, np.zeros(rows.values.shape, bool))
         count, taught = len(rows), 0
         if self._open.any() and (left := self.rules.learn - int(self._learned[number])) > 0:
-            came = np.cumsum(~np.isnan(rows.values).all(axis=1))
+            came = np.cumsum(rows.came)
             taught = min(int(np.searchsorted(came, left)) + 1, count)
             part = slice(0, taught)
             self._judge(number, one, part, *(bounds[0] for bounds in self._bounds(np.array([number]))))

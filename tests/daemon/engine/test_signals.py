@@ -86,6 +86,23 @@ def test_a_frozen_gateway_is_one_event() -> None:
     assert records[0].event["severity"] == "serious"
 
 
+@pytest.mark.parametrize("cut", [1, 60])
+def test_a_gateway_that_sends_nothing_but_nulls_misses_all_its_channels(cut: int) -> None:
+    values = noise(60)
+    values[20:50] = np.nan
+    some, whole = engine(), samples(values)
+    records = [one for at in range(0, 60, cut) for one in some.process([take(whole, at, at + cut)])]
+    assert sorted(steps(records)) == [
+        ("missing", 25, ["flow"]),
+        ("missing", 25, ["heat"]),
+        ("present", 50, ["flow"]),
+        ("present", 50, ["heat"]),
+    ]
+    # Rows that nobody sent are nobody's.
+    slots = np.flatnonzero(~np.isnan(values[:, 0]))
+    assert engine().process([samples(values[slots], slots)]) == []
+
+
 def test_nothing_of_it_where_it_is_not_asked_for() -> None:
     values = noise(60)
     values[20:50] = values[19]

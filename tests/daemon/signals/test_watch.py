@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -31,7 +32,7 @@ def found(watch: SignalWatch, rows: Aligned, cuts: list[int]) -> tuple[list[tupl
             continue
         part = rows.part(start, end)
         order = np.argsort(part.stream, kind="stable")
-        part = Aligned(part.stream[order], part.row[order], part.time[order], part.values[order])
+        part = part.at(order)
         one = watch.take(part)
         notes += [(int(part.stream[at]), int(part.row[at]), note) for at, all_ in one.notes.items() for note in all_]
         blank = np.zeros(part.values.shape, bool) if one.blank is None else one.blank
@@ -79,7 +80,15 @@ def test_a_channel_that_is_absent_is_missing_within_ten_rows_and_until_it_comes_
 def test_a_row_that_was_made_up_is_nobodys_absence() -> None:
     values = moving(60)
     values[10:50] = np.nan
-    assert found(watching(), of(values), [])[0] == []
+    rows = of(values)
+    made = np.zeros(60, bool)
+    made[10:50] = True
+    assert found(watching(), replace(rows, made=made), [])[0] == []
+    # The same rows from the outside, with nothing but nulls, are everybody's.
+    assert [(note.kind, note.channels) for _, row, note in found(watching(), rows, [])[0] if row == 15] == [
+        ("missing", (0,)),
+        ("missing", (1,)),
+    ]
 
 
 def test_a_channel_that_never_came_is_missing() -> None:
@@ -170,6 +179,7 @@ def test_cuts_change_nothing_nor_does_a_restart(seed: int, learn: int) -> None:
             [np.nan, 3, -999]
         )
     rows = of(values, dice.integers(0, streams, count))
+    rows = replace(rows, made=np.isnan(values).all(axis=1) & (dice.random(count) < 0.7))
     changes: dict[str, Any] = {"figures": Figures(ranges=FIGURES.ranges), "learn": learn} if learn else {}
     whole = found(watching(streams, **changes), rows, [])
     cuts = sorted(dice.integers(0, count, int(dice.integers(1, 60))).tolist())
