@@ -39,7 +39,7 @@ class Signals(StreamColumns):
 
     _open: dict[int, dict[tuple[str, int], OpenSignal]] = entries()
     _told: dict[int, set[tuple[str, str]]] = entries()  # what the log has said, and of which channel
-    _incidents: dict[int, str] = entries()  # of the score's event that is open, where it is another's
+    _joined: dict[int, str] = entries()  # what the score's event that is open began with, where it is another event
 
     def __init__(self, model: str, rules: SignalRules, period: int | None) -> None:
         super().__init__()
@@ -96,10 +96,10 @@ class Signals(StreamColumns):
         else:
             channels = tuple(self.channels[channel] for channel in note.channels)
             id_ = signal_id(self.model, stream, note, channels)
-            incident = self._incidents.get(number, event) or next((one.incident for one in mine.values()), id_)
+            first = self._joined.get(number, event) or next((one.began_with for one in mine.values()), id_)
             # Made-up rows lie between as well, so that the clock tells more than the rows that came.
             lasted = note.rows - 1 if self._period is None else round((note.time - note.since) / self._period)
-            signal = mine[note.key] = OpenSignal(id_, incident, channels, note.row - lasted, note)
+            signal = mine[note.key] = OpenSignal(id_, first, channels, note.row - lasted, note)
             self._fresh.append((number, stream, note))
             records = [signal.record(self.model, stream)]
         if not mine:
@@ -107,21 +107,21 @@ class Signals(StreamColumns):
         return records
 
     def join(self, number: int, records: Sequence[EventRecord]) -> list[EventRecord]:
-        """The score's records of a stream, with the incident that they belong to where a signal stopped before."""
+        """The score's records of a stream, with the event that they began with where a signal stopped before."""
         found = []
         for record in records:
             if record.action == "open" and (mine := self._open.get(number)):
-                self._incidents[number] = next(iter(mine.values())).incident
-            incident = self._incidents.get(number)
-            found.append(record if incident is None else replace(record, event={**record.event, "incident": incident}))
+                self._joined[number] = next(iter(mine.values())).began_with
+            first = self._joined.get(number)
+            found.append(record if first is None else replace(record, event={**record.event, "began_with": first}))
             if record.action == "close":
-                self._incidents.pop(number, None)
+                self._joined.pop(number, None)
         return found
 
     def close(self, number: int, stream: str, time: int, reason: str) -> list[EventRecord]:
         """The ends of what is open, for another reason than that it goes on; what still is stopped is found anew."""
         mine = self._open.pop(number, {})
-        self._incidents.pop(number, None)
+        self._joined.pop(number, None)
         self.watch.let_go(number)
         return [signal.record(self.model, stream, time, reason=reason) for signal in mine.values()]
 
@@ -172,8 +172,8 @@ class Signals(StreamColumns):
         details: dict[str, Any] = {"signals": self.watch.state(number)}
         if number in self._open:
             details["stopped"] = [signal.state() for signal in self._open[number].values()]
-        if number in self._incidents:
-            details["incident"] = self._incidents[number]
+        if number in self._joined:
+            details["began_with"] = self._joined[number]
         return details
 
     def restore(self, number: int, details: Any) -> None:
@@ -184,8 +184,8 @@ class Signals(StreamColumns):
         self.watch.restore(number, details["signals"])
         if signals:
             self._open[number] = {signal.note.key: signal for signal in signals}
-        if "incident" in details:
-            self._incidents[number] = str(details["incident"])
+        if first := details.get("began_with", details.get("incident")):  # the latter is of an older aez
+            self._joined[number] = str(first)
 
 
 def closed(details: Any, model: str, stream: str, time: int, reason: str) -> list[EventRecord]:

@@ -41,26 +41,26 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class OpenSignal:
-    """A signal that stopped: its event's id, that of the incident it belongs to, its channels, and how it began.
+    """A signal that stopped: its event's id, that of the event with which it began, its channels, and how it began.
 
     start: the number of the first row of it.
     """
 
     id: str
-    incident: str
+    began_with: str
     names: tuple[str, ...]
     start: int
     note: Note
 
     def state(self) -> list[Any]:
         """As plain data for JSON."""
-        return [self.id, self.incident, list(self.names), self.start, self.note._asdict()]
+        return [self.id, self.began_with, list(self.names), self.start, self.note._asdict()]
 
     @classmethod
     def from_state(cls, state: Any) -> OpenSignal:
         """What `state` described. Raises InvalidArgument for anything else."""
         try:
-            id_, incident, names, start, note = state
+            id_, began_with, names, start, note = state
             made = Note(
                 "stuck" if note["kind"] == "stuck" else "missing",
                 tuple(int(one) for one in note["channels"]),
@@ -73,7 +73,7 @@ class OpenSignal:
                 row=int(note["row"]),
                 whole=bool(note["whole"]),
             )
-            return cls(str(id_), str(incident), tuple(str(name) for name in names), int(start), made)
+            return cls(str(id_), str(began_with), tuple(str(name) for name in names), int(start), made)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidArgument(f"a saved signal that stopped cannot be read: {error!r}") from error
 
@@ -90,7 +90,7 @@ class OpenSignal:
             "stream": stream,
             "kind": note.kind,
             "cause": note.cause,
-            "incident": self.incident,
+            "began_with": self.began_with,
             "start_time": note.since,
             "end_time": ended,
             "start": self.start,

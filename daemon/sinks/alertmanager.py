@@ -157,10 +157,13 @@ class AlertmanagerSink(Sink):
 
 
 def _summary(record: EventRecord, stream: str) -> str:
+    kind = kind_of(record.action)
     if record.event.get("kind") == "incident":
+        kind = str(record.event.get("cause"))
+    if record.event.get("kind") == "incident" and (stream == "*" or kind not in _SUMMARIES):
         return f"{how_many(record.event)} of one cause: {record.event.get('cause')}"
     channels = ", ".join(str(one.get("name")) for one in record.event.get("channels") or () if isinstance(one, dict))
-    return _SUMMARIES[kind_of(record.action)].format(stream=stream, channels=channels)
+    return _SUMMARIES[kind].format(stream=stream, channels=channels)
 
 
 def _severity(record: EventRecord) -> str:

@@ -94,7 +94,7 @@ def test_a_channel_that_stands_still_is_told_and_left_out(
     assert stuck[0]["event"]["opened"] <= START + SOON
     # What the jump to 0 opened is of the same incident, and over as soon as the channel is left out.
     others = [one for one in events if one["action"] != "moving"]
-    assert all(one["id"] == stuck[0]["event"]["incident"] for one in others)
+    assert all(one["id"] == stuck[0]["event"]["began_with"] for one in others)
     assert all(one["event"]["end"] <= START + 2 * SOON for one in others)
     assert len(others) == (value == 0.0)
 
@@ -111,7 +111,7 @@ def test_of_channels_that_are_missing_together_each_is_told_and_all_are_one_inci
     events = replayed(lambda row, _: {name: row[name] for name in ("time", "stream", "bus_voltage")})
     assert {one["action"] for one in events} == {"present"}
     assert sorted(names(one)[0] for one in events) == sorted(set(CHANNELS) - {"bus_voltage"})
-    assert len({one["event"]["incident"] for one in events}) == 1
+    assert len({one["event"]["began_with"] for one in events}) == 1
 
 
 @pytest.mark.parametrize(

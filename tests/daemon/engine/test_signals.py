@@ -62,9 +62,9 @@ def test_what_stands_still_is_left_out_of_the_score_and_joins_the_incident() -> 
     records = [one for one in engine().process([samples(values)]) if one.action != "update"]
     assert [one.action for one in records] == ["open", "stuck", "close", "moving"]
     opened, stuck, closed, moving = records
-    assert stuck.event["incident"] == opened.id == moving.event["incident"]
+    assert stuck.event["began_with"] == opened.id == moving.event["began_with"]
     assert stuck.event["value"] == pytest.approx(3.9)
-    assert "incident" not in opened.event
+    assert "began_with" not in opened.event
     assert (closed.time - START) // MINUTE < 32  # it is quiet without the channel, though that still stands at 3.9
     assert steps(records)[-1] == ("moving", 45, ["flow"])
 
@@ -75,7 +75,7 @@ def test_an_event_of_the_score_that_opens_while_a_signal_is_stopped_joins_it() -
     values[30:38, 1] *= 20
     records = engine().process([samples(values)])
     assert [one.action for one in records if one.action != "update"] == ["missing", "open", "close", "present"]
-    assert {one.event["incident"] for one in records} == {records[0].id}
+    assert {one.event["began_with"] for one in records} == {records[0].id}
 
 
 def test_a_frozen_gateway_is_one_event() -> None:
