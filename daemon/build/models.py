@@ -189,7 +189,7 @@ def _signals(detector: Detector | FrameModel, options: Model) -> SignalRules | N
     stuck, missing = _in_rows("stuck", options.stuck, period), _in_rows("missing", options.missing, period)
     figures = Figures(detector.rests, detector.absences, detector.ranges, detector.sentinels)
     learn = max(LEARNED_ROWS, options.warm_up)
-    return SignalRules(detector.channels, figures, stuck, missing, options.no_reading, learn)
+    return SignalRules(detector.channels, figures, stuck, missing, options.no_reading, learn, options.warm_up)
 
 
 def _in_rows(name: str, bounds: Mapping[str, Any], period: float | None) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aez.daemon.alarms.habits import Habits
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.watched import Watched
@@ -127,15 +128,16 @@ def test_cuts_and_restarts_change_nothing(seed: int) -> None:
     whole = interleaved(by_stream)
     learned = replace(RULES, figures=Figures(ranges=RULES.figures.ranges), learn=int(dice.choice([30, 100])))
     rules = RULES if dice.random() < 0.6 else learned
-    wanted = engine(rules).process([whole])
+    habits = Habits(int(dice.choice([0, 10, 30])) * MINUTE, repeats=int(dice.choice([0, 2])))
+    wanted = engine(rules, habits=habits).process([whole])
     cuts = sorted({0, len(whole), *dice.integers(0, len(whole), 12).tolist()})
-    some, records, states = engine(rules), [], {}
+    some, records, states = engine(rules, habits=habits), [], {}
     for start, end in pairwise(cuts):
         records += some.process([take(whole, start, end)], ahead=bool(dice.integers(2)))
         if dice.random() < 0.4:
             records += some.settle()
             states.update(some.touched())
-            some = engine(rules)
+            some = engine(rules, habits=habits)
             some.restore_all((name, state, 0.0) for name, state in states.items())
     records += some.settle()
 
@@ -144,6 +146,79 @@ def test_cuts_and_restarts_change_nothing(seed: int) -> None:
 
     assert sorted(records, key=key) == sorted(wanted, key=key)
     assert {one.action for one in wanted} & {"missing", "stuck"}
+
+
+def actions(records: list[EventRecord]) -> list[tuple[str, int, int]]:
+    """(Action, sequence, minute)."""
+    return [(one.action, one.sequence, (one.time - START) // MINUTE) for one in records]
+
+
+@pytest.mark.parametrize("cut", [1, 13, 1000])
+def test_a_sparse_channel_is_one_event_that_stays_open_until_it_has_been_well(cut: int) -> None:
+    """It reports every 20 minutes, where training had it each minute; then each minute again."""
+    values = noise(400)
+    values[10:210, 0][np.arange(200) % 20 > 0] = np.nan
+    whole = samples(values)
+    some = engine(habits=Habits(30 * MINUTE))
+    records = [one for at in range(0, 400, cut) for one in some.process([take(whole, at, at + cut)])]
+    assert len({one.id for one in records}) == 1
+    assert actions(records) == [
+        ("missing", 0, 16),
+        ("present", 1, 30),
+        ("missing", 2, 36),  # from here on it comes and goes, and nobody needs to hear of it
+        ("present", 3, 247),  # well since 210, for half an hour and the rows that would have told otherwise
+    ]
+    assert records[-1].event["reopened"] == 9
+    assert records[-1].event["end_time"] == START + 210 * MINUTE
+    assert records[-1].event["start_time"] == records[0].event["start_time"]
+
+
+def test_a_value_that_rests_moves_once_and_rests_again_is_one_event() -> None:
+    values = noise(300)
+    values[10:200, 0] = np.repeat(np.arange(10) / 20, 19)
+    records = engine(habits=Habits(30 * MINUTE)).process([samples(values)])
+    assert len({one.id for one in records}) == 1
+    assert [one.action for one in records] == ["stuck", "moving", "stuck", "moving"]
+
+
+def test_of_one_channel_so_many_events_begin_within_a_day_and_the_last_goes_on() -> None:
+    values = noise(4000)
+    for start in range(100, 1300, 120):  # each two hours, far more than half an hour apart
+        values[start : start + 20, 0] = np.nan
+    records = engine(habits=Habits(30 * MINUTE, repeats=3)).process([samples(values)])
+    assert len({one.id for one in records}) == 3
+    third = [one for one in records if one.id == records[-1].id]
+    assert [(one.action, one.sequence) for one in third] == [
+        ("missing", 0),
+        ("present", 1),
+        ("missing", 2),
+        ("present", 3),
+    ]
+    assert (third[-1].time - START) // MINUTE > 1200 + 1440
+    assert third[-1].event["reopened"] == 7
+
+
+def test_a_channel_that_comes_back_brings_no_event_of_the_score_with_it() -> None:
+    """What it shows behind a hole is another level than what is still in the window; each alone is normal."""
+
+    class Steps(Magnitude):
+        def score_batch(self, batch: Any, *, whole: bool = False) -> Any:
+            found = super().score_batch(batch, whole=whole)
+            spread = np.nanmax(batch, axis=1, initial=-9) - np.nanmin(batch, axis=1, initial=9)
+            return replace(found, score=np.where(spread[:, 0] > 0.55, np.float32(9), found.score))
+
+    for stopped in (np.nan, 0.5):
+        values = noise(80)
+        values[30:40, 0] = stopped
+        values[:30, 0] -= 2
+        values[40:, 0] += 2
+        model = Watched(
+            "plant", Steps(window=12, event_rule=replace(Magnitude().event_rule, open_after=1)), signals=RULES
+        )
+        records = Engine([model], clock=lambda: START).process([samples(values / 4)])
+        kinds = {one.action for one in records if one.time >= START + 40 * MINUTE}
+        assert ("present" if np.isnan(stopped) else "moving") in kinds
+        assert "open" not in kinds, stopped
 
 
 def test_names_stand_in_the_log_once_and_in_the_tables(caplog: pytest.LogCaptureFixture) -> None:
