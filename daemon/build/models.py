@@ -172,7 +172,7 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
             adopt_most=options.adopt_most,
             rule=replace(one.detector.event_rule, **changes),
             update_every=options.update_every,
-            signals=_signals(one.detector, options),
+            signals=signal_rules(one.detector, options),
             habits=_habits(options, one.detector.period),
         )
         Columns(one.detector.channels, dict(made.columns))
@@ -181,7 +181,7 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
     return made
 
 
-def _signals(detector: Detector | FrameModel, options: Model) -> SignalRules | None:
+def signal_rules(detector: Detector | FrameModel, options: Model) -> SignalRules | None:
     """When channels count as missing or stuck; None for frames. Raises InvalidArgument for what does not fit."""
     if isinstance(detector, FrameModel):
         return None

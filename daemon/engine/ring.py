@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from aez.daemon.alarms.levels import Levels
+from aez.daemon.alarms.levels import Shifts
 from aez.daemon.engine.rows import UnderWay
 from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores, rows_view
@@ -80,7 +80,7 @@ class RowScoring:
     """
 
     def __init__(
-        self, scorer: Scorer, rings: Rings, levels: Levels, scales: Scales | None, signals: Signals | None
+        self, scorer: Scorer, rings: Rings, levels: Shifts, scales: Scales | None, signals: Signals | None
     ) -> None:
         self.scorer, self.rings, self.levels, self.scales, self.signals = scorer, rings, levels, scales, signals
         self.scored = 0
