@@ -144,5 +144,5 @@ def leave_out(joined: Float, out: Flags, sizes: Ints) -> None:
     out: which channels of each stream, [streams, channels].
     """
     number = np.repeat(np.arange(len(sizes)), sizes)
-    places = np.flatnonzero(out.any(axis=1)[number])
+    places = np.flatnonzero(np.asarray(out.any(axis=1))[number])
     joined[places] = np.where(out[number[places]], np.float32(np.nan), joined[places])

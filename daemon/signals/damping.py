@@ -17,19 +17,20 @@ import numpy as np
 from aez.daemon.rows.columns import Ints, StreamColumns, column, entries
 from aez.daemon.signals.notes import Note, Step, StoppedSignal
 
-__all__ = ["Damping"]
+__all__ = ["Damping", "OpenSignals"]
 
 #: ns; and a time that no row has.
 _DAY, _NEVER = 86_400 * 10**9, np.iinfo(np.int64).max
 #: Beginnings of one signal that are remembered.
 _MOST = 32
-Signals = dict[tuple[str, int], StoppedSignal]
+#: Signals of a stream, by `Note.key`.
+OpenSignals = dict[tuple[str, int], StoppedSignal]
 
 
 class Damping(StreamColumns):
     """The signals of streams that stopped, by kind and channel. within: ns, 0 for never. repeats: 0 for any number."""
 
-    signals: dict[int, Signals] = entries()
+    signals: dict[int, OpenSignals] = entries()
     next = column(
         np.int64, _NEVER
     )  #: the time from which on a stream's rows are to be looked at though nothing changes

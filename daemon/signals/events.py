@@ -15,7 +15,7 @@ from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Flags, StreamColumns, entries, runs
-from aez.daemon.signals.damping import Damping
+from aez.daemon.signals.damping import Damping, OpenSignals
 from aez.daemon.signals.notes import Note, Step, StoppedSignal, signal_id
 from aez.daemon.signals.rules import SignalRules
 from aez.daemon.signals.watch import SignalWatch
@@ -46,7 +46,7 @@ class Signals(StreamColumns):
     within, repeats: see `Damping`.
     """
 
-    _open: dict[int, dict[tuple[str, int], StoppedSignal]] = entries()  # as of the last records
+    _open: dict[int, OpenSignals] = entries()  # as of the last records
     _told: dict[int, set[tuple[str, str]]] = entries()  # what the log has said, and of which channel
     _joined: dict[int, str] = entries()  # what the score's event that is open began with, where it is another event
 
@@ -181,7 +181,8 @@ class Signals(StreamColumns):
     def out(self, number: int) -> Flags:
         """The channels that a stream is scored without just now, [channels]."""
         watch = self.watch
-        return watch.missing[number] | watch.stuck[number] | watch.frozen[number] | (watch.left[number] > 0)
+        stopped = watch.missing[number] | watch.stuck[number] | watch.frozen[number]
+        return np.asarray(stopped | (watch.left[number] > 0))
 
     def open_events(self) -> list[str]:
         """The ids of those that are open."""
@@ -247,7 +248,8 @@ class Signals(StreamColumns):
         if signals:
             self._damping.signals[number] = {signal.note.key: signal for signal in signals}
             self._damping.plan(number)
-        if told := {signal.note.key: signal for signal in signals if signal.told}:
+        told: OpenSignals = {signal.note.key: signal for signal in signals if signal.told}
+        if told:
             self._open[number] = told
         if first := details.get("began_with", details.get("incident")):  # the latter is of an older aez
             self._joined[number] = str(first)

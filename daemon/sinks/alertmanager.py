@@ -157,7 +157,7 @@ class AlertmanagerSink(Sink):
 
 
 def _summary(record: EventRecord, stream: str) -> str:
-    kind = kind_of(record.action)
+    kind: str = kind_of(record.action)
     if record.event.get("kind") == "incident":
         kind = str(record.event.get("cause"))
     if record.event.get("kind") == "incident" and (stream == "*" or kind not in _SUMMARIES):
