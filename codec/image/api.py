@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aez.codec.bundle.bundle import Bundle
-from aez.codec.bundle.library import find_bundle
+from aez.codec.bundle.library import PSNR_MODEL, find_bundle
 from aez.codec.container.chunks import MODEL, TILE
 from aez.codec.container.image_header import ALPHA, ImageHeader
 from aez.codec.container.kinds import kind_name
@@ -75,6 +75,11 @@ def load(ref: ModelLike = None) -> Bundle:
     return ref if isinstance(ref, Bundle) else find_bundle(ref)
 
 
+def load_for(ref: ModelLike, psnr: float | None) -> Bundle:
+    """As `load`; without a model, that with the highest PSNR where `psnr` is the target. Raises ModelError."""
+    return load(PSNR_MODEL if ref is None and psnr is not None else ref)
+
+
 def encode_picture(
     image: ImageLike,
     quality: float | None = None,
@@ -93,11 +98,12 @@ def encode_picture(
     """Encode a picture (Pillow, or uint8 [H, W] or [H, W, 1..4]).
 
     At most one of `quality` (1..100, default 50), `bpp` (bits per pixel of the whole file, not exceeded), `psnr` (dB
-    over RGB, reached) and `max_bytes` (not exceeded). `tile` is the side of the independently coded tiles,
+    over RGB, reached) and `max_bytes` (not exceeded). Without a `model` it is the one that looks best, or with a `psnr`
+    the one with the highest PSNR. `tile` is the side of the independently coded tiles,
     `embed_model` stores the decoding half of the model inside. `progress(done, total)` counts tiles.
     Raises InvalidArgument (also for a target that no quality reaches), UnsupportedInput, ModelError.
     """
-    bundle = load(model)
+    bundle = load_for(model, psnr)
     opened = open_model(bundle, device, threads)
     check_tile(tile, opened.geometry.alignment)
     picture = take_apart(image, keep_metadata)

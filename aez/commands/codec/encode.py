@@ -50,7 +50,7 @@ class EncodeJob:
 @options.output
 @click.option("-q", "--quality", type=click.FloatRange(1, 100), help="From 1 (small) to 100 (fine); by default 50.")
 @click.option("--bpp", type=click.FloatRange(0, min_open=True), help="Largest size in bits per pixel of the file.")
-@click.option("--psnr", type=float, help="Least PSNR in dB over RGB.")
+@click.option("--psnr", type=float, help="Least PSNR in dB over RGB; by photo.")
 @click.option("--max-bytes", type=click.IntRange(1), help="Largest size in bytes.")
 @options.model
 @click.option("--tile", type=int, help="Side of the tiles that are coded independently, in pixels; by default 1024.")
@@ -77,7 +77,8 @@ def encode(
     """Encode pictures to .aez files.
 
     IN is a picture, a folder (the pictures in it; folders inside are left alone) or - for standard input. Give one of
-    --quality, --bpp, --psnr and --max-bytes at most.
+    --quality, --bpp, --psnr and --max-bytes at most. Without --model it is photo-visual, which looks best at equal
+    bytes, and with --psnr it is photo, which has the highest PSNR.
     """
     targets = {"quality": quality, "bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
     _check_targets(targets)
@@ -86,7 +87,7 @@ def encode(
     parallel = Parallel.choose(len(jobs), workers, threads)
     settings = {
         **targets,
-        **_opened(model, tile, device, parallel.threads),
+        **_opened(model, psnr, tile, device, parallel.threads),
         "keep_metadata": not no_metadata,
         "embed_model": embed_model,
     }
@@ -99,15 +100,17 @@ def _check_targets(targets: dict[str, float | int | None]) -> None:
         raise InvalidArgument(f"give only one of {' and '.join(given)}")
 
 
-def _opened(model: str | None, tile: int | None, device: str, threads: int | None) -> dict[str, Any]:
+def _opened(
+    model: str | None, psnr: float | None, tile: int | None, device: str, threads: int | None
+) -> dict[str, Any]:
     """Settings that concern all files alike, checked once. Raises ModelError, InvalidArgument."""
     import numpy as np
 
-    from aez.codec.image.api import load
+    from aez.codec.image.api import load_for
     from aez.codec.image.model import open_model
     from aez.codec.image.tiles import TILE_DEFAULT, check_tile
 
-    bundle = load(model)
+    bundle = load_for(model, psnr)
     opened = open_model(bundle, device, threads)
     side = TILE_DEFAULT if tile is None else tile
     check_tile(side, opened.geometry.alignment)

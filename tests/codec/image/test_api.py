@@ -32,6 +32,7 @@ from aez.codec.errors import (
     UnsupportedInput,
     VersionError,
 )
+from aez.codec.image import api
 from aez.codec.image.api import Decoded, decode_picture, describe, encode_picture
 from aez.codec.image.distortion import psnr
 from aez.codec.image.tiles import MISSING_GREY
@@ -553,3 +554,16 @@ def test_every_other_version_is_refused() -> None:
 def test_errors_share_one_root() -> None:
     for kind in (CorruptFile, TruncatedFile, VersionError, ModelError, InvalidArgument, UnsupportedInput):
         assert issubclass(kind, AezError)
+
+
+def test_without_a_model_the_target_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def found(ref: object) -> Bundle:
+        asked.append(ref)
+        return tiny()
+
+    monkeypatch.setattr(api, "find_bundle", found)
+    encode_picture(PIXELS)
+    encode_picture(PIXELS, psnr=20.0)
+    assert asked == [None, "photo"]
