@@ -108,7 +108,12 @@ def test_a_frozen_gateway_is_one_event(replayed: Callable[..., list[Row]], rows:
 def test_of_channels_that_are_missing_together_each_is_told_and_all_are_one_incident(
     replayed: Callable[..., list[Row]],
 ) -> None:
-    events = replayed(lambda row, _: {name: row[name] for name in ("time", "stream", "bus_voltage")})
+    told = replayed(lambda row, _: {name: row[name] for name in ("time", "stream", "bus_voltage")})
+    (incident,) = [one for one in told if one["event"].get("kind") == "incident"]
+    assert (incident["action"], incident["stream"], incident["event"]["cause"]) == ("close", "sat-01", "missing")
+    assert sorted(names(incident)) == sorted(set(CHANNELS) - {"bus_voltage"})
+    events = [one for one in told if one is not incident]
+    assert {one["event"]["incident"] for one in events} == {incident["id"]}
     assert {one["action"] for one in events} == {"present"}
     assert sorted(names(one)[0] for one in events) == sorted(set(CHANNELS) - {"bus_voltage"})
     assert len({one["event"]["began_with"] for one in events}) == 1
