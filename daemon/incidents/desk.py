@@ -130,7 +130,11 @@ class _Turn:
         self._alarms, self._mutes, self._connection = alarms, mutes, connection
         self._within = round(alarms.group_seconds * _NS)
         self._incidents = Incidents(connection, self._within)
-        self._stops: _Causes = defaultdict(list)  # when channels stop, and their events
+        #: Channels of a stream that stop at one row, which no cut between transactions parts; those that were sent by
+        #: themselves, are open, and are not in the database yet; and what closed since.
+        self._stops: Counter[tuple[str, int]] = Counter()
+        self._alone: dict[str, EventRecord] = {}
+        self._closed: set[str] = set()
         self.held: Counter[str] = Counter()
 
     def arrange(self, records: Sequence[EventRecord]) -> list[Arranged]:
@@ -141,17 +145,28 @@ class _Turn:
             if not (record.sequence == 0 or stops) or self._mutes.covering(record.stream, record.time) is not None:
                 continue
             if stops:
-                self._stops[cause_within(record)].append((moment_of(record), record.id))
+                self._stops[cause_within(record), record.time] += 1
             if record.sequence == 0:
                 causes[cause_of(record)].append((record.time, storable(record.stream)))
-        found = []
+        found: list[Arranged] = []
+        row = None
         for record in records:
+            if row not in (None, (record.stream, record.time)):
+                found += self._of_incidents(within=True)  # as if each row had a transaction of its own
+            row = record.stream, record.time
             arranged = self._begun(record, causes) if record.sequence == 0 else self._further(record, causes)
             found.append(arranged)
-        for record in self._incidents.records():
-            silent = record.action == "update" and self._is_acknowledged(record)
-            found.append(Arranged(record, not silent))
-        return found
+            if record.action in STOPS and arranged.sent:
+                self._alone[record.id] = record
+            elif is_closing(record.action):
+                self._alone.pop(record.id, None)
+                self._closed.add(record.id)
+        return found + self._of_incidents(within=True) + self._of_incidents(within=False)
+
+    def _of_incidents(self, *, within: bool) -> list[Arranged]:
+        """The steps of incidents that changed: of single streams, or of many."""
+        steps = self._incidents.records(within)
+        return [Arranged(one, not (one.action == "update" and self._is_acknowledged(one))) for one in steps]
 
     def _begun(self, record: EventRecord, causes: _Causes) -> Arranged:
         """An event that begins."""
@@ -178,24 +193,21 @@ class _Turn:
         """Whether other channels of its stream stop at about the same time, or one does that was sent."""
         if record.action not in STOPS or not self._alarms.group_streams:
             return False
-        moment = moment_of(record)
-        near = self._stops[cause_within(record)]
-        if any(other != record.id and abs(at - moment) <= self._within for at, other in near):
-            return True
-        return self._sent_before(record) is not None
+        return self._stops[cause_within(record), record.time] > 1 or self._sent_before(record) is not None
 
     def _sent_before(self, record: EventRecord) -> EventRecord | None:
         """An event like it of its stream that is open, and was sent by itself."""
-        moment = moment_of(record)
-        row = self._connection.execute(
-            f"SELECT {EVENT_COLUMNS} FROM events WHERE stream = ? AND start BETWEEN ? AND ? AND state = 'open' "
-            "AND action = ? AND model = ? AND id != ? AND id NOT IN (SELECT event FROM held) LIMIT 1",
-            (
-                *(storable(record.stream), moment - self._within, moment + self._within),
-                *(record.action, storable(record.model), storable(record.id)),
-            ),
-        ).fetchone()
-        return None if row is None else stored_record(row)
+        cause, moment = cause_within(record), moment_of(record)
+        rows = self._connection.execute(
+            f"SELECT {EVENT_COLUMNS} FROM events WHERE stream = ? AND state = 'open' AND action = ? AND model = ? "
+            "AND id NOT IN (SELECT event FROM held) ORDER BY start, id",
+            (storable(record.stream), record.action, storable(record.model)),
+        ).fetchall()
+        stored = (one for one in map(stored_record, rows) if one.id not in self._closed)
+        for one in (*stored, *(one for one in self._alone.values() if cause_within(one) == cause)):
+            if one.id != record.id and abs(moment_of(one) - moment) <= self._within:
+                return one
+        return None
 
     def _begin_within(self, record: EventRecord) -> str:
         """A new incident of a stream, with the event of it that was sent before, if any: sinks hear of its end."""
@@ -204,6 +216,7 @@ class _Turn:
         if before is not None:
             self._incidents.join(incident, before)
             self._note_hold(before, "joined", incident)
+            self._alone.pop(before.id, None)
         return incident
 
     def _further(self, record: EventRecord, causes: _Causes) -> Arranged:
@@ -218,7 +231,10 @@ class _Turn:
         if why == "joined":
             if is_closing(record.action):
                 self._incidents.leave(incident, record)
-            return self._begun(record, causes) if again else self._of_sent(record)
+            if not again:
+                return self._of_sent(record)
+            self._connection.execute("DELETE FROM held WHERE event = ?", (storable(record.id),))
+            return self._begun(record, causes)
         if why == "muted":
             reason = self._mutes.covering(record.stream, record.time)
             if reason is None and not is_closing(record.action):

@@ -35,8 +35,8 @@ def cause_within(record: EventRecord) -> str:
 
 
 def moment_of(record: EventRecord) -> int:
-    """When what it tells of began, ns: a channel is found to stop later than it does."""
-    start = record.event.get("start_time") if record.action in STOPS else None
+    """When what it tells of began, ns: a channel is found to stop later than it does, the first time."""
+    start = record.event.get("start_time") if record.action in STOPS and not record.sequence else None
     return start if isinstance(start, int) else record.time
 
 
@@ -68,9 +68,14 @@ class _Incident:
     channels: list[str] = field(default_factory=list)
 
     @property
+    def within(self) -> bool:
+        """Whether it is of one stream."""
+        return self.stream != STREAM
+
+    @property
     def due(self) -> bool:
         """Whether it has grown enough to be told of again."""
-        each = self.stream != STREAM and self.count <= _EACH_TOLD
+        each = self.within and self.count <= _EACH_TOLD
         return self.count > self.told if each else self.count >= 2 * self.told
 
     def add(self, record: EventRecord) -> None:
@@ -78,13 +83,13 @@ class _Incident:
         self.last, self.seen, self.open = max(self.last, moment_of(record)), max(self.seen, record.time), self.open + 1
         self.first = min(self.first, moment_of(record))
         names = _names(record)
-        new = [name for name in names if name not in self.channels] if self.stream != STREAM else []
-        self.count += self.stream == STREAM or bool(new) or not names
+        new = [name for name in names if name not in self.channels] if self.within else []
+        self.count += not self.within or bool(new) or not names
         self.channels += new
         severity = str(record.event.get("severity"))
         if severity in SEVERITIES:
             self.severity = max(self.severity, severity, key=SEVERITIES.index)
-        example = record.stream if self.stream == STREAM else ", ".join(new)
+        example = ", ".join(new) if self.within else record.stream
         if len(self.examples) < _EXAMPLES and example and example not in self.examples:
             self.examples.append(example)
 
@@ -121,7 +126,7 @@ class Incidents:
     def of(self, cause: str, time: int) -> str | None:
         """The incident that an event of this cause belongs to; None where there is none."""
         for one in self._touched.values():
-            if one.cause == cause and abs(time - one.last) <= self._within:
+            if one.cause == cause and abs(time - one.last) <= self._within and not (one.within and not one.open):
                 return one.id
         row = self._connection.execute(
             "SELECT id FROM incidents WHERE cause = ? AND last BETWEEN ? AND ? ORDER BY last DESC LIMIT 1",
@@ -151,10 +156,11 @@ class Incidents:
         if one is not None:
             one.open, one.ended = max(0, one.open - 1), max(one.ended, record.time)
 
-    def records(self) -> list[EventRecord]:
-        """What is to be told of those that were touched; and they are written back."""
+    def records(self, within: bool) -> list[EventRecord]:
+        """What is to be told of those that were touched, of one stream each or of many; and they are written back."""
         found = []
-        for one in self._touched.values():
+        for one in [one for one in self._touched.values() if one.within == within]:
+            del self._touched[one.id]
             if one.sequence < 0:
                 found.append(one.record("open"))
             elif one.due:
@@ -167,7 +173,6 @@ class Incidents:
                 "INSERT OR REPLACE INTO incidents (id, cause, last, open, record) VALUES (?, ?, ?, ?, ?)",
                 (one.id, storable(one.cause), one.last, one.open, json.dumps(vars(one))),
             )
-        self._touched.clear()
         return found
 
     def _load(self, incident: str) -> _Incident | None:

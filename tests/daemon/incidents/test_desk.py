@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aez.codec.errors import InvalidArgument
@@ -203,6 +205,38 @@ def test_channels_that_stop_again_together_are_one_message_again(folder: Path) -
         desk(stops("flow", "present", turn // 50 + 1, turn + 9), stops("heat", "present", turn // 50 + 1, turn + 9))
     assert desk.sent() == [("pump", "open"), ("pump", "close")] * 2
     assert desk.store.events.open_records() == ()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_sent_of_a_stream_does_not_depend_on_how_it_is_committed(folder: Path, seed: int) -> None:
+    """Rows in one transaction, or in any number of them; those of one row are always together."""
+    dice = np.random.default_rng(seed)
+    steps: dict[str, int] = {}
+    began: dict[str, int] = {}
+    rows: list[list[EventRecord]] = []
+    for at in range(0, 400, 7):
+        row = []
+        for channel in ("flow", "heat", "load", "valve"):
+            if dice.random() < 0.25:
+                sequence = steps[channel] = steps.get(channel, -1) + 1
+                action = "present" if sequence % 2 else "missing"
+                row.append(stops(channel, action, sequence, at, began.setdefault(channel, at - 5)))
+        if row:
+            rows.append(row)
+    (folder / "cut").mkdir()
+    whole, cut = Desk(folder), Desk(folder / "cut")
+    whole(*(record for row in rows for record in row))
+    places = sorted({0, len(rows), *dice.integers(0, len(rows), 5 * seed).tolist()})
+    for start, end in pairwise(places):
+        cut(*(record for row in rows[start:end] for record in row))
+
+    def sent(desk: Desk) -> list[object]:
+        found = [one.record for one in desk.store.pending("s", 10**6)]
+        return [(one.id, one.sequence, one.action, one.time, one.event) for one in found]
+
+    assert sent(whole) == sent(cut)
+    assert len(sent(whole)) < sum(map(len, rows))
+    assert [one.record for one in whole.store.events.list()] == [one.record for one in cut.store.events.list()]
 
 
 def test_another_thing_and_where_nothing_is_grouped_are_messages_of_their_own(folder: Path) -> None:
