@@ -15,14 +15,14 @@ __all__ = ["Aligned"]
 class Aligned:
     """Rows that are complete or overdue, by stream, rising: `stream`, `row` and `time` int64 [n], `values` [n, C].
 
-    made: which of them nobody sent, for they lie in a gap, [n]; None where all of them came, if only with nulls.
+    made_up: which of them nobody sent, for they lie in a gap, [n]; None where all of them came, if only with nulls.
     """
 
     stream: Ints
     row: Ints
     time: Ints
     values: Float
-    made: Flags | None = None
+    made_up: Flags | None = None
 
     def __len__(self) -> int:
         return len(self.stream)
@@ -36,10 +36,10 @@ class Aligned:
         return self._of(places)
 
     def _of(self, which: slice | Ints) -> Aligned:
-        made = None if self.made is None else self.made[which]
-        return Aligned(self.stream[which], self.row[which], self.time[which], self.values[which], made)
+        made_up = None if self.made_up is None else self.made_up[which]
+        return Aligned(self.stream[which], self.row[which], self.time[which], self.values[which], made_up)
 
     @property
     def came(self) -> Flags:
         """Which of them somebody sent, [n]."""
-        return np.ones(len(self), bool) if self.made is None else ~self.made
+        return np.ones(len(self), bool) if self.made_up is None else ~self.made_up

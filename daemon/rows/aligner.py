@@ -393,13 +393,13 @@ class Aligner(StreamColumns):
         row = (self._row[heads] - 1 - steps[first] + step[first])[number] + steps
         last = np.append(first[1:], len(stream)) - 1
         self._slot[heads], self._row[heads], self._started[heads] = slot[last], row[last] + 1, True
-        self.went, made = stream, None
+        self.went, made_up = stream, None
         if (step > 1).any():
             self.stepped = stream[step > 1]
             missing = np.minimum(step - 1, self.gap)
             self.counts["gap_rows"] += int(missing.sum())
-            stream, slot, row, base, values, made = _filled(stream, slot, row, base, values, step, missing)
-        return Aligned(stream, row, base + slot * self.period if self.clocked else slot, values, made)
+            stream, slot, row, base, values, made_up = _filled(stream, slot, row, base, values, step, missing)
+        return Aligned(stream, row, base + slot * self.period if self.clocked else slot, values, made_up)
 
     def states(self, streams: Ints) -> list[AlignerState]:
         """What is known of these streams."""

@@ -121,7 +121,7 @@ class Candidate:
         found = Scores(np.full(count, np.nan, np.float32), np.full((count, channels), np.nan, np.float32))
         values = np.ascontiguousarray(rows.values[:, self._order])
         # In place of their numbers their places, so that each score finds its row.
-        mine = Aligned(stream, np.arange(count), rows.time, values, rows.made)
+        mine = Aligned(stream, np.arange(count), rows.time, values, rows.made_up)
         for part in self._scoring.begin(mine, self._names):
             score, channel_score = part.ending()
             score[part.unscaled] = np.nan

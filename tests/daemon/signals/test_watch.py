@@ -84,7 +84,7 @@ def test_a_row_that_was_made_up_is_nobodys_absence() -> None:
     rows = of(values)
     made = np.zeros(60, bool)
     made[10:50] = True
-    assert found(watching(), replace(rows, made=made), [])[0] == []
+    assert found(watching(), replace(rows, made_up=made), [])[0] == []
     # The same rows from the outside, with nothing but nulls, are everybody's.
     assert [(note.kind, note.channels) for _, row, note in found(watching(), rows, [])[0] if row == 15] == [
         ("missing", (0,)),
@@ -214,7 +214,7 @@ def test_cuts_change_nothing_nor_does_a_restart(seed: int, learn: int) -> None:
             [np.nan, 3, -999]
         )
     rows = of(values, dice.integers(0, streams, count))
-    rows = replace(rows, made=np.isnan(values).all(axis=1) & (dice.random(count) < 0.7))
+    rows = replace(rows, made_up=np.isnan(values).all(axis=1) & (dice.random(count) < 0.7))
     changes: dict[str, Any] = {"figures": Figures(ranges=FIGURES.ranges), "learn": learn} if learn else {}
     changes |= {"window": int(dice.choice([1, 7])), "warm_up": int(dice.choice([0, 30]))}
     whole = found(watching(streams, **changes), rows, [])
