@@ -69,7 +69,7 @@ def test_rows_that_come_without_any_value_make_their_channels_missing_and_rows_t
         ("present", 45, ["flow"]),
         ("present", 45, ["heat"]),
     ]
-    assert len({one.event["incident"] for one in records}) == 1
+    assert len({one.event["began_with"] for one in records}) == 1
     some = engine()
     records = some.process([take(samples(values), 0, 20)])
     for at in range(45, 60, step):
