@@ -57,6 +57,8 @@ CODE_WINDOWS = 8_000
 VALIDATION = 0.15
 #: Gaps in training leave at least this share of a window.
 LEAST_LEFT = 0.5
+#: Rows that a closed form has learned from score like any others where they are so many times its columns.
+_ROWS_PER_COLUMN = 20
 _BATCH = 1024
 DAY = 86_400.0
 #: The limit of a budget over what the held-out part says. A PCA on SMD gave 1.23 false alarms a day with 1, 0.91 with
@@ -238,9 +240,10 @@ def fit_detector(
         network, result = learn(model, split.fit, split.validation, VALIDATION_WINDOWS, options, folder, resume)
     graph = DetectorGraph(network, scaling, config.score)
     scores = graph.calibrate(Batches(split.held_out, _BATCH), spread(split.fit, CODE_WINDOWS).split(_BATCH))
-    graph.threshold.fill_(choose_limit(scores, split.held_out, config, period))
+    judged = _limit_scores(graph, scores, split, config)
+    graph.threshold.fill_(choose_limit(judged, split.held_out, config, period))
     signals = None if config.rows else signal_figures(rows, sentinels, left_out)
-    notices += _limit_notices(config, len(scores), period)
+    notices += _limit_notices(config, len(judged), period)
     notices += [said for said in (too_few_windows(split),) if said is not None]
     return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals)
 
@@ -252,6 +255,17 @@ def _for_rows(config: DetectorConfig, family: str | None) -> DetectorConfig:
         limit = replace(limit, method="percentile", percentile=ROWS_PERCENTILE)
     rule = ROWS_RULE if config.rule == DEFAULT_RULE else config.rule
     return replace(config, rows=True, window=1, family=config.family or family, limit=limit, rule=rule)
+
+
+@torch.no_grad()
+def _limit_scores(
+    graph: DetectorGraph, scores: NDArray[np.float32], split: Split, config: DetectorConfig
+) -> NDArray[np.float32]:
+    """The scores that set the limit: the held-out ones, and the fitted rows' where few rows have few numbers to fit."""
+    few = config.rows and config.limit.method == "percentile" and few_rows(len(scores), config.limit.percentile)
+    if not few or graph.network.trained or len(split.fit) < _ROWS_PER_COLUMN * graph.channels:
+        return scores
+    return np.concatenate([scores, *(graph(batch)[0].numpy() for batch in Batches(split.fit, _BATCH))])
 
 
 def _limit_notices(config: DetectorConfig, held_out: int, period: float | None) -> list[str]:
