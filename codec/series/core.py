@@ -38,16 +38,16 @@ class Series:
     that a clock may repeat or go backwards; `in_order` puts it right.
     """
 
-    values: NDArray[np.float64]  #: [time, channels]
+    values: NDArray[np.float64] | NDArray[np.float32]  #: [time, channels]
     channels: tuple[str, ...]
     time: NDArray[np.int64] | None = None  #: [time], ns since 1970 UTC; None when the data have no clock
     timezone: str | None = None  #: as in the source: "UTC", "+02:00", "Europe/Berlin"; None: times without a zone
     name: str = ""  #: of the stream; by default its file's without the suffix
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 2 or self.values.dtype != np.float64:
+        if self.values.ndim != 2 or self.values.dtype not in (np.float64, np.float32):
             raise InvalidArgument(
-                f"a series is a float64 array [time, channels], not {self.values.dtype} {self.values.shape}"
+                f"a series is a float64 or float32 array [time, channels], not {self.values.dtype} {self.values.shape}"
             )
         if len(self.channels) != self.values.shape[1]:
             raise InvalidArgument(f"{self.values.shape[1]} columns cannot carry {len(self.channels)} channel names")

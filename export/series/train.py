@@ -21,7 +21,7 @@ from aez.codec.detect.scaling import StreamScales
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series, holes, select_channels
-from aez.export.common.batches import Batches, spread
+from aez.export.common.batches import Batches, spread, spread_lazily
 from aez.export.common.run_files import check_output, run_folder
 from aez.export.common.trainer import Result, TrainOptions
 from aez.export.families.base import Family, Figures, within
@@ -34,7 +34,7 @@ from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
 from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
-from aez.export.series.windows import Rows, Spans, Split, Windows, fitted_rows, split_rows, suggest_window
+from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, fitted_rows, split_rows, suggest_window
 
 logger = logging.getLogger(__name__)
 
@@ -171,10 +171,7 @@ def prepare_rows(series: Sequence[Series], channels: Sequence[str] | None = None
     rows = []
     for one in series:
         values = (one if one.channels == names else select_channels(one, names)).values
-        with np.errstate(over="ignore"):
-            small = values.astype(np.float32)
-        small[~np.isfinite(small)] = np.nan
-        rows.append(small)
+        rows.append(finite_rows(values))
     return rows, names
 
 
@@ -206,7 +203,7 @@ def fit_detector(
         scales = fit_scales([one.name for one in series], fits, window, channels)
         learned = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
     split, left_out = _split(series, learned, config, window, validation, notices)
-    fitted = np.concatenate(split.fit.runs)
+    fitted = split.fit.runs
     scaling = fit_scaling(fitted, channels) if scales is None else unit_scaling(fitted, rows)
     if still := [name for name, flag in zip(channels, scaling.still, strict=True) if flag]:
         notices.append(f"{listed(still)} never moved in the training rows; any movement will score high")
@@ -216,7 +213,7 @@ def fit_detector(
         model = DetectorLoss(build(config.family, window, len(channels), **config.options), scaling, config.gaps)
         network, result = learn(model, split.fit, split.validation, VALIDATION_WINDOWS, options, folder, resume)
     graph = DetectorGraph(network, scaling, config.score)
-    scores = graph.calibrate(Batches(split.held_out, _BATCH), spread(split.fit, CODE_WINDOWS).split(_BATCH))
+    scores = graph.calibrate(Batches(split.held_out, _BATCH), Batches(spread_lazily(split.fit, CODE_WINDOWS), _BATCH))
     graph.threshold.fill_(choose_limit(scores, split.held_out, config, period))
     signals = signal_figures(rows, sentinels, left_out)
     return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals)
