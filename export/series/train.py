@@ -27,10 +27,11 @@ from aez.export.common.trainer import Result, TrainOptions
 from aez.export.families.base import Family, Figures, within
 from aez.export.families.registry import build
 from aez.export.families.training import FamilyLoss, best_validation, effort, is_finished, learn, short_run
-from aez.export.series.bundle import CHECKED_WINDOWS, Described, pack_detector
+from aez.export.series.bundle import CHECKED_WINDOWS, Described, Learned
 from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
+from aez.export.series.sampling import few_enough
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
 from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
@@ -189,6 +190,8 @@ def fit_detector(
     checkpoint lies in `folder`. Raises InvalidArgument and UnsupportedInput for data that cannot be learned from.
     """
     series, period, notices = same_period(series)
+    series, sampled = few_enough(series)
+    notices += sampled
     rows, channels = prepare_rows(series)
     _refuse_constant(rows, [one.name or "the training data" for one in series])
     rows, sentinels, unread = without_sentinels(rows, channels)
@@ -321,10 +324,15 @@ _LIMIT_KEYS: dict[Method, tuple[str, ...]] = {
 }
 
 
+def without_rows(fitted: Fitted, data: str, units: Sequence[str] = ()) -> Learned:
+    """What of a fitted detector its bundle is made from; `data` describes what it learned from."""
+    windows = spread(fitted.split.held_out, CHECKED_WINDOWS).numpy()
+    return Learned(fitted.graph, describe(fitted, "", data, units), windows, fitted.scales)
+
+
 def make_bundle(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) -> Bundle:
     """The bundle of a fitted detector, in memory. Raises ModelError where the export does not compute the same."""
-    windows = spread(fitted.split.held_out, CHECKED_WINDOWS).numpy()
-    return pack_detector(fitted.graph, describe(fitted, name, data, units), windows, fitted.scales)
+    return without_rows(fitted, data, units).pack(name)
 
 
 def main(
