@@ -75,14 +75,11 @@ def _learned(values: Mapping[str, Any]) -> Learned:
 
 
 def _few(windows: NDArray[np.float32], most: int) -> NDArray[np.float32]:
-    """About `most` windows, at least one, the same in the middle; a whole one among them if there is one."""
-    middle, reach = len(windows) // 2, max(0, min(most // 2, len(windows) // 2))
-    kept = windows[middle - reach : middle + max(1, reach)]
+    """About `most` windows, at least two, of which a bundle becomes the same: the middle one, and the first whole one."""
+    middle, reach = len(windows) // 2, max(1, min(most, len(windows)) // 2)
     whole = ~np.isnan(windows).any((1, 2))
-    if whole.any() and np.isnan(kept).any((1, 2)).all():
-        one = windows[[int(np.argmax(whole))]]
-        kept = np.concatenate([one, kept[len(kept) // 2 :][:1]])  # of two the second is the middle
-    return kept.copy()
+    first = int(np.argmax(whole)) if whole.any() else middle
+    return windows[[first, *range(middle - reach + 1, middle), *range(middle, min(middle + reach, len(windows)))]]
 
 
 def _plain_scales(scales: StreamScales) -> dict[str, Any]:
