@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         best_f1,
         peaks_over_threshold,
         percentile,
+        share_limit,
     )
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "score_picture",
     "score_streams",
     "severity_of",
+    "share_limit",
 ]
 
 __getattr__ = lazily(
@@ -77,7 +79,7 @@ __getattr__ = lazily(
         "aez.codec.detect.score_pictures": "ScoredPicture score_picture",
         "aez.codec.detect.score_series": "Reading ScoredSeries ScoredBatch describe_event score_file score_streams",
         "aez.codec.detect.thresholds": (
-            "LabelledThreshold StreamingPeaksOverThreshold alarm_budget best_f1 peaks_over_threshold percentile"
+            "LabelledThreshold StreamingPeaksOverThreshold alarm_budget best_f1 peaks_over_threshold percentile share_limit"
         ),
     },
 )

@@ -28,6 +28,7 @@ from aez.codec.series.windows import window_batches
 __all__ = [
     "GRAPH",
     "OTHER_PERIOD",
+    "ROWS",
     "SCALE_CENTRE",
     "SCALE_WIDTH",
     "TASK",
@@ -45,6 +46,8 @@ TASK = "detector"
 GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
 #: Members with the scales of the training streams, of models whose graph takes each stream's.
 SCALE_CENTRE, SCALE_WIDTH = "stream_centre", "stream_width"
+#: What a bundle is made for: rows that follow each other, or rows that are no series.
+SERIES, ROWS = "series", "rows"
 WINDOW_MAX, CHANNELS_MAX = 4096, 4096
 #: The batch shapes that a session sees; windows of more values than `_LARGE` never come 256 at a time.
 _BATCHES = (1, 32, 256)
@@ -83,7 +86,7 @@ class Detector:
     chosen for. scales: of models that take each stream's centre and width, those of the training streams; else None.
     rests, absences: the longest runs of equal values, and without a value, of each channel in training, in rows,
     infinity for one that hardly moved; sentinels: of each channel the values there that looked like "no reading". They
-    are None for bundles that do not say.
+    are None for bundles that do not say. mode: "series", or "rows" where each row is judged by itself.
 
     Raises ModelError for a bundle that is no detector, contradicts itself, or whose probe scores differently here;
     InvalidArgument as `open_session`.
@@ -102,6 +105,9 @@ class Detector:
         self.score_kind = str(coding.get("score", ""))
         self.ranges = _ranges(coding, len(self.channels))
         self.event_rule = _event_rule(coding)
+        self.mode = coding.get("mode", SERIES)
+        if self.mode not in (SERIES, ROWS):
+            raise wrong("mode", self.mode, f"{SERIES} or {ROWS}")
         signals = signal_figures(coding, len(self.channels))
         self.rests, self.absences, self.sentinels = signals
         self.scales = _stream_scales(bundle, len(self.channels))

@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "best_f1",
     "peaks_over_threshold",
     "percentile",
+    "share_limit",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -46,6 +48,31 @@ def percentile(scores: npt.ArrayLike, q: float) -> float:
     if not 0 <= q <= 100:
         raise InvalidArgument(f"a percentile is a number in 0..100, not {q}")
     return float(np.percentile(values, q, method="higher"))
+
+
+def share_limit(scores: npt.ArrayLike, share: float) -> float:
+    """The limit that the score of a fresh normal row exceeds with a probability of at most `share`; share in 0..1.
+
+    For rows that do not depend on each other: the k-th smallest of n scores, k = (n + 1)(1 - share) rounded up, as in
+    split conformal prediction (Vovk et al. 2005). Where n is too small for that the largest, which a fresh score exceeds
+    with a probability of 1 / (n + 1), and from there on as far as the share asks for if cube roots of scores scatter
+    normally (those of sums of squares nearly do: Wilson, Hilferty 1931).
+
+    Raises InvalidArgument without a finite score and for a share outside 0..1.
+    """
+    values = np.sort(_finite(scores))
+    if not 0 <= share <= 1:
+        raise InvalidArgument(f"a share of the rows is a number in 0..1, not {share}")
+    count = values.size
+    place = max(1, math.ceil((count + 1) * (1 - share) - 1e-9))
+    if place <= count:
+        return float(values[place - 1])
+    highest = float(values[-1])
+    if count < 2 or not share or values[0] < 0:
+        return highest
+    normal = NormalDist()
+    further = normal.inv_cdf(1 - share) - normal.inv_cdf(count / (count + 1))
+    return float(np.cbrt(highest) + further * np.cbrt(values).std(ddof=1)) ** 3
 
 
 @dataclass(frozen=True)

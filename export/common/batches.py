@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+#: Results that there is room for at first.
+_GATHERED = 65_536
+
 
 class Numbered(Protocol):
     """Windows, or pictures, that are taken by number."""
@@ -75,6 +78,24 @@ def thinned(batches: Iterable[Tensor], each: int, most: int) -> Tensor:
         kept.append(some[-seen % step :: step].clone())
         seen += len(some)
     return torch.cat(kept)
+
+
+def gathered(parts: Iterable[Tensor]) -> Tensor:
+    """Results of batch after batch [n, ...] as one.
+
+    They are copied as they come: small pieces that are kept between large ones that go leave holes in the heap, which
+    grew to many times the data.
+    """
+    held, count = torch.empty(0), 0
+    for part in parts:
+        end = count + len(part)
+        if end > len(held):
+            grown = part.new_empty(max(2 * len(held), _GATHERED, end), *part.shape[1:])
+            grown[:count] = held[:count]
+            held = grown
+        held[count:end] = part
+        count = end
+    return held[:count].clone()
 
 
 class Shuffled(Dataset[Tensor]):

@@ -21,6 +21,7 @@ SERIES = {
     "denoising": "aez.export.families.windows.denoising:Denoising",
     "dense": "aez.export.families.windows.dense:Dense",
     "ensemble": "aez.export.families.windows.ensemble:Ensemble",
+    "gaussian": "aez.export.families.windows.gaussian:Gaussian",
     "lstm": "aez.export.families.windows.lstm:Lstm",
     "pca": "aez.export.families.windows.pca:PCA",
     "sparse": "aez.export.families.windows.sparse:Sparse",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.bundle.bundle import Bundle
-from aez.codec.detect.detector import GRAPH, SCALE_CENTRE, SCALE_WIDTH, TASK, WHOLE_GRAPH
+from aez.codec.detect.detector import GRAPH, ROWS, SCALE_CENTRE, SCALE_WIDTH, TASK, WHOLE_GRAPH
 from aez.codec.detect.events import EventRule
 from aez.codec.detect.scaling import StreamScales
 from aez.export.common.provenance import npy_bytes
@@ -27,7 +27,10 @@ WHOLE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Described:
-    """What a bundle says of a detector beside its graph. `units` "" and `period`, `signals` None: unknown."""
+    """What a bundle says of a detector beside its graph. `units` "" and `period`, `signals` None: unknown.
+
+    `rows`: it judges rows that are no series.
+    """
 
     name: str
     channels: tuple[str, ...]
@@ -37,6 +40,7 @@ class Described:
     provenance: Mapping[str, Any]
     figures: Mapping[str, Any]
     signals: SignalFigures | None = None
+    rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ def pack_detector(
         "ranges": [[float(low), float(high)] for low, high in zip(scaling.low, scaling.high, strict=True)],
         "event_rule": asdict(described.rule),
     }
+    if described.rows:
+        coding["mode"] = ROWS
     if (signals := described.signals) is not None:
         coding["longest_rest_rows"], coding["longest_absence_rows"] = list(signals.rests), list(signals.absences)
         coding["sentinels"] = [list(values) for values in signals.sentinels]

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.common.words import listed
-from aez.codec.detect.detector import Detector, load_detector
+from aez.codec.detect.detector import ROWS, Detector, load_detector
 from aez.codec.detect.scaling import Scale, learned_scale
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series
@@ -31,7 +31,6 @@ from aez.export.series.pickling import from_plain_values, plain_values
 from aez.export.series.streams import score_windows
 from aez.export.series.tables import Given, Part, Values, given_parts, tables_of, without_clock
 from aez.export.series.train import (
-    DEFAULT_FAMILY,
     MARGIN,
     DetectorConfig,
     LimitOptions,
@@ -85,7 +84,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     so are `predict_proba` and `predict_confidence`; `anomaly_score` is the score by its own name.
 
     Parameters:
-        family: one of those that `aez train series --help` lists.
+        family: one of those that `aez train series --help` lists; None takes pca, and gaussian for rows.
         window: rows of a window; None takes the data's dominant period, or 32.
         options: options of the family.
         score_kind: reconstruction, mahalanobis, elbo (variational only), or several joined by "+"; None takes
@@ -99,6 +98,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             limit is set by it, and `threshold` and what belongs to it are not asked. "auto": by `threshold`.
         held_out: share of the rows, the latest, that calibrates errors and threshold and trains nothing.
         robust: leave out training rows that plainly are faults, with a warning.
+        rows: rows are no series (payments, patients), and each is judged by itself: windows of 1 row, and for a budget
+            of alarms, which means nothing there, a limit that 1 % of normal rows exceed. None: where there is no
+            `period` or longer `window` given, and neighbouring rows are no more alike than others (with a warning).
         per_stream_scale: one model for many alike streams: each is scaled by a centre and width of its own, those of a
             stream that was not in training by its first rows.
         steps, minutes: how long to train; None: as the data need, with early stopping.
@@ -110,14 +112,15 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         seed: the older name of `random_state`, which it overrides; it will go.
 
     Attributes, after `fit`: threshold_, decision_scores_, labels_, window_, n_features_in_ (and feature_names_in_ for a
-    table with names), offset_ (-threshold_, as score_samples - offset_ is decision_function in scikit-learn), and
-    held_out_scores_ (of the windows that set the limit, in order of time; 1 is the limit, as everywhere). Those with a
-    number for each row, decision_scores_, labels_ and held_out_scores_, do not go into pickles and files.
+    table with names), rows_ (whether each row is judged by itself), offset_ (-threshold_, as score_samples - offset_ is
+    decision_function in scikit-learn), and held_out_scores_ (of the windows that set the limit, in order of time; 1 is
+    the limit, as everywhere). Those with a number for each row, decision_scores_, labels_ and held_out_scores_, do not
+    go into pickles and files.
     """
 
     def __init__(
         self,
-        family: str = DEFAULT_FAMILY,
+        family: str | None = None,
         window: int | None = None,
         *,
         options: Mapping[str, Any] | None = None,
@@ -141,6 +144,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         convention: str = "sklearn",
         verbose: bool = False,
         seed: int | None = None,
+        rows: bool | None = None,
     ) -> None:
         self.family, self.window, self.options = family, window, options
         self.score_kind, self.rule, self.tail = score_kind, rule, tail
@@ -151,6 +155,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.steps, self.minutes, self.device = steps, minutes, device
         self.random_state, self.seed = random_state, seed
         self.convention, self.verbose = convention, verbose
+        self.rows = rows
 
     def fit(self, X: Any, y: object = None, *, streams: ArrayLike | None = None) -> Self:  # noqa: N803
         """Learn from normal rows [time, channels]; `y` is ignored, and `streams` [time] names the stream of each row.
@@ -176,6 +181,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.window_, self.threshold_, self.offset_ = fitted.graph.window, 1.0, -1.0
         named, data = [one.name for one in series], f"{given.rows:,} rows of {len(channels)} channels"
         self._bundle: Bundle | None = None
+        self.rows_ = bool(fitted.config.rows)
         self._fitted: Learned | None = without_rows(fitted, data)
         scores = self._scores(given, named)
         if share is not None:
@@ -284,6 +290,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         made._training = None if training is None else TrainingScores.from_plain(training)
         made._detector_cache = detector
         made.window_, made.threshold_, made.offset_ = detector.window, 1.0, -1.0
+        made.rows_ = detector.mode == ROWS
         made.n_features_in_ = len(detector.channels)
         if detector.channels != tuple(map(str, range(made.n_features_in_))):  # else they are those of an array
             made.feature_names_in_ = np.array(detector.channels, object)
@@ -331,6 +338,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             held_out=self.held_out,
             robust=self.robust,
             per_stream_scale=self.per_stream_scale,
+            rows=self.rows,
         )
 
     def _checked_share(self) -> float | None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from aez.export.common.batches import Batches, spread
+from aez.export.common.batches import Batches, gathered, spread
 from aez.export.families.windows.pca import PCA
 from aez.export.series.scaling import ScaleLayer, fit_scaling
 from aez.export.series.windows import Rows, Windows
@@ -35,14 +36,16 @@ class Faults:
 
 
 @torch.no_grad()
-def find_faults(series: Sequence[Rows], cuts: Sequence[NDArray[np.int64]] = ()) -> list[Faults]:
+def find_faults(
+    series: Sequence[Rows], cuts: Sequence[NDArray[np.int64]] = (), window: int | None = None
+) -> list[Faults]:
     """Faults in each of the series [time, channels], NaN = missing, by the errors of a small PCA over all of them.
 
-    `cuts` are the rows of each series that no window may reach across, ascending. Few principal components learn what
-    is common, and soft-clipped values keep a fault from bending them to itself. Empty where the data are too short to
-    tell, or where more than 5 % stand out.
+    `cuts` are the rows of each series that no window may reach across, ascending; a `window` is 16 rows or fewer,
+    unless one is given. Few principal components learn what is common, and soft-clipped values keep a fault from
+    bending them to itself. Empty where the data are too short to tell, or where more than 5 % stand out.
     """
-    window = min(_WINDOW, max((len(rows) for rows in series), default=0) // 16)
+    window = min(window or _WINDOW, max((len(rows) for rows in series), default=0) // 16)
     if window < 1:
         return []
     channels = series[0].shape[1]
@@ -59,12 +62,7 @@ def find_faults(series: Sequence[Rows], cuts: Sequence[NDArray[np.int64]] = ()) 
     scale = ScaleLayer(fit_scaling(series), window)
     network = PCA(window, len(seen), components=0.9, most=_COMPONENTS)
     network.fit(*scale(spread(windows, _FITTED)))
-    errors = []
-    for batch in Batches(windows, _BATCH):
-        x, present = scale(batch)
-        difference = (x - network(x, present)) * present
-        errors.append((difference.square().sum((1, 2)) / present.sum((1, 2)).clamp_min(1.0)).numpy())
-    error = np.concatenate(errors)
+    error = gathered(_errors(network, *scale(batch)) for batch in Batches(windows, _BATCH)).numpy()
     logs = np.log(np.maximum(error, 1e-9))
     middle = float(np.median(logs))
     deviation = max(1.4826 * float(np.median(np.abs(logs - middle))), _SPREAD_MIN)
@@ -83,6 +81,12 @@ def find_faults(series: Sequence[Rows], cuts: Sequence[NDArray[np.int64]] = ()) 
             found[number] = rows, max(times, before)
         begin += count
     return [Faults(number, tuple(rows), times) for number, (rows, times) in sorted(found.items())]
+
+
+def _errors(network: PCA, x: Tensor, present: Tensor) -> Tensor:
+    """The mean squared error of each window, [n]."""
+    difference = (x - network(x, present)) * present
+    return difference.square().sum((1, 2)) / present.sum((1, 2)).clamp_min(1.0)
 
 
 def _runs(rows: int, cuts: Sequence[NDArray[np.int64]], number: int) -> list[tuple[int, int]]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aez.codec.detect.scaling import robust_centre, robust_scale
+from aez.codec.detect.scaling import WINSORISED, robust_centre, robust_scale
 from aez.codec.errors import UnsupportedInput
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,8 @@ class Scaling:
     """How channels are scaled, each array float64 [channels].
 
     A scaled value is gain * clip((value - centre) / scale, -LIMIT, LIMIT), of unit variance at most. `low` and `high`
-    are the range that was seen; all but `gain` (0..1) are in the sensors' units.
+    are the range that was seen; all but `gain` (0..1) are in the sensors' units. `soft`: beyond the limit a scaled
+    value goes on by its logarithm, LIMIT * (1 + ln(widths / LIMIT)), where the channel ever moved.
     """
 
     centre: Floats
@@ -41,6 +43,7 @@ class Scaling:
     gain: Floats
     low: Floats
     high: Floats
+    soft: bool = False
 
     @property
     def channels(self) -> int:
@@ -60,9 +63,15 @@ def columns_of(runs: Sequence[NDArray[np.floating]]) -> Iterator[Floats]:
 
 
 def fit_scaling(
-    values: NDArray[np.floating] | Sequence[NDArray[np.floating]], names: Sequence[str] | None = None
+    values: NDArray[np.floating] | Sequence[NDArray[np.floating]],
+    names: Sequence[str] | None = None,
+    *,
+    soft: bool = False,
 ) -> Scaling:
     """The scaling of values [time, channels], or of several runs of such; NaN and infinite samples are left out.
+
+    `soft` as in `Scaling`; then a channel that nearly always has one value is scaled by its standard deviation, so that
+    another one counts by how rare it is.
 
     Raises UnsupportedInput for a channel without a finite value, by its name.
     """
@@ -73,9 +82,18 @@ def fit_scaling(
             name = names[number] if names is not None else f"number {number + 1}"
             raise UnsupportedInput(f"channel {name} has no value in the training rows; leave it out")
         centre, scale = robust_centre(finite), robust_scale(finite)
-        gain = 1 / max(1.0, float(np.std(np.clip((finite - centre) / scale, -LIMIT, LIMIT))))
+        if soft and np.ptp(np.percentile(finite, WINSORISED)) == 0 < np.ptp(finite):
+            scale = max(float(np.std(finite)), 1e-6 * scale)
+        widths = (finite - centre) / scale
+        gain = 1 / max(1.0, float(np.std(_softened(widths) if soft else np.clip(widths, -LIMIT, LIMIT))))
         columns.append((centre, scale, gain, finite.min(), finite.max()))
-    return Scaling(*np.array(columns, np.float64).T)
+    return Scaling(*np.array(columns, np.float64).T, soft=soft)
+
+
+def _softened(widths: Floats) -> Floats:
+    """Widths that go on by their logarithm beyond the limit."""
+    beyond = np.log(np.clip(np.abs(widths), LIMIT, _FARTHEST) / LIMIT)
+    return np.asarray(np.clip(widths, -LIMIT, LIMIT) * (1 + beyond))
 
 
 class ScaleLayer(nn.Module):
@@ -96,7 +114,9 @@ class ScaleLayer(nn.Module):
         self.register_buffer("inverse_scale", _tiled(1 / scaling.scale, window))
         self.register_buffer("gain", _tiled(scaling.gain, window))
         self.register_buffer("back", _tiled(scaling.scale / scaling.gain, window))
-        self._gains = bool(np.any(scaling.gain != 1))
+        self._gains, self._soft = bool(np.any(scaling.gain != 1)), scaling.soft
+        if scaling.soft:
+            self.register_buffer("moved", _tiled(np.where(scaling.still, 0.0, 1.0), window), persistent=False)
         #: Values come in widths already.
         self._plain = not np.any(scaling.centre) and bool(np.all(scaling.scale == 1))
 
@@ -117,6 +137,9 @@ class ScaleLayer(nn.Module):
     def clip(self, widths: Tensor) -> Tensor:
         """Scaled values."""
         clipped = widths.clamp(-LIMIT, LIMIT)
+        if self._soft:
+            beyond = torch.log(widths.abs().clamp(LIMIT, _FARTHEST)) - math.log(LIMIT)
+            clipped = clipped * (1 + beyond * cast(Tensor, self.moved))
         return clipped * self.gain if self._gains else clipped
 
     def excess(self, widths: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from aez.export.series.bundle import CHECKED_WINDOWS, Described, Learned
 from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
+from aez.export.series.rows import DEFAULT_FAMILY, as_rows, few_rows, row_limit, split_dealt
 from aez.export.series.sampling import few_enough
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
@@ -39,7 +40,6 @@ from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, 
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_FAMILY = "pca"
 VALIDATION_WINDOWS = 2_000
 #: Windows that say how codes are distributed.
 CODE_WINDOWS = 8_000
@@ -85,12 +85,13 @@ class LimitOptions:
 class DetectorConfig:
     """What to learn and how to judge.
 
-    `window` None: suggested from the data; `options` are the family's own; `held_out` is the share of the rows, the
-    latest, that calibrates; `robust` leaves out rows that look like faults; `gaps` is the share of the windows into
-    which training makes holes; `per_stream_scale` makes a graph that takes each stream's centre and width as inputs.
+    `family` None: that of the data's kind; `window` None: suggested from the data; `options` are the family's own;
+    `held_out` is the share of the rows, the latest, that calibrates; `robust` leaves out rows that look like faults;
+    `gaps` is the share of the windows into which training makes holes; `per_stream_scale` makes a graph that takes each
+    stream's centre and width as inputs; `rows`: that rows are no series, None: where they have no order.
     """
 
-    family: str = DEFAULT_FAMILY
+    family: str | None = None
     window: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     score: ScoreOptions = field(default_factory=ScoreOptions)
@@ -100,6 +101,12 @@ class DetectorConfig:
     robust: bool = True
     gaps: float = 0.2
     per_stream_scale: bool = False
+    rows: bool | None = None
+
+    @property
+    def named_family(self) -> str:
+        """`family`, or that of series."""
+        return self.family or DEFAULT_FAMILY
 
     def __post_init__(self) -> None:
         within("held_out", self.held_out, 0.05, 0.9)
@@ -189,16 +196,17 @@ def fit_detector(
     window crosses from one series into another, or a hole in a clock. `changes` are those to `default_options`; the
     checkpoint lies in `folder`. Raises InvalidArgument and UnsupportedInput for data that cannot be learned from.
     """
+    series, config, said = as_rows(series, config)
     series, period, notices = same_period(series)
     series, sampled = few_enough(series)
-    notices += sampled
+    notices += [*said, *sampled]
     rows, channels = prepare_rows(series)
     _refuse_constant(rows, [one.name or "the training data" for one in series])
     rows, sentinels, unread = without_sentinels(rows, channels)
     notices += unread
     window = config.window or suggest_window(max(rows, key=len))
     with torch.random.fork_rng():
-        trained = build(config.family, window, len(channels), **config.options).trained
+        trained = build(config.named_family, window, len(channels), **config.options).trained
     validation = VALIDATION if trained else 0.0
     scales, learned = None, rows
     if config.per_stream_scale:
@@ -207,18 +215,19 @@ def fit_detector(
         learned = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
     split, left_out = _split(series, learned, config, window, validation, notices)
     fitted = split.fit.runs
-    scaling = fit_scaling(fitted, channels) if scales is None else unit_scaling(fitted, rows)
+    scaling = fit_scaling(fitted, channels, soft=bool(config.rows)) if scales is None else unit_scaling(fitted, rows)
     if still := [name for name, flag in zip(channels, scaling.still, strict=True) if flag]:
         notices.append(f"{listed(still)} never moved in the training rows; any movement will score high")
     options = default_options(len(split.fit), **(changes or {}))
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
-        model = DetectorLoss(build(config.family, window, len(channels), **config.options), scaling, config.gaps)
+        model = DetectorLoss(build(config.named_family, window, len(channels), **config.options), scaling, config.gaps)
         network, result = learn(model, split.fit, split.validation, VALIDATION_WINDOWS, options, folder, resume)
     graph = DetectorGraph(network, scaling, config.score)
     scores = graph.calibrate(Batches(split.held_out, _BATCH), Batches(spread_lazily(split.fit, CODE_WINDOWS), _BATCH))
     graph.threshold.fill_(choose_limit(scores, split.held_out, config, period))
-    signals = signal_figures(rows, sentinels, left_out)
+    signals = None if config.rows else signal_figures(rows, sentinels, left_out)
+    notices += few_rows(len(scores), config.limit) if config.rows else []
     return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals)
 
 
@@ -235,10 +244,12 @@ def _split(
     cuts = [holes(one) for one in series]
     faults: list[Spans] = [() for _ in rows]
     if config.robust:
-        faults, found = _faults(rows, names, cuts)
+        faults, found = _faults(rows, names, cuts, 1 if config.rows else None)
         notices += found
     if short := [name or "a series without a name" for name, one in zip(names, rows, strict=True) if len(one) < window]:
         notices.append(f"{listed(short)}: fewer rows than a window of {window}, and nothing to learn from")
+    if config.rows:
+        return split_dealt(rows, config.held_out, validation, faults), faults
     spans = [[*some, *((row, row) for row in own.tolist())] for some, own in zip(faults, cuts, strict=True)]
     return split_rows(rows, window, config.held_out, validation, spans), list(spans)
 
@@ -261,6 +272,8 @@ def choose_limit(scores: NDArray[np.float32], windows: Windows, config: Detector
     limit = config.limit
     if limit.method == "pot":
         found = peaks_over_threshold(scores, limit.risk)
+    elif limit.method == "percentile" and config.rows:
+        found = row_limit(scores, limit)
     elif limit.method == "percentile":
         found = percentile(scores, limit.percentile)
     else:
@@ -277,12 +290,12 @@ def _joined(scores: NDArray[np.float32], windows: Windows, rule: EventRule) -> N
 
 
 def _faults(
-    rows: Sequence[Rows], names: Sequence[str], cuts: Sequence[NDArray[np.int64]]
+    rows: Sequence[Rows], names: Sequence[str], cuts: Sequence[NDArray[np.int64]], window: int | None
 ) -> tuple[list[Spans], list[str]]:
     """Rows of each series that look like faults, and a sentence for each series that has some."""
     found: list[Spans] = [() for _ in rows]
     notices = []
-    for faults in find_faults(rows, cuts):
+    for faults in find_faults(rows, cuts, window):
         found[faults.series] = faults.rows
         spans = listed([f"{start} to {end - 1}" for start, end in faults.rows])
         notices.append(
@@ -297,7 +310,7 @@ def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) ->
     config, result = fitted.config, fitted.result
     provenance = {
         "data": data,
-        "network": {"family": config.family, "window": fitted.graph.window, "options": dict(config.options)},
+        "network": {"family": config.named_family, "window": fitted.graph.window, "options": dict(config.options)},
         "held_out": config.held_out,
         "threshold": {key: getattr(config.limit, key) for key in ("method", *_LIMIT_KEYS[config.limit.method])},
         **effort(result),
@@ -314,7 +327,9 @@ def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) ->
         **best_validation(result),
     }
     given = tuple(units) or ("",) * len(fitted.channels)
-    return Described(name, fitted.channels, given, fitted.period, config.rule, provenance, figures, fitted.signals)
+    return Described(
+        name, fitted.channels, given, fitted.period, config.rule, provenance, figures, fitted.signals, bool(config.rows)
+    )
 
 
 _LIMIT_KEYS: dict[Method, tuple[str, ...]] = {

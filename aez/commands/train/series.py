@@ -33,7 +33,7 @@ DAY = 86_400.0
 @click.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
 @train_options.output
-@click.option("--family", type=click.Choice(NAMES), default="pca", show_default=True, help="The network.")
+@click.option("--family", type=click.Choice(NAMES), help="The network.  [default: pca; of rows gaussian]")
 @click.option("--window", type=click.IntRange(1, 4096), help="Rows of a window; by default suggested from the data.")
 @train_options.detector_run
 @click.option(
@@ -62,6 +62,12 @@ DAY = 86_400.0
 )
 @click.option("--channels", metavar="A,B", help="Columns to learn, by default all that hold numbers.")
 @click.option("--ignore", metavar="A,B", help="Columns to leave out, such as labels.")
+@click.option(
+    "--rows",
+    is_flag=True,
+    help="Rows are no series (payments, patients), and each is judged by itself; found by itself where rows have neither "
+    "times nor an order.",
+)
 @options.streams
 @click.option(
     "--per-stream-scale",
@@ -74,7 +80,7 @@ DAY = 86_400.0
 def series(
     data: tuple[Path, ...],
     output: Path,
-    family: str,
+    family: str | None,
     window: int | None,
     minutes: float | None,
     steps: int | None,
@@ -88,6 +94,7 @@ def series(
     rule: str,
     channels: str | None,
     ignore: str | None,
+    rows: bool,
     stream: str | None,
     per_stream_scale: bool,
     time_column: str | None,
@@ -109,14 +116,14 @@ def series(
         from aez.export.common.run_files import check_output
         from aez.export.series.graph import ScoreOptions
         from aez.export.series.sampling import few_enough
-        from aez.export.series.train import DetectorConfig, LimitOptions, main
+        from aez.export.series.train import DEFAULT_FAMILY, DetectorConfig, LimitOptions, main
 
         check_output(output)
-        if family_class(family).trained is False:
-            _warn_of_idle({"--steps": steps, "--minutes": minutes, "--resume": resume}, family)
+        if family_class(family or DEFAULT_FAMILY).trained is False:
+            _warn_of_idle({"--steps": steps, "--minutes": minutes, "--resume": resume}, family or DEFAULT_FAMILY)
         options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
-        config = replace(config, per_stream_scale=per_stream_scale)
+        config = replace(config, per_stream_scale=per_stream_scale, rows=rows or None)
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         known = {"time_column": time_column, "array": array, **columns}
         read: list[Series] = []
