@@ -91,7 +91,8 @@ def gathered(parts: Iterable[Tensor]) -> Tensor:
         end = count + len(part)
         if end > len(held):
             grown = part.new_empty(max(2 * len(held), _GATHERED, end), *part.shape[1:])
-            grown[:count] = held[:count]
+            if count:
+                grown[:count] = held[:count]
             held = grown
         held[count:end] = part
         count = end

@@ -19,8 +19,10 @@ from aez.export.common.trainer import Result, Trainer, TrainOptions
 from aez.export.families.base import Family, Figures
 
 #: Closed forms see at most so many windows, and so many numbers.
-CLOSED_FORM_WINDOWS, CLOSED_FORM_NUMBERS = 20_000, 24_000_000
+CLOSED_FORM_WINDOWS, CLOSED_FORM_NUMBERS = 20_000, 16_000_000
 _BATCH = 1024
+#: Windows that are scaled together: few, so that what scaling takes is small beside them all.
+_PART = 128
 
 
 class FamilyLoss(nn.Module, ABC):
@@ -47,11 +49,18 @@ class FamilyLoss(nn.Module, ABC):
 
     def _scaled_in_parts(self, items: Numbered) -> tuple[Tensor, Tensor]:
         """`scaled` of all items, with no more than its results in memory; what is present takes none where all is."""
-        x, present = (part.new_empty(len(items), *part.shape[1:]) for part in self.scaled(items.take(np.arange(1))))
-        for start in range(0, len(items), _BATCH):
-            end = min(start + _BATCH, len(items))
-            x[start:end], present[start:end] = self.scaled(items.take(np.arange(start, end)))
-        return x, present.new_ones(()).expand_as(x) if bool((present == 1).all()) else present
+        first, _ = self.scaled(items.take(np.arange(1)))
+        x = first.new_empty(len(items), *first.shape[1:])
+        present = x.new_ones(()).expand_as(x)
+        for start in range(0, len(items), _PART):
+            end = min(start + _PART, len(items))
+            x[start:end], here = self.scaled(items.take(np.arange(start, end)))
+            if bool((here == 1).all()):
+                continue
+            if present.stride()[0] == 0:
+                present = torch.ones_like(x)
+            present[start:end] = here
+        return x, present
 
 
 @dataclass

@@ -63,7 +63,7 @@ def test_the_streams_of_a_file_are_sampled_each(tmp_path: Path, most: int) -> No
     (tmp_path / "rows.csv").write_text("\n".join(["machine,x,y", *lines]))
     found = read_sampled(tmp_path / "rows.csv", "machine", most=most)
     every, _ = read_streams(tmp_path / "rows.csv", "machine")
-    assert [[part.name for part in parts][0] for parts in found.streams] == ["a", "b"]
+    assert [parts[0].name for parts in found.streams] == ["a", "b"]
     for parts, whole in zip(found.streams, every, strict=True):
         taken = stitched(parts).values
         assert np.isin(taken[:, 0], whole.values[:, 0]).all()
