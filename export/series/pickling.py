@@ -75,7 +75,7 @@ def _learned(values: Mapping[str, Any]) -> Learned:
 
 
 def _few(windows: NDArray[np.float32], most: int) -> NDArray[np.float32]:
-    """About `most` windows, two or more, of which a bundle becomes the same: the middle one, and the first whole one."""
+    """About `most` windows, two or more, of which a bundle becomes the same: the middle and the first whole one."""
     middle, reach = len(windows) // 2, max(1, min(most, len(windows)) // 2)
     whole = ~np.isnan(windows).any((1, 2))
     first = int(np.argmax(whole)) if whole.any() else middle

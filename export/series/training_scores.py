@@ -18,7 +18,7 @@ from aez.codec.errors import InvalidArgument
 Floats = NDArray[np.float64]
 METHODS = ("linear", "unify")
 #: Ranks that are kept: so many over all, and so many where the confidence changes, so many deviations around the limit.
-_OVER_ALL, _NEAR, _DEVIATIONS = 64, 128, 8.0
+_OVER_ALL, _NEAR, _DEVIATIONS = 64, 160, 5.0
 
 
 @dataclass(frozen=True)
