@@ -89,7 +89,7 @@ def read_sampled(path: str | Path, stream: str | None = None, *, most: int = VAL
     if stream is None:
         return Sampled([parts], whole, stretches, count, rows)
     streams = _of_streams(parts, starts, reader)
-    return Sampled(streams, summary_of([stitched(one) for one in streams], whole), stretches, count, rows)
+    return Sampled(streams, summary_of([stitched(list(one)) for one in streams], whole), stretches, count, rows)
 
 
 def _of_streams(parts: Sequence[Series], starts: Sequence[int], reader: SeriesReader) -> list[list[Series]]:
@@ -104,11 +104,11 @@ def _of_streams(parts: Sequence[Series], starts: Sequence[int], reader: SeriesRe
     return list(found.values())
 
 
-def stitched(parts: Sequence[Series]) -> Series:
-    """Stretches of a series as one, which knows where rows are left out: by its clock, or by its `cuts`."""
-    if len(parts) == 1:
-        return parts[0]
-    whole = joined(list(parts))
-    if whole.time is not None:
-        return whole
-    return replace(whole, cuts=np.cumsum([len(part) for part in parts])[:-1].astype(np.int64))
+def stitched(parts: list[Series]) -> Series:
+    """Stretches of a series as one, which knows where rows are left out: by its clock, or by its `cuts`.
+
+    The list is empty then, so that no more than one stretch is in memory twice.
+    """
+    cuts = np.cumsum([len(part) for part in parts])[:-1].astype(np.int64)
+    whole = joined(parts)
+    return whole if whole.time is not None or not len(cuts) else replace(whole, cuts=cuts)
