@@ -79,7 +79,8 @@ __getattr__ = lazily(
         "aez.codec.detect.score_pictures": "ScoredPicture score_picture",
         "aez.codec.detect.score_series": "Reading ScoredSeries ScoredBatch describe_event score_file score_streams",
         "aez.codec.detect.thresholds": (
-            "LabelledThreshold StreamingPeaksOverThreshold alarm_budget best_f1 peaks_over_threshold percentile share_limit"
+            "LabelledThreshold StreamingPeaksOverThreshold alarm_budget best_f1 peaks_over_threshold percentile "
+            "share_limit"
         ),
     },
 )

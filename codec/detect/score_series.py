@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from aez.codec.common.words import NANOSECONDS, format_duration, format_time, iso_time, listed
-from aez.codec.detect.detector import OTHER_PERIOD, Detector, SeriesScores
+from aez.codec.detect.detector import OTHER_PERIOD, ROWS, Detector, SeriesScores
 from aez.codec.detect.events import Event, EventRule, EventTracker
 from aez.codec.detect.overview import OverviewBuilder, SeriesOverview
 from aez.codec.errors import UnsupportedInput
@@ -222,11 +222,13 @@ class _SeriesFile:
             if rows * len(batch.channels) <= _KEPT:
                 kept.append(batch)
         self.stream, self.summary = reader.name, reader.summary()
-        self.notices = [*units, *self._still_notices(), *_mixed_notices(self.summary)]
-        if self.reading.resample is None and not (self.summary.backwards or self.summary.duplicates):
+        rows_alone = self.detector.mode == ROWS  # whose times may repeat, and mean nothing
+        self.notices = [*units, *self._still_notices(), *(() if rows_alone else _mixed_notices(self.summary))]
+        in_time = rows_alone or not (self.summary.backwards or self.summary.duplicates)
+        if self.reading.resample is None and in_time:
             return kept if sum(map(len, kept)) == rows else self._read(), rows
         whole = _joined(kept if sum(map(len, kept)) == rows else list(self._read()))
-        if self.summary.backwards or self.summary.duplicates:
+        if not in_time:
             whole, done = in_order(whole)
             self.notices.append(
                 f"the clock goes backwards or repeats: {done.moved:,} rows were put in order of time, and "

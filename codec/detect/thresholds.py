@@ -54,9 +54,9 @@ def share_limit(scores: npt.ArrayLike, share: float) -> float:
     """The limit that the score of a fresh normal row exceeds with a probability of at most `share`; share in 0..1.
 
     For rows that do not depend on each other: the k-th smallest of n scores, k = (n + 1)(1 - share) rounded up, as in
-    split conformal prediction (Vovk et al. 2005). Where n is too small for that the largest, which a fresh score exceeds
-    with a probability of 1 / (n + 1), and from there on as far as the share asks for if cube roots of scores scatter
-    normally (those of sums of squares nearly do: Wilson, Hilferty 1931).
+    split conformal prediction (Vovk et al. 2005). Where n is too small for that the largest, which a fresh score
+    exceeds with a probability of 1 / (n + 1), and from there on as far as the share asks for if cube roots of scores
+    scatter normally (those of sums of squares nearly do: Wilson, Hilferty 1931).
 
     Raises InvalidArgument without a finite score and for a share outside 0..1.
     """

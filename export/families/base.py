@@ -47,7 +47,7 @@ class Family(nn.Module, ABC):
     trained: bool = True
     #: Whether the code has a prior, and `divergence` says how far from it one lies.
     has_prior: ClassVar[bool] = False
-    #: Whether the distance of its code is all of the score unless asked otherwise: nothing of the window is left out of it.
+    #: Whether the distance of its code, which leaves out nothing of the window, is all of the score unless asked.
     distance_alone: ClassVar[bool] = False
     #: What of a family that also takes pictures shrinks with their size.
     components_for_pictures: ClassVar[Components | None] = None

@@ -41,9 +41,9 @@ def find_faults(
 ) -> list[Faults]:
     """Faults in each of the series [time, channels], NaN = missing, by the errors of a small PCA over all of them.
 
-    `cuts` are the rows of each series that no window may reach across, ascending; a `window` is 16 rows or fewer,
-    unless one is given. Few principal components learn what is common, and soft-clipped values keep a fault from
-    bending them to itself. Empty where the data are too short to tell, or where more than 5 % stand out.
+    `cuts` are the rows of each series that no window may reach across, ascending; `window` None takes 16 rows or fewer.
+    Few principal components learn what is common, and soft-clipped values keep a fault from bending them to itself.
+    Empty where the data are too short to tell, or where more than 5 % stand out.
     """
     window = min(window or _WINDOW, max((len(rows) for rows in series), default=0) // 16)
     if window < 1:

@@ -6,6 +6,7 @@ limit a share of the rows, and the rows that set it are dealt out over the whole
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -126,7 +127,7 @@ def split_dealt(rows: Sequence[Rows], held_out: float, validation: float, left_o
     fewest = max(_BLOCK_ROWS, shortest_series(1, held_out, validation))
     for one, out in zip(rows, left_out, strict=True):
         ends = np.linspace(0, len(one), max(1, min(_BLOCKS, len(one) // fewest)) + 1).astype(int).tolist()
-        for start, end in zip(ends, ends[1:], strict=False):
+        for start, end in itertools.pairwise(ends):
             blocks.append(one[start:end])
             spans.append(list(_within(out, start, end)))
     return split_rows(blocks, 1, held_out, validation, spans)
@@ -150,7 +151,8 @@ def few_rows(held_out: int, limit: LimitOptions) -> list[str]:
     needed = math.ceil(1 / share) - 1 if share else 0
     if limit.method != "percentile" or held_out >= needed:
         return []
-    return [
-        f"{held_out:,} held-out rows are too few to see a limit that {100 * share:.3g} % of the rows exceed, which takes "
-        f"{needed:,}; it is estimated from how the scores scatter"
-    ]
+    said = (
+        f"{held_out:,} held-out rows are too few to see a limit that {100 * share:.3g} % of the rows exceed, which "
+        f"takes {needed:,}; it is estimated from how the scores scatter"
+    )
+    return [said]

@@ -36,6 +36,8 @@ from aez.export.series.sampling import few_enough
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
 from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
+from aez.export.series.sufficiency import rare_alarms, too_few_windows, without_empty
+from aez.export.series.suspects import find_suspects, told
 from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, fitted_rows, split_rows, suggest_window
 
 logger = logging.getLogger(__name__)
@@ -227,8 +229,18 @@ def fit_detector(
     scores = graph.calibrate(Batches(split.held_out, _BATCH), Batches(spread_lazily(split.fit, CODE_WINDOWS), _BATCH))
     graph.threshold.fill_(choose_limit(scores, split.held_out, config, period))
     signals = None if config.rows else signal_figures(rows, sentinels, left_out)
-    notices += few_rows(len(scores), config.limit) if config.rows else []
+    notices += (
+        few_rows(len(scores), config.limit) if config.rows else _budget_notices(config.limit, len(scores), period)
+    )
+    notices += [said for said in (too_few_windows(split),) if said is not None]
     return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals)
+
+
+def _budget_notices(limit: LimitOptions, held_out: int, period: float | None) -> list[str]:
+    """What a budget asks for that so many held-out rows are too few to show; a day where there is no clock."""
+    if limit.method != "budget" or limit.alarms >= 1:  # the usual one is as good as its margin
+        return []
+    return rare_alarms(limit.alarms, held_out * (period or DAY / 1440) / DAY, limit.margin)
 
 
 def _split(
@@ -251,6 +263,10 @@ def _split(
     if config.rows:
         return split_dealt(rows, config.held_out, validation, faults), faults
     spans = [[*some, *((row, row) for row in own.tolist())] for some, own in zip(faults, cuts, strict=True)]
+    if config.robust:
+        suspects = find_suspects(rows, window, spans)
+        notices += told(suspects, names, sum(map(len, rows)))
+        spans = [[*some, *own] for some, own in zip(spans, suspects, strict=True)]
     return split_rows(rows, window, config.held_out, validation, spans), list(spans)
 
 
@@ -367,10 +383,13 @@ def main(
     warnings. Raises AezError subclasses.
     """
     check_output(output)
+    series, said = without_empty(series)
     if units and len(units) != len(series[0].channels):
         raise InvalidArgument(f"{len(units)} units cannot belong to {len(series[0].channels)} channels")
     fitted = fit_detector(series, config or DetectorConfig(), run_folder(output), changes, resume)
-    for notice in fitted.notices:
+    if few := too_few_windows(fitted.split):
+        raise UnsupportedInput(few)
+    for notice in [*said, *fitted.notices]:
         logger.warning("aez: %s", notice)
     if not is_finished(fitted.result, output):
         return None

@@ -65,8 +65,8 @@ DAY = 86_400.0
 @click.option(
     "--rows",
     is_flag=True,
-    help="Rows are no series (payments, patients), and each is judged by itself; found by itself where rows have neither "
-    "times nor an order.",
+    help="Rows are no series (payments, patients), and each is judged by itself; found by itself where rows have "
+    "neither times nor an order.",
 )
 @options.streams
 @click.option(
@@ -126,10 +126,12 @@ def series(
         config = replace(config, per_stream_scale=per_stream_scale, rows=rows or None)
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         known = {"time_column": time_column, "array": array, **columns}
+        if rows and (stream is not None or resample is not None):
+            raise InvalidArgument(f"--rows have no order, and {'--stream' if stream else '--resample'} asks for one")
         read: list[Series] = []
         for path in data:
             # As one after the other: all files together may be larger than memory.
-            read, sampled = few_enough([*read, *_read(path, resample, stream, **known)])
+            read, sampled = few_enough([*read, *_read(path, resample, stream, rows, **known)])
             for notice in sampled:
                 messages.warning(notice)
         train_options.forget_run(output, force, resume)
@@ -160,13 +162,25 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
 
 
-def _read(path: Path, period: float | None, stream: str | None, **known: Any) -> list[Series]:
+def _read(path: Path, period: float | None, stream: str | None, rows: bool, **known: Any) -> list[Series]:
     """A file's rows in order of time, of each stream; says what they are like. Raises as `read_series`."""
     from aez.codec.series.core import in_order, resample
     from aez.codec.series.sampled import read_sampled, stitched
 
     label = click.format_filename(path)
     read = read_sampled(path, stream, **known)
+    if (mixed := read.summary.mixed) is not None and not rows:
+        if mixed in known["ignore"]:
+            messages.warning(
+                f"{label}: rows of several streams seem to be mixed, and windows would go from one into another; "
+                f"column {mixed!r} looks like the stream's name: give --stream {mixed}"
+            )
+        else:
+            messages.warning(
+                f"{label}: its rows are those of several streams, which column {mixed!r} names; they are parted "
+                f"as by --stream {mixed} (--ignore {mixed} takes them as one)"
+            )
+            read = read_sampled(path, mixed, **known)
     about, found = read.summary, read.streams
     messages.summary("\n  ".join([f"{label}:", *about.lines()]))
     if read.stretches.step > 1:
@@ -174,11 +188,8 @@ def _read(path: Path, period: float | None, stream: str | None, **known: Any) ->
             f"{label}: {read.rows:,} rows of {len(about.channels)} channels are more than are learned from; one of "
             f"{read.stretches.step} stretches of {read.stretches.length:,} rows was taken, {read.kept:,} rows in all"
         )
-    if about.mixed is not None:
-        messages.warning(
-            f"{label}: rows of several streams seem to be mixed, and windows would go from one into another; "
-            f"column {about.mixed!r} looks like the stream's name: give --stream {about.mixed}"
-        )
+    if rows:
+        return [stitched([replace(part, time=None) for part in parts]) for parts in found]
     if about.start is not None:
         ordered = [[in_order(part) for part in parts] for parts in found]
         found = [[part for part, _ in parts] for parts in ordered]
@@ -202,7 +213,9 @@ def _done(bundle: Bundle, output: Path) -> str:
     coding, held_out = bundle.coding, bundle.manifest["figures"]["held_out"]
     events, windows, period = held_out["events"], held_out["windows"], coding["period_seconds"]
     alarms = f"{events} false alarm{'' if events == 1 else 's'} in {windows:,} held-out rows"
-    if period:
+    if coding.get("mode") == "rows":
+        alarms = f"{100 * held_out['share_above_1']:.2g} % of {windows:,} held-out rows above it, each row by itself"
+    elif period:
         alarms += f" ({events * DAY / (windows * period):.2g} a day)"
     return (
         f"wrote {output}: model {bundle.name} ({bundle.manifest['family']}), {len(coding['channels'])} channels, "

@@ -27,6 +27,7 @@ from aez.export.families.training import FamilyTask
 from aez.export.series import bundle
 from aez.export.series import train as train_series
 from aez.export.series.estimator import SeriesDetector
+from aez.export.series.rows import ROWS_FAMILY
 from aez.export.series.train import DEFAULT_FAMILY, MARGIN, METHODS, DetectorConfig
 from tests.kit.commands import run
 
@@ -87,9 +88,11 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def test_choices_and_defaults_are_those_of_the_library() -> None:
     (family,) = (option.type for option in series.params if option.name == "family")
     assert set(family.choices) == set(NAMES)  # type: ignore[attr-defined]
-    defaults = {option.name: option.default for option in series.params}
-    assert defaults["family"] == SeriesDetector().family == DetectorConfig().family is None
+    assert not any(option.default for option in series.params if option.name == "family")
+    assert SeriesDetector().family is None
     assert DetectorConfig().named_family == DEFAULT_FAMILY
+    (said,) = (option.help for option in series.params if option.name == "family")
+    assert f"[default: {DEFAULT_FAMILY}; of rows {ROWS_FAMILY}]" in said
     said = next(option.help for option in series.params if option.name == "margin")
     assert f"what held-out rows say, {MARGIN:g}." in said
     assert set(CHOICES) == set(LIMITS.values()) == set(METHODS)
@@ -269,6 +272,9 @@ def test_a_clock_that_goes_backwards_is_put_right_and_said(here: Path, plain: Ma
         ("empty.csv -o a.aezm", 5, "every sample of every channel is missing"),
         ("one.csv -o a.aezm", 5, "one.csv has one row"),
         ("short.csv -o a.aezm --window 50", 5, "are too few to learn and calibrate windows of 50"),
+        ("tiny.csv -o a.aezm", 5, "too few for a limit that means anything; give more rows, so that there are 100"),
+        ("plant.csv -o a.aezm --rows --window 20", 2, "judged one by one, and a window of 20 takes several"),
+        ("plant.csv -o a.aezm --rows --stream flow", 2, "--rows have no order, and --stream asks for one"),
         ("text.csv -o a.aezm", 5, "column 'flow' holds 'oops' among its numbers"),
         ("plant.csv -o a.onnx", 2, "a model's file name ends in .aezm"),
         ("plant.csv -o there.aezm", 6, "there.aezm exists; give --force to replace it"),
@@ -288,6 +294,7 @@ def test_bad_input_ends_in_one_sentence_and_leaves_no_model(here: Path, argument
     write(here / "empty.csv", np.full((300, 3), np.nan))
     write(here / "one.csv", rows[:1])
     write(here / "short.csv", rows)
+    write(here / "tiny.csv", rows[:60])
     lines = (here / "plant.csv").read_text().splitlines()
     lines[900] = re.sub(r",[^,]*", ",oops", lines[900], count=1)
     (here / "text.csv").write_text("\n".join(lines) + "\n")
@@ -326,11 +333,83 @@ def write_machines(path: Path, beside: Sequence[int] = (0, 337, 671), step: Sequ
 @pytest.mark.usefixtures("one_graph")
 def test_rows_of_several_machines_without_stream_are_told_with_the_column_that_names_them(here: Path) -> None:
     write_machines(here / "mixed.csv")
-    for more in ((), ("--ignore", "machine")):
-        result = train("mixed.csv", "-o", "mixed.aezm", "-f", *more)
-        assert result.exit_code == 0, result.stderr
-        assert "rows of several streams seem to be mixed" in result.stderr
-        assert "column 'machine' looks like the stream's name: give --stream machine" in result.stderr
+    parted = train("mixed.csv", "-o", "mixed.aezm")
+    assert parted.exit_code == 0, parted.stderr
+    assert "column 'machine' names; they are parted as by --stream machine" in parted.stderr
+    assert "  streams   3 of 900 rows: m0, m1, m2\n" in parted.stderr
+    given = train("mixed.csv", "-o", "given.aezm", "--stream", "machine", "--name", "mixed")
+    assert given.exit_code == 0, given.stderr
+    assert Bundle.open(here / "mixed.aezm").id == Bundle.open(here / "given.aezm").id
+    one = train("mixed.csv", "-o", "one.aezm", "--ignore", "machine")
+    assert one.exit_code == 0, one.stderr
+    assert "rows of several streams seem to be mixed" in one.stderr
+    assert "column 'machine' looks like the stream's name: give --stream machine" in one.stderr
+
+
+def payments(n: int = 3000, seed: int = 0) -> Array:
+    """Rows in no order: amount, hour, age, of which the first two go together."""
+    rng = np.random.default_rng(seed)
+    hour = rng.normal(size=n)
+    return np.stack([40 + 9 * hour + rng.normal(size=n), 12 + 3 * hour, rng.gamma(4, 9, size=n)], axis=1)
+
+
+@pytest.mark.usefixtures("one_graph")
+def test_rows_without_an_order_are_found_and_judged_one_by_one(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    np.savetxt(here / "found.csv", payments(), delimiter=",", header="amount,hour,age", comments="")
+    with caplog.at_level(logging.WARNING):
+        result = train("found.csv", "-o", "found.aezm", "--seed", "0")
+    assert result.exit_code == 0, result.stderr
+    assert "the rows have no order" in caplog.text
+    assert re.search(r"window 1, threshold [\d.]+, 0.79 % of 885 held-out rows above it", result.stderr)
+    detector = load_detector(here / "found.aezm")
+    assert (detector.mode, detector.bundle.manifest["family"], detector.event_rule.open_after) == (
+        "rows",
+        "gaussian",
+        1,
+    )
+    assert detector.rests is None
+    # Fresh rows keep the rate, and one that breaks what goes together stands out though each value is usual.
+    fresh = payments(20_000, seed=1)
+    share = float(np.mean(detector.score_windows(fresh[:, None].astype(np.float32)).score > 1))
+    assert 0.005 < share < 0.02
+    odd = np.array([[[50.0, 8.5, 36.0]]], np.float32)
+    assert detector.score_windows(odd).score[0] > 2
+
+
+@pytest.mark.usefixtures("one_graph")
+def test_rows_with_times_that_repeat_keep_all_of_them_with_rows(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = payments(900)
+    names = ("amount", "hour", "age")
+    write(here / "paid.csv", rows, names, step=0)
+    with caplog.at_level(logging.WARNING):
+        result = train("paid.csv", "-o", "paid.aezm", "--rows", "--percentile", "95")
+    assert result.exit_code == 0, result.stderr
+    assert "repeats" not in result.stderr
+    assert "no order" not in caplog.text  # nobody is told what he said himself
+    assert "4.5 % of 264 held-out rows" in result.stderr
+    found = run("score", "paid.aezm", "paid.csv", "--json")
+    assert found.exit_code == 0, found.stderr
+    scored = json.loads(found.stdout)
+    assert scored["rows"] == scored["scored"] == 900
+    assert scored["above_threshold"] == pytest.approx(45, abs=25)
+
+
+@pytest.mark.usefixtures("one_graph")
+def test_columns_without_a_value_are_left_out_and_named(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = values()
+    write(here / "gaps.csv", np.column_stack([rows, np.full(len(rows), np.nan)]), ("flow", "pressure", "heat", "spare"))
+    with caplog.at_level(logging.WARNING):
+        assert train("gaps.csv", "-o", "gaps.aezm").exit_code == 0
+    assert "spare has no value in any row and is left out of the model" in caplog.text
+    assert load_detector(here / "gaps.aezm").channels == ("flow", "pressure", "heat")
+
+
+@pytest.mark.usefixtures("one_graph")
+def test_a_budget_that_the_held_out_rows_cannot_show_is_said(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert (here / "plant.csv").exists()
+    with caplog.at_level(logging.WARNING):
+        assert train("plant.csv", "-o", "rare.aezm", "--alarms", "0.1").exit_code == 0
+    assert re.search(r"one alarm in 10 days cannot be seen in the 73.5 min that were held out", caplog.text)
 
 
 @pytest.mark.usefixtures("one_graph")

@@ -18,6 +18,7 @@ from aez.codec.detect.thresholds import (
     best_f1,
     peaks_over_threshold,
     percentile,
+    share_limit,
 )
 from aez.codec.errors import InvalidArgument
 
@@ -297,3 +298,29 @@ def test_budgets_that_make_no_sense_are_refused(alarms: float, rows: float) -> N
         alarm_budget([1.0, 2.0], alarms, rows)
     with pytest.raises(InvalidArgument, match="0 or more"):
         alarm_budget([-1.0, 2.0], 1, 10)
+
+
+# -- a share of the rows ------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 400), st.sampled_from([0.5, 0.1, 0.05, 0.01]))
+def test_a_share_is_exceeded_by_no_more_of_fresh_scores_on_average(count: int, share: float) -> None:
+    """Of n + 1 scores in any order the last exceeds the limit of the others with the share's probability at most."""
+    scores = np.random.default_rng(count).gamma(3, size=count + 1)
+    above = [scores[last] > share_limit(np.delete(scores, last), share) for last in range(count + 1)]
+    assert np.mean(above) <= max(share, 1 / (count + 1)) + 1e-12
+
+
+def test_a_share_that_few_scores_cannot_show_is_estimated_beyond_the_largest() -> None:
+    scores = np.random.default_rng(0).chisquare(8, size=40)
+    assert share_limit(scores, 0.05) == np.sort(scores)[38]
+    limits = [share_limit(scores, share) for share in (0.02, 0.01, 0.001)]
+    assert scores.max() < limits[0] < limits[1] < limits[2] < 40
+    assert np.mean(np.random.default_rng(1).chisquare(8, size=100_000) > limits[1]) < 0.02
+    assert share_limit([3.0], 0.01) == share_limit([1.0, 3.0], 0.0) == 3.0
+
+
+def test_a_share_out_of_range_or_without_scores_is_refused() -> None:
+    for scores, share in (([1.0, 2.0], -0.1), ([1.0, 2.0], 1.1), ([np.nan], 0.1)):
+        with pytest.raises(InvalidArgument):
+            share_limit(scores, share)
