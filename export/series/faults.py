@@ -86,7 +86,8 @@ def find_faults(
 def _errors(network: PCA, x: Tensor, present: Tensor) -> Tensor:
     """The mean squared error of each window, [n]."""
     difference = (x - network(x, present)) * present
-    return difference.square().sum((1, 2)) / present.sum((1, 2)).clamp_min(1.0)
+    error: Tensor = difference.square().sum((1, 2)) / present.sum((1, 2)).clamp_min(1.0)
+    return error
 
 
 def _runs(rows: int, cuts: Sequence[NDArray[np.int64]], number: int) -> list[tuple[int, int]]:

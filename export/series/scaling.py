@@ -87,7 +87,8 @@ def fit_scaling(
         widths = (finite - centre) / scale
         gain = 1 / max(1.0, float(np.std(_softened(widths) if soft else np.clip(widths, -LIMIT, LIMIT))))
         columns.append((centre, scale, gain, finite.min(), finite.max()))
-    return Scaling(*np.array(columns, np.float64).T, soft=soft)
+    centres, scales, gains, lows, highs = np.array(columns, np.float64).T
+    return Scaling(centres, scales, gains, lows, highs, soft)
 
 
 def _softened(widths: Floats) -> Floats:

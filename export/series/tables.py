@@ -80,9 +80,10 @@ def without_clock(table: Any) -> Clocked:
     if not (hasattr(table, "columns") and hasattr(table, "dtypes") and hasattr(table, "drop")):
         return Clocked(table)
     stamps = [name for name, kind in zip(table.columns, table.dtypes, strict=True) if _is_time(kind)]
-    index = getattr(table, "index", None)
-    index = index.to_timestamp() if hasattr(index, "to_timestamp") else index
-    if index is not None and _is_time(getattr(index, "dtype", None)):
+    index: Any = getattr(table, "index", None)
+    if hasattr(index, "to_timestamp"):  # of periods
+        index = index.to_timestamp()
+    if _is_time(getattr(index, "dtype", None)):
         clock, zone, where, others = index, index.dtype, "the index", stamps
     elif stamps:
         clock, where, others = table[stamps[0]], f"column {stamps[0]!r}", stamps[1:]

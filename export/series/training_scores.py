@@ -66,7 +66,8 @@ class TrainingScores:
             low, high = self.scores[0], self.scores[-1]
             return np.clip((scores - low) / ((high - low) or 1.0), 0.0, 1.0)
         if method == "unify":
-            return np.clip(erf((scores - self.mean) / ((self.deviation or 1.0) * np.sqrt(2))), 0.0, 1.0)
+            found: Floats = erf((scores - self.mean) / ((self.deviation or 1.0) * np.sqrt(2)))
+            return np.clip(found, 0.0, 1.0)
         raise InvalidArgument(f"method {method!r} is unknown; use {' or '.join(METHODS)}")
 
     def confidence(self, scores: Floats, outlier: NDArray[np.bool_]) -> Floats:
