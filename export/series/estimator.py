@@ -345,20 +345,22 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """`contamination`, None where the held-out rows set the limit. Raises InvalidArgument, for `convention` too."""
         if self.convention not in CONVENTIONS:
             raise InvalidArgument(f"convention {self.convention!r} is unknown; use {' or '.join(CONVENTIONS)}")
-        if self.contamination == "auto":
+        share: Any = self.contamination
+        if share == "auto":
             return None
-        if not isinstance(self.contamination, Real) or not 0 < self.contamination <= 0.5:
-            raise InvalidArgument(f"contamination is 'auto', or above 0 and up to 0.5, not {self.contamination!r}")
-        return float(self.contamination)
+        if not isinstance(share, Real) or not 0 < float(share) <= 0.5:
+            raise InvalidArgument(f"contamination is 'auto', or above 0 and up to 0.5, not {share!r}")
+        return float(share)
 
     def _drawn_seed(self) -> int:
         """The number that `random_state` stands for in this `fit`."""
         if self.seed is not None:
             warnings.warn("seed is called random_state now", FutureWarning, stacklevel=3)
             return self.seed
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        state: Any = self.random_state
+        if isinstance(state, Integral):
+            return int(state)
+        return int(check_random_state(state).randint(np.iinfo(np.int32).max))
 
     def _refuse_short(self, given: Given) -> None:
         fewest = shortest_series(self.window or 1, self.held_out)
@@ -378,11 +380,10 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def _described(self, learned: Learned, seed: int) -> Learned:
         """With what a saved detector tells of its parameters and training scores."""
         described = learned.described
-        about = {
-            "provenance": {**described.provenance, "parameters": plain_parameters(self.get_params(deep=False), seed)},
-            "figures": {**described.figures, "training": cast(TrainingScores, self._training).plain()},
-        }
-        return replace(learned, described=replace(described, **about))
+        parameters = plain_parameters(self.get_params(deep=False), seed)
+        provenance = {**described.provenance, "parameters": parameters}
+        figures = {**described.figures, "training": cast(TrainingScores, self._training).plain()}
+        return replace(learned, described=replace(described, provenance=provenance, figures=figures))
 
     def _asked(self, X: Any, streams: ArrayLike | None) -> Given:  # noqa: N803
         check_is_fitted(self)
@@ -391,7 +392,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def _given(self, X: Any, streams: ArrayLike | None, *, reset: bool) -> Given:  # noqa: N803
         """The rows, checked by scikit-learn, in their streams. Raises InvalidArgument."""
         tables, several, stacked = tables_of(X)
-        found, left_out = [], {}
+        found: list[tuple[Values, NDArray[np.int64] | None, str | None]] = []
+        left_out: dict[str, None] = {}
         for number, table in enumerate(tables):
             clocked = without_clock(table)
             left_out |= dict.fromkeys(clocked.left_out)
@@ -474,7 +476,7 @@ for _public in (RowScores, SeriesDetector):
 
 
 def _series(part: Part, number: int, several: bool, channels: tuple[str, ...], period: float | None) -> Series:
-    time, values = part.time, np.ascontiguousarray(part.values)
+    time, values = part.time, cast(Values, np.ascontiguousarray(part.values))
     if time is None and period is not None:
         time = np.round(np.arange(len(values)) * period * 1e9).astype(np.int64)
     name = part.name or (f"series {number}" if several else "")
