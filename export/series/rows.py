@@ -39,7 +39,7 @@ _NEXT, _FURTHER, _DISTANCES = 3.5, 4.5, 64
 #: Rows that are looked at, and fewer than this show nothing.
 _LOOKED_AT, _FEWEST = 50_000, 10
 #: A file's rows are dealt out in at most so many blocks, of at least so many rows.
-_BLOCKS, _BLOCK_ROWS = 50, 200
+_BLOCKS, _BLOCK_ROWS = 50, 40
 
 
 def are_rows(series: Sequence[Series]) -> bool:

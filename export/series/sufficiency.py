@@ -60,7 +60,7 @@ def rare_alarms(alarms: float, days: float, margin: float) -> list[str]:
         return []
     span, between = format_duration(days * 86_400), format_duration(86_400 / alarms)
     said = (
-        f"one alarm in {between} cannot be seen in the {span} that were held out, so that the limit is {margin:g} times "
-        "what lets none of them through; more rows make it surer"
+        f"one alarm in {between} cannot be seen in the {span} that were held out, so that the limit is "
+        f"{margin:g} times what lets none of them through; more rows make it surer"
     )
     return [said]

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from recipe import BLUE, COLOURS, GREY, Floats, leave, percent, plain_numbers, read_options, table
 from rows import judge_rows
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from aez.bench.detect.metrics import point_metrics
 from aez.codec.detect.thresholds import best_f1
@@ -37,9 +37,10 @@ PERCENTILE = 99.5
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one detector on the last quarter: PR-AUC, and what the limit of the quarter before gives; shares 0..1."""
+    """Of one detector on the last quarter: areas, and what the limit of the quarter before gives; shares 0..1."""
 
     auc_pr: float
+    auroc: float
     f1: float
     precision: float
     recall: float
@@ -54,13 +55,13 @@ def measure(chosen: tuple[Floats, npt.NDArray[np.str_]], judged: tuple[Floats, n
     flags = score > limit.threshold
     points = point_metrics([(kinds != NORMAL, flags)])
     found = {kind: float(flags[kinds == kind].mean()) for kind in FRAUDS if (kinds == kind).any()}
-    ranking = average_precision_score(kinds != NORMAL, score)
-    return Figures(ranking, points.f1, points.precision, points.recall, limit.f1, found)
+    areas = average_precision_score(kinds != NORMAL, score), roc_auc_score(kinds != NORMAL, score)
+    return Figures(*areas, points.f1, points.precision, points.recall, limit.f1, found)
 
 
-def scores_of(train: Floats, labels: npt.NDArray[np.bool_], later: Floats, steps: int | None) -> dict[str, Floats]:
+def scores_of(train: Floats, labels: npt.NDArray[np.bool_], later: Floats) -> dict[str, Floats]:
     """Scores of the later payments by each detector; only the last of them sees the labels."""
-    found, _ = judge_rows(train, later, PERCENTILE, steps)
+    found, _ = judge_rows(train, later, PERCENTILE)
     classifier = HistGradientBoostingClassifier(random_state=0).fit(train, labels)
     return found | {CLASSIFIER: classifier.predict_proba(later)[:, 1]}
 
@@ -71,7 +72,7 @@ def draw(scores: Mapping[str, Floats], kinds: npt.NDArray[np.str_]) -> Figure:
     left, right = figure.subplots(1, 2)
     for name, score in scores.items():
         precision, recall, _ = precision_recall_curve(kinds != NORMAL, score)
-        left.plot(recall, precision, color=COLOURS.get(name, "#6a3fa0"), label=name)
+        left.plot(recall, precision, color=COLOURS.get(name, "black"), label=name)
     left.set(xlabel="recall: share of the fraud that is found", ylabel="precision: share of the alarms that are fraud")
     left.set(xlim=(0, 1), ylim=(0, 1.02))
     left.legend(frameon=False)
@@ -102,9 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = read_options(str(__doc__), arguments)
     made = make(20_000 if options.quick else 80_000)
     half, last = len(made.values) // 2, len(made.values) * 3 // 4
-    scores = scores_of(
-        made.values[:half], made.kinds[:half] != NORMAL, made.values[half:], 300 if options.quick else None
-    )
+    scores = scores_of(made.values[:half], made.kinds[:half] != NORMAL, made.values[half:])
     choosing, judging = made.kinds[half:last], made.kinds[last:]
     figures = {
         name: measure((score[: len(choosing)], choosing), (score[len(choosing) :], judging))
@@ -114,11 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{half:,} payments to learn from, {len(choosing):,} to choose a limit, {len(judging):,} to judge, "
         f"of which {np.sum(judging != NORMAL)} are fraud; {len(FEATURES)} features\n"
     )
-    rows: list[list[object]] = [["", "PR-AUC", "F1", "precision", "recall", *FRAUDS, "(F1 where chosen)"]]
+    rows: list[list[object]] = [["", "AUROC", "PR-AUC", "F1", "precision", "recall", *FRAUDS, "(F1 where chosen)"]]
     for name, one in figures.items():
         kinds = [percent(one.found.get(kind, float("nan")), 0) for kind in FRAUDS]
         shares = [percent(one.precision, 0), percent(one.recall, 0)]
-        rows.append([name, f"{one.auc_pr:.3f}", f"{one.f1:.3f}", *shares, *kinds, f"({one.f1_where_chosen:.3f})"])
+        areas = [f"{one.auroc:.3f}", f"{one.auc_pr:.3f}"]
+        rows.append([name, *areas, f"{one.f1:.3f}", *shares, *kinds, f"({one.f1_where_chosen:.3f})"])
     print(table(rows))
     judged = {name: score[len(choosing) :] for name, score in scores.items()}
     leave(

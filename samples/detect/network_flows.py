@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from network_flows_data import ATTACKS, FEATURES, NEW, NORMAL, Flows, make
 from recipe import BLUE, COLOURS, GREY, RED, Floats, leave, percent, plain_numbers, read_options, table
 from rows import judge_rows
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from aez.export import SeriesDetector
 
@@ -84,7 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known = np.isin(test.kinds, [NORMAL, *ATTACKS])
     attacks = np.isin(test.kinds[known], ATTACKS)
     figures = {
-        name: {"flagged": flagged(score, test.kinds), "auc_pr": average_precision_score(attacks, score[known])}
+        name: {
+            "flagged": flagged(score, test.kinds),
+            "auroc": roc_auc_score(attacks, score[known]),
+            "auc_pr": average_precision_score(attacks, score[known]),
+        }
         for name, score in scores.items()
     }
     print(
@@ -93,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     header = ["share of flows flagged", *figures]
     rows = [[kind, *(percent(one["flagged"][kind]) for one in figures.values())] for kind in (*ATTACKS, NEW)]
     rows.append(["normal", *(percent(one["flagged"][NORMAL], 2) for one in figures.values())])
+    rows.append(["AUROC of the attacks", *(f"{one['auroc']:.4f}" for one in figures.values())])
     rows.append(["AUC-PR of the attacks", *(f"{one['auc_pr']:.3f}" for one in figures.values())])
     print(table([header, *rows]))
     causes = blamed(detector, judged, test.kinds)

@@ -26,10 +26,11 @@ OUT = Path(__file__).parents[1] / "out"
 BLUE, GREY, RED = "#1f4e79", "#8a8f98", "#c4212f"
 COLOURS = {
     "aez": BLUE,
-    "aez, defaults": "#6fa3d0",
     "PCA": "#d9822b",
     "isolation forest": "#2e7d32",
     "random": GREY,
+    "PyOD AutoEncoder": "#6a3fa0",
+    "mean of squares": "#00788a",
 }
 #: Share of the training rows, the latest, on which limits are set: that of `SeriesDetector`.
 HELD_OUT = 0.3

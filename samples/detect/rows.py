@@ -1,36 +1,49 @@
-"""What recipes for rows that are no series share: detectors that judge each row by itself, and peers beside them."""
+"""What recipes for rows that are no series share: a detector that judges each row by itself, and peers beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
+import numpy as np
 from recipe import PEERS, Floats, relative_scores
 
+from aez.bench.detect.peers import PeerDetector, PyodAutoEncoder, Scaler
 from aez.codec.detect.thresholds import percentile
 from aez.export import SeriesDetector
 
-#: A row of 20 or 30 numbers nearly fits into the code, so that every row is reconstructed well, unusual ones too: how
-#: far the code lies from usual ones tells more. What no settings give stands beside it.
-SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "aez": {"family": "dense", "score_kind": "mahalanobis"},
-    "aez, defaults": {},
+
+@dataclass
+class MeanOfSquares:
+    """The mean of a row's squared deviations, in standard deviations of the training rows: three lines of NumPy."""
+
+    _scaler: Scaler | None = field(default=None, init=False)
+
+    def fit(self, train: Floats) -> MeanOfSquares:
+        self._scaler = Scaler.fit(train)
+        return self
+
+    def score(self, test: Floats) -> Floats:
+        assert self._scaler is not None
+        return np.asarray(np.square(self._scaler(test)).mean(axis=1), np.float64)
+
+
+#: What stands beside aez in the recipes of rows.
+ROWS_PEERS: Mapping[str, Callable[[], PeerDetector]] = {
+    **PEERS,
+    "PyOD AutoEncoder": PyodAutoEncoder,
+    "mean of squares": MeanOfSquares,
 }
 
 
-def judge_rows(
-    train: Floats, test: Floats, q: float, steps: int | None = None
-) -> tuple[dict[str, Floats], SeriesDetector]:
-    """(Scores [row] of the test rows by each detector, and the one called "aez").
+def judge_rows(train: Floats, test: Floats, q: float) -> tuple[dict[str, Floats], SeriesDetector]:
+    """(Scores [row] of the test rows by each detector, and ours, "aez").
 
-    A score of 1 is the limit: the percentile `q` of training rows that the detector did not learn from. (The default
-    limit, a budget of alarms, counts events of several rows, and these rows do not follow from each other.)
+    A score of 1 is the limit: the percentile `q` of training rows that the detector did not learn from.
     """
-    found, detectors = {}, {}
-    for name, settings in SETTINGS.items():
-        detectors[name] = SeriesDetector(window=1, threshold="percentile", percentile=q, steps=steps, **settings)
-        found[name] = detectors[name].fit(train).anomaly_score(test)
-    for name, make_peer in PEERS.items():
+    detector = SeriesDetector(rows=True, threshold="percentile", percentile=q).fit(train)
+    found = {"aez": detector.anomaly_score(test)}
+    for name, make_peer in ROWS_PEERS.items():
         found[name] = relative_scores(make_peer(), train, test, partial(percentile, q=q))
-    return found, detectors["aez"]
+    return found, detector

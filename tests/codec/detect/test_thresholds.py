@@ -300,7 +300,7 @@ def test_budgets_that_make_no_sense_are_refused(alarms: float, rows: float) -> N
         alarm_budget([-1.0, 2.0], 1, 10)
 
 
-# -- a share of the rows ------------------------------------------------------------------------------------------------
+# -- a share of the rows --------------------------------------------------------------------------------------------
 
 
 @given(st.integers(1, 400), st.sampled_from([0.5, 0.1, 0.05, 0.01]))

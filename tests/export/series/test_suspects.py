@@ -50,7 +50,7 @@ def contaminated(share: float, seed: int = 0, n: int = 6000) -> tuple[Array, Arr
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.03, 0.05, 0.1])
 def test_eight_events_are_found_whatever_share_of_the_training_rows_is_spoiled(share: float) -> None:
-    rows, bad = contaminated(share)
+    rows, _ = contaminated(share)
     rng, test = np.random.default_rng(5), plant(6000, 99)
     events = [spoil(test, 300 + 700 * number, number % 5, rng) for number in range(8)]
     with warnings.catch_warnings(record=True) as caught:
