@@ -184,8 +184,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.rows_ = bool(fitted.config.rows)
         self._fitted: Learned | None = without_rows(fitted, data)
         scores = self._scores(given, named)
-        if share is not None:
-            fitted.graph.threshold.mul_(max(float(np.quantile(scores, 1 - share)), 1e-6))
+        if (factor := _corrected(scores, share, fitted.config)) is not None:
+            fitted.graph.threshold.mul_(max(factor, 1e-6))
             self._fitted, scores = without_rows(fitted, data), self._scores(given, named)
         self.decision_scores_, self.labels_ = scores, (scores > self.threshold_).astype(np.int64)
         self.held_out_scores_ = fitted.scores.astype(np.float64) / float(fitted.graph.threshold)
@@ -473,6 +473,19 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
 for _public in (RowScores, SeriesDetector):
     _public.__module__ = "aez.export"  # where pickles find them, wherever this file lies
+
+
+def _corrected(scores: Floats, share: float | None, config: DetectorConfig) -> float | None:
+    """What the limit is to be multiplied by, from the scores of the training rows; None where it is to stay.
+
+    `share` of them shall be outliers. Without one a limit for single rows that is meant to be exceeded by so many of
+    them and is exceeded by none was put too high by the few that were held out: the loudest exceeds it then.
+    """
+    if share is not None:
+        return float(np.quantile(scores, 1 - share))
+    asked = 1 - config.limit.percentile / 100 if config.rows and config.limit.method == "percentile" else 0.0
+    highest = float(scores.max())
+    return highest * (1 - 1e-6) if asked * len(scores) >= 1 and highest <= 1 else None
 
 
 def _series(part: Part, number: int, several: bool, channels: tuple[str, ...], period: float | None) -> Series:

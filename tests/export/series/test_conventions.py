@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import make_blobs
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import shuffle
 
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series
@@ -111,6 +113,14 @@ def test_contamination_is_the_share_of_the_training_rows_that_is_flagged() -> No
     for wrong in (0.0, 0.6, -0.1, "some"):
         with pytest.raises(InvalidArgument, match=r"contamination is 'auto', or above 0 and up to 0.5"):
             SeriesDetector(contamination=wrong).fit(values())  # type: ignore[arg-type]
+
+
+def test_a_limit_for_rows_is_exceeded_by_the_loudest_where_some_should_exceed_it() -> None:
+    rows = shuffle(make_blobs(n_samples=300, random_state=0)[0], random_state=7)
+    with pytest.warns(UserWarning, match="held-out rows are too few to see a limit that 1 % of the rows exceed"):
+        made = SeriesDetector(rows=True).fit(rows)
+    assert made.labels_.sum() == 1
+    assert made.predict(rows)[np.argmax(made.decision_scores_)] == -1
 
 
 def test_an_unknown_way_to_a_probability_is_refused(detector: SeriesDetector) -> None:
@@ -266,14 +276,14 @@ def test_a_loaded_detector_has_the_names_and_parameters_it_was_saved_with(pandas
     assert np.array_equal(loaded.fit(table).decision_scores_, made.decision_scores_)
 
 
-def test_a_model_of_the_command_line_tells_what_it_knows(tmp_path: Path) -> None:
+def test_a_model_of_the_command_line_tells_what_it_knows(pandas: Any, tmp_path: Path) -> None:
     series = Series(values(), ("flow", "heat", "load"), np.arange(900, dtype=np.int64) * 10**10)
     main([series], tmp_path / "made.aezm")
     loaded = SeriesDetector.load(tmp_path / "made.aezm")
     assert (loaded.period, loaded.threshold, loaded.alarms, loaded.held_out) == (10.0, "budget", 1.0, 0.3)
     assert loaded.feature_names_in_.tolist() == NAMES
     with pytest.raises(UnsupportedInput, match="the scores of the training rows are not known"):
-        loaded.predict_proba(values())
+        loaded.predict_proba(pandas.DataFrame(values(), columns=NAMES))
 
 
 @pytest.mark.parametrize(("channels", "family"), [(3, "pca"), (30, "pca"), (3, "dense")])
