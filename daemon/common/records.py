@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 #: The action that ends an event, by the one that begins it.
 SIGNAL_ENDS: Mapping[str, str] = {"silent": "heard", "missing": "present", "stuck": "moving"}
-#: Actions behind which nothing more comes of an event.
+#: Actions behind which nothing more comes of an event, unless it reopens.
 CLOSING = ("close", *SIGNAL_ENDS.values())
 #: What the column of the time is called where nobody says.
 TIME_COLUMNS = ("time", "timestamp", "ts")

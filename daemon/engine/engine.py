@@ -147,6 +147,10 @@ class Engine:
         """Ids of events of which the next call of `process`, `tick` or `flush` returns a record."""
         return frozenset(record.id for record in self._waiting_records)
 
+    def open_events(self) -> frozenset[str]:
+        """Ids of the events that are open, of any kind."""
+        return frozenset(one for group in self._groups for one in group.open_events())
+
     def settle(self) -> list[EventRecord]:
         """Wait for what is under way; returns what follows from it."""
         records: list[EventRecord] = []
@@ -297,7 +301,10 @@ class Engine:
             if why := self._restore(stream, data, unheard, away=away):
                 refused[why].append(stream)
         for why, names in refused.items():
-            _log.warning("%d streams start afresh (%s): %s", len(names), first(names), why)
+            if len(names) == 1:
+                _log.warning("stream %s starts afresh: %s", names[0], why)
+            else:
+                _log.warning("%d streams start afresh (%s): %s", len(names), first(names), why)
 
     def _restore(self, stream: str, data: bytes, unheard: float, *, away: bool = False) -> str:
         try:
@@ -310,7 +317,8 @@ class Engine:
             self._end_silence(stream, state, "", NOT_WATCHED)
             return self._afresh(stream, why, state, NOT_WATCHED)
         now, longest = self._clock(), int(max(0.0, unheard) * SECOND)
-        why = self._groups[model].restore(number, state, now)
+        if why := self._groups[model].restore(number, state, now):
+            self._groups[model].touch(number)  # the state that is refused is not looked at again
         self._end_silence(stream, state, self._groups[model].watched.name, MODEL_CHANGED)
         self._groups[model].seen[number] -= longest
         if away and longest:

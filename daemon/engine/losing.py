@@ -31,6 +31,11 @@ def warn(group: ModelStreams, moment: int, ahead: int) -> None:
     for stopped, text in () if group.signals is None else group.signals.news():
         _log.warning("%s: %s", few(stopped), text)
     count = len(names)
+    misbegun = np.flatnonzero(group.rows.misbegun[:count])
+    group.rows.misbegun[misbegun] = False
+    if misbegun.size:
+        text = "%s: what came first lay far from what followed it; the clock begins with that, and the first rows go"
+        _log.warning(text, few([names[one] for one in misbegun.tolist()]))
     found = np.flatnonzero((group.rows.newest[:count] > moment + ahead) & ~group.told_ahead[:count])
     group.told_ahead[found] = True
     if found.size:

@@ -10,25 +10,30 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.detect.events import DEFAULT_RULE, EventRule
+from aez.codec.detect.events import EventRule
 from aez.codec.detect.thresholds import share_limit
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.core import Series
 from aez.export.series.windows import Rows, Spans, Split, shortest_series, split_rows
 
-if TYPE_CHECKING:
-    from aez.export.series.train import DetectorConfig, LimitOptions
+__all__ = [
+    "ROWS_FAMILY",
+    "ROWS_PERCENTILE",
+    "ROWS_RULE",
+    "are_rows",
+    "as_rows",
+    "family_of_rows",
+    "few_rows",
+    "row_limit",
+    "split_dealt",
+]
 
-__all__ = ["DEFAULT_FAMILY", "are_rows", "as_rows", "few_rows", "row_limit", "split_dealt"]
-
-#: Of windows, and of rows: the second says how far a row lies from all others in every direction at once. Rows of more
-#: columns take the first.
-DEFAULT_FAMILY, ROWS_FAMILY, _COLUMNS = "pca", "gaussian", 512
+#: It says how far a row lies from all others in every direction at once; of so many columns at most.
+ROWS_FAMILY, _COLUMNS = "gaussian", 512
 #: Of fresh normal rows, in percent, where no percentile was asked for.
 ROWS_PERCENTILE = 99.0
 #: One loud row is an event.
@@ -83,37 +88,29 @@ def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     return ranked
 
 
-def as_rows(series: Sequence[Series], config: DetectorConfig) -> tuple[list[Series], DetectorConfig, list[str]]:
-    """The series without clocks, the config with what rows take where nothing was asked for, and a sentence.
+def as_rows(series: Sequence[Series], asked: bool | None, window: int | None) -> tuple[list[Series], bool, list[str]]:
+    """(The series, without clocks where they are rows; whether they are; a sentence where nobody said so).
 
-    Series and config as they are where they are no rows. Raises InvalidArgument for windows of several rows.
+    `asked`: whether they are, None to find out; `window`: as it was given. Raises InvalidArgument for windows of
+    several rows.
     """
-    asked = config.rows
-    if asked and (config.window or 1) > 1:
-        raise InvalidArgument(
-            f"rows that are no series are judged one by one, and a window of {config.window} takes several"
-        )
-    if asked is False or (asked is None and ((config.window or 1) > 1 or not are_rows(series))):
-        return list(series), replace(config, rows=False, family=config.family or DEFAULT_FAMILY), []
-    limit = config.limit
-    if limit.method == "budget":  # it counts events of several rows a day
-        limit = replace(limit, method="percentile", percentile=ROWS_PERCENTILE)
-    columns = max((len(one.channels) for one in series), default=0)
+    if asked and (window or 1) > 1:
+        raise InvalidArgument(f"rows that are no series are judged one by one, and a window of {window} takes several")
+    if asked is False or (asked is None and ((window or 1) > 1 or not are_rows(series))):
+        return list(series), False, []
     notices = []
     if asked is None:
         notices.append(
             "the rows have no order (no times, and neighbours are no more alike than others), so that each is judged "
             "by itself; give a window of several rows where they are a series"
         )
-    changed = replace(
-        config,
-        rows=True,
-        window=1,
-        family=config.family or (ROWS_FAMILY if columns <= _COLUMNS else DEFAULT_FAMILY),
-        limit=limit,
-        rule=ROWS_RULE if config.rule == DEFAULT_RULE else config.rule,
-    )
-    return [replace(one, time=None) for one in series], changed, notices
+    return [replace(one, time=None) for one in series], True, notices
+
+
+def family_of_rows(series: Sequence[Series]) -> str | None:
+    """What rows of so many columns take where no family was asked for; None: what series take."""
+    columns = max((len(one.channels) for one in series), default=0)
+    return ROWS_FAMILY if columns <= _COLUMNS else None
 
 
 def split_dealt(rows: Sequence[Rows], held_out: float, validation: float, left_out: Sequence[Spans]) -> Split:
@@ -140,16 +137,16 @@ def _within(spans: Spans, start: int, end: int) -> Iterator[tuple[int, int]]:
             yield max(low, start) - start, min(high, end) - start
 
 
-def row_limit(scores: NDArray[np.float32], limit: LimitOptions) -> float:
+def row_limit(scores: NDArray[np.float32], percentile: float) -> float:
     """The limit that the share of a percentile of fresh normal rows exceeds."""
-    return share_limit(scores, 1 - limit.percentile / 100)
+    return share_limit(scores, 1 - percentile / 100)
 
 
-def few_rows(held_out: int, limit: LimitOptions) -> list[str]:
+def few_rows(held_out: int, percentile: float) -> list[str]:
     """A sentence where so many held-out rows are too few to have seen the limit that was asked for."""
-    share = 1 - limit.percentile / 100
+    share = 1 - percentile / 100
     needed = math.ceil(1 / share) - 1 if share else 0
-    if limit.method != "percentile" or held_out >= needed:
+    if held_out >= needed:
         return []
     said = (
         f"{held_out:,} held-out rows are too few to see a limit that {100 * share:.3g} % of the rows exceed, which "

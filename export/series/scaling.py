@@ -87,8 +87,8 @@ def fit_scaling(
         widths = (finite - centre) / scale
         gain = 1 / max(1.0, float(np.std(_softened(widths) if soft else np.clip(widths, -LIMIT, LIMIT))))
         columns.append((centre, scale, gain, finite.min(), finite.max()))
-    centres, scales, gains, lows, highs = np.array(columns, np.float64).T
-    return Scaling(centres, scales, gains, lows, highs, soft)
+    found = np.array(columns, np.float64).T
+    return Scaling(found[0], found[1], found[2], found[3], found[4], soft)
 
 
 def _softened(widths: Floats) -> Floats:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aez.codec.common.words import format_duration, listed
 from aez.codec.errors import UnsupportedInput
@@ -39,7 +38,7 @@ def without_empty(series: Sequence[Series]) -> tuple[list[Series], list[str]]:
 
 
 def _with_values(series: Series) -> list[str]:
-    flags: NDArray[np.bool_] = np.asarray(np.isfinite(series.values).any(axis=0))
+    flags = np.asarray(np.isfinite(series.values).any(axis=0)).tolist()
     return [name for name, flag in zip(series.channels, flags, strict=True) if flag]
 
 

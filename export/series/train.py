@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -31,7 +31,15 @@ from aez.export.series.bundle import CHECKED_WINDOWS, Described, Learned
 from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
-from aez.export.series.rows import DEFAULT_FAMILY, as_rows, few_rows, row_limit, split_dealt
+from aez.export.series.rows import (
+    ROWS_PERCENTILE,
+    ROWS_RULE,
+    as_rows,
+    family_of_rows,
+    few_rows,
+    row_limit,
+    split_dealt,
+)
 from aez.export.series.sampling import few_enough
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
@@ -42,6 +50,7 @@ from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, 
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_FAMILY = "pca"
 VALIDATION_WINDOWS = 2_000
 #: Windows that say how codes are distributed.
 CODE_WINDOWS = 8_000
@@ -198,7 +207,8 @@ def fit_detector(
     window crosses from one series into another, or a hole in a clock. `changes` are those to `default_options`; the
     checkpoint lies in `folder`. Raises InvalidArgument and UnsupportedInput for data that cannot be learned from.
     """
-    series, config, said = as_rows(series, config)
+    series, are_rows, said = as_rows(series, config.rows, config.window)
+    config = _for_rows(config, family_of_rows(series)) if are_rows else replace(config, rows=False)
     series, period, notices = same_period(series)
     series, sampled = few_enough(series)
     notices += [*said, *sampled]
@@ -229,11 +239,25 @@ def fit_detector(
     scores = graph.calibrate(Batches(split.held_out, _BATCH), Batches(spread_lazily(split.fit, CODE_WINDOWS), _BATCH))
     graph.threshold.fill_(choose_limit(scores, split.held_out, config, period))
     signals = None if config.rows else signal_figures(rows, sentinels, left_out)
-    notices += (
-        few_rows(len(scores), config.limit) if config.rows else _budget_notices(config.limit, len(scores), period)
-    )
+    notices += _limit_notices(config, len(scores), period)
     notices += [said for said in (too_few_windows(split),) if said is not None]
     return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals)
+
+
+def _for_rows(config: DetectorConfig, family: str | None) -> DetectorConfig:
+    """The config with what rows that are no series take where nothing was asked for."""
+    limit = config.limit
+    if limit.method == "budget":  # it counts events of several rows a day
+        limit = replace(limit, method="percentile", percentile=ROWS_PERCENTILE)
+    rule = ROWS_RULE if config.rule == DEFAULT_RULE else config.rule
+    return replace(config, rows=True, window=1, family=config.family or family, limit=limit, rule=rule)
+
+
+def _limit_notices(config: DetectorConfig, held_out: int, period: float | None) -> list[str]:
+    """What a limit asks for that so many held-out windows are too few to show."""
+    if config.rows:
+        return few_rows(held_out, config.limit.percentile) if config.limit.method == "percentile" else []
+    return _budget_notices(config.limit, held_out, period)
 
 
 def _budget_notices(limit: LimitOptions, held_out: int, period: float | None) -> list[str]:
@@ -289,7 +313,7 @@ def choose_limit(scores: NDArray[np.float32], windows: Windows, config: Detector
     if limit.method == "pot":
         found = peaks_over_threshold(scores, limit.risk)
     elif limit.method == "percentile" and config.rows:
-        found = row_limit(scores, limit)
+        found = row_limit(scores, limit.percentile)
     elif limit.method == "percentile":
         found = percentile(scores, limit.percentile)
     else:

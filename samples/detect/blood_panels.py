@@ -1,15 +1,16 @@
 """Judge blood panels: learn from healthy people, then look for a rare disease that moves each value by little.
 
-Panels are rows that are no series: the window is one row. The limit is the 99th percentile of healthy people who did
+Panels are rows that are no series: each is judged by itself. The limit is the 99th percentile of healthy people who did
 not train the detector, so that one healthy person in a hundred is called unusual. Measurements that scatter by a factor
-enter as logarithms. PCA and an isolation forest get their limits in the same way; the rule of thumb, that no value may
-lie outside the range of the middle 95 % of healthy people, stands beside them. Nothing here is medical data or advice.
+enter as logarithms. PCA, an isolation forest, PyOD's AutoEncoder and the mean of squared deviations get their limits in
+the same way; the rule of thumb, that no value may lie outside the range of the middle 95 % of healthy people, stands
+beside them. Nothing here is medical data or advice.
 
 What it shows: twenty ranges of 95 % call most healthy people ill; one score for the whole panel keeps its promise.
 Where it is weak: at two ill people in a thousand, nearly everybody who is flagged has something else or nothing. A
 detector says that a panel is unusual, not what the person has; where cases of the disease are known, a classifier
-should be trained. Which measurements are to blame is told roughly: the distance of a code belongs to no measurement and
-is shared out by the errors of reconstruction, so that some that the disease does not touch stand among the first.
+should be trained. Which measurements are to blame is told roughly: the distance of a panel belongs to no measurement,
+and is shared out by how far each value is from what all the others say.
 
 Usage: python samples/detect/blood_panels.py [--out FOLDER] [--quick]
 """

@@ -1,6 +1,6 @@
 """Rank card payments by how unusual they are, choose a limit where fraud is known, and see what it finds later.
 
-Payments are rows that are no series: the window is one row. The first half of the time trains the detector, without
+Payments are rows that are no series: each is judged by itself. The first half of the time trains the detector, without
 labels and with the fraud that lies in it; labels of the following quarter choose the limit with the best F1; the last
 quarter is judged, by that limit and (PR-AUC) by the ranking alone.
 

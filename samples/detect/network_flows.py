@@ -1,15 +1,16 @@
 """Judge network flows one by one: learn an office's normal ones, then find floods and scans among those of another day.
 
-Flows are rows that are no series: the window is one row, and the limit a percentile of held-out rows. Counts and sizes
-span six powers of ten, so that the detectors get their logarithms, which is what one does with such numbers. PCA and an
-isolation forest see the same rows and get their limits in the same way.
+Flows are rows that are no series, each judged by itself, and the limit is a share of held-out rows. Counts and sizes
+span six powers of ten, so that the detectors get their logarithms, which is what one does with such numbers. PCA, an
+isolation forest, PyOD's AutoEncoder and the mean of squared deviations see the same rows and get their limits in the
+same way.
 
 What it shows: the share of each attack's flows that is flagged, and the share of normal flows that is, which should be
 the 0.1 % that the percentile asks for.
 Where it is weak: a detector of what is unusual does not know what is bad. A new program of one's own is flagged like an
 attack by some of the detectors, and so are normal flows to a server while it is flooded. An attack made of ordinary
-flows (`http_flood`) is only seen by what the exporter counts over neighbouring flows, and by aez hardly. On these flows
-a plain PCA does best: attacks break the proportions of counts, which are straight lines in logarithms.
+flows (`http_flood`) is only seen by what the exporter counts over neighbouring flows. On these flows a plain PCA does
+as well: attacks break the proportions of counts, which are straight lines in logarithms.
 
 Usage: python samples/detect/network_flows.py [--out FOLDER] [--quick]
 """

@@ -104,7 +104,7 @@ def test_a_channel_that_stands_still_is_told_and_left_out(
     assert stuck[0]["event"]["opened"] <= START + SOON
     # What the jump to 0 opened is of the same incident, and over as soon as the channel is left out.
     others = [one for one in events if one["action"] != "moving"]
-    assert all(one["id"] == stuck[0]["event"]["incident"] for one in others)
+    assert all(one["id"] == stuck[0]["event"]["began_with"] for one in others)
     assert all(one["event"]["end"] <= START + 2 * SOON for one in others)
     assert len(others) == (value == 0.0)
 
@@ -119,7 +119,9 @@ def test_a_frozen_gateway_is_one_event(replayed: Callable[..., list[Row]], rows:
 def test_rows_without_any_reading_make_all_channels_missing(
     replayed: Callable[..., list[Row]], value: float | None
 ) -> None:
-    events = replayed(lambda row, _: row | dict.fromkeys(CHANNELS, value))
+    told = replayed(lambda row, _: row | dict.fromkeys(CHANNELS, value))
+    events = [one for one in told if one["event"].get("kind") != "incident"]
+    assert len(told) == len(events) + 1
     assert {one["action"] for one in events} == {"present"}
     assert sorted(names(one)[0] for one in events) == sorted(CHANNELS)
     assert {one["event"]["opened"] - START <= SOON for one in events} == {True}
@@ -129,10 +131,15 @@ def test_rows_without_any_reading_make_all_channels_missing(
 def test_of_channels_that_are_missing_together_each_is_told_and_all_are_one_incident(
     replayed: Callable[..., list[Row]],
 ) -> None:
-    events = replayed(lambda row, _: {name: row[name] for name in ("time", "stream", "bus_voltage")})
+    told = replayed(lambda row, _: {name: row[name] for name in ("time", "stream", "bus_voltage")})
+    (incident,) = [one for one in told if one["event"].get("kind") == "incident"]
+    assert (incident["action"], incident["stream"], incident["event"]["cause"]) == ("close", "sat-01", "missing")
+    assert sorted(names(incident)) == sorted(set(CHANNELS) - {"bus_voltage"})
+    events = [one for one in told if one is not incident]
+    assert {one["event"]["incident"] for one in events} == {incident["id"]}
     assert {one["action"] for one in events} == {"present"}
     assert sorted(names(one)[0] for one in events) == sorted(set(CHANNELS) - {"bus_voltage"})
-    assert len({one["event"]["incident"] for one in events}) == 1
+    assert len({one["event"]["began_with"] for one in events}) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from aez.codec.errors import InvalidArgument
+from aez.daemon.common.records import EventRecord
 from aez.daemon.sinks.base import Rejected, SinkError
 from aez.daemon.sinks.chat import ChatOptions, ChatSink
 from aez.daemon.sinks.email import EmailOptions, EmailSink
+from aez.daemon.sinks.wire import about
 from tests.kit.certificates import Authority
 from tests.kit.event_steps import step, steps
 from tests.kit.places import ROOT
@@ -46,6 +48,13 @@ def told(**more: Any) -> dict[str, Any]:
     login = {"username": "me", "password": "s3cr3t-password"}
     who = {"host": "localhost", "sender": "plant@example.org", "recipients": ["me@example.org"]}
     return {**who, **login, "timeout_seconds": 10, **more}
+
+
+def test_one_event_of_an_incident_is_one_event() -> None:
+    words = {1: "1 event (silent): a", 2: "2 events (silent): a, ..."}
+    for count, said in words.items():
+        detail = {"kind": "incident", "cause": "silent", "count": count, "examples": ["a"]}
+        assert about(EventRecord("x", 0, "open", "*", "plant", 0, detail)) == said
 
 
 def test_slack_mattermost_and_teams_get_what_they_take(chat: HttpServer) -> None:

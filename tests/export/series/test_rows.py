@@ -121,7 +121,7 @@ def test_few_rows_say_that_their_limit_is_estimated(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"\d\d held-out rows are too few to see a limit that 1 % of the rows exceed"):
         detector = SeriesDetector(rows=True).fit(rows(6000)[:120])
     assert np.mean(detector.anomaly_score(rows(6000)[120:]) > 1) < 0.06
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="are too few") as caught:
         SeriesDetector(rows=True).fit(rows(6000)[:60])
     assert any("rows to learn from are too few for a limit that means anything" in str(one.message) for one in caught)
     detector.save(tmp_path / "rows.aezm")
