@@ -59,7 +59,7 @@ def detect(
     with needs("aez[bench,train]", _MODULES):
         from aez.bench.detect.figures import save_report
         from aez.bench.detect.run import parse_settings, run
-        from aez.export.series.rows import DEFAULT_FAMILY
+        from aez.export.series.train import DEFAULT_FAMILY
 
         report = run(
             folder,

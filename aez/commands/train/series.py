@@ -115,9 +115,8 @@ def series(
     with needs("aez[train]", TRAINING_MODULES):
         from aez.export.common.run_files import check_output
         from aez.export.series.graph import ScoreOptions
-        from aez.export.series.rows import DEFAULT_FAMILY
         from aez.export.series.sampling import few_enough
-        from aez.export.series.train import DetectorConfig, LimitOptions, main
+        from aez.export.series.train import DEFAULT_FAMILY, DetectorConfig, LimitOptions, main
 
         check_output(output)
         if family_class(family or DEFAULT_FAMILY).trained is False:
