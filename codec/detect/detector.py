@@ -214,9 +214,8 @@ class Detector:
         return found
 
     def _values(self, series: Series) -> NDArray[np.float64]:
-        if series.channels == self.channels:
-            return series.values
-        return select_channels(series, self.channels).values
+        given = series if series.channels == self.channels else select_channels(series, self.channels)
+        return np.asarray(given.values, np.float64)
 
     def _score_values(self, values: NDArray[np.float64], last: int, scale: Scale | None) -> SeriesScores:
         """Scores of the last rows of values [time, channels]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,28 @@ class Described:
     figures: Mapping[str, Any]
     signals: SignalFigures | None = None
     rows: bool = False
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A calibrated detector and what its bundle says of it: all that outlives the rows it learned from.
+
+    `windows` float32 [n, time, channels], real ones, are what the exported graph is checked on; with `scales` they and
+    the graph are in widths.
+    """
+
+    graph: DetectorGraph
+    described: Described
+    windows: NDArray[np.float32]
+    scales: StreamScales | None = None
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return self.described.channels
+
+    def pack(self, name: str) -> Bundle:
+        """The bundle, in memory. Raises ModelError where the export does not compute the same."""
+        return pack_detector(self.graph, replace(self.described, name=name), self.windows, self.scales)
 
 
 def pack_detector(

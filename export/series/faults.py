@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from aez.export.common.batches import Batches, spread
+from aez.export.common.batches import Batches, gathered, spread
 from aez.export.families.windows.pca import PCA
 from aez.export.series.scaling import ScaleLayer, fit_scaling
 from aez.export.series.windows import Rows, Windows
@@ -41,31 +42,27 @@ def find_faults(
     """Faults in each of the series [time, channels], NaN = missing, by the errors of a small PCA over all of them.
 
     `cuts` are the rows of each series that no window may reach across, ascending; `window` None takes 16 rows or fewer.
-    Few principal components learn what
-    is common, and soft-clipped values keep a fault from bending them to itself. Empty where the data are too short to
-    tell, or where more than 5 % stand out.
+    Few principal components learn what is common, and soft-clipped values keep a fault from bending them to itself.
+    Empty where the data are too short to tell, or where more than 5 % stand out.
     """
     window = min(window or _WINDOW, max((len(rows) for rows in series), default=0) // 16)
     if window < 1:
         return []
-    joined = np.concatenate(list(series))
-    seen = [number for number in range(joined.shape[1]) if np.isfinite(joined[:, number]).any()]
+    channels = series[0].shape[1]
+    seen = [number for number in range(channels) if any(np.isfinite(rows[:, number]).any() for rows in series)]
     if not seen:
         return []
+    if len(seen) < channels:  # else without a copy of all rows
+        series = [rows[:, seen] for rows in series]
     places = [(number, run) for number, rows in enumerate(series) for run in _runs(len(rows), cuts, number)]
     places = [(number, (start, end)) for number, (start, end) in places if end - start >= window]
-    windows = Windows([series[number][start:end, seen] for number, (start, end) in places], window)
+    windows = Windows([series[number][start:end] for number, (start, end) in places], window)
     if not len(windows):
         return []
-    scale = ScaleLayer(fit_scaling(joined[:, seen]), window)
+    scale = ScaleLayer(fit_scaling(series), window)
     network = PCA(window, len(seen), components=0.9, most=_COMPONENTS)
     network.fit(*scale(spread(windows, _FITTED)))
-    errors = []
-    for batch in Batches(windows, _BATCH):
-        x, present = scale(batch)
-        difference = (x - network(x, present)) * present
-        errors.append((difference.square().sum((1, 2)) / present.sum((1, 2)).clamp_min(1.0)).numpy())
-    error = np.concatenate(errors)
+    error = gathered(_errors(network, *scale(batch)) for batch in Batches(windows, _BATCH)).numpy()
     logs = np.log(np.maximum(error, 1e-9))
     middle = float(np.median(logs))
     deviation = max(1.4826 * float(np.median(np.abs(logs - middle))), _SPREAD_MIN)
@@ -84,6 +81,13 @@ def find_faults(
             found[number] = rows, max(times, before)
         begin += count
     return [Faults(number, tuple(rows), times) for number, (rows, times) in sorted(found.items())]
+
+
+def _errors(network: PCA, x: Tensor, present: Tensor) -> Tensor:
+    """The mean squared error of each window, [n]."""
+    difference = (x - network(x, present)) * present
+    error: Tensor = difference.square().sum((1, 2)) / present.sum((1, 2)).clamp_min(1.0)
+    return error
 
 
 def _runs(rows: int, cuts: Sequence[NDArray[np.int64]], number: int) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aez.codec.errors import InvalidArgument, ModelError
+from aez.export.common.batches import gathered, thinned
 from aez.export.common.scored_graph import TOLERANCE, Signature, compare_scores, export_scored, whitening
 from aez.export.families.base import Family, within
 from aez.export.series.gaps import SHARES, GapFactor, hide, usual_share
@@ -252,7 +253,7 @@ class DetectorGraph(nn.Module):
             for part, scores in enumerate(self._part_scores(batches)):
                 self.part_scale[part] = torch.quantile(scores, PART_QUANTILE).clamp_min(1e-6)
         self._calibrate_gaps(batches)
-        return np.concatenate([self(batch)[0].cpu().numpy() for batch in batches])
+        return gathered(self(batch)[0].cpu() for batch in batches).numpy()
 
     def _calibrate_errors(self, batches: Iterable[Tensor]) -> None:
         total = torch.zeros_like(self.normal, dtype=torch.float64)
@@ -267,9 +268,11 @@ class DetectorGraph(nn.Module):
 
     def _calibrate_gaps(self, batches: Iterable[Tensor]) -> None:
         generator = torch.Generator().manual_seed(0)
-        windows = torch.cat([batch[:: max(1, len(batch) // _GAPS_PER_BATCH)] for batch in batches])
-        windows = windows[:: -(-len(windows) // _GAPS_MAX)]
-        scores = [self(hide(windows, share, generator))[0] for share in SHARES]
+        windows = thinned(batches, _GAPS_PER_BATCH, _GAPS_MAX)
+        scores = [
+            torch.cat([self(part)[0] for part in hide(windows, share, generator).split(_GAPS_PER_BATCH)])
+            for share in SHARES
+        ]
         high = torch.stack([torch.quantile(found, _GAP_QUANTILE) for found in scores])
         self.gap_factor.set(high, usual_share(windows))
 
@@ -284,13 +287,14 @@ class DetectorGraph(nn.Module):
             self.latent_whitening[member, :size, :size] = matrix
 
     def _part_scores(self, batches: Iterable[Tensor]) -> list[Tensor]:
-        found: list[list[Tensor]] = [[] for _ in self.parts]
-        for batch in batches:
-            x, present, errors, codes, _ = self._members(batch)
-            counts = present[:, -self.tail :].sum(1)
-            for part, (member, kind) in enumerate(self.parts):
-                found[part].append(self._part(kind, member, x, errors[member], codes[member], counts)[0])
-        return [torch.cat(scores) for scores in found]
+        return list(gathered(map(self._parts_of, batches)).unbind(1))
+
+    def _parts_of(self, batch: Tensor) -> Tensor:
+        """The scores of all parts, [batch, parts]."""
+        x, present, errors, codes, _ = self._members(batch)
+        counts = present[:, -self.tail :].sum(1)
+        scores = [self._part(kind, member, x, errors[member], codes[member], counts)[0] for member, kind in self.parts]
+        return torch.stack(scores, 1)
 
 
 def _mean_present(values: Tensor, here: Tensor) -> Tensor:

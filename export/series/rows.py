@@ -76,7 +76,7 @@ def are_rows(series: Sequence[Series]) -> bool:
     return bool(away[0] < _NEXT and away.max() < _FURTHER)
 
 
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Ranks of each column [time, channels], of mean 0 and within -1..1; 0 for what is missing."""
     ranked = np.zeros(values.shape)
     for place, column in enumerate(values.T):

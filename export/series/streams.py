@@ -13,7 +13,7 @@ from aez.codec.detect.detector import OTHER_PERIOD
 from aez.codec.detect.scaling import Scale, StreamScales, learned_scale, robust_centre, robust_scale
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.core import Series
-from aez.export.series.scaling import LIMIT, Scaling
+from aez.export.series.scaling import LIMIT, Scaling, columns_of
 from aez.export.series.windows import Rows
 
 __all__ = ["fit_scales", "same_period", "scaled", "score_windows", "unit_scaling", "unscaled"]
@@ -91,10 +91,10 @@ def unscaled(windows: Rows, scales: StreamScales) -> tuple[Rows, Scale]:
     return (windows * each.width[:, None] + each.centre[:, None]).astype(np.float32), each
 
 
-def unit_scaling(fitted: Rows, raw: Sequence[Rows]) -> Scaling:
-    """The scaling of rows [n, channels] that `scaled` made; `raw` rows say what range the sensors had."""
-    zero, one = np.zeros(fitted.shape[1]), np.ones(fitted.shape[1])
-    gain = 1 / np.maximum(1.0, np.nanstd(np.clip(fitted.astype(np.float64), -LIMIT, LIMIT), axis=0))
+def unit_scaling(fitted: Sequence[Rows], raw: Sequence[Rows]) -> Scaling:
+    """The scaling of runs of rows [n, channels] that `scaled` made; `raw` rows say what range the sensors had."""
+    zero, one = np.zeros(fitted[0].shape[1]), np.ones(fitted[0].shape[1])
+    gain = 1 / np.maximum(1.0, [np.std(np.clip(column, -LIMIT, LIMIT)) for column in columns_of(fitted)])
     low = np.fmin.reduce([np.fmin.reduce(part, axis=0) for part in raw if len(part)])
     high = np.fmax.reduce([np.fmax.reduce(part, axis=0) for part in raw if len(part)])
     return Scaling(zero, one, gain, low.astype(np.float64), high.astype(np.float64))

@@ -73,28 +73,34 @@ def _stand_out(
     series: Sequence[Rows], window: int, left_out: Sequence[Spans], spans: Sequence[Spans]
 ) -> list[list[tuple[int, int]]] | None:
     """Spans of the windows that stand out from what is learned without `spans`; None where there is too little."""
-    runs = [rows[a:b] for rows, out in zip(series, spans, strict=True) for a, b in _between(len(rows), out)]
+    runs: list[Rows] = [rows[a:b] for rows, out in zip(series, spans, strict=True) for a, b in _between(len(rows), out)]
     usual = Windows(runs, window)
     if len(usual) < 8 * window or not usual.runs:
         return None
-    values = np.concatenate(usual.runs)
-    seen = np.flatnonzero(np.isfinite(values).any(axis=0))
+    seen = np.flatnonzero([any(np.isfinite(run[:, place]).any() for run in runs) for place in range(runs[0].shape[1])])
     if not seen.size:
         return None
-    scale = ScaleLayer(fit_scaling(values[:, seen]), window)
+    scale = ScaleLayer(fit_scaling([_chosen(run, seen) for run in usual.runs]), window)
     network = PCA(window, len(seen), components=0.9, most=_COMPONENTS)
     network.fit(*scale(spread(usual, _FITTED)[:, :, seen]))
     step = max(1, sum(map(len, series)) // _LOOKED_AT)
     places = [place for place in _places(series, window, left_out, step) if len(place.first)]
     if not places:
         return None
-    errors = np.concatenate([_errors(network, scale, series[place.series][:, seen], place, window) for place in places])
+    errors = np.concatenate(
+        [_errors(network, scale, _chosen(series[place.series], seen), place, window) for place in places]
+    )
     away = _away(errors)
     found: list[list[tuple[int, int]]] = [[] for _ in series]
     ends = np.cumsum([len(place.first) for place in places])[:-1]
     for place, own in zip(places, np.split(away, ends), strict=True):
         found[place.series] += [(int(first), int(first) + window) for first in place.first[_grown(own)]]
     return [_joined(own) for own in found]
+
+
+def _chosen(rows: Rows, seen: NDArray[np.int64]) -> Rows:
+    """The channels that are seen; the rows themselves, without a copy, where all are."""
+    return rows if len(seen) == rows.shape[1] else rows[:, seen]
 
 
 def _away(errors: NDArray[np.float64]) -> NDArray[np.float64]:
