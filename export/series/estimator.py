@@ -20,6 +20,7 @@ from aez.codec.detect.scaling import Scale, learned_scale
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.core import Series
 from aez.codec.series.windows import window_batches
+from aez.export.series.covering import covering_of_runs, look_ahead
 from aez.export.series.graph import Kind, Rule, ScoreOptions
 from aez.export.series.pickling import from_plain_values, plain_values
 from aez.export.series.streams import score_windows
@@ -87,6 +88,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         steps, minutes: how long to train; None: as the data need, with early stopping.
         seed: of everything that is drawn at random; equal seeds give equal detectors.
         device: auto, cpu or cuda, for training.
+        covering: a row gets the mean over the windows that cover it, which looks ahead, instead of the score of the
+            window that ends there.
         convention: see above.
         verbose: show progress.
 
@@ -117,6 +120,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         minutes: float | None = None,
         seed: int = 0,
         device: str = "auto",
+        covering: bool = False,
         convention: str = "sklearn",
         verbose: bool = False,
     ) -> None:
@@ -127,7 +131,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.period, self.held_out, self.robust = period, held_out, robust
         self.per_stream_scale = per_stream_scale
         self.steps, self.minutes, self.seed, self.device = steps, minutes, seed, device
-        self.convention, self.verbose = convention, verbose
+        self.covering, self.convention, self.verbose = covering, convention, verbose
 
     def fit(self, X: ArrayLike, y: object = None, *, streams: ArrayLike | None = None) -> Self:  # noqa: N803
         """Learn from normal rows [time, channels]; `y` is ignored, and `streams` [time] names the stream of each row.
@@ -163,6 +167,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.threshold_ = 1.0
         self.offset_ = -self.threshold_
         self.held_out_scores_ = fitted.scores.astype(np.float64) / float(fitted.graph.threshold)
+        if self.covering:
+            covering = covering_of_runs(self.held_out_scores_, fitted.split.held_out)
+            self.held_out_scores_ = covering / cast(float, fitted.covering_threshold)
         self.decision_scores_ = self._both(values, parts).score
         self.labels_ = (self.decision_scores_ > self.threshold_).astype(np.int64)
         return self
@@ -291,6 +298,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             score[row : row + count], channel_score[row : row + count] = found[:count], blame[:count]
         first = self.window_ - 1
         score[:first], channel_score[:first] = score[first], channel_score[first]
+        if self.covering:
+            score, channel_score = look_ahead(score, channel_score, self.window_, self._covering_threshold())
         return RowScores(score, channel_score)
 
     def _scale(self, name: str, values: Floats) -> Scale | None:
@@ -298,6 +307,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if scales is None:
             return None
         return scales.known.get(name) or learned_scale(values[: scales.rows], scales.usual)
+
+    def _covering_threshold(self) -> float | None:
+        return (self._fitted or self._detector()).covering_threshold
 
     def _run(
         self, windows: NDArray[np.float32], scale: Scale | None

@@ -41,6 +41,7 @@ def plain_values(fitted: Fitted) -> dict[str, Any]:
         "result": result and {key: getattr(result, key) for key in ("steps", "seconds", "finished", "log")},
         "notices": list(fitted.notices),
         "signals": fitted.signals and asdict(fitted.signals),
+        "covering_threshold": fitted.covering_threshold,
         "scales": fitted.scales and _plain_scales(fitted.scales),
     }
 
@@ -85,6 +86,7 @@ def _fitted(values: Mapping[str, Any]) -> Fitted:
         values["notices"],
         _scales(values.get("scales")),
         values.get("signals") and SignalFigures(**values["signals"]),  # older pickles have none
+        values.get("covering_threshold"),
     )
 
 

@@ -28,6 +28,7 @@ from aez.export.families.base import Family, Figures, within
 from aez.export.families.registry import build
 from aez.export.families.training import FamilyLoss, best_validation, effort, is_finished, learn, short_run
 from aez.export.series.bundle import CHECKED_WINDOWS, Described, pack_detector
+from aez.export.series.covering import covering_limit
 from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
@@ -114,7 +115,7 @@ class Fitted:
     `scores` are the held-out ones before the division by the threshold; `result` None: nothing was trained; `notices`
     say what the user should know of the data, one sentence each. With `scales` the graph is one for rows in widths from
     their stream's centre, and so are the windows of `split`. `signals` None: it was made before they
-    were noted.
+    were noted. `covering_threshold`: see `covering_limit`; None as `signals`.
     """
 
     graph: DetectorGraph
@@ -127,6 +128,7 @@ class Fitted:
     notices: list[str]
     scales: StreamScales | None = None
     signals: SignalFigures | None = None
+    covering_threshold: float | None = None
 
 
 class DetectorLoss(FamilyLoss):
@@ -218,8 +220,11 @@ def fit_detector(
     graph = DetectorGraph(network, scaling, config.score)
     scores = graph.calibrate(Batches(split.held_out, _BATCH), spread(split.fit, CODE_WINDOWS).split(_BATCH))
     graph.threshold.fill_(choose_limit(scores, split.held_out, config, period))
+    covering = covering_limit(
+        scores, split.held_out, float(graph.threshold), lambda some: choose_limit(some, split.held_out, config, period)
+    )
     signals = signal_figures(rows, sentinels, left_out)
-    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals)
+    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals, covering)
 
 
 def _split(
@@ -314,7 +319,8 @@ def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) ->
         **best_validation(result),
     }
     given = tuple(units) or ("",) * len(fitted.channels)
-    return Described(name, fitted.channels, given, fitted.period, config.rule, provenance, figures, fitted.signals)
+    more = fitted.signals, fitted.covering_threshold
+    return Described(name, fitted.channels, given, fitted.period, config.rule, provenance, figures, *more)
 
 
 _LIMIT_KEYS: dict[Method, tuple[str, ...]] = {
