@@ -82,11 +82,11 @@ class Detector:
     window: rows of a window. channels: the names of its columns, in order. units: one for each, "" where unknown.
     period: seconds between rows in training, or None. threshold: the raw score that counts as 1. score_kind: what the
     score is made of. ranges: (lowest, highest) of each channel in training. event_rule: the rule that the threshold was
-    chosen for. covering_threshold: what scores that look ahead (`score` with `covering`) are divided by once more, so that
-    1 is their threshold, too; None where the bundle has none. scales: of models that take each stream's centre and width, those of the training streams; else None.
-    rests, absences: the longest runs of equal values, and without a value, of each channel in training, in rows,
-    infinity for one that hardly moved; sentinels: of each channel the values there that looked like "no reading". They
-    are None for bundles that do not say.
+    chosen for. covering_threshold: what scores that look ahead are divided by once more, so that 1 is their threshold,
+    too; None for bundles without one. scales: of models that take each stream's centre and width, those of the training
+    streams; else None. rests, absences: the longest runs of equal values, and without a value, of each channel in
+    training, in rows, infinity for one that hardly moved; sentinels: of each channel the values there that looked like
+    "no reading". They are None for bundles that do not say.
 
     Raises ModelError for a bundle that is no detector, contradicts itself, or whose probe scores differently here;
     InvalidArgument as `open_session`.

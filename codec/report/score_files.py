@@ -2,8 +2,8 @@
 
 Scores have one row for each row of a series: stream, row, time (ISO 8601 in UTC, empty without a clock), score, a
 column `score.NAME` for each channel, empty where there is no score, and scores, which says of what kind they are:
-`causal` or `covering`. Events have one row each: id, stream, start, end (rows, the end exclusive), start_time, end_time,
-duration_seconds, peak, peak_row, severity, ongoing, channels, scores.
+`causal` or `covering`. Events have one row each: id, stream, start, end (rows, the end exclusive), start_time,
+end_time, duration_seconds, peak, peak_row, severity, ongoing, channels, scores.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def _parquet_scores(path: Path, channels: Sequence[str]) -> Iterator[WriteBatch]
     pa, parquet = library("pyarrow", "monitor"), library("pyarrow.parquet", "monitor")
     floats = [("score", pa.float32()), *((f"score.{name}", pa.float32()) for name in channels)]
     clock = pa.timestamp("ns", "UTC")
-    schema = pa.schema([("stream", pa.string()), ("row", pa.int64()), ("time", clock), *floats, ("scores", pa.string())])
+    schema = pa.schema(
+        [("stream", pa.string()), ("row", pa.int64()), ("time", clock), *floats, ("scores", pa.string())]
+    )
     with parquet.ParquetWriter(path, schema) as writer:
 
         def write(batch: ScoredBatch) -> None:

@@ -27,7 +27,10 @@ WHOLE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Described:
-    """What a bundle says of a detector beside its graph. `units` "" and `period`, `signals`, `covering_threshold` None: unknown."""
+    """What a bundle says of a detector beside its graph.
+
+    `units` "" and `period`, `signals`, `covering_threshold` None: unknown.
+    """
 
     name: str
     channels: tuple[str, ...]

@@ -93,7 +93,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         convention: see above.
         verbose: show progress.
 
-    Attributes, after `fit`: threshold_, decision_scores_, labels_, window_, n_features_in_ (and feature_names_in_ for a
+    Attributes, after `fit`: threshold_, covering_threshold_ (by which covering scores are divided so that 1 is their
+    limit), decision_scores_, labels_, window_, n_features_in_ (and feature_names_in_ for a
     table with names), offset_ (-threshold_, as score_samples - offset_ is decision_function in scikit-learn), and
     held_out_scores_ (of the windows that set the limit, in order of time; 1 is the limit, as everywhere).
     """
@@ -167,9 +168,10 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.threshold_ = 1.0
         self.offset_ = -self.threshold_
         self.held_out_scores_ = fitted.scores.astype(np.float64) / float(fitted.graph.threshold)
+        self.covering_threshold_ = fitted.covering_threshold
         if self.covering:
             covering = covering_of_runs(self.held_out_scores_, fitted.split.held_out)
-            self.held_out_scores_ = covering / cast(float, fitted.covering_threshold)
+            self.held_out_scores_ = covering / cast(float, self.covering_threshold_)
         self.decision_scores_ = self._both(values, parts).score
         self.labels_ = (self.decision_scores_ > self.threshold_).astype(np.int64)
         return self
@@ -228,7 +230,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         made._fitted, made._bundle = None, detector.bundle
         made._detector_cache = detector
         made.window_, made.threshold_, made.offset_ = detector.window, 1.0, -1.0
-        made.n_features_in_ = len(detector.channels)
+        made.n_features_in_, made.covering_threshold_ = len(detector.channels), detector.covering_threshold
         return made
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -299,7 +301,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         first = self.window_ - 1
         score[:first], channel_score[:first] = score[first], channel_score[first]
         if self.covering:
-            score, channel_score = look_ahead(score, channel_score, self.window_, self._covering_threshold())
+            score, channel_score = look_ahead(score, channel_score, self.window_, self.covering_threshold_)
         return RowScores(score, channel_score)
 
     def _scale(self, name: str, values: Floats) -> Scale | None:
@@ -307,9 +309,6 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if scales is None:
             return None
         return scales.known.get(name) or learned_scale(values[: scales.rows], scales.usual)
-
-    def _covering_threshold(self) -> float | None:
-        return (self._fitted or self._detector()).covering_threshold
 
     def _run(
         self, windows: NDArray[np.float32], scale: Scale | None

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from aez.bench.detect.contestants import Contestant, Outsider, Own, Task
+from aez.bench.detect.contestants import Contestant, Outsider, Own, Task, Verdict
 from aez.bench.detect.data import LOADERS, Case, benchmark_kind
 from aez.bench.detect.limits import WAYS, LimitFigures, Trial, compare_limits
 from aez.bench.detect.protocols import PROTOCOLS, Protocol, Result, mean
@@ -27,6 +27,8 @@ from aez.export.series.train import DEFAULT_FAMILY
 QUICK_STEP = 3
 #: Scores of so many cases are drawn.
 TRACES = 2
+#: What the name of a contestant ends in where its scores look ahead.
+COVERING = ", covering"
 #: Where ways of choosing a limit are compared: the others have a protocol of their own for it.
 WITH_THRESHOLDS = ("smd", "folder")
 #: Settings of a detector that the benchmark sets itself.
@@ -47,7 +49,7 @@ def run(
     """Measure detectors on a benchmark's folder (see `aez.bench.detect.data`).
 
     Args:
-        folder: SKAB, SMD, NAB, or folders with train.*, test.* and labels.
+        folder: SKAB, SMD, NAB, folders with train.*, test.* and labels, or NPZ with train, test and test_label.
         families: ours, each with the same settings for all cases.
         settings: parameters of `SeriesDetector`, as from `parse_settings`.
         peers: names of those to set beside ours, upper and lower case alike; None takes all.
@@ -72,9 +74,11 @@ def run(
     jobs = jobs or available_cores()
     pairs = [(contestant, case) for case in cases for contestant in contestants]
     outcomes = _examined(pairs, _Examiner(protocol, quick, thresholds), jobs, progress)
-    names = [one.name for one in own]
+    names = [name for one in own for name in (one.name, one.name + COVERING)]
     results, failures = _sorted_out(outcomes, names)
-    summary = {one.name: _summary(protocol, [r for r in results if r.contestant == one.name]) for one in contestants}
+    rows = [name for one in contestants for name in (one.name, one.name + COVERING)]
+    summary = {name: _summary(protocol, [r for r in results if r.contestant == name]) for name in rows}
+    names = [name for name in names if summary[name]]
     return DetectReport(
         kind=kind,
         folder=Path(folder).resolve().name,
@@ -156,21 +160,23 @@ def _examined(
     by_name = {case.name: case for _, case in pairs}
     outcomes: list[Result | Failure] = []
     with tqdm(total=len(pairs), unit="run", disable=not progress) as bar:
-        for outcome in _in_parallel(pairs, examine, jobs):
-            outcomes.append(replace(outcome, case=by_name[outcome.case.name]))  # a process sends copies
+        for some in _in_parallel(pairs, examine, jobs):
+            outcomes += [replace(one, case=by_name[one.case.name]) for one in some]  # a process sends copies
             bar.update()
     order = {(contestant.name, case.name): at for at, (contestant, case) in enumerate(pairs)}
-    return sorted(outcomes, key=lambda outcome: order[outcome.contestant, outcome.case.name])
+    return sorted(outcomes, key=lambda one: order[one.contestant.removesuffix(COVERING), one.case.name])
 
 
-def _in_parallel(pairs: Sequence[tuple[Contestant, Case]], examine: _Examiner, jobs: int) -> Iterable[Result | Failure]:
+def _in_parallel(
+    pairs: Sequence[tuple[Contestant, Case]], examine: _Examiner, jobs: int
+) -> Iterable[list[Result] | list[Failure]]:
     """What came of each pair, as it comes."""
     if jobs == 1:
         return (examine(contestant, case) for contestant, case in pairs)
     joblib = library("joblib", "bench")
     with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
         run_all = joblib.Parallel(return_as="generator_unordered")
-        found: Iterable[Result | Failure] = run_all(
+        found: Iterable[list[Result] | list[Failure]] = run_all(
             joblib.delayed(examine)(contestant, case) for contestant, case in pairs
         )
     return found
@@ -184,17 +190,23 @@ class _Examiner:
     quick: bool
     thresholds: bool
 
-    def __call__(self, contestant: Contestant, case: Case) -> Result | Failure:
+    def __call__(self, contestant: Contestant, case: Case) -> list[Result] | list[Failure]:
         try:
-            result = Result(case, contestant.name, contestant.judge(case, self.protocol.task))
-            self.protocol.examine(result, self.quick)
-            verdict = result.verdict
-            if self.thresholds and verdict.held_out is not None:
-                trial = Trial(verdict.held_out, verdict.score, case.labels, case.period_seconds)
-                result.limits = compare_limits(trial)
-            result.verdict = replace(verdict, channel_score=None, held_out=None)  # large, and of no more use
+            verdict = contestant.judge(case, self.protocol.task)
+            found = [self._result(contestant.name, case, replace(verdict, covering=None))]
+            if verdict.covering is not None:
+                found.append(self._result(contestant.name + COVERING, case, verdict.covering))
         except (AezError, ValueError, TypeError) as error:  # scikit-learn's and torch's opinion of a setting
-            return Failure(case, contestant.name, (str(error).strip().splitlines() or [type(error).__name__])[0])
+            return [Failure(case, contestant.name, (str(error).strip().splitlines() or [type(error).__name__])[0])]
+        return found
+
+    def _result(self, name: str, case: Case, verdict: Verdict) -> Result:
+        result = Result(case, name, verdict)
+        self.protocol.examine(result, self.quick)
+        if self.thresholds and verdict.held_out is not None:
+            trial = Trial(verdict.held_out, verdict.score, case.labels, case.period_seconds)
+            result.limits = compare_limits(trial)
+        result.verdict = replace(verdict, channel_score=None, held_out=None)  # large, and of no more use
         return result
 
 

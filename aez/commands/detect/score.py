@@ -88,8 +88,8 @@ def score(
 
     MODEL is a name or an .aezm file made by `aez train series` or `aez train images`. A score of 1 is its threshold.
     The score of a row is the mean over the windows that cover it, which looks ahead, or with --causal that of the
-    window that ends there, as a monitor has it. Rules for events come with the model; options replace them. DATA may be folders of pictures. What is found does not
-    change the exit code.
+    window that ends there, as a monitor has it. Rules for events come with the model; options replace them. DATA may be
+    folders of pictures. What is found does not change the exit code.
     """
     from aez.codec.bundle.library import find_bundle
 

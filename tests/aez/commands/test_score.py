@@ -318,7 +318,9 @@ def test_long_files_are_scored_in_pieces_with_the_same_result(
     late = 0 if causal else detector.window - 1  # rows wait for the windows that cover them, and no longer
     starts = [0, *(end for end in range(rows - late, 800 - late, rows) if end > 0), *([] if causal else [800 - late])]
     assert [piece.first for piece in pieces] == sorted(set(starts))
-    assert np.array_equal(np.concatenate([piece.series.time for piece in pieces]), read_series(here / "plant.csv")[0].time)
+    assert np.array_equal(
+        np.concatenate([piece.series.time for piece in pieces]), read_series(here / "plant.csv")[0].time
+    )
     assert parts.as_dict() == whole.as_dict()
     for name in ("low", "high", "score", "channel_score", "time"):
         np.testing.assert_array_equal(getattr(parts.overview, name), getattr(whole.overview, name))
