@@ -56,7 +56,8 @@ class CoveringMean:
         step = max(self._window, _AT_ONCE // values.shape[1])
         parts = [self._sums(values[start : start + step]) for start in range(0, len(values), step)]
         sums = np.concatenate(parts) if parts else values
-        return sums[:, :-1] / np.maximum(sums[:, -1:], 1.0)
+        means: Floats = sums[:, :-1] / np.maximum(sums[:, -1:], 1.0)
+        return means
 
     def _sums(self, values: Floats) -> Floats:
         """Sums [n, k] over the `window` last of the windows up to each of the n next ones.

@@ -170,7 +170,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.held_out_scores_ = fitted.scores.astype(np.float64) / float(fitted.graph.threshold)
         self.covering_threshold_ = fitted.covering_threshold
         if self.covering:
-            covering = covering_of_runs(self.held_out_scores_, fitted.split.held_out)
+            covering = covering_of_runs(self.held_out_scores_, fitted.split.held_out).astype(np.float64)
             self.held_out_scores_ = covering / cast(float, self.covering_threshold_)
         self.decision_scores_ = self._both(values, parts).score
         self.labels_ = (self.decision_scores_ > self.threshold_).astype(np.int64)

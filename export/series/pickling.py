@@ -21,7 +21,7 @@ from aez.export.series.train import DetectorConfig, Fitted, LimitOptions
 from aez.export.series.windows import Split, Windows
 
 #: Grows when older pickles can no longer be read.
-FORMAT = 1
+FORMAT = 2
 _NETWORK = "network."
 
 

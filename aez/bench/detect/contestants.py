@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from aez.bench.detect.data import Case
+from aez.bench.detect.data import Case, Values
 from aez.bench.detect.peers import AllOnes, PeerDetector, skab_isolation_forest
 from aez.bench.detect.simple_peers import SeasonalResidual, season_phases
 from aez.codec.detect.adaptive import adapt, alarm_levels
@@ -143,16 +143,13 @@ class Outsider:
             cut = len(case.train) - max(1, round(HELD_OUT * len(case.train)))
             later = np.concatenate([case.train[cut:], case.test])
             limited = _Scored(self._made(case), case.train[:cut], later) if task.limited else None
-            levels = None
             if ranking is not None and self.adapted:
-                levels = alarm_levels(adapt(ranking.causal, ranking.peer.score(case.train)))
+                ranking.causal = alarm_levels(adapt(ranking.causal, ranking.peer.score(case.train)))
+        found = self._verdict(case, ranking, limited, covering=False)
         first = ranking or limited
-        assert first is not None
-        found = self._verdict(case, levels, ranking and ranking.causal, limited and limited.causal, first)
-        if not task.covering or window_of(first.peer) == 1:
+        if not task.covering or first is None or window_of(first.peer) == 1:
             return found
-        ahead = self._verdict(case, None, ranking and ranking.covering, limited and limited.covering, first)
-        return replace(found, covering=ahead)
+        return replace(found, covering=self._verdict(case, ranking, limited, covering=True))
 
     def _made(self, case: Case) -> PeerDetector:
         peer = self.make()
@@ -160,16 +157,16 @@ class Outsider:
             peer.phases = season_phases(case)
         return peer
 
-    def _verdict(
-        self, case: Case, levels: Floats | None, ranking: Floats | None, limited: Floats | None, timed: _Scored
-    ) -> Verdict:
-        """From scores of the test rows, and of the held-out and the test rows; `levels` replace the first."""
+    def _verdict(self, case: Case, ranking: _Scored | None, limited: _Scored | None, *, covering: bool) -> Verdict:
+        """From scores of the test rows, and of the held-out and the test rows."""
         score = nothing = np.full(len(case.test), np.nan)
         if limited is not None:
-            held_out, raw = np.split(limited, [len(limited) - len(case.test)])
+            held_out, raw = np.split(limited.scores(covering), [-len(case.test)])
             score = raw / (0.5 if self.make is AllOnes else _limit(held_out, case.period_seconds))
-        ranks = levels if levels is not None else nothing if ranking is None else ranking
-        return Verdict(ranks, score, fit_seconds=timed.fit_seconds, score_seconds=timed.score_seconds)
+        ranks = nothing if ranking is None else ranking.scores(covering)
+        timed = ranking or limited
+        times = (0.0, 0.0) if timed is None else (timed.fit_seconds, timed.score_seconds)
+        return Verdict(ranks, score, fit_seconds=times[0], score_seconds=times[1])
 
 
 @dataclass(frozen=True)
@@ -187,16 +184,22 @@ class SkabForest:
 
 
 class _Scored:
-    """A peer that has learned from rows, and its scores of others; covering ones where it looks at windows."""
+    """A peer that has learned from rows, and its scores of others."""
 
-    def __init__(self, peer: PeerDetector, train: Floats, test: Floats) -> None:
+    def __init__(self, peer: PeerDetector, train: Values, test: Values) -> None:
         start = time.perf_counter()
         self.peer = peer.fit(train)
         fitted = time.perf_counter()
         self.causal = self.peer.score(test)
         self.fit_seconds, self.score_seconds = fitted - start, time.perf_counter() - fitted
-        window = min(window_of(self.peer), len(test))
-        self.covering = covering_mean(self.causal[window - 1 :, None], window)[:, 0]
+
+    def scores(self, covering: bool) -> Floats:
+        """Causal ones, or the means over the windows that cover each row."""
+        if not covering:
+            return self.causal
+        window = min(window_of(self.peer), len(self.causal))
+        means: Floats = covering_mean(self.causal[window - 1 :, None], window)[:, 0]
+        return means
 
 
 def window_of(peer: PeerDetector) -> int:

@@ -24,7 +24,7 @@ from aez.codec.errors import UnsupportedInput
 from aez.codec.series.core import Series, select_channels
 from aez.codec.series.reader import read_series
 
-__all__ = ["LOADERS", "Case", "benchmark_kind", "load_folder", "load_nab", "load_skab", "load_smd"]
+__all__ = ["LOADERS", "Case", "Values", "benchmark_kind", "load_folder", "load_nab", "load_skab", "load_smd"]
 
 Values = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.uint8]

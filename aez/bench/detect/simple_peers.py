@@ -65,7 +65,8 @@ class _Distance:
             part = rows[start : start + _BATCH]
             apart = np.square(part).sum(axis=1)[:, None] - 2 * part @ self._places.T + squares
             found[start : start + len(part)] = apart.min(axis=1)
-        return np.sqrt(found.clip(0) / rows.shape[1])
+        distance: Floats = np.sqrt(found.clip(0) / rows.shape[1])
+        return distance
 
 
 @dataclass
@@ -197,9 +198,9 @@ def season_phases(case: Case) -> Phases | None:
     if season is None or not 2 <= season / period <= _LONGEST:
         return None
     if case.time is not None and case.train_time is not None:
-        seconds = np.concatenate([case.train_time, case.time]) / _NANOSECONDS
+        seconds: Floats = np.concatenate([case.train_time, case.time]) / _NANOSECONDS
     else:
-        seconds = np.arange(len(case.train) + len(case.test)) * period
+        seconds = np.arange(len(case.train) + len(case.test), dtype=np.float64) * np.float64(period)
     found: Phases = np.floor_divide(np.mod(seconds, season), period).astype(np.int64)
     return found
 
