@@ -110,8 +110,8 @@ class DetectorGraph(nn.Module):
 
     A channel's error is the mean square of what is present, in scaled units and with the weights of `Lately`, times the
     square of `ScaleLayer.excess`, over the channel's normal error, through `bounded_voice`. A channel that is missing
-    from a window counts neither way, and a window without a sample scores 0. Scores of windows with more gaps than usual
-    are divided by what such gaps do to normal windows.
+    from a window counts neither way, and a window without a sample scores 0. Scores of windows with more gaps than
+    usual are divided by what such gaps do to normal windows.
     `calibrate`, then set `threshold`; before, all of this is 1.
     """
 

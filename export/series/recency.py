@@ -46,5 +46,4 @@ class Lately(nn.Module):
 
 def bounded_voice(relative: Tensor) -> Tensor:
     """Errors in usual ones, those above LOUD by their logarithm: LOUD * (1 + ln(error / LOUD))."""
-    louder = torch.log(relative.clamp_min(LOUD))
-    return relative.clamp_max(LOUD) + LOUD * (louder - math.log(LOUD))
+    return relative.clamp_max(LOUD) * (torch.log(relative.clamp_min(LOUD)) + (1 - math.log(LOUD)))

@@ -35,6 +35,7 @@ from aez.export.series.graph import (
     export_whole,
     part_weights,
 )
+from aez.export.series.recency import LOUD, STEEPNESS, Lately, bounded_voice
 from aez.export.series.scaling import LIMIT, ScaleLayer, fit_scaling
 from tests.kit.places import ROOT
 
@@ -111,9 +112,14 @@ def test_the_score_agrees_with_numpy(tail: int | None) -> None:
     difference = (x - (code @ basis.T + mean).reshape(x.shape)) * present
     kept = slice(-(tail or WINDOW), None)
     excess = 1 + np.log(np.maximum(np.abs(widths[:, kept]).max(1) / LIMIT, 1))
-    error = np.square(excess) * np.square(difference[:, kept]).sum(1) / np.maximum(present[:, kept].sum(1), 1)
+    size = tail or WINDOW
+    weight = (1 + STEEPNESS * ((2 * np.arange(size) + 1) / size - 1))[:, None]  # later rows count for more
+    counted = np.maximum((weight * present[:, kept]).sum(1), 1e-9)
+    error = np.square(excess) * (weight * np.square(difference[:, kept])).sum(1) / counted
     gaps = np.interp(present.mean((1, 2)), SHARES, graph.gap_factor.factors.numpy())
-    wanted = error / graph.normal[0].numpy() / 2.5 / gaps[:, None]
+    relative = error / graph.normal[0].numpy()
+    relative = np.where(relative > LOUD, LOUD * (1 + np.log(np.maximum(relative, LOUD) / LOUD)), relative)
+    wanted = relative / 2.5 / gaps[:, None]
     assert channel_score == pytest.approx(wanted, rel=1e-3, abs=1e-4)
     assert score == pytest.approx(wanted.mean(1), rel=1e-3, abs=1e-4)
 
@@ -194,12 +200,34 @@ def test_rules_join_the_channels(rule: Any, largest: int) -> None:
 
 
 def test_the_tail_sees_the_end_of_the_window_alone() -> None:
-    graph = make(options=ScoreOptions(tail=2))
+    graph = make(options=ScoreOptions(ERRORS, tail=2))
     early = FRESH.clone()
-    early[:, :3, 1] = 40.0
+    early[:, :3, 1] = 4.0
     late = FRESH.clone()
-    late[:, -1, 1] = 40.0
+    late[:, -1, 1] = 4.0
     assert run(graph, early)[1][:, 1].mean() < run(graph, late)[1][:, 1].mean() / 3
+
+
+def test_later_rows_of_a_window_count_for_more() -> None:
+    graph = make(options=ScoreOptions(ERRORS))
+    lately = Lately(WINDOW, CHANNELS)
+    plain = Lately(WINDOW)  # of windows for which one product would be slow
+    rows = torch.rand(5, WINDOW, CHANNELS)
+    np.testing.assert_allclose(lately(rows), plain(rows), rtol=1e-5)
+    assert float(plain(torch.ones(1, WINDOW, 1))) == pytest.approx(WINDOW)
+    assert Lately(1)(torch.ones(1, 1, 3)).tolist() == [[1.0, 1.0, 1.0]]
+    first, last = (graph.lately(torch.eye(WINDOW)[row].reshape(1, WINDOW, 1).repeat(1, 1, CHANNELS)) for row in (0, -1))
+    np.testing.assert_allclose(last / first, (1 + STEEPNESS * (1 - 1 / WINDOW)) / (1 - STEEPNESS * (1 - 1 / WINDOW)))
+
+
+def test_a_channel_that_is_far_off_has_a_bounded_voice() -> None:
+    errors = torch.tensor([0.0, 1.0, LOUD, LOUD * np.e, 1e12])
+    found = bounded_voice(errors)
+    np.testing.assert_allclose(found[:4], [0, 1, LOUD, 2 * LOUD], rtol=1e-6)
+    assert 20 * LOUD < found[4] < 30 * LOUD
+    graph = make(options=ScoreOptions(ERRORS))
+    one, two = broken(FRESH, 1), broken(broken(FRESH, 1), 0)
+    assert (run(graph, two)[0] > 1.5 * run(graph, one)[0]).all()
 
 
 def test_the_mahalanobis_distance_from_the_fitted_windows_agrees_with_its_formula() -> None:
@@ -231,12 +259,12 @@ def test_the_elbo_adds_the_codes_divergence_to_the_errors() -> None:
 def test_a_combination_is_the_weighted_sum_of_its_kinds_by_their_own_quantiles(kinds: Any) -> None:
     both = make("variational", ScoreOptions(kinds))
     errors = len(kinds) - ("mahalanobis" in kinds)
-    share = 0.8 if "mahalanobis" in kinds else 1.0
+    share = 1 - LATENT_SHARE if "mahalanobis" in kinds else 1.0
     wanted = np.zeros(len(FRESH))
     for kind in kinds:
         single = make("variational", ScoreOptions((kind,)))
         relative = run(single, FRESH)[0] / np.quantile(run(single, HELD_OUT)[0], PART_QUANTILE)
-        wanted += relative * (0.2 if kind == "mahalanobis" else share / errors)
+        wanted += relative * (LATENT_SHARE if kind == "mahalanobis" else share / errors)
     assert run(both, FRESH)[0] == pytest.approx(wanted, rel=1e-3)
 
 
@@ -481,5 +509,5 @@ def test_the_graph_of_whole_windows_is_exported_without_what_serves_gaps() -> No
     operators = [node.op_type for node in onnx.load_from_string(exported[0]).graph.node]
     assert not {"IsNaN", "Where"} & set(operators)
     full = onnx.load_from_string(export_detector(graph, METADATA, [FRESH.numpy()], [FRESH.numpy()[:2]])[0])
-    assert 2 * len(operators) < len(full.graph.node)
+    assert len(operators) < 0.53 * len(full.graph.node)
     assert export_whole(graph, METADATA, [np.full_like(FRESH.numpy(), np.nan)]) is None
