@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from aez.codec.container.deflate import METADATA_MAX
 from aez.codec.container.image_header import ALPHA, EXIF, ICC, XMP
 from aez.codec.errors import AezError, CorruptFile, InvalidArgument, UnsupportedInput
+from aez.codec.image.plugins import load_plugins, unread_format
 
 Pixels = NDArray[np.uint8]
 _METADATA_KEYS = {EXIF: "exif", ICC: "icc_profile", XMP: "xmp"}
@@ -41,11 +43,20 @@ class Picture:
     notices: list[str] = field(default_factory=list)
 
 
-def read_image(source: IO[bytes] | str, name: str = "the input") -> Image.Image:
-    """Open and fully load a picture. Raises UnsupportedInput for anything that Pillow cannot read."""
-    with _pillow_errors(name), warnings.catch_warnings():
+def read_image(source: IO[bytes] | str, name: str = "the input", max_pixels: int | None = None) -> Image.Image:
+    """Open and fully load a picture, HEIC and JPEG XL too where Pillow's plugins for them are installed.
+
+    Raises UnsupportedInput for anything that Pillow cannot read, and for more than `max_pixels`; without it Pillow's
+    own bound holds (`Image.MAX_IMAGE_PIXELS`).
+    """
+    load_plugins()
+    with _pillow_errors(name, source), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # damaged metadata and large pictures are handled below
         image = Image.open(source)
+        if max_pixels is not None and image.width * image.height > max_pixels:
+            raise UnsupportedInput(
+                f"{name} has {image.width}x{image.height} pixels, more than the {max_pixels:,} allowed"
+            )
         deep = _is_deep(image)
         image.load()
     if deep:
@@ -54,14 +65,16 @@ def read_image(source: IO[bytes] | str, name: str = "the input") -> Image.Image:
 
 
 @contextlib.contextmanager
-def _pillow_errors(name: str) -> Iterator[None]:
-    """Turns what Pillow's readers raise into UnsupportedInput."""
+def _pillow_errors(name: str, source: IO[bytes] | str | None = None) -> Iterator[None]:
+    """Turns what Pillow's readers raise into UnsupportedInput; `source` is looked at for what a plugin would read."""
     try:
         yield
     except AezError:
         raise
     except UnidentifiedImageError:
-        raise UnsupportedInput(f"{name} is not a picture that can be read here") from None
+        wanted = unread_format(_head(source))
+        what = f"a picture in {wanted}" if wanted else "not a picture that can be read here"
+        raise UnsupportedInput(f"{name} is {what}") from None
     except Image.DecompressionBombError as error:
         raise UnsupportedInput(f"{name} is too large: {error}") from error
     except FileNotFoundError:
@@ -70,6 +83,18 @@ def _pillow_errors(name: str) -> Iterator[None]:
         raise UnsupportedInput(f"{name} cannot be read: {error}") from error
     except Exception as error:  # ValueError, SyntaxError, struct.error and a dozen more for damaged files
         raise UnsupportedInput(f"{name} is damaged: {error}") from error
+
+
+def _head(source: IO[bytes] | str | None) -> bytes:
+    """The first bytes of a file or stream; none where it cannot be read again."""
+    with contextlib.suppress(OSError, ValueError):
+        if isinstance(source, str):
+            with Path(source).open("rb") as file:
+                return file.read(16)
+        if source is not None:
+            source.seek(0)
+            return source.read(16)
+    return b""
 
 
 def take_apart(image: Image.Image | Pixels, keep_metadata: bool = True) -> Picture:
