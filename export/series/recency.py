@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +35,7 @@ class Lately(nn.Module):
 
     def forward(self, values: Tensor, factor: Tensor | None = None) -> Tensor:
         """`factor` [channels] multiplies the sums."""
-        weights = cast(Tensor, self.weights)
+        weights = self.weights
         if self._flat and not self._one:
             return values.flatten(1) @ (weights if factor is None else weights * factor)
         sums = values[:, 0] if self._one else (weights @ values)[:, 0]

@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-    with progress_bar(total=len(pairs), unit="run", disable=not progress) as bar:
-        for some in _in_parallel(pairs, examine, jobs):
-            outcomes += [replace(one, case=by_name[one.case.name]) for one in some]  # a process sends copies
+from aez.bench.detect.contestants import Contestant, Outsider, Own, Task, Verdict
 from aez.bench.detect.data import LOADERS, Case, benchmark_kind
 from aez.bench.detect.limits import WAYS, LimitFigures, Trial, compare_limits
 from aez.bench.detect.protocols import PROTOCOLS, Protocol, Result, mean
