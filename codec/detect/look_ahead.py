@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from aez.codec.detect.covering import CoveringMean, apart, beside
 from aez.codec.detect.detector import SeriesScores
 from aez.codec.detect.events import Event, event_id
-from aez.codec.series.core import Series
-from aez.codec.series.pieces import joined, part_of
+from aez.codec.series.core import Series, joined, part_of
 
 __all__ = ["Covered", "EventBounds", "covering_pieces"]
 

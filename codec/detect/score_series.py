@@ -21,8 +21,7 @@ from aez.codec.detect.events import Event, EventRule, EventTracker
 from aez.codec.detect.look_ahead import Covered, EventBounds, covering_pieces
 from aez.codec.detect.overview import OverviewBuilder, SeriesOverview
 from aez.codec.errors import UnsupportedInput
-from aez.codec.series.core import Series, in_order, resample
-from aez.codec.series.pieces import joined, pieces_of
+from aez.codec.series.core import Series, in_order, joined, pieces_of, resample
 from aez.codec.series.reader import read_batches, read_streams
 from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
 

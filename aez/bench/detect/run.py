@@ -73,11 +73,10 @@ def run(
     jobs = jobs or available_cores()
     pairs = [(contestant, case) for case in cases for contestant in contestants]
     outcomes = _examined(pairs, _Examiner(protocol, quick, thresholds), jobs, progress)
-    names = [name for one in own for name in (one.name, one.name + COVERING)]
-    results, failures = _sorted_out(outcomes, names)
-    rows = [name for one in contestants for name in (one.name, one.name + COVERING)]
+    results, failures = _sorted_out(outcomes, _both_names(own))
+    rows = _both_names(contestants)
     summary = {name: _summary(protocol, [r for r in results if r.contestant == name]) for name in rows}
-    names = [name for name in names if summary[name]]
+    names = [name for name in _both_names(own) if summary[name]]
     return DetectReport(
         kind=kind,
         folder=Path(folder).resolve().name,
@@ -118,6 +117,11 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         else:
             settings[key] = read
     return settings
+
+
+def _both_names(contestants: Sequence[Contestant]) -> list[str]:
+    """Of each its name, and what it is called where its scores look ahead."""
+    return [name for one in contestants for name in (one.name, one.name + COVERING)]
 
 
 def _chosen_peers(protocol: Protocol, names: Sequence[str] | None) -> list[Outsider]:
