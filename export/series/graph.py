@@ -108,10 +108,10 @@ class DetectorGraph(nn.Module):
     window float32 [batch, time, channels], raw, NaN = missing -> score [batch], channel_score [batch, channels],
     reconstruction [batch, time, channels], raw.
 
-    A channel's error is the mean square of what is present, in scaled units and with the weights of `Lately`, times the
-    square of `ScaleLayer.excess`, over the channel's normal error, through `bounded_voice`. A channel that is missing
-    from a window counts neither way, and a window without a sample scores 0. Scores of windows with more gaps than
-    usual are divided by what such gaps do to normal windows.
+    A channel's error is the mean square of what is present, in scaled units and as `Lately` takes it, times the square
+    of `ScaleLayer.excess`, over the channel's normal error, through `bounded_voice`. A channel that is missing from a
+    window counts neither way, and a window without a sample scores 0. Scores of windows with more gaps than usual are
+    divided by what such gaps do to normal windows.
     `calibrate`, then set `threshold`; before, all of this is 1.
     """
 
@@ -166,19 +166,19 @@ class DetectorGraph(nn.Module):
     def _members(self, window: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor], list[Tensor]]:
         """Scaled window, what is present, and of each member: error [batch, channels], code [batch, L], reconstruction.
 
-        Errors are means over the tail, of which later rows count for more, not yet divided by anything.
+        Errors are those of `Lately` over the tail, not yet divided by anything.
         """
         errors, codes, reconstructions = [], [], []
         widths, present = self.scale.widths(window)
         x = self.scale.clip(widths)
         tail = present[:, -self.tail :]
         excess = self.scale.excess(widths[:, -self.tail :])
-        share = excess * excess / self.lately(tail).clamp_min(self.lately.least)
+        share = excess * excess
         for member in self.network.members:
             code = member.encode(x, present)
             reconstruction = member.decode(code)
             difference = (x[:, -self.tail :] - reconstruction[:, -self.tail :]) * tail
-            errors.append(self.lately(difference * difference) * share)
+            errors.append(self.lately(difference * difference, tail) * share)
             codes.append(code)
             reconstructions.append(reconstruction)
         return x, present, errors, codes, reconstructions
@@ -329,7 +329,7 @@ class WholeGraph(nn.Module):
             self.scales = [
                 weight / (float(scale) * usual) for weight, scale in zip(graph.weights, graph.part_scale, strict=True)
             ]
-            self.register_buffer("normal", 1 / (graph.normal * graph.tail))
+            self.register_buffer("normal", 1 / graph.normal)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
         graph = self.detector
@@ -340,7 +340,7 @@ class WholeGraph(nn.Module):
         for member, network in enumerate(graph.network.members):
             code = network.encode(x, torch.ones_like(x))
             difference = x[:, -graph.tail :] - network.decode(code)[:, -graph.tail :]
-            error = graph.lately(difference * difference, cast(Tensor, self.normal)[member])
+            error = graph.lately(difference * difference) * cast(Tensor, self.normal)[member]
             relative = bounded_voice(error * share)
             for kind, scale in zip(graph.kinds, self.scales[member * len(graph.kinds) :], strict=False):
                 score, blame = self._part(kind, member, x, code, relative)

@@ -35,7 +35,7 @@ from aez.export.series.graph import (
     export_whole,
     part_weights,
 )
-from aez.export.series.recency import LOUD, STEEPNESS, Lately, bounded_voice
+from aez.export.series.recency import LOUD, PARTS, STEEPNESS, WORST, Lately, bounded_voice
 from aez.export.series.scaling import LIMIT, ScaleLayer, fit_scaling
 from tests.kit.places import ROOT
 
@@ -114,8 +114,11 @@ def test_the_score_agrees_with_numpy(tail: int | None) -> None:
     excess = 1 + np.log(np.maximum(np.abs(widths[:, kept]).max(1) / LIMIT, 1))
     size = tail or WINDOW
     weight = (1 + STEEPNESS * ((2 * np.arange(size) + 1) / size - 1))[:, None]  # later rows count for more
-    counted = np.maximum((weight * present[:, kept]).sum(1), 1e-9)
-    error = np.square(excess) * (weight * np.square(difference[:, kept])).sum(1) / counted
+    squares, here = np.square(difference[:, kept]), present[:, kept]
+    late = (weight * squares).sum(1) / np.maximum((weight * here).sum(1), 1e-9)
+    parts = np.array_split(np.arange(size), min(PARTS, size))
+    worst = np.max([squares[:, p].sum(1) / np.maximum(here[:, p].sum(1), 1e-9) for p in parts], axis=0)
+    error = np.square(excess) * ((1 - WORST) * late + WORST * worst)
     gaps = np.interp(present.mean((1, 2)), SHARES, graph.gap_factor.factors.numpy())
     relative = error / graph.normal[0].numpy()
     relative = np.where(relative > LOUD, LOUD * (1 + np.log(np.maximum(relative, LOUD) / LOUD)), relative)
@@ -208,16 +211,20 @@ def test_the_tail_sees_the_end_of_the_window_alone() -> None:
     assert run(graph, early)[1][:, 1].mean() < run(graph, late)[1][:, 1].mean() / 3
 
 
-def test_later_rows_of_a_window_count_for_more() -> None:
-    graph = make(options=ScoreOptions(ERRORS))
-    lately = Lately(WINDOW, CHANNELS)
-    plain = Lately(WINDOW)  # of windows for which one product would be slow
-    rows = torch.rand(5, WINDOW, CHANNELS)
+def test_later_rows_and_the_worst_part_of_a_window_count_for_more() -> None:
+    lately, plain = Lately(WINDOW, CHANNELS), Lately(WINDOW)  # of small windows, and of large ones
+    rows, here = torch.rand(5, WINDOW, CHANNELS), (torch.rand(5, WINDOW, CHANNELS) > 0.3).float()
     np.testing.assert_allclose(lately(rows), plain(rows), rtol=1e-5)
-    assert float(plain(torch.ones(1, WINDOW, 1))) == pytest.approx(WINDOW)
+    np.testing.assert_allclose(lately(rows * here, here), plain(rows * here, here), rtol=1e-5)
+    np.testing.assert_allclose(plain(torch.ones(1, WINDOW, 2)), 1, rtol=1e-6)
+    np.testing.assert_allclose(plain(here, here)[here.sum(1) > 0], 1, rtol=1e-6)  # whatever is missing
     assert Lately(1)(torch.ones(1, 1, 3)).tolist() == [[1.0, 1.0, 1.0]]
-    first, last = (graph.lately(torch.eye(WINDOW)[row].reshape(1, WINDOW, 1).repeat(1, 1, CHANNELS)) for row in (0, -1))
-    np.testing.assert_allclose(last / first, (1 + STEEPNESS * (1 - 1 / WINDOW)) / (1 - STEEPNESS * (1 - 1 / WINDOW)))
+    first, last, spread = torch.zeros(3, 1, 8, 1)
+    first[0, :2], last[0, -2:], spread[0, ::4] = 1.0, 1.0, 1.0
+    eight = Lately(8)
+    assert eight(first) < eight(last)
+    assert float(eight(last)) == pytest.approx((1 - WORST) * 0.25 * (1 + STEEPNESS * 0.75) + WORST)
+    assert eight(spread) < eight(first)
 
 
 def test_a_channel_that_is_far_off_has_a_bounded_voice() -> None:
@@ -509,5 +516,5 @@ def test_the_graph_of_whole_windows_is_exported_without_what_serves_gaps() -> No
     operators = [node.op_type for node in onnx.load_from_string(exported[0]).graph.node]
     assert not {"IsNaN", "Where"} & set(operators)
     full = onnx.load_from_string(export_detector(graph, METADATA, [FRESH.numpy()], [FRESH.numpy()[:2]])[0])
-    assert len(operators) < 0.53 * len(full.graph.node)
+    assert len(operators) < 0.6 * len(full.graph.node)
     assert export_whole(graph, METADATA, [np.full_like(FRESH.numpy(), np.nan)]) is None
