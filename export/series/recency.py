@@ -13,6 +13,8 @@ from torch import Tensor, nn
 STEEPNESS = 0.5
 #: Share of the worst of so many parts of the window: what lasts a part of it is not thinned out by the rest.
 WORST, PARTS = 0.2, 4
+#: Rows of a window whose parts are looked at, at least: of fewer each part would be a row.
+FEWEST = 2 * PARTS
 #: Times the usual error, from which the logarithm counts: one channel that is far off is heard over the others, and two
 #: that are off are heard over one that is further off.
 LOUD = 100.0
@@ -25,35 +27,41 @@ class Lately(nn.Module):
     """
 
     weights: Tensor
+    means: Tensor
 
     def __init__(self, time: int, channels: int | None = None) -> None:
         super().__init__()
         late = 1 + STEEPNESS * ((2 * torch.arange(time, dtype=torch.float64) + 1) / time - 1)
-        parts = [part.numel() for part in torch.arange(time).tensor_split(min(PARTS, time))]
-        inside = torch.block_diag(*(torch.full((1, size), 1 / size, dtype=late.dtype) for size in parts))
-        rows = torch.cat([late[None] / time, inside])
+        rows = late[None] / time
+        share = torch.ones(1, 1, dtype=rows.dtype)
+        if time >= FEWEST:
+            sizes = [part.numel() for part in torch.arange(time).tensor_split(PARTS)]
+            inside = torch.block_diag(*(torch.full((1, size), 1 / size, dtype=rows.dtype) for size in sizes))
+            rows = torch.cat([rows, inside])
+            share = torch.tensor([1 - WORST] + PARTS * [WORST], dtype=rows.dtype)[:, None]
         #: The least weight of a row in a mean.
         self.least = float(rows[rows > 0].min())
-        self.time, self.means = time, len(rows)
+        self.time, self.count = time, len(rows)
         self._flat = channels is not None
-        if channels is not None:
-            rows = torch.kron(rows.T.contiguous(), torch.eye(channels, dtype=rows.dtype))
-        self.register_buffer("weights", rows.float(), persistent=False)
+        for name, matrix in (("means", rows), ("weights", rows * share)):
+            if channels is not None:
+                matrix = torch.kron(matrix.T.contiguous(), torch.eye(channels, dtype=rows.dtype))
+            self.register_buffer(name, matrix.float(), persistent=False)
 
     def forward(self, errors: Tensor, present: Tensor | None = None) -> Tensor:
         """`present` [batch, time, channels] is 1 or 0, and errors are 0 where it is; None: nothing is missing."""
         if self.time == 1:
             return errors[:, 0]
-        means = self._sums(errors)
+        found = self._product(errors, self.weights)
         if present is not None:
-            means = means / self._sums(present).clamp_min(self.least / 2)
-        return (1 - WORST) * means[:, 0] + WORST * means[:, 1:].amax(1)
+            found = found / self._product(present, self.means).clamp_min(self.least / 2)
+        return found[:, 0] if self.count == 1 else found[:, 0] + found[:, 1:].amax(1)
 
-    def _sums(self, values: Tensor) -> Tensor:
-        """[batch, 1 + parts, channels]."""
+    def _product(self, values: Tensor, weights: Tensor) -> Tensor:
+        """[batch, means, channels]."""
         if not self._flat:
-            return self.weights @ values
-        return (values.flatten(1) @ self.weights).reshape(-1, self.means, values.shape[2])
+            return weights @ values
+        return (values.flatten(1) @ weights).reshape(-1, self.count, values.shape[2])
 
 
 def bounded_voice(relative: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ from aez.export.series.graph import (
     export_whole,
     part_weights,
 )
-from aez.export.series.recency import LOUD, PARTS, STEEPNESS, WORST, Lately, bounded_voice
+from aez.export.series.recency import FEWEST, LOUD, PARTS, STEEPNESS, WORST, Lately, bounded_voice
 from aez.export.series.scaling import LIMIT, ScaleLayer, fit_scaling
 from tests.kit.places import ROOT
 
@@ -116,9 +116,9 @@ def test_the_score_agrees_with_numpy(tail: int | None) -> None:
     weight = (1 + STEEPNESS * ((2 * np.arange(size) + 1) / size - 1))[:, None]  # later rows count for more
     squares, here = np.square(difference[:, kept]), present[:, kept]
     late = (weight * squares).sum(1) / np.maximum((weight * here).sum(1), 1e-9)
-    parts = np.array_split(np.arange(size), min(PARTS, size))
-    worst = np.max([squares[:, p].sum(1) / np.maximum(here[:, p].sum(1), 1e-9) for p in parts], axis=0)
-    error = np.square(excess) * ((1 - WORST) * late + WORST * worst)
+    parts = np.array_split(np.arange(size), PARTS) if size >= FEWEST else []
+    worst = [squares[:, p].sum(1) / np.maximum(here[:, p].sum(1), 1e-9) for p in parts]
+    error = np.square(excess) * ((1 - WORST) * late + WORST * np.max(worst, axis=0) if parts else late)
     gaps = np.interp(present.mean((1, 2)), SHARES, graph.gap_factor.factors.numpy())
     relative = error / graph.normal[0].numpy()
     relative = np.where(relative > LOUD, LOUD * (1 + np.log(np.maximum(relative, LOUD) / LOUD)), relative)
@@ -212,12 +212,13 @@ def test_the_tail_sees_the_end_of_the_window_alone() -> None:
 
 
 def test_later_rows_and_the_worst_part_of_a_window_count_for_more() -> None:
-    lately, plain = Lately(WINDOW, CHANNELS), Lately(WINDOW)  # of small windows, and of large ones
-    rows, here = torch.rand(5, WINDOW, CHANNELS), (torch.rand(5, WINDOW, CHANNELS) > 0.3).float()
-    np.testing.assert_allclose(lately(rows), plain(rows), rtol=1e-5)
-    np.testing.assert_allclose(lately(rows * here, here), plain(rows * here, here), rtol=1e-5)
-    np.testing.assert_allclose(plain(torch.ones(1, WINDOW, 2)), 1, rtol=1e-6)
-    np.testing.assert_allclose(plain(here, here)[here.sum(1) > 0], 1, rtol=1e-6)  # whatever is missing
+    for time in (5, 10):
+        lately, plain = Lately(time, CHANNELS), Lately(time)  # of small windows, and of large ones
+        rows, here = torch.rand(5, time, CHANNELS), (torch.rand(5, time, CHANNELS) > 0.3).float()
+        np.testing.assert_allclose(lately(rows), plain(rows), rtol=1e-5)
+        np.testing.assert_allclose(lately(rows * here, here), plain(rows * here, here), rtol=1e-5)
+        np.testing.assert_allclose(plain(torch.ones(1, time, 2)), 1, rtol=1e-6)
+        np.testing.assert_allclose(plain(here, here)[here.sum(1) > 0], 1, rtol=1e-6)  # whatever is missing
     assert Lately(1)(torch.ones(1, 1, 3)).tolist() == [[1.0, 1.0, 1.0]]
     first, last, spread = torch.zeros(3, 1, 8, 1)
     first[0, :2], last[0, -2:], spread[0, ::4] = 1.0, 1.0, 1.0
