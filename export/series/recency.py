@@ -45,7 +45,8 @@ class Lately(nn.Module):
         self._flat = channels is not None
         for name, matrix in (("means", rows), ("weights", rows * share)):
             if channels is not None:
-                matrix = torch.kron(matrix.T.contiguous(), torch.eye(channels, dtype=rows.dtype))
+                each = torch.eye(channels, dtype=rows.dtype)
+                matrix = (matrix.T[:, None, :, None] * each[None, :, None, :]).reshape(time * channels, -1)
             self.register_buffer(name, matrix.float(), persistent=False)
 
     def forward(self, errors: Tensor, present: Tensor | None = None) -> Tensor:

@@ -67,27 +67,25 @@ def run(
     for family in families:
         family_class(family)  # raises before anything is measured
     own = [Own(family, dict(settings or {})) for family in dict.fromkeys(families)]
-    references = protocol.references if peers is None else ()
-    contestants: list[Contestant] = [*own, *_chosen_peers(protocol, peers), *references]
+    contestants = _contestants(protocol, own, peers)
     cases = list(LOADERS[kind](folder))[:: QUICK_STEP if quick else 1]
     jobs = jobs or available_cores()
     pairs = [(contestant, case) for case in cases for contestant in contestants]
     outcomes = _examined(pairs, _Examiner(protocol, quick, thresholds), jobs, progress)
     results, failures = _sorted_out(outcomes, _both_names(own))
-    rows = _both_names(contestants)
-    summary = {name: _summary(protocol, [r for r in results if r.contestant == name]) for name in rows}
-    names = [name for name in _both_names(own) if summary[name]]
+    summary = _summaries(protocol, results, _both_names(contestants))
+    names = [name for name in _both_names(own) if name in summary]
     return DetectReport(
         kind=kind,
         folder=Path(folder).resolve().name,
-        detectors=tuple(name for name, figures in summary.items() if figures),
+        detectors=tuple(summary),
         own=tuple(names),
         cases=tuple(case.name for case in cases),
         quick=quick,
         settings=dict(settings or {}),
         jobs=jobs,
         rules=protocol.rules,
-        summary={name: figures for name, figures in summary.items() if figures},
+        summary=summary,
         figures=tuple(_case_figures(result) for result in results),
         failures=tuple((failure.contestant, failure.case.name, failure.reason) for failure in failures),
         environment=describe_detection(),
@@ -117,6 +115,11 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         else:
             settings[key] = read
     return settings
+
+
+def _contestants(protocol: Protocol, own: Sequence[Own], peers: Sequence[str] | None) -> list[Contestant]:
+    references = protocol.references if peers is None else ()
+    return [*own, *_chosen_peers(protocol, peers), *references]
 
 
 def _both_names(contestants: Sequence[Contestant]) -> list[str]:
@@ -221,6 +224,12 @@ def _limits(results: Sequence[Result], contestant: str) -> dict[str, dict[str, f
             for way, figures in result.limits.items():
                 pooled[way] = pooled[way] + figures if way in pooled else figures
     return {way: pooled[way].as_dict() for way in WAYS if way in pooled}
+
+
+def _summaries(protocol: Protocol, results: Sequence[Result], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """By name what `_summary` says, of those with a result."""
+    every = {name: _summary(protocol, [result for result in results if result.contestant == name]) for name in names}
+    return {name: figures for name, figures in every.items() if figures}
 
 
 def _summary(protocol: Protocol, results: Sequence[Result]) -> dict[str, float]:

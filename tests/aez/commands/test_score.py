@@ -132,7 +132,7 @@ def test_without_options_it_shows_the_data_a_verdict_and_the_events() -> None:
         assert any(line.startswith(f"  scores    {kind}: ") for line in lines)
         assert any(line.startswith("One event in 800 rows: it is critical, at ") for line in lines)
         assert re.fullmatch(
-            r"1  2024-04-01 01:06:40  2024-04-01 01:1\d:\d0  \S+ min  +\d+  +critical  +pressure 9\d %.*", lines[-1]
+            r"1  2024-04-01 01:06:40  2024-04-01 01:1\d:\d0  \S+ min  +[\d.]+  +critical  +pressure 9\d %.*", lines[-1]
         )
 
 
