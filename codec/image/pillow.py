@@ -25,6 +25,7 @@ _METADATA_KEYS = {EXIF: "exif", ICC: "icc_profile", XMP: "xmp"}
 #: Key of `info` by which `read_image` tells `take_apart` what the picture no longer shows once it is loaded.
 _DEEP = "aez_deep"
 _DEEP_RAW_MODE = re.compile(r"[A-Za-z]+;16[BLN]")
+_EXIF_DIRECTORIES = (0x8769, 0x8825)  # EXIF, GPS
 _TIFF_EXIF_TAGS = {0x8769, 0x8825}  # the EXIF and GPS directories
 
 
@@ -195,7 +196,9 @@ def _metadata(image: Image.Image, notices: list[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for letter, key in _METADATA_KEYS.items():
         content = image.info.get(key)
-        if letter == EXIF and not content:
+        if letter == EXIF and (edited := _edited_exif(image, content)) is not None:
+            content = edited
+        elif letter == EXIF and not content:
             content = _exif(image, notices)
         if isinstance(content, Image.Exif):
             content = content.tobytes()
@@ -208,6 +211,28 @@ def _metadata(image: Image.Image, notices: list[str]) -> dict[str, bytes]:
             continue
         found[letter] = bytes(content)
     return found
+
+
+def _edited_exif(image: Image.Image, stored: object) -> bytes | None:
+    """What was made of `getexif()` since it was read; None where nothing was, and the stored bytes hold."""
+    loaded = getattr(image, "_exif", None)
+    if loaded is None or not getattr(loaded, "_loaded", False):
+        return None
+    try:
+        fresh = Image.Exif()
+        if isinstance(stored, bytes):
+            fresh.load(stored)
+        tags = _tags(loaded)
+        if not stored or _tags(fresh) == tags:
+            return None
+        return loaded.tobytes() if any(tags.values()) else b""
+    except Exception:  # noqa: BLE001 - damaged EXIF is kept as it came
+        return None
+
+
+def _tags(exif: Image.Exif) -> dict[str, dict[int, object]]:
+    inner = {str(tag): dict(exif.get_ifd(tag)) for tag in _EXIF_DIRECTORIES}
+    return {"0": {tag: value for tag, value in exif.items() if tag not in _EXIF_DIRECTORIES}, **inner}
 
 
 def _exif(image: Image.Image, notices: list[str]) -> bytes:

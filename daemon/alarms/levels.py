@@ -15,7 +15,7 @@ from aez.daemon.common.records import EventRecord
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Float, Ints, StreamColumns, entries
 
-__all__ = ["Levels"]
+__all__ = ["Levels", "Shifts"]
 
 _log = logging.getLogger(__name__)
 #: Why events close: the stream did not calm down.
@@ -51,15 +51,32 @@ class Streams(Protocol):
         """What closes where a stream's event is followed no more."""
 
 
-class Levels(StreamColumns):
-    """The shifts of one model's streams. most: of one channel, in ranges that training saw."""
+class Shifts(StreamColumns):
+    """What is taken from the values of one model's streams before windows of `window` rows are scored."""
 
     shifts: dict[int, Float] = entries()  # float32 [channels]
 
-    def __init__(self, streams: Streams, model: Any, most: float) -> None:
+    def __init__(self, window: int) -> None:
         super().__init__()
+        self._window = window
+
+    def apply(self, joined: Float, starts: Ints, rows: Aligned, first: Ints) -> None:
+        """Take the shifts from what the model is to see, see `Rings.extend`."""
+        if not self.shifts:
+            return
+        ends = np.append(first[1:], len(rows)) - 1
+        for start, end in zip(first.tolist(), ends.tolist(), strict=True):
+            shift = self.shifts.get(int(rows.stream[start]))
+            if shift is not None:
+                joined[starts[start] : starts[end] + self._window] -= shift
+
+
+class Levels(Shifts):
+    """The shifts of one model's streams, as they are taken. most: of one channel, in ranges that training saw."""
+
+    def __init__(self, streams: Streams, model: Any, most: float) -> None:
+        super().__init__(model.window)
         self._streams, self._model, self._most = streams, model, most
-        self._window = model.window
         self._refused: set[str] = set()
 
     def adopt(self, number: int) -> list[EventRecord]:
@@ -88,16 +105,6 @@ class Levels(StreamColumns):
                 name = self._streams.names[number]
                 _log.warning("stream %s moved for good, and its level is not taken: %s", name, error)
         return records
-
-    def apply(self, joined: Float, starts: Ints, rows: Aligned, first: Ints) -> None:
-        """Take the shifts from what the model is to see, see `Rings.extend`."""
-        if not self.shifts:
-            return
-        ends = np.append(first[1:], len(rows)) - 1
-        for start, end in zip(first.tolist(), ends.tolist(), strict=True):
-            shift = self.shifts.get(int(rows.stream[start]))
-            if shift is not None:
-                joined[starts[start] : starts[end] + self._window] -= shift
 
     def _find(self, number: int, ring: Float, limit: float) -> Float:
         """The shift with which a stream's last rows [at most window - 1, channels] are normal.

@@ -172,7 +172,7 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
             adopt_most=options.adopt_most,
             rule=replace(one.detector.event_rule, **changes),
             update_every=options.update_every,
-            signals=_signals(one.detector, options),
+            signals=signal_rules(one.detector, options),
             habits=_habits(options, one.detector.period),
         )
         Columns(one.detector.channels, dict(made.columns))
@@ -181,7 +181,7 @@ def _watched(config: Configuration, one: LoadedModel) -> Watched:
     return made
 
 
-def _signals(detector: Detector | FrameModel, options: Model) -> SignalRules | None:
+def signal_rules(detector: Detector | FrameModel, options: Model) -> SignalRules | None:
     """When channels count as missing or stuck; None for frames. Raises InvalidArgument for what does not fit."""
     if isinstance(detector, FrameModel):
         return None
@@ -189,7 +189,7 @@ def _signals(detector: Detector | FrameModel, options: Model) -> SignalRules | N
     stuck, missing = _in_rows("stuck", options.stuck, period), _in_rows("missing", options.missing, period)
     figures = Figures(detector.rests, detector.absences, detector.ranges, detector.sentinels)
     learn = max(LEARNED_ROWS, options.warm_up)
-    return SignalRules(detector.channels, figures, stuck, missing, options.no_reading, learn)
+    return SignalRules(detector.channels, figures, stuck, missing, options.no_reading, learn, options.warm_up)
 
 
 def _in_rows(name: str, bounds: Mapping[str, Any], period: float | None) -> dict[str, float]:

@@ -12,9 +12,11 @@ from aez.codec.common.cores import available_cores
 from aez.codec.errors import AezError
 from aez.daemon.build.models import LoadedModel, refused, watched
 from aez.daemon.build.opening import open_sink, open_source
+from aez.daemon.common.records import SIGNAL_ENDS, TIME_COLUMNS
 from aez.daemon.config.own_files import own_files
 from aez.daemon.config.reader import Configuration, SinkConfig, SourceConfig
 from aez.daemon.engine.engine import Engine
+from aez.daemon.engine.event_records import MODEL_CHANGED, STATE_LOST
 from aez.daemon.files.followed import FileOptions
 from aez.daemon.incidents.desk import AlarmDesk
 from aez.daemon.observe.traces import Traces
@@ -43,7 +45,7 @@ def source(config: Configuration, entry: SourceConfig, *, once: bool = False) ->
         raise refused(config, entry.line, f"source {entry.name}", error) from error
     if entry.parse.header:
         made.without_header()
-    made.separate_by(entry.parse.separator)
+    made.read_csv(entry.parse.separator, (entry.parse.time,) if entry.parse.time else TIME_COLUMNS)
     made.leave_out(own_files(config))
     return made
 
@@ -107,22 +109,17 @@ def engine(config: Configuration, loaded: Sequence[LoadedModel], store: Store) -
 def close_lost(made: Engine, store: Store) -> int:
     """Close events that the store holds open and of which no stream's state knows any more; returns how many.
 
-    That is so where a state could not be read, as one of another version: nothing would ever close them. Incidents are
-    no stream's: the last of their events closes them.
+    That is so where a state could not be read, as one of another version, or where the monitor was killed between two
+    models: nothing would ever close them. Incidents are ended by the last of their events.
     """
-    known = made.closing.union(*(table.events.values() for table in made.tables()))
-    records = [
-        dataclasses.replace(
-            record,
-            sequence=record.sequence + 1,
-            action="close",
-            event={**record.event, "ongoing": False, "reason": "state lost"},
-        )
-        for record in store.events.open_records()
-        if record.action in ("open", "update", "changed", "reopen")
-        and record.event.get("kind") != "incident"
-        and record.id not in known
-    ]
+    known, models = made.closing | made.open_events(), {one.name for one in made.models}
+    records = []
+    for record in store.events.open_records():
+        if record.event.get("kind") == "incident" or record.id in known:
+            continue
+        event = {**record.event, "ongoing": False, "reason": STATE_LOST if record.model in models else MODEL_CHANGED}
+        ends = SIGNAL_ENDS.get(record.action, "close")
+        records.append(dataclasses.replace(record, sequence=record.sequence + 1, action=ends, event=event))
     if records:
         _log.warning("%d open events are closed: the states of their streams are lost", len(records))
         store.commit(events=records)

@@ -12,6 +12,7 @@ from pathlib import Path
 from aez.codec.bundle.library import find_bundle
 from aez.codec.detect.detector import Detector
 from aez.codec.errors import AezError, InvalidArgument
+from aez.daemon.build.models import signal_rules
 from aez.daemon.config.reader import Configuration
 from aez.daemon.config.sections import RULE_KEYS
 from aez.daemon.engine.watched import Watched
@@ -45,7 +46,8 @@ def candidate(config: Configuration, model: Watched, folder: ShadowFolder) -> Ca
         case {"candidate": detector.bundle.id, "model": model.detector.bundle.id, "figures": dict(figures)}:
             with contextlib.suppress(InvalidArgument):  # of another version: they begin anew
                 comparison = Comparison.from_state(figures)
-    return Candidate(model, detector, replace(detector.event_rule, **changes), comparison)
+    rule, signals = replace(detector.event_rule, **changes), signal_rules(detector, entry.options)
+    return Candidate(model, detector, rule, comparison, signals)
 
 
 def candidates(config: Configuration, models: Sequence[Watched], folder: ShadowFolder) -> dict[str, Candidate]:

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.records import EventRecord, Malformed, Samples
+from aez.daemon.common.records import EventRecord, Malformed, Samples, few, first
 from aez.daemon.engine.event_records import MODEL_CHANGED, NOT_WATCHED, Silence
 from aez.daemon.engine.follower import Follower
 from aez.daemon.engine.gathering import Part, concatenated, join
-from aez.daemon.engine.losing import few, first, letters, losers, warn
+from aez.daemon.engine.losing import letters, losers, lost, warn
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import Router
 from aez.daemon.engine.rows import Recent, ScoredRows
@@ -79,7 +79,7 @@ class Engine:
         self._counts: dict[str, float] = defaultdict(int)
         self._waiting_records: list[EventRecord] = []
         self._under_way: deque[Callable[[], list[EventRecord]]] = deque()
-        self._without_model: dict[str, None] = {}
+        self._without_model: dict[str, int] = {}  # how many samples came of each
         self._told = 0  # of those
         #: Streams that lose samples just now, as of the last `tick`: reason, count, and the first of their names.
         self.losing: Sequence[Mapping[str, Any]] = ()
@@ -147,6 +147,10 @@ class Engine:
         """Ids of events of which the next call of `process`, `tick` or `flush` returns a record."""
         return frozenset(record.id for record in self._waiting_records)
 
+    def open_events(self) -> frozenset[str]:
+        """Ids of the events that are open, of any kind."""
+        return frozenset(one for group in self._groups for one in group.open_events())
+
     def settle(self) -> list[EventRecord]:
         """Wait for what is under way; returns what follows from it."""
         records: list[EventRecord] = []
@@ -169,6 +173,10 @@ class Engine:
             model = np.where(bad, -3, model)
         for code, reason in ((-1, "no_model"), (-2, "too_many_streams")):
             self._counts[f"dropped.{reason}"] += int(np.count_nonzero(model == code))
+        orphans = np.bincount(numbers[model == -1], minlength=len(one.streams))
+        for number in np.flatnonzero(orphans).tolist():
+            if one.streams[number] in self._without_model:  # which holds so many names and no more
+                self._without_model[one.streams[number]] += int(orphans[number])
         for place, group in enumerate(self._groups):
             mine = model == place
             if not mine.any():
@@ -199,7 +207,7 @@ class Engine:
         model = self._router.model(name)
         if model is None:
             if len(self._without_model) < _NAMES:
-                self._without_model.setdefault(name)
+                self._without_model.setdefault(name, 0)
             return -1, -1
         if len(self._places) >= self.streams:
             return -2, -1
@@ -293,7 +301,10 @@ class Engine:
             if why := self._restore(stream, data, unheard, away=away):
                 refused[why].append(stream)
         for why, names in refused.items():
-            _log.warning("%d streams start afresh (%s): %s", len(names), first(names), why)
+            if len(names) == 1:
+                _log.warning("stream %s starts afresh: %s", names[0], why)
+            else:
+                _log.warning("%d streams start afresh (%s): %s", len(names), first(names), why)
 
     def _restore(self, stream: str, data: bytes, unheard: float, *, away: bool = False) -> str:
         try:
@@ -306,7 +317,8 @@ class Engine:
             self._end_silence(stream, state, "", NOT_WATCHED)
             return self._afresh(stream, why, state, NOT_WATCHED)
         now, longest = self._clock(), int(max(0.0, unheard) * SECOND)
-        why = self._groups[model].restore(number, state, now)
+        if why := self._groups[model].restore(number, state, now):
+            self._groups[model].touch(number)  # the state that is refused is not looked at again
         self._end_silence(stream, state, self._groups[model].watched.name, MODEL_CHANGED)
         self._groups[model].seen[number] -= longest
         if away and longest:
@@ -460,6 +472,11 @@ class Engine:
         `state` is "normal", "event" or "silent"; `score` that of the last row if this process scored it, or None.
         """
         return [table.entry(number) for table in self.tables() for number in range(len(table))]
+
+    def lost(self) -> dict[str, dict[str, int]]:
+        """Samples that were not scored, by stream and reason, since each stream is known."""
+        found = lost(self._groups)
+        return found | {name: {"no_model": count} for name, count in self._without_model.items() if count}
 
     def tables(self) -> list[StreamTable]:
         """How the streams of each model stand: copies that the next call of this engine leaves alone."""

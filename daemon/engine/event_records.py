@@ -15,11 +15,11 @@ import numpy as np
 from aez.daemon.common.records import EventRecord
 from aez.daemon.rows.columns import Ints, StreamColumns, column
 
-__all__ = ["FORGOTTEN", "MODEL_CHANGED", "NOT_WATCHED", "RENAMED", "RESET", "Silence"]
+__all__ = ["FORGOTTEN", "MODEL_CHANGED", "NOT_WATCHED", "RENAMED", "RESET", "STATE_LOST", "Silence"]
 
 #: Reasons for which an event is closed although its stream did not calm down.
 MODEL_CHANGED, NOT_WATCHED, FORGOTTEN = "model changed", "not watched any more", "stream forgotten"
-RESET, RENAMED = "stream reset", "stream renamed"
+RESET, RENAMED, STATE_LOST = "stream reset", "stream renamed", "state lost"
 
 
 class Silence(StreamColumns):
@@ -104,10 +104,18 @@ class Silence(StreamColumns):
         record = cls(model, None)._record(stream, since, now, now)
         return replace(record, event={**record.event, "reason": reason})
 
-    def _record(self, stream: str, since: int, heard: int | None, moment: int) -> EventRecord:
+    def open_events(self, names: Sequence[str]) -> list[str]:
+        """The ids of those that last."""
+        silent = np.flatnonzero(self.silent[: len(names)])
+        return [self._id(names[number], int(self.since[number])) for number in silent.tolist()]
+
+    def _id(self, stream: str, since: int) -> str:
         named = json.dumps(["silence", self.model, stream, since])
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
+
+    def _record(self, stream: str, since: int, heard: int | None, moment: int) -> EventRecord:
         event = {
-            "id": hashlib.sha256(named.encode()).hexdigest()[:32],
+            "id": self._id(stream, since),
             "stream": stream,
             "start_time": since,
             "end_time": heard,

@@ -31,6 +31,7 @@ from aez.daemon.rows.builder import Built, RowBuilder
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries
 from aez.daemon.rows.fronts import NEVER
 from aez.daemon.signals.events import Signals
+from aez.daemon.signals.rules import SignalRules
 
 __all__ = ["ModelStreams"]
 
@@ -76,7 +77,7 @@ class ModelStreams(StreamColumns):
         self.levels = Levels(self, detector, watched.adopt_most)
         known: StreamScales | None = getattr(detector, "scales", None)
         self.scales = None if known is None else Scales(known, watched.warm_up)
-        self.signals = None if watched.signals is None else Signals(watched.name, watched.signals, self.period)
+        self.signals = None if watched.signals is None else self._made_signals(watched.signals)
         self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence, self.levels)
         self._tables += tuple(table for table in (self.scales, self.signals) if table is not None)
         self.begun = RowScoring(self.scorer, self.rings, self.levels, self.scales, self.signals)
@@ -85,6 +86,10 @@ class ModelStreams(StreamColumns):
         self._steady = steady
         self.witness = Witness(detector)
         self._seen: Seen | None = None  # of the rows whose events are followed
+
+    def _made_signals(self, rules: SignalRules) -> Signals:
+        watched, habits = self.watched, self.watched.habits
+        return Signals(watched.name, rules, self.period, watched.detector.window, habits.reopen_within, habits.repeats)
 
     def grow(self, size: int) -> None:
         super().grow(size)
@@ -134,7 +139,7 @@ class ModelStreams(StreamColumns):
                 self.rings.clear(number)
             self.silence.hear(one.heads, one.newer, now)
             noises = self.silence.ended(one.newer, one.quiet, self.rows.newest, self.names)
-            taken.append((noises, self.begun.begin(one.rows)))
+            taken.append((noises, self.begun.begin(one.rows, self.names)))
         return lambda: [record for noises, under_way in taken for record in (*noises, *self._end(under_way, listener))]
 
     def lose_channels(self, stream: Ints) -> None:
@@ -151,8 +156,9 @@ class ModelStreams(StreamColumns):
         return float(self.limit[number]) * (1.0 if follows is None else follows.value)
 
     def last_rows(self, number: int) -> Float:
-        """A stream's last rows, [at most window - 1, channels]."""
-        return self.rings.state(number)[1]
+        """A stream's last rows as they are scored, [at most window - 1, channels]."""
+        rows = self.rings.state(number)[1]
+        return rows if self.signals is None else np.where(self.signals.out(number), np.float32(np.nan), rows)
 
     def let_go(self, number: int, reason: str) -> list[EventRecord]:
         """What closes where a stream's event is followed no more; the next row above the limit begins anew."""
@@ -167,9 +173,9 @@ class ModelStreams(StreamColumns):
     def _end(self, under_way: Sequence[UnderWay], listener: Listener | None) -> list[EventRecord]:
         """Wait for the scores, and follow the events."""
         records: list[EventRecord] = []
-        for rows, first, before, valid, joined, starts, ending, scale, unscaled, notes in under_way:
+        for rows, first, before, valid, joined, starts, ending, scale, unscaled, steps in under_way:
             if self.signals is not None:
-                records += self.signals.records(notes, self.names, self._event_id)
+                records += self.signals.records(steps, self.names, self._event_id)
             score, blame = ending()
             np.minimum(score, _LARGEST, out=score)
             heads = rows.stream[first]
@@ -273,6 +279,16 @@ class ModelStreams(StreamColumns):
         fell, silences = self.silence.begun(now, self.rows.newest, self.names)
         self._changed[fell] = True
         return records + silences
+
+    def open_events(self) -> list[str]:
+        """Ids of the events that are open, of any kind."""
+        signals = () if self.signals is None else self.signals.open_events()
+        told = (one.event_id for one in self.followers.values() if one.open)
+        return [*told, *signals, *self.silence.open_events(self.names)]
+
+    def touch(self, number: int) -> None:
+        """A stream's state is to be among those of the next `touched`."""
+        self._changed[number] = True
 
     def touched(self) -> list[tuple[str, bytes]]:
         numbers = np.flatnonzero(self._changed)

@@ -8,15 +8,15 @@ from functools import partial
 
 import numpy as np
 
-from aez.daemon.alarms.levels import Levels
+from aez.daemon.alarms.levels import Shifts
 from aez.daemon.engine.rows import UnderWay
 from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores, rows_view
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Float, Ints, StreamColumns, column, runs
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, runs
 from aez.daemon.signals.events import Signals
 
-__all__ = ["Rings", "RowScoring"]
+__all__ = ["Rings", "RowScoring", "leave_out"]
 
 #: Values of the rows that are joined at once.
 _JOINED = 1 << 24
@@ -61,15 +61,6 @@ class Rings(StreamColumns):
         self.count[heads] += counts
         return joined, starts, before
 
-    def blank(self, stream: int, channels: Sequence[int]) -> None:
-        """Take out the last values of these channels that are all the same: they stood still there."""
-        for channel in channels:
-            values = self.rows[stream, :, channel]
-            present = np.flatnonzero(~np.isnan(values))
-            if present.size:
-                other = np.flatnonzero(~np.isnan(values) & (values != values[present[-1]]))
-                values[other[-1] + 1 if other.size else 0 :] = np.nan
-
     def state(self, stream: int) -> tuple[int, Float]:
         """Rows in all, and the last ones of them, at most window - 1."""
         count = int(self.count[stream])
@@ -89,29 +80,25 @@ class RowScoring:
     """
 
     def __init__(
-        self, scorer: Scorer, rings: Rings, levels: Levels, scales: Scales | None, signals: Signals | None
+        self, scorer: Scorer, rings: Rings, levels: Shifts, scales: Scales | None, signals: Signals | None
     ) -> None:
         self.scorer, self.rings, self.levels, self.scales, self.signals = scorer, rings, levels, scales, signals
         self.scored = 0
 
-    def begin(self, rows: Aligned) -> list[UnderWay]:
-        """Begin to score rows, sorted by stream."""
+    def begin(self, rows: Aligned, names: Sequence[str]) -> list[UnderWay]:
+        """Begin to score rows, sorted by stream, whose streams' names these are, by number."""
         if not len(rows):
             return []
         if self.signals is None:
-            return self._begin_rows(rows, rows.values)
+            return self._begin_rows(rows, None)
         under_way: list[UnderWay] = []
-        for part in self.signals.parts(rows):
-            for number, changes in part.notes:
-                for note in changes:
-                    if note.kind == "stuck" and not note.ended:
-                        self.rings.blank(number, range(self.scorer.channels) if note.whole else note.channels)
-            begun = self._begin_rows(part.rows, part.values)
-            under_way += [begun[0]._replace(notes=part.notes), *begun[1:]]
+        for part in self.signals.parts(rows, names):
+            begun = self._begin_rows(part.rows, part.out)
+            under_way += [begun[0]._replace(steps=part.steps), *begun[1:]]
         return under_way
 
-    def _begin_rows(self, rows: Aligned, values: Float) -> list[UnderWay]:
-        """Begin to score rows with these values in place of their own."""
+    def _begin_rows(self, rows: Aligned, out: Flags | None) -> list[UnderWay]:
+        """Begin to score rows, without the channels that are `out` of the windows that end with each, [n, channels]."""
         first = runs(rows.stream)
         # Streams at a time such that rows and what came before them stay within bounds.
         ends = np.append(first[1:], len(rows))
@@ -124,12 +111,15 @@ class RowScoring:
             start = int(firsts[0])
             end = int(ends[np.searchsorted(first, firsts[-1])])
             part = rows if end - start == len(rows) else rows.part(start, end)
-            under_way.append(self._begin_part(part, values[start:end], firsts - start))
+            under_way.append(self._begin_part(part, None if out is None else out[start:end], firsts - start))
         return under_way
 
-    def _begin_part(self, rows: Aligned, values: Float, first: Ints) -> UnderWay:
-        seen = replace(rows, values=values)
-        joined, starts, before = self.rings.extend(seen, first)
+    def _begin_part(self, rows: Aligned, out: Flags | None, first: Ints) -> UnderWay:
+        seen = rows
+        joined, starts, before = self.rings.extend(rows, first)
+        if out is not None and out.any():
+            seen = replace(rows, values=np.where(out, np.float32(np.nan), rows.values))
+            leave_out(joined, out[first], np.diff(np.append(first, len(rows))) + self.scorer.window - 1)
         self.levels.apply(joined, starts, seen, first)
         valid = before >= self.scorer.window - 1
         scale, unscaled = (None, ~valid) if self.scales is None else self.scales.take(seen, first)
@@ -146,3 +136,13 @@ class RowScoring:
 
         self.scored += int(np.count_nonzero(valid))
         return UnderWay(rows, first, before, valid, joined, starts, ending, scale, unscaled)
+
+
+def leave_out(joined: Float, out: Flags, sizes: Ints) -> None:
+    """Make channels of streams missing, in place: of `joined` rows, of each stream `sizes` [streams] side by side.
+
+    out: which channels of each stream, [streams, channels].
+    """
+    number = np.repeat(np.arange(len(sizes)), sizes)
+    places = np.flatnonzero(np.asarray(out.any(axis=1))[number])
+    joined[places] = np.where(out[number[places]], np.float32(np.nan), joined[places])

@@ -10,7 +10,7 @@ from aez.codec.detect.scaling import Scale
 from aez.daemon.engine.scorer import Scores
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Flags, Float, Ints
-from aez.daemon.signals.notes import Note
+from aez.daemon.signals.notes import Step
 
 __all__ = ["Recent", "ScoredRows", "UnderWay"]
 
@@ -58,7 +58,7 @@ class UnderWay(NamedTuple):
 
     before: rows that their stream had before [n]. valid: whether there was a whole window [n]. joined, starts: what the
     model sees, see `Rings.extend`. ending: waits for the scores. scale: of their streams, where the model takes it;
-    unscaled: whether it was not learned yet [n]. notes: (stream, what changed of its channels before these rows).
+    unscaled: whether it was not learned yet [n]. steps: (stream, the steps of its signals' events before these rows).
     """
 
     rows: Aligned
@@ -70,4 +70,4 @@ class UnderWay(NamedTuple):
     ending: Callable[[], Scores]
     scale: Scale | None
     unscaled: Flags
-    notes: Sequence[tuple[int, list[Note]]] = ()
+    steps: Sequence[tuple[int, list[Step]]] = ()

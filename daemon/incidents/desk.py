@@ -1,13 +1,13 @@
 """The desk that every new step of an event passes within its commit: recorded it is in any case, sent it may not be.
 
 In this order an event that begins is held back where a mute covers its stream, where it is one of many with the same
-cause, and where its stream had its share of the day. What it decided is in the same transaction as the step, so that a
-kill or a replay counts nothing twice.
+cause, as of several channels of a stream that stop together, and where its stream had its share of the day. What it
+decided is in the same transaction as the step, so that a kill or a replay counts
+nothing twice.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from aez.daemon.common.records import EventRecord, storable
-from aez.daemon.incidents.incidents import Incidents, cause_of
+from aez.daemon.incidents.incidents import STOPS, Incidents, cause_of, cause_within, moment_of
 from aez.daemon.incidents.options import Alarms
 from aez.daemon.mutes import stored
 from aez.daemon.mutes.window import MuteWindow
-from aez.daemon.state.event_sql import EVENT_COLUMNS, SEVERITIES, is_closing
+from aez.daemon.state.event_sql import EVENT_COLUMNS, SEVERITIES, is_closing, stored_record
 from aez.daemon.state.steps import Arranged, put_out
 
 __all__ = ["REASONS", "AlarmDesk"]
@@ -63,7 +63,8 @@ class AlarmDesk:
     def held_now(self, connection: Any) -> dict[str, int]:
         """Open events that are recorded and not sent, by why."""
         rows = connection.execute(
-            "SELECT why, count(*) FROM held JOIN events ON events.id = held.event WHERE state = 'open' GROUP BY why"
+            "SELECT why, count(*) FROM held JOIN events ON events.id = held.event "
+            "WHERE state = 'open' AND why != 'joined' GROUP BY why"
         )
         return dict.fromkeys(REASONS[:3], 0) | dict(rows)
 
@@ -87,13 +88,12 @@ class AlarmDesk:
             (_SWEPT,),
         ).fetchall()
         sent = 0
-        for id_, stream, model, sequence, action, *_, time, _stored, event, _acknowledged, _by in rows:
-            if mutes.covering(stream, data_now) is not None:
+        for record in map(stored_record, rows):
+            if mutes.covering(record.stream, data_now) is not None:
                 continue
-            details = json.loads(event)
-            details.pop("muted", None)
-            connection.execute("DELETE FROM held WHERE event = ?", (id_,))
-            put_out(connection, EventRecord(id_, sequence, action, stream, model, time, details), now)
+            details = {name: value for name, value in record.event.items() if name != "muted"}
+            connection.execute("DELETE FROM held WHERE event = ?", (record.id,))
+            put_out(connection, replace(record, event=details), now)
             sent += 1
         connection.execute("DELETE FROM held WHERE event NOT IN (SELECT id FROM events)")
         connection.execute("DELETE FROM openings WHERE time < ?", (data_now - 2 * within,))
@@ -105,7 +105,7 @@ class AlarmDesk:
         return _Mutes([*self.windows, *(one.window() for one in stored.in_force(connection, now))])
 
 
-#: The times and streams of events that begin, by cause.
+#: The times of events that begin, and their streams or ids, by cause.
 _Causes = dict[str, list[tuple[int, str]]]
 
 
@@ -130,33 +130,58 @@ class _Turn:
         self._alarms, self._mutes, self._connection = alarms, mutes, connection
         self._within = round(alarms.group_seconds * _NS)
         self._incidents = Incidents(connection, self._within)
+        #: Channels of a stream that stop at one row, which no cut between transactions parts; those that were sent by
+        #: themselves, are open, and are not in the database yet; and what closed since.
+        self._stops: Counter[tuple[str, int]] = Counter()
+        self._alone: dict[str, EventRecord] = {}
+        self._closed: set[str] = set()
         self.held: Counter[str] = Counter()
 
     def arrange(self, records: Sequence[EventRecord]) -> list[Arranged]:
         """The steps, marked, and those of incidents."""
         causes: _Causes = defaultdict(list)
         for record in records if self._alarms.group_streams else ():
-            if record.sequence == 0 and self._mutes.covering(record.stream, record.time) is None:
+            stops = record.action in STOPS
+            if not (record.sequence == 0 or stops) or self._mutes.covering(record.stream, record.time) is not None:
+                continue
+            if stops:
+                self._stops[cause_within(record), record.time] += 1
+            if record.sequence == 0:
                 causes[cause_of(record)].append((record.time, storable(record.stream)))
-        found = []
+        found: list[Arranged] = []
+        row = None
         for record in records:
-            arranged = self._begun(record, causes) if record.sequence == 0 else self._further(record)
+            if row not in (None, (record.stream, record.time)):
+                found += self._of_incidents(within=True)  # as if each row had a transaction of its own
+            row = record.stream, record.time
+            arranged = self._begun(record, causes) if record.sequence == 0 else self._further(record, causes)
             found.append(arranged)
-        for record in self._incidents.records():
-            silent = record.action == "update" and self._is_acknowledged(record)
-            found.append(Arranged(record, not silent))
-        return found
+            if record.action in STOPS and arranged.sent:
+                self._alone[record.id] = record
+            elif is_closing(record.action):
+                self._alone.pop(record.id, None)
+                self._closed.add(record.id)
+        return found + self._of_incidents(within=True) + self._of_incidents(within=False)
+
+    def _of_incidents(self, *, within: bool) -> list[Arranged]:
+        """The steps of incidents that changed: of single streams, or of many."""
+        steps = self._incidents.records(within)
+        return [Arranged(one, not (one.action == "update" and self._is_acknowledged(one))) for one in steps]
 
     def _begun(self, record: EventRecord, causes: _Causes) -> Arranged:
         """An event that begins."""
         reason = self._mutes.covering(record.stream, record.time)
         if reason is not None:
             return self._hold(record, "muted", {"muted": reason})
-        if (incident := self._incident(record, causes)) is not None:
+        incident = self._incident(record, causes) or self._incidents.of(cause_within(record), moment_of(record))
+        others = incident is None and self._stops_with_others(record)
+        most = self._alarms.events_per_day
+        count = self._counted(record) if incident is None else 0
+        if others and not (most and count > most):
+            incident = self._begin_within(record)
+        if incident is not None:
             self._incidents.join(incident, record)
             return self._hold(record, "incident", {"incident": incident}, incident)
-        count = self._counted(record)
-        most = self._alarms.events_per_day
         if most and count > most:
             return self._hold(record, "capped", {"capped": True})
         if most and count == most:  # the one message that says so
@@ -164,14 +189,52 @@ class _Turn:
             return Arranged(_marked(record, {"cap": {"events_per_day": most, "until": end}}), True)
         return Arranged(record, True)
 
-    def _further(self, record: EventRecord) -> Arranged:
+    def _stops_with_others(self, record: EventRecord) -> bool:
+        """Whether other channels of its stream stop at about the same time, or one does that was sent."""
+        if record.action not in STOPS or not self._alarms.group_streams:
+            return False
+        return self._stops[cause_within(record), record.time] > 1 or self._sent_before(record) is not None
+
+    def _sent_before(self, record: EventRecord) -> EventRecord | None:
+        """An event like it of its stream that is open, and was sent by itself."""
+        cause, moment = cause_within(record), moment_of(record)
+        rows = self._connection.execute(
+            f"SELECT {EVENT_COLUMNS} FROM events WHERE stream = ? AND state = 'open' AND action = ? AND model = ? "
+            "AND id NOT IN (SELECT event FROM held) ORDER BY start, id",
+            (storable(record.stream), record.action, storable(record.model)),
+        ).fetchall()
+        stored = (one for one in map(stored_record, rows) if one.id not in self._closed)
+        for one in (*stored, *(one for one in self._alone.values() if cause_within(one) == cause)):
+            if one.id != record.id and abs(moment_of(one) - moment) <= self._within:
+                return one
+        return None
+
+    def _begin_within(self, record: EventRecord) -> str:
+        """A new incident of a stream, with the event of it that was sent before, if any: sinks hear of its end."""
+        incident = self._incidents.begin(cause_within(record), record, record.stream)
+        before = self._sent_before(record)
+        if before is not None:
+            self._incidents.join(incident, before)
+            self._note_hold(before, "joined", incident)
+            self._alone.pop(before.id, None)
+        return incident
+
+    def _further(self, record: EventRecord, causes: _Causes) -> Arranged:
         """A later step of an event."""
         row = self._connection.execute(
             "SELECT why, incident FROM held WHERE event = ?", (storable(record.id),)
         ).fetchone()
+        again = record.action in STOPS
         if row is None:
-            return self._of_sent(record)
+            return self._begun(record, causes) if again else self._of_sent(record)
         why, incident = row
+        if why == "joined":
+            if is_closing(record.action):
+                self._incidents.leave(incident, record)
+            if not again:
+                return self._of_sent(record)
+            self._connection.execute("DELETE FROM held WHERE event = ?", (storable(record.id),))
+            return self._begun(record, causes)
         if why == "muted":
             reason = self._mutes.covering(record.stream, record.time)
             if reason is None and not is_closing(record.action):
@@ -182,9 +245,9 @@ class _Turn:
             return self._not_sent(record, "capped", {"capped": True})
         if is_closing(record.action):
             self._incidents.leave(incident, record)
-        elif record.action == "reopen" and not self._incidents.join(incident, record):
+        elif (again or record.action == "reopen") and not self._incidents.join(incident, record):
             self._connection.execute("DELETE FROM held WHERE event = ?", (storable(record.id),))
-            return self._of_sent(record)
+            return self._begun(record, causes) if again else self._of_sent(record)
         return self._not_sent(record, "incident", {"incident": incident})
 
     def _of_sent(self, record: EventRecord) -> Arranged:
@@ -241,11 +304,14 @@ class _Turn:
         return int(row[0])
 
     def _hold(self, record: EventRecord, why: str, marks: dict[str, Any], incident: str = "") -> Arranged:
+        self._note_hold(record, why, incident)
+        return self._not_sent(record, why, marks)
+
+    def _note_hold(self, record: EventRecord, why: str, incident: str) -> None:
         self._connection.execute(
             "INSERT OR REPLACE INTO held (event, stream, why, incident) VALUES (?, ?, ?, ?)",
             (storable(record.id), storable(record.stream), why, incident),
         )
-        return self._not_sent(record, why, marks)
 
     def _not_sent(self, record: EventRecord, why: str, marks: dict[str, Any]) -> Arranged:
         self.held[why] += 1

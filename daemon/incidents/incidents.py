@@ -1,4 +1,4 @@
-"""Events of many streams with one cause, told as one: how many there are, and some of their names."""
+"""Events with one cause, told as one: those of many streams, and those of one stream's channels that stop together."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import Any
 from aez.daemon.common.records import EventRecord, storable
 from aez.daemon.state.event_sql import SEVERITIES
 
-__all__ = ["STREAM", "Incidents", "cause_of"]
+__all__ = ["STOPS", "STREAM", "Incidents", "cause_of", "cause_within", "moment_of"]
 
 #: Stands for the many streams of an incident.
 STREAM = "*"
 _EXAMPLES = 10
+#: What channels of one stream may do together.
+STOPS = ("missing", "stuck")
+#: Up to so many channels each one more is told, and beyond when they have doubled.
+_EACH_TOLD = 16
 
 
 def cause_of(record: EventRecord) -> str:
@@ -25,9 +29,27 @@ def cause_of(record: EventRecord) -> str:
     return json.dumps([record.action, record.model, channels[0].get("name", "")])
 
 
+def cause_within(record: EventRecord) -> str:
+    """What a channel that stops has in common with others of its stream, as text."""
+    return json.dumps([record.action, record.model, "", record.stream])
+
+
+def moment_of(record: EventRecord) -> int:
+    """When what it tells of began, ns: a channel is found to stop later than it does, the first time."""
+    start = record.event.get("start_time") if record.action in STOPS and not record.sequence else None
+    return start if isinstance(start, int) else record.time
+
+
+def _names(record: EventRecord) -> list[str]:
+    return [str(one.get("name")) for one in record.event.get("channels") or ()]
+
+
 @dataclass
 class _Incident:
-    """One of them. count: events in all; open: of these; told: how many there were in its last record."""
+    """One of them. count: events in all; open: of these; told: how many there were in its last record.
+
+    first, last: when they began, ns. seen: the time of the last record. stream, channels: of one within a stream.
+    """
 
     id: str
     cause: str
@@ -41,17 +63,47 @@ class _Incident:
     severity: str = SEVERITIES[0]
     examples: list[str] = field(default_factory=list)
     ended: int = 0
+    seen: int = 0
+    stream: str = STREAM
+    channels: list[str] = field(default_factory=list)
+
+    @property
+    def within(self) -> bool:
+        """Whether it is of one stream."""
+        return self.stream != STREAM
+
+    @property
+    def due(self) -> bool:
+        """Whether it has grown enough to be told of again."""
+        each = self.within and self.count <= _EACH_TOLD
+        return self.count > self.told if each else self.count >= 2 * self.told
+
+    def add(self, record: EventRecord) -> None:
+        """An event belongs to it from now on, perhaps again."""
+        self.last, self.seen, self.open = max(self.last, moment_of(record)), max(self.seen, record.time), self.open + 1
+        self.first = min(self.first, moment_of(record))
+        names = _names(record)
+        new = [name for name in names if name not in self.channels] if self.within else []
+        self.count += not self.within or bool(new) or not names
+        self.channels += new
+        severity = str(record.event.get("severity"))
+        if severity in SEVERITIES:
+            self.severity = max(self.severity, severity, key=SEVERITIES.index)
+        example = ", ".join(new) if self.within else record.stream
+        if len(self.examples) < _EXAMPLES and example and example not in self.examples:
+            self.examples.append(example)
 
     def record(self, action: str) -> EventRecord:
         """Its next record."""
         self.sequence, self.told = self.sequence + 1, self.count
         kind, *details = json.loads(self.cause)
+        names = self.channels or details[1:2]
         event = {
             "id": self.id,
             "kind": "incident",
-            "stream": STREAM,
+            "stream": self.stream,
             "cause": {"open": "anomaly"}.get(kind, kind),
-            "channels": [{"name": details[1], "share": 1.0}] if len(details) > 1 and details[1] else [],
+            "channels": [{"name": name, "share": 1 / len(names)} for name in names if name],
             "count": self.count,
             "open": self.open,
             "examples": self.examples,
@@ -60,8 +112,8 @@ class _Incident:
             "ongoing": action != "close",
             "severity": self.severity,
         }
-        time = self.ended if action == "close" else self.last
-        return EventRecord(self.id, self.sequence, action, STREAM, self.model, time, event)
+        time = self.ended if action == "close" else max(self.last, self.seen)
+        return EventRecord(self.id, self.sequence, action, self.stream, self.model, time, event)
 
 
 class Incidents:
@@ -74,7 +126,7 @@ class Incidents:
     def of(self, cause: str, time: int) -> str | None:
         """The incident that an event of this cause belongs to; None where there is none."""
         for one in self._touched.values():
-            if one.cause == cause and abs(time - one.last) <= self._within:
+            if one.cause == cause and abs(time - one.last) <= self._within and not (one.within and not one.open):
                 return one.id
         row = self._connection.execute(
             "SELECT id FROM incidents WHERE cause = ? AND last BETWEEN ? AND ? ORDER BY last DESC LIMIT 1",
@@ -82,11 +134,12 @@ class Incidents:
         ).fetchone()
         return None if row is None or row[0] in self._touched else str(row[0])
 
-    def begin(self, cause: str, record: EventRecord) -> str:
-        """A new incident, of which this event is the first."""
-        named = json.dumps(["incident", cause, record.id])
+    def begin(self, cause: str, record: EventRecord, stream: str = STREAM) -> str:
+        """A new incident, of which this event is the first; `stream`, where all of it is of one."""
+        named = json.dumps(["incident", cause, record.id, *([record.sequence] if record.sequence else [])])
         found = hashlib.sha256(named.encode("utf-8", "backslashreplace")).hexdigest()[:32]
-        self._touched[found] = _Incident(found, cause, record.model, record.time, record.time)
+        moment = moment_of(record)
+        self._touched[found] = _Incident(found, cause, record.model, moment, moment, stream=stream)
         return found
 
     def join(self, incident: str, record: EventRecord) -> bool:
@@ -94,13 +147,7 @@ class Incidents:
         one = self._load(incident)
         if one is None:
             return False
-        one.last = max(one.last, record.time)
-        one.count, one.open = one.count + 1, one.open + 1
-        severity = str(record.event.get("severity"))
-        if severity in SEVERITIES:
-            one.severity = max(one.severity, severity, key=SEVERITIES.index)
-        if len(one.examples) < _EXAMPLES and record.stream not in one.examples:
-            one.examples.append(record.stream)
+        one.add(record)
         return True
 
     def leave(self, incident: str, record: EventRecord) -> None:
@@ -109,13 +156,14 @@ class Incidents:
         if one is not None:
             one.open, one.ended = max(0, one.open - 1), max(one.ended, record.time)
 
-    def records(self) -> list[EventRecord]:
-        """What is to be told of those that were touched; and they are written back."""
+    def records(self, within: bool) -> list[EventRecord]:
+        """What is to be told of those that were touched, of one stream each or of many; and they are written back."""
         found = []
-        for one in self._touched.values():
+        for one in [one for one in self._touched.values() if one.within == within]:
+            del self._touched[one.id]
             if one.sequence < 0:
                 found.append(one.record("open"))
-            elif one.count >= 2 * one.told:
+            elif one.due:
                 found.append(one.record("update"))
             if one.open == 0:
                 found.append(one.record("close"))
@@ -125,7 +173,6 @@ class Incidents:
                 "INSERT OR REPLACE INTO incidents (id, cause, last, open, record) VALUES (?, ?, ?, ?, ?)",
                 (one.id, storable(one.cause), one.last, one.open, json.dumps(vars(one))),
             )
-        self._touched.clear()
         return found
 
     def _load(self, incident: str) -> _Incident | None:

@@ -393,13 +393,13 @@ class Aligner(StreamColumns):
         row = (self._row[heads] - 1 - steps[first] + step[first])[number] + steps
         last = np.append(first[1:], len(stream)) - 1
         self._slot[heads], self._row[heads], self._started[heads] = slot[last], row[last] + 1, True
-        self.went = stream
+        self.went, made_up = stream, None
         if (step > 1).any():
             self.stepped = stream[step > 1]
             missing = np.minimum(step - 1, self.gap)
             self.counts["gap_rows"] += int(missing.sum())
-            stream, slot, row, base, values = _filled(stream, slot, row, base, values, step, missing)
-        return Aligned(stream, row, base + slot * self.period if self.clocked else slot, values)
+            stream, slot, row, base, values, made_up = _filled(stream, slot, row, base, values, step, missing)
+        return Aligned(stream, row, base + slot * self.period if self.clocked else slot, values, made_up)
 
     def states(self, streams: Ints) -> list[AlignerState]:
         """What is known of these streams."""
@@ -444,8 +444,8 @@ class Aligner(StreamColumns):
 
 def _filled(
     stream: Ints, slot: Ints, row: Ints, base: Ints, values: Float, step: Ints, missing: Ints
-) -> tuple[Ints, Ints, Ints, Ints, Float]:
-    """`missing` NaN rows before each row, from behind the row before it on."""
+) -> tuple[Ints, Ints, Ints, Ints, Float, Flags]:
+    """`missing` NaN rows before each row, from behind the row before it on; and which rows these are."""
     place = np.arange(len(stream)) + np.cumsum(missing)
     total = int(place[-1]) + 1
     source = np.repeat(np.arange(len(stream)), missing + 1)
@@ -456,4 +456,4 @@ def _filled(
     back = np.where(real, 0, step[source] - within)
     filled = np.full((total, values.shape[1]), np.nan, np.float32)
     filled[place] = values
-    return stream[source], slot[source] - back, row[source] - back, base[source], filled
+    return stream[source], slot[source] - back, row[source] - back, base[source], filled, ~real

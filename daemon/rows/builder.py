@@ -9,7 +9,7 @@ import numpy as np
 
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.aligner import LETTERS, Aligner
-from aez.daemon.rows.columns import Float, Ints, StreamColumns
+from aez.daemon.rows.columns import Float, Ints, StreamColumns, column
 from aez.daemon.rows.jumps import Jumps, Sifted
 from aez.daemon.rows.losses import Losses
 
@@ -41,6 +41,8 @@ class RowBuilder(StreamColumns):
 
     letters: the first samples that were left out since somebody cleared it. future: how many were left out by `Jumps`.
     """
+
+    misbegun = column(np.bool_)  #: its first time was wrong, and its clock began anew, which is to be told
 
     def __init__(
         self, channels: int, period: int | None, lateness: int | None, gap: int, quiet: int | None, bound: int | None
@@ -96,7 +98,8 @@ class RowBuilder(StreamColumns):
 
     def _align(self, one: Sifted, now: int) -> Built:
         for number in one.anew:
-            self.aligner.begin_anew(number)
+            self.future += self.aligner.begin_anew(number)
+        self.misbegun[one.anew] = True
         present = np.zeros(self.size, bool)
         present[one.stream] = True
         heads = np.flatnonzero(present)

@@ -7,8 +7,9 @@ from there: samples of `CONFIRM` rows lie within the bound of one another, and n
 between so many; or nothing else of the stream came for a while (`overdue`). It is left out where the stream goes on as
 before for `AGAINST` rows, or another jump elsewhere follows. The machine's own clock plays no part in it.
 
-Where a stream has just begun and jumps *back* by more than the bound, it was its beginning that was wrong: the clock
-begins anew there.
+Where a stream has just begun, its beginning needs others to follow as well: before it had `CONFIRM` rows, a jump back
+by more than the bound, or one ahead that others follow, says that the beginning was wrong, and the clock begins anew
+there.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ __all__ = ["AGAINST", "CONFIRM", "Jumps", "Sifted"]
 CONFIRM, AGAINST = 3, 8
 #: Samples that are put aside of one stream at most, for each of its channels and in all.
 _ROOM, _ROOM_LEAST = 8, 64
+#: A stream that comes seldom began with a wrong time where what follows lies so many of its pauses away.
+_FAR = 30
 #: What follows from a sample.
 _THIS, _KEEP, _ANEW = object(), object(), object()
 
@@ -171,9 +174,10 @@ class Jumps(StreamColumns):
 
     def _released(self, stream: int) -> Sifted:
         aside = self._aside.pop(stream)
-        self.newest[stream] = max(int(self.newest[stream]), *aside.times)
+        anew = [stream] if self.clocked and self.rows[stream] < CONFIRM else []
+        self.newest[stream], self.rows[stream] = max(int(self.newest[stream]), *aside.times), CONFIRM
         times = np.array(aside.times, np.int64)
-        return Sifted(np.full(len(times), stream), times, np.stack(aside.values), [])
+        return Sifted(np.full(len(times), stream), times, np.stack(aside.values), anew)
 
     def begin_anew(self, stream: int) -> list[tuple[int, int, Float]]:
         """Forget the stream's time; the samples that were put aside, and go with it."""
@@ -243,7 +247,8 @@ class _Walk:
         aside, apart = self.aside, self._jumps.apart
         if aside.times and abs(moment - aside.times[-1]) > self._bound:
             if not self._jumps.clocked and moment > aside.times[-1] and not aside.against:
-                yield from self._taken()  # it comes so seldom
+                far = aside.times[0] - self._newest > _FAR * (moment - aside.times[-1])
+                yield from self._taken(anew=far)  # it comes so seldom
                 yield from self.step(moment)
                 return
             self._drop()
@@ -254,11 +259,14 @@ class _Walk:
             if begun is None or one - begun >= apart:
                 rows, begun = rows + 1, one
         if rows >= CONFIRM:
-            yield from self._taken()
+            yield from self._taken(anew=True)
         elif len(self.aside.times) > self._jumps._room:
             self._jumps.left_out.append((self._stream, self.aside.times.pop(0), self.aside.values.pop(0)))
 
-    def _taken(self) -> Iterator[Any]:
+    def _taken(self, *, anew: bool) -> Iterator[Any]:
+        """What was put aside counts; `anew`: and what came before it does not, where the stream had just begun."""
+        if anew and self._rows < CONFIRM:
+            yield _ANEW
         self._newest = max(self._newest, *self.aside.times)
         self._rows = CONFIRM
         yield from zip(self.aside.times, self.aside.values, strict=True)

@@ -76,9 +76,14 @@ class Comparison:
         self._streams.setdefault(stream, dict.fromkeys(SIDES, 0))[side] += 1
 
     def ended(self, side: str, stream: str, start: int, end: int) -> None:
-        """It ended: rows `start` to `end` of the stream were in it."""
-        span = _Span(start, end)
-        self._ended[side] += 1
+        """It ended, perhaps once more: rows `start` to `end` of the stream were in it."""
+        spans = self._spans.setdefault((side, stream), deque(maxlen=_KEPT))
+        span = next((one for one in reversed(spans) if one.start == start), None)
+        if span is None:
+            span = _Span(start, end)
+            self._ended[side] += 1
+            spans.append(span)
+        span.end, before = end, span.matched
         for other in SIDES:
             if other == side:
                 continue
@@ -87,8 +92,7 @@ class Comparison:
                     span.matched = True
                     self._matched[other] += not one.matched
                     one.matched = True
-        self._matched[side] += span.matched
-        self._spans.setdefault((side, stream), deque(maxlen=_KEPT)).append(span)
+        self._matched[side] += span.matched and not before
 
     def afresh(self, stream: str) -> None:
         """The stream's rows count from the beginning again."""

@@ -59,7 +59,9 @@ class SignalRules:
 
     stuck, missing: by pattern of channels the rows that one may stand still, or be without a value; infinity for any,
     NaN for what holds elsewhere; the first pattern that fits holds. Elsewhere the figures hold, or where there are none
-    what a stream's first `learn` rows show. no_reading: values of any channel that are no readings, whatever its range.
+    what a stream's first `learn` rows show. warm_up: rows of a stream that show how long its channels are without a
+    value, where that is longer than in training. no_reading: values of any channel that are no readings, whatever its
+    range.
     """
 
     channels: Sequence[str]
@@ -68,6 +70,7 @@ class SignalRules:
     missing: Mapping[str, float] = field(default_factory=dict)
     no_reading: Sequence[float] = ()
     learn: int = LEARNED_ROWS
+    warm_up: int = 0
 
     def __post_init__(self) -> None:
         for name, given in (("stuck", self.stuck), ("missing", self.missing)):
@@ -84,6 +87,10 @@ class SignalRules:
     def absences(self) -> Numbers:
         """Rows that each channel may be without a value, [channels]; NaN where its stream is to show it."""
         return self._bounds(self.missing, self.figures.absence, absence_bound)
+
+    def open_absences(self) -> Flags:
+        """Channels of which nobody said how long they may be without a value, so that their stream may, [channels]."""
+        return np.isnan(self._bounds(self.missing, None, absence_bound))
 
     def _bounds(self, given: Mapping[str, float], figures: Sequence[float] | None, bound: object) -> Numbers:
         found = np.full(len(self.channels), np.nan)

@@ -49,18 +49,14 @@ class Runs(NamedTuple):
         )
 
 
-def follow(values: Float, time: Ints, first: Ints, past: Past, unread: Flags | None = None) -> Runs:
+def follow(values: Float, came: Flags, time: Ints, first: Ints, past: Past) -> Runs:
     """Follow rows [n, channels], NaN = missing, sorted by stream; `first` tells where each stream's begin.
 
-    Rows in which nothing came are rows that were made up, and count for nothing. unread: values that are missing since
-    they were no readings, [n, channels]; a row of these did come.
+    came: which rows somebody sent, [n]; the others were made up, and count for nothing.
     """
     same = np.zeros(values.shape[1], bool)
     same |= (values[1:] == values[:-1]).any(axis=0) | (values[first] == past.value).any(axis=0)
     plain = ~(same | np.isnan(values.min(axis=0)) | (past.absent > 0).any(axis=0))
-    came = np.asarray(~np.isnan(values).all(axis=1)) if not plain.any() else np.ones(len(values), bool)
-    if unread is not None and not plain.any():
-        came |= unread.any(axis=1)
     if not plain.any():
         return _follow(values, came, time, first, past)
     # Channels that come and move with every row need no search.

@@ -6,6 +6,7 @@ Guarantee: what is found depends on a stream's rows alone, not on how they were 
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column
+from aez.daemon.rows.columns import Flags, Ints, StreamColumns, column
 from aez.daemon.rows.columns import runs as runs_of
 from aez.daemon.signals.notes import Kind, Note
 from aez.daemon.signals.rules import SignalRules, absence_bound, is_sentinel, rest_bound
@@ -34,16 +35,20 @@ class Found(NamedTuple):
     """What there is about some rows.
 
     rows: without what is no reading. notes: by place of the row before which it holds, and then what changed there.
-    blank: of values [n, channels] which stand still and are to be left out of the score; None where none does.
+    out: at each row which channels are to be left out of the score of its window, [n, channels]; None where none is.
     """
 
     rows: Aligned
     notes: dict[int, list[Note]]
-    blank: Flags | None
+    out: Flags | None
 
 
 class SignalWatch(StreamColumns):
-    """Watches the channels of the streams of one model."""
+    """Watches the channels of the streams of one model.
+
+    A channel that is missing or stuck is left out, and behind its end for as long as windows of `window` rows reach
+    back to where it was: what it shows now and what it showed before would make one window of two.
+    """
 
     _value = column(np.float32, np.nan)  # [streams, channels] the last value
     _still = column(np.int64)  # rows with a value since it changed
@@ -58,16 +63,19 @@ class SignalWatch(StreamColumns):
     _told = column(np.bool_)  # [streams, channels] those of them that are told of one by one
     frozen = column(np.bool_)  #: [streams] all that may move stand still
     _frozen_since = column(np.int64)
-    _busy = column(np.bool_)  # something of it is missing or stuck, or absent just now
+    left = column(np.int64)  #: [streams, channels] further rows for which it is left out though it goes on
+    _busy = column(np.bool_)  # something of it is missing or stuck, or absent just now, or still left out
 
-    def __init__(self, rules: SignalRules) -> None:
+    def __init__(self, rules: SignalRules, window: int = 1) -> None:
         size = (len(rules.channels),)
-        shapes = dict.fromkeys(("_value", *_COUNTS, *_FLAGS), size)
+        shapes = dict.fromkeys(("_value", "left", *_COUNTS, *_FLAGS), size)
         super().__init__(**shapes)
-        self.rules = rules
+        self.rules, self._window = rules, window
         self._rests, self._absences = rules.rests(), rules.absences()
         self._sentinels = rules.sentinels()
-        self._open = np.isnan(self._rests) | np.isnan(self._absences)  # of these the stream is to show something
+        open_ = bool((np.isnan(self._rests) | np.isnan(self._absences)).any())
+        self._learn = rules.learn if open_ else rules.warm_up  # rows of a stream that show something
+        self._shown = rules.open_absences() & bool(self._learn)
         self._whole = np.where(np.isfinite(self._rests), self._rests, NEVER).astype(np.int64)
 
     def take(self, rows: Aligned) -> Found:
@@ -76,49 +84,54 @@ class SignalWatch(StreamColumns):
         if unread is not None:
             values = rows.values.copy()
             values[unread] = np.nan
-            rows = Aligned(rows.stream, rows.row, rows.time, values)
+            rows = replace(rows, values=values)
         first = runs_of(rows.stream)
         affected = self._affected(rows, first, rows.stream[first])
         found = Found(rows, {}, None)
         if not affected.any():
             return found
         places = np.flatnonzero(np.repeat(affected, np.diff(np.append(first, len(rows)))))
-        blank = np.zeros(rows.values.shape, bool)
+        out = np.zeros(rows.values.shape, bool)
         for at in range(0, len(places), _BLOCK):
-            self._follow_all(rows, places[at : at + _BLOCK], unread, found.notes, blank)
-        return found._replace(blank=blank) if blank.any() else found
+            self._follow_all(rows, places[at : at + _BLOCK], unread, found.notes, out)
+        return found._replace(out=out) if out.any() else found
 
     def _follow_all(
-        self, rows: Aligned, places: Ints, unread: Flags | None, notes: dict[int, list[Note]], blank: Flags
+        self, rows: Aligned, places: Ints, unread: Flags | None, notes: dict[int, list[Note]], out: Flags
     ) -> None:
-        """Take the rows at these places, sorted by stream; what is found goes into `notes` and `blank`."""
-        stream, values = rows.stream[places], rows.values[places]
+        """Take the rows at these places, sorted by stream; what is found goes into `notes` and `out`."""
+        stream, came = rows.stream[places], rows.came[places]
         starts = runs_of(stream)
-        none = None if unread is None else unread[places]
-        runs = follow(values, rows.time[places], starts, self._past(stream[starts]), none)
+        runs = follow(rows.values[places], came, rows.time[places], starts, self._past(stream[starts]))
         ends = np.append(starts[1:], len(stream))
-        calm = self._take_calm(stream, starts, ends, values, runs, places, blank)
+        calm = self._take_calm(stream, starts, ends, came, runs, places, out)
         for start, stop in zip(starts[~calm].tolist(), ends[~calm].tolist(), strict=True):
             part = slice(int(places[start]), int(places[stop - 1]) + 1)  # a stream's rows lie side by side
             none = None if unread is None else unread[part]
             found = self._follow(int(stream[start]), rows.part(part.start, part.stop), runs.part(start, stop), none)
             notes.update({part.start + place: changes for place, changes in found.notes.items()})
-            blank[part] = found.blank
+            out[part] = found.out
 
     def _take_calm(
-        self, stream: Ints, starts: Ints, ends: Ints, values: Float, runs: Runs, places: Ints, blank: Flags
+        self, stream: Ints, starts: Ints, ends: Ints, came: Flags, runs: Runs, places: Ints, out: Flags
     ) -> Flags:
         """Take up the streams of which nothing changes in these rows; which of them these are, [streams]."""
         heads, sizes = stream[starts], ends - starts
-        came = np.add.reduceat((~np.isnan(values).all(axis=1)).astype(np.int64), starts)
-        learns = (self._learned[heads] < self.rules.learn) & bool(self._open.any())
-        calm = ~self.frozen[heads] & ~(learns & (self._learned[heads] + came >= self.rules.learn))
+        taught_by = np.add.reduceat(came.astype(np.int64), starts)
+        learns = self._learned[heads] < self._learn
+        calm = ~(learns & (self._learned[heads] + taught_by >= self._learn))
         rests, absences = self._bounds(heads)
         missing = runs.absent > np.repeat(absences, sizes, axis=0)
         stuck = (runs.still > np.repeat(rests, sizes, axis=0)) & ~missing
         turns = missing != np.repeat(self.missing[heads], sizes, axis=0)
         turns |= stuck != np.repeat(self.stuck[heads], sizes, axis=0)
+        frozen = self.frozen[heads]
+        if frozen.any():
+            turns |= _thaws(runs.since, rests, sizes, frozen, self._frozen_since[heads])
+        stopped = self.missing[heads] | self.stuck[heads] | frozen[:, None]
+        left = self.left[heads]
         calm &= ~np.logical_or.reduceat(turns.any(axis=1), starts)
+        calm &= (stopped | (left == 0) | (left >= sizes[:, None])).all(axis=1)
         taught = heads[calm & learns]
         if taught.size:
             mine = calm & learns
@@ -126,9 +139,11 @@ class SignalWatch(StreamColumns):
             absent = np.maximum.reduceat(runs.ended, starts, axis=0)[mine]
             self.longest[taught] = np.maximum(self.longest[taught], longest)
             self.longest_absent[taught] = np.maximum(self.longest_absent[taught], absent)
-            self._learned[taught] += came[mine]
+            self._learned[taught] += taught_by[mine]
         which = np.repeat(calm, sizes)
-        blank[places[which]] = stuck[which]
+        out[places[which]] = np.repeat(stopped | (left > 0), sizes, axis=0)[which]
+        left = np.where(stopped, self._window - 1, np.maximum(0, left - sizes[:, None]))
+        self.left[heads[calm]] = left[calm]
         self._keep(heads[calm], runs, ends[calm] - 1)
         return np.asarray(calm)
 
@@ -141,7 +156,7 @@ class SignalWatch(StreamColumns):
         )
         self._absent[heads], self._absent_since[heads] = runs.absent[last], runs.absent_since[last]
         self._busy[heads] = self.frozen[heads] | (
-            self.stuck[heads] | self.missing[heads] | (self._absent[heads] > 0)
+            self.stuck[heads] | self.missing[heads] | (self._absent[heads] > 0) | (self.left[heads] > 0)
         ).any(axis=1)
 
     def _past(self, heads: Ints) -> Past:
@@ -153,8 +168,8 @@ class SignalWatch(StreamColumns):
         """The streams that need a closer look, [streams]; the others are brought up to date."""
         values, last = rows.values, np.append(first[1:], len(rows)) - 1
         affected = self._busy[heads]
-        if self._open.any():
-            affected = affected | (self._learned[heads] < self.rules.learn)
+        if self._learn:
+            affected = affected | (self._learned[heads] < self._learn)
         if np.isnan(values.min()):
             affected = affected | np.logical_or.reduceat(np.isnan(values).any(axis=1), first)
         if affected.all():
@@ -163,7 +178,7 @@ class SignalWatch(StreamColumns):
         np.equal(values[1:], values[:-1], out=same[1:])
         same[first] = values[first] == self._value[heads]
         bounds = self._whole
-        if self._open.any():
+        if self._learn:
             mine = self._bounds(heads)[0].min(axis=0)
             bounds = np.where(np.isfinite(mine), mine, NEVER).astype(np.int64)
         affected = affected | may_exceed(same, first, self._still[heads], bounds)
@@ -178,31 +193,36 @@ class SignalWatch(StreamColumns):
         """Rows that channels may stand still, and be without a value, [streams, channels]."""
         shape = (len(heads), len(self._rests))
         rests, absences = np.broadcast_to(self._rests, shape), np.broadcast_to(self._absences, shape)
-        if self._open.any():
-            taught = (self._learned[heads] >= self.rules.learn)[:, None]
-            learned = rest_bound(self.longest[heads].astype(np.float64), float(self.rules.learn))
+        if self._learn:
+            taught = (self._learned[heads] >= self._learn)[:, None]
+            learned = rest_bound(self.longest[heads].astype(np.float64), float(self._learn))
             rests = np.where(np.isnan(rests), np.where(taught, learned, np.inf), rests)
             lacked = absence_bound(self.longest_absent[heads].astype(np.float64))
-            absences = np.where(np.isnan(absences), np.where(taught, lacked, np.inf), absences)
+            shown = np.where(taught & self._shown, np.fmax(absences, lacked), absences)
+            absences = np.where(np.isnan(shown), np.inf, shown)
         return rests, absences
 
     def _follow(self, number: int, rows: Aligned, runs: Runs, unread: Flags | None) -> _Stream:
         """Take the rows of one stream."""
         one = _Stream(runs, rows.time, rows.row, unread, {}, np.zeros(rows.values.shape, bool))
         count, taught = len(rows), 0
-        if self._open.any() and (left := self.rules.learn - int(self._learned[number])) > 0:
-            came = np.cumsum(~np.isnan(rows.values).all(axis=1))
+        if (left := self._learn - int(self._learned[number])) > 0:
+            came = np.cumsum(rows.came)
             taught = min(int(np.searchsorted(came, left)) + 1, count)
             part = slice(0, taught)
             self._judge(number, one, part, *(bounds[0] for bounds in self._bounds(np.array([number]))))
-            self._learn(number, runs, part, int(came[taught - 1]))
+            self._learn_from(number, runs, part, int(came[taught - 1]))
         if taught < count:
             part = slice(taught, count)
             self._judge(number, one, part, *(bounds[0] for bounds in self._bounds(np.array([number]))))
+        last = np.maximum.accumulate(np.where(one.out, np.arange(count)[:, None], -self._window), axis=0)
+        last = np.maximum(last, self.left[number] - self._window)  # before these rows, where there was one
+        one.out[:] = np.arange(count)[:, None] - last < self._window
+        self.left[number] = np.maximum(0, last[-1] + self._window - count)
         self._keep(np.array([number]), runs, np.array([count - 1]))
         return one
 
-    def _learn(self, number: int, runs: Runs, part: slice, rows: int) -> None:
+    def _learn_from(self, number: int, runs: Runs, part: slice, rows: int) -> None:
         self.longest[number] = np.maximum(self.longest[number], runs.still[part].max(axis=0))
         self.longest_absent[number] = np.maximum(self.longest_absent[number], runs.ended[part].max(axis=0))
         self._learned[number] += rows
@@ -231,7 +251,7 @@ class SignalWatch(StreamColumns):
             found = []
             if frozen and row == thaw:
                 frozen = False
-                one.blank[part.start + frozen_at : place] = True
+                one.out[part.start + frozen_at : place] = True
                 found.append(one.whole(place, judged, int(self._frozen_since[number]), ended=True))
             now, others = stood if frozen else stuck[row], judged & ~missing[row] & ~stood
             if not frozen and _freezes(now & ~stood, runs.still[place], others):
@@ -241,11 +261,16 @@ class SignalWatch(StreamColumns):
             found += one.changes("missing", place, lacked, missing[row]) + one.changes("stuck", place, stood, now)
             one.notes.setdefault(place, []).extend(found)
             lacked, stood, at = missing[row], now, row + 1
-        one.blank[part] |= stuck
+        one.out[part] |= stuck | missing
         if frozen:
-            one.blank[part.start + frozen_at : part.stop] = True
+            one.out[part.start + frozen_at : part.stop] = True
         self.frozen[number] = frozen
         self.missing[number], self.stuck[number], self._told[number] = missing[-1], stuck[-1], stood
+
+    def bounds(self, number: int) -> tuple[Numbers, Numbers]:
+        """Rows that a stream's channels may stand still, and be without a value, [channels]; infinity for any."""
+        rests, absences = self._bounds(np.array([number]))
+        return rests[0], absences[0]
 
     def let_go(self, number: int) -> None:
         """What is missing or stuck is found anew, at the stream's next row."""
@@ -258,8 +283,8 @@ class SignalWatch(StreamColumns):
         more = np.array([self._learned[number], self.frozen[number], self._frozen_since[number]], np.int64)
         return base64.b64encode(b"".join(part.tobytes() for part in (more, *parts))).decode()
 
-    def restore(self, number: int, state: Any) -> None:
-        """Go on from what `state` gave. Raises InvalidArgument for anything else."""
+    def restore(self, number: int, state: Any, left: Any = ()) -> None:
+        """Go on from what `state` gave, and `left` [channels] where it is known. InvalidArgument for another state."""
         channels = len(self.rules.channels)
         sizes = [24, *[8 * channels] * len(_COUNTS), *[channels] * len(_FLAGS), 4 * channels]
         try:
@@ -276,9 +301,10 @@ class SignalWatch(StreamColumns):
         for name, part in zip(_FLAGS, parts[-1 - len(_FLAGS) :], strict=False):
             getattr(self, name)[number] = np.frombuffer(part, np.uint8) > 0
         self._value[number] = np.frombuffer(parts[-1], np.float32)
-        self._busy[number] = bool(
-            self.frozen[number] or (self.stuck[number] | self.missing[number] | (self._absent[number] > 0)).any()
-        )
+        stopped = self.stuck[number] | self.missing[number] | bool(self.frozen[number])
+        known = np.array(left, np.int64) if len(left) == channels else np.zeros(channels, np.int64)
+        self.left[number] = np.where(stopped, self._window - 1, np.clip(known, 0, self._window - 1))
+        self._busy[number] = bool((stopped | (self._absent[number] > 0) | (self.left[number] > 0)).any())
 
 
 class _Stream(NamedTuple):
@@ -289,7 +315,7 @@ class _Stream(NamedTuple):
     row: Ints
     unread: Flags | None
     notes: dict[int, list[Note]]
-    blank: Flags
+    out: Flags
 
     def changes(self, kind: Kind, row: int, was: Flags, now: Flags) -> list[Note]:
         """What begins and ends at a row, of single channels."""
@@ -324,6 +350,12 @@ class _Stream(NamedTuple):
         value = float(runs.value[row, channel]) if stuck else None
         when = int(since), int(self.time[row])
         return Note(kind, (channel,), *when, ended, cause, value, int(lasted), int(self.row[row]), whole=False)
+
+
+def _thaws(since: Ints, rests: Numbers, sizes: Ints, frozen: Flags, frozen_since: Ints) -> Flags:
+    """Whether a channel of a stream that stood still as a whole moves, at each row, [n, channels]."""
+    judged = np.isfinite(rests) & frozen[:, None]
+    return np.repeat(judged, sizes, axis=0) & (since > np.repeat(frozen_since, sizes)[:, None])
 
 
 def _freezes(fresh: Flags, still: Ints, judged: Flags) -> bool:

@@ -28,7 +28,7 @@ from aez.daemon.common.shared_options import Login
 from aez.daemon.sinks.base import Sink
 from aez.daemon.sinks.http import Endpoint, EndpointOptions
 from aez.daemon.sinks.wire import about as about_step
-from aez.daemon.sinks.wire import blamed, iso_time
+from aez.daemon.sinks.wire import blamed, how_many, iso_time
 from aez.daemon.state.event_sql import SEVERITIES
 
 __all__ = ["AlertmanagerOptions", "AlertmanagerSink"]
@@ -157,10 +157,13 @@ class AlertmanagerSink(Sink):
 
 
 def _summary(record: EventRecord, stream: str) -> str:
+    kind: str = kind_of(record.action)
     if record.event.get("kind") == "incident":
-        return f"{record.event.get('count')} events of one cause: {record.event.get('cause')}"
+        kind = str(record.event.get("cause"))
+    if record.event.get("kind") == "incident" and (stream == "*" or kind not in _SUMMARIES):
+        return f"{how_many(record.event)} of one cause: {record.event.get('cause')}"
     channels = ", ".join(str(one.get("name")) for one in record.event.get("channels") or () if isinstance(one, dict))
-    return _SUMMARIES[kind_of(record.action)].format(stream=stream, channels=channels)
+    return _SUMMARIES[kind].format(stream=stream, channels=channels)
 
 
 def _severity(record: EventRecord) -> str:

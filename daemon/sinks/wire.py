@@ -10,8 +10,10 @@ from typing import Any
 from aez.codec.common.plain import plain
 from aez.daemon.common.records import EventRecord
 
-__all__ = ["about", "as_dict", "as_json", "blamed", "iso_time"]
+__all__ = ["about", "as_dict", "as_json", "blamed", "how_many", "iso_time"]
 
+#: Channels that stop, of which an incident names so many.
+_STOPS, _STOPPED = ("missing", "stuck"), 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -32,8 +34,10 @@ def as_dict(record: EventRecord) -> dict[str, Any]:
 
 def blamed(event: Mapping[str, Any], most: int = 3) -> str:
     """The channels to blame in words: how much, and what was measured where something else was expected."""
+    within = event.get("kind") == "incident" and event.get("cause") in _STOPS
+    most = max(most, _STOPPED) if within else most
     entries = [one for one in (event.get("channels") or ())[:most] if isinstance(one, dict)]
-    if event.get("kind") in ("missing", "stuck"):  # they have no share in a score
+    if within or event.get("kind") in _STOPS:  # they have no share in a score
         return ", ".join(str(one.get("name")) for one in entries)
     return ", ".join(map(_channel, entries))
 
@@ -57,8 +61,10 @@ def about(record: EventRecord) -> str:
     event = record.event
     if event.get("kind") == "incident":
         examples = [str(one) for one in event.get("examples") or ()][:3]
+        if record.stream != "*":  # of one stream, and its channels stand with it
+            return f"{how_many(event)} ({event.get('cause')})"
         more = ", ..." if (event.get("count") or 0) > len(examples) else ""
-        return f"{event.get('count')} events ({event.get('cause')}): {', '.join(examples)}{more}"
+        return f"{how_many(event)} ({event.get('cause')}): {', '.join(examples)}{more}"
     said = []
     if record.action == "changed":
         said.append("it stays at this level; `aez monitor streams adopt` takes it")
@@ -71,6 +77,12 @@ def about(record: EventRecord) -> str:
             f"event {cap['events_per_day']} of the day, the last one that is sent before {iso_time(cap['until'])}"
         )
     return "; ".join(said)
+
+
+def how_many(event: Mapping[str, Any]) -> str:
+    """The events that an incident stands for, as a number and a word."""
+    count = event.get("count")
+    return f"{count} event{'' if count == 1 else 's'}"
 
 
 def as_json(record: EventRecord) -> str:

@@ -1,8 +1,9 @@
 """The tables beside the events: their curves, mutes, and what is held back from the sinks.
 
 curves: of an event, JSON. mutes: by hand. held: events that are open and not sent, and why: "muted", "incident" or
-"capped". openings: of events that were sent lately, by cause. daily: events of a stream and day that were sent.
-incidents: events of many streams with one cause, as their last record and what it is made of.
+"capped"; "joined" are those of an incident that were sent before there was one. openings: of events that were sent
+lately, by cause. daily: events of a stream and day that were sent. incidents: events of one cause, of many streams or
+of one, as their last record and what it is made of.
 """
 
 from __future__ import annotations

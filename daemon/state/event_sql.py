@@ -12,7 +12,16 @@ from typing import Any
 from aez.codec.common.plain import plain
 from aez.daemon.common.records import CLOSING, EventRecord, storable
 
-__all__ = ["EVENT_COLUMNS", "EVENT_TABLES", "SEVERITIES", "UPSERT_EVENT", "event_values", "is_closing", "storable"]
+__all__ = [
+    "EVENT_COLUMNS",
+    "EVENT_TABLES",
+    "SEVERITIES",
+    "UPSERT_EVENT",
+    "event_values",
+    "is_closing",
+    "storable",
+    "stored_record",
+]
 
 SEVERITIES = ("warning", "serious", "critical")
 
@@ -49,6 +58,12 @@ WHERE excluded.sequence > events.sequence
 def is_closing(action: str) -> bool:
     """Whether an event is closed by such a step."""
     return action in CLOSING
+
+
+def stored_record(row: tuple[Any, ...]) -> EventRecord:
+    """The last record of an event, of its `EVENT_COLUMNS`."""
+    id_, stream, model, sequence, action, _, _, _, _, time, _, event, *_ = row
+    return EventRecord(id_, sequence, action, stream, model, time, json.loads(event))
 
 
 def event_values(record: EventRecord, moment: int) -> dict[str, Any]:

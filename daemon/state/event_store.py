@@ -159,7 +159,7 @@ class EventStore:
         where, values = _conditions(since, until, stream, state, severity, acknowledged)
         values["limit"] = limit
         if incident is not None:
-            where.append("id IN (SELECT event FROM held WHERE why = 'incident' AND incident = :incident)")
+            where.append("id IN (SELECT event FROM held WHERE why IN ('incident', 'joined') AND incident = :incident)")
             values["incident"] = storable(incident)
         if folded:
             where.append("id NOT IN (SELECT event FROM held WHERE why = 'incident')")

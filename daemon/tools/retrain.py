@@ -19,7 +19,7 @@ from aez.daemon.config.reader import Configuration, ModelConfig
 from aez.daemon.scores.files import folder_of
 from aez.daemon.state.store import Store
 
-__all__ = ["training_files"]
+__all__ = ["STREAM", "training_files"]
 
 Ints = NDArray[np.int64]
 _ROWS_MAX = 4_000_000
@@ -27,27 +27,36 @@ _FILES_MAX = 64
 #: A stretch has so many windows, or it is left out.
 _WINDOWS = 20
 _PAGE = 1000
+#: The column with the stream's name, where that is asked for.
+STREAM = "aez_stream"
 
 
 def training_files(
-    config: Configuration, entry: ModelConfig, channels: Sequence[str], window: int, folder: Path
+    config: Configuration,
+    entry: ModelConfig,
+    channels: Sequence[str],
+    window: int,
+    folder: Path,
+    *,
+    named: bool = False,
 ) -> list[Path]:
     """Write files of normal rows of a model into a folder; the newest rows, the longest stretches.
 
+    named: each has the stream's name in the column `STREAM`.
     Raises InvalidArgument where the configuration keeps no rows, UnsupportedInput where too few are there.
     """
     times, streams, values = _joined(_tables(_score_files(config, entry), channels))
     period = float(np.median(np.diff(np.unique(times[streams == streams[0]])))) if len(times) > 1 else 1.0
     with Store(config.resolve(config.state.path), check=False) as store:
         events = _events(store)
-    stretches: list[tuple[Ints, NDArray[np.float32]]] = []
+    stretches: list[tuple[str, Ints, NDArray[np.float32]]] = []
     for stream in np.unique(streams):
         mine = np.flatnonzero(streams == stream)
         moments, first = np.unique(times[mine], return_index=True)  # by time; what came twice counts once
         kept = _normal(moments, events.get(str(stream), []), int(window * period))
         hole = (np.diff(moments) > 1.5 * period) | (kept[1:] != kept[:-1])
         stretches += [
-            (moments[part], values[mine[first[part]]])
+            (str(stream), moments[part], values[mine[first[part]]])
             for part in np.split(np.arange(len(moments)), np.flatnonzero(hole) + 1)
             if len(part) >= _WINDOWS * window and kept[part[0]]
         ]
@@ -56,8 +65,11 @@ def training_files(
             f"what is kept of model {entry.name} has no stretch of {_WINDOWS * window} rows without holes and events; "
             "let the monitor keep rows for longer"
         )
-    stretches.sort(key=lambda one: -len(one[0]))
-    return [_written(folder, number, channels, *one) for number, one in enumerate(stretches[:_FILES_MAX])]
+    stretches.sort(key=lambda one: -len(one[1]))
+    return [
+        _written(folder / f"rows-{number:03}.parquet", channels, stream if named else None, moments, rows)
+        for number, (stream, moments, rows) in enumerate(stretches[:_FILES_MAX])
+    ]
 
 
 def _score_files(config: Configuration, entry: ModelConfig) -> list[Path]:
@@ -142,10 +154,11 @@ def _normal(moments: Ints, events: Sequence[tuple[int, int]], margin: int) -> ND
     return kept
 
 
-def _written(folder: Path, number: int, channels: Sequence[str], times: Ints, values: NDArray[np.float32]) -> Path:
+def _written(path: Path, channels: Sequence[str], stream: str | None, times: Ints, values: NDArray[np.float32]) -> Path:
     pa = library("pyarrow", "monitor")
     columns = {"time": pa.array(times).cast(pa.timestamp("ns", "UTC"))}
+    if stream is not None:
+        columns[STREAM] = pa.array([stream] * len(times))
     columns |= {name: pa.array(values[:, place]) for place, name in enumerate(channels)}
-    path = folder / f"rows-{number:03}.parquet"
     library("pyarrow.parquet", "monitor").write_table(pa.table(columns), path)
     return path

@@ -61,7 +61,7 @@ RULES: dict[str, str] = {
     "daemon.state": "codec.common daemon.common",
     "daemon.sinks": "codec.common daemon.common daemon.state",
     "daemon.scores": "codec.common daemon.common daemon.engine daemon.state",
-    "daemon.shadow": "codec.detect daemon.common daemon.engine daemon.rows",
+    "daemon.shadow": "codec.detect daemon.alarms daemon.common daemon.engine daemon.rows daemon.signals",
     "daemon.observe": "codec.common daemon.common",
     "daemon.web": "daemon.common daemon.engine daemon.frames daemon.observe daemon.rows",
     "daemon.build": (

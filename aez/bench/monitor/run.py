@@ -24,16 +24,15 @@ def run(
     model: Path | None = None,
     quick: bool = False,
     weeks: int = 52,
-    rule: str | None = None,
+    rule: str = year.RULE,
     folder: Path | None = None,
     say: Callable[[str], None] = lambda text: None,  # noqa: ARG005
 ) -> MonitorReport:
     """Measure what is named, in that order.
 
     minutes: of the soak. kills: of each kind of source. model: what scores the rows of 20 features. quick: a tenth of
-    everything, of the year twelve weeks. weeks: of the year, of which eight train. rule: that it trains with,
-    None for the default. folder: where the files of the runs
-    lie; by default they are thrown away. say: gets progress.
+    everything, of the year twelve weeks. weeks: of the year, of which eight train. rule: that it trains with.
+    folder: where the files of the runs lie; by default they are thrown away. say: gets progress.
 
     What cannot be measured stands in the report. Raises InvalidArgument for an unknown name or a model of other
     channels.

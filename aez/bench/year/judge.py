@@ -74,11 +74,12 @@ def told(steps: Iterable[Mapping[str, Any]]) -> list[Told]:
     for own in each.values():
         own.sort(key=lambda step: step["sequence"])
         first, event = own[0], own[-1]["event"]
-        kind = event.get("kind") or ("anomaly" if first["action"] == "open" else first["action"])
+        kind = event.get("cause") if event.get("kind") == "incident" else event.get("kind")
+        kind = kind or ("anomaly" if first["action"] == "open" else first["action"])
         start = event.get("start_time") or first["time"]
         end = max(event.get("end_time") or 0, own[-1]["time"] if kind != "anomaly" else 0, start)
         names = tuple(one["name"] for one in event.get("channels") or ())
-        again = tuple(step["time"] for step in own if step["action"] == "reopen")
+        again = tuple(step["time"] for step in own[1:] if step["action"] in ("reopen", "missing", "stuck"))
         found.append(Told(first["stream"], kind, start, first["time"], end, names, again))
     return sorted(found, key=lambda one: one.opened)
 

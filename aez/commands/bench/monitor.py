@@ -23,7 +23,11 @@ _MODULES = ("aiohttp", "matplotlib", "nats", "paho", "prometheus_client", "psuti
     "--weeks", type=click.IntRange(9, 52), default=52, show_default=True, help="Of the year, of which eight train."
 )
 @click.option(
-    "--rule", type=click.Choice(("mean", "max", "largest")), help="Of the year, as `aez train series` has it."
+    "--rule",
+    type=click.Choice(("mean", "max", "largest")),
+    default="largest",
+    show_default=True,
+    help="Of the year, as `aez train series` has it.",
 )
 @click.option("--kills", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Of each kind of source.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
@@ -42,7 +46,7 @@ def monitor(
     names: tuple[str, ...],
     minutes: float,
     weeks: int,
-    rule: str | None,
+    rule: str,
     kills: int,
     seed: int,
     model: Path | None,

@@ -93,17 +93,19 @@ def retrain(config: Path, model: str, minutes: float | None, output: Path | None
             raise AezError(f"retraining needs {name}, which is not installed: pip install 'aez[train]'")
     with needs_monitor(), tempfile.TemporaryDirectory(prefix="aez-retrain-") as folder:
         from aez.codec.detect.detector import load_detector
-        from aez.daemon.tools.retrain import training_files
+        from aez.daemon.tools.retrain import STREAM, training_files
         from aez.daemon.tools.shadow import entry_of, put_candidate
 
         entry = entry_of(found, model)
         before = load_detector(entry.options.path, device="cpu")
-        files = training_files(found, entry, before.channels, before.window, Path(folder))
+        own = before.scales is not None  # each stream has a scale of its own
+        files = training_files(found, entry, before.channels, before.window, Path(folder), named=own)
         made = Path(folder) / "candidate.aezm" if output is None else output
         command = [sys.executable, "-m", "aez", "train", "series", *map(str, files), "-o", str(made)]
         command += ["--window", str(before.window), "--name", before.bundle.name]
         family = str(before.bundle.manifest.get("family", ""))
         command += ["--family", family] if family in _families() else []
+        command += ["--stream", STREAM, "--per-stream-scale"] if own else []
         command += [] if minutes is None else ["--minutes", f"{minutes:g}"]
         code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
         if code:

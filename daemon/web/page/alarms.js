@@ -67,7 +67,9 @@ export function members(incident) {
 function member(event) {
   const until = event.end === null ? `since ${clock(event.start)}` : `${clock(event.start)}, ${span(event.end - event.start)}`;
   const word = event.state === "open" ? "open" : "over";
-  return el("div", { className: "line" }, el("a", { href: `#stream=${encodeURIComponent(event.stream)}` }, event.stream), el("span", {}, word), el("span", { className: "muted" }, until));
+  const stops = event.kind === "missing" || event.kind === "stuck";
+  const name = stops ? `${event.stream}: ${event.event.channels.map((one) => one.name).join(", ")}` : event.stream;
+  return el("div", { className: "line" }, el("a", { href: `#stream=${encodeURIComponent(event.stream)}` }, name), el("span", {}, word), el("span", { className: "muted" }, until));
 }
 
 /** Buttons about the event's stream: mute it, and take its level where it moved for good. */
@@ -80,7 +82,7 @@ export function actions(event, who, say) {
     const body = { pattern: event.stream.replace(/[[*?]/g, "[$&]"), seconds: 3600 * HOURS[long.value], reason: reason.value, by: who() };
     if (await say(() => post("/api/mutes", body))) form.replaceChildren(el("span", { className: "muted" }, "Muted."));
   });
-  if (event.kind === "incident") return el("div", {});
+  if (event.stream === "*") return el("div", {});
   const box = el("div", { className: "actions" }, form);
   if (event.event.changed && event.state === "open") {
     const adopt = el("button", { type: "button" }, "Take this level as normal");

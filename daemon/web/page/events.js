@@ -132,7 +132,7 @@ export class Events {
   folded({ id, event }) {
     if (!event.incident || event.incident === id) return false;
     const known = this.all.byId.get(event.incident) ?? this.ongoing.byId.get(event.incident);
-    return known?.kind === "incident"; // else it is of an event with which it began
+    return known?.kind === "incident"; // else it is of an older aez, which called what it began with so
   }
 
   /** What is listed: of all streams those that are open first. */
@@ -199,7 +199,7 @@ export class Events {
     const kind = event.kind === "anomaly" ? event.severity : event.kind;
     const detail = event.event;
     line.item.className = `event ${event.state} ${kind}`;
-    if (kind === "incident") setText(line.link, `${detail.count.toLocaleString()} ${detail.count === 1 ? "stream" : "streams"}`);
+    if (kind === "incident" && event.stream === "*") setText(line.link, `${detail.count.toLocaleString()} ${detail.count === 1 ? "stream" : "streams"}`);
     line.mark.className = `severity severity-${kind}`;
     line.mark.replaceChildren(el("span", { ariaHidden: "true" }, `${MARKS[kind] ?? "▲"} `), kind);
     const length = event.end === null ? null : span(event.end - event.start);
@@ -208,7 +208,7 @@ export class Events {
     line.when.title = `${exact(event.start)} – ${exact(event.end)}`;
     setText(line.peak, typeof detail.peak === "number" ? `peak ${number(detail.peak)} × limit` : "");
     const blamed = (detail.channels ?? []).slice(0, 3);
-    const signal = event.kind === "missing" || event.kind === "stuck"; // its channels have no shares in a score
+    const signal = ["missing", "stuck"].includes(kind === "incident" ? detail.cause : kind); // its channels have no shares in a score
     setText(line.blame, [...blamed.map(signal ? (one) => one.name : blameText), noteText(event)].filter(Boolean).join(", "));
     setText(line.held, heldText(event, this.folded(event)));
     line.item.classList.toggle("not-sent", line.held.textContent !== "");
@@ -216,7 +216,7 @@ export class Events {
     const by = event.acknowledged_by ? ` by ${event.acknowledged_by}` : "";
     setText(line.seen, event.acknowledged === null ? "" : `✓ seen${by}, ${clock(event.acknowledged)}`);
     const count = event.comment_count;
-    const say = [kind === "incident" ? "Streams" : detail.picture ? "Picture" : "Details", count && `comments (${count})`];
+    const say = [kind === "incident" ? (event.stream === "*" ? "Streams" : "Channels") : detail.picture ? "Picture" : "Details", count && `comments (${count})`];
     setText(line.comment, say.filter(Boolean).join(", "));
     line.event = event;
     if (line.more.hidden) return;

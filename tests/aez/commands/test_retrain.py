@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -105,6 +107,32 @@ def test_a_trainer_that_is_missing_is_a_sentence(here: Path, monkeypatch: pytest
         1,
         "aez: error: retraining needs torch, which is not installed: pip install 'aez[train]'\n",
     )
+
+
+def test_a_successor_of_a_model_with_a_scale_for_each_stream_has_one_too(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch("parquet")
+    before = load_detector(here / "satellite.aezm")
+    seen: dict[str, Any] = {}
+
+    def trainer(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+        tables = [pyarrow.parquet.read_table(one) for one in command if one.endswith(".parquet")]
+        names = [one.column("aez_stream").to_pylist() for one in tables if "aez_stream" in one.column_names]
+        seen.update(command=command, streams={name for some in names for name in some})
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", trainer)
+    monkeypatch.setattr("aez.codec.detect.detector.load_detector", lambda *_, **__: before)
+    assert "code 1" in aez("monitor", "retrain", "monitor.toml", "satellite").stderr
+    assert "--per-stream-scale" not in seen["command"]
+    assert not seen["streams"]
+    before.scales = object()  # type: ignore[assignment]
+    aez("monitor", "retrain", "monitor.toml", "satellite")
+    words = seen["command"]
+    assert words[words.index("--stream") + 1] == "aez_stream"
+    assert "--per-stream-scale" in words
+    assert seen["streams"] == {"sat-01", "sat-02"}
 
 
 def test_a_successor_is_trained_and_becomes_the_candidate(here: Path) -> None:

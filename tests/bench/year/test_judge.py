@@ -51,6 +51,20 @@ def test_slack_lies_behind_a_label_and_two_hours_around_a_wrong_clock() -> None:
     assert len(judge([event(20.5), event(87.5), event(94.5)], LABELS, 60, 10).false) == 3
 
 
+def test_signals_that_come_as_an_incident_of_their_stream_are_told_as_what_they_are() -> None:
+    def step(sequence: int, action: str, time: int, **event: Any) -> dict[str, Any]:
+        return {"id": "i", "sequence": sequence, "action": action, "stream": "a", "time": time, "event": event}
+
+    channels = [{"name": "x"}, {"name": "y"}]
+    incident = {"kind": "incident", "cause": "missing", "start_time": 30 * HOUR, "channels": channels}
+    (one,) = told([step(0, "open", 30 * HOUR + 5 * MINUTE, **incident), step(1, "close", 40 * HOUR, **incident)])
+    assert (one.kind, one.channels) == ("missing", ("x", "y"))
+    assert judge([one], LABELS, 60, 10).delays["missing"] == [pytest.approx(5)]
+    alone = {"kind": "stuck", "start_time": 50 * HOUR, "channels": channels[:1]}
+    again = [step(at, action, 50 * HOUR + at, **alone) for at, action in enumerate(("stuck", "moving", "stuck"))]
+    assert told(again)[0].again == (50 * HOUR + 2,)
+
+
 def test_delays_are_those_of_events_that_say_what_it_is() -> None:
     events = [event(30.05), event(30.5, kind="missing"), event(50.1, kind="stuck"), event(51, kind="stuck")]
     found = judge(events, LABELS, 60, 10)

@@ -165,6 +165,25 @@ def test_streams_that_start_afresh_are_told_in_one_line(caplog: pytest.LogCaptur
     assert line.startswith("12 streams start afresh (stream-0, stream-1, stream-2, ...): no model is made for it")
 
 
+def test_a_stream_that_starts_afresh_is_told_once_and_not_at_each_start(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    first = engine(clock)
+    first.process([samples(np.full((6, 2), 0.1))])
+    states = first.touched()
+
+    def started(states: dict[str, bytes]) -> Engine:
+        made = Engine([Watched("plant", Magnitude(name="new"))], sizes=(1,), steady=clock)
+        with caplog.at_level(logging.WARNING):
+            made.restore_all((name, data, 0.0) for name, data in states.items())
+        return made
+
+    states |= started(states).touched()
+    (line,) = caplog.messages
+    assert line.startswith("stream a starts afresh: its state is of model")
+    assert started(states).process([samples(np.full((6, 2), 0.1))]) == []
+    assert len(caplog.messages) == 1
+
+
 CONFIG = """\
 [web]
 enabled = false

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aez.daemon.alarms.habits import Habits
 from aez.daemon.common.records import EventRecord
 from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.watched import Watched
@@ -56,15 +57,36 @@ def test_a_channel_that_is_absent_renamed_or_no_reading_is_one_event_and_ends() 
         assert found.event["cause"] == ("no reading comes" if how == "sentinel" else "no value comes")
 
 
+@pytest.mark.parametrize("step", [1, 7, 60])
+def test_rows_that_come_without_any_value_make_their_channels_missing_and_rows_that_do_not_come_none(step: int) -> None:
+    values = noise(60)
+    values[20:45] = np.nan
+    some = engine()
+    records = [one for at in range(0, 60, step) for one in some.process([take(samples(values), at, at + step)])]
+    assert sorted(steps(records)) == [
+        ("missing", 25, ["flow"]),
+        ("missing", 25, ["heat"]),
+        ("present", 45, ["flow"]),
+        ("present", 45, ["heat"]),
+    ]
+    assert len({one.event["began_with"] for one in records}) == 1
+    some = engine()
+    records = some.process([take(samples(values), 0, 20)])
+    for at in range(45, 60, step):
+        records += some.process([take(samples(values), at, min(60, at + step))])
+    assert records == []
+    assert some.stats()["gap_rows"] > 0
+
+
 def test_what_stands_still_is_left_out_of_the_score_and_joins_the_incident() -> None:
     values = noise(60)
     values[20:45, 0] = 3.9  # loud: the score's event opens first
     records = [one for one in engine().process([samples(values)]) if one.action != "update"]
     assert [one.action for one in records] == ["open", "stuck", "close", "moving"]
     opened, stuck, closed, moving = records
-    assert stuck.event["incident"] == opened.id == moving.event["incident"]
+    assert stuck.event["began_with"] == opened.id == moving.event["began_with"]
     assert stuck.event["value"] == pytest.approx(3.9)
-    assert "incident" not in opened.event
+    assert "began_with" not in opened.event
     assert (closed.time - START) // MINUTE < 32  # it is quiet without the channel, though that still stands at 3.9
     assert steps(records)[-1] == ("moving", 45, ["flow"])
 
@@ -75,7 +97,7 @@ def test_an_event_of_the_score_that_opens_while_a_signal_is_stopped_joins_it() -
     values[30:38, 1] *= 20
     records = engine().process([samples(values)])
     assert [one.action for one in records if one.action != "update"] == ["missing", "open", "close", "present"]
-    assert {one.event["incident"] for one in records} == {records[0].id}
+    assert {one.event["began_with"] for one in records} == {records[0].id}
 
 
 def test_a_frozen_gateway_is_one_event() -> None:
@@ -84,6 +106,23 @@ def test_a_frozen_gateway_is_one_event() -> None:
     records = engine().process([samples(values)])
     assert steps(records) == [("stuck", 25, list(CHANNELS)), ("moving", 50, list(CHANNELS))]
     assert records[0].event["severity"] == "serious"
+
+
+@pytest.mark.parametrize("cut", [1, 60])
+def test_a_gateway_that_sends_nothing_but_nulls_misses_all_its_channels(cut: int) -> None:
+    values = noise(60)
+    values[20:50] = np.nan
+    some, whole = engine(), samples(values)
+    records = [one for at in range(0, 60, cut) for one in some.process([take(whole, at, at + cut)])]
+    assert sorted(steps(records)) == [
+        ("missing", 25, ["flow"]),
+        ("missing", 25, ["heat"]),
+        ("present", 50, ["flow"]),
+        ("present", 50, ["heat"]),
+    ]
+    # Rows that nobody sent are nobody's.
+    slots = np.flatnonzero(~np.isnan(values[:, 0]))
+    assert engine().process([samples(values[slots], slots)]) == []
 
 
 def test_nothing_of_it_where_it_is_not_asked_for() -> None:
@@ -110,15 +149,16 @@ def test_cuts_and_restarts_change_nothing(seed: int) -> None:
     whole = interleaved(by_stream)
     learned = replace(RULES, figures=Figures(ranges=RULES.figures.ranges), learn=int(dice.choice([30, 100])))
     rules = RULES if dice.random() < 0.6 else learned
-    wanted = engine(rules).process([whole])
+    habits = Habits(int(dice.choice([0, 10, 30])) * MINUTE, repeats=int(dice.choice([0, 2])))
+    wanted = engine(rules, habits=habits).process([whole])
     cuts = sorted({0, len(whole), *dice.integers(0, len(whole), 12).tolist()})
-    some, records, states = engine(rules), [], {}
+    some, records, states = engine(rules, habits=habits), [], {}
     for start, end in pairwise(cuts):
         records += some.process([take(whole, start, end)], ahead=bool(dice.integers(2)))
         if dice.random() < 0.4:
             records += some.settle()
             states.update(some.touched())
-            some = engine(rules)
+            some = engine(rules, habits=habits)
             some.restore_all((name, state, 0.0) for name, state in states.items())
     records += some.settle()
 
@@ -127,6 +167,79 @@ def test_cuts_and_restarts_change_nothing(seed: int) -> None:
 
     assert sorted(records, key=key) == sorted(wanted, key=key)
     assert {one.action for one in wanted} & {"missing", "stuck"}
+
+
+def actions(records: list[EventRecord]) -> list[tuple[str, int, int]]:
+    """(Action, sequence, minute)."""
+    return [(one.action, one.sequence, (one.time - START) // MINUTE) for one in records]
+
+
+@pytest.mark.parametrize("cut", [1, 13, 1000])
+def test_a_sparse_channel_is_one_event_that_stays_open_until_it_has_been_well(cut: int) -> None:
+    """It reports every 20 minutes, where training had it each minute; then each minute again."""
+    values = noise(400)
+    values[10:210, 0][np.arange(200) % 20 > 0] = np.nan
+    whole = samples(values)
+    some = engine(habits=Habits(30 * MINUTE))
+    records = [one for at in range(0, 400, cut) for one in some.process([take(whole, at, at + cut)])]
+    assert len({one.id for one in records}) == 1
+    assert actions(records) == [
+        ("missing", 0, 16),
+        ("present", 1, 30),
+        ("missing", 2, 36),  # from here on it comes and goes, and nobody needs to hear of it
+        ("present", 3, 247),  # well since 210, for half an hour and the rows that would have told otherwise
+    ]
+    assert records[-1].event["reopened"] == 9
+    assert records[-1].event["end_time"] == START + 210 * MINUTE
+    assert records[-1].event["start_time"] == records[0].event["start_time"]
+
+
+def test_a_value_that_rests_moves_once_and_rests_again_is_one_event() -> None:
+    values = noise(300)
+    values[10:200, 0] = np.repeat(np.arange(10) / 20, 19)
+    records = engine(habits=Habits(30 * MINUTE)).process([samples(values)])
+    assert len({one.id for one in records}) == 1
+    assert [one.action for one in records] == ["stuck", "moving", "stuck", "moving"]
+
+
+def test_of_one_channel_so_many_events_begin_within_a_day_and_the_last_goes_on() -> None:
+    values = noise(4000)
+    for start in range(100, 1300, 120):  # each two hours, far more than half an hour apart
+        values[start : start + 20, 0] = np.nan
+    records = engine(habits=Habits(30 * MINUTE, repeats=3)).process([samples(values)])
+    assert len({one.id for one in records}) == 3
+    third = [one for one in records if one.id == records[-1].id]
+    assert [(one.action, one.sequence) for one in third] == [
+        ("missing", 0),
+        ("present", 1),
+        ("missing", 2),
+        ("present", 3),
+    ]
+    assert (third[-1].time - START) // MINUTE > 1200 + 1440
+    assert third[-1].event["reopened"] == 7
+
+
+def test_a_channel_that_comes_back_brings_no_event_of_the_score_with_it() -> None:
+    """What it shows behind a hole is another level than what is still in the window; each alone is normal."""
+
+    class Steps(Magnitude):
+        def score_batch(self, batch: Any, *, whole: bool = False) -> Any:
+            found = super().score_batch(batch, whole=whole)
+            spread = np.nanmax(batch, axis=1, initial=-9) - np.nanmin(batch, axis=1, initial=9)
+            return replace(found, score=np.where(spread[:, 0] > 0.55, np.float32(9), found.score))
+
+    for stopped in (np.nan, 0.5):
+        values = noise(80)
+        values[30:40, 0] = stopped
+        values[:30, 0] -= 2
+        values[40:, 0] += 2
+        model = Watched(
+            "plant", Steps(window=12, event_rule=replace(Magnitude().event_rule, open_after=1)), signals=RULES
+        )
+        records = Engine([model], clock=lambda: START).process([samples(values / 4)])
+        kinds = {one.action for one in records if one.time >= START + 40 * MINUTE}
+        assert ("present" if np.isnan(stopped) else "moving") in kinds
+        assert "open" not in kinds, stopped
 
 
 def test_names_stand_in_the_log_once_and_in_the_tables(caplog: pytest.LogCaptureFixture) -> None:

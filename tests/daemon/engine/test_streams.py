@@ -251,3 +251,24 @@ def test_samples_are_taken_in_the_order_of_arrival_across_sets_of_columns() -> N
     some.process([one, other, take(quiet(21), 20, 21)])
     stats = some.stats()
     assert (stats["dropped.late"], stats["dropped.duplicate"], stats["scored"]) == (0, 0, 18)
+
+
+@pytest.mark.parametrize("first", [0, 4_102_444_800 * SECOND], ids=["1970", "2100"])
+@pytest.mark.parametrize("cut", [1, 7, 100])
+def test_a_first_stamp_far_off_decides_nothing(first: int, cut: int, caplog: pytest.LogCaptureFixture) -> None:
+    values = np.random.default_rng(0).uniform(-0.8, 0.8, (40, len(CHANNELS)))
+    one = samples(values)
+    time = one.time.copy()
+    time[0] = first
+    one = replace(one, time=time)
+    made = Engine([Watched("plant", Magnitude(), silent_after=3600.0)], clock=lambda: START)
+    records = [record for at in range(0, 40, cut) for record in made.process([take(one, at, at + cut)])]
+    with caplog.at_level(logging.WARNING):
+        records += [*made.tick(START), *made.tick(START)]
+    assert records == []
+    stats = made.stats()
+    assert (stats["scored"], stats["gap_rows"]) == (36, 0)  # of 39 rows the first three have no whole window
+    told = [text for text in caplog.messages if "far from what followed" in text]
+    assert told == [
+        "stream a: what came first lay far from what followed it; the clock begins with that, and the first rows go"
+    ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aez.codec.errors import InvalidArgument
@@ -142,6 +144,118 @@ def test_20000_streams_that_fall_silent_at_once_are_one_incident(folder: Path) -
     desk(step("s19999", "heard", 1, NOW + 2 * HOUR))
     assert desk.sent() == [("*", "open"), ("*", "close")]
     assert desk.event(incident.id)["end_time"] == NOW + 2 * HOUR
+
+
+def stops(channel: str, action: str = "missing", sequence: int = 0, at: int = 0, began: int = 0) -> EventRecord:
+    """A step of an event of a channel that began so many s behind NOW, at so many s."""
+    details = {"start_time": NOW + began * SECOND, "severity": "warning", "channels": [{"name": channel, "share": 1.0}]}
+    return EventRecord(f"{channel}-xxxxxxxx", sequence, action, "pump", "plant", NOW + at * SECOND, details)
+
+
+def names(record: EventRecord) -> list[str]:
+    return [one["name"] for one in record.event["channels"]]
+
+
+def test_channels_of_a_stream_that_stop_together_are_one_message_with_all_of_them(folder: Path) -> None:
+    desk = Desk(folder)
+    desk(*(stops(channel, at=5) for channel in ("flow", "heat", "load")))
+    (opened,) = [one.record for one in desk.store.pending("s")]
+    assert (opened.stream, opened.action, opened.event["kind"], opened.event["cause"]) == (
+        *("pump", "open", "incident", "missing"),
+    )
+    assert names(opened) == ["flow", "heat", "load"]
+    assert (opened.event["count"], opened.event["open"]) == (3, 3)
+    assert [desk.event(f"{one}-xxxxxxxx")["incident"] for one in ("flow", "heat", "load")] == [opened.id] * 3
+    assert desk.desk.held["incident"] == 3
+    desk(stops("flow", "present", 1, 50), stops("heat", "present", 1, 50))
+    assert desk.sent() == [("pump", "open")]
+    desk(stops("load", "present", 1, 60))
+    assert desk.sent() == [("pump", "open"), ("pump", "close")]
+    assert len(desk.store.events.list(incident=opened.id)) == 3
+    assert [one.id for one in desk.store.events.list(folded=True)] == [opened.id]
+
+
+def test_a_channel_that_stopped_first_was_sent_and_its_end_is(folder: Path) -> None:
+    desk = Desk(folder)
+    desk(stops("flow", at=5))
+    desk(stops("heat", at=40, began=20))
+    desk(stops("load", at=50, began=30))
+    desk(stops("late", at=900, began=895))  # long behind: one of its own
+    sent = [one.record for one in desk.store.pending("s")]
+    assert [(one.action, names(one)) for one in sent] == [
+        ("missing", ["flow"]),
+        ("open", ["flow", "heat"]),
+        ("update", ["flow", "heat", "load"]),
+        ("missing", ["late"]),
+    ]
+    assert "incident" not in desk.event("flow-xxxxxxxx")  # it was sent
+    assert len(desk.store.events.list(incident=sent[1].id)) == 3
+    desk(stops("flow", "present", 1, 950), stops("heat", "present", 1, 950))
+    assert desk.sent()[4:] == [("pump", "present")]
+    desk(stops("load", "present", 1, 1000))
+    assert desk.sent()[5:] == [("pump", "close")]
+    assert {one.stream for one in desk.store.events.open_records()} == {"pump"}
+    assert [names(one) for one in desk.store.events.open_records()] == [["late"]]
+
+
+def test_channels_that_stop_again_together_are_one_message_again(folder: Path) -> None:
+    desk = Desk(folder)
+    for turn in (0, 100):
+        desk(stops("flow", "missing", turn // 50, turn + 5), stops("heat", "missing", turn // 50, turn + 5))
+        desk(stops("flow", "present", turn // 50 + 1, turn + 9), stops("heat", "present", turn // 50 + 1, turn + 9))
+    assert desk.sent() == [("pump", "open"), ("pump", "close")] * 2
+    assert desk.store.events.open_records() == ()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_sent_of_a_stream_does_not_depend_on_how_it_is_committed(folder: Path, seed: int) -> None:
+    """Rows in one transaction, or in any number of them; those of one row are always together."""
+    dice = np.random.default_rng(seed)
+    steps: dict[str, int] = {}
+    began: dict[str, int] = {}
+    rows: list[list[EventRecord]] = []
+    for at in range(0, 400, 7):
+        row = []
+        for channel in ("flow", "heat", "load", "valve"):
+            if dice.random() < 0.25:
+                sequence = steps[channel] = steps.get(channel, -1) + 1
+                action = "present" if sequence % 2 else "missing"
+                row.append(stops(channel, action, sequence, at, began.setdefault(channel, at - 5)))
+        if row:
+            rows.append(row)
+    (folder / "cut").mkdir()
+    whole, cut = Desk(folder), Desk(folder / "cut")
+    whole(*(record for row in rows for record in row))
+    places = sorted({0, len(rows), *dice.integers(0, len(rows), 5 * seed).tolist()})
+    for start, end in pairwise(places):
+        cut(*(record for row in rows[start:end] for record in row))
+
+    def sent(desk: Desk) -> list[object]:
+        found = [one.record for one in desk.store.pending("s", 10**6)]
+        return [(one.id, one.sequence, one.action, one.time, one.event) for one in found]
+
+    assert sent(whole) == sent(cut)
+    assert len(sent(whole)) < sum(map(len, rows))
+    assert [one.record for one in whole.store.events.list()] == [one.record for one in cut.store.events.list()]
+
+
+def test_another_thing_and_where_nothing_is_grouped_are_messages_of_their_own(folder: Path) -> None:
+    desk = Desk(folder)
+    desk(stops("flow", at=5), stops("heat", "stuck", at=6))
+    assert desk.sent() == [("pump", "missing"), ("pump", "stuck")]
+    desk.store.close()
+    (folder / "other").mkdir()
+    desk = Desk(folder / "other", group_streams=0)
+    desk(stops("flow", at=5), stops("heat", at=5))
+    assert desk.sent() == [("pump", "missing")] * 2
+
+
+def test_a_stream_has_its_share_of_the_day_of_such_incidents_too(folder: Path) -> None:
+    desk = Desk(folder, events_per_day=1)
+    desk(stops("flow", at=5), stops("heat", at=5))
+    desk(stops("load", at=905, began=900), stops("valve", at=905, began=900))
+    assert desk.sent() == [("pump", "open")]
+    assert desk.event("load-xxxxxxxx")["capped"]
 
 
 def test_silences_that_lie_far_apart_are_no_incident_though_they_are_found_at_once(folder: Path) -> None:

@@ -151,3 +151,31 @@ def test_where_samples_are_cut_changes_nothing(
         return found, left, to.waiting
 
     assert walk(sorted(data.draw(st.lists(st.integers(0, len(samples)), max_size=8)))) == walk([])
+
+
+def test_a_beginning_that_nothing_follows_is_no_beginning() -> None:
+    to = jumps()
+    assert sift(to, 0) == [0]
+    later = list(range(100_000, 100_060, P))
+    assert sift(to, *later[:2]) == []
+    assert sift(to, *later[2:]) == ["anew", *later]
+    assert sift(to, 200_000, 200_010, 200_020) == [200_000, 200_010, 200_020]  # it has begun by now
+
+
+def test_a_beginning_behind_which_the_stream_goes_on_elsewhere_is_none_after_a_while() -> None:
+    to = jumps()
+    sift(to, 0, P, now=0)
+    sift(to, 100_000, now=0)
+    (one,) = to.overdue(20, 10)
+    assert (one.time.tolist(), one.anew) == ([100_000], [0])
+    sift(to, 200_000, now=20)
+    (one,) = to.overdue(40, 10)
+    assert (one.time.tolist(), one.anew) == ([200_000], [])
+
+
+def test_without_a_clock_a_beginning_far_from_all_that_follows_is_none() -> None:
+    to = jumps(period=None)
+    assert sift(to, 0, 1_000_000) == [0]
+    assert sift(to, 1_001_000) == ["anew", 1_000_000]
+    to = jumps(period=None)
+    assert sift(to, 0, 1000, 2000) == [0, 1000]

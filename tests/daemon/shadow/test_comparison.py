@@ -11,6 +11,7 @@ import pytest
 
 from aez.codec.detect.events import EventRule
 from aez.codec.errors import InvalidArgument
+from aez.daemon.alarms.habits import Habits
 from aez.daemon.common.records import Samples
 from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.rows import ScoredRows
@@ -19,6 +20,8 @@ from aez.daemon.shadow.candidate import Candidate, fits
 from aez.daemon.shadow.figures import MODEL, SHADOW, Comparison
 from aez.daemon.shadow.folder import ShadowFolder
 from aez.daemon.shadow.shadows import Shadows
+from aez.daemon.signals.rules import Figures, SignalRules
+from tests.daemon.engine.test_scales import Scaled
 from tests.kit.engine_models import Magnitude
 
 RULE = EventRule(open_after=2, close_after=3, merge_within=0, min_length=1)
@@ -78,6 +81,65 @@ def test_an_equal_candidate_sees_what_the_model_sees(pieces: int) -> None:
     assert figures["rows"] == engine.stats()["scored"]
     assert figures["both_above"] == figures[MODEL]["above"] > 0
     assert figures["streams"] == [{"stream": name, MODEL: opened // 2, SHADOW: opened // 2} for name in ("a", "b")]
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 150])
+def test_events_are_counted_as_people_hear_of_them(pieces: int) -> None:
+    """Five bursts an hour apart of one cause are two events and one that goes on, of both alike."""
+    one = candidate(habits=Habits(2 * 60 * SECOND, repeats=3))
+    values, told = bursts(400, 5.0), []
+    engine = Engine([one.watched], listener=one.take)
+    for part in np.array_split(np.arange(len(values)), pieces):
+        told += engine.process([samples(values[part], at=int(part[0]))])
+    figures = one.comparison.as_dict()
+    assert [record.action for record in told if record.action != "update"].count("reopen") > 0
+    assert figures[MODEL] == figures[SHADOW]
+    assert figures[MODEL]["events"] == sum(record.action == "open" for record in told) == 3
+    assert figures[MODEL]["ended"] == len({record.id for record in told if record.action == "close"}) == 3
+
+
+RULES = SignalRules(model().channels, Figures(rest=(1, 1), absence=(0, 0), ranges=((-9, 9), (-9, 9))))
+
+
+@pytest.mark.parametrize("value", [5.0, -999.0])
+@pytest.mark.parametrize("pieces", [1, 9])
+def test_a_channel_that_is_missing_or_stuck_is_left_out_of_the_candidates_score(value: float, pieces: int) -> None:
+    values = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 2))
+    values[50:150, 0] = value
+    plant = watched(signals=RULES)
+    above = []
+    for signals in (RULES, None):
+        one = Candidate(plant, model("new"), RULE, Comparison(1), signals)
+        run(one, values, pieces)
+        figures = one.comparison.as_dict()
+        above.append(figures[SHADOW]["above"])
+        if signals is not None:
+            assert figures[SHADOW] == figures[MODEL]
+    assert above[0] < 10
+    assert above[1] > 90 or value == -999.0  # the engine took that for no reading already
+
+
+def test_a_level_that_was_taken_is_the_candidates_too() -> None:
+    one = candidate()
+    engine = Engine([one.watched], listener=one.take)
+    values = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 2)) + np.array([5.0, 0.0])
+    engine._groups[0].add("a", 10)
+    engine._places["a"] = 0, 0
+    engine._groups[0].levels.take(0, np.array([5, 0], np.float32))
+    engine.process([samples(values)])
+    figures = one.comparison.as_dict()
+    assert figures["rows"] > 190
+    assert figures[SHADOW] == figures[MODEL]
+    assert figures[SHADOW]["above"] == 0
+
+
+def test_a_candidate_with_a_scale_for_each_stream_learns_it() -> None:
+    one = Candidate(watched(), Scaled(name="new"), RULE, Comparison(1))
+    values = 1000 + 2 * np.random.default_rng(0).uniform(-1, 1, (700, 2))
+    run(one, values, 5)
+    figures = one.comparison.as_dict()
+    assert figures["rows"] == 700 - 300  # the first ones teach it
+    assert (figures[MODEL]["above"], figures[SHADOW]["above"]) == (400, 0)
 
 
 def test_limits_apply_to_the_candidate_as_to_its_model() -> None:

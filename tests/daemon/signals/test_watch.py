@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -31,10 +32,10 @@ def found(watch: SignalWatch, rows: Aligned, cuts: list[int]) -> tuple[list[tupl
             continue
         part = rows.part(start, end)
         order = np.argsort(part.stream, kind="stable")
-        part = Aligned(part.stream[order], part.row[order], part.time[order], part.values[order])
+        part = part.at(order)
         one = watch.take(part)
         notes += [(int(part.stream[at]), int(part.row[at]), note) for at, all_ in one.notes.items() for note in all_]
-        blank = np.zeros(part.values.shape, bool) if one.blank is None else one.blank
+        blank = np.zeros(part.values.shape, bool) if one.out is None else one.out
         back = np.empty_like(blank)
         back[order] = blank
         blanks.append(back)
@@ -56,8 +57,8 @@ def moving(count: int, seed: int = 0) -> np.ndarray:
     return values
 
 
-def watching(streams: int = 1, **changes: Any) -> SignalWatch:
-    watch = SignalWatch(rules(**changes))
+def watching(streams: int = 1, window: int = 1, **changes: Any) -> SignalWatch:
+    watch = SignalWatch(rules(**changes), window)
     watch.grow(streams)
     return watch
 
@@ -69,17 +70,26 @@ def said(notes: list[tuple[int, int, Note]]) -> list[tuple[int, str, tuple[int, 
 def test_a_channel_that_is_absent_is_missing_within_ten_rows_and_until_it_comes_again() -> None:
     values = moving(40)
     values[10:30, 0] = np.nan
-    notes, blank = found(watching(), of(values), [])
+    notes, out = found(watching(), of(values), [])
     assert said(notes) == [(15, "missing", (0,), False), (30, "missing", (0,), True)]
     assert notes[0][2].since == 100
     assert notes[0][2].rows == 6
-    assert not blank.any()
+    assert out[15:30, 0].all()
+    assert out.sum() == 15
 
 
 def test_a_row_that_was_made_up_is_nobodys_absence() -> None:
     values = moving(60)
     values[10:50] = np.nan
-    assert found(watching(), of(values), [])[0] == []
+    rows = of(values)
+    made = np.zeros(60, bool)
+    made[10:50] = True
+    assert found(watching(), replace(rows, made_up=made), [])[0] == []
+    # The same rows from the outside, with nothing but nulls, are everybody's.
+    assert [(note.kind, note.channels) for _, row, note in found(watching(), rows, [])[0] if row == 15] == [
+        ("missing", (0,)),
+        ("missing", (1,)),
+    ]
 
 
 def test_a_channel_that_never_came_is_missing() -> None:
@@ -97,6 +107,40 @@ def test_a_channel_that_stands_still_is_stuck_and_left_out_until_it_moves() -> N
     assert notes[0][2].value == 0.5
     assert blank[16:30, 0].all()
     assert blank.sum() == 14
+
+
+@pytest.mark.parametrize("cuts", [[], list(range(1, 60)), [12, 31, 34, 41]])
+@pytest.mark.parametrize("value", [np.nan, 0.5])
+def test_a_channel_that_comes_back_is_left_out_until_its_window_is_whole(cuts: list[int], value: float) -> None:
+    values = moving(60)
+    values[10:30, 0] = value
+    notes, out = found(watching(window=8), of(values), cuts)
+    begun = 15 if np.isnan(value) else 16
+    assert [row for row, *_ in said(notes)] == [begun, 30]
+    assert np.flatnonzero(out[:, 0]).tolist() == list(range(begun, 37))  # row 37 is the eighth of its own
+    assert not out[:, 1:].any()
+
+
+def test_behind_a_frozen_gateway_all_channels_need_a_whole_window() -> None:
+    values = moving(60)
+    values[10:30] = values[9]
+    _, out = found(watching(window=8), of(values), [])
+    assert np.flatnonzero(out.all(axis=1)).tolist() == list(range(15, 37))
+    assert out.any(axis=1).sum() == 22
+
+
+def test_a_streams_own_warm_up_shows_how_long_a_channel_may_be_without_a_value() -> None:
+    values = moving(400)
+    values[:, 0][np.arange(400) % 30 > 0] = np.nan
+    values[335:, 0] = np.nan
+    often = said(found(watching(), of(values), [])[0])
+    assert len(often) > 20
+    for cuts in ([], list(range(1, 400)), [55, 99, 101]):
+        told = [one for one in said(found(watching(warm_up=100), of(values), cuts)[0]) if one[0] >= 100]
+        # In the warm-up 29 rows without a value ended; 29 and 7 more may be, and one more is too many.
+        assert told == [(100, "missing", (0,), True), (367, "missing", (0,), False)], cuts
+    given = watching(warm_up=100, missing={"flow": 5.0})
+    assert len(said(found(given, of(values), [])[0])) == len(often)
 
 
 def test_all_that_stand_still_at_once_are_one_and_what_stays_is_told_when_the_rest_moves() -> None:
@@ -170,7 +214,9 @@ def test_cuts_change_nothing_nor_does_a_restart(seed: int, learn: int) -> None:
             [np.nan, 3, -999]
         )
     rows = of(values, dice.integers(0, streams, count))
+    rows = replace(rows, made_up=np.isnan(values).all(axis=1) & (dice.random(count) < 0.7))
     changes: dict[str, Any] = {"figures": Figures(ranges=FIGURES.ranges), "learn": learn} if learn else {}
+    changes |= {"window": int(dice.choice([1, 7])), "warm_up": int(dice.choice([0, 30]))}
     whole = found(watching(streams, **changes), rows, [])
     cuts = sorted(dice.integers(0, count, int(dice.integers(1, 60))).tolist())
     cut = found(watching(streams, **changes), rows, cuts)
@@ -183,10 +229,11 @@ def test_cuts_change_nothing_nor_does_a_restart(seed: int, learn: int) -> None:
     before = found(first, rows.part(0, middle), []) if middle else ([], whole[1][:0])
     again = watching(streams, **changes)
     for number in range(streams):
-        again.restore(number, first.state(number))
+        again.restore(number, first.state(number), first.left[number].tolist())
     rest = rows.part(middle, count)
     after = found(again, rest, [])
     assert sorted([*before[0], *after[0]], key=lambda one: (*one[:2], *one[2].key)) == whole[0]
+    assert (np.concatenate([before[1], after[1]]) == whole[1]).all()
 
 
 def test_a_state_that_is_none_is_refused() -> None:
