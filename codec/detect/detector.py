@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.bundle.library import find_bundle
 from aez.codec.bundle.session import Session, open_session
+from aez.codec.detect.covering import apart, beside, covering_mean
 from aez.codec.detect.events import EventRule
 from aez.codec.detect.manifest_values import check_outputs, check_probe, positive, signal_figures, texts, whole, wrong
 from aez.codec.detect.scaling import Scale, StreamScales, learned_scale
@@ -70,7 +71,8 @@ class WindowScores:
 class SeriesScores:
     """Scores of a series' rows: `score` float32 [time], `channel_score` float32 [time, channels]; 1.0 is the threshold.
 
-    The value at a row is that of the window that ends there; NaN in the rows before the first whole window.
+    The value at a row is that of the window that ends there; NaN in the rows before the first whole window. Of scores
+    that look ahead it is the mean over the windows that cover the row.
     """
 
     score: Float
@@ -83,10 +85,11 @@ class Detector:
     window: rows of a window. channels: the names of its columns, in order. units: one for each, "" where unknown.
     period: seconds between rows in training, or None. threshold: the raw score that counts as 1. score_kind: what the
     score is made of. ranges: (lowest, highest) of each channel in training. event_rule: the rule that the threshold was
-    chosen for. scales: of models that take each stream's centre and width, those of the training streams; else None.
-    rests, absences: the longest runs of equal values, and without a value, of each channel in training, in rows,
-    infinity for one that hardly moved; sentinels: of each channel the values there that looked like "no reading". They
-    are None for bundles that do not say. mode: "series", or "rows" where each row is judged by itself.
+    chosen for. covering_threshold: what scores that look ahead are divided by once more, so that 1 is their threshold,
+    too; None for bundles without one. scales: of models that take each stream's centre and width, those of the training
+    streams; else None. rests, absences: the longest runs of equal values, and without a value, of each channel in
+    training, in rows, infinity for one that hardly moved; sentinels: of each channel the values there that looked like
+    "no reading". They are None for bundles that do not say. mode: "series", or "rows" where each row is judged by itself.
 
     Raises ModelError for a bundle that is no detector, contradicts itself, or whose probe scores differently here;
     InvalidArgument as `open_session`.
@@ -102,6 +105,8 @@ class Detector:
         self.units = texts(coding, "units", len(self.channels))
         self.period = None if coding.get("period_seconds") is None else positive(coding, "period_seconds")
         self.threshold = positive(coding, "threshold")
+        has_covering = coding.get("covering_threshold") is not None
+        self.covering_threshold = positive(coding, "covering_threshold") if has_covering else None
         self.score_kind = str(coding.get("score", ""))
         self.ranges = _ranges(coding, len(self.channels))
         self.event_rule = _event_rule(coding)
@@ -169,18 +174,26 @@ class Detector:
         parts = [self._run(batch, count, scale=scale)["reconstruction"] for batch, count in self._split(windows)]
         return np.concatenate(parts) if parts else np.empty((0, self.window, len(self.channels)), np.float32)
 
-    def score(self, series: Series) -> SeriesScores:
+    def score(self, series: Series, *, covering: bool = False) -> SeriesScores:
         """Scores of a series that has the model's channels, in any order and perhaps among others.
 
-        Raises UnsupportedInput that names the channels it lacks, or for fewer rows than a window.
+        With `covering` each row, the first ones too, gets the mean over the windows that cover it, which looks ahead.
+        Raises UnsupportedInput that names the channels it lacks, or for fewer rows than a window; InvalidArgument for
+        `covering` of a model without a threshold for it.
         """
+        if covering and self.covering_threshold is None:
+            raise InvalidArgument(f"model {self.bundle.name} has no threshold for covering scores; train it again")
         values = self._values(series)
         if len(values) < self.window:
             raise UnsupportedInput(
                 f"{series.name or 'the series'} has {len(values)} rows, and a window of model {self.bundle.name} takes "
                 f"{self.window}; give more rows"
             )
-        return self._score_values(values, len(values), self.scale_of(series.name, values))
+        found = self._score_values(values, len(values), self.scale_of(series.name, values))
+        if self.covering_threshold is None or not covering:
+            return found
+        windows = beside(found.score[self.window - 1 :], found.channel_score[self.window - 1 :])
+        return SeriesScores(*apart(covering_mean(windows, self.window), self.covering_threshold))
 
     def score_batches(self, batches: Iterable[Series]) -> Iterator[SeriesScores]:
         """As `score`, for a series that comes in pieces: one result for each, as if they were one series.

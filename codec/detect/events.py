@@ -380,7 +380,7 @@ class EventTracker:
         total = math.fsum(shares)
         ranked = sorted(zip(self.channels, shares, strict=True), key=lambda pair: -pair[1])
         return Event(
-            id=self._id(event),
+            id=event_id(self.model_id, self.stream, event.start, event.start_time),
             stream=self.stream,
             start=event.start,
             end=event.last + 1,
@@ -393,10 +393,11 @@ class EventTracker:
             ongoing=ongoing,
         )
 
-    def _id(self, event: _Stretch) -> str:
-        start = ["row", event.start] if event.start_time is None else ["ns", event.start_time]
-        named = json.dumps([self.model_id, self.stream, start])
-        return hashlib.sha256(named.encode()).hexdigest()[:32]
+
+def event_id(model_id: str, stream: str, start: int, start_time: int | None) -> str:
+    """The id of the event that starts at a row, and at a time where there is a clock."""
+    named = json.dumps([model_id, stream, ["row", start] if start_time is None else ["ns", start_time]])
+    return hashlib.sha256(named.encode()).hexdigest()[:32]
 
 
 def find_events(

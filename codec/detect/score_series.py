@@ -6,7 +6,6 @@ with the file, unless its rows must be put in order or resampled.
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from aez.codec.common.words import NANOSECONDS, format_duration, format_time, iso_time, listed
+from aez.codec.detect.covering import CAUSAL, COVERING
 from aez.codec.detect.detector import OTHER_PERIOD, ROWS, Detector, SeriesScores
 from aez.codec.detect.events import Event, EventRule, EventTracker
+from aez.codec.detect.look_ahead import Covered, EventBounds, covering_pieces
 from aez.codec.detect.overview import OverviewBuilder, SeriesOverview
 from aez.codec.errors import UnsupportedInput
-from aez.codec.series.core import Series, in_order, resample
+from aez.codec.series.core import Series, in_order, joined, pieces_of, resample
 from aez.codec.series.reader import read_batches, read_streams
 from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
 
@@ -46,11 +47,12 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class ScoredBatch:
-    """Consecutive rows from row `first` of the series on, and their scores."""
+    """Consecutive rows from row `first` of the series on, and their scores; `kind` is that of `ScoredSeries`."""
 
     first: int
     series: Series
     scores: SeriesScores
+    kind: str = CAUSAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,7 @@ class ScoredSeries:
     highest: float  #: the highest score, NaN without one
     overview: SeriesOverview
     one_of_several: bool = False  #: streams of the file
+    kind: str = CAUSAL  #: of scores: `causal`, of the window that ends at a row, or `covering`, looking ahead
 
     @property
     def label(self) -> str:
@@ -87,6 +90,7 @@ class ScoredSeries:
             "file": self.source,
             "stream": self.stream,
             "verdict": self.verdict,
+            "scores": self.kind,
             "rows": self.rows,
             "scored": self.scored,
             "above_threshold": self.above,
@@ -112,14 +116,18 @@ def score_file(
     rule: EventRule | None = None,
     reading: Reading | None = None,
     each: Callable[[ScoredBatch], None] | None = None,
+    causal: bool = False,
 ) -> ScoredSeries:
     """Score a file; `each` gets the scored rows piece by piece, `rule` replaces the model's.
 
+    A row gets the mean over the windows that cover it, which looks ahead; with `causal`, and of a model that has no
+    threshold for such scores, that of the window that ends there, as the monitor gives it. `kind` of what is returned
+    says which.
     Channels are found by name, whatever their order. Rows whose clock goes backwards are put in order, and of those
     that repeat a time the last stays; both become notices. Raises UnsupportedInput and InvalidArgument as
     `read_batches`, and UnsupportedInput for fewer rows than a window.
     """
-    return _score(_SeriesFile(detector, path, reading or Reading()), rule, each)
+    return _score(_SeriesFile(detector, path, reading or Reading()), rule, each, causal)
 
 
 def score_streams(
@@ -129,6 +137,7 @@ def score_streams(
     *,
     rule: EventRule | None = None,
     each: Callable[[ScoredBatch], None] | None = None,
+    causal: bool = False,
 ) -> list[ScoredSeries]:
     """Score each stream of a file that holds several, as `reading.stream` names them, one after the other.
 
@@ -143,10 +152,12 @@ def score_streams(
         separator=reading.separator,
         array=reading.array,
     )
-    return [_score(_SeriesFile(detector, path, reading, (one, whole)), rule, each) for one in streams]
+    return [_score(_SeriesFile(detector, path, reading, (one, whole)), rule, each, causal) for one in streams]
 
 
-def _score(source: _SeriesFile, rule: EventRule | None, each: Callable[[ScoredBatch], None] | None) -> ScoredSeries:
+def _score(
+    source: _SeriesFile, rule: EventRule | None, each: Callable[[ScoredBatch], None] | None, causal: bool
+) -> ScoredSeries:
     detector, reading = source.detector, source.reading
     batches, rows = source.open()
     if rows < detector.window and not source.several:
@@ -157,20 +168,24 @@ def _score(source: _SeriesFile, rule: EventRule | None, each: Callable[[ScoredBa
     period = reading.resample or source.summary.period_seconds
     rule = rule or detector.event_rule
     tracker = EventTracker(rule, detector.channels, source.stream, detector.bundle.id)
+    bounds = EventBounds(detector.bundle.id)
     overview = OverviewBuilder(rows, len(detector.channels))
     events: list[Event] = []
+    limit = None if causal else detector.covering_threshold
+    kind = CAUSAL if limit is None else COVERING
     first, scored, above, highest = 0, 0, 0, -np.inf
-    for series, scores in _scored(detector, batches):
+    pieces = _scored(detector, batches)
+    for series, scores in pieces if limit is None else _noted(covering_pieces(pieces, detector.window, limit), bounds):
         found = scores.score[~np.isnan(scores.score)]
         scored, above = scored + len(found), above + int(np.count_nonzero(found > 1))
         highest = max(highest, float(found.max())) if len(found) else highest
         updates = tracker.update_batch(first, scores.score, scores.channel_score, series.time)
-        events += [update.event for update in updates if update.kind == "closed"]
+        events += [bounds.cut(update.event) for update in updates if update.kind == "closed"]
         overview.add(series, scores)
         if each is not None:
-            each(ScoredBatch(first, series, scores))
+            each(ScoredBatch(first, series, scores, kind))
         first += len(series)
-    events += [update.event for update in tracker.finish()]
+    events += [bounds.cut(update.event) for update in tracker.finish()]
     return ScoredSeries(
         source=str(source.path),
         stream=source.stream,
@@ -185,6 +200,7 @@ def _score(source: _SeriesFile, rule: EventRule | None, each: Callable[[ScoredBa
         highest=highest if scored else float("nan"),
         overview=overview.overview(),
         one_of_several=source.several,
+        kind=kind,
     )
 
 
@@ -227,7 +243,7 @@ class _SeriesFile:
         in_time = rows_alone or not (self.summary.backwards or self.summary.duplicates)
         if self.reading.resample is None and in_time:
             return kept if sum(map(len, kept)) == rows else self._read(), rows
-        whole = _joined(kept if sum(map(len, kept)) == rows else list(self._read()))
+        whole = joined(kept if sum(map(len, kept)) == rows else list(self._read()))
         if not in_time:
             whole, done = in_order(whole)
             self.notices.append(
@@ -236,7 +252,7 @@ class _SeriesFile:
             )
         if self.reading.resample is not None:
             whole = resample(whole, self.reading.resample)
-        return _pieces(whole), len(whole)
+        return pieces_of(whole, _ROWS), len(whole)
 
     def _read(self) -> Any:
         given = self.reading
@@ -272,7 +288,7 @@ class _InMemory:
         self.name, self._series, self._whole, self._summarizer = series.name, series, whole, SeriesSummarizer()
 
     def __iter__(self) -> Iterator[Series]:
-        for piece in _pieces(self._series):
+        for piece in pieces_of(self._series, _ROWS):
             self._summarizer.add(piece)
             yield piece
 
@@ -298,6 +314,15 @@ def _period_notices(detector: Detector, period: float | None) -> Iterator[str]:
         )
 
 
+def _noted(pieces: Iterable[Covered], bounds: EventBounds) -> Iterator[tuple[Series, SeriesScores]]:
+    """Rows and scores of the pieces, once the bounds of events know them."""
+    first = 0
+    for piece in pieces:
+        bounds.add(first, piece)
+        first += len(piece.series)
+        yield piece.series, piece.scores
+
+
 def _scored(detector: Detector, batches: Iterable[Series]) -> Iterator[tuple[Series, SeriesScores]]:
     """Each piece with its scores."""
     given: deque[Series] = deque()
@@ -309,18 +334,6 @@ def _scored(detector: Detector, batches: Iterable[Series]) -> Iterator[tuple[Ser
 
     for scores in detector.score_batches(noted()):
         yield given.popleft(), scores
-
-
-def _joined(parts: list[Series]) -> Series:
-    times = [part.time for part in parts if part.time is not None]
-    values = np.concatenate([part.values for part in parts])
-    return replace(parts[0], values=values, time=np.concatenate(times) if times else None)
-
-
-def _pieces(whole: Series) -> Iterator[Series]:
-    for start, end in itertools.pairwise([*range(0, len(whole), _ROWS), len(whole)]):
-        time = None if whole.time is None else whole.time[start:end]
-        yield replace(whole, values=whole.values[start:end], time=time)
 
 
 _CHANNELS_SHOWN = 3

@@ -11,7 +11,13 @@ from aez.codec.detect.score_series import blamed, duration_of
 if TYPE_CHECKING:
     from aez.codec.detect.score_series import ScoredSeries
 
-__all__ = ["event_lines"]
+__all__ = ["KINDS", "event_lines"]
+
+#: What a result says of its scores, by their kind.
+KINDS = {
+    "causal": "causal: a row has the score of the window that ends there, as in a monitor",
+    "covering": "covering: a row has the mean over the windows that cover it, and looks ahead; --causal does not",
+}
 
 
 def event_lines(scored: ScoredSeries, shown: int = 50) -> list[str]:

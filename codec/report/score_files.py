@@ -1,8 +1,9 @@
 """Scores and events as files: CSV, Parquet, JSON Lines, and for events a JSON list; whole or not at all.
 
-Scores have one row for each row of a series: stream, row, time (ISO 8601 in UTC, empty without a clock), score, and a
-column `score.NAME` for each channel; empty where there is no score yet. Events have one row each: id, stream, start,
-end (rows, the end exclusive), start_time, end_time, duration_seconds, peak, peak_row, severity, ongoing, channels.
+Scores have one row for each row of a series: stream, row, time (ISO 8601 in UTC, empty without a clock), score, a
+column `score.NAME` for each channel, empty where there is no score, and scores, which says of what kind they are:
+`causal` or `covering`. Events have one row each: id, stream, start, end (rows, the end exclusive), start_time,
+end_time, duration_seconds, peak, peak_row, severity, ongoing, channels, scores.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SCORE_SUFFIXES = (".csv", ".parquet", ".jsonl")
 EVENT_SUFFIXES = (".csv", ".parquet", ".jsonl", ".json")
 _EVENT_COLUMNS = (
     *("id", "stream", "start", "end", "start_time", "end_time", "duration_seconds"),
-    *("peak", "peak_row", "severity", "ongoing", "channels"),
+    *("peak", "peak_row", "severity", "ongoing", "channels", "scores"),
 )
 #: Units of time and how many ns they have, the coarsest first.
 _UNITS = (("s", 10**9), ("ms", 10**6), ("us", 10**3), ("ns", 1))
@@ -86,7 +87,9 @@ def _parquet_scores(path: Path, channels: Sequence[str]) -> Iterator[WriteBatch]
     pa, parquet = library("pyarrow", "monitor"), library("pyarrow.parquet", "monitor")
     floats = [("score", pa.float32()), *((f"score.{name}", pa.float32()) for name in channels)]
     clock = pa.timestamp("ns", "UTC")
-    schema = pa.schema([("stream", pa.string()), ("row", pa.int64()), ("time", clock), *floats])
+    schema = pa.schema(
+        [("stream", pa.string()), ("row", pa.int64()), ("time", clock), *floats, ("scores", pa.string())]
+    )
     with parquet.ParquetWriter(path, schema) as writer:
 
         def write(batch: ScoredBatch) -> None:
@@ -112,6 +115,7 @@ def _json_scores(path: Path, channels: Sequence[str]) -> Iterator[WriteBatch]:
                     "time": time,
                     "score": _number(score),
                     "channels": parts,
+                    "scores": batch.kind,
                 }
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
@@ -124,7 +128,7 @@ _FORMATS = {".csv": _csv_scores, ".parquet": _parquet_scores, ".jsonl": _json_sc
 def write_events(path: str | Path, scored: Iterable[ScoredSeries], force: bool = False) -> None:
     """Write the events of one or several files, in their order. Raises as `open_scores`."""
     suffix = check_suffix(path, EVENT_SUFFIXES)
-    rows = [describe_event(event, one.period) for one in scored for event in one.events]
+    rows = [describe_event(event, one.period) | {"scores": one.kind} for one in scored for event in one.events]
     if suffix == ".parquet":
         with whole_file(path, force) as partial:
             _write_parquet_events(partial, rows)
@@ -142,14 +146,14 @@ def _write_parquet_events(path: Path, rows: list[dict[str, Any]]) -> None:
     pa, parquet = library("pyarrow", "monitor"), library("pyarrow.parquet", "monitor")
     text, whole, number = pa.string(), pa.int64(), pa.float64()
     blamed = pa.list_(pa.struct([("name", text), ("share", number)]))
-    kinds = (text, text, whole, whole, text, text, number, number, whole, text, pa.bool_(), blamed)
+    kinds = (text, text, whole, whole, text, text, number, number, whole, text, pa.bool_(), blamed, text)
     schema = pa.schema(list(zip(_EVENT_COLUMNS, kinds, strict=True)))
     columns = [[row[name] for row in rows] for name in _EVENT_COLUMNS]
     parquet.write_table(pa.table([pa.array(c, k) for c, k in zip(columns, kinds, strict=True)], schema=schema), path)
 
 
 def _names(channels: Sequence[str]) -> list[str]:
-    return ["stream", "row", "time", "score", *(f"score.{name}" for name in channels)]
+    return ["stream", "row", "time", "score", *(f"score.{name}" for name in channels), "scores"]
 
 
 def _table(batch: ScoredBatch, channels: Sequence[str], times: Any, clock: Any) -> Any:
@@ -162,6 +166,7 @@ def _table(batch: ScoredBatch, channels: Sequence[str], times: Any, clock: Any) 
         pa.array(times, clock),
         pa.array(batch.scores.score, from_pandas=True),
         *(pa.array(column, from_pandas=True) for column in np.ascontiguousarray(batch.scores.channel_score.T)),
+        pa.array([batch.kind] * count, pa.string()),
     ]
     return pa.table(columns, names=_names(channels))
 

@@ -14,7 +14,7 @@ from aez.codec.detect.detector import Detector
 from aez.codec.detect.events import Event
 from aez.codec.detect.score_series import LEAST_SHARE, ScoredSeries
 from aez.codec.errors import InvalidArgument
-from aez.codec.report.event_table import event_cells
+from aez.codec.report.event_table import KINDS, event_cells
 from aez.codec.report.html_page import facts_table, html_page
 from aez.codec.report.series_plots import SEVERITY_COLOURS, plot_png
 
@@ -97,6 +97,7 @@ def _summary_facts(one: ScoredSeries) -> Iterable[tuple[str, str]]:
             label, text = "left out", line.removeprefix("left out")
         yield label, text.strip()
     yield "scored", f"{one.scored:,} rows, {one.above:,} of them above the threshold"
+    yield "scores", KINDS[one.kind]
 
 
 def _model_facts(detector: Detector, one: ScoredSeries) -> Iterable[tuple[str, str]]:

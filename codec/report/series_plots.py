@@ -107,7 +107,7 @@ def _draw_score(panel: Axes, scored: ScoredSeries, axis: _Axis) -> None:
         fontsize=8,
         color=_LIMIT,
     )
-    panel.set_ylabel("score", fontsize=9)
+    panel.set_ylabel(f"{scored.kind} score", fontsize=9)
     # The highest events carry their number in the table.
     numbered = sorted(enumerate(scored.events, 1), key=lambda pair: -pair[1].peak)[:_NUMBERED]
     for number, event in numbered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,8 +18,11 @@ __all__ = [
     "Series",
     "holes",
     "in_order",
+    "joined",
     "median_step",
     "nearest_names",
+    "part_of",
+    "pieces_of",
     "resample",
     "select_channels",
 ]
@@ -206,3 +209,22 @@ def _last(values: NDArray[np.float64], row: NDArray[np.int64], rows: int) -> NDA
     result = np.full(rows, np.nan)
     result[row[there]] = values[there]  # in the order of time: a later one replaces
     return result
+
+
+def joined(parts: Sequence[Series]) -> Series:
+    """Consecutive pieces as one; all have times, or none is taken to have any."""
+    times = [part.time for part in parts if part.time is not None]
+    values = np.concatenate([part.values for part in parts])
+    return replace(parts[0], values=values, time=np.concatenate(times) if times else None)
+
+
+def part_of(series: Series, start: int, end: int) -> Series:
+    """The rows start..end (exclusive)."""
+    time = None if series.time is None else series.time[start:end]
+    return replace(series, values=series.values[start:end], time=time)
+
+
+def pieces_of(series: Series, rows: int) -> Iterator[Series]:
+    """Pieces of so many rows, the last with what is left."""
+    for start in range(0, len(series), rows):
+        yield part_of(series, start, start + rows)

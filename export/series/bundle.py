@@ -27,9 +27,9 @@ WHOLE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Described:
-    """What a bundle says of a detector beside its graph. `units` "" and `period`, `signals` None: unknown.
+    """What a bundle says of a detector beside its graph.
 
-    `rows`: it judges rows that are no series.
+    `units` "" and `period`, `signals`, `covering_threshold` None: unknown. `rows`: it judges rows that are no series.
     """
 
     name: str
@@ -40,6 +40,8 @@ class Described:
     provenance: Mapping[str, Any]
     figures: Mapping[str, Any]
     signals: SignalFigures | None = None
+    signals: SignalFigures | None = None
+    covering_threshold: float | None = None
     rows: bool = False
 
 
@@ -81,6 +83,8 @@ def pack_detector(
         "period_seconds": described.period,
         "threshold": threshold,
     }
+    if described.covering_threshold is not None:
+        metadata["covering_threshold"] = described.covering_threshold
     checked, probe = _inputs(windows[:CHECKED_WINDOWS], scales), _inputs(make_probe(windows), scales)
     data, probe_score = export_detector(graph, metadata, checked, probe)
     members = {f"{GRAPH}.onnx": data, **probe_members(dict(zip(INPUTS, probe, strict=False)), probe_score)}

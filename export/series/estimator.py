@@ -25,6 +25,7 @@ from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series
 from aez.codec.series.windows import window_batches
 from aez.export.series.bundle import Learned
+from aez.export.series.covering import covering_of_runs, look_ahead
 from aez.export.series.graph import Kind, Rule, ScoreOptions
 from aez.export.series.parameters import plain_parameters, saved_parameters
 from aez.export.series.pickling import from_plain_values, plain_values
@@ -107,15 +108,18 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: of everything that is drawn at random; equal numbers give equal detectors. As in scikit-learn
             None draws from NumPy's global state, and a RandomState gives other numbers to each `fit`.
         device: auto, cpu or cuda, for training.
+        covering: a row gets the mean over the windows that cover it, which looks ahead, instead of the score of the
+            window that ends there.
         convention: see above.
         verbose: show progress.
         seed: the older name of `random_state`, which it overrides; it will go.
 
-    Attributes, after `fit`: threshold_, decision_scores_, labels_, window_, n_features_in_ (and feature_names_in_ for a
-    table with names), rows_ (whether each row is judged by itself), offset_ (-threshold_, as score_samples - offset_ is
-    decision_function in scikit-learn), and held_out_scores_ (of the windows that set the limit, in order of time; 1 is
-    the limit, as everywhere). Those with a number for each row, decision_scores_, labels_ and held_out_scores_, do not
-    go into pickles and files.
+    Attributes, after `fit`: threshold_, covering_threshold_ (by which covering scores are divided so that 1 is their
+    limit), decision_scores_, labels_, window_, n_features_in_ (and feature_names_in_ for a table with names), rows_
+    (whether each row is judged by itself), offset_ (-threshold_, as score_samples - offset_ is decision_function in
+    scikit-learn), and held_out_scores_ (of the windows that set the limit, in order of time; 1 is the limit, as
+    everywhere). Those with a number for each row, decision_scores_, labels_ and held_out_scores_, do not go into
+    pickles and files.
     """
 
     def __init__(
@@ -141,6 +145,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         minutes: float | None = None,
         random_state: int | np.random.RandomState | None = 0,
         device: str = "auto",
+        covering: bool = False,
         convention: str = "sklearn",
         verbose: bool = False,
         seed: int | None = None,
@@ -154,7 +159,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.per_stream_scale = per_stream_scale
         self.steps, self.minutes, self.device = steps, minutes, device
         self.random_state, self.seed = random_state, seed
-        self.convention, self.verbose = convention, verbose
+        self.covering, self.convention, self.verbose = covering, convention, verbose
         self.rows = rows
 
     def fit(self, X: Any, y: object = None, *, streams: ArrayLike | None = None) -> Self:  # noqa: N803
@@ -179,6 +184,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         for notice in fitted.notices:
             warnings.warn(notice, UserWarning, stacklevel=2)
         self.window_, self.threshold_, self.offset_ = fitted.graph.window, 1.0, -1.0
+        self.covering_threshold_ = fitted.covering_threshold
         named, data = [one.name for one in series], f"{given.rows:,} rows of {len(channels)} channels"
         self._bundle: Bundle | None = None
         self.rows_ = bool(fitted.config.rows)
@@ -189,6 +195,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             self._fitted, scores = without_rows(fitted, data), self._scores(given, named)
         self.decision_scores_, self.labels_ = scores, (scores > self.threshold_).astype(np.int64)
         self.held_out_scores_ = fitted.scores.astype(np.float64) / float(fitted.graph.threshold)
+        if self.covering:
+            covering = covering_of_runs(self.held_out_scores_, fitted.split.held_out).astype(np.float64)
+            self.held_out_scores_ = covering / cast(float, self.covering_threshold_)
         self._training: TrainingScores | None = TrainingScores.of(scores, share or float(self.labels_.mean()))
         self._fitted = self._described(self._fitted, seed)
         return self
@@ -290,6 +299,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         made._training = None if training is None else TrainingScores.from_plain(training)
         made._detector_cache = detector
         made.window_, made.threshold_, made.offset_ = detector.window, 1.0, -1.0
+        made.covering_threshold_ = detector.covering_threshold
         made.rows_ = detector.mode == ROWS
         made.n_features_in_ = len(detector.channels)
         if detector.channels != tuple(map(str, range(made.n_features_in_))):  # else they are those of an array
@@ -438,7 +448,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         for each in (score, causes):
             if each is not None:
                 each[:first] = each[first]
-        return score, causes
+        return look_ahead(score, causes, self.window_, self.covering_threshold_) if self.covering else (score, causes)
 
     def _confidence(self, scores: Floats) -> Floats:
         return self._known_training().confidence(scores, scores > self.threshold_)

@@ -21,6 +21,7 @@ from aez.export.common.batches import gathered, thinned
 from aez.export.common.scored_graph import TOLERANCE, Signature, compare_scores, export_scored, whitening
 from aez.export.families.base import Family, within
 from aez.export.series.gaps import SHARES, GapFactor, hide, usual_share
+from aez.export.series.recency import Lately, bounded_voice
 from aez.export.series.scaling import ScaleLayer, Scaling
 
 GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
@@ -39,9 +40,9 @@ PART_QUANTILE = 0.99
 #: Of the latents' covariance, as in `whitening`.
 SHRINKAGE = 0.3
 #: Share of the latents' distance in a combination: what the components can say counts for less than what they cannot.
-#: A PCA's mean AUC-PR on SMD is 0.508 without it, 0.522 with a share of 0.2 and 0.536 with 0.5; on SKAB, where normal
-#: rows drift along the components, its F1 at the default limit is 0.78, 0.80 and 0.78.
-LATENT_SHARE = 0.2
+#: A PCA's mean AUC-PR on SMD rises with it, up to a half; on SKAB, where normal rows drift along the components, F1 at
+#: the default limit falls beyond 0.3 (docs/decisions.md has the table).
+LATENT_SHARE = 0.3
 #: Longer codes are scored by their errors alone, unless asked: their covariance would be guesswork and large.
 LATENT_MOST = 256
 #: Windows on which gaps are tried, in all and of each batch.
@@ -110,9 +111,10 @@ class DetectorGraph(nn.Module):
     window float32 [batch, time, channels], raw, NaN = missing -> score [batch], channel_score [batch, channels],
     reconstruction [batch, time, channels], raw.
 
-    A channel's error is the mean square of what is present, in scaled units, times the square of `ScaleLayer.excess`,
-    over the channel's normal error. A channel that is missing from a window counts neither way, and a window without a
-    sample scores 0. Scores of windows with more gaps than usual are divided by what such gaps do to normal windows.
+    A channel's error is the mean square of what is present, in scaled units and as `Lately` takes it, times the square
+    of `ScaleLayer.excess`, over the channel's normal error, through `bounded_voice`. A channel that is missing from a
+    window counts neither way, and a window without a sample scores 0. Scores of windows with more gaps than usual are
+    divided by what such gaps do to normal windows.
     `calibrate`, then set `threshold`; before, all of this is 1.
     """
 
@@ -149,6 +151,7 @@ class DetectorGraph(nn.Module):
         self._small = self.tail * self.channels**2 <= _SMALL
         if self._small:
             self.register_buffer("tail_sum", torch.eye(self.channels).repeat(self.tail, 1), persistent=False)
+        self.lately = Lately(self.tail, self.channels if self._small else None)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, present, errors, codes, reconstructions = self._members(window)
@@ -166,31 +169,29 @@ class DetectorGraph(nn.Module):
     def _members(self, window: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor], list[Tensor]]:
         """Scaled window, what is present, and of each member: error [batch, channels], code [batch, L], reconstruction.
 
-        Errors are means over the tail, not yet divided by anything.
+        Errors are those of `Lately` over the tail, not yet divided by anything.
         """
         errors, codes, reconstructions = [], [], []
         widths, present = self.scale.widths(window)
         x = self.scale.clip(widths)
         tail = present[:, -self.tail :]
         excess = self.scale.excess(widths[:, -self.tail :])
-        share = excess * excess / self.over_time(tail).clamp_min(1.0)
+        share = excess * excess
         for member in self.network.members:
             code = member.encode(x, present)
             reconstruction = member.decode(code)
             difference = (x[:, -self.tail :] - reconstruction[:, -self.tail :]) * tail
-            errors.append(self.over_time(difference * difference) * share)
+            errors.append(self.lately(difference * difference, tail) * share)
             codes.append(code)
             reconstructions.append(reconstruction)
         return x, present, errors, codes, reconstructions
 
-    def over_time(self, values: Tensor, factor: Tensor | None = None) -> Tensor:
-        """Sums of [batch, tail, channels] over time, times a factor [channels]."""
+    def over_time(self, values: Tensor) -> Tensor:
+        """Sums of [batch, tail, channels] over time."""
         if self._small and self.tail > 1:
             # ONNX Runtime's sum over a middle axis costs more than such a product, but for large windows.
-            weights = cast(Tensor, self.tail_sum)
-            return values.flatten(1) @ (weights if factor is None else weights * factor)
-        sums = values[:, 0] if self.tail == 1 else values.sum(1)
-        return sums if factor is None else sums * factor
+            return values.flatten(1) @ cast(Tensor, self.tail_sum)
+        return values[:, 0] if self.tail == 1 else values.sum(1)
 
     def _share_present(self, present: Tensor, counts: Tensor) -> Tensor:
         """Share of the whole window that is present [batch]; `counts` [batch, channels] is that of the tail."""
@@ -202,7 +203,7 @@ class DetectorGraph(nn.Module):
         self, kind: Kind, member: int, x: Tensor, error: Tensor, code: Tensor, counts: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Score [batch] and blame [batch, channels] of one member by one kind, before any division."""
-        relative = error / self.normal[member]
+        relative = bounded_voice(error / self.normal[member])
         here = counts.clamp_max(1.0)
         if kind == "reconstruction":
             return self.joined(relative, here), relative
@@ -334,7 +335,7 @@ class WholeGraph(nn.Module):
             self.scales = [
                 weight / (float(scale) * usual) for weight, scale in zip(graph.weights, graph.part_scale, strict=True)
             ]
-            self.register_buffer("normal", 1 / (graph.normal * graph.tail))
+            self.register_buffer("normal", 1 / graph.normal)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
         graph = self.detector
@@ -345,7 +346,8 @@ class WholeGraph(nn.Module):
         for member, network in enumerate(graph.network.members):
             code = network.encode(x, torch.ones_like(x))
             difference = x[:, -graph.tail :] - network.decode(code)[:, -graph.tail :]
-            relative = graph.over_time(difference * difference, cast(Tensor, self.normal)[member]) * share
+            error = graph.lately(difference * difference) * cast(Tensor, self.normal)[member]
+            relative = bounded_voice(error * share)
             for kind, scale in zip(graph.kinds, self.scales[member * len(graph.kinds) :], strict=False):
                 score, blame = self._part(kind, member, x, code, relative)
                 scores.append(score * scale)

@@ -28,6 +28,7 @@ from aez.export.families.base import Family, Figures, within
 from aez.export.families.registry import build
 from aez.export.families.training import FamilyLoss, best_validation, effort, is_finished, learn, short_run
 from aez.export.series.bundle import CHECKED_WINDOWS, Described, Learned
+from aez.export.series.covering import covering_limit
 from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
@@ -135,7 +136,7 @@ class Fitted:
     `scores` are the held-out ones before the division by the threshold; `result` None: nothing was trained; `notices`
     say what the user should know of the data, one sentence each. With `scales` the graph is one for rows in widths from
     their stream's centre, and so are the windows of `split`. `signals` None: it was made before they
-    were noted.
+    were noted. `covering_threshold`: see `covering_limit`; None as `signals`.
     """
 
     graph: DetectorGraph
@@ -148,6 +149,7 @@ class Fitted:
     notices: list[str]
     scales: StreamScales | None = None
     signals: SignalFigures | None = None
+    covering_threshold: float | None = None
 
 
 class DetectorLoss(FamilyLoss):
@@ -241,10 +243,13 @@ def fit_detector(
     scores = graph.calibrate(Batches(split.held_out, _BATCH), Batches(spread_lazily(split.fit, CODE_WINDOWS), _BATCH))
     judged = _limit_scores(graph, scores, split, config)
     graph.threshold.fill_(choose_limit(judged, split.held_out, config, period))
+    covering = None if config.rows else covering_limit(
+        scores, split.held_out, float(graph.threshold), lambda some: choose_limit(some, split.held_out, config, period)
+    )
     signals = None if config.rows else signal_figures(rows, sentinels, left_out)
     notices += _limit_notices(config, len(judged), period)
     notices += [said for said in (too_few_windows(split),) if said is not None]
-    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals)
+    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals, covering)
 
 
 def _for_rows(config: DetectorConfig, family: str | None) -> DetectorConfig:
@@ -382,7 +387,16 @@ def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) ->
     }
     given = tuple(units) or ("",) * len(fitted.channels)
     return Described(
-        name, fitted.channels, given, fitted.period, config.rule, provenance, figures, fitted.signals, bool(config.rows)
+        name,
+        fitted.channels,
+        given,
+        fitted.period,
+        config.rule,
+        provenance,
+        figures,
+        fitted.signals,
+        fitted.covering_threshold,
+        bool(config.rows),
     )
 
 

@@ -19,6 +19,7 @@ from aez.codec.series.core import Series
 from aez.codec.series.reader import read_series
 from aez.export.families.registry import NAMES as FAMILIES
 from aez.export.series.graph import LATENT_SHARE
+from aez.export.series.recency import FEWEST, LOUD, PARTS, STEEPNESS, WORST
 from aez.export.series.train import METHODS, DetectorConfig, LimitOptions, main
 from aez.export.series.windows import ROWS_PER_WINDOW
 from tests.kit.places import ROOT
@@ -75,8 +76,13 @@ def test_it_states_the_defaults_of_the_code() -> None:
     assert f"the latest {DetectorConfig().held_out:.0%}".replace("%", " %") in DOCUMENT
     assert f"`--margin` ({LimitOptions().margin:g})" in DOCUMENT
     assert f"`--alarms` ({LimitOptions().alarms:g})" in DOCUMENT
-    assert LATENT_SHARE == 0.2
-    assert "The other part, a fifth," in DOCUMENT
+    assert LATENT_SHARE == 0.3
+    assert "The other part, three tenths," in DOCUMENT
+    words = " ".join(DOCUMENT.split())
+    assert (STEEPNESS, WORST, PARTS, FEWEST) == (0.5, 0.2, 4, 8)
+    assert "from a half at the first to one and a half at the last" in words
+    assert "the worst quarter of the window, which has a fifth (of windows of 8 rows and more)" in words
+    assert f"beyond {LOUD:g} times the usual" in words
     assert ROWS_PER_WINDOW == 40
     assert "never more than a fortieth of the data" in DOCUMENT
     assert DetectorConfig().gaps == 0.2

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from aez.bench.detect.data import Case
+from aez.bench.detect.data import Case, Values
 from aez.bench.detect.peers import AllOnes, PeerDetector, skab_isolation_forest
+from aez.bench.detect.simple_peers import SeasonalResidual, season_phases
 from aez.codec.detect.adaptive import adapt, alarm_levels
+from aez.codec.detect.covering import covering_mean
 from aez.codec.detect.events import DEFAULT_RULE
 from aez.codec.detect.thresholds import alarm_budget
+from aez.export.series.covering import look_ahead
 from aez.export.series.estimator import SeriesDetector
 from aez.export.series.train import MARGIN
 
@@ -35,13 +38,15 @@ class Task:
 
     ranking: scores for measures without a limit; limited: scores by the limit; follows: whether the test's rows come
     right after the training's, so that the first window may look back; drifting: whether streams change for good, so
-    that our ranking is by how loud a score is beside those of its recent past.
+    that our ranking is by how loud a score is beside those of its recent past; covering: whether scores that look ahead
+    are judged as well, for those whose score of a row is that of a window.
     """
 
     ranking: bool = True
     limited: bool = True
     follows: bool = False
     drifting: bool = False
+    covering: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Verdict:
     channel_score: [time, channels], for those that blame channels, where the case knows who is to blame.
     flags: (rows flagged, rows flagged for changepoints), for those that have a rule of their own.
     held_out: [n], on the scale of `score`: of the training rows that set the limit, for ours.
+    covering: the verdict of the scores that look ahead, where the task wants it and the contestant has windows.
     """
 
     ranking: Floats
@@ -62,6 +68,7 @@ class Verdict:
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
     held_out: Floats | None = None
+    covering: Verdict | None = None
 
 
 class Contestant(Protocol):
@@ -99,10 +106,22 @@ class Own:
         score = ranking = found.score[before:]
         if task.drifting:
             ranking = alarm_levels(adapt(score, detector.decision_scores_[detector.window_ - 1 :]))
-        blame = found.channel_score[before:] if task.limited and case.causes is not None else None
+        blamed = task.limited and case.causes is not None
         notices = tuple(str(one.message) for one in caught if one.category is UserWarning)
-        times = fitted - start, scored - fitted
-        return Verdict(ranking, score, blame, None, notices, *times, held_out=detector.held_out_scores_)
+        verdict = Verdict(
+            ranking,
+            score,
+            found.channel_score[before:] if blamed else None,
+            notices=notices,
+            fit_seconds=fitted - start,
+            score_seconds=scored - fitted,
+            held_out=detector.held_out_scores_,
+        )
+        if not task.covering:
+            return verdict
+        score, blame = look_ahead(*found, detector.window_, detector.covering_threshold_)
+        ahead = replace(verdict, ranking=score, score=score, channel_score=blame if blamed else None, held_out=None)
+        return replace(verdict, covering=ahead)
 
 
 @dataclass(frozen=True)
@@ -118,25 +137,36 @@ class Outsider:
     adapted: bool = False
 
     def judge(self, case: Case, task: Task) -> Verdict:
-        nothing = np.full(len(case.test), np.nan)
-        ranking = score = nothing
-        fit_seconds = score_seconds = 0.0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the peers' libraries
-            if task.ranking:
-                peer = self.make()
-                ranking, fit_seconds, score_seconds = _timed(peer, case.train, case.test)
-                if self.adapted:
-                    ranking = alarm_levels(adapt(ranking, peer.score(case.train)))
-            if task.limited:
-                cut = len(case.train) - max(1, round(HELD_OUT * len(case.train)))
-                later = np.concatenate([case.train[cut:], case.test])
-                scores, seconds, more = _timed(self.make(), case.train[:cut], later)
-                if not task.ranking:
-                    fit_seconds, score_seconds = seconds, more
-                held_out, raw = scores[: len(case.train) - cut], scores[len(case.train) - cut :]
-                score = raw / (0.5 if self.make is AllOnes else _limit(held_out, case.period_seconds))
-        return Verdict(ranking, score, fit_seconds=fit_seconds, score_seconds=score_seconds)
+            ranking = _Scored(self._made(case), case.train, case.test) if task.ranking else None
+            cut = len(case.train) - max(1, round(HELD_OUT * len(case.train)))
+            later = np.concatenate([case.train[cut:], case.test])
+            limited = _Scored(self._made(case), case.train[:cut], later) if task.limited else None
+            if ranking is not None and self.adapted:
+                ranking.causal = alarm_levels(adapt(ranking.causal, ranking.peer.score(case.train)))
+        found = self._verdict(case, ranking, limited, covering=False)
+        first = ranking or limited
+        if not task.covering or first is None or window_of(first.peer) == 1:
+            return found
+        return replace(found, covering=self._verdict(case, ranking, limited, covering=True))
+
+    def _made(self, case: Case) -> PeerDetector:
+        peer = self.make()
+        if isinstance(peer, SeasonalResidual):
+            peer.phases = season_phases(case)
+        return peer
+
+    def _verdict(self, case: Case, ranking: _Scored | None, limited: _Scored | None, *, covering: bool) -> Verdict:
+        """From scores of the test rows, and of the held-out and the test rows."""
+        score = nothing = np.full(len(case.test), np.nan)
+        if limited is not None:
+            held_out, raw = np.split(limited.scores(covering), [-len(case.test)])
+            score = raw / (0.5 if self.make is AllOnes else _limit(held_out, case.period_seconds))
+        ranks = nothing if ranking is None else ranking.scores(covering)
+        timed = ranking or limited
+        times = (0.0, 0.0) if timed is None else (timed.fit_seconds, timed.score_seconds)
+        return Verdict(ranks, score, fit_seconds=times[0], score_seconds=times[1])
 
 
 @dataclass(frozen=True)
@@ -153,13 +183,28 @@ class SkabForest:
         return Verdict(nothing, nothing, flags=flags, fit_seconds=time.perf_counter() - start)
 
 
-def _timed(peer: PeerDetector, train: npt.ArrayLike, test: npt.ArrayLike) -> tuple[Floats, float, float]:
-    """(scores, seconds to fit, seconds to score)."""
-    start = time.perf_counter()
-    peer.fit(train)
-    fitted = time.perf_counter()
-    scores = peer.score(test)
-    return scores, fitted - start, time.perf_counter() - fitted
+class _Scored:
+    """A peer that has learned from rows, and its scores of others."""
+
+    def __init__(self, peer: PeerDetector, train: Values, test: Values) -> None:
+        start = time.perf_counter()
+        self.peer = peer.fit(train)
+        fitted = time.perf_counter()
+        self.causal = self.peer.score(test)
+        self.fit_seconds, self.score_seconds = fitted - start, time.perf_counter() - fitted
+
+    def scores(self, covering: bool) -> Floats:
+        """Causal ones, or the means over the windows that cover each row."""
+        if not covering:
+            return self.causal
+        window = min(window_of(self.peer), len(self.causal))
+        means: Floats = covering_mean(self.causal[window - 1 :, None], window)[:, 0]
+        return means
+
+
+def window_of(peer: PeerDetector) -> int:
+    """Rows that the score of one looks at, 1 for peers without windows."""
+    return int(getattr(peer, "window", 1))
 
 
 def _limit(held_out: Floats, period_seconds: float | None) -> float:

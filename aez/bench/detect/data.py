@@ -24,7 +24,7 @@ from aez.codec.errors import UnsupportedInput
 from aez.codec.series.core import Series, select_channels
 from aez.codec.series.reader import read_series
 
-__all__ = ["LOADERS", "Case", "benchmark_kind", "load_folder", "load_nab", "load_skab", "load_smd"]
+__all__ = ["LOADERS", "Case", "Values", "benchmark_kind", "load_folder", "load_nab", "load_skab", "load_smd"]
 
 Values = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.uint8]
@@ -32,7 +32,10 @@ Labels = npt.NDArray[np.uint8]
 SKAB_TRAIN_ROWS = 400
 _SMD_PERIOD = 60.0
 _MARK_COLUMNS = ("anomaly", "changepoint")
-_LABEL_COLUMNS = ("anomaly", "label", "labels", "is_anomaly")
+_LABEL_COLUMNS = ("anomaly", "label", "labels", "is_anomaly", "test_label", "test_labels")
+#: Files of labels beside train.* and test.*, and arrays of them in an NPZ.
+_LABEL_FILES = ("labels", "test_label", "test_labels")
+_LABEL_ARRAYS = (*_LABEL_FILES, *_LABEL_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Case:
     period_seconds: time between rows; None when the data has no clock.
     channels: names.
     time: int64 [time], ns since 1970 UTC of the test's rows; None when the data has no clock.
+    train_time: int64 [rows], the same of the training's; None, too, where a benchmark goes without.
 
     Raises UnsupportedInput when the parts do not belong together.
     """
@@ -61,6 +65,7 @@ class Case:
     period_seconds: float | None
     channels: tuple[str, ...]
     time: npt.NDArray[np.int64] | None = None
+    train_time: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         shapes = f"train {self.train.shape}, test {self.test.shape}"
@@ -73,6 +78,8 @@ class Case:
         for what, rows in (("labels", self.labels), ("changepoints", self.changepoints), ("times", self.time)):
             if rows is not None and rows.shape != (len(self.test),):
                 raise UnsupportedInput(f"{self.name}: {len(self.test)} test rows and {what} of shape {rows.shape}")
+        if self.train_time is not None and self.train_time.shape != (len(self.train),):
+            raise UnsupportedInput(f"{self.name}: {len(self.train)} training rows and {self.train_time.size} times")
         if not np.isin(self.labels, (0, 1)).all():
             raise UnsupportedInput(f"{self.name}: labels are 0 or 1, and one is {int(self.labels.max())}")
 
@@ -187,20 +194,27 @@ def load_nab(folder: str | Path) -> Iterator[Case]:
 
 
 def load_folder(folder: str | Path) -> Iterator[Case]:
-    """Any data in the simple form: one case per subfolder with a `train.*`, or the folder itself when it has one.
+    """Any data in the simple form: one case per NPZ, per subfolder with a `train.*`, or the folder itself with one.
 
-    train.*, test.*: whatever `read_series` takes, with the same channels. Labels 0 or 1 by row of the test: a column
-    `anomaly` of the test, or labels.csv (one column, or one called anomaly or label), labels.npy, labels.npz. A column
-    `changepoint` of the test becomes the case's changepoints.
+    An NPZ that is a case, in the folder or one below, holds train and test [time, channels] (or [time]) and test_label
+    [time], and perhaps channels (names), period_seconds, and train_time and test_time (datetime64, or ns since 1970).
+    In a folder that is one, train.* and test.* are whatever `read_series` takes, with the same channels. Labels are 0
+    or 1 by row of the test: a column `anomaly` of the test, or labels.csv (one column, or one called anomaly or label),
+    labels.npy, labels.npz, which may be called test_label.*, too. A column `changepoint` of the test becomes the case's
+    changepoints.
 
     Raises UnsupportedInput when there is no case, or one lacks a part.
     """
     root = _folder(folder)
+    if packed := _packed(root):
+        yield from map(_packed_case, packed)
+        return
     places = [root] if _part(root, "train") else sorted((p for p in root.iterdir() if p.is_dir()), key=_natural)
     places = [place for place in places if _part(place, "train")]
     if not places:
         raise UnsupportedInput(
-            f"{root} has no train.csv, nor a folder with one; a case is train.*, test.* and labels.*"
+            f"{root} has no train.csv, nor a folder with one, nor an NPZ; a case is train.*, test.* and labels.*, "
+            "or an NPZ with train, test and test_label"
         )
     for place in places:
         yield _simple_case(place)
@@ -226,11 +240,77 @@ def benchmark_kind(folder: str | Path) -> str:
         return "skab"
     if _part(root, "train") or any(_part(place, "train") for place in root.iterdir() if place.is_dir()):
         return "folder"
-    raise UnsupportedInput(f"{root} is not SKAB, SMD, NAB, or folders with train.*, test.* and labels.*")
+    if _packed(root):
+        return "folder"
+    raise UnsupportedInput(
+        f"{root} is not SKAB, SMD, NAB, folders with train.*, test.* and labels.*, or NPZ with train, test and "
+        "test_label"
+    )
+
+
+def _packed(root: Path) -> list[Path]:
+    """The NPZ in a folder, or in the folders in it, that hold whole cases, in order."""
+    if _part(root, "train"):
+        return []
+    for pattern in ("*.npz", "*/*.npz"):
+        if found := sorted((path for path in root.glob(pattern) if _holds_case(path)), key=_natural):
+            return found
+    return []
+
+
+def _holds_case(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"train.npy", "test.npy"} <= set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _packed_case(path: Path) -> Case:
+    arrays = _arrays(path)
+    named = next((name for name in _LABEL_ARRAYS if name in arrays), None)
+    if named is None:
+        raise UnsupportedInput(f"{path} lacks test_label; it has {', '.join(arrays)}")
+    train, test = (_columns(arrays[name], path, name) for name in ("train", "test"))
+    times = {name: _times(arrays[name], path) if name in arrays else None for name in ("train_time", "test_time")}
+    clock = times["test_time"]
+    period = float(arrays["period_seconds"]) if "period_seconds" in arrays else None
+    if period is None and clock is not None and len(clock) > 1:
+        period = float(np.median(np.diff(clock))) / 1e9 or None
+    names = arrays.get("channels", [f"dim {number}" for number in range(1, test.shape[1] + 1)])
+    return Case(
+        name=path.stem,
+        train=train,
+        test=test,
+        labels=_labels(arrays[named], path),
+        changepoints=None,
+        causes=None,
+        period_seconds=period,
+        channels=tuple(map(str, names)),
+        time=clock,
+        train_time=times["train_time"],
+    )
+
+
+def _columns(values: npt.NDArray[Any], path: Path, name: str) -> Values:
+    if values.ndim == 1:
+        values = values[:, None]
+    if values.ndim != 2 or values.dtype.kind not in "biuf":
+        raise UnsupportedInput(f"{path}: {name} is no table of numbers, but {values.dtype} {list(values.shape)}")
+    return values if values.dtype.kind == "f" else values.astype(np.float64)
+
+
+def _times(values: npt.NDArray[Any], path: Path) -> npt.NDArray[np.int64]:
+    if values.dtype.kind == "M":
+        values = values.astype("M8[ns]")
+    elif values.dtype.kind not in "iu":
+        raise UnsupportedInput(f"{path}: times are datetime64, or whole ns since 1970, not {values.dtype}")
+    return values.astype(np.int64)
 
 
 def _simple_case(place: Path) -> Case:
-    train_path, test_path, labels_path = (_part(place, name) for name in ("train", "test", "labels"))
+    train_path, test_path = _part(place, "train"), _part(place, "test")
+    labels_path = next((path for name in _LABEL_FILES if (path := _part(place, name))), None)
     if train_path is None or test_path is None:
         raise UnsupportedInput(f"{place} has a train.* and no test.*; a case has both")
     train, _ = read_series(train_path)
@@ -250,6 +330,7 @@ def _simple_case(place: Path) -> Case:
         period_seconds=test.period,
         channels=names,
         time=test.time,
+        train_time=train.time,
     )
 
 

@@ -34,6 +34,8 @@ __all__ = [
     "Random",
     "Scaler",
     "WindowedGaussian",
+    "rows_of",
+    "side_by_side",
     "skab_isolation_forest",
 ]
 
@@ -60,7 +62,7 @@ class Scaler:
     @classmethod
     def fit(cls, train: npt.ArrayLike) -> Scaler:
         """Of [time, channels]; a channel without any value gets mean 0. Raises InvalidArgument for other shapes."""
-        rows = _rows(train)
+        rows = rows_of(train)
         present = ~np.isnan(rows)
         count = np.maximum(present.sum(axis=0), 1)
         mean = np.where(present, rows, 0.0).sum(axis=0) / count
@@ -71,7 +73,7 @@ class Scaler:
 
     def filled(self, rows: npt.ArrayLike) -> Floats:
         """Rows in their own units, NaN as the mean; raises InvalidArgument for another number of channels."""
-        values = _rows(rows)
+        values = rows_of(rows)
         if values.shape[1] != self.mean.size:
             raise InvalidArgument(f"the peer was fitted on {self.mean.size} channels and gets {values.shape[1]}")
         return np.where(np.isnan(values), self.mean, values)
@@ -88,11 +90,11 @@ class Random:
     seed: int = 0
 
     def fit(self, train: npt.ArrayLike) -> Random:
-        _rows(train)
+        rows_of(train)
         return self
 
     def score(self, test: npt.ArrayLike) -> Floats:
-        return np.random.default_rng(self.seed).random(len(_rows(test)))
+        return np.random.default_rng(self.seed).random(len(rows_of(test)))
 
 
 @dataclass
@@ -100,11 +102,11 @@ class AllOnes:
     """Calls everything anomalous: what a measure gives for that."""
 
     def fit(self, train: npt.ArrayLike) -> AllOnes:
-        _rows(train)
+        rows_of(train)
         return self
 
     def score(self, test: npt.ArrayLike) -> Floats:
-        return np.ones(len(_rows(test)))
+        return np.ones(len(rows_of(test)))
 
 
 @dataclass
@@ -125,7 +127,7 @@ class PrincipalComponents:
         if not 0 < self.variance < 1:
             raise InvalidArgument(f"PCA keeps a share of the variance between 0 and 1, not {self.variance}")
         self._scaler = Scaler.fit(train)
-        rows = _side_by_side(self._scaler(train), self.window, pad=False)
+        rows = side_by_side(self._scaler(train), self.window, pad=False)
         self._mean = rows.mean(axis=0)
         centred = rows - self._mean
         values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
@@ -136,7 +138,7 @@ class PrincipalComponents:
         return self
 
     def score(self, test: npt.ArrayLike) -> Floats:
-        rows = _side_by_side(_fitted(self._scaler)(test), self.window) - self._mean
+        rows = side_by_side(_fitted(self._scaler)(test), self.window) - self._mean
         # Pythagoras: what the projection holds is missing from the error.
         error = np.square(rows).sum(axis=1) - np.square(rows @ self._components).sum(axis=1)
         return np.asarray(error.clip(0) / rows.shape[1], np.float64)
@@ -160,7 +162,7 @@ class IsolationForest:
 
     def fit(self, train: npt.ArrayLike) -> IsolationForest:
         self._scaler = Scaler.fit(train)
-        rows = _side_by_side(self._scaler.filled(train), self.window, pad=False)
+        rows = side_by_side(self._scaler.filled(train), self.window, pad=False)
         self._forest = library("sklearn.ensemble", "bench").IsolationForest(random_state=self.seed).fit(rows)
         self._train_scores = -self._forest.score_samples(rows)
         return self
@@ -171,7 +173,7 @@ class IsolationForest:
         return float(np.quantile(self._train_scores, 1 - contamination))
 
     def score(self, test: npt.ArrayLike) -> Floats:
-        rows = _side_by_side(_fitted(self._scaler).filled(test), self.window)
+        rows = side_by_side(_fitted(self._scaler).filled(test), self.window)
         return np.asarray(-self._forest.score_samples(rows), np.float64)
 
 
@@ -193,7 +195,7 @@ class PyodAutoEncoder:
 
     def fit(self, train: npt.ArrayLike) -> PyodAutoEncoder:
         self._scaler = Scaler.fit(train)
-        rows = _side_by_side(self._scaler(train), self.window, pad=False)
+        rows = side_by_side(self._scaler(train), self.window, pad=False)
         with contextlib.redirect_stdout(StringIO()):  # PyOD prints what is missing before it fails
             pyod = library("pyod.models.auto_encoder", "bench,train")
         self._network = pyod.AutoEncoder(epoch_num=self.epochs, random_state=self.seed, device="cpu", verbose=0)
@@ -201,7 +203,7 @@ class PyodAutoEncoder:
         return self
 
     def score(self, test: npt.ArrayLike) -> Floats:
-        rows = _side_by_side(_fitted(self._scaler)(test), self.window)
+        rows = side_by_side(_fitted(self._scaler)(test), self.window)
         return np.asarray(self._network.decision_function(rows), np.float64)
 
 
@@ -266,7 +268,8 @@ STANDARD_PEERS: dict[str, Callable[[], PeerDetector]] = {
 }
 
 
-def _rows(values: npt.ArrayLike) -> Floats:
+def rows_of(values: npt.ArrayLike) -> Floats:
+    """A series [time, channels] as float64. Raises InvalidArgument for another shape, and without a value."""
     rows = np.asarray(values, np.float64)
     if rows.ndim != 2 or not rows.size:
         raise InvalidArgument(f"a series is an array [time, channels] with at least one value, not {rows.shape}")
@@ -274,13 +277,13 @@ def _rows(values: npt.ArrayLike) -> Floats:
 
 
 def _one_channel(values: npt.ArrayLike) -> Floats:
-    rows = _rows(values)
+    rows = rows_of(values)
     if rows.shape[1] != 1:
         raise InvalidArgument(f"the Windowed Gaussian watches one channel, not {rows.shape[1]}")
     return rows[:, 0]
 
 
-def _side_by_side(rows: Floats, window: int, pad: bool = True) -> Floats:
+def side_by_side(rows: Floats, window: int, pad: bool = True) -> Floats:
     """[time, window * channels]; without padding [time - window + 1, window * channels]."""
     if window < 1 or (not pad and window > len(rows)):
         raise InvalidArgument(f"a window of {window} rows does not fit {len(rows)} training rows")

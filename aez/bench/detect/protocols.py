@@ -27,6 +27,7 @@ from aez.bench.detect.metrics import EventMetrics, PointMetrics, event_metrics, 
 from aez.bench.detect.nab import NAB_PROFILES, nab_score
 from aez.bench.detect.peers import STANDARD_PEERS, PeerDetector, PrincipalComponents, WindowedGaussian
 from aez.bench.detect.ranking import average_precision, period_window, roc_auc, vus_pr
+from aez.bench.detect.simple_peers import SIMPLE_PEERS
 from aez.codec.detect.adaptive import COOL_DOWN, MEMORY
 from aez.codec.detect.events import DEFAULT_RULE, find_events
 from aez.export.series.train import MARGIN
@@ -144,11 +145,15 @@ def _events_at(results: Sequence[Result], false_alarms_per_day: float) -> float:
 
 
 _SERIES = Protocol(
-    task=Task(),
+    task=Task(covering=True),
     examine=_examine_series,
     pool=_pool_series,
     rules=(
         "Each case: learn from its training rows, score its test rows. VUS-PR, AUC-PR and AUC-ROC are means.",
+        (
+            "A row's score is that of the window that ends there, as in a monitor; where the name says covering, it is "
+            "the mean over the windows that cover the row, as `aez score` has it of files."
+        ),
         (
             "VUS-PR: buffers of 0 to twice the period of the first channel (highest peak of its autocorrelation, else "
             "125 rows), as in TSB-AD."
@@ -171,7 +176,7 @@ _SERIES = Protocol(
         "Alarm %: share of the test rows within alarms; one alarm over everything finds all events, and shows here.",
         "Peers learn from all training rows for the measures without a limit, and from the first 70 % for their limit.",
     ),
-    peers=STANDARD_PEERS,
+    peers=STANDARD_PEERS | SIMPLE_PEERS,
 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aez.bench.detect.contestants import Contestant, Outsider, Own, Task
+from aez.bench.detect.contestants import Contestant, Outsider, Own, Task, Verdict
 from aez.bench.detect.data import LOADERS, Case, benchmark_kind
 from aez.bench.detect.limits import WAYS, LimitFigures, Trial, compare_limits
 from aez.bench.detect.protocols import PROTOCOLS, Protocol, Result, mean
@@ -26,6 +26,8 @@ from aez.export.series.train import DEFAULT_FAMILY
 QUICK_STEP = 3
 #: Scores of so many cases are drawn.
 TRACES = 2
+#: What the name of a contestant ends in where its scores look ahead.
+COVERING = ", covering"
 #: Where ways of choosing a limit are compared: the others have a protocol of their own for it.
 WITH_THRESHOLDS = ("smd", "folder")
 #: Settings of a detector that the benchmark sets itself.
@@ -46,7 +48,7 @@ def run(
     """Measure detectors on a benchmark's folder (see `aez.bench.detect.data`).
 
     Args:
-        folder: SKAB, SMD, NAB, or folders with train.*, test.* and labels.
+        folder: SKAB, SMD, NAB, folders with train.*, test.* and labels, or NPZ with train, test and test_label.
         families: ours, each with the same settings for all cases.
         settings: parameters of `SeriesDetector`, as from `parse_settings`.
         peers: names of those to set beside ours, upper and lower case alike; None takes all.
@@ -65,26 +67,25 @@ def run(
     for family in families:
         family_class(family)  # raises before anything is measured
     own = [Own(family, dict(settings or {})) for family in dict.fromkeys(families)]
-    references = protocol.references if peers is None else ()
-    contestants: list[Contestant] = [*own, *_chosen_peers(protocol, peers), *references]
+    contestants = _contestants(protocol, own, peers)
     cases = list(LOADERS[kind](folder))[:: QUICK_STEP if quick else 1]
     jobs = jobs or available_cores()
     pairs = [(contestant, case) for case in cases for contestant in contestants]
     outcomes = _examined(pairs, _Examiner(protocol, quick, thresholds), jobs, progress)
-    names = [one.name for one in own]
-    results, failures = _sorted_out(outcomes, names)
-    summary = {one.name: _summary(protocol, [r for r in results if r.contestant == one.name]) for one in contestants}
+    results, failures = _sorted_out(outcomes, _both_names(own))
+    summary = _summaries(protocol, results, _both_names(contestants))
+    names = [name for name in _both_names(own) if name in summary]
     return DetectReport(
         kind=kind,
         folder=Path(folder).resolve().name,
-        detectors=tuple(name for name, figures in summary.items() if figures),
+        detectors=tuple(summary),
         own=tuple(names),
         cases=tuple(case.name for case in cases),
         quick=quick,
         settings=dict(settings or {}),
         jobs=jobs,
         rules=protocol.rules,
-        summary={name: figures for name, figures in summary.items() if figures},
+        summary=summary,
         figures=tuple(_case_figures(result) for result in results),
         failures=tuple((failure.contestant, failure.case.name, failure.reason) for failure in failures),
         environment=describe_detection(),
@@ -114,6 +115,16 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         else:
             settings[key] = read
     return settings
+
+
+def _contestants(protocol: Protocol, own: Sequence[Own], peers: Sequence[str] | None) -> list[Contestant]:
+    references = protocol.references if peers is None else ()
+    return [*own, *_chosen_peers(protocol, peers), *references]
+
+
+def _both_names(contestants: Sequence[Contestant]) -> list[str]:
+    """Of each its name, and what it is called where its scores look ahead."""
+    return [name for one in contestants for name in (one.name, one.name + COVERING)]
 
 
 def _chosen_peers(protocol: Protocol, names: Sequence[str] | None) -> list[Outsider]:
@@ -155,21 +166,23 @@ def _examined(
     by_name = {case.name: case for _, case in pairs}
     outcomes: list[Result | Failure] = []
     with progress_bar(total=len(pairs), unit="run", disable=not progress) as bar:
-        for outcome in _in_parallel(pairs, examine, jobs):
-            outcomes.append(replace(outcome, case=by_name[outcome.case.name]))  # a process sends copies
+        for some in _in_parallel(pairs, examine, jobs):
+            outcomes += [replace(one, case=by_name[one.case.name]) for one in some]  # a process sends copies
             bar.update()
     order = {(contestant.name, case.name): at for at, (contestant, case) in enumerate(pairs)}
-    return sorted(outcomes, key=lambda outcome: order[outcome.contestant, outcome.case.name])
+    return sorted(outcomes, key=lambda one: order[one.contestant.removesuffix(COVERING), one.case.name])
 
 
-def _in_parallel(pairs: Sequence[tuple[Contestant, Case]], examine: _Examiner, jobs: int) -> Iterable[Result | Failure]:
+def _in_parallel(
+    pairs: Sequence[tuple[Contestant, Case]], examine: _Examiner, jobs: int
+) -> Iterable[list[Result] | list[Failure]]:
     """What came of each pair, as it comes."""
     if jobs == 1:
         return (examine(contestant, case) for contestant, case in pairs)
     joblib = library("joblib", "bench")
     with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
         run_all = joblib.Parallel(return_as="generator_unordered")
-        found: Iterable[Result | Failure] = run_all(
+        found: Iterable[list[Result] | list[Failure]] = run_all(
             joblib.delayed(examine)(contestant, case) for contestant, case in pairs
         )
     return found
@@ -183,17 +196,23 @@ class _Examiner:
     quick: bool
     thresholds: bool
 
-    def __call__(self, contestant: Contestant, case: Case) -> Result | Failure:
+    def __call__(self, contestant: Contestant, case: Case) -> list[Result] | list[Failure]:
         try:
-            result = Result(case, contestant.name, contestant.judge(case, self.protocol.task))
-            self.protocol.examine(result, self.quick)
-            verdict = result.verdict
-            if self.thresholds and verdict.held_out is not None:
-                trial = Trial(verdict.held_out, verdict.score, case.labels, case.period_seconds)
-                result.limits = compare_limits(trial)
-            result.verdict = replace(verdict, channel_score=None, held_out=None)  # large, and of no more use
+            verdict = contestant.judge(case, self.protocol.task)
+            found = [self._result(contestant.name, case, replace(verdict, covering=None))]
+            if verdict.covering is not None:
+                found.append(self._result(contestant.name + COVERING, case, verdict.covering))
         except (AezError, ValueError, TypeError) as error:  # scikit-learn's and torch's opinion of a setting
-            return Failure(case, contestant.name, (str(error).strip().splitlines() or [type(error).__name__])[0])
+            return [Failure(case, contestant.name, (str(error).strip().splitlines() or [type(error).__name__])[0])]
+        return found
+
+    def _result(self, name: str, case: Case, verdict: Verdict) -> Result:
+        result = Result(case, name, verdict)
+        self.protocol.examine(result, self.quick)
+        if self.thresholds and verdict.held_out is not None:
+            trial = Trial(verdict.held_out, verdict.score, case.labels, case.period_seconds)
+            result.limits = compare_limits(trial)
+        result.verdict = replace(verdict, channel_score=None, held_out=None)  # large, and of no more use
         return result
 
 
@@ -205,6 +224,12 @@ def _limits(results: Sequence[Result], contestant: str) -> dict[str, dict[str, f
             for way, figures in result.limits.items():
                 pooled[way] = pooled[way] + figures if way in pooled else figures
     return {way: pooled[way].as_dict() for way in WAYS if way in pooled}
+
+
+def _summaries(protocol: Protocol, results: Sequence[Result], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """By name what `_summary` says, of those with a result."""
+    every = {name: _summary(protocol, [result for result in results if result.contestant == name]) for name in names}
+    return {name: figures for name, figures in every.items() if figures}
 
 
 def _summary(protocol: Protocol, results: Sequence[Result]) -> dict[str, float]:

@@ -48,12 +48,13 @@ def detect(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Detection on SKAB, SMD, NAB, or on folders with train.*, test.* and labels.*, beside other detectors.
+    """Detection on SKAB, SMD, NAB, or cases of one's own, beside other detectors.
 
-    FOLDER is recognised by what lies in it. Needs `pip install 'aez[bench,train]'`.
+    FOLDER is recognised by what lies in it; cases of one's own are folders with train.*, test.* and labels.*, or NPZ
+    with train, test and test_label. Needs `pip install 'aez[bench,train]'`.
     """
     if folder is None:
-        raise InvalidArgument("name the folder of a benchmark: SKAB, SMD, NAB, or train.*, test.* and labels.*")
+        raise InvalidArgument("name the folder of a benchmark: SKAB, SMD, NAB, or train.*, test.* and labels.*, or NPZ")
     if output is not None:
         shared.import_first("aez[bench,train]", "matplotlib")
     with needs("aez[bench,train]", _MODULES):

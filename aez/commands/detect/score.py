@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,6 @@ from aez.files import Job, check_target
 
 if TYPE_CHECKING:
     from aez.codec.detect.detector import Detector
-    from aez.codec.detect.events import EventRule
     from aez.codec.detect.score_series import ScoredSeries
 
 #: As in aez.codec.detect.pictures, which brings more than a choice needs.
@@ -62,6 +61,9 @@ class Outputs:
 @click.option("--close-after", type=click.IntRange(1), help="Rows below it, one after the other, that end one.")
 @click.option("--merge-within", type=click.IntRange(0), help="Join events that are at most so many rows apart.")
 @click.option("--min-length", type=click.IntRange(1), help="Drop events of fewer rows.")
+@click.option(
+    "--causal", is_flag=True, help="Score rows as the monitor does, without a look at the ones that come after them."
+)
 @options.device
 @click.option("-f", "--force", is_flag=True, help="Replace files that exist.")
 @options.as_json
@@ -76,6 +78,7 @@ def score(
     time_column: str | None,
     array: str | None,
     resample: float | None,
+    causal: bool,
     device: str,
     force: bool,
     as_json: bool,
@@ -84,8 +87,9 @@ def score(
     """Score series (CSV, JSON Lines, Parquet, NPZ, NPY) or pictures with a detector and show what is abnormal.
 
     MODEL is a name or an .aezm file made by `aez train series` or `aez train images`. A score of 1 is its threshold.
-    Rules for events come with the model; options replace them. DATA may be folders of pictures. What is found does not
-    change the exit code.
+    The score of a row is the mean over the windows that cover it, which looks ahead, or with --causal that of the
+    window that ends there, as a monitor has it. Rules for events come with the model; options replace them. DATA may be
+    folders of pictures. What is found does not change the exit code.
     """
     from aez.codec.bundle.library import find_bundle
 
@@ -93,7 +97,7 @@ def score(
     given = {name: value for name in RULE_OPTIONS if (value := rule[name]) is not None}
     if bundle.task == PICTURES:
         series_only = {"events": events, "time_column": time_column, "array": array, "resample": resample, **given}
-        series_only["stream"] = stream
+        series_only |= {"stream": stream, "causal": causal or None}
         if unfit := next((name for name, asked in series_only.items() if asked is not None), None):
             raise InvalidArgument(f"--{unfit.replace('_', '-')} is for series, and {bundle.name} scores pictures")
         sys.exit(score_pictures(bundle, data, PictureOutputs(output, plot, report, force), device, as_json))
@@ -106,7 +110,8 @@ def score(
     reading = Reading(time_column=time_column, array=array, resample=resample, stream=stream)
     done: list[ScoredSeries] = []
     show = _show_json if as_json else _show_short if outputs.named else _show
-    code = _score_all(detector, data, replace(detector.event_rule, **given), reading, outputs.scores, force, done, show)
+    how = {"rule": replace(detector.event_rule, **given), "reading": reading, "causal": causal}
+    code = _score_all(detector, data, how, outputs.scores, force, done, show)
     if done:
         _write(detector, done, outputs, force)
     sys.exit(code)
@@ -115,14 +120,13 @@ def score(
 def _score_all(
     detector: Detector,
     data: tuple[str, ...],
-    rule: EventRule,
-    reading: Any,
+    how: Mapping[str, Any],
     scores: str | None,
     force: bool,
     done: list[ScoredSeries],
     show: Callable[[Detector, ScoredSeries], None],
 ) -> int:
-    """Score every file and append what was found to `done`; the exit code."""
+    """Score every file, `how` as `score_file` takes it, and append what was found to `done`; the exit code."""
     from aez.codec.detect.score_series import score_file, score_streams
     from aez.codec.report.score_files import open_scores
 
@@ -135,10 +139,10 @@ def _score_all(
 
         def one(name: str) -> None:
             try:
-                if reading.stream is None:
-                    found = [score_file(detector, name, rule=rule, reading=reading, each=each)]
+                if how["reading"].stream is None:
+                    found = [score_file(detector, name, **how, each=each)]
                 else:
-                    found = score_streams(detector, name, reading, rule=rule, each=each)
+                    found = score_streams(detector, name, **how, each=each)
             except AezError as error:
                 # Whoever lists failures names the file, too.
                 error.args = (str(error).removeprefix(name).lstrip(":, "),)
@@ -201,10 +205,11 @@ def _write(detector: Detector, done: list[ScoredSeries], outputs: Outputs, force
 
 def _show(detector: Detector, found: ScoredSeries) -> None:
     """Everything for a person: the data, the verdict, a table of the events."""
-    from aez.codec.report.event_table import event_lines
+    from aez.codec.report.event_table import KINDS, event_lines
 
     lines = [f"{click.format_filename(found.label)}, scored with {detector.bundle.name}"]
     lines += [f"  {line}" for line in found.summary.lines()]
+    lines.append(f"  scores    {KINDS[found.kind]}")
     lines.append(found.verdict)
     if found.events:
         lines += ["", *event_lines(found)]

@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import re
+import zipfile
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,6 +25,7 @@ from aez.codec.common.words import format_duration, format_time
 from aez.codec.detect import score_series
 from aez.codec.detect.detector import Detector, SeriesScores, load_detector
 from aez.codec.detect.events import Event, find_events
+from aez.codec.detect.look_ahead import Covered, EventBounds
 from aez.codec.detect.overview import OverviewBuilder
 from aez.codec.detect.score_series import ScoredBatch, score_file
 from aez.codec.errors import InvalidArgument, OutputError
@@ -99,14 +101,20 @@ def detector(model: Path) -> Detector:
     return load_detector(model, "cpu")
 
 
-def expected(detector: Detector, path: Path) -> tuple[Series, SeriesScores, list[Event]]:
+def expected(detector: Detector, path: Path, covering: bool = True) -> tuple[Series, SeriesScores, list[Event]]:
     """What the library finds in one go."""
     series, _ = read_series(path)
-    scores = detector.score(series)
+    scores = detector.score(series, covering=covering)
     rule, stream = detector.event_rule, series.name
     found = find_events(
         scores.score, scores.channel_score, rule, detector.channels, series.time, stream, detector.bundle.id
     )
+    if covering:
+        causal = detector.score(series).score[detector.window - 1 :]
+        lowest = [causal[max(0, row - detector.window + 1) : row + 1].min() for row in range(len(series))]
+        bounds = EventBounds(detector.bundle.id)
+        bounds.add(0, Covered(series, scores, np.array(lowest)))
+        found = [bounds.cut(event) for event in found]
     return series, scores, found
 
 
@@ -115,15 +123,44 @@ def expected(detector: Detector, path: Path) -> tuple[Series, SeriesScores, list
 
 @pytest.mark.usefixtures("here")
 def test_without_options_it_shows_the_data_a_verdict_and_the_events() -> None:
-    result = score("plant.csv")
-    assert (result.exit_code, result.stderr) == (0, "")
-    lines = result.stdout.splitlines()
-    assert lines[0] == "plant.csv, scored with pump"
-    assert "  rows      800" in lines
-    assert any(line.startswith("One event in 800 rows: it is critical, at ") for line in lines)
-    assert re.fullmatch(
-        r"1  2024-04-01 01:06:40  2024-04-01 01:1\d:\d0  \S+ min  +\d+  +critical  +pressure 9\d %.*", lines[-1]
-    )
+    for options, kind in (([], "covering"), (["--causal"], "causal")):
+        result = score("plant.csv", *options)
+        assert (result.exit_code, result.stderr) == (0, "")
+        lines = result.stdout.splitlines()
+        assert lines[0] == "plant.csv, scored with pump"
+        assert "  rows      800" in lines
+        assert any(line.startswith(f"  scores    {kind}: ") for line in lines)
+        assert any(line.startswith("One event in 800 rows: it is critical, at ") for line in lines)
+        assert re.fullmatch(
+            r"1  2024-04-01 01:06:40  2024-04-01 01:1\d:\d0  \S+ min  +[\d.]+  +critical  +pressure 9\d %.*", lines[-1]
+        )
+
+
+def test_scores_look_ahead_unless_they_shall_be_those_of_a_monitor(here: Path, detector: Detector) -> None:
+    """A row gets the mean over the windows that cover it; with --causal that of the window that ends there."""
+    series, _ = read_series(here / "plant.csv")
+    windows = detector.score(series).score[19:].astype(np.float64)
+    means = [windows[max(0, row - 19) : row + 1].mean() for row in range(800)]
+    limit = json.loads(zipfile.ZipFile(here / "pump.aezm").read("manifest.json"))["coding"]["covering_threshold"]
+    assert limit == detector.covering_threshold
+    for options, kind, wanted in (
+        ((), "covering", np.array(means) / limit),
+        (("--causal",), "causal", np.concatenate([np.full(19, np.nan), windows])),
+    ):
+        assert score("plant.csv", "-o", "s.csv", "-f", "--events", "e.csv", *options).exit_code == 0
+        rows = table(here / "s.csv")
+        found = np.array([float(row["score"] or "nan") for row in rows])
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+        assert {row["scores"] for row in rows} == {row["scores"] for row in table(here / "e.csv")} == {kind}
+
+
+def test_a_model_without_a_limit_for_scores_that_look_ahead_gives_causal_ones(here: Path, detector: Detector) -> None:
+    detector.covering_threshold = None  # as in bundles made before there was one
+    found = score_file(detector, here / "plant.csv")
+    assert found.kind == "causal"
+    assert found.as_dict() == score_file(detector, here / "plant.csv", causal=True).as_dict()
+    with pytest.raises(InvalidArgument, match="no threshold for covering scores"):
+        expected(detector, here / "plant.csv")
 
 
 @pytest.mark.usefixtures("here")
@@ -140,10 +177,14 @@ def test_json_is_one_object_a_file_with_the_events_of_the_library(here: Path, de
     (found,) = plant["events"]
     assert (found["id"], found["start"], found["end"], found["severity"]) == (event.id, 400, event.end, "critical")
     assert found["start_time"] == "2024-04-01T01:06:40Z"
+    (causal,) = json.loads(score("plant.csv", "--json", "--causal").stdout)["events"]
+    assert (causal["start"], causal["id"]) == (400, event.id)  # the same fault in a monitor
+    assert event.end == FAULT[1] < causal["end"]  # which tells its end late
     assert found["duration_seconds"] == 10 * (event.end - event.start)
     assert found["channels"][0]["name"] == "pressure"
     assert plant["highest"] == pytest.approx(np.nanmax(scores.score), rel=1e-5)
-    assert (plant["rows"], plant["scored"], plant["model"]["id"]) == (800, 781, detector.bundle.id)
+    assert (plant["rows"], plant["scored"], plant["scores"]) == (800, 800, "covering")
+    assert plant["model"]["id"] == detector.bundle.id
     assert plant["summary"]["period_seconds"] == 10.0
     assert (quiet["file"], quiet["events"]) == ("quiet.csv", [])
 
@@ -151,7 +192,7 @@ def test_json_is_one_object_a_file_with_the_events_of_the_library(here: Path, de
 @pytest.mark.usefixtures("here")
 def test_the_rule_for_events_can_be_replaced() -> None:
     def events(*options: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(score("plant.csv", "--json", *options).stdout)["events"]
+        found: list[dict[str, Any]] = json.loads(score("plant.csv", "--json", "--causal", *options).stdout)["events"]
         return found
 
     assert events("--min-length", "200") == []
@@ -175,10 +216,11 @@ def test_series_without_a_clock_are_told_by_rows(here: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
-def test_scores_in_files_are_those_of_the_library(here: Path, detector: Detector, suffix: str) -> None:
-    result = score("plant.csv", "quiet.csv", "-o", f"s.{suffix}")
+@pytest.mark.parametrize("kind", ["causal", "covering"])
+def test_scores_in_files_are_those_of_the_library(here: Path, detector: Detector, suffix: str, kind: str) -> None:
+    result = score("plant.csv", "quiet.csv", "-o", f"s.{suffix}", *(["--causal"] if kind == "causal" else []))
     assert (result.exit_code, result.stderr) == (0, f"aez: wrote s.{suffix}\n")
-    series, scores, _ = expected(detector, here / "plant.csv")
+    series, scores, _ = expected(detector, here / "plant.csv", kind == "covering")
     if suffix == "parquet":
         rows = pyarrow.parquet.read_table("s.parquet").to_pylist()
         times = [np.datetime64(row["time"].replace(tzinfo=None), "ns").astype(int) for row in rows]
@@ -191,14 +233,15 @@ def test_scores_in_files_are_those_of_the_library(here: Path, detector: Detector
     assert [row["stream"] for row in rows] == ["plant"] * 800 + ["quiet"] * 600
     assert [int(row["row"]) for row in rows] == [*range(800), *range(600)]
     assert np.array_equal(times[:800], series.time)
-    assert all(row["score"] in (None, "") for row in rows[: detector.window - 1])
-    found = np.array([float(row["score"]) for row in rows[detector.window - 1 : 800]])
+    assert {row["scores"] for row in rows} == {kind}
+    first = detector.window - 1 if kind == "causal" else 0
+    assert all(row["score"] in (None, "") for row in rows[:first])
+    found = np.array([float(row["score"]) for row in rows[first:800]])
     blame = [
-        float(row["channels"]["pressure"] if suffix == "jsonl" else row["score.pressure"])
-        for row in rows[detector.window - 1 : 800]
+        float(row["channels"]["pressure"] if suffix == "jsonl" else row["score.pressure"]) for row in rows[first:800]
     ]
-    np.testing.assert_allclose(found, scores.score[detector.window - 1 :], rtol=1e-5)
-    np.testing.assert_allclose(blame, scores.channel_score[detector.window - 1 :, 1], rtol=1e-5)
+    np.testing.assert_allclose(found, scores.score[first:], rtol=1e-5)
+    np.testing.assert_allclose(blame, scores.channel_score[first:, 1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl", "json"])
@@ -215,6 +258,7 @@ def test_events_in_files_are_those_of_the_library(here: Path, detector: Detector
     else:
         (row,) = (json.loads(line) for line in path.read_text().splitlines())
     assert (row["id"], row["stream"], int(row["start"]), row["severity"]) == (event.id, "plant", 400, "critical")
+    assert row["scores"] == "covering"
     assert float(row["peak"]) == pytest.approx(event.peak)
     if suffix == "csv":
         assert row["channels"].startswith("pressure 0.9")
@@ -261,15 +305,22 @@ def test_when_nothing_is_scored_no_file_appears(here: Path) -> None:
     assert set(here.iterdir()) == before
 
 
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("rows", [37, 7])
 def test_long_files_are_scored_in_pieces_with_the_same_result(
-    here: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
+    here: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch, causal: bool, rows: int
 ) -> None:
-    whole = score_file(detector, here / "plant.csv")
+    whole = score_file(detector, here / "plant.csv", causal=causal)
     pieces: list[ScoredBatch] = []
-    monkeypatch.setattr(score_series, "_ROWS", 37)
+    monkeypatch.setattr(score_series, "_ROWS", rows)
     monkeypatch.setattr(score_series, "_KEPT", 500)  # so that the file is read twice
-    parts = score_file(detector, here / "plant.csv", each=pieces.append)
-    assert [piece.first for piece in pieces] == [*range(0, 800, 37)]
+    parts = score_file(detector, here / "plant.csv", each=pieces.append, causal=causal)
+    late = 0 if causal else detector.window - 1  # rows wait for the windows that cover them, and no longer
+    starts = [0, *(end for end in range(rows - late, 800 - late, rows) if end > 0), *([] if causal else [800 - late])]
+    assert [piece.first for piece in pieces] == sorted(set(starts))
+    assert np.array_equal(
+        np.concatenate([piece.series.time for piece in pieces]), read_series(here / "plant.csv")[0].time
+    )
     assert parts.as_dict() == whole.as_dict()
     for name in ("low", "high", "score", "channel_score", "time"):
         np.testing.assert_array_equal(getattr(parts.overview, name), getattr(whole.overview, name))

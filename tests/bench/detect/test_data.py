@@ -304,3 +304,57 @@ def test_the_parts_of_a_case_belong_together() -> None:
         Case("x", rows, rows, labels, labels[1:], None, None, ("a", "b"))
     with pytest.raises(UnsupportedInput, match="one is 3"):
         Case("x", rows, rows, labels + np.uint8(3), None, None, None, ("a", "b"))
+
+
+def test_npz_with_training_and_test_rows_are_cases(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.zeros(30, np.int64)
+    labels[10:20] = 1
+    plain = {"train": rng.random((50, 2)), "test": rng.random((30, 2)), "test_label": labels}
+    np.savez(tmp_path / "server-2.npz", **plain)
+    clock = np.datetime64("2024-01-01") + np.timedelta64(5, "m") * np.arange(80)
+    np.savez(
+        tmp_path / "server-10.npz",
+        train=np.arange(50),
+        test=np.arange(30),
+        labels=labels == 1,
+        train_time=clock[:50],
+        test_time=clock[50:],
+        channels=np.array(["load"]),
+    )
+    np.savez(tmp_path / "other.npz", values=np.arange(3))  # no case
+    assert benchmark_kind(tmp_path) == "folder"
+    first, second = load_folder(tmp_path)
+    assert (first.name, second.name) == ("server-2", "server-10")
+    np.testing.assert_array_equal(first.test, plain["test"])
+    assert label_events(first.labels) == label_events(second.labels) == [(10, 20)]
+    assert (first.channels, first.period_seconds, first.time) == (("dim 1", "dim 2"), None, None)
+    assert (second.channels, second.period_seconds, second.train.shape) == (("load",), 300, (50, 1))
+    assert second.time is not None
+    assert second.train_time is not None
+    assert second.time[0] - second.train_time[-1] == 300 * 10**9
+    below = tmp_path / "below"
+    (below / "one").mkdir(parents=True)
+    np.savez(below / "one" / "a.npz", **plain)
+    assert [case.name for case in load_folder(below)] == ["a"]
+
+
+def test_npz_that_cannot_serve_are_named(tmp_path: Path) -> None:
+    rows = {"train": np.zeros((5, 2)), "test": np.zeros((5, 2))}
+    np.savez(tmp_path / "a.npz", **rows)
+    with pytest.raises(UnsupportedInput, match=r"a\.npz lacks test_label; it has train, test"):
+        next(load_folder(tmp_path))
+    np.savez(tmp_path / "a.npz", **rows, test_label=np.zeros(5), test_time=np.zeros(5))
+    with pytest.raises(UnsupportedInput, match="times are datetime64, or whole ns"):
+        next(load_folder(tmp_path))
+    np.savez(tmp_path / "a.npz", train=np.array([["a"]]), test=np.zeros((5, 1)), test_label=np.zeros(5))
+    with pytest.raises(UnsupportedInput, match="train is no table of numbers"):
+        next(load_folder(tmp_path))
+
+
+def test_labels_beside_a_test_may_be_called_as_in_an_npz(tmp_path: Path) -> None:
+    np.savez(tmp_path / "train.npz", values=np.zeros((5, 2)), channels=np.array(["a", "b"]))
+    np.savez(tmp_path / "test.npz", values=np.ones((5, 2)), channels=np.array(["a", "b"]))
+    np.savez(tmp_path / "test_label.npz", test_label=np.array([0, 1, 1, 0, 0]))
+    (case,) = load_folder(tmp_path)
+    assert label_events(case.labels) == [(1, 3)]

@@ -23,8 +23,10 @@ from aez.bench.detect.peers import AllOnes, PrincipalComponents, skab_isolation_
 from aez.bench.detect.protocols import PROTOCOLS, Result, _events_at
 from aez.bench.detect.ranking import average_precision, vus_pr
 from aez.bench.detect.run import parse_settings, run
+from aez.bench.detect.simple_peers import KMeans
 from aez.bench.detect.speed import speed
 from aez.codec.detect.adaptive import adapt, alarm_levels
+from aez.codec.detect.covering import covering_mean
 from aez.codec.detect.events import find_events
 from aez.codec.detect.thresholds import alarm_budget, percentile
 from aez.codec.errors import AezError, InvalidArgument, UnsupportedInput
@@ -107,7 +109,8 @@ def write_folder(folder: Path, cases: Sequence[str] = ("pump",)) -> Path:
 def test_machines_get_figures_by_row_and_by_event(tmp_path: Path) -> None:
     report = run(write_smd(tmp_path / "smd"), ["pca"], {"window": 20}, PEERS, jobs=1)
     assert report.kind == "smd"
-    assert report.detectors == ("aez pca", "random", "all ones", "PCA")
+    assert report.detectors == ("aez pca", "aez pca, covering", "random", "all ones", "PCA")
+    assert report.own == ("aez pca", "aez pca, covering")
     assert report.cases == ("machine-1-1", "machine-1-2")
     ours, chance, ones = (report.summary[name] for name in ("aez pca", "random", "all ones"))
     assert (ours["events"], ours["events_found"], ours["event_recall"]) == (4, 4, 1)
@@ -140,6 +143,36 @@ def test_figures_of_ours_are_those_of_series_detector(tmp_path: Path) -> None:
     assert figures["alarms"] == len(find_events(scores))
     peer = next(one.figures for one in report.figures if one.detector == "PCA")
     assert peer["auc_pr"] == pytest.approx(average_precision(labels, PrincipalComponents().fit(train).score(test)))
+
+
+def test_scores_that_look_ahead_are_judged_apart(tmp_path: Path) -> None:
+    """Each by a limit of its own; what has no windows has no such scores."""
+    folder = write_smd(tmp_path / "smd", machines=1)
+    report = run(folder, ["pca"], {"window": 20}, ["k-means", "|z|"], jobs=1)
+    assert report.detectors == ("aez pca", "aez pca, covering", "k-means", "k-means, covering", "|z|")
+    with np.load(folder / "machine-1-1.npz") as arrays:
+        train, test, labels = arrays["train"], arrays["test"], arrays["test_label"]
+    scores = SeriesDetector("pca", 20, period=60, covering=True).fit(train).anomaly_score(test)
+    causal, ahead = (
+        next(one.figures for one in report.figures if one.detector == name) for name in ("aez pca", "aez pca, covering")
+    )
+    assert ahead["auc_pr"] == pytest.approx(average_precision(labels, scores))
+    assert ahead["alarms"] == len(find_events(scores))
+    assert ahead["auc_pr"] > causal["auc_pr"]
+    peer = KMeans().fit(train).score(test)
+    found = next(one.figures for one in report.figures if one.detector == "k-means, covering")
+    means = covering_mean(peer[31:, None], 32)[:, 0]
+    assert found["auc_pr"] == pytest.approx(average_precision(labels, means))
+    assert "where the name says covering" in report.table()
+
+
+def test_npz_of_ones_own_are_measured_beside_what_anybody_would_write(tmp_path: Path) -> None:
+    test, labels = faulty(600, 7, [(300, 340)])
+    np.savez(tmp_path / "server.npz", train=waves(900, 1), test=test, test_label=labels)
+    report = run(tmp_path, ["pca"], {"window": 20}, ["k-means", "nearest neighbour", "row number"], jobs=1)
+    assert (report.kind, report.cases) == ("folder", ("server",))
+    assert report.summary["nearest neighbour"]["auc_pr"] > 0.5
+    assert json.loads(report.to_json())["summary"]["aez pca, covering"]["auc_pr"] > 0.5
 
 
 def test_a_peers_limit_comes_from_rows_that_it_did_not_learn_from() -> None:
@@ -358,7 +391,7 @@ def test_a_folder_of_ones_own_and_several_families(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "mine", ["fan", "pump", "valve", "wheel"])
     report = run(folder, ["pca", "pca"], {"window": 20}, ["all ones"], quick=True, jobs=1)
     assert report.kind == "folder"
-    assert report.own == ("aez pca",)
+    assert report.own == ("aez pca", "aez pca, covering")
     assert report.cases == ("fan", "wheel")  # every third
     assert math.isnan(report.summary["aez pca"]["vus_pr"])
     ours = report.summary["aez pca"]

@@ -35,6 +35,7 @@ from aez.export.series.graph import (
     export_whole,
     part_weights,
 )
+from aez.export.series.recency import FEWEST, LOUD, PARTS, STEEPNESS, WORST, Lately, bounded_voice
 from aez.export.series.scaling import LIMIT, ScaleLayer, fit_scaling
 from tests.kit.places import ROOT
 
@@ -111,9 +112,17 @@ def test_the_score_agrees_with_numpy(tail: int | None) -> None:
     difference = (x - (code @ basis.T + mean).reshape(x.shape)) * present
     kept = slice(-(tail or WINDOW), None)
     excess = 1 + np.log(np.maximum(np.abs(widths[:, kept]).max(1) / LIMIT, 1))
-    error = np.square(excess) * np.square(difference[:, kept]).sum(1) / np.maximum(present[:, kept].sum(1), 1)
+    size = tail or WINDOW
+    weight = (1 + STEEPNESS * ((2 * np.arange(size) + 1) / size - 1))[:, None]  # later rows count for more
+    squares, here = np.square(difference[:, kept]), present[:, kept]
+    late = (weight * squares).sum(1) / np.maximum((weight * here).sum(1), 1e-9)
+    parts = np.array_split(np.arange(size), PARTS) if size >= FEWEST else []
+    worst = [squares[:, p].sum(1) / np.maximum(here[:, p].sum(1), 1e-9) for p in parts]
+    error = np.square(excess) * ((1 - WORST) * late + WORST * np.max(worst, axis=0) if parts else late)
     gaps = np.interp(present.mean((1, 2)), SHARES, graph.gap_factor.factors.numpy())
-    wanted = error / graph.normal[0].numpy() / 2.5 / gaps[:, None]
+    relative = error / graph.normal[0].numpy()
+    relative = np.where(relative > LOUD, LOUD * (1 + np.log(np.maximum(relative, LOUD) / LOUD)), relative)
+    wanted = relative / 2.5 / gaps[:, None]
     assert channel_score == pytest.approx(wanted, rel=1e-3, abs=1e-4)
     assert score == pytest.approx(wanted.mean(1), rel=1e-3, abs=1e-4)
 
@@ -194,12 +203,39 @@ def test_rules_join_the_channels(rule: Any, largest: int) -> None:
 
 
 def test_the_tail_sees_the_end_of_the_window_alone() -> None:
-    graph = make(options=ScoreOptions(tail=2))
+    graph = make(options=ScoreOptions(ERRORS, tail=2))
     early = FRESH.clone()
-    early[:, :3, 1] = 40.0
+    early[:, :3, 1] = 4.0
     late = FRESH.clone()
-    late[:, -1, 1] = 40.0
+    late[:, -1, 1] = 4.0
     assert run(graph, early)[1][:, 1].mean() < run(graph, late)[1][:, 1].mean() / 3
+
+
+def test_later_rows_and_the_worst_part_of_a_window_count_for_more() -> None:
+    for time in (5, 10):
+        lately, plain = Lately(time, CHANNELS), Lately(time)  # of small windows, and of large ones
+        rows, here = torch.rand(5, time, CHANNELS), (torch.rand(5, time, CHANNELS) > 0.3).float()
+        np.testing.assert_allclose(lately(rows), plain(rows), rtol=1e-5)
+        np.testing.assert_allclose(lately(rows * here, here), plain(rows * here, here), rtol=1e-5)
+        np.testing.assert_allclose(plain(torch.ones(1, time, 2)), 1, rtol=1e-6)
+        np.testing.assert_allclose(plain(here, here)[here.sum(1) > 0], 1, rtol=1e-6)  # whatever is missing
+    assert Lately(1)(torch.ones(1, 1, 3)).tolist() == [[1.0, 1.0, 1.0]]
+    first, last, spread = torch.zeros(3, 1, 8, 1)
+    first[0, :2], last[0, -2:], spread[0, ::4] = 1.0, 1.0, 1.0
+    eight = Lately(8)
+    assert eight(first) < eight(last)
+    assert float(eight(last)) == pytest.approx((1 - WORST) * 0.25 * (1 + STEEPNESS * 0.75) + WORST)
+    assert eight(spread) < eight(first)
+
+
+def test_a_channel_that_is_far_off_has_a_bounded_voice() -> None:
+    errors = torch.tensor([0.0, 1.0, LOUD, LOUD * np.e, 1e12])
+    found = bounded_voice(errors)
+    np.testing.assert_allclose(found[:4], [0, 1, LOUD, 2 * LOUD], rtol=1e-6)
+    assert 20 * LOUD < found[4] < 30 * LOUD
+    graph = make(options=ScoreOptions(ERRORS))
+    one, two = broken(FRESH, 1), broken(broken(FRESH, 1), 0)
+    assert (run(graph, two)[0] > 1.5 * run(graph, one)[0]).all()
 
 
 def test_the_mahalanobis_distance_from_the_fitted_windows_agrees_with_its_formula() -> None:
@@ -231,12 +267,12 @@ def test_the_elbo_adds_the_codes_divergence_to_the_errors() -> None:
 def test_a_combination_is_the_weighted_sum_of_its_kinds_by_their_own_quantiles(kinds: Any) -> None:
     both = make("variational", ScoreOptions(kinds))
     errors = len(kinds) - ("mahalanobis" in kinds)
-    share = 0.8 if "mahalanobis" in kinds else 1.0
+    share = 1 - LATENT_SHARE if "mahalanobis" in kinds else 1.0
     wanted = np.zeros(len(FRESH))
     for kind in kinds:
         single = make("variational", ScoreOptions((kind,)))
         relative = run(single, FRESH)[0] / np.quantile(run(single, HELD_OUT)[0], PART_QUANTILE)
-        wanted += relative * (0.2 if kind == "mahalanobis" else share / errors)
+        wanted += relative * (LATENT_SHARE if kind == "mahalanobis" else share / errors)
     assert run(both, FRESH)[0] == pytest.approx(wanted, rel=1e-3)
 
 
@@ -481,5 +517,5 @@ def test_the_graph_of_whole_windows_is_exported_without_what_serves_gaps() -> No
     operators = [node.op_type for node in onnx.load_from_string(exported[0]).graph.node]
     assert not {"IsNaN", "Where"} & set(operators)
     full = onnx.load_from_string(export_detector(graph, METADATA, [FRESH.numpy()], [FRESH.numpy()[:2]])[0])
-    assert 2 * len(operators) < len(full.graph.node)
+    assert len(operators) < 0.6 * len(full.graph.node)
     assert export_whole(graph, METADATA, [np.full_like(FRESH.numpy(), np.nan)]) is None
