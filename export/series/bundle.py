@@ -40,7 +40,6 @@ class Described:
     provenance: Mapping[str, Any]
     figures: Mapping[str, Any]
     signals: SignalFigures | None = None
-    signals: SignalFigures | None = None
     covering_threshold: float | None = None
     rows: bool = False
 
