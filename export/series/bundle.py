@@ -65,11 +65,12 @@ def pack_detector(
     if scales is not None:
         metadata |= {"stream_scale": {"rows": scales.rows, "streams": list(scales.known)}}
         members |= scale_members(scales)
-    scaling = graph.scaling
+    kinds = graph.channel_kinds
     coding = {
         **metadata,
         "score": graph.score_name,
-        "ranges": [[float(low), float(high)] for low, high in zip(scaling.low, scaling.high, strict=True)],
+        "ranges": [[float(low), float(high)] for low, high in zip(kinds.low, kinds.high, strict=True)],
+        "kinds": list(kinds.names),
         "event_rule": asdict(described.rule),
     }
     if (signals := described.signals) is not None:

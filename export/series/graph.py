@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,11 @@ from aez.codec.errors import InvalidArgument, ModelError
 from aez.export.common.scored_graph import TOLERANCE, Signature, compare_scores, export_scored, whitening
 from aez.export.families.base import Family, within
 from aez.export.series.gaps import SHARES, GapFactor, hide, usual_share
+from aez.export.series.inputs import LearnedChannels
+from aez.export.series.kinds import Kinds
 from aez.export.series.scaling import ScaleLayer, Scaling
+from aez.export.series.states import StateEffect
+from aez.export.series.voices import Voices
 
 GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
 #: The last two of graphs that take each stream's scale.
@@ -48,6 +52,8 @@ _GAPS_MAX, _GAPS_PER_BATCH = 2000, 200
 _GAP_QUANTILE = 0.999
 #: Products of a sum over time, at most; beyond, an ordinary sum is faster.
 _SMALL = 2048
+#: No score is higher: what is only ever compared with 1 needs no infinity.
+HIGHEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,20 @@ class StreamGraph(nn.Module):
         return (score, blame, *(one * wide + middle for one in raw))
 
 
+class Seen(NamedTuple):
+    """A window as the network sees it: `x` and `present` [batch, time, learned], the latter None where all is there.
+
+    extremes: lowest and highest of each channel in widths; excess: for what clipping hides of the tail, [batch,
+    learned]; said: what states say of `x`, and x is without.
+    """
+
+    x: Tensor
+    present: Tensor | None
+    extremes: tuple[Tensor, Tensor]
+    excess: Tensor
+    said: Tensor | None
+
+
 class DetectorGraph(nn.Module):
     """From windows to scores.
 
@@ -110,7 +130,9 @@ class DetectorGraph(nn.Module):
     A channel's error is the mean square of what is present, in scaled units, times the square of `ScaleLayer.excess`,
     over the channel's normal error. A channel that is missing from a window counts neither way, and a window without a
     sample scores 0. Scores of windows with more gaps than usual are divided by what such gaps do to normal windows.
-    `calibrate`, then set `threshold`; before, all of this is 1.
+    `calibrate`, then set `threshold`; before, all of this is 1. `voices` speak beside the network, by the kinds of the
+    channels: `scaling` and the network are of those that `channel_kinds.learned` names, in its order. Without kinds
+    all channels are measured. Scores lie within 0 and HIGHEST.
     """
 
     normal: Tensor
@@ -119,7 +141,9 @@ class DetectorGraph(nn.Module):
     part_scale: Tensor
     threshold: Tensor
 
-    def __init__(self, network: Family, scaling: Scaling, options: ScoreOptions | None = None) -> None:
+    def __init__(
+        self, network: Family, scaling: Scaling, options: ScoreOptions | None = None, kinds: Kinds | None = None
+    ) -> None:
         super().__init__()
         options = options or ScoreOptions()
         if scaling.channels != network.channels:
@@ -127,8 +151,10 @@ class DetectorGraph(nn.Module):
         if options.tail is not None and options.tail > network.window:
             raise InvalidArgument(f"tail {options.tail} is longer than the window of {network.window} samples")
         self.network, self.scaling, self.options = network, scaling, options
+        self.channel_kinds = kinds = kinds or _measured(scaling)
+        self.learned, self.effect = LearnedChannels(kinds), StateEffect(kinds, network.window)
         self.scale, self.gap_factor = ScaleLayer(scaling, network.window), GapFactor()
-        self.window, self.channels = network.window, network.channels
+        self.window, self.channels, self.width = network.window, len(kinds.names), network.channels
         self.tail = options.tail or network.window
         self.kinds = options.kinds_for(network)
         self.parts = [(member, kind) for member in range(len(network.members)) for kind in self.kinds]
@@ -136,41 +162,73 @@ class DetectorGraph(nn.Module):
             raise InvalidArgument(f"family {network.family} has no ELBO; use reconstruction or mahalanobis")
         self.weights = part_weights(self.kinds, len(network.members))
         self.code_sizes = [member.latent for member in network.members]
+        counted = {"mean": self.width, "max": 1, "largest": min(options.largest, self.width)}[options.rule]
+        self.voices = Voices(kinds, self.window, 1 / counted)
+        self._register(len(network.members))
+
+    def _register(self, members: int) -> None:
         widest = max(self.code_sizes) if "mahalanobis" in self.kinds else 1
-        count = len(network.members)
-        self.register_buffer("normal", torch.ones(count, self.channels))
-        self.register_buffer("latent_mean", torch.zeros(count, widest))
-        self.register_buffer("latent_whitening", torch.eye(widest).repeat(count, 1, 1))
+        self.register_buffer("normal", torch.ones(members, self.width))
+        self.register_buffer("latent_mean", torch.zeros(members, widest))
+        self.register_buffer("latent_whitening", torch.eye(widest).repeat(members, 1, 1))
         self.register_buffer("part_scale", torch.ones(len(self.parts)))
         self.register_buffer("threshold", torch.ones(()))
-        self._small = self.tail * self.channels**2 <= _SMALL
+        self._small = self.tail * self.width**2 <= _SMALL
         if self._small:
-            self.register_buffer("tail_sum", torch.eye(self.channels).repeat(self.tail, 1), persistent=False)
+            self.register_buffer("tail_sum", torch.eye(self.width).repeat(self.tail, 1), persistent=False)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, present, errors, codes, reconstructions = self._members(window)
+        score, blame, seen, reconstruction = self._scored(window)
+        counts = cast(Tensor, seen.present).sum(1)
+        score, blame = self.voices(window, score, blame, seen.extremes, counts)
+        return bounded(score), bounded(blame), self._raw(window, seen, reconstruction)
+
+    def _scored(self, window: Tensor) -> tuple[Tensor, Tensor, Seen, Tensor]:
+        """The network's part: score [batch], blame [batch, learned], what it saw, and the reconstruction of that."""
+        seen, errors, codes, reconstructions = self._members(window)
+        present = cast(Tensor, seen.present)
         counts = self.over_time(present[:, -self.tail :])
         scores, blames = [], []
         for part, (member, kind) in enumerate(self.parts):
-            score, blame = self._part(kind, member, x, errors[member], codes[member], counts)
+            score, blame = self._part(kind, member, seen.x, errors[member], codes[member], counts)
             scores.append(score * self.weights[part] / self.part_scale[part])
             blames.append(blame * self.weights[part] / self.part_scale[part])
         usual = self.threshold * self.gap_factor(self._share_present(present, counts))
-        score, blame = _sum(scores) / usual, _sum(blames) / usual[:, None]
-        raw = self.scale.inverse(_mean(reconstructions))
-        return score, blame, raw
+        return _sum(scores) / usual, _sum(blames) / usual[:, None], seen, _mean(reconstructions)
 
-    def _members(self, window: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor], list[Tensor]]:
-        """Scaled window, what is present, and of each member: error [batch, channels], code [batch, L], reconstruction.
+    def _raw(self, window: Tensor, seen: Seen, reconstruction: Tensor) -> Tensor:
+        """The reconstruction in the sensors' units; what the network does not see, or sees in steps, is as it came."""
+        raw = self.scale.inverse(reconstruction if seen.said is None else reconstruction + seen.said)
+        if self.channel_kinds.plain:
+            return raw
+        return torch.cat([raw, window], 2).index_select(2, cast(Tensor, self.learned.sources))
+
+    def look(self, window: Tensor, whole: bool = False) -> Seen:
+        """What the network sees of raw windows; `whole`: nothing is missing."""
+        raw = self.learned(window)
+        widths, present = (self.scale.distance(raw), None) if whole else self.scale.widths(raw)
+        extremes = self.scale.extremes(widths, present)
+        if self.tail < self.window:
+            excess = self.scale.excess(widths[:, -self.tail :])
+        else:
+            excess = self.scale.excess_of(*extremes)
+        x = self.scale.clip(widths)
+        if not self.effect.speaks:
+            return Seen(x, present, extremes, excess, None)
+        said = self.effect(window)
+        x = x - said if present is None else (x - said) * present
+        return Seen(x, present, extremes, excess, said)
+
+    def _members(self, window: Tensor) -> tuple[Seen, list[Tensor], list[Tensor], list[Tensor]]:
+        """What is seen, and of each member: error [batch, learned], code [batch, L], reconstruction.
 
         Errors are means over the tail, not yet divided by anything.
         """
         errors, codes, reconstructions = [], [], []
-        widths, present = self.scale.widths(window)
-        x = self.scale.clip(widths)
+        seen = self.look(window)
+        x, present = seen.x, cast(Tensor, seen.present)
         tail = present[:, -self.tail :]
-        excess = self.scale.excess(widths[:, -self.tail :])
-        share = excess * excess / self.over_time(tail).clamp_min(1.0)
+        share = seen.excess * seen.excess / self.over_time(tail).clamp_min(1.0)
         for member in self.network.members:
             code = member.encode(x, present)
             reconstruction = member.decode(code)
@@ -178,7 +236,7 @@ class DetectorGraph(nn.Module):
             errors.append(self.over_time(difference * difference) * share)
             codes.append(code)
             reconstructions.append(reconstruction)
-        return x, present, errors, codes, reconstructions
+        return seen, errors, codes, reconstructions
 
     def over_time(self, values: Tensor, factor: Tensor | None = None) -> Tensor:
         """Sums of [batch, tail, channels] over time, times a factor [channels]."""
@@ -224,7 +282,7 @@ class DetectorGraph(nn.Module):
         if rule == "max":
             return relative.amax(1)
         if rule == "largest":
-            return relative.topk(min(self.options.largest, self.channels), dim=1).values.mean(1)
+            return relative.topk(min(self.options.largest, self.width), dim=1).values.mean(1)
         return relative.mean(1) if here is None else _mean_present(relative, here)
 
     @property
@@ -237,7 +295,7 @@ class DetectorGraph(nn.Module):
         """Set what is normal from raw windows that did not train the network, and return their scores [n].
 
         `batches` [batch, time, channels] are gone through two or three times, always in the same order. The scores
-        are those of a threshold of 1. The latents' distribution is that of the windows `fitted`, which are more and
+        are the network's, without the voices, at a threshold of 1. The latents' distribution is that of the windows `fitted`, which are more and
         spread over more time; how far held-out ones lie from it sets the scale of the distance.
         """
         self.threshold.fill_(1)
@@ -250,14 +308,14 @@ class DetectorGraph(nn.Module):
             for part, scores in enumerate(self._part_scores(batches)):
                 self.part_scale[part] = torch.quantile(scores, PART_QUANTILE).clamp_min(1e-6)
         self._calibrate_gaps(batches)
-        return np.concatenate([self(batch)[0].cpu().numpy() for batch in batches])
+        return np.concatenate([bounded(self._scored(batch)[0]).cpu().numpy() for batch in batches])
 
     def _calibrate_errors(self, batches: Iterable[Tensor]) -> None:
         total = torch.zeros_like(self.normal, dtype=torch.float64)
-        seen = torch.zeros(self.channels, dtype=torch.float64, device=total.device)
+        seen = torch.zeros(self.width, dtype=torch.float64, device=total.device)
         for batch in batches:
-            _, present, errors, _, _ = self._members(batch)
-            here = present[:, -self.tail :].sum(1).clamp_max(1.0)
+            looked, errors, _, _ = self._members(batch)
+            here = cast(Tensor, looked.present)[:, -self.tail :].sum(1).clamp_max(1.0)
             for member, error in enumerate(errors):
                 total[member] += (error * here).sum(0)
             seen += here.sum(0)
@@ -267,14 +325,14 @@ class DetectorGraph(nn.Module):
         generator = torch.Generator().manual_seed(0)
         windows = torch.cat([batch[:: max(1, len(batch) // _GAPS_PER_BATCH)] for batch in batches])
         windows = windows[:: -(-len(windows) // _GAPS_MAX)]
-        scores = [self(hide(windows, share, generator))[0] for share in SHARES]
+        scores = [self._scored(hide(windows, share, generator))[0] for share in SHARES]
         high = torch.stack([torch.quantile(found, _GAP_QUANTILE) for found in scores])
         self.gap_factor.set(high, usual_share(windows))
 
     def _calibrate_latents(self, fitted: Iterable[Tensor]) -> None:
         codes: list[list[Tensor]] = [[] for _ in self.network.members]
         for batch in fitted:
-            for found, code in zip(codes, self._members(batch)[3], strict=True):
+            for found, code in zip(codes, self._members(batch)[2], strict=True):
                 found.append(code)
         for member, size in enumerate(self.code_sizes):
             mean, matrix = whitening(torch.cat(codes[member]), SHRINKAGE)
@@ -284,11 +342,23 @@ class DetectorGraph(nn.Module):
     def _part_scores(self, batches: Iterable[Tensor]) -> list[Tensor]:
         found: list[list[Tensor]] = [[] for _ in self.parts]
         for batch in batches:
-            x, present, errors, codes, _ = self._members(batch)
-            counts = present[:, -self.tail :].sum(1)
+            seen, errors, codes, _ = self._members(batch)
+            counts = cast(Tensor, seen.present)[:, -self.tail :].sum(1)
             for part, (member, kind) in enumerate(self.parts):
-                found[part].append(self._part(kind, member, x, errors[member], codes[member], counts)[0])
+                found[part].append(self._part(kind, member, seen.x, errors[member], codes[member], counts)[0])
         return [torch.cat(scores) for scores in found]
+
+
+def bounded(scores: Tensor) -> Tensor:
+    """Scores within 0 and HIGHEST."""
+    return scores.clamp(0.0, HIGHEST)
+
+
+def _measured(scaling: Scaling) -> Kinds:
+    """Every channel as it comes."""
+    count = scaling.channels
+    low, high = (tuple(float(value) for value in values) for values in (scaling.low, scaling.high))
+    return Kinds(("measured",) * count, ((),) * count, low, high)
 
 
 def _mean_present(values: Tensor, here: Tensor) -> Tensor:
@@ -332,19 +402,19 @@ class WholeGraph(nn.Module):
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
         graph = self.detector
-        widths = graph.scale.distance(window)
-        x = graph.scale.clip(widths)
-        share = graph.scale.excess(widths[:, -graph.tail :]).square()
+        seen = graph.look(window, whole=True)
+        share = seen.excess.square()
         scores, blames = [], []
         for member, network in enumerate(graph.network.members):
-            code = network.encode(x, torch.ones_like(x))
-            difference = x[:, -graph.tail :] - network.decode(code)[:, -graph.tail :]
+            code = network.encode(seen.x, torch.ones_like(seen.x))
+            difference = seen.x[:, -graph.tail :] - network.decode(code)[:, -graph.tail :]
             relative = graph.over_time(difference * difference, cast(Tensor, self.normal)[member]) * share
             for kind, scale in zip(graph.kinds, self.scales[member * len(graph.kinds) :], strict=False):
-                score, blame = self._part(kind, member, x, code, relative)
+                score, blame = self._part(kind, member, seen.x, code, relative)
                 scores.append(score * scale)
                 blames.append(blame * scale)
-        return _sum(scores), _sum(blames)
+        score, blame = graph.voices(window, _sum(scores), _sum(blames), seen.extremes)
+        return bounded(score), bounded(blame)
 
     def _part(self, kind: Kind, member: int, x: Tensor, code: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
         """Score and blame of one member by one kind; `relative` [batch, channels] is the error in normal ones."""
@@ -352,7 +422,7 @@ class WholeGraph(nn.Module):
         if kind == "reconstruction":
             return graph.joined(relative, None), relative
         if kind == "elbo":
-            divergence = 2 * graph.network.members[member].divergence(x) / (graph.tail * graph.channels)
+            divergence = 2 * graph.network.members[member].divergence(x) / (graph.tail * graph.width)
             return relative.mean(1) + divergence, relative + divergence[:, None]
         distance = graph.distance(member, code)
         return distance, (distance / relative.mean(1).clamp_min(1e-12))[:, None] * relative

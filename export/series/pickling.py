@@ -15,6 +15,7 @@ from aez.codec.errors import ModelError
 from aez.export.common.trainer import Result
 from aez.export.families.registry import build
 from aez.export.series.graph import DetectorGraph, ScoreOptions
+from aez.export.series.kinds import Kinds
 from aez.export.series.scaling import Scaling
 from aez.export.series.signals import SignalFigures
 from aez.export.series.train import DetectorConfig, Fitted, LimitOptions
@@ -35,6 +36,7 @@ def plain_values(fitted: Fitted) -> dict[str, Any]:
         "period": fitted.period,
         "window": graph.window,
         "scaling": asdict(graph.scaling),
+        "kinds": asdict(graph.channel_kinds),
         "weights": {name: tensor.cpu().numpy() for name, tensor in graph.state_dict().items()},
         "held_out": list(fitted.split.held_out.runs),
         "scores": fitted.scores,
@@ -65,12 +67,13 @@ def _fitted(values: Mapping[str, Any]) -> Fitted:
     config = DetectorConfig(**{**given, **parts, "rule": EventRule(**given["rule"])})
     weights = {name: torch.from_numpy(np.array(array)) for name, array in values["weights"].items()}
     with torch.random.fork_rng():
-        network = build(config.family, values["window"], len(values["channels"]), **config.options)
+        network = build(config.family, values["window"], len(values["scaling"]["centre"]), **config.options)
     network.load_state_dict(
         {name.removeprefix(_NETWORK): tensor for name, tensor in weights.items() if name.startswith(_NETWORK)}
     )
-    graph = DetectorGraph(network.eval(), Scaling(**values["scaling"]), config.score)
-    graph.load_state_dict(weights)
+    kinds = Kinds(**values["kinds"]) if "kinds" in values else None  # older pickles have none, and no voices
+    graph = DetectorGraph(network.eval(), Scaling(**values["scaling"]), config.score, kinds)
+    graph.load_state_dict(weights if kinds else {**graph.state_dict(), **weights})
     none = Windows([], graph.window)
     split = Split(none, none, Windows(values["held_out"], graph.window))
     result = values["result"] and Result(network, **values["result"])

@@ -31,8 +31,12 @@ from aez.export.series.bundle import CHECKED_WINDOWS, Described, pack_detector
 from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
+from aez.export.series.inputs import LearnedChannels, learned_rows
+from aez.export.series.kinds import Kinds, all_measured, find_kinds
+from aez.export.series.quiet import least_motion
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
+from aez.export.series.states import StateEffect, fit_effect
 from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
 from aez.export.series.windows import Rows, Spans, Split, Windows, fitted_rows, split_rows, suggest_window
 
@@ -42,6 +46,8 @@ DEFAULT_FAMILY = "pca"
 VALIDATION_WINDOWS = 2_000
 #: Windows that say how codes are distributed.
 CODE_WINDOWS = 8_000
+#: Windows that say what states say of measurements.
+EFFECT_WINDOWS = 4_000
 #: Share of the fitted part that tells when to stop.
 VALIDATION = 0.15
 #: Gaps in training leave at least this share of a window.
@@ -86,7 +92,8 @@ class DetectorConfig:
 
     `window` None: suggested from the data; `options` are the family's own; `held_out` is the share of the rows, the
     latest, that calibrates; `robust` leaves out rows that look like faults; `gaps` is the share of the windows into
-    which training makes holes; `per_stream_scale` makes a graph that takes each stream's centre and width as inputs.
+    which training makes holes; `per_stream_scale` makes a graph that takes each stream's centre and width as inputs;
+    `kinds` says of channels by name what they are, of `aez.export.series.kinds.CHOICES`, where it is not to be found.
     """
 
     family: str = DEFAULT_FAMILY
@@ -99,8 +106,11 @@ class DetectorConfig:
     robust: bool = True
     gaps: float = 0.2
     per_stream_scale: bool = False
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.kinds and self.per_stream_scale:
+            raise InvalidArgument("channels of streams with scales of their own are all measured; give no kinds")
         within("held_out", self.held_out, 0.05, 0.9)
         within("gaps", self.gaps, 0, 1)
         if self.window is not None:
@@ -133,15 +143,26 @@ class DetectorLoss(FamilyLoss):
     """A family's loss on raw windows [batch, time, channels], NaN = missing.
 
     In training a share `gaps` of the windows has a gap that the network does not see and has to fill, so that it can
-    do without a sensor or through an outage.
+    do without a sensor or through an outage. The network sees the channels that are learned, without what states say.
     """
 
-    def __init__(self, network: Family, scaling: Scaling, gaps: float = 0.0) -> None:
+    def __init__(
+        self,
+        network: Family,
+        scaling: Scaling,
+        gaps: float = 0.0,
+        learned: LearnedChannels | None = None,
+        effect: StateEffect | None = None,
+    ) -> None:
         super().__init__(network)
         self.scale, self.gaps = ScaleLayer(scaling, network.window), gaps
+        self.learned, self.effect = learned, effect
 
     def scaled(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        return cast(tuple[Tensor, Tensor], self.scale(raw))
+        x, present = self.scale(raw if self.learned is None else self.learned(raw))
+        if self.effect is not None and self.effect.speaks:
+            x = (x - self.effect(raw)) * present
+        return x, present
 
     def forward(self, raw: Tensor, generator: torch.Generator, progress: float) -> tuple[Tensor, Figures]:
         x, present = self.scaled(raw)
@@ -195,36 +216,80 @@ def fit_detector(
     rows, channels = prepare_rows(series)
     _refuse_constant(rows, [one.name or "the training data" for one in series])
     rows, sentinels, unread = without_sentinels(rows, channels)
-    notices += unread
-    window = config.window or suggest_window(max(rows, key=len))
+    kinds, window, found = _kinds_and_window(series, rows, channels, config)
+    notices += [*unread, *found]
+    names = [channels[place] for place in kinds.learned]
     with torch.random.fork_rng():
-        trained = build(config.family, window, len(channels), **config.options).trained
+        trained = build(config.family, window, len(names), **config.options).trained
     validation = VALIDATION if trained else 0.0
-    scales, learned = None, rows
+    scales, taken = None, rows
     if config.per_stream_scale:
         fits = [one[: fitted_rows(len(one), window, config.held_out, validation)] for one in rows]
         scales = fit_scales([one.name for one in series], fits, window, channels)
-        learned = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
-    split, left_out = _split(series, learned, config, window, validation, notices)
-    fitted = np.concatenate(split.fit.runs)
-    scaling = fit_scaling(fitted, channels) if scales is None else unit_scaling(fitted, rows)
-    if still := [name for name, flag in zip(channels, scaling.still, strict=True) if flag]:
+        taken = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
+    split, left_out = _split(series, taken, kinds, config, window, validation, notices)
+    kinds = kinds if scales else kinds.seen_in(split.fit.runs)
+    fitted = np.concatenate([learned_rows(run, kinds) for run in split.fit.runs])
+    scaling = fit_scaling(fitted, names) if scales is None else unit_scaling(fitted, rows)
+    still = [name for name, flag in zip(names, scaling.still, strict=True) if flag]
+    if still := [*still, *(channels[place] for place in kinds.places("constant"))]:
         notices.append(f"{listed(still)} never moved in the training rows; any movement will score high")
+    learned, effect = make_inputs(split, scaling, kinds, window)
     options = default_options(len(split.fit), **(changes or {}))
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
-        model = DetectorLoss(build(config.family, window, len(channels), **config.options), scaling, config.gaps)
+        network = build(config.family, window, len(names), **config.options)
+        model = DetectorLoss(network, scaling, config.gaps, learned, effect)
         network, result = learn(model, split.fit, split.validation, VALIDATION_WINDOWS, options, folder, resume)
-    graph = DetectorGraph(network, scaling, config.score)
+    graph = DetectorGraph(network, scaling, config.score, kinds)
+    graph.learned.load_state_dict(learned.state_dict())
+    graph.effect.load_state_dict(effect.state_dict())
     scores = graph.calibrate(Batches(split.held_out, _BATCH), spread(split.fit, CODE_WINDOWS).split(_BATCH))
     graph.threshold.fill_(choose_limit(scores, split.held_out, config, period))
+    teach_voices(graph, split)
     signals = signal_figures(rows, sentinels, left_out)
     return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals)
+
+
+def _kinds_and_window(
+    series: Sequence[Series], rows: Sequence[Rows], channels: Sequence[str], config: DetectorConfig
+) -> tuple[Kinds, int, list[str]]:
+    """The channels' kinds, the length of windows, and what to say of the kinds."""
+    if config.per_stream_scale:
+        kinds, found = all_measured(rows), []
+    else:
+        exact = [select_channels(one, channels).values for one in series]
+        kinds, found = find_kinds(rows, exact, channels, config.kinds, config.window != 1)
+    window = config.window or suggest_window(learned_rows(max(rows, key=len), kinds))
+    if window == 1 and config.window is None and not config.per_stream_scale:
+        kinds, found = find_kinds(rows, exact, channels, config.kinds, False)
+    return kinds, window, found
+
+
+@torch.no_grad()
+def make_inputs(split: Split, scaling: Scaling, kinds: Kinds, window: int) -> tuple[LearnedChannels, StateEffect]:
+    """What the network will see of windows, and what states say of that, from the windows that fit it."""
+    rates = torch.from_numpy(scaling.centre[len(kinds.places("measured")) :].astype(np.float32))
+    learned, effect = LearnedChannels(kinds, rates), StateEffect(kinds, window)
+    if effect.flags:
+        windows = spread(split.fit, EFFECT_WINDOWS)
+        fit_effect(effect, windows, ScaleLayer(scaling, window)(learned(windows))[0])
+    return learned, effect
+
+
+def teach_voices(graph: DetectorGraph, split: Split) -> None:
+    """Let the graph's voices hear what the windows of a split are like."""
+    kinds, scaling = graph.channel_kinds, graph.scaling
+    runs = [learned_rows(run, kinds) for part in (split.fit, split.validation, split.held_out) for run in part.runs]
+    graph.voices.quiet.set(least_motion(runs, graph.window, scaling.centre, scaling.scale))
+    rows = [torch.from_numpy(np.concatenate(part.runs)) for part in (split.fit, split.held_out)]
+    graph.voices.rare.learn(*rows)
 
 
 def _split(
     series: Sequence[Series],
     rows: Sequence[Rows],
+    kinds: Kinds,
     config: DetectorConfig,
     window: int,
     validation: float,
@@ -235,7 +300,7 @@ def _split(
     cuts = [holes(one) for one in series]
     faults: list[Spans] = [() for _ in rows]
     if config.robust:
-        faults, found = _faults(rows, names, cuts)
+        faults, found = _faults([learned_rows(one, kinds) for one in rows], names, cuts)
         notices += found
     if short := [name or "a series without a name" for name, one in zip(names, rows, strict=True) if len(one) < window]:
         notices.append(f"{listed(short)}: fewer rows than a window of {window}, and nothing to learn from")
