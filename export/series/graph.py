@@ -178,13 +178,15 @@ class DetectorGraph(nn.Module):
             self.register_buffer("tail_sum", torch.eye(self.width).repeat(self.tail, 1), persistent=False)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        score, blame, seen, reconstruction = self._scored(window)
-        counts = cast(Tensor, seen.present).sum(1)
+        score, blame, seen, reconstruction, counts = self._scored(window)
         score, blame = self.voices(window, score, blame, seen.extremes, counts)
         return bounded(score), bounded(blame), self._raw(window, seen, reconstruction)
 
-    def _scored(self, window: Tensor) -> tuple[Tensor, Tensor, Seen, Tensor]:
-        """The network's part: score [batch], blame [batch, learned], what it saw, and the reconstruction of that."""
+    def _scored(self, window: Tensor) -> tuple[Tensor, Tensor, Seen, Tensor, Tensor]:
+        """The network's part: score [batch], blame [batch, learned], what it saw, and the reconstruction of that.
+
+        And how many samples of the window are there, [batch, learned].
+        """
         seen, errors, codes, reconstructions = self._members(window)
         present = cast(Tensor, seen.present)
         counts = self.over_time(present[:, -self.tail :])
@@ -193,8 +195,10 @@ class DetectorGraph(nn.Module):
             score, blame = self._part(kind, member, seen.x, errors[member], codes[member], counts)
             scores.append(score * self.weights[part] / self.part_scale[part])
             blames.append(blame * self.weights[part] / self.part_scale[part])
-        usual = self.threshold * self.gap_factor(self._share_present(present, counts))
-        return _sum(scores) / usual, _sum(blames) / usual[:, None], seen, _mean(reconstructions)
+        if self.tail < self.window:
+            counts = present.sum(1)
+        usual = self.threshold * self.gap_factor(counts.mean(1) / self.window)
+        return _sum(scores) / usual, _sum(blames) / usual[:, None], seen, _mean(reconstructions), counts
 
     def _raw(self, window: Tensor, seen: Seen, reconstruction: Tensor) -> Tensor:
         """The reconstruction in the sensors' units; what the network does not see, or sees in steps, is as it came."""
@@ -207,7 +211,7 @@ class DetectorGraph(nn.Module):
         """What the network sees of raw windows; `whole`: nothing is missing."""
         raw = self.learned(window)
         widths, present = (self.scale.distance(raw), None) if whole else self.scale.widths(raw)
-        extremes = self.scale.extremes(widths, present)
+        extremes = self.scale.extremes(widths)
         if self.tail < self.window:
             excess = self.scale.excess(widths[:, -self.tail :])
         else:
@@ -246,12 +250,6 @@ class DetectorGraph(nn.Module):
             return values.flatten(1) @ (weights if factor is None else weights * factor)
         sums = values[:, 0] if self.tail == 1 else values.sum(1)
         return sums if factor is None else sums * factor
-
-    def _share_present(self, present: Tensor, counts: Tensor) -> Tensor:
-        """Share of the whole window that is present [batch]; `counts` [batch, channels] is that of the tail."""
-        if self.tail < self.window:
-            counts = present.sum(1)
-        return counts.mean(1) / self.window
 
     def _part(
         self, kind: Kind, member: int, x: Tensor, error: Tensor, code: Tensor, counts: Tensor

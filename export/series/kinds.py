@@ -139,18 +139,19 @@ def _kind(columns: Sequence[Floats], windowed: bool) -> tuple[ChannelKind, str]:
     if not len(values):
         return "measured", ""  # refused later, by its name
     small = values.astype(np.float32)
+    if len(values) >= FEWEST:
+        steps = np.concatenate([np.diff(one) for one in columns])
+        if np.mean(steps < 0) <= _RESETS and np.mean(steps > 0) >= _RISES:
+            return _counter(values, steps, windowed)
     if small.min() == small.max():
         return "constant", ""
     if len(values) < FEWEST:
         return "measured", ""
-    distinct = np.unique(small)
+    distinct = np.unique(values)
     if len(distinct) == 2 or (len(distinct) <= FEW and _jumps(columns, distinct)):
         return ("state" if windowed else "measured"), ""
-    steps = np.concatenate([np.diff(one) for one in columns])
-    if np.mean(steps < 0) <= _RESETS and np.mean(steps > 0) >= _RISES:
-        return _counter(values, steps, windowed)
     if np.all(values == np.rint(values)) and np.median(np.abs(values)) > _WHOLE_MOST:
-        if len(np.unique(values)) > _DISTINCT * len(values):
+        if len(distinct) > _DISTINCT * len(values):
             return "left-out", "holds identifiers, a new one nearly every row, and is left out"
     return "measured", ""
 
@@ -171,11 +172,11 @@ def _counter(values: Floats, steps: Floats, windowed: bool) -> tuple[ChannelKind
     return "counter", "counts up, and its steps from row to row are learned instead"
 
 
-def _jumps(columns: Sequence[Floats], distinct: NDArray[np.float32]) -> bool:
+def _jumps(columns: Sequence[Floats], distinct: Floats) -> bool:
     """Whether whole numbers change as states do: past values in between."""
     if not np.array_equal(distinct, np.rint(distinct)):
         return False
-    moves = np.concatenate([np.abs(np.diff(np.searchsorted(distinct, one.astype(np.float32)))) for one in columns])
+    moves = np.concatenate([np.abs(np.diff(np.searchsorted(distinct, one))) for one in columns])
     moves = moves[moves > 0]
     return bool(len(moves) and np.mean(moves > 1) >= _JUMPS)
 

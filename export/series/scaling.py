@@ -117,16 +117,9 @@ class ScaleLayer(nn.Module):
         """
         return self.excess_of(*self.extremes(widths))
 
-    def extremes(self, widths: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Lowest and highest [batch, channels], finite, of what is present of [batch, time, channels].
-
-        Of a channel that is missing, the lowest lies far above the highest.
-        """
-        low, high = widths, widths
-        if present is not None:
-            low = torch.where(present > 0, widths, _FARTHEST)
-            high = torch.where(present > 0, widths, -_FARTHEST)
-        return low.amin(1).clamp(-_FARTHEST, _FARTHEST), high.amax(1).clamp(-_FARTHEST, _FARTHEST)
+    def extremes(self, widths: Tensor) -> tuple[Tensor, Tensor]:
+        """Lowest and highest [batch, channels], finite, of [batch, time, channels]; what is missing counts as 0."""
+        return widths.amin(1).clamp(-_FARTHEST, _FARTHEST), widths.amax(1).clamp(-_FARTHEST, _FARTHEST)
 
     def excess_of(self, lowest: Tensor, highest: Tensor) -> Tensor:
         """`excess` by the extremes."""

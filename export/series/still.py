@@ -12,9 +12,9 @@ from aez.export.series.kinds import Kinds
 
 __all__ = ["StillVoice"]
 
-#: The highest score of such a channel, and of one that looks like a command nobody gave yet: it rests at a value that
-#: at least `_COMMANDS` states have, too.
-TOP, COMMAND_TOP, _COMMANDS = 6.0, 0.5, 3
+#: What such a channel adds to the score at most, and what one adds that looks like a command nobody gave yet: it rests
+#: at a value that at least `_COMMANDS` states have, too. On SMD what never moved moves in anomalies alone.
+TOP, COMMAND_TOP, _COMMANDS = 20.0, 0.5, 3
 #: It moves by widths of this share of its value; the score is half of their number.
 _WIDTH, _TINY = 1e-3, 1e-6
 

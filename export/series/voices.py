@@ -16,7 +16,8 @@ __all__ = ["Voices"]
 class Voices(nn.Module):
     """Joins the voices with the network's score, on the scale on which 1 is the threshold.
 
-    The score is the largest of all. `share` is how much of a channel's score reaches the whole one: a voice is blamed
+    The score is the largest of the network's, the quietest channel's and the rare states', and to it comes that of the
+    channel that moves and never did. `share` is how much of a channel's score reaches the whole one: a voice is blamed
     so much that both agree.
     """
 
@@ -52,13 +53,14 @@ class Voices(nn.Module):
         if self.plain:
             return score, blame
         parts = [blame]
-        if self._still:
-            still = self.still(window)
-            score = torch.maximum(score, still.amax(1))
-            parts.append(still / self.share)
         if self._states:
             rare, by_state = self.rare(window)
             score = torch.maximum(score, rare)
+        if self._still:
+            still = self.still(window)
+            score = score + still.amax(1)
+            parts.append(still / self.share)
+        if self._states:
             parts.append(by_state * (rare / self.share)[:, None])
         parts.append(torch.zeros_like(blame[:, :1]))
         return score, torch.cat(parts, 1).index_select(1, self.order)

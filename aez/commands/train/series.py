@@ -69,6 +69,14 @@ DAY = 86_400.0
     help="One model for many alike streams: each is scaled by a centre and width of its own, which the monitor learns "
     "of streams that were not in DATA.",
 )
+@click.option(
+    "--kind",
+    "given_kinds",
+    multiple=True,
+    metavar="COLUMN=KIND",
+    help="What a channel is, where it is not to be found: measured, state (on/off, a mode), counter or left-out; may be "
+    "repeated.",
+)
 @options.series_reading
 @train_options.detector_result
 def series(
@@ -90,6 +98,7 @@ def series(
     ignore: str | None,
     stream: str | None,
     per_stream_scale: bool,
+    given_kinds: tuple[str, ...],
     time_column: str | None,
     array: str | None,
     resample: float | None,
@@ -115,7 +124,7 @@ def series(
             _warn_of_idle({"--steps": steps, "--minutes": minutes, "--resume": resume}, family)
         options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
-        config = replace(config, per_stream_scale=per_stream_scale)
+        config = replace(config, per_stream_scale=per_stream_scale, kinds=_kinds(given_kinds))
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         known = {"time_column": time_column, "array": array, **columns}
         read = [one for path in data for one in _read(path, resample, stream, **known)]
@@ -141,6 +150,15 @@ def _limit(method: str | None, values: dict[str, float | None]) -> dict[str, Any
     if method is not None and methods and methods != [method]:
         raise InvalidArgument(f"--{next(iter(given))} belongs to --threshold {methods[0]}, not to {method}")
     return {"method": method or (methods or ["budget"])[0], **given}
+
+
+def _kinds(texts: tuple[str, ...]) -> dict[str, str]:
+    """Kinds of channels by name. Raises InvalidArgument."""
+    pairs = [text.rpartition("=") for text in texts]
+    for text, (name, _, kind) in zip(texts, pairs, strict=True):
+        if not name or not kind:
+            raise InvalidArgument(f"--kind takes COLUMN=KIND, such as pump=state, not {text!r}")
+    return {name.strip(): kind.strip() for name, _, kind in pairs}
 
 
 def _names(text: str | None) -> tuple[str, ...]:
