@@ -215,6 +215,7 @@ def write(folder: Path, seeds: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description="Channels like those of spacecraft.")
     parser.add_argument("--seeds", type=int, default=20, help="how many channels, 20 by default")
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="write them as NPZ instead of measuring")

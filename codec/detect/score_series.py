@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,7 @@ def score_streams(
         channels=detector.channels,
         separator=reading.separator,
         array=reading.array,
+        words=detector.words,
     )
     return [_score(_SeriesFile(detector, path, reading, (one, whole)), rule, each) for one in streams]
 
@@ -222,7 +223,8 @@ class _SeriesFile:
             if rows * len(batch.channels) <= _KEPT:
                 kept.append(batch)
         self.stream, self.summary = reader.name, reader.summary()
-        self.notices = [*units, *self._still_notices(), *_mixed_notices(self.summary)]
+        strange = getattr(reader, "unknown", {})
+        self.notices = [*units, *self._still_notices(), *_mixed_notices(self.summary), *_word_notices(strange)]
         if self.reading.resample is None and not (self.summary.backwards or self.summary.duplicates):
             return kept if sum(map(len, kept)) == rows else self._read(), rows
         whole = _joined(kept if sum(map(len, kept)) == rows else list(self._read()))
@@ -247,6 +249,7 @@ class _SeriesFile:
             channels=self.detector.channels,
             separator=given.separator,
             array=given.array,
+            words=self.detector.words,
         )
 
     def _still_notices(self) -> Iterator[str]:
@@ -276,6 +279,11 @@ class _InMemory:
 
     def summary(self) -> SeriesSummary:
         return self._summarizer.summary(time_column=self._whole.time_column, dropped=self._whole.dropped)
+
+
+def _word_notices(unknown: Mapping[str, int]) -> Iterator[str]:
+    for name, rows in unknown.items():
+        yield f"channel {name} has words in {rows:,} rows that training never showed; they count as its rarest"
 
 
 def _mixed_notices(summary: SeriesSummary) -> Iterator[str]:

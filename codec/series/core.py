@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ class Series:
     time: NDArray[np.int64] | None = None  #: [time], ns since 1970 UTC; None when the data have no clock
     timezone: str | None = None  #: as in the source: "UTC", "+02:00", "Europe/Berlin"; None: times without a zone
     name: str = ""  #: of the stream; by default its file's without the suffix
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: of channels of text, whose samples are places
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.dtype != np.float64:
@@ -120,9 +121,9 @@ def in_order(series: Series) -> tuple[Series, Reordering]:
 def resample(series: Series, period_seconds: float, how: str = "mean") -> Series:
     """The series on an even clock of the given period: one row for each bin of time, NaN where a bin has no sample.
 
-    `how` is "mean" of a bin's samples or "last", its latest; missing samples count for neither. Bins at least twice as
-    long as the series' own period begin at whole multiples of the new one since 1970 UTC (full minutes, full hours)
-    and carry the time of their beginning. Shorter ones lie centred around a grid through the first sample, so that a
+    `how` is "mean" of a bin's samples or "last", its latest, as always for words; missing samples count for neither.
+    Bins at least twice as long as the series' own period begin at whole multiples of the new one since 1970 UTC (full
+    minutes, full hours) and carry the time of their beginning. Shorter ones lie centred around a grid through the first sample, so that a
     clock that jitters by less than half a period leaves no bin empty. The rows may stand in any order.
 
     Raises InvalidArgument for a series without a clock or rows, another `how`, a period that is not positive, or one
@@ -149,7 +150,10 @@ def resample(series: Series, period_seconds: float, how: str = "mean") -> Series
     row = offset // step if coarse else offset // step + (offset % step >= step - step // 2)
     order = np.argsort(time, kind="stable")
     pick = _mean if how == "mean" else _last
-    columns = [pick(series.values[order, c], row[order], rows) for c in range(series.values.shape[1])]
+    columns = [
+        (_last if name in series.words else pick)(series.values[order, c], row[order], rows)
+        for c, name in enumerate(series.channels)
+    ]
     values = np.stack(columns, axis=1) if columns else np.empty((rows, 0))
     return replace(series, values=values, time=start + step * np.arange(rows, dtype=np.int64))
 

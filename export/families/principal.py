@@ -65,7 +65,7 @@ def _decompose(centred: Tensor, most: int) -> tuple[Tensor, Tensor]:
         torch.manual_seed(0)
         try:
             _, singular, right = torch.svd_lowrank(centred, q=min(most + 8, n, d), niter=4)
-        except torch.linalg.LinAlgError:
+        except RuntimeError:  # what LAPACK cannot, in 32 bits
             _, singular, right = torch.svd_lowrank(centred.double(), q=min(most + 8, n, d), niter=4)
     shares = singular[:most].double().square() / total
     return right[:, :most].to(centred.dtype), shares.to(centred.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Described:
     provenance: Mapping[str, Any]
     figures: Mapping[str, Any]
     signals: SignalFigures | None = None
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def pack_detector(
@@ -55,6 +56,8 @@ def pack_detector(
         "period_seconds": described.period,
         "threshold": threshold,
     }
+    if described.words:
+        metadata["words"] = {name: list(words) for name, words in described.words.items()}
     checked, probe = _inputs(windows[:CHECKED_WINDOWS], scales), _inputs(make_probe(windows), scales)
     data, probe_score = export_detector(graph, metadata, checked, probe)
     members = {f"{GRAPH}.onnx": data, **probe_members(dict(zip(INPUTS, probe, strict=False)), probe_score)}

@@ -28,7 +28,7 @@ class GapFactor(nn.Module):
         self.register_buffer("usual", torch.ones(()))
 
     def forward(self, share: Tensor) -> Tensor:
-        # From 1 upwards by what is missing, in steps of which none is negative: nothing cancels, however large they are.
+        # From 1 upwards by what is missing, in steps of which none is negative: nothing cancels, however large.
         share = share / self.usual
         starts, ends = torch.tensor(SHARES[:-1]), torch.tensor(SHARES[1:])
         slopes = (self.factors[:-1] - self.factors[1:]) / (ends - starts).to(share.device)

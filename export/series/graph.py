@@ -293,8 +293,9 @@ class DetectorGraph(nn.Module):
         """Set what is normal from raw windows that did not train the network, and return their scores [n].
 
         `batches` [batch, time, channels] are gone through two or three times, always in the same order. The scores
-        are the network's, without the voices, at a threshold of 1. The latents' distribution is that of the windows `fitted`, which are more and
-        spread over more time; how far held-out ones lie from it sets the scale of the distance.
+        are the network's, without the voices, at a threshold of 1. The latents' distribution is that of the windows
+        `fitted`, which are more and spread over more time; how far held-out ones lie from it sets the scale of the
+        distance.
         """
         self.threshold.fill_(1)
         self.part_scale.fill_(1)

@@ -90,9 +90,9 @@ def find_kinds(
     """The kinds of the channels of series [time, channels], and a sentence for each that is not measured.
 
     `rows` are as a graph takes them, NaN = missing; `exact` are the same as they came, in which counters keep their
-    steps. `given` are kinds by the channel's name, as the user wants them. Not `windowed`: windows have one row, in which
-    nothing can be counted, and states are what rows are described by. Raises InvalidArgument for a name or kind that
-    does not exist, and for a state of too many values; UnsupportedInput where nothing is left to learn from.
+    steps. `given` are kinds by the channel's name, as the user wants them. Not `windowed`: windows have one row, in
+    which nothing can be counted, and states are what rows are described by. Raises InvalidArgument for a name or kind
+    that does not exist, and for a state of too many values; UnsupportedInput where nothing is left to learn from.
     """
     _check_given(channels, given)
     plain = all_measured(rows)
@@ -150,9 +150,9 @@ def _kind(columns: Sequence[Floats], windowed: bool) -> tuple[ChannelKind, str]:
     distinct = np.unique(values)
     if len(distinct) == 2 or (len(distinct) <= FEW and _jumps(columns, distinct)):
         return ("state" if windowed else "measured"), ""
-    if np.all(values == np.rint(values)) and np.median(np.abs(values)) > _WHOLE_MOST:
-        if len(distinct) > _DISTINCT * len(values):
-            return "left-out", "holds identifiers, a new one nearly every row, and is left out"
+    large = bool(np.median(np.abs(values)) > _WHOLE_MOST and np.all(values == np.rint(values)))
+    if large and len(distinct) > _DISTINCT * len(values):
+        return "left-out", "holds identifiers, a new one nearly every row, and is left out"
     return "measured", ""
 
 

@@ -44,6 +44,7 @@ def plain_values(fitted: Fitted) -> dict[str, Any]:
         "notices": list(fitted.notices),
         "signals": fitted.signals and asdict(fitted.signals),
         "scales": fitted.scales and _plain_scales(fitted.scales),
+        "words": dict(fitted.words),
     }
 
 
@@ -88,6 +89,7 @@ def _fitted(values: Mapping[str, Any]) -> Fitted:
         values["notices"],
         _scales(values.get("scales")),
         values.get("signals") and SignalFigures(**values["signals"]),  # older pickles have none
+        values.get("words", {}),
     )
 
 

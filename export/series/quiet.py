@@ -1,4 +1,4 @@
-"""A channel that moves less than it ever did in training: what stands still is reconstructed well, and is no less wrong.
+"""A channel that moves less than it ever did in training: what stands still is reconstructed well, and still wrong.
 
 How far a channel moves in a window is its highest value less its lowest, which the graph needs anyway.
 """

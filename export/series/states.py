@@ -158,7 +158,8 @@ class RareStates(Stored):
     """window float32 [batch, time, channels], raw -> (score [batch], share of each state in it [batch, states]).
 
     Of the states in the last row: 0 for usual combinations, up to `HELD_OUT_TOP` for the rarest that held-out rows
-    had, at most `TOP` for new ones. Where states are missing, all combinations that fit count together. 0 until `learn`.
+    had, at most `TOP` for new ones. Where states are missing, all combinations that fit count together. 0 until
+    `learn`.
     """
 
     columns: Tensor

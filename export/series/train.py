@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from aez.export.series.signals import SignalFigures, signal_figures, without_sen
 from aez.export.series.states import StateEffect, fit_effect
 from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
 from aez.export.series.windows import Rows, Spans, Split, Windows, fitted_rows, split_rows, suggest_window
+from aez.export.series.words import shared_words
 
 logger = logging.getLogger(__name__)
 
@@ -122,9 +123,9 @@ class Fitted:
     """A calibrated detector, and what it was made from.
 
     `scores` are the held-out ones before the division by the threshold; `result` None: nothing was trained; `notices`
-    say what the user should know of the data, one sentence each. With `scales` the graph is one for rows in widths from
-    their stream's centre, and so are the windows of `split`. `signals` None: it was made before they
-    were noted.
+    say what the user should know of the data, one sentence each; `words` are those of channels of text. With `scales`
+    the graph is one for rows in widths from their stream's centre, and so are the windows of `split`. `signals` None:
+    it was made before they were noted.
     """
 
     graph: DetectorGraph
@@ -137,6 +138,7 @@ class Fitted:
     notices: list[str]
     scales: StreamScales | None = None
     signals: SignalFigures | None = None
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class DetectorLoss(FamilyLoss):
@@ -213,6 +215,10 @@ def fit_detector(
     checkpoint lies in `folder`. Raises InvalidArgument and UnsupportedInput for data that cannot be learned from.
     """
     series, period, notices = same_period(series)
+    series, words = shared_words(series)
+    if words and config.per_stream_scale:
+        raise InvalidArgument(f"{listed(list(words))} hold text, which has no scale; leave them out with --ignore")
+    config = replace(config, kinds={**dict.fromkeys(words, "state"), **config.kinds}) if words else config
     rows, channels = prepare_rows(series)
     _refuse_constant(rows, [one.name or "the training data" for one in series])
     rows, sentinels, unread = without_sentinels(rows, channels)
@@ -248,7 +254,7 @@ def fit_detector(
     graph.threshold.fill_(choose_limit(scores, split.held_out, config, period))
     teach_voices(graph, split)
     signals = signal_figures(rows, sentinels, left_out)
-    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals)
+    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals, words)
 
 
 def _kinds_and_window(
@@ -379,7 +385,9 @@ def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) ->
         **best_validation(result),
     }
     given = tuple(units) or ("",) * len(fitted.channels)
-    return Described(name, fitted.channels, given, fitted.period, config.rule, provenance, figures, fitted.signals)
+    return Described(
+        name, fitted.channels, given, fitted.period, config.rule, provenance, figures, fitted.signals, fitted.words
+    )
 
 
 _LIMIT_KEYS: dict[Method, tuple[str, ...]] = {

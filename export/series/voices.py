@@ -1,4 +1,4 @@
-"""What is said beside the network: channels that are too quiet, that never moved, and rare states; each within bounds."""
+"""What is said beside the network, within bounds: of channels that are too quiet, that never moved, of rare states."""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ DAY = 86_400.0
     "given_kinds",
     multiple=True,
     metavar="COLUMN=KIND",
-    help="What a channel is, where it is not to be found: measured, state (on/off, a mode), counter or left-out; may be "
-    "repeated.",
+    help="What a channel is, instead of what is found: measured, state (on/off, a mode), counter or left-out; may be "
+    "given again.",
 )
 @options.series_reading
 @train_options.detector_result
@@ -167,15 +167,15 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 def _read(path: Path, period: float | None, stream: str | None, **known: Any) -> list[Series]:
     """A file's rows in order of time, of each stream; says what they are like. Raises as `read_series`."""
-    from aez.codec.series.core import in_order, resample
+    from aez.codec.series.core import in_order, resample, select_channels
     from aez.codec.series.reader import read_series, read_streams
 
     label = click.format_filename(path)
     if stream is None:
-        one, about = read_series(path, **known)
+        one, about = read_series(path, categories=True, **known)
         found = [one]
     else:
-        found, about = read_streams(path, stream, **known)
+        found, about = read_streams(path, stream, categories=True, **known)
     messages.summary("\n  ".join([f"{label}:", *about.lines()]))
     if about.mixed is not None:
         messages.warning(
@@ -193,6 +193,9 @@ def _read(path: Path, period: float | None, stream: str | None, **known: Any) ->
             )
     if period is not None:
         found = [resample(one, period) for one in found]
+    if labels := [name for name in found[0].words if name.casefold() in LABELS]:
+        found = [select_channels(one, [name for name in one.channels if name not in labels]) for one in found]
+        messages.warning(f"{label}: {', '.join(labels)} looks like a label in words, and is left out")
     for name in found[0].channels:
         if name.casefold() in LABELS:
             messages.warning(f"{label}: channel {name!r} looks like a label; leave it out with --ignore {name}")
