@@ -123,8 +123,9 @@ def resample(series: Series, period_seconds: float, how: str = "mean") -> Series
 
     `how` is "mean" of a bin's samples or "last", its latest, as always for words; missing samples count for neither.
     Bins at least twice as long as the series' own period begin at whole multiples of the new one since 1970 UTC (full
-    minutes, full hours) and carry the time of their beginning. Shorter ones lie centred around a grid through the first sample, so that a
-    clock that jitters by less than half a period leaves no bin empty. The rows may stand in any order.
+    minutes, full hours) and carry the time of their beginning. Shorter ones lie centred around a grid through the first
+    sample, so that a clock that jitters by less than half a period leaves no bin empty. The rows may stand in any
+    order.
 
     Raises InvalidArgument for a series without a clock or rows, another `how`, a period that is not positive, or one
     so short that the result would be unreasonably large.

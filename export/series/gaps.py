@@ -9,7 +9,7 @@ from torch import Tensor, nn
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 #: No factor is larger, so that what gaps do to a channel that hardly moves leaves scores finite.
 FACTOR_MOST = 1e6
-#: A share that falls short of a place of `SHARES` by less than this, by rounding, lies on it.
+#: A share that falls short of 1 by less than this, by rounding, is 1.
 _ROUNDING = 1e-6
 
 
@@ -30,9 +30,10 @@ class GapFactor(nn.Module):
     def forward(self, share: Tensor) -> Tensor:
         # From 1 upwards by what is missing, in steps of which none is negative: nothing cancels, however large.
         share = share / self.usual
+        share = torch.where(share > 1 - _ROUNDING, torch.ones_like(share), share)
         starts, ends = torch.tensor(SHARES[:-1]), torch.tensor(SHARES[1:])
         slopes = (self.factors[:-1] - self.factors[1:]) / (ends - starts).to(share.device)
-        steps = (ends.to(share.device) - _ROUNDING - share[:, None]).clamp_min(0.0)
+        steps = (ends.to(share.device) - share[:, None]).clamp_min(0.0)
         inside = torch.minimum(steps, (ends - starts).to(share.device))
         return self.factors[-1] + (inside * slopes).sum(1)
 

@@ -132,7 +132,8 @@ class DetectorGraph(nn.Module):
     sample scores 0. Scores of windows with more gaps than usual are divided by what such gaps do to normal windows.
     `calibrate`, then set `threshold`; before, all of this is 1. `voices` speak beside the network, by the kinds of the
     channels: `scaling` and the network are of those that `channel_kinds.learned` names, in its order. Without kinds
-    all channels are measured. Scores lie within 0 and HIGHEST.
+    all channels are measured. Scores lie within 0 and HIGHEST; blame is finite and not
+    negative.
     """
 
     normal: Tensor
@@ -180,7 +181,7 @@ class DetectorGraph(nn.Module):
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         score, blame, seen, reconstruction, counts = self._scored(window)
         score, blame = self.voices(window, score, blame, seen.extremes, counts)
-        return bounded(score), bounded(blame), self._raw(window, seen, reconstruction)
+        return bounded(score), blame, self._raw(window, seen, reconstruction)
 
     def _scored(self, window: Tensor) -> tuple[Tensor, Tensor, Seen, Tensor, Tensor]:
         """The network's part: score [batch], blame [batch, learned], what it saw, and the reconstruction of that.
@@ -397,7 +398,13 @@ class WholeGraph(nn.Module):
             self.scales = [
                 weight / (float(scale) * usual) for weight, scale in zip(graph.weights, graph.part_scale, strict=True)
             ]
-            self.register_buffer("normal", 1 / (graph.normal * graph.tail))
+            normal = 1 / (graph.normal * graph.tail)
+            # The errors' own scale goes into what is normal: the distance shares them out by their proportions alone.
+            self.folded = "reconstruction" in graph.kinds and "elbo" not in graph.kinds
+            if self.folded:
+                own = self.scales[graph.kinds.index("reconstruction") :: len(graph.kinds)]
+                normal *= torch.tensor(own, device=normal.device)[:, None]
+            self.register_buffer("normal", normal)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
         graph = self.detector
@@ -409,22 +416,28 @@ class WholeGraph(nn.Module):
             difference = seen.x[:, -graph.tail :] - network.decode(code)[:, -graph.tail :]
             relative = graph.over_time(difference * difference, cast(Tensor, self.normal)[member]) * share
             for kind, scale in zip(graph.kinds, self.scales[member * len(graph.kinds) :], strict=False):
-                score, blame = self._part(kind, member, seen.x, code, relative)
-                scores.append(score * scale)
-                blames.append(blame * scale)
+                score, blame = self._part(kind, member, seen.x, code, relative, scale)
+                scores.append(score)
+                blames.append(blame)
         score, blame = graph.voices(window, _sum(scores), _sum(blames), seen.extremes)
-        return bounded(score), bounded(blame)
+        return bounded(score), blame
 
-    def _part(self, kind: Kind, member: int, x: Tensor, code: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
-        """Score and blame of one member by one kind; `relative` [batch, channels] is the error in normal ones."""
+    def _part(
+        self, kind: Kind, member: int, x: Tensor, code: Tensor, relative: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        """Score and blame of one member by one kind, scaled; `relative` [batch, channels] is the error in normal ones.
+
+        It has the scale of the reconstruction already where that is `folded`.
+        """
         graph = self.detector
+        if kind == "mahalanobis":
+            distance = graph.distance(member, code) * scale
+            return distance, (distance / relative.mean(1).clamp_min(1e-12))[:, None] * relative
         if kind == "reconstruction":
+            relative = relative if self.folded else relative * scale
             return graph.joined(relative, None), relative
-        if kind == "elbo":
-            divergence = 2 * graph.network.members[member].divergence(x) / (graph.tail * graph.width)
-            return relative.mean(1) + divergence, relative + divergence[:, None]
-        distance = graph.distance(member, code)
-        return distance, (distance / relative.mean(1).clamp_min(1e-12))[:, None] * relative
+        divergence = 2 * graph.network.members[member].divergence(x) / (graph.tail * graph.width)
+        return (relative.mean(1) + divergence) * scale, (relative + divergence[:, None]) * scale
 
 
 def export_detector(

