@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.clock import TableClock, find_clock, names_time
-from aez.codec.series.columns import Column, excerpt, numbers
+from aez.codec.series.columns import Column, Wordbook, Words, excerpt, is_category, numbers
 from aez.codec.series.core import Series, nearest_names
 from aez.codec.series.open_table import open_table
 from aez.codec.series.streams import NAMES_STREAMS, Labels, MixedStreams, parted, summary_of
 from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
 from aez.codec.series.table import Table, TableBlock
-from aez.codec.series.words import Wordbook, Words, is_category
 
 __all__ = ["SeriesReader", "read_batches", "read_series", "read_streams"]
 

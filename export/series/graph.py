@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aez.codec.errors import InvalidArgument, ModelError
+from aez.export.channels.inputs import LearnedChannels
+from aez.export.channels.kinds import Kinds, measured
+from aez.export.channels.states import StateEffect
+from aez.export.channels.voices import Voices
 from aez.export.common.scored_graph import TOLERANCE, Signature, compare_scores, export_scored, whitening
 from aez.export.families.base import Family, within
 from aez.export.series.gaps import SHARES, GapFactor, hide, usual_share
-from aez.export.series.inputs import LearnedChannels
-from aez.export.series.kinds import Kinds
 from aez.export.series.scaling import ScaleLayer, Scaling
-from aez.export.series.states import StateEffect
-from aez.export.series.voices import Voices
 
 GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
 #: The last two of graphs that take each stream's scale.
@@ -152,7 +152,7 @@ class DetectorGraph(nn.Module):
         if options.tail is not None and options.tail > network.window:
             raise InvalidArgument(f"tail {options.tail} is longer than the window of {network.window} samples")
         self.network, self.scaling, self.options = network, scaling, options
-        self.channel_kinds = kinds = kinds or _measured(scaling)
+        self.channel_kinds = kinds = kinds or measured(scaling.low.tolist(), scaling.high.tolist())
         self.learned, self.effect = LearnedChannels(kinds), StateEffect(kinds, network.window)
         self.scale, self.gap_factor = ScaleLayer(scaling, network.window), GapFactor()
         self.window, self.channels, self.width = network.window, len(kinds.names), network.channels
@@ -352,13 +352,6 @@ class DetectorGraph(nn.Module):
 def bounded(scores: Tensor) -> Tensor:
     """Scores within 0 and HIGHEST."""
     return scores.clamp(0.0, HIGHEST)
-
-
-def _measured(scaling: Scaling) -> Kinds:
-    """Every channel as it comes."""
-    count = scaling.channels
-    low, high = (tuple(float(value) for value in values) for values in (scaling.low, scaling.high))
-    return Kinds(("measured",) * count, ((),) * count, low, high)
 
 
 def _mean_present(values: Tensor, here: Tensor) -> Tensor:

@@ -12,10 +12,10 @@ import torch
 from aez.codec.detect.events import EventRule
 from aez.codec.detect.scaling import Scale, StreamScales
 from aez.codec.errors import ModelError
+from aez.export.channels.kinds import Kinds
 from aez.export.common.trainer import Result
 from aez.export.families.registry import build
 from aez.export.series.graph import DetectorGraph, ScoreOptions
-from aez.export.series.kinds import Kinds
 from aez.export.series.scaling import Scaling
 from aez.export.series.signals import SignalFigures
 from aez.export.series.train import DetectorConfig, Fitted, LimitOptions

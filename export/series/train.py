@@ -21,6 +21,11 @@ from aez.codec.detect.scaling import StreamScales
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series, holes, select_channels
+from aez.export.channels.inputs import LearnedChannels, learned_rows
+from aez.export.channels.kinds import Kinds, all_measured, find_kinds
+from aez.export.channels.quiet import least_motion
+from aez.export.channels.states import StateEffect, fit_effect
+from aez.export.channels.words import shared_words
 from aez.export.common.batches import Batches, spread
 from aez.export.common.run_files import check_output, run_folder
 from aez.export.common.trainer import Result, TrainOptions
@@ -31,15 +36,10 @@ from aez.export.series.bundle import CHECKED_WINDOWS, Described, pack_detector
 from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
-from aez.export.series.inputs import LearnedChannels, learned_rows
-from aez.export.series.kinds import Kinds, all_measured, find_kinds
-from aez.export.series.quiet import least_motion
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
-from aez.export.series.states import StateEffect, fit_effect
 from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
 from aez.export.series.windows import Rows, Spans, Split, Windows, fitted_rows, split_rows, suggest_window
-from aez.export.series.words import shared_words
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class DetectorConfig:
     `window` None: suggested from the data; `options` are the family's own; `held_out` is the share of the rows, the
     latest, that calibrates; `robust` leaves out rows that look like faults; `gaps` is the share of the windows into
     which training makes holes; `per_stream_scale` makes a graph that takes each stream's centre and width as inputs;
-    `kinds` says of channels by name what they are, of `aez.export.series.kinds.CHOICES`, where it is not to be found.
+    `kinds` says of channels by name what they are, of `aez.export.channels.kinds.CHOICES`, where it is not to be found.
     """
 
     family: str = DEFAULT_FAMILY
@@ -262,7 +262,7 @@ def _kinds_and_window(
 ) -> tuple[Kinds, int, list[str]]:
     """The channels' kinds, the length of windows, and what to say of the kinds."""
     if config.per_stream_scale:
-        kinds, found = all_measured(rows), []
+        kinds, found = all_measured(rows), list[str]()
     else:
         exact = [select_channels(one, channels).values for one in series]
         kinds, found = find_kinds(rows, exact, channels, config.kinds, config.window != 1)

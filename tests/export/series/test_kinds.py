@@ -18,14 +18,14 @@ from aez.codec.detect.score_series import score_file
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series
 from aez.codec.series.reader import read_series
-from aez.export.series.kinds import find_kinds
+from aez.export.channels.kinds import find_kinds
+from aez.export.channels.quiet import least_motion
+from aez.export.channels.states import TOP as RARE_TOP
+from aez.export.channels.still import COMMAND_TOP
+from aez.export.channels.still import TOP as STILL_TOP
+from aez.export.channels.words import shared_words
 from aez.export.series.pickling import from_plain_values, plain_values
-from aez.export.series.quiet import least_motion
-from aez.export.series.states import TOP as RARE_TOP
-from aez.export.series.still import COMMAND_TOP
-from aez.export.series.still import TOP as STILL_TOP
 from aez.export.series.train import DetectorConfig, Fitted, fit_detector, main, make_bundle
-from aez.export.series.words import shared_words
 from tests.kit.hostile import COLUMNS
 
 Array = np.ndarray[Any, np.dtype[Any]]

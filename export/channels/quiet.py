@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aez.export.series.windows import Rows
+from aez.export.channels.kinds import Rows
 
 __all__ = ["QuietVoice", "least_motion"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aez.export.series.kinds import Kinds
+from aez.export.channels.kinds import Kinds
 
 __all__ = ["StillVoice"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from aez.export.series.kinds import Kinds
-from aez.export.series.quiet import QuietVoice
-from aez.export.series.states import RareStates
-from aez.export.series.still import StillVoice
+from aez.export.channels.kinds import Kinds
+from aez.export.channels.quiet import QuietVoice
+from aez.export.channels.states import RareStates
+from aez.export.channels.still import StillVoice
 
 __all__ = ["Voices"]
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from aez.codec.common.words import listed
 from aez.codec.errors import InvalidArgument, UnsupportedInput
-from aez.export.series.windows import Rows
 
-__all__ = ["CHOICES", "ChannelKind", "Kinds", "all_measured", "find_kinds"]
+__all__ = ["CHOICES", "ChannelKind", "Kinds", "Rows", "all_measured", "find_kinds", "measured"]
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.float32]
 ChannelKind = Literal["measured", "state", "counter", "constant", "left-out"]
 #: Kinds that a user may give; whether a channel is constant is found.
 CHOICES: tuple[ChannelKind, ...] = ("measured", "state", "counter", "left-out")
@@ -76,8 +76,13 @@ class Kinds:
 def all_measured(rows: Sequence[Rows]) -> Kinds:
     """The kinds of rows [time, channels] each of which is taken as it comes."""
     low, high = _ranges(rows)
-    count = len(low)
-    return Kinds(("measured",) * count, ((),) * count, tuple(low.tolist()), tuple(high.tolist()))
+    return measured(low.tolist(), high.tolist())
+
+
+def measured(low: Sequence[float], high: Sequence[float]) -> Kinds:
+    """Channels that are taken as they come, of these ranges."""
+    kind: ChannelKind = "measured"
+    return Kinds((kind,) * len(low), ((),) * len(low), tuple(low), tuple(high))
 
 
 def find_kinds(

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aez.export.series.kinds import Kinds
-from aez.export.series.windows import Rows
+from aez.export.channels.kinds import Kinds, Rows
 
 __all__ = ["LearnedChannels", "learned_rows"]
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aez.export.series.kinds import Kinds
+from aez.export.channels.kinds import Kinds
 
 __all__ = ["RareStates", "StateEffect", "fit_effect"]
 
@@ -134,7 +134,8 @@ def _regression(
     trace = float(np.trace(gram))
     if trace <= 0:
         return None
-    weights = np.linalg.solve(gram + ridge * trace / len(gram) * np.eye(len(gram)), told.T @ answers)
+    ridged = gram + ridge * trace / len(gram) * np.eye(len(gram))
+    weights = np.asarray(np.linalg.solve(ridged, told.T @ answers), np.float64)
     # The leading directions of what is answered, by the smaller of two products.
     _, vectors = (
         np.linalg.eigh(weights.T @ gram @ weights) if weights.shape[1] <= len(gram) else _directions(weights, gram)
@@ -163,6 +164,7 @@ class RareStates(Stored):
     """
 
     columns: Tensor
+    places: Tensor
     values: Tensor
     owner: Tensor
     codes: Tensor
