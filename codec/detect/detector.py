@@ -20,7 +20,17 @@ from aez.codec.bundle.library import find_bundle
 from aez.codec.bundle.session import Session, open_session
 from aez.codec.detect.covering import apart, beside, covering_mean
 from aez.codec.detect.events import EventRule
-from aez.codec.detect.manifest_values import check_outputs, check_probe, positive, signal_figures, texts, whole, wrong
+from aez.codec.detect.manifest_values import (
+    channel_kinds,
+    channel_words,
+    check_outputs,
+    check_probe,
+    positive,
+    signal_figures,
+    texts,
+    whole,
+    wrong,
+)
 from aez.codec.detect.scaling import Scale, StreamScales, learned_scale
 from aez.codec.errors import InvalidArgument, ModelError, UnsupportedInput
 from aez.codec.series.core import Series, select_channels
@@ -89,7 +99,9 @@ class Detector:
     too; None for bundles without one. scales: of models that take each stream's centre and width, those of the training
     streams; else None. rests, absences: the longest runs of equal values, and without a value, of each channel in
     training, in rows, infinity for one that hardly moved; sentinels: of each channel the values there that looked like
-    "no reading". They are None for bundles that do not say. mode: "series", or "rows" where each row is judged by itself.
+    "no reading". They are None for bundles that do not say. mode: "series", or "rows" where each row is judged alone.
+    kinds: what each channel is (measured, state, counter, constant, left-out). words: of channels that hold text, their
+    words, the rarest last: a sample is the place of its word, and one that is not there counts as the rarest.
 
     Raises ModelError for a bundle that is no detector, contradicts itself, or whose probe scores differently here;
     InvalidArgument as `open_session`.
@@ -116,6 +128,7 @@ class Detector:
         signals = signal_figures(coding, len(self.channels))
         self.rests, self.absences, self.sentinels = signals
         self.scales = _stream_scales(bundle, len(self.channels))
+        self.kinds, self.words = channel_kinds(coding, self.channels), channel_words(coding, self.channels)
         self._session = open_session(bundle.graph(GRAPH), device, threads)
         check_outputs(bundle, self._session.outputs, {"score", "channel_score", "reconstruction"})
         self._whole: Session | None = None

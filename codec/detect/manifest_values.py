@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.errors import ModelError
 
-__all__ = ["PROBE_TOLERANCE", "check_outputs", "check_probe", "positive", "signal_figures", "texts", "whole", "wrong"]
+__all__ = [
+    "PROBE_TOLERANCE",
+    "channel_kinds",
+    "channel_words",
+    "check_outputs",
+    "check_probe",
+    "positive",
+    "signal_figures",
+    "texts",
+    "whole",
+    "wrong",
+]
 
 #: Largest relative difference between the probe's score here and where the model was made.
 PROBE_TOLERANCE = 1e-3
@@ -44,6 +55,22 @@ def texts(coding: dict[str, Any], name: str, count: int) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) != count or not all(isinstance(text, str) for text in value):
         raise wrong(name, value, f"a list of {count} texts")
     return tuple(value)
+
+
+def channel_kinds(coding: dict[str, Any], channels: tuple[str, ...]) -> tuple[str, ...]:
+    """What each channel is; all are measured where a bundle does not say. Raises ModelError."""
+    return texts(coding, "kinds", len(channels)) if "kinds" in coding else ("measured",) * len(channels)
+
+
+def channel_words(coding: dict[str, Any], channels: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The words of channels that hold text, by name, the rarest last. Raises ModelError."""
+    value = coding.get("words", {})
+    if not isinstance(value, dict) or not set(value) <= set(channels):
+        raise wrong("words", value, "an object of lists of words by channel")
+    found = {name: texts(value, name, len(words) if isinstance(words, list) else 1) for name, words in value.items()}
+    if not all(words and len(set(words)) == len(words) for words in found.values()):
+        raise wrong("words", value, "an object of lists of different words by channel")
+    return found
 
 
 def signal_figures(

@@ -7,7 +7,7 @@ with the file, unless its rows must be put in order or resampled.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,7 @@ def score_streams(
         channels=detector.channels,
         separator=reading.separator,
         array=reading.array,
+        words=detector.words,
     )
     return [_score(_SeriesFile(detector, path, reading, (one, whole)), rule, each, causal) for one in streams]
 
@@ -240,6 +241,7 @@ class _SeriesFile:
         self.stream, self.summary = reader.name, reader.summary()
         rows_alone = self.detector.mode == ROWS  # whose times may repeat, and mean nothing
         self.notices = [*units, *self._still_notices(), *(() if rows_alone else _mixed_notices(self.summary))]
+        self.notices += _word_notices(getattr(reader, "unknown", {}))
         in_time = rows_alone or not (self.summary.backwards or self.summary.duplicates)
         if self.reading.resample is None and in_time:
             return kept if sum(map(len, kept)) == rows else self._read(), rows
@@ -265,6 +267,7 @@ class _SeriesFile:
             channels=self.detector.channels,
             separator=given.separator,
             array=given.array,
+            words=self.detector.words,
         )
 
     def _still_notices(self) -> Iterator[str]:
@@ -294,6 +297,11 @@ class _InMemory:
 
     def summary(self) -> SeriesSummary:
         return self._summarizer.summary(time_column=self._whole.time_column, dropped=self._whole.dropped)
+
+
+def _word_notices(unknown: Mapping[str, int]) -> Iterator[str]:
+    for name, rows in unknown.items():
+        yield f"channel {name} has words in {rows:,} rows that training never showed; they count as its rarest"
 
 
 def _mixed_notices(summary: SeriesSummary) -> Iterator[str]:

@@ -1,12 +1,14 @@
 """Columns of a table as they are stored, and as numbers.
 
 A column is one of: a float64 array (NaN where missing), an int64 array (nothing missing), a datetime64[ns] array in UTC
-(NaT where missing), or a pyarrow string array (null where missing).
+(NaT where missing), or a pyarrow string array (null where missing). Text of few words is numbers, too: the places of
+its words in a table.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +17,20 @@ from numpy.typing import NDArray
 from aez.codec.common.extras import library
 from aez.codec.errors import AezError, UnsupportedInput
 
-__all__ = ["MISSING", "Column", "arrow", "excerpt", "from_arrow", "from_numpy", "numbers", "strings"]
+__all__ = [
+    "MISSING",
+    "Column",
+    "Wordbook",
+    "Words",
+    "arrow",
+    "excerpt",
+    "from_arrow",
+    "from_numpy",
+    "is_category",
+    "numbers",
+    "strings",
+    "texts_of",
+]
 
 Column: TypeAlias = Any  # pyarrow has no types, so the union with its arrays would be this anyway
 Flags = NDArray[np.bool_]
@@ -24,6 +39,11 @@ Flags = NDArray[np.bool_]
 MISSING = frozenset({"", "nan", "-nan", "null", "none", "nil", "na", "n/a", "#n/a", "-", "--", "?"})
 #: Whole days that int64 nanoseconds since 1970 can count.
 _FIRST_DAY, _LAST_DAY = np.datetime64("1677-09-22"), np.datetime64("2262-04-11")
+#: The words of each channel that holds text; a sample is the place of its word in them.
+Words = Mapping[str, tuple[str, ...]]
+#: A category has so many words at most; a text column is one by itself where it has no more than `_FOUND`, each in so
+#: many rows on average.
+WORDS_MOST, _FOUND, _ROWS_EACH = 64, 32, 8
 _TRUTH = {"true": 1.0, "false": 0.0}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.ASCII)
 
@@ -125,3 +145,80 @@ def _parsed(column: Column) -> tuple[NDArray[np.float64], Flags]:
 
 def _number(text: str) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) else _TRUTH.get(text)
+
+
+def texts_of(column: Column) -> tuple[list[str], NDArray[np.int32]]:
+    """The distinct values of a column as text, and the place of each row's among them; -1 where it is missing."""
+    if isinstance(column, np.ndarray):
+        there = np.ones(len(column), bool) if column.dtype.kind == "i" else column == column
+        distinct, place = np.unique(column[there], return_inverse=True)
+        codes = np.full(len(column), -1, np.int32)
+        codes[there] = place
+        numbers = column.dtype.kind in "if"
+        return [f"{value:.15g}" if numbers else str(value) for value in distinct.tolist()], codes
+    encoded = column.fill_null("").dictionary_encode()
+    texts: list[str] = [text.strip() for text in encoded.dictionary.to_pylist()]
+    own = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    missing = [text.lower() in MISSING for text in own]
+    table = np.array([-1 if missing[own[text]] else own[text] for text in texts], np.int32)
+    return list(own), table[encoded.indices.to_numpy()].astype(np.int32)
+
+
+class Wordbook:
+    """The words of the text channels of a file: those that a model knows, or gathered in the order in which they come.
+
+    `known`: words by channel, the rarest last, for which any other word is taken.
+    """
+
+    def __init__(self, known: Words | None = None) -> None:
+        self._known = known is not None
+        self._places = {
+            name: {word: place for place, word in enumerate(words)} for name, words in (known or {}).items()
+        }
+        #: Rows that held a word that is not known, by channel.
+        self.unknown: dict[str, int] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def gather(self, name: str) -> None:
+        """Take the column of this name as a category."""
+        self._places.setdefault(name, {})
+
+    @property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        """Of each channel, so far."""
+        return {name: tuple(places) for name, places in self._places.items()}
+
+    def numbers(self, name: str, column: Column) -> NDArray[np.float64]:
+        """A column's words as their places in the table, NaN where one is missing.
+
+        Raises UnsupportedInput where there are too many.
+        """
+        places = self._places[name]
+        texts, codes = texts_of(column)
+        table = np.full(len(texts) + 1, np.nan)
+        here, first, counts = np.unique(codes, return_index=True, return_counts=True)
+        for code, count in zip(here[np.argsort(first)].tolist(), counts[np.argsort(first)].tolist(), strict=True):
+            if code < 0:
+                continue
+            word = texts[code]
+            if self._known and word not in places:
+                self.unknown[name] = self.unknown.get(name, 0) + count
+                table[code] = len(places) - 1
+            else:
+                table[code] = places.setdefault(word, len(places))
+        if len(places) > WORDS_MOST:
+            raise UnsupportedInput(f"column {name!r} has more than {WORDS_MOST} words, and is no category; ignore it")
+        return table[codes]
+
+
+def is_category(columns: Sequence[Column]) -> bool:
+    """Whether the parts of a text column hold few words, each of them often."""
+    words: set[str] = set()
+    rows = 0
+    for column in columns:
+        texts, codes = texts_of(column)
+        words |= {texts[code] for code in np.unique(codes[codes >= 0]).tolist()}
+        rows += int((codes >= 0).sum())
+    return 2 <= len(words) <= _FOUND and rows >= _ROWS_EACH * len(words)

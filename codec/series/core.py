@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ class Series:
     timezone: str | None = None  #: as in the source: "UTC", "+02:00", "Europe/Berlin"; None: times without a zone
     name: str = ""  #: of the stream; by default its file's without the suffix
     cuts: NDArray[np.int64] | None = None  #: without a clock: the rows, ascending, before which others are left out
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: of channels of text, whose samples are places
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.dtype not in (np.float64, np.float32):
@@ -124,10 +125,11 @@ def in_order(series: Series) -> tuple[Series, Reordering]:
 def resample(series: Series, period_seconds: float, how: str = "mean") -> Series:
     """The series on an even clock of the given period: one row for each bin of time, NaN where a bin has no sample.
 
-    `how` is "mean" of a bin's samples or "last", its latest; missing samples count for neither. Bins at least twice as
-    long as the series' own period begin at whole multiples of the new one since 1970 UTC (full minutes, full hours)
-    and carry the time of their beginning. Shorter ones lie centred around a grid through the first sample, so that a
-    clock that jitters by less than half a period leaves no bin empty. The rows may stand in any order.
+    `how` is "mean" of a bin's samples or "last", its latest, as always for words; missing samples count for neither.
+    Bins at least twice as long as the series' own period begin at whole multiples of the new one since 1970 UTC (full
+    minutes, full hours) and carry the time of their beginning. Shorter ones lie centred around a grid through the first
+    sample, so that a clock that jitters by less than half a period leaves no bin empty. The rows may stand in any
+    order.
 
     Raises InvalidArgument for a series without a clock or rows, another `how`, a period that is not positive, or one
     so short that the result would be unreasonably large.
@@ -153,7 +155,10 @@ def resample(series: Series, period_seconds: float, how: str = "mean") -> Series
     row = offset // step if coarse else offset // step + (offset % step >= step - step // 2)
     order = np.argsort(time, kind="stable")
     pick = _mean if how == "mean" else _last
-    columns = [pick(series.values[order, c], row[order], rows) for c in range(series.values.shape[1])]
+    columns = [
+        (_last if name in series.words else pick)(series.values[order, c], row[order], rows)
+        for c, name in enumerate(series.channels)
+    ]
     values = np.stack(columns, axis=1) if columns else np.empty((rows, 0))
     return replace(series, values=values, time=start + step * np.arange(rows, dtype=np.int64))
 
@@ -167,7 +172,8 @@ def select_channels(series: Series, channels: Sequence[str]) -> Series:
     if missing:
         raise UnsupportedInput(f"{_label(series)} has no channel {nearest_names(missing, series.channels)}")
     places = [series.channels.index(name) for name in channels]
-    return replace(series, values=series.values[:, places], channels=tuple(channels))
+    words = {name: words for name, words in series.words.items() if name in channels}
+    return replace(series, values=series.values[:, places], channels=tuple(channels), words=words)
 
 
 def nearest_names(missing: Sequence[str], existing: Sequence[str], shown: int = 5) -> str:

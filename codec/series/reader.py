@@ -6,6 +6,7 @@ apart by their content. Parquet and text need pyarrow (`pip install 'aez[monitor
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import itertools
 import re
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.clock import TableClock, find_clock, names_time
-from aez.codec.series.columns import Column, excerpt, numbers
+from aez.codec.series.columns import Column, Wordbook, Words, excerpt, is_category, numbers
 from aez.codec.series.core import Series, nearest_names
 from aez.codec.series.open_table import open_table
 from aez.codec.series.streams import NAMES_STREAMS, Labels, MixedStreams, parted, summary_of
@@ -43,6 +44,8 @@ def read_series(
     separator: str | None = None,
     name: str | None = None,
     array: str | None = None,
+    categories: bool = False,
+    words: Words | None = None,
 ) -> tuple[Series, SeriesSummary]:
     """The whole series in a file and what is to be known about it. The arguments and errors of `read_batches`."""
     reader = read_batches(
@@ -53,8 +56,10 @@ def read_series(
         separator=separator,
         name=name,
         array=array,
+        categories=categories,
+        words=words,
     )
-    return joined(list(reader)), reader.summary()
+    return replace(joined(list(reader)), words=reader.words), reader.summary()
 
 
 def read_streams(
@@ -66,6 +71,8 @@ def read_streams(
     ignore: Sequence[str] = (),
     separator: str | None = None,
     array: str | None = None,
+    categories: bool = False,
+    words: Words | None = None,
 ) -> tuple[list[Series], SeriesSummary]:
     """The series of each stream in a file, as the column `stream` names them, in the order in which they come.
 
@@ -80,9 +87,11 @@ def read_streams(
         ignore=ignore,
         separator=separator,
         array=array,
+        categories=categories,
+        words=words,
         stream=stream,
     )
-    whole = joined(list(reader))
+    whole = replace(joined(list(reader)), words=reader.words)
     assert reader.labels is not None
     streams = parted(whole, reader.labels.codes(), reader.labels.names)
     return streams, summary_of(streams, reader.summary())
@@ -99,6 +108,8 @@ def read_batches(
     name: str | None = None,
     array: str | None = None,
     stream: str | None = None,
+    categories: bool = False,
+    words: Words | None = None,
 ) -> SeriesReader:
     """The series in a file, `rows` rows at a time, in memory that does not grow with the file.
 
@@ -120,6 +131,9 @@ def read_batches(
             `time` (or `<array>_time`) and `channels` (names) may stand beside it.
         stream: the column that names each row's stream, texts or whole numbers; it is no channel, and `labels` of the
             reader has what it held.
+        categories: take columns of few words as channels too, each sample the place of its word in `words` of the
+            reader, in the order in which they come.
+        words: of channels of text, by name, the rarest last, for which a word that is not there is taken.
 
     Raises:
         UnsupportedInput: the file is missing, damaged or of no such format; it has fewer than two rows, no numeric
@@ -140,7 +154,8 @@ def read_batches(
     ignore = [column for column in ignore if column != stream]
     table = open_table(path, separator=separator, array=array, time_column=time_column, ignore=ignore)
     name = _SUFFIXES.sub("", path.name) if name is None else name
-    return SeriesReader(path, table, rows, name, time_column, channels, ignore, stream)
+    book = Wordbook(words)
+    return SeriesReader(path, table, rows, name, time_column, channels, ignore, stream, book, categories)
 
 
 class SeriesReader(Iterator[Series]):
@@ -156,8 +171,11 @@ class SeriesReader(Iterator[Series]):
         channels: Sequence[str] | None,
         ignore: Sequence[str],
         stream: str | None = None,
+        book: Wordbook | None = None,
+        categories: bool = False,
     ) -> None:
         self._path, self.name = path, name
+        self._book = book or Wordbook()
         self._stream = stream
         #: Whose row is whose, where a column names the streams.
         self.labels = None if stream is None else Labels()
@@ -175,6 +193,8 @@ class SeriesReader(Iterator[Series]):
                 raise InvalidArgument(f"{path} has no column of streams {nearest_names([stream], list(columns))}")
             self.dropped[stream] = NAMES_STREAMS
         self._clock = self._find_clock(table, columns, time_column, channels)
+        if categories:
+            self._find_categories(blocks, channels)
         self.channels = self._find_channels(table, columns, channels)
         self._infinite: NDArray[np.int64] = np.zeros(len(self.channels), np.int64)
         self._summarizer = SeriesSummarizer()
@@ -253,6 +273,9 @@ class SeriesReader(Iterator[Series]):
                 continue
             bare = name in table.unnamed or name in _INDEX_NAMES
             numbered = bare and place == 0 and len(table.unnamed) < len(columns)
+            if name in self._book:
+                found.append(name)
+                continue
             reason = _no_channel(column, numbered, bare and place == len(columns) - 1)
             if reason is not None and self._clock is None and names_time(name):
                 reason += "; times are read as 2024-01-31 23:59:59 (ISO 8601) or seconds since 1970"
@@ -267,11 +290,41 @@ class SeriesReader(Iterator[Series]):
             raise UnsupportedInput(f"{self._path} has no numeric column{f' ({reasons})' if reasons else ''}{hint}")
         return tuple(found)
 
+    @property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        """Of channels that hold text, those of the rows given out so far."""
+        return {name: words for name, words in self._book.words.items() if name in self.channels}
+
+    @property
+    def unknown(self) -> dict[str, int]:
+        """Rows given out so far that held a word that was not asked for, by channel."""
+        return dict(self._book.unknown)
+
+    def _find_categories(self, blocks: Sequence[TableBlock], asked: Sequence[str] | None) -> None:
+        used = self._clock.columns if self._clock is not None else ()
+        for name, column in blocks[0].columns.items():
+            if name in used or name in self.dropped or (asked is not None and name not in asked):
+                continue
+            text = not isinstance(column, np.ndarray) and (_no_channel(column, False, False) or "").startswith("text")
+            if text and is_category([block.columns[name] for block in blocks if name in block.columns]):
+                self._book.gather(name)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except UnsupportedInput as error:
+            raise UnsupportedInput(f"{self._path}: {error}") from error
+
     def _series(self, block: TableBlock) -> Series:
         values = np.full((block.rows, len(self.channels)), np.nan)
         for place, name in enumerate(self.channels):
             if name not in block.columns:
                 continue  # JSON objects without it
+            if name in self._book:
+                with self._explained():
+                    values[:, place] = self._book.numbers(name, block.columns[name])
+                continue
             column, wrong = numbers(block.columns[name])
             if wrong.any():
                 row = int(np.argmax(wrong))

@@ -81,7 +81,7 @@ def read_sampled(path: str | Path, stream: str | None = None, *, most: int = VAL
             kept = [(number, part) for number, part in kept if number % stretches.step == 0]
     whole = reader.summary()
     starts = [number * stretches.length for number, _ in kept]
-    parts = [part for _, part in kept]
+    parts = [replace(part, words=reader.words) for _, part in kept]  # all words are known at the end alone
     count = sum(map(len, parts))
     kept.clear()
     if stretches.step == 1:

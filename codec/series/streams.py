@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.series.columns import MISSING, Column
+from aez.codec.series.columns import Column, texts_of
 from aez.codec.series.core import Series
 from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
 
@@ -40,23 +40,6 @@ _ROWS_EACH = 8
 _CLEANER = 10
 #: A column of another name than `_WORDS` explains so many backward steps, at least.
 _BACKWARD = 8
-
-
-def texts_of(column: Column) -> tuple[list[str], Codes]:
-    """The distinct values of a column as text, and the place of each row's among them; -1 where it is missing."""
-    if isinstance(column, np.ndarray):
-        there = np.ones(len(column), bool) if column.dtype.kind == "i" else column == column
-        distinct, place = np.unique(column[there], return_inverse=True)
-        codes = np.full(len(column), -1, np.int32)
-        codes[there] = place
-        numbers = column.dtype.kind in "if"
-        return [f"{value:.15g}" if numbers else str(value) for value in distinct.tolist()], codes
-    encoded = column.fill_null("").dictionary_encode()
-    texts: list[str] = [text.strip() for text in encoded.dictionary.to_pylist()]
-    own = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    missing = [text.lower() in MISSING for text in own]
-    table = np.array([-1 if missing[own[text]] else own[text] for text in texts], np.int32)
-    return list(own), table[encoded.indices.to_numpy()].astype(np.int32)
 
 
 class Labels:

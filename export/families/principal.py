@@ -13,6 +13,8 @@ FILLING_SHARE = 0.95
 FILLED, FILLING_ROUNDS = 0.02, 10
 #: Up to this size a covariance is decomposed exactly; larger ones by a randomised projection.
 EXACT_MAX = 3000
+#: Rows of a product that are held in 64 bits at a time.
+_BLOCK = 1024
 
 
 @torch.no_grad()
@@ -44,20 +46,35 @@ def components_explaining(variances: Tensor, share: float) -> int:
 
 
 def _decompose(centred: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Principal directions [d, k] and their shares of the variance [k], largest first, without empty ones."""
+    """Principal directions [d, k] and their shares of the variance [k], largest first, without empty ones.
+
+    In 64 bits: in 32, LAPACK does not converge where one column moves and many hardly do.
+    """
     n, d = centred.shape
-    total = centred.square().sum().clamp_min(1e-12)
+    total = centred.square().sum(dtype=torch.float64).clamp_min(1e-12)
     if min(n, d) <= EXACT_MAX:
         wide = n < d
-        gram = centred @ centred.T if wide else centred.T @ centred
-        values, vectors = torch.linalg.eigh(gram)
+        values, vectors = torch.linalg.eigh(_gram(centred.T if wide else centred))
         values, vectors = values.flip(0)[:most].clamp_min(0), vectors.flip(1)[:, :most]
         kept = int((values > 1e-7 * values[0]).sum()) or 1
-        values, vectors = values[:kept], vectors[:, :kept]
+        values, vectors = values[:kept], vectors[:, :kept].to(centred.dtype)
         if wide:
             vectors = torch.nn.functional.normalize(centred.T @ vectors, dim=0)
-        return vectors, values / total
+        return vectors, (values / total).to(centred.dtype)
     with torch.random.fork_rng():  # the projection is random, and equal data shall give equal models
         torch.manual_seed(0)
-        _, singular, right = torch.svd_lowrank(centred, q=min(most + 8, n, d), niter=4)
-    return right[:, :most], singular[:most].square() / total
+        try:
+            _, singular, right = torch.svd_lowrank(centred, q=min(most + 8, n, d), niter=4)
+        except RuntimeError:  # what LAPACK cannot, in 32 bits
+            _, singular, right = torch.svd_lowrank(centred.double(), q=min(most + 8, n, d), niter=4)
+    shares = singular[:most].double().square() / total
+    return right[:, :most].to(centred.dtype), shares.to(centred.dtype)
+
+
+def _gram(rows: Tensor) -> Tensor:
+    """rows.T @ rows [d, d] in float64 of rows [n, d], without all of them in float64."""
+    total = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64, device=rows.device)
+    for block in rows.split(_BLOCK):
+        wide = block.double()
+        total += wide.T @ wide
+    return total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class Described:
     signals: SignalFigures | None = None
     covering_threshold: float | None = None
     rows: bool = False
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def pack_detector(
     }
     if described.covering_threshold is not None:
         metadata["covering_threshold"] = described.covering_threshold
+    if described.words:
+        metadata["words"] = {name: list(words) for name, words in described.words.items()}
     checked, probe = _inputs(windows[:CHECKED_WINDOWS], scales), _inputs(make_probe(windows), scales)
     data, probe_score = export_detector(graph, metadata, checked, probe)
     members = {f"{GRAPH}.onnx": data, **probe_members(dict(zip(INPUTS, probe, strict=False)), probe_score)}
@@ -94,11 +97,12 @@ def pack_detector(
     if scales is not None:
         metadata |= {"stream_scale": {"rows": scales.rows, "streams": list(scales.known)}}
         members |= scale_members(scales)
-    scaling = graph.scaling
+    kinds = graph.channel_kinds
     coding = {
         **metadata,
         "score": graph.score_name,
-        "ranges": [[float(low), float(high)] for low, high in zip(scaling.low, scaling.high, strict=True)],
+        "ranges": [[float(low), float(high)] for low, high in zip(kinds.low, kinds.high, strict=True)],
+        "kinds": list(kinds.names),
         "event_rule": asdict(described.rule),
     }
     if described.rows:

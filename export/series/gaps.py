@@ -7,12 +7,16 @@ from torch import Tensor, nn
 
 #: Shares of a window's samples that are present, at which the effect is measured.
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
+#: No factor is larger, so that what gaps do to a channel that hardly moves leaves scores finite.
+FACTOR_MOST = 1e6
+#: A share that falls short of 1 by less than this, by rounding, is 1.
+_ROUNDING = 1e-6
 
 
 class GapFactor(nn.Module):
     """Share present [batch], 0..1 -> factor [batch], 1 and up, by which scores grow with so much missing.
 
-    Piecewise linear between `SHARES` of the usual share; 1 from the usual share on, and everywhere until `set`.
+    Piecewise linear between `SHARES` of the usual share; exactly 1 from the usual share on, and everywhere until `set`.
     """
 
     factors: Tensor
@@ -24,12 +28,14 @@ class GapFactor(nn.Module):
         self.register_buffer("usual", torch.ones(()))
 
     def forward(self, share: Tensor) -> Tensor:
+        # From 1 upwards by what is missing, in steps of which none is negative: nothing cancels, however large.
         share = share / self.usual
+        share = torch.where(share > 1 - _ROUNDING, torch.ones_like(share), share)
         starts, ends = torch.tensor(SHARES[:-1]), torch.tensor(SHARES[1:])
-        slopes = (self.factors[1:] - self.factors[:-1]) / (ends - starts).to(share.device)
-        steps = (share[:, None] - starts.to(share.device)).clamp_min(0.0)
+        slopes = (self.factors[:-1] - self.factors[1:]) / (ends - starts).to(share.device)
+        steps = (ends.to(share.device) - share[:, None]).clamp_min(0.0)
         inside = torch.minimum(steps, (ends - starts).to(share.device))
-        return self.factors[0] + (inside * slopes).sum(1)
+        return self.factors[-1] + (inside * slopes).sum(1)
 
     def reset(self) -> None:
         """Back to 1 everywhere."""
@@ -43,8 +49,8 @@ class GapFactor(nn.Module):
         what is normal, and of the threshold: dividing by a factor for it would make the threshold too low for windows
         that lack less.
         """
-        factors = (scores / scores[-1].clamp_min(1e-12)).clamp_min(1.0)
-        factors[0] = factors[1]
+        factors = (scores / scores[-1].clamp_min(1e-12)).clamp(1.0, FACTOR_MOST)
+        factors[0], factors[-1] = factors[1], 1.0
         self.factors.copy_(factors.flip(0).cummax(0).values.flip(0))
         self.usual.fill_(usual)
 

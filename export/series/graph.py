@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aez.codec.errors import InvalidArgument, ModelError
+from aez.export.channels.inputs import LearnedChannels
+from aez.export.channels.kinds import Kinds, measured
+from aez.export.channels.states import StateEffect
+from aez.export.channels.voices import Voices
 from aez.export.common.batches import gathered, thinned
 from aez.export.common.scored_graph import TOLERANCE, Signature, compare_scores, export_scored, whitening
 from aez.export.families.base import Family, within
@@ -50,6 +54,8 @@ _GAPS_MAX, _GAPS_PER_BATCH = 2000, 200
 _GAP_QUANTILE = 0.999
 #: Products of a sum over time, at most; beyond, an ordinary sum is faster.
 _SMALL = 2048
+#: No score is higher: what is only ever compared with 1 needs no infinity.
+HIGHEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,20 @@ class StreamGraph(nn.Module):
         return (score, blame, *(one * wide + middle for one in raw))
 
 
+class Seen(NamedTuple):
+    """A window as the network sees it: `x` and `present` [batch, time, learned], the latter None where all is there.
+
+    extremes: lowest and highest of each channel in widths; excess: for what clipping hides of the tail, [batch,
+    learned]; said: what states say of `x`, and x is without.
+    """
+
+    x: Tensor
+    present: Tensor | None
+    extremes: tuple[Tensor, Tensor]
+    excess: Tensor
+    said: Tensor | None
+
+
 class DetectorGraph(nn.Module):
     """From windows to scores.
 
@@ -115,7 +135,9 @@ class DetectorGraph(nn.Module):
     of `ScaleLayer.excess`, over the channel's normal error, through `bounded_voice`. A channel that is missing from a
     window counts neither way, and a window without a sample scores 0. Scores of windows with more gaps than usual are
     divided by what such gaps do to normal windows.
-    `calibrate`, then set `threshold`; before, all of this is 1.
+    `calibrate`, then set `threshold`; before, all of this is 1. `voices` speak beside the network, by the kinds of the
+    channels: `scaling` and the network are of those that `channel_kinds.learned` names, in its order. Without kinds
+    all channels are measured. Scores lie within 0 and HIGHEST; blame is finite and not negative.
     """
 
     normal: Tensor
@@ -124,7 +146,9 @@ class DetectorGraph(nn.Module):
     part_scale: Tensor
     threshold: Tensor
 
-    def __init__(self, network: Family, scaling: Scaling, options: ScoreOptions | None = None) -> None:
+    def __init__(
+        self, network: Family, scaling: Scaling, options: ScoreOptions | None = None, kinds: Kinds | None = None
+    ) -> None:
         super().__init__()
         options = options or ScoreOptions()
         if scaling.channels != network.channels:
@@ -132,8 +156,10 @@ class DetectorGraph(nn.Module):
         if options.tail is not None and options.tail > network.window:
             raise InvalidArgument(f"tail {options.tail} is longer than the window of {network.window} samples")
         self.network, self.scaling, self.options = network, scaling, options
+        self.channel_kinds = kinds = kinds or measured(scaling.low.tolist(), scaling.high.tolist())
+        self.learned, self.effect = LearnedChannels(kinds), StateEffect(kinds, network.window)
         self.scale, self.gap_factor = ScaleLayer(scaling, network.window), GapFactor()
-        self.window, self.channels = network.window, network.channels
+        self.window, self.channels, self.width = network.window, len(kinds.names), network.channels
         self.tail = options.tail or network.window
         self.kinds = options.kinds_for(network)
         self.parts = [(member, kind) for member in range(len(network.members)) for kind in self.kinds]
@@ -141,42 +167,82 @@ class DetectorGraph(nn.Module):
             raise InvalidArgument(f"family {network.family} has no ELBO; use reconstruction or mahalanobis")
         self.weights = part_weights(self.kinds, len(network.members))
         self.code_sizes = [member.latent for member in network.members]
+        counted = {"mean": self.width, "max": 1, "largest": min(options.largest, self.width)}[options.rule]
+        self.voices = Voices(kinds, self.window, 1 / counted)
+        self._register(len(network.members))
+
+    def _register(self, members: int) -> None:
         widest = max(self.code_sizes) if "mahalanobis" in self.kinds else 1
-        count = len(network.members)
-        self.register_buffer("normal", torch.ones(count, self.channels))
-        self.register_buffer("latent_mean", torch.zeros(count, widest))
-        self.register_buffer("latent_whitening", torch.eye(widest).repeat(count, 1, 1))
+        self.register_buffer("normal", torch.ones(members, self.width))
+        self.register_buffer("latent_mean", torch.zeros(members, widest))
+        self.register_buffer("latent_whitening", torch.eye(widest).repeat(members, 1, 1))
         self.register_buffer("part_scale", torch.ones(len(self.parts)))
         self.register_buffer("threshold", torch.ones(()))
-        self._small = self.tail * self.channels**2 <= _SMALL
+        self._small = self.tail * self.width**2 <= _SMALL
         if self._small:
-            self.register_buffer("tail_sum", torch.eye(self.channels).repeat(self.tail, 1), persistent=False)
-        self.lately = Lately(self.tail, self.channels if self._small else None)
+            self.register_buffer("tail_sum", torch.eye(self.width).repeat(self.tail, 1), persistent=False)
+        self.lately = Lately(self.tail, self.width if self._small else None)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, present, errors, codes, reconstructions = self._members(window)
+        score, blame, seen, reconstruction, counts = self._scored(window)
+        score, blame = self.voices(window, score, blame, seen.extremes, counts)
+        return bounded(score), blame, self._raw(window, seen, reconstruction)
+
+    def network_score(self, window: Tensor) -> Tensor:
+        """The score [batch] without the voices."""
+        return bounded(self._scored(window)[0])
+
+    def _scored(self, window: Tensor) -> tuple[Tensor, Tensor, Seen, Tensor, Tensor]:
+        """The network's part: score [batch], blame [batch, learned], what it saw, and the reconstruction of that.
+
+        And how many samples of the window are there, [batch, learned].
+        """
+        seen, errors, codes, reconstructions = self._members(window)
+        present = cast(Tensor, seen.present)
         counts = self.over_time(present[:, -self.tail :])
         scores, blames = [], []
         for part, (member, kind) in enumerate(self.parts):
-            score, blame = self._part(kind, member, x, errors[member], codes[member], counts)
+            score, blame = self._part(kind, member, seen.x, errors[member], codes[member], counts)
             scores.append(score * self.weights[part] / self.part_scale[part])
             blames.append(blame * self.weights[part] / self.part_scale[part])
-        usual = self.threshold * self.gap_factor(self._share_present(present, counts))
-        score, blame = _sum(scores) / usual, _sum(blames) / usual[:, None]
-        raw = self.scale.inverse(_mean(reconstructions))
-        return score, blame, raw
+        if self.tail < self.window:
+            counts = present.sum(1)
+        usual = self.threshold * self.gap_factor(counts.mean(1) / self.window)
+        return _sum(scores) / usual, _sum(blames) / usual[:, None], seen, _mean(reconstructions), counts
 
-    def _members(self, window: Tensor) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor], list[Tensor]]:
-        """Scaled window, what is present, and of each member: error [batch, channels], code [batch, L], reconstruction.
+    def _raw(self, window: Tensor, seen: Seen, reconstruction: Tensor) -> Tensor:
+        """The reconstruction in the sensors' units; what the network does not see, or sees in steps, is as it came."""
+        raw = self.scale.inverse(reconstruction if seen.said is None else reconstruction + seen.said)
+        if self.channel_kinds.plain:
+            return raw
+        return torch.cat([raw, window], 2).index_select(2, cast(Tensor, self.learned.sources))
+
+    def look(self, window: Tensor, whole: bool = False) -> Seen:
+        """What the network sees of raw windows; `whole`: nothing is missing."""
+        raw = self.learned(window)
+        widths, present = (self.scale.distance(raw), None) if whole else self.scale.widths(raw)
+        extremes = self.scale.extremes(widths)
+        if self.tail < self.window:
+            excess = self.scale.excess(widths[:, -self.tail :])
+        else:
+            excess = self.scale.excess_of(*extremes)
+        x = self.scale.clip(widths)
+        if not self.effect.speaks:
+            return Seen(x, present, extremes, excess, None)
+        said = self.effect(window)
+        x = x - said if present is None else (x - said) * present
+        return Seen(x, present, extremes, excess, said)
+
+    def _members(self, window: Tensor) -> tuple[Seen, list[Tensor], list[Tensor], list[Tensor]]:
+        """What is seen, and of each member: error [batch, learned], code [batch, L], reconstruction.
 
         Errors are those of `Lately` over the tail, not yet divided by anything.
         """
         errors, codes, reconstructions = [], [], []
-        widths, present = self.scale.widths(window)
-        x = self.scale.clip(widths)
+        seen = self.look(window)
+        x, present = seen.x, cast(Tensor, seen.present)
         tail = present[:, -self.tail :]
-        excess = self.scale.excess(widths[:, -self.tail :])
-        share = excess * excess
+        share = seen.excess * seen.excess
         for member in self.network.members:
             code = member.encode(x, present)
             reconstruction = member.decode(code)
@@ -184,7 +250,7 @@ class DetectorGraph(nn.Module):
             errors.append(self.lately(difference * difference, tail) * share)
             codes.append(code)
             reconstructions.append(reconstruction)
-        return x, present, errors, codes, reconstructions
+        return seen, errors, codes, reconstructions
 
     def over_time(self, values: Tensor) -> Tensor:
         """Sums of [batch, tail, channels] over time."""
@@ -192,12 +258,6 @@ class DetectorGraph(nn.Module):
             # ONNX Runtime's sum over a middle axis costs more than such a product, but for large windows.
             return values.flatten(1) @ cast(Tensor, self.tail_sum)
         return values[:, 0] if self.tail == 1 else values.sum(1)
-
-    def _share_present(self, present: Tensor, counts: Tensor) -> Tensor:
-        """Share of the whole window that is present [batch]; `counts` [batch, channels] is that of the tail."""
-        if self.tail < self.window:
-            counts = present.sum(1)
-        return counts.mean(1) / self.window
 
     def _part(
         self, kind: Kind, member: int, x: Tensor, error: Tensor, code: Tensor, counts: Tensor
@@ -228,7 +288,7 @@ class DetectorGraph(nn.Module):
         if rule == "max":
             return relative.amax(1)
         if rule == "largest":
-            return relative.topk(min(self.options.largest, self.channels), dim=1).values.mean(1)
+            return relative.topk(min(self.options.largest, self.width), dim=1).values.mean(1)
         return relative.mean(1) if here is None else _mean_present(relative, here)
 
     @property
@@ -241,8 +301,9 @@ class DetectorGraph(nn.Module):
         """Set what is normal from raw windows that did not train the network, and return their scores [n].
 
         `batches` [batch, time, channels] are gone through two or three times, always in the same order. The scores
-        are those of a threshold of 1. The latents' distribution is that of the windows `fitted`, which are more and
-        spread over more time; how far held-out ones lie from it sets the scale of the distance.
+        are the network's, without the voices, at a threshold of 1. The latents' distribution is that of the windows
+        `fitted`, which are more and spread over more time; how far held-out ones lie from it sets the scale of the
+        distance.
         """
         self.threshold.fill_(1)
         self.part_scale.fill_(1)
@@ -254,14 +315,14 @@ class DetectorGraph(nn.Module):
             for part, scores in enumerate(self._part_scores(batches)):
                 self.part_scale[part] = torch.quantile(scores, PART_QUANTILE).clamp_min(1e-6)
         self._calibrate_gaps(batches)
-        return gathered(self(batch)[0].cpu() for batch in batches).numpy()
+        return gathered(self.network_score(batch).cpu() for batch in batches).numpy()
 
     def _calibrate_errors(self, batches: Iterable[Tensor]) -> None:
         total = torch.zeros_like(self.normal, dtype=torch.float64)
-        seen = torch.zeros(self.channels, dtype=torch.float64, device=total.device)
+        seen = torch.zeros(self.width, dtype=torch.float64, device=total.device)
         for batch in batches:
-            _, present, errors, _, _ = self._members(batch)
-            here = present[:, -self.tail :].sum(1).clamp_max(1.0)
+            looked, errors, _, _ = self._members(batch)
+            here = cast(Tensor, looked.present)[:, -self.tail :].sum(1).clamp_max(1.0)
             for member, error in enumerate(errors):
                 total[member] += (error * here).sum(0)
             seen += here.sum(0)
@@ -271,7 +332,7 @@ class DetectorGraph(nn.Module):
         generator = torch.Generator().manual_seed(0)
         windows = thinned(batches, _GAPS_PER_BATCH, _GAPS_MAX)
         scores = [
-            torch.cat([self(part)[0] for part in hide(windows, share, generator).split(_GAPS_PER_BATCH)])
+            torch.cat([self._scored(part)[0] for part in hide(windows, share, generator).split(_GAPS_PER_BATCH)])
             for share in SHARES
         ]
         high = torch.stack([torch.quantile(found, _GAP_QUANTILE) for found in scores])
@@ -280,7 +341,7 @@ class DetectorGraph(nn.Module):
     def _calibrate_latents(self, fitted: Iterable[Tensor]) -> None:
         codes: list[list[Tensor]] = [[] for _ in self.network.members]
         for batch in fitted:
-            for found, code in zip(codes, self._members(batch)[3], strict=True):
+            for found, code in zip(codes, self._members(batch)[2], strict=True):
                 found.append(code)
         for member, size in enumerate(self.code_sizes):
             mean, matrix = whitening(torch.cat(codes[member]), SHRINKAGE)
@@ -292,10 +353,17 @@ class DetectorGraph(nn.Module):
 
     def _parts_of(self, batch: Tensor) -> Tensor:
         """The scores of all parts, [batch, parts]."""
-        x, present, errors, codes, _ = self._members(batch)
-        counts = present[:, -self.tail :].sum(1)
-        scores = [self._part(kind, member, x, errors[member], codes[member], counts)[0] for member, kind in self.parts]
+        seen, errors, codes, _ = self._members(batch)
+        counts = cast(Tensor, seen.present)[:, -self.tail :].sum(1)
+        scores = [
+            self._part(kind, member, seen.x, errors[member], codes[member], counts)[0] for member, kind in self.parts
+        ]
         return torch.stack(scores, 1)
+
+
+def bounded(scores: Tensor) -> Tensor:
+    """Scores within 0 and HIGHEST."""
+    return scores.clamp(0.0, HIGHEST)
 
 
 def _mean_present(values: Tensor, here: Tensor) -> Tensor:
@@ -339,31 +407,34 @@ class WholeGraph(nn.Module):
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
         graph = self.detector
-        widths = graph.scale.distance(window)
-        x = graph.scale.clip(widths)
-        share = graph.scale.excess(widths[:, -graph.tail :]).square()
+        seen = graph.look(window, whole=True)
+        share = seen.excess.square()
         scores, blames = [], []
         for member, network in enumerate(graph.network.members):
-            code = network.encode(x, torch.ones_like(x))
-            difference = x[:, -graph.tail :] - network.decode(code)[:, -graph.tail :]
+            code = network.encode(seen.x, torch.ones_like(seen.x))
+            difference = seen.x[:, -graph.tail :] - network.decode(code)[:, -graph.tail :]
             error = graph.lately(difference * difference) * cast(Tensor, self.normal)[member]
             relative = bounded_voice(error * share)
             for kind, scale in zip(graph.kinds, self.scales[member * len(graph.kinds) :], strict=False):
-                score, blame = self._part(kind, member, x, code, relative)
-                scores.append(score * scale)
-                blames.append(blame * scale)
-        return _sum(scores), _sum(blames)
+                score, blame = self._part(kind, member, seen.x, code, relative, scale)
+                scores.append(score)
+                blames.append(blame)
+        score, blame = graph.voices(window, _sum(scores), _sum(blames), seen.extremes)
+        return bounded(score), blame
 
-    def _part(self, kind: Kind, member: int, x: Tensor, code: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
-        """Score and blame of one member by one kind; `relative` [batch, channels] is the error in normal ones."""
+    def _part(
+        self, kind: Kind, member: int, x: Tensor, code: Tensor, relative: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        """Score and blame of one member by one kind, scaled; `relative` [batch, learned]: the error in normal ones."""
         graph = self.detector
+        if kind == "mahalanobis":
+            distance = graph.distance(member, code) * scale
+            return distance, (distance / relative.mean(1).clamp_min(1e-12))[:, None] * relative
         if kind == "reconstruction":
+            relative = relative * scale
             return graph.joined(relative, None), relative
-        if kind == "elbo":
-            divergence = 2 * graph.network.members[member].divergence(x) / (graph.tail * graph.channels)
-            return relative.mean(1) + divergence, relative + divergence[:, None]
-        distance = graph.distance(member, code)
-        return distance, (distance / relative.mean(1).clamp_min(1e-12))[:, None] * relative
+        divergence = 2 * graph.network.members[member].divergence(x) / (graph.tail * graph.width)
+        return (relative.mean(1) + divergence) * scale, (relative + divergence[:, None]) * scale
 
 
 def export_detector(

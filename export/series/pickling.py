@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from aez.codec.detect.events import EventRule
 from aez.codec.detect.scaling import Scale, StreamScales
 from aez.codec.errors import ModelError
+from aez.export.channels.kinds import Kinds
 from aez.export.families.registry import build
 from aez.export.series.bundle import Described, Learned
 from aez.export.series.graph import DetectorGraph, ScoreOptions
@@ -37,6 +38,7 @@ def plain_values(learned: Learned) -> dict[str, Any]:
         "window": graph.window,
         "score": asdict(graph.options),
         "scaling": asdict(graph.scaling),
+        "kinds": asdict(graph.channel_kinds),
         "weights": weights,
         "described": asdict(learned.described),
         "windows": _few(learned.windows, int(room // max(1, learned.windows[0].nbytes))),
@@ -65,11 +67,12 @@ def _learned(values: Mapping[str, Any]) -> Learned:
     weights = {name: torch.from_numpy(np.array(array)) for name, array in values["weights"].items()}
     options = described.provenance["network"]["options"]
     with torch.random.fork_rng():
-        network = build(values["family"], values["window"], len(described.channels), **options)
+        network = build(values["family"], values["window"], len(values["scaling"]["centre"]), **options)
     network.load_state_dict(
         {name.removeprefix(_NETWORK): tensor for name, tensor in weights.items() if name.startswith(_NETWORK)}
     )
-    graph = DetectorGraph(network.eval(), Scaling(**values["scaling"]), ScoreOptions(**values["score"]))
+    scaling, kinds = Scaling(**values["scaling"]), Kinds(**values["kinds"])
+    graph = DetectorGraph(network.eval(), scaling, ScoreOptions(**values["score"]), kinds)
     graph.load_state_dict(weights)
     return Learned(graph, described, values["windows"], _scales(values["scales"]))
 

@@ -148,7 +148,15 @@ class ScaleLayer(nn.Module):
 
         1 + ln(the largest distance over the limit), and 1 where nothing was clipped.
         """
-        return torch.log(widths.abs().amax(1).clamp(LIMIT, _FARTHEST)) + (1 - math.log(LIMIT))
+        return self.excess_of(*self.extremes(widths))
+
+    def extremes(self, widths: Tensor) -> tuple[Tensor, Tensor]:
+        """Lowest and highest [batch, channels], finite, of [batch, time, channels]; what is missing counts as 0."""
+        return widths.amin(1).clamp(-_FARTHEST, _FARTHEST), widths.amax(1).clamp(-_FARTHEST, _FARTHEST)
+
+    def excess_of(self, lowest: Tensor, highest: Tensor) -> Tensor:
+        """`excess` by the extremes."""
+        return torch.log(torch.maximum(-lowest, highest).clamp_min(LIMIT)) + (1 - math.log(LIMIT))
 
     def inverse(self, scaled: Tensor) -> Tensor:
         """Values in the sensors' units that are scaled to `scaled`."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ from aez.codec.detect.scaling import StreamScales
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series, holes, select_channels
+from aez.export.channels.inputs import LearnedChannels, learned_rows
+from aez.export.channels.kinds import Kinds
+from aez.export.channels.states import StateEffect
+from aez.export.channels.words import shared_words
 from aez.export.common.batches import Batches, spread, spread_lazily
 from aez.export.common.run_files import check_output, run_folder
 from aez.export.common.trainer import Result, TrainOptions
@@ -28,6 +32,7 @@ from aez.export.families.base import Family, Figures, within
 from aez.export.families.registry import build
 from aez.export.families.training import FamilyLoss, best_validation, effort, is_finished, learn, short_run
 from aez.export.series.bundle import CHECKED_WINDOWS, Described, Learned
+from aez.export.series.channels import kinds_and_window, make_inputs, scale_learned, still_notices, teach_voices
 from aez.export.series.covering import covering_limit
 from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
@@ -42,12 +47,12 @@ from aez.export.series.rows import (
     split_dealt,
 )
 from aez.export.series.sampling import few_enough
-from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
+from aez.export.series.scaling import ScaleLayer, Scaling
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
 from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
 from aez.export.series.sufficiency import rare_alarms, too_few_windows, without_empty
 from aez.export.series.suspects import find_suspects, told
-from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, fitted_rows, split_rows, suggest_window
+from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, fitted_rows, split_rows
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +107,8 @@ class DetectorConfig:
     `family` None: that of the data's kind; `window` None: suggested from the data; `options` are the family's own;
     `held_out` is the share of the rows, the latest, that calibrates; `robust` leaves out rows that look like faults;
     `gaps` is the share of the windows into which training makes holes; `per_stream_scale` makes a graph that takes each
-    stream's centre and width as inputs; `rows`: that rows are no series, None: where they have no order.
+    stream's centre and width as inputs; `rows`: that rows are no series, None: where they have no order; `kinds` says
+    of channels by name what they are, of `aez.export.channels.kinds.CHOICES`, where it is not to be found.
     """
 
     family: str | None = None
@@ -116,6 +122,7 @@ class DetectorConfig:
     gaps: float = 0.2
     per_stream_scale: bool = False
     rows: bool | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def named_family(self) -> str:
@@ -123,6 +130,8 @@ class DetectorConfig:
         return self.family or DEFAULT_FAMILY
 
     def __post_init__(self) -> None:
+        if self.kinds and self.per_stream_scale:
+            raise InvalidArgument("channels of streams with scales of their own are all measured; give no kinds")
         within("held_out", self.held_out, 0.05, 0.9)
         within("gaps", self.gaps, 0, 1)
         if self.window is not None:
@@ -134,9 +143,9 @@ class Fitted:
     """A calibrated detector, and what it was made from.
 
     `scores` are the held-out ones before the division by the threshold; `result` None: nothing was trained; `notices`
-    say what the user should know of the data, one sentence each. With `scales` the graph is one for rows in widths from
-    their stream's centre, and so are the windows of `split`. `signals` None: it was made before they
-    were noted. `covering_threshold`: see `covering_limit`; None as `signals`.
+    say what the user should know of the data, one sentence each; `words` are those of channels of text. With `scales`
+    the graph is one for rows in widths from their stream's centre, and so are the windows of `split`. `signals` None:
+    it was made before they were noted. `covering_threshold`: see `covering_limit`; None as `signals`.
     """
 
     graph: DetectorGraph
@@ -150,21 +159,33 @@ class Fitted:
     scales: StreamScales | None = None
     signals: SignalFigures | None = None
     covering_threshold: float | None = None
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class DetectorLoss(FamilyLoss):
     """A family's loss on raw windows [batch, time, channels], NaN = missing.
 
     In training a share `gaps` of the windows has a gap that the network does not see and has to fill, so that it can
-    do without a sensor or through an outage.
+    do without a sensor or through an outage. The network sees the channels that are learned, without what states say.
     """
 
-    def __init__(self, network: Family, scaling: Scaling, gaps: float = 0.0) -> None:
+    def __init__(
+        self,
+        network: Family,
+        scaling: Scaling,
+        gaps: float = 0.0,
+        learned: LearnedChannels | None = None,
+        effect: StateEffect | None = None,
+    ) -> None:
         super().__init__(network)
         self.scale, self.gaps = ScaleLayer(scaling, network.window), gaps
+        self.learned, self.effect = learned, effect
 
     def scaled(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        return cast(tuple[Tensor, Tensor], self.scale(raw))
+        x, present = self.scale(raw if self.learned is None else self.learned(raw))
+        if self.effect is not None and self.effect.speaks:
+            x = (x - self.effect(raw)) * present
+        return x, present
 
     def forward(self, raw: Tensor, generator: torch.Generator, progress: float) -> tuple[Tensor, Figures]:
         x, present = self.scaled(raw)
@@ -216,40 +237,71 @@ def fit_detector(
     series, period, notices = same_period(series)
     series, sampled = few_enough(series)
     notices += [*said, *sampled]
+    series, words = shared_words(series)
+    config = _with_words(config, words)
     rows, channels = prepare_rows(series)
     _refuse_constant(rows, [one.name or "the training data" for one in series])
     rows, sentinels, unread = without_sentinels(rows, channels)
-    notices += unread
-    window = config.window or suggest_window(max(rows, key=len))
+    own = config.per_stream_scale
+    kinds, window, found = kinds_and_window(series, rows, channels, config.kinds, config.window, own)
+    notices += [*unread, *found]
     with torch.random.fork_rng():
-        trained = build(config.named_family, window, len(channels), **config.options).trained
+        trained = build(config.named_family, window, len(kinds.learned), **config.options).trained
     validation = VALIDATION if trained else 0.0
-    scales, learned = None, rows
-    if config.per_stream_scale:
+    scales, taken = None, rows
+    if own:
         fits = [one[: fitted_rows(len(one), window, config.held_out, validation)] for one in rows]
         scales = fit_scales([one.name for one in series], fits, window, channels)
-        learned = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
-    split, left_out = _split(series, learned, config, window, validation, notices)
-    fitted = split.fit.runs
-    scaling = fit_scaling(fitted, channels, soft=bool(config.rows)) if scales is None else unit_scaling(fitted, rows)
-    if still := [name for name, flag in zip(channels, scaling.still, strict=True) if flag]:
-        notices.append(f"{listed(still)} never moved in the training rows; any movement will score high")
+        taken = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
+    split, left_out = _split(series, taken, kinds, config, window, validation, notices)
+    if scales is None:
+        kinds, scaling = scale_learned(split, kinds, channels, bool(config.rows))
+    else:
+        scaling = unit_scaling(split.fit.runs, rows)
+    notices += still_notices(kinds, scaling, channels)
+    learned, effect = make_inputs(split, scaling, kinds, window)
     options = default_options(len(split.fit), **(changes or {}))
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
-        model = DetectorLoss(build(config.named_family, window, len(channels), **config.options), scaling, config.gaps)
+        network = build(config.named_family, window, len(kinds.learned), **config.options)
+        model = DetectorLoss(network, scaling, config.gaps, learned, effect)
         network, result = learn(model, split.fit, split.validation, VALIDATION_WINDOWS, options, folder, resume)
-    graph = DetectorGraph(network, scaling, config.score)
+    graph = DetectorGraph(network, scaling, config.score, kinds)
+    graph.learned.load_state_dict(learned.state_dict())
+    graph.effect.load_state_dict(effect.state_dict())
+    scores, judged, covering = _calibrated(graph, split, config, period)
+    teach_voices(graph, split)
+    signals = None if config.rows else signal_figures(rows, sentinels, left_out)
+    notices += _limit_notices(config, judged, period)
+    notices += [said for said in (too_few_windows(split),) if said is not None]
+    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals, covering, words)
+
+
+def _with_words(config: DetectorConfig, words: Mapping[str, tuple[str, ...]]) -> DetectorConfig:
+    """The config for channels of text, which are states. Raises InvalidArgument where each stream has its scale."""
+    if words and config.per_stream_scale:
+        raise InvalidArgument(f"{listed(list(words))} hold text, which has no scale; leave them out with --ignore")
+    return replace(config, kinds={**dict.fromkeys(words, "state"), **config.kinds}) if words else config
+
+
+def _calibrated(
+    graph: DetectorGraph, split: Split, config: DetectorConfig, period: float | None
+) -> tuple[NDArray[np.float32], int, float | None]:
+    """Calibrate the graph and set its threshold: the held-out scores, how many set it, the covering threshold."""
     scores = graph.calibrate(Batches(split.held_out, _BATCH), Batches(spread_lazily(split.fit, CODE_WINDOWS), _BATCH))
     judged = _limit_scores(graph, scores, split, config)
     graph.threshold.fill_(choose_limit(judged, split.held_out, config, period))
-    covering = None if config.rows else covering_limit(
-        scores, split.held_out, float(graph.threshold), lambda some: choose_limit(some, split.held_out, config, period)
+    covering = (
+        None
+        if config.rows
+        else covering_limit(
+            scores,
+            split.held_out,
+            float(graph.threshold),
+            lambda some: choose_limit(some, split.held_out, config, period),
+        )
     )
-    signals = None if config.rows else signal_figures(rows, sentinels, left_out)
-    notices += _limit_notices(config, len(judged), period)
-    notices += [said for said in (too_few_windows(split),) if said is not None]
-    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals, covering)
+    return scores, len(judged), covering
 
 
 def _for_rows(config: DetectorConfig, family: str | None) -> DetectorConfig:
@@ -267,9 +319,9 @@ def _limit_scores(
 ) -> NDArray[np.float32]:
     """The scores that set the limit: the held-out ones, and the fitted rows' where few rows have few numbers to fit."""
     few = config.rows and config.limit.method == "percentile" and few_rows(len(scores), config.limit.percentile)
-    if not few or graph.network.trained or len(split.fit) < _ROWS_PER_COLUMN * graph.channels:
+    if not few or graph.network.trained or len(split.fit) < _ROWS_PER_COLUMN * graph.width:
         return scores
-    return np.concatenate([scores, *(graph(batch)[0].numpy() for batch in Batches(split.fit, _BATCH))])
+    return np.concatenate([scores, *(graph.network_score(batch).numpy() for batch in Batches(split.fit, _BATCH))])
 
 
 def _limit_notices(config: DetectorConfig, held_out: int, period: float | None) -> list[str]:
@@ -289,6 +341,7 @@ def _budget_notices(limit: LimitOptions, held_out: int, period: float | None) ->
 def _split(
     series: Sequence[Series],
     rows: Sequence[Rows],
+    kinds: Kinds,
     config: DetectorConfig,
     window: int,
     validation: float,
@@ -298,8 +351,9 @@ def _split(
     names = [one.name for one in series]
     cuts = [holes(one) for one in series]
     faults: list[Spans] = [() for _ in rows]
+    seen = [learned_rows(one, kinds) for one in rows]
     if config.robust:
-        faults, found = _faults(rows, names, cuts, 1 if config.rows else None)
+        faults, found = _faults(seen, names, cuts, 1 if config.rows else None)
         notices += found
     if short := [name or "a series without a name" for name, one in zip(names, rows, strict=True) if len(one) < window]:
         notices.append(f"{listed(short)}: fewer rows than a window of {window}, and nothing to learn from")
@@ -307,7 +361,7 @@ def _split(
         return split_dealt(rows, config.held_out, validation, faults), faults
     spans = [[*some, *((row, row) for row in own.tolist())] for some, own in zip(faults, cuts, strict=True)]
     if config.robust:
-        suspects = find_suspects(rows, window, spans)
+        suspects = find_suspects(seen, window, spans)
         notices += told(suspects, names, sum(map(len, rows)))
         spans = [[*some, *own] for some, own in zip(spans, suspects, strict=True)]
     return split_rows(rows, window, config.held_out, validation, spans), list(spans)
@@ -397,6 +451,7 @@ def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) ->
         fitted.signals,
         fitted.covering_threshold,
         bool(config.rows),
+        fitted.words,
     )
 
 

@@ -39,7 +39,10 @@ RULES: dict[str, str] = {
     "export.hyperprior": "codec.bundle codec.entropy codec.image export.common",
     "export.photo": "codec.bundle codec.common codec.entropy export.common export.hyperprior",
     "export.latent": "codec.bundle codec.entropy codec.latent export.common export.hyperprior",
-    "export.series": "codec.bundle codec.common codec.detect codec.series export.common export.families",
+    "export.channels": "codec.common codec.series",
+    "export.series": (
+        "codec.bundle codec.common codec.detect codec.series export.channels export.common export.families"
+    ),
     "export.images": "codec.bundle codec.common codec.detect codec.image export.common export.families",
     "export.series_detector": "",
     "daemon.common": "",

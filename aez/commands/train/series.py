@@ -75,6 +75,14 @@ DAY = 86_400.0
     help="One model for many alike streams: each is scaled by a centre and width of its own, which the monitor learns "
     "of streams that were not in DATA.",
 )
+@click.option(
+    "--kind",
+    "given_kinds",
+    multiple=True,
+    metavar="COLUMN=KIND",
+    help="What a channel is, instead of what is found: measured, state (on/off, a mode), counter or left-out; may be "
+    "given again.",
+)
 @options.series_reading
 @train_options.detector_result
 def series(
@@ -97,6 +105,7 @@ def series(
     rows: bool,
     stream: str | None,
     per_stream_scale: bool,
+    given_kinds: tuple[str, ...],
     time_column: str | None,
     array: str | None,
     resample: float | None,
@@ -123,7 +132,7 @@ def series(
             _warn_of_idle({"--steps": steps, "--minutes": minutes, "--resume": resume}, family or DEFAULT_FAMILY)
         options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
-        config = replace(config, per_stream_scale=per_stream_scale, rows=rows or None)
+        config = replace(config, per_stream_scale=per_stream_scale, rows=rows or None, kinds=_kinds(given_kinds))
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         known = {"time_column": time_column, "array": array, **columns}
         if rows and (stream is not None or resample is not None):
@@ -158,17 +167,26 @@ def _limit(method: str | None, values: dict[str, float | None]) -> dict[str, Any
     return {"method": method or (methods or ["budget"])[0], **given}
 
 
+def _kinds(texts: tuple[str, ...]) -> dict[str, str]:
+    """Kinds of channels by name. Raises InvalidArgument."""
+    pairs = [text.rpartition("=") for text in texts]
+    for text, (name, _, kind) in zip(texts, pairs, strict=True):
+        if not name or not kind:
+            raise InvalidArgument(f"--kind takes COLUMN=KIND, such as pump=state, not {text!r}")
+    return {name.strip(): kind.strip() for name, _, kind in pairs}
+
+
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
 
 
 def _read(path: Path, period: float | None, stream: str | None, rows: bool, **known: Any) -> list[Series]:
     """A file's rows in order of time, of each stream; says what they are like. Raises as `read_series`."""
-    from aez.codec.series.core import in_order, resample
+    from aez.codec.series.core import in_order, resample, select_channels
     from aez.codec.series.sampled import read_sampled, stitched
 
     label = click.format_filename(path)
-    read = read_sampled(path, stream, **known)
+    read = read_sampled(path, stream, categories=True, **known)
     if (mixed := read.summary.mixed) is not None and not rows:
         if mixed in known["ignore"]:
             messages.warning(
@@ -180,7 +198,7 @@ def _read(path: Path, period: float | None, stream: str | None, rows: bool, **kn
                 f"{label}: its rows are those of several streams, which column {mixed!r} names; they are parted "
                 f"as by --stream {mixed} (--ignore {mixed} takes them as one)"
             )
-            read = read_sampled(path, mixed, **known)
+            read = read_sampled(path, mixed, categories=True, **known)
     about, found = read.summary, read.streams
     messages.summary("\n  ".join([f"{label}:", *about.lines()]))
     if read.stretches.step > 1:
@@ -188,6 +206,10 @@ def _read(path: Path, period: float | None, stream: str | None, rows: bool, **kn
             f"{label}: {read.rows:,} rows of {len(about.channels)} channels are more than are learned from; one of "
             f"{read.stretches.step} stretches of {read.stretches.length:,} rows was taken, {read.kept:,} rows in all"
         )
+    if labels := [name for name in found[0][0].words if name.casefold() in LABELS]:
+        kept = [name for name in found[0][0].channels if name not in labels]
+        found = [[select_channels(part, kept) for part in parts] for parts in found]
+        messages.warning(f"{label}: {', '.join(labels)} looks like a label in words, and is left out")
     if rows:
         return [stitched([replace(part, time=None) for part in parts]) for parts in found]
     if about.start is not None:
@@ -202,7 +224,7 @@ def _read(path: Path, period: float | None, stream: str | None, rows: bool, **kn
             )
     if period is not None:
         found = [[resample(part, period) for part in parts] for parts in found]
-    for name in about.channels:
+    for name in found[0][0].channels:
         if name.casefold() in LABELS:
             messages.warning(f"{label}: channel {name!r} looks like a label; leave it out with --ignore {name}")
     return [stitched(parts) for parts in found]

@@ -49,7 +49,7 @@ def seconds(found: Series) -> list[float]:
     ("values", "channels", "time", "message"),
     [
         (np.zeros(3), ("a",), None, r"float64 \(3,\)"),
-        (np.zeros((3, 1), np.float32), ("a",), None, "float32"),
+        (np.zeros((3, 1), np.int32), ("a",), None, "not int32"),
         (np.zeros((3, 2)), ("a",), None, "2 columns cannot carry 1"),
         (np.zeros((3, 2)), ("a", "a"), None, "two channels are called 'a'"),
         (np.zeros((3, 1)), ("a",), np.zeros(2, np.int64), r"3 rows are as many int64, not int64 \(2,\)"),
