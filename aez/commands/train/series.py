@@ -69,6 +69,23 @@ DAY = 86_400.0
     help="One model for many alike streams: each is scaled by a centre and width of its own, which the monitor learns "
     "of streams that were not in DATA.",
 )
+@click.option(
+    "--seasons",
+    type=click.Choice(("auto", "none")),
+    default="auto",
+    show_default=True,
+    help="Look for days and weeks in the time column, and judge each row by what is usual at its time.",
+)
+@click.option(
+    "--timezone",
+    metavar="ZONE",
+    help="The zone of the days and weeks, such as Europe/Berlin.  [default: the file's, or UTC]",
+)
+@click.option(
+    "--holidays",
+    metavar="DATES",
+    help="Dates that are as Sundays, such as 2025-12-25,2026-01-01, or a file with one a line.",
+)
 @options.series_reading
 @train_options.detector_result
 def series(
@@ -90,6 +107,9 @@ def series(
     ignore: str | None,
     stream: str | None,
     per_stream_scale: bool,
+    seasons: str,
+    timezone: str | None,
+    holidays: str | None,
     time_column: str | None,
     array: str | None,
     resample: float | None,
@@ -115,7 +135,7 @@ def series(
             _warn_of_idle({"--steps": steps, "--minutes": minutes, "--resume": resume}, family)
         options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
-        config = replace(config, per_stream_scale=per_stream_scale)
+        config = replace(config, per_stream_scale=per_stream_scale, **_season_options(seasons, timezone, holidays))
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         known = {"time_column": time_column, "array": array, **columns}
         read = [one for path in data for one in _read(path, resample, stream, **known)]
@@ -124,6 +144,26 @@ def series(
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)
     messages.summary(_done(bundle, output))
+
+
+def _season_options(seasons: str, timezone: str | None, holidays: str | None) -> dict[str, Any]:
+    """Arguments of DetectorConfig. Raises InvalidArgument."""
+    from aez.codec.detect.seasons import days_of
+    from aez.codec.series.zones import check_zone
+
+    if seasons == "none" and (given := timezone or holidays):
+        raise InvalidArgument(f"{given} belongs to seasons, and --seasons none looks for none; leave one of them out")
+    if timezone is not None:
+        check_zone(timezone)
+    if holidays is None:
+        dates: tuple[str, ...] = ()
+    elif Path(holidays).is_file():
+        lines = Path(holidays).read_text(encoding="utf-8").splitlines()
+        dates = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    else:
+        dates = _names(holidays)
+    days_of(dates)
+    return {"seasons": seasons, "timezone": timezone, "holidays": dates}
 
 
 def _warn_of_idle(options: Mapping[str, object], family: str) -> None:
@@ -188,7 +228,9 @@ def _done(bundle: Bundle, output: Path) -> str:
     alarms = f"{events} false alarm{'' if events == 1 else 's'} in {windows:,} held-out rows"
     if period:
         alarms += f" ({events * DAY / (windows * period):.2g} a day)"
+    found = coding.get("seasons")
+    season = "" if found is None else f"rhythm of the {found['seasons'][0]['kind']} in {found['timezone']}, "
     return (
         f"wrote {output}: model {bundle.name} ({bundle.manifest['family']}), {len(coding['channels'])} channels, "
-        f"window {coding['window']}, threshold {coding['threshold']:.4g}, {alarms}"
+        f"{season}window {coding['window']}, threshold {coding['threshold']:.4g}, {alarms}"
     )

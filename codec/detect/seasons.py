@@ -1,0 +1,333 @@
+"""Seasons: what is usual at this time of the day, the week or the year, and the level that a stream has of late.
+
+A model with seasons takes two inputs beside the window: the phase of each of its rows, a number of a bin of each season
+(0 where it is not known), and the trailing level of each channel. Both come from here, whoever scores. The level
+follows what is left when the seasons are taken out, by small steps that no single hour can make large, so that a trend
+is followed within weeks and an anomaly does not hide itself.
+
+Guarantee: phase and level of a row depend on the rows before it alone, not on how they were cut into calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aez.codec.detect.scaling import Scale
+from aez.codec.errors import InvalidArgument
+from aez.codec.series.zones import to_local
+
+__all__ = [
+    "KINDS",
+    "NEUTRAL_LEVEL",
+    "NEUTRAL_PHASE",
+    "SEASON_CENTRE",
+    "SEASON_WIDTH",
+    "Beside",
+    "Following",
+    "Season",
+    "SeasonInputs",
+    "SeasonStream",
+    "Seasons",
+    "days_of",
+]
+
+Float = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Kind = Literal["day", "week", "year"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_SECOND = 1_000_000_000
+_DAY = 86_400 * _SECOND
+#: 1970-01-01 was a Thursday; weeks begin on Mondays.
+_THURSDAY, _SUNDAY = 3, 6
+#: What stands for a phase and a level that nobody knows.
+NEUTRAL_PHASE, NEUTRAL_LEVEL = 0.0, 0.0
+#: Members of a bundle with the tables.
+SEASON_CENTRE, SEASON_WIDTH = "season_centre", "season_width"
+#: A row moves the level as if it were at most so many widths away; while a new stream's level is learned, so many.
+CLIP, _FREELY = 3.0, 1e4
+#: Steps are summed as whole numbers, so that their order does not matter.
+_UNIT = 1 << 20
+#: A level that multiplies leaves at least this of what is usual.
+_LEAST = 0.05
+
+
+class SeasonInputs(NamedTuple):
+    """Of n windows: phase float32 [n, window, seasons], level float32 [n, channels]; without the n of a single one."""
+
+    phase: Float
+    level: Float
+
+    def at(self, which: int | slice | NDArray[np.integer]) -> SeasonInputs:
+        """Those of one window, or of several, of many; copies."""
+        return SeasonInputs(self.phase[which].copy(), self.level[which].copy())
+
+
+#: What a model may take beside windows.
+Beside = Scale | SeasonInputs
+
+
+@dataclass(frozen=True)
+class Season:
+    """One season, cut into `bins` of equal length, numbered from 1."""
+
+    kind: Kind
+    bins: int
+
+    def phases(self, local: Ints, resting: NDArray[np.bool_]) -> Ints:
+        """Bins, 1 to `bins`, of local times, ns; days that are `resting` count as Sundays."""
+        day, within = local // _DAY, local % _DAY
+        if self.kind == "day":
+            return within * self.bins // _DAY + 1
+        if self.kind == "week":
+            weekday = np.where(resting, _SUNDAY, (day + _THURSDAY) % 7)
+            each = self.bins // 7
+            return weekday * each + within * each // _DAY + 1
+        dates = day.astype("datetime64[D]")
+        first = dates.astype("datetime64[Y]")
+        length = ((first + 1).astype("datetime64[D]") - first.astype("datetime64[D]")).astype(np.int64)
+        return (dates - first.astype("datetime64[D]")).astype(np.int64) * self.bins // length + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Seasons:
+    """What a model says of its seasons; of the tables row 0 is what is usual where the phase is not known.
+
+    seasons: the first is taken from the values, each further one added to the level. centre: of each season float32
+    [1 + bins, channels]. width: of the first [1 + bins, channels]. multiplies: channels whose level is a share of what
+    is usual instead of an amount; follows: those that have seasons at all, and whose level is followed; bool
+    [channels]. memory: rows in which the level comes to be another one. block: ns from one step of the level to the
+    next. streams: the level that each training stream ended with, [channels] by name. holidays: days since 1970.
+    """
+
+    seasons: tuple[Season, ...]
+    centre: tuple[Float, ...]
+    width: Float
+    multiplies: NDArray[np.bool_]
+    follows: NDArray[np.bool_]
+    memory: int
+    block: int
+    timezone: str = "UTC"
+    holidays: tuple[int, ...] = ()
+    streams: Mapping[str, Float] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        return len(self.follows)
+
+    @property
+    def learning(self) -> int:
+        """Rows that a stream which was not in training teaches its level with."""
+        return max(8, self.memory // 7)
+
+    def phases(self, time: Ints, local: bool = False) -> Float:
+        """Phases float32 [n, seasons] of times, ns since 1970 UTC, or by the clock on the wall where they are local."""
+        wall = self.wall(time, local)
+        resting = np.isin(wall // _DAY, np.array(self.holidays, np.int64))
+        return np.stack([season.phases(wall, resting) for season in self.seasons], axis=1).astype(np.float32)
+
+    def wall(self, time: Ints, local: bool = False) -> Ints:
+        """What the clock on the wall shows at these times, ns; they are that already where they are `local`."""
+        return time if local else to_local(time, self.timezone)
+
+    def usual(self, phase: Float, level: NDArray[np.floating]) -> tuple[Floats, Floats]:
+        """(Centre, width) [n, channels] of rows with these phases [n, seasons] and levels [n, channels]."""
+        centre = self.centre[0][phase[:, 0].astype(np.int64)].astype(np.float64)
+        moved = level.astype(np.float64)
+        for number, table in enumerate(self.centre[1:], start=1):
+            moved = moved + table[phase[:, number].astype(np.int64)]
+        lever = np.where(self.multiplies, centre, 1.0)
+        width = self.width[phase[:, 0].astype(np.int64)] * np.where(self.multiplies, np.maximum(1 + moved, _LEAST), 1.0)
+        return centre + moved * lever, width
+
+    @property
+    def neutral(self) -> SeasonInputs:
+        """What says nothing: phase [1, seasons], level [channels]."""
+        phase = np.full((1, len(self.seasons)), NEUTRAL_PHASE, np.float32)
+        return SeasonInputs(phase, np.full(self.channels, NEUTRAL_LEVEL, np.float32))
+
+    @cached_property
+    def leverage(self) -> tuple[Floats, Floats]:
+        """How much a row tells of the level: by phase of the first season [1 + bins, channels], and on average."""
+        lever = np.where(self.multiplies, np.abs(self.centre[0].astype(np.float64)), 1.0) / self.width
+        mean = np.sqrt(np.mean(np.square(lever[1:]), axis=0))
+        return lever / np.maximum(mean, 1e-30), mean
+
+    @property
+    def usual_level(self) -> Float:
+        """The median of the training streams' levels."""
+        every = list(self.streams.values()) or [np.zeros(self.channels, np.float32)]
+        found: Float = np.median(every, axis=0).astype(np.float32)
+        return found
+
+    def known(self, stream: str) -> Float | None:
+        """The level that a stream begins with; None where it must be learned. One training stream stands for all."""
+        if len(self.streams) == 1:
+            return next(iter(self.streams.values()))
+        return self.streams.get(stream)
+
+
+class Following:
+    """The trailing levels of `streams` streams, as arrays that a caller may keep, grow and move.
+
+    level: float64 [streams, channels]. steps, seen: int64 [streams, channels], of the block under way. block: int64
+    [streams], its number. left: int64 [streams], rows that have still to teach a new stream's level.
+    """
+
+    def __init__(self, seasons: Seasons, streams: int = 1) -> None:
+        self.seasons = seasons
+        size = (streams, seasons.channels)
+        self.level, self.steps, self.seen = np.zeros(size), np.zeros(size, np.int64), np.zeros(size, np.int64)
+        self.block, self.left = np.full(streams, -1, np.int64), np.zeros(streams, np.int64)
+
+    def begin(self, number: int, name: str) -> None:
+        """A stream that is new."""
+        known = self.seasons.known(name)
+        self.level[number] = self.seasons.usual_level if known is None else known
+        self.left[number] = self.seasons.learning if known is None else 0
+        self.block[number], self.steps[number], self.seen[number] = -1, 0, 0
+
+    def learn_first(self, time: Ints, phase: Float, values: NDArray[np.floating]) -> None:
+        """Learn the level of stream 0, if that is new, from as many of these rows as teach it, before it is used."""
+        rows = slice(0, int(self.left[0]))
+        if not len(phase[rows]):
+            return
+        before = self.level.copy()
+        self.take(np.zeros(len(phase[rows]), np.int64), time[rows], phase[rows], values[rows])
+        self._step(np.zeros(1, np.int64))
+        learned = self.left[0] == 0 or bool(np.any(self.level != before))
+        self.left[0] = 0 if learned else self.left[0]
+        self.block[0] = -1
+
+    def take(self, stream: Ints, time: Ints, phase: Float, values: NDArray[np.floating]) -> Float:
+        """The level [n, channels] as of each row, which all rows then move.
+
+        Rows are sorted by stream, then time (ns); phase [n, seasons]; values [n, channels], NaN = missing.
+        """
+        count = len(stream)
+        levels = np.empty((count, self.seasons.channels), np.float32)
+        if not count:
+            return levels
+        block = time // self.seasons.block
+        fresh = np.append(True, (stream[1:] != stream[:-1]) | (block[1:] != block[:-1]))
+        starts = np.flatnonzero(fresh)
+        ends = np.append(starts[1:], count)
+        owner = stream[starts]
+        first = np.append(True, owner[1:] != owner[:-1])
+        rank = np.arange(len(starts)) - np.maximum.accumulate(np.where(first, np.arange(len(starts)), 0))
+        turns = np.argsort(rank, kind="stable")
+        cuts = np.searchsorted(rank[turns], np.arange(int(rank.max()) + 2))
+        for low, high in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+            mine = turns[low:high]
+            self._turn(owner[mine], block[starts[mine]], starts[mine], ends[mine], phase, values, levels)
+        return levels
+
+    def _turn(
+        self,
+        streams: Ints,
+        block: Ints,
+        starts: Ints,
+        ends: Ints,
+        phase: Float,
+        values: NDArray[np.floating],
+        levels: Float,
+    ) -> None:
+        """Take the rows starts[i]:ends[i] of each of these streams, all of one block."""
+        self._step(streams[block != self.block[streams]])
+        self.block[streams] = block
+        if len(starts) == 1:
+            rows: slice | Ints = slice(int(starts[0]), int(ends[0]))
+            heads = np.zeros(1, np.int64)
+            level = np.repeat(self.level[streams], int(ends[0] - starts[0]), axis=0)
+            free = np.repeat(self.left[streams] > 0, int(ends[0] - starts[0]))
+        else:
+            lengths = ends - starts
+            heads = np.append(0, np.cumsum(lengths)[:-1])
+            rows = np.repeat(starts - heads, lengths) + np.arange(int(lengths.sum()))
+            level = np.repeat(self.level[streams], lengths, axis=0)
+            free = np.repeat(self.left[streams] > 0, lengths)
+        levels[rows] = level
+        here = phase[rows]
+        centre, width = self.seasons.usual(here, level)
+        away = (values[rows] - centre) / width
+        there = np.isfinite(away)
+        limit = np.where(free, _FREELY, CLIP)[:, None]
+        weight = self.seasons.leverage[0][here[:, 0].astype(np.int64)]
+        pushes = np.where(there, np.clip(np.where(there, away, 0.0), -limit, limit) * weight, 0.0)
+        self.steps[streams] += np.add.reduceat(np.rint(pushes * _UNIT).astype(np.int64), heads, axis=0)
+        self.seen[streams] += np.add.reduceat(there.astype(np.int64), heads, axis=0)
+
+    def _step(self, streams: Ints) -> None:
+        """The blocks of these streams are over."""
+        if not len(streams):
+            return
+        seasons = self.seasons
+        learned = np.maximum(0, seasons.learning - self.left[streams])[:, None]
+        new = (self.left[streams] > 0)[:, None]
+        memory = np.where(new, np.maximum(1, learned + self.seen[streams]), seasons.memory)
+        step = self.steps[streams] / (_UNIT * memory * np.maximum(seasons.leverage[1], 1e-30))
+        moved = self.level[streams] + np.where(seasons.follows, step, 0.0)
+        self.level[streams] = np.where(seasons.multiplies, np.maximum(moved, _LEAST - 1), moved)
+        self.left[streams] = np.maximum(0, self.left[streams] - self.seen[streams].max(axis=1))
+        self.steps[streams], self.seen[streams] = 0, 0
+
+
+def days_of(holidays: Sequence[str]) -> tuple[int, ...]:
+    """Days since 1970 of dates such as 2025-12-25, ascending. Raises InvalidArgument."""
+    found = []
+    for text in holidays:
+        try:
+            found.append((date.fromisoformat(text.strip()) - date(1970, 1, 1)).days)
+        except ValueError as error:
+            raise InvalidArgument(f"holiday {text!r} is no date such as 2025-12-25") from error
+    return tuple(sorted(set(found)))
+
+
+class SeasonStream:
+    """The inputs of one stream's windows, row by row: what `aez score`, `SeriesDetector` and other programs ask.
+
+    seasons: the model's. window: rows of a window. name: the stream's, which may have been in training.
+    """
+
+    def __init__(self, seasons: Seasons, window: int, name: str = "") -> None:
+        self.seasons, self.window = seasons, window
+        self._following = Following(seasons)
+        self._following.begin(0, name)
+        self._before = np.zeros((0, len(seasons.seasons)), np.float32)
+
+    @property
+    def level(self) -> Floats:
+        """As of the next row, [channels]."""
+        return self._following.level[0]
+
+    def take(self, values: NDArray[np.floating], time: Ints | None, local: bool = False) -> SeasonInputs:
+        """Phases [n, window, seasons] and levels [n, channels] of the windows that end with each of the next rows.
+
+        values: [n, channels], NaN = missing. time: int64 [n], ns since 1970 UTC, or what the clock on the wall shows
+        where it is `local`; without times the phase is not known, and the level stays. Phases of rows before the first
+        one are not known.
+        """
+        count = len(values)
+        none = np.zeros(count, np.int64)
+        if time is None:
+            phase = np.full((count, len(self.seasons.seasons)), NEUTRAL_PHASE, np.float32)
+            level = np.repeat(self.level[None].astype(np.float32), count, axis=0)
+        else:
+            wall = self.seasons.wall(time, local)
+            phase = self.seasons.phases(wall, local=True)
+            self._following.learn_first(wall, phase, values)
+            level = self._following.take(none, wall, phase, values)
+        lacking = max(0, self.window - 1 - len(self._before))
+        padding = np.full((lacking, phase.shape[1]), NEUTRAL_PHASE, np.float32)
+        every = np.concatenate([padding, self._before, phase])
+        self._before = every[len(every) - self.window + 1 :] if self.window > 1 else every[:0]
+        if not count:
+            return SeasonInputs(np.empty((0, self.window, phase.shape[1]), np.float32), level)
+        return SeasonInputs(np.lib.stride_tricks.sliding_window_view(every, self.window, axis=0).swapaxes(1, 2), level)
