@@ -290,7 +290,7 @@ class Detector:
         each = (count, len(self.channels))
         parts: dict[str, tuple[Float, tuple[int, ...]]] = {}
         if self.seasons is not None:
-            phases = (count, self.window, len(self.seasons.seasons))
+            phases = (count, self.window, self.seasons.count)
             own = given if isinstance(given, SeasonInputs) else self.seasons.neutral
             parts = {"phase": (own.phase, phases), "level": (own.level, each)}
         elif self.scales is not None:

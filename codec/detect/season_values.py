@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from aez.codec.bundle.bundle import Bundle
+from aez.codec.detect.calendar import KINDS, Calendar, Season, days_of
 from aez.codec.detect.manifest_values import positive, whole, wrong
-from aez.codec.detect.seasons import KINDS, SEASON_CENTRE, SEASON_WIDTH, Season, Seasons, days_of
+from aez.codec.detect.seasons import SEASON_CENTRE, SEASON_WIDTH, Seasons
 from aez.codec.errors import InvalidArgument, ModelError
 from aez.codec.series.zones import check_zone
 
@@ -39,16 +40,14 @@ def season_values(bundle: Bundle, channels: int) -> Seasons | None:
         check_zone(timezone)
     except (InvalidArgument, TypeError) as error:
         raise ModelError(f"the seasons of model {bundle.name}: {error}") from error
-    flags = [_flags(about, name, channels) for name in ("multiplies", "follows")]
     return Seasons(
-        seasons,
+        Calendar(seasons, timezone, holidays),
         tuple(np.split(centre, ends[:-1])),
         width,
-        *flags,
+        _flags(about, "multiplies", channels),
+        _flags(about, "follows", channels),
         whole(about, "memory_rows", _ROWS_MAX),
         max(1, round(positive(about, "block_seconds") * 1e9)),
-        timezone,
-        holidays,
         _streams(about, channels),
     )
 

@@ -12,41 +12,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.detect.calendar import Calendar
 from aez.codec.detect.scaling import Scale
-from aez.codec.errors import InvalidArgument
-from aez.codec.series.zones import to_local
 
 __all__ = [
-    "KINDS",
     "NEUTRAL_LEVEL",
     "NEUTRAL_PHASE",
     "SEASON_CENTRE",
     "SEASON_WIDTH",
     "Beside",
     "Following",
-    "Season",
     "SeasonInputs",
     "SeasonStream",
     "Seasons",
-    "days_of",
+    "stacked",
 ]
 
 Float = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Kind = Literal["day", "week", "year"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-_SECOND = 1_000_000_000
-_DAY = 86_400 * _SECOND
-#: 1970-01-01 was a Thursday; weeks begin on Mondays.
-_THURSDAY, _SUNDAY = 3, 6
+Flags = NDArray[np.bool_]
 #: What stands for a phase and a level that nobody knows.
 NEUTRAL_PHASE, NEUTRAL_LEVEL = 0.0, 0.0
 #: Members of a bundle with the tables.
@@ -74,48 +65,30 @@ class SeasonInputs(NamedTuple):
 Beside = Scale | SeasonInputs
 
 
-@dataclass(frozen=True)
-class Season:
-    """One season, cut into `bins` of equal length, numbered from 1."""
-
-    kind: Kind
-    bins: int
-
-    def phases(self, local: Ints, resting: NDArray[np.bool_]) -> Ints:
-        """Bins, 1 to `bins`, of local times, ns; days that are `resting` count as Sundays."""
-        day, within = local // _DAY, local % _DAY
-        if self.kind == "day":
-            return within * self.bins // _DAY + 1
-        if self.kind == "week":
-            weekday = np.where(resting, _SUNDAY, (day + _THURSDAY) % 7)
-            each = self.bins // 7
-            return weekday * each + within * each // _DAY + 1
-        dates = day.astype("datetime64[D]")
-        first = dates.astype("datetime64[Y]")
-        length = ((first + 1).astype("datetime64[D]") - first.astype("datetime64[D]")).astype(np.int64)
-        return (dates - first.astype("datetime64[D]")).astype(np.int64) * self.bins // length + 1
+def stacked(several: Sequence[Beside]) -> Beside:
+    """Those of several single windows, which are of one kind, as that of as many."""
+    first, second = (np.stack(parts) for parts in zip(*several, strict=True))
+    return Scale(first, second) if isinstance(several[0], Scale) else SeasonInputs(first, second)
 
 
 @dataclass(frozen=True, eq=False)
 class Seasons:
     """What a model says of its seasons; of the tables row 0 is what is usual where the phase is not known.
 
-    seasons: the first is taken from the values, each further one added to the level. centre: of each season float32
-    [1 + bins, channels]. width: of the first [1 + bins, channels]. multiplies: channels whose level is a share of what
+    calendar: of its seasons the first is taken from the values, each further one added to the level. centre: of each
+    season float32 [1 + bins, channels]. width: of the first [1 + bins, channels]. multiplies: channels whose level is a share of what
     is usual instead of an amount; follows: those that have seasons at all, and whose level is followed; bool
     [channels]. memory: rows in which the level comes to be another one. block: ns from one step of the level to the
-    next. streams: the level that each training stream ended with, [channels] by name. holidays: days since 1970.
+    next. streams: the level that each training stream ended with, [channels] by name.
     """
 
-    seasons: tuple[Season, ...]
+    calendar: Calendar
     centre: tuple[Float, ...]
     width: Float
-    multiplies: NDArray[np.bool_]
-    follows: NDArray[np.bool_]
+    multiplies: Flags
+    follows: Flags
     memory: int
     block: int
-    timezone: str = "UTC"
-    holidays: tuple[int, ...] = ()
     streams: Mapping[str, Float] = field(default_factory=dict)
 
     @property
@@ -123,19 +96,14 @@ class Seasons:
         return len(self.follows)
 
     @property
+    def count(self) -> int:
+        """How many seasons there are."""
+        return len(self.calendar.seasons)
+
+    @property
     def learning(self) -> int:
         """Rows that a stream which was not in training teaches its level with."""
         return max(8, self.memory // 7)
-
-    def phases(self, time: Ints, local: bool = False) -> Float:
-        """Phases float32 [n, seasons] of times, ns since 1970 UTC, or by the clock on the wall where they are local."""
-        wall = self.wall(time, local)
-        resting = np.isin(wall // _DAY, np.array(self.holidays, np.int64))
-        return np.stack([season.phases(wall, resting) for season in self.seasons], axis=1).astype(np.float32)
-
-    def wall(self, time: Ints, local: bool = False) -> Ints:
-        """What the clock on the wall shows at these times, ns; they are that already where they are `local`."""
-        return time if local else to_local(time, self.timezone)
 
     def usual(self, phase: Float, level: NDArray[np.floating]) -> tuple[Floats, Floats]:
         """(Centre, width) [n, channels] of rows with these phases [n, seasons] and levels [n, channels]."""
@@ -150,7 +118,7 @@ class Seasons:
     @property
     def neutral(self) -> SeasonInputs:
         """What says nothing: phase [1, seasons], level [channels]."""
-        phase = np.full((1, len(self.seasons)), NEUTRAL_PHASE, np.float32)
+        phase = np.full((1, self.count), NEUTRAL_PHASE, np.float32)
         return SeasonInputs(phase, np.full(self.channels, NEUTRAL_LEVEL, np.float32))
 
     @cached_property
@@ -206,15 +174,15 @@ class Following:
         self.left[0] = 0 if learned else self.left[0]
         self.block[0] = -1
 
-    def take(self, stream: Ints, time: Ints, phase: Float, values: NDArray[np.floating]) -> Float:
-        """The level [n, channels] as of each row, which all rows then move.
+    def take(self, stream: Ints, time: Ints, phase: Float, values: NDArray[np.floating]) -> tuple[Float, Flags]:
+        """(The level [n, channels] as of each row, whether it was still being learned [n]); rows then move it.
 
         Rows are sorted by stream, then time (ns); phase [n, seasons]; values [n, channels], NaN = missing.
         """
         count = len(stream)
-        levels = np.empty((count, self.seasons.channels), np.float32)
+        levels, learning = np.empty((count, self.seasons.channels), np.float32), np.zeros(count, bool)
         if not count:
-            return levels
+            return levels, learning
         block = time // self.seasons.block
         fresh = np.append(True, (stream[1:] != stream[:-1]) | (block[1:] != block[:-1]))
         starts = np.flatnonzero(fresh)
@@ -226,8 +194,8 @@ class Following:
         cuts = np.searchsorted(rank[turns], np.arange(int(rank.max()) + 2))
         for low, high in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
             mine = turns[low:high]
-            self._turn(owner[mine], block[starts[mine]], starts[mine], ends[mine], phase, values, levels)
-        return levels
+            self._turn(owner[mine], block[starts[mine]], starts[mine], ends[mine], phase, values, levels, learning)
+        return levels, learning
 
     def _turn(
         self,
@@ -238,6 +206,7 @@ class Following:
         phase: Float,
         values: NDArray[np.floating],
         levels: Float,
+        learning: Flags,
     ) -> None:
         """Take the rows starts[i]:ends[i] of each of these streams, all of one block."""
         self._step(streams[block != self.block[streams]])
@@ -253,7 +222,7 @@ class Following:
             rows = np.repeat(starts - heads, lengths) + np.arange(int(lengths.sum()))
             level = np.repeat(self.level[streams], lengths, axis=0)
             free = np.repeat(self.left[streams] > 0, lengths)
-        levels[rows] = level
+        levels[rows], learning[rows] = level, free
         here = phase[rows]
         centre, width = self.seasons.usual(here, level)
         away = (values[rows] - centre) / width
@@ -279,17 +248,6 @@ class Following:
         self.steps[streams], self.seen[streams] = 0, 0
 
 
-def days_of(holidays: Sequence[str]) -> tuple[int, ...]:
-    """Days since 1970 of dates such as 2025-12-25, ascending. Raises InvalidArgument."""
-    found = []
-    for text in holidays:
-        try:
-            found.append((date.fromisoformat(text.strip()) - date(1970, 1, 1)).days)
-        except ValueError as error:
-            raise InvalidArgument(f"holiday {text!r} is no date such as 2025-12-25") from error
-    return tuple(sorted(set(found)))
-
-
 class SeasonStream:
     """The inputs of one stream's windows, row by row: what `aez score`, `SeriesDetector` and other programs ask.
 
@@ -300,12 +258,13 @@ class SeasonStream:
         self.seasons, self.window = seasons, window
         self._following = Following(seasons)
         self._following.begin(0, name)
-        self._before = np.zeros((0, len(seasons.seasons)), np.float32)
+        self._before = np.zeros((0, seasons.count), np.float32)
 
     @property
     def level(self) -> Floats:
         """As of the next row, [channels]."""
-        return self._following.level[0]
+        found: Floats = self._following.level[0]
+        return found
 
     def take(self, values: NDArray[np.floating], time: Ints | None, local: bool = False) -> SeasonInputs:
         """Phases [n, window, seasons] and levels [n, channels] of the windows that end with each of the next rows.
@@ -317,13 +276,13 @@ class SeasonStream:
         count = len(values)
         none = np.zeros(count, np.int64)
         if time is None:
-            phase = np.full((count, len(self.seasons.seasons)), NEUTRAL_PHASE, np.float32)
+            phase = np.full((count, self.seasons.count), NEUTRAL_PHASE, np.float32)
             level = np.repeat(self.level[None].astype(np.float32), count, axis=0)
         else:
-            wall = self.seasons.wall(time, local)
-            phase = self.seasons.phases(wall, local=True)
+            wall = self.seasons.calendar.wall(time, local)
+            phase = self.seasons.calendar.phases(wall, local=True)
             self._following.learn_first(wall, phase, values)
-            level = self._following.take(none, wall, phase, values)
+            level, _ = self._following.take(none, wall, phase, values)
         lacking = max(0, self.window - 1 - len(self._before))
         padding = np.full((lacking, phase.shape[1]), NEUTRAL_PHASE, np.float32)
         every = np.concatenate([padding, self._before, phase])

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from aez.daemon.alarms.levels import Levels
+from aez.daemon.engine.beside import BesideTable
 from aez.daemon.engine.rows import UnderWay
-from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores, rows_view
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Float, Ints, StreamColumns, column, runs
@@ -85,11 +85,11 @@ class Rings(StreamColumns):
 class RowScoring:
     """Scores the rows of one model's streams; scored: rows that got a score.
 
-    scales: of models that take them, else None. signals: what tells channels that are to be left out; None for none.
+    scales: what tells what the model takes beside windows, or None. signals: what tells channels that are to be left out; None for none.
     """
 
     def __init__(
-        self, scorer: Scorer, rings: Rings, levels: Levels, scales: Scales | None, signals: Signals | None
+        self, scorer: Scorer, rings: Rings, levels: Levels, scales: BesideTable | None, signals: Signals | None
     ) -> None:
         self.scorer, self.rings, self.levels, self.scales, self.signals = scorer, rings, levels, scales, signals
         self.scored = 0

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.detect.detector import GRAPH, SCALE_CENTRE, SCALE_WIDTH, TASK, WHOLE_GRAPH
-from aez.codec.detect.seasons import NEUTRAL_LEVEL, NEUTRAL_PHASE, SEASON_CENTRE, SEASON_WIDTH
 from aez.codec.detect.events import EventRule
 from aez.codec.detect.scaling import StreamScales
+from aez.codec.detect.seasons import NEUTRAL_LEVEL, NEUTRAL_PHASE, SEASON_CENTRE, SEASON_WIDTH
 from aez.export.common.provenance import npy_bytes
 from aez.export.common.scored_graph import pack_scored, probe_members, tensor_entry
 from aez.export.series.graph import INPUTS, SEASON_INPUTS, DetectorGraph, export_detector, export_whole
@@ -127,9 +127,9 @@ def describe_seasons(parts: SeasonParts) -> dict[str, Any]:
     """What must be known to give a graph phase and level, as plain JSON."""
     seasons = parts.seasons
     return {
-        "seasons": [{"kind": one.kind, "bins": one.bins} for one in seasons.seasons],
-        "timezone": seasons.timezone,
-        "holidays": [str(np.datetime64(day, "D")) for day in seasons.holidays],
+        "seasons": [{"kind": one.kind, "bins": one.bins} for one in seasons.calendar.seasons],
+        "timezone": seasons.calendar.timezone,
+        "holidays": [str(np.datetime64(day, "D")) for day in seasons.calendar.holidays],
         "multiplies": seasons.multiplies.tolist(),
         "follows": seasons.follows.tolist(),
         "memory_rows": seasons.memory,
@@ -159,7 +159,7 @@ def describe_whole(
 
 def _taken(graph: DetectorGraph, values: str, scaled: bool, seasons: SeasonParts | None) -> list[Mapping[str, Any]]:
     if seasons is not None:
-        phase = tensor_entry("phase", ["batch", graph.window, len(seasons.seasons.seasons)], "bins", "0: not known")
+        phase = tensor_entry("phase", ["batch", graph.window, seasons.seasons.count], "bins", "0: not known")
         level = tensor_entry("level", ["batch", graph.channels], "the sensors' own, or shares", "0 where not known")
         return [tensor_entry("window", _window(graph), _SENSORS, values), phase, level]
     scale = [

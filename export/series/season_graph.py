@@ -22,8 +22,8 @@ __all__ = ["SeasonGraph", "SeasonParts", "calibrated_parts"]
 
 #: The parts of the score are made alike at this quantile of held-out windows.
 _ALIKE = 0.99
-#: The network's score counts so much beside the last rows' own: it stays loud while what was wrong leaves the window. On
-#: the suite of rhythms, hourly, the mean AUC-PR is 0.78 with 1, 0.91 with a half, 0.95 with a quarter.
+#: The network's score counts so much beside the last rows' own: it stays loud while what was wrong leaves the window.
+#: On the suite of rhythms, hourly, the mean AUC-PR is 0.78 with 1, 0.91 with a half, 0.95 with a quarter.
 _NETWORK = 0.5
 #: What is usual shrinks to this share at most where a level multiplies.
 _LEAST = 0.05
@@ -75,7 +75,7 @@ class SeasonGraph(nn.Module):
     def __init__(self, graph: nn.Module, parts: SeasonParts, threshold: float) -> None:
         super().__init__()
         self.inner = graph
-        self.tail, self.count = parts.tail, len(parts.seasons.seasons)
+        self.tail, self.count = parts.tail, parts.seasons.count
         self._shares = bool(parts.seasons.multiplies.any())
         for number, table in enumerate(parts.seasons.centre):
             self.register_buffer(f"centre{number}", torch.from_numpy(table))

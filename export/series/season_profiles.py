@@ -1,4 +1,4 @@
-"""What is usual by phase: rows on a grid of cycles and bins, robust means over the cycles, and the slow level beside."""
+"""What is usual by phase: a grid of cycles and bins, robust means over the cycles, and the slow level."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Grid:
     def cycles(self) -> int:
         """Different ones that are more than half there."""
         full = np.isfinite(self.values).any(2).mean(1) > 0.5
-        return len(np.unique(self.cycle[full]))
+        return len(set(self.cycle[full].tolist()))
 
     def without_season(self) -> Floats:
         """What is left of the values when the slow level alone is taken out."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.detect.calendar import Calendar, Kind, Season
 from aez.codec.detect.scaling import RESOLUTION, TINY, robust_centre, robust_scale
-from aez.codec.detect.seasons import Following, Season, Seasons
+from aez.codec.detect.seasons import Following, Seasons
 from aez.codec.series.core import Series
 from aez.export.series.season_profiles import DAY, Folds, Grid, fill_grid, middle
 from aez.export.series.windows import Rows
@@ -70,23 +71,15 @@ def find_seasons(
     if not each:
         return None
     zone = timezone or next((one.timezone for one in series if one.timezone), "UTC")
-    frame = Seasons(
-        (Season("day", each),),
-        (),
-        np.empty((0, 0), np.float32),
-        *[np.empty(0, np.bool_)] * 2,
-        1,
-        1,
-        zone,
-        tuple(holidays),
-    )
-    walls = [frame.wall(_time(one), one.timezone is None) for one in series]
+    calendar = Calendar((Season("day", each),), zone, tuple(holidays))
+    walls = [calendar.wall(_time(one), one.timezone is None) for one in series]
     best: _Found | None = None
-    for kind, days in (("day", 1), ("week", 7)):
-        grid = fill_grid(walls, rows, each, days, frame.holidays)
+    kinds: tuple[tuple[Kind, int], ...] = (("day", 1), ("week", 7))
+    for kind, days in kinds:
+        grid = fill_grid(walls, rows, each, days, calendar.holidays)
         if grid.cycles < FEWEST_CYCLES:
             continue
-        found = _judge(grid, replace(frame, seasons=(Season(kind, each * days),)))  # type: ignore[arg-type]
+        found = _judge(grid, replace(calendar, seasons=(Season(kind, each * days),)))
         if found.follows.any() and (best is None or _better(found, best)):
             best = found
     return None if best is None else _fit(best, series, rows, walls, period)
@@ -102,7 +95,7 @@ class _Found:
     """How one kind of season does: mean square error of cycles that were not learned from, as [channels]."""
 
     grid: Grid
-    frame: Seasons
+    calendar: Calendar
     loss: Floats
     explained: Floats
     multiplies: NDArray[np.bool_]
@@ -119,7 +112,7 @@ def _better(one: _Found, other: _Found) -> bool:
     return bool(np.any(one.follows & (one.loss <= _WEEK_BETTER * other.loss)))
 
 
-def _judge(grid: Grid, frame: Seasons) -> _Found:
+def _judge(grid: Grid, calendar: Calendar) -> _Found:
     """Predict each fold of cycles from the others, with levels that add and such that multiply."""
     plain = grid.without_season()
     limit = np.nanquantile(np.abs(plain), 0.99, axis=(0, 1))
@@ -139,7 +132,7 @@ def _judge(grid: Grid, frame: Seasons) -> _Found:
         explained = np.nan_to_num(1 - loss / np.where(base > 0, base, np.inf), nan=0.0)
     explained = np.where(base > 0, explained, 0.0)
     chosen = folds[False].merged(folds[True], multiplies)
-    return _Found(grid, frame, loss, explained, multiplies, chosen)
+    return _Found(grid, calendar, loss, explained, multiplies, chosen)
 
 
 def _fit(
@@ -147,7 +140,7 @@ def _fit(
 ) -> FittedSeasons:
     """Tables, widths and levels of the season that was chosen, and what it leaves of the rows."""
     grid, follows = found.grid, found.follows
-    season = found.frame.seasons[0]
+    season = found.calendar.seasons[0]
     every = np.concatenate(list(rows)).astype(np.float64)
     usual = [_usual(column) for column in every.T]
     centre, width = (np.array(part) for part in zip(*usual, strict=True))
@@ -157,8 +150,8 @@ def _fit(
     first = np.where(follows, np.maximum(spread, _floor(centre)), width)
     day = round(DAY / period)
     weeks = season.kind == "week"
-    seasons = replace(
-        found.frame,
+    seasons = Seasons(
+        found.calendar,
         centre=(np.concatenate([centre[None], table]).astype(np.float32),),
         width=np.repeat(np.maximum(first, TINY)[None], season.bins + 1, axis=0).astype(np.float32),
         multiplies=found.multiplies & follows,
@@ -194,7 +187,7 @@ def _floor(centre: Floats) -> Floats:
 
 
 def _phase(seasons: Seasons, wall: NDArray[np.int64]) -> NDArray[np.float32]:
-    return seasons.phases(wall, local=True)
+    return seasons.calendar.phases(wall, local=True)
 
 
 def _start(found: _Found, number: int) -> Floats:
@@ -209,7 +202,7 @@ def _followed(
     following = Following(seasons)
     following.level[0] = _start(found, number)
     none = np.zeros(len(rows), np.int64)
-    levels = following.take(none, wall, _phase(seasons, wall), rows)
+    levels, _ = following.take(none, wall, _phase(seasons, wall), rows)
     return levels, following.level[0].astype(np.float32)
 
 
@@ -255,7 +248,7 @@ def _widths(errors: Floats, phase: NDArray[np.int64], season: Season, first: Flo
     return found
 
 
-def _around(values: Floats, half: int) -> Floats:
+def _around(values: NDArray[np.number], half: int) -> Floats:
     """Sums over `half` bins to either side, around the circle; of [bins, channels]."""
     padded = np.concatenate([values[-half:], values, values[:half]])
     sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(padded, axis=0)])
@@ -264,9 +257,9 @@ def _around(values: Floats, half: int) -> Floats:
 
 
 def season_windows(seasons: Seasons, windows: Rows) -> tuple[Rows, NDArray[np.float32], NDArray[np.float32]]:
-    """Windows [n, time, channels] in widths as windows in the sensors' units, with phases and levels to take them by."""
+    """Windows [n, time, channels] in widths in the sensors' units, and phases and levels to take them by."""
     count, time, _ = windows.shape
-    bins = np.array([season.bins for season in seasons.seasons])
+    bins = np.array([season.bins for season in seasons.calendar.seasons])
     begin = np.arange(count)[:, None] * 7919 % bins
     phase = ((begin[:, None] + np.arange(time)[:, None]) % bins + 1).astype(np.float32)
     every = [*seasons.streams.values(), seasons.usual_level]

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.common.words import listed
+from aez.codec.detect.calendar import days_of
 from aez.codec.detect.events import DEFAULT_RULE, EventRule, find_events
 from aez.codec.detect.scaling import StreamScales
-from aez.codec.detect.seasons import days_of
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series, holes, select_channels

@@ -1,4 +1,4 @@
-"""Series with the rhythm of a shop or a power line: two peaks a day, weekends halved, and eight anomalies of four kinds.
+"""Series with the rhythm of a shop: two peaks a day, weekends halved, and eight anomalies of four kinds.
 
 One channel, once an hour for 112 days of training and 112 of testing, or every five minutes for 28 and 28, with or
 without a trend. The noise is an AR(1) of coefficient 0.7 whose standard deviation is 5 % of the value, or of the mean

@@ -148,7 +148,7 @@ def series(
 
 def _season_options(seasons: str, timezone: str | None, holidays: str | None) -> dict[str, Any]:
     """Arguments of DetectorConfig. Raises InvalidArgument."""
-    from aez.codec.detect.seasons import days_of
+    from aez.codec.detect.calendar import days_of
     from aez.codec.series.zones import check_zone
 
     if seasons == "none" and (given := timezone or holidays):
