@@ -61,7 +61,7 @@ class Calendar:
     holidays: tuple[int, ...] = ()
 
     def wall(self, time: Ints, local: bool = False) -> Ints:
-        """What the clock on the wall shows at times in ns since 1970 UTC; they are that already where they are `local`."""
+        """What the clock on the wall shows at times, ns since 1970 UTC; `local` times are that already."""
         return time if local else to_local(time, self.timezone)
 
     def phases(self, time: Ints, local: bool = False) -> Float:

@@ -153,8 +153,8 @@ class Detector:
         """Scores of float32 windows [batch, window, channels], NaN = missing, no infinities; the graph gets them as is.
 
         `whole` says that nothing is missing, which many models score in half the time. `scale` [batch, channels] are
-        those of the windows' streams, of models that take them, or phases and levels. For callers that keep to few batch sizes themselves:
-        memory grows with each new one. Raises InvalidArgument.
+        those of the windows' streams, of models that take them, or phases and levels. For callers that keep to few
+        batch sizes themselves: memory grows with each new one. Raises InvalidArgument.
         """
         if batch.ndim != 3 or batch.shape[1:] != (self.window, len(self.channels)) or batch.dtype != np.float32:
             raise InvalidArgument(
@@ -322,7 +322,7 @@ class Detector:
                 check_probe(self.bundle, np.concatenate(parts), expected[kept])
 
     def _probe_beside(self, count: int) -> Beside | None:
-        """The scales, or phases and levels, of the probe's windows; None where the model takes none. Raises ModelError."""
+        """What the model takes beside the probe's windows; None where it takes nothing. Raises ModelError."""
         if self.seasons is not None:
             return SeasonInputs(self.bundle.array("probe_phase"), self.bundle.array("probe_level"))
         if self.scales is None:

@@ -76,10 +76,10 @@ class Seasons:
     """What a model says of its seasons; of the tables row 0 is what is usual where the phase is not known.
 
     calendar: of its seasons the first is taken from the values, each further one added to the level. centre: of each
-    season float32 [1 + bins, channels]. width: of the first [1 + bins, channels]. multiplies: channels whose level is a share of what
-    is usual instead of an amount; follows: those that have seasons at all, and whose level is followed; bool
-    [channels]. memory: rows in which the level comes to be another one. block: ns from one step of the level to the
-    next. streams: the level that each training stream ended with, [channels] by name.
+    season float32 [1 + bins, channels]. width: of the first [1 + bins, channels]. multiplies: channels whose level is a
+    share of what is usual instead of an amount; follows: those that have seasons at all, and whose level is followed;
+    bool [channels]. memory: rows in which the level comes to be another one. block: ns from one step of the level to
+    the next. streams: the level that each training stream ended with, [channels] by name.
     """
 
     calendar: Calendar

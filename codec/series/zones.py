@@ -131,8 +131,9 @@ def to_local(times: Times, name: str) -> Times:
 @cache
 def _ahead(name: str, quarter: int) -> int:
     """What local times are ahead of UTC in a quarter of an hour, ns."""
+    where = zone(name)
     try:
-        moment = datetime.fromtimestamp(quarter * _QUARTER, UTC).astimezone(zone(name))
+        moment = datetime.fromtimestamp(quarter * _QUARTER, UTC).astimezone(where)
     except (OverflowError, OSError, ValueError):  # beyond the years of the calendar
         return 0
     return _ns(moment.utcoffset() or timedelta(0))

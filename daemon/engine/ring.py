@@ -85,7 +85,8 @@ class Rings(StreamColumns):
 class RowScoring:
     """Scores the rows of one model's streams; scored: rows that got a score.
 
-    scales: what tells what the model takes beside windows, or None. signals: what tells channels that are to be left out; None for none.
+    scales: what tells what the model takes beside windows, or None. signals: what tells channels that are to be left
+    out; None for none.
     """
 
     def __init__(

@@ -118,7 +118,7 @@ def scale_members(scales: StreamScales) -> dict[str, bytes]:
 
 
 def season_members(parts: SeasonParts) -> dict[str, bytes]:
-    """The tables of what is usual, float32: of all seasons behind each other [sum of 1 + bins, channels], and widths."""
+    """The tables of what is usual, float32: those of all seasons behind each other, and widths [1 + bins, channels]."""
     tables = {SEASON_CENTRE: np.concatenate(parts.seasons.centre), SEASON_WIDTH: parts.seasons.width}
     return {f"{name}.npy": npy_bytes(table) for name, table in tables.items()}
 
