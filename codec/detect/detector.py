@@ -22,7 +22,7 @@ from aez.codec.detect.events import EventRule
 from aez.codec.detect.manifest_values import check_outputs, check_probe, positive, signal_figures, texts, whole, wrong
 from aez.codec.detect.scaling import Scale, StreamScales, learned_scale
 from aez.codec.detect.season_values import season_values
-from aez.codec.detect.seasons import Beside, SeasonInputs, SeasonStream
+from aez.codec.detect.seasons import Beside, SeasonInputs, SeasonStream, of_windows
 from aez.codec.errors import InvalidArgument, ModelError, UnsupportedInput
 from aez.codec.series.core import Series, select_channels
 from aez.codec.series.windows import window_batches
@@ -225,9 +225,8 @@ class Detector:
         return found
 
     def _values(self, series: Series) -> NDArray[np.float64]:
-        if series.channels == self.channels:
-            return series.values
-        return select_channels(series, self.channels).values
+        given = series if series.channels == self.channels else select_channels(series, self.channels)
+        return np.asarray(given.values, np.float64)
 
     def _score_values(self, values: NDArray[np.float64], last: int, scale: Beside | None) -> SeriesScores:
         """Scores of the last rows of values [time, channels]; phases and levels are those of the last rows."""
@@ -235,7 +234,7 @@ class Detector:
         channel_score = np.full(values.shape, np.nan, np.float32)
         if len(values) >= self.window:
             for row, windows, count in window_batches(values, self.window, self._batch):
-                found = self._scores(windows, count, _of(scale, row - len(values) + last, count, len(windows)))
+                found = self._scores(windows, count, of_windows(scale, row - len(values) + last, count, len(windows)))
                 score[row : row + count] = found["score"]
                 channel_score[row : row + count] = found["channel_score"]
         return SeriesScores(score[len(values) - last :], channel_score[len(values) - last :])
@@ -264,7 +263,7 @@ class Detector:
                 batch[:count] = windows[start : start + count]
             batch[:count][~np.isfinite(batch[:count])] = np.nan  # as in `window_batches`
             batch[count:] = batch[0]
-            yield batch, count, _of(scale, start, count, size)
+            yield batch, count, of_windows(scale, start, count, size)
             start += count
 
     def _scores(self, batch: Float, count: int, scale: Beside | None = None) -> dict[str, Float]:
@@ -338,13 +337,6 @@ def load_detector(source: str | os.PathLike[str] | bytes, device: str = "auto", 
     Raises ModelError where there is none, or one of another kind.
     """
     return Detector(find_bundle(source), device, threads)
-
-
-def _of(scale: Beside | None, first: int, count: int, size: int) -> Beside | None:
-    """What is given of the windows `first` and on, `count` of them, for a batch of a size; scales are a stream's."""
-    if not isinstance(scale, SeasonInputs):
-        return scale
-    return scale.at(np.minimum(np.arange(first, first + size), first + count - 1))
 
 
 def _far_outside(column: NDArray[np.float64], low: float, high: float) -> tuple[float, float] | None:

@@ -28,9 +28,11 @@ __all__ = [
     "SEASON_WIDTH",
     "Beside",
     "Following",
+    "KnownLevel",
     "SeasonInputs",
     "SeasonStream",
     "Seasons",
+    "of_windows",
     "stacked",
 ]
 
@@ -65,10 +67,30 @@ class SeasonInputs(NamedTuple):
 Beside = Scale | SeasonInputs
 
 
+def of_windows(given: Beside | None, first: int, count: int, size: int) -> Beside | None:
+    """What is given of the windows `first` and on, `count` of them, for a batch of a size; a scale is a stream's."""
+    if not isinstance(given, SeasonInputs):
+        return given
+    return given.at(np.minimum(np.arange(first, first + size), first + count - 1))
+
+
 def stacked(several: Sequence[Beside]) -> Beside:
     """Those of several single windows, which are of one kind, as that of as many."""
     first, second = (np.stack(parts) for parts in zip(*several, strict=True))
     return Scale(first, second) if isinstance(several[0], Scale) else SeasonInputs(first, second)
+
+
+class KnownLevel(NamedTuple):
+    """The levels [channels] of a training stream at its first and its last row, at these times by the wall's clock."""
+
+    times: tuple[int, int]
+    levels: tuple[Float, Float]
+
+    def at(self, wall: int | None) -> Floats:
+        """On the line between them, and beyond it as at the nearer end; None: the last."""
+        begin, end = self.times
+        share = 1.0 if wall is None or end <= begin else min(1.0, max(0.0, (wall - begin) / (end - begin)))
+        return self.levels[0] + share * (self.levels[1].astype(np.float64) - self.levels[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +101,7 @@ class Seasons:
     season float32 [1 + bins, channels]. width: of the first [1 + bins, channels]. multiplies: channels whose level is a
     share of what is usual instead of an amount; follows: those that have seasons at all, and whose level is followed;
     bool [channels]. memory: rows in which the level comes to be another one. block: ns from one step of the level to
-    the next. streams: the level that each training stream ended with, [channels] by name.
+    the next. streams: the levels that training streams had, by name.
     """
 
     calendar: Calendar
@@ -89,7 +111,7 @@ class Seasons:
     follows: Flags
     memory: int
     block: int
-    streams: Mapping[str, Float] = field(default_factory=dict)
+    streams: Mapping[str, KnownLevel] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -131,15 +153,17 @@ class Seasons:
     @property
     def usual_level(self) -> Float:
         """The median of the training streams' levels."""
-        every = list(self.streams.values()) or [np.zeros(self.channels, np.float32)]
+        every = [one.levels[1] for one in self.streams.values()] or [np.zeros(self.channels, np.float32)]
         found: Float = np.median(every, axis=0).astype(np.float32)
         return found
 
-    def known(self, stream: str) -> Float | None:
-        """The level that a stream begins with; None where it must be learned. One training stream stands for all."""
-        if len(self.streams) == 1:
-            return next(iter(self.streams.values()))
-        return self.streams.get(stream)
+    def known(self, stream: str, wall: int | None = None) -> Floats | None:
+        """The level that a stream begins with, at a time by the wall's clock; None where it must be learned.
+
+        One training stream stands for all.
+        """
+        only = next(iter(self.streams.values())) if len(self.streams) == 1 else self.streams.get(stream)
+        return None if only is None else only.at(wall)
 
 
 class Following:
@@ -155,9 +179,9 @@ class Following:
         self.level, self.steps, self.seen = np.zeros(size), np.zeros(size, np.int64), np.zeros(size, np.int64)
         self.block, self.left = np.full(streams, -1, np.int64), np.zeros(streams, np.int64)
 
-    def begin(self, number: int, name: str) -> None:
-        """A stream that is new."""
-        known = self.seasons.known(name)
+    def begin(self, number: int, name: str, wall: int | None = None) -> None:
+        """A stream that is new, at a time by the wall's clock."""
+        known = self.seasons.known(name, wall)
         self.level[number] = self.seasons.usual_level if known is None else known
         self.left[number] = self.seasons.learning if known is None else 0
         self.block[number], self.steps[number], self.seen[number] = -1, 0, 0
@@ -258,6 +282,7 @@ class SeasonStream:
         self.seasons, self.window = seasons, window
         self._following = Following(seasons)
         self._following.begin(0, name)
+        self._name: str | None = name
         self._before = np.zeros((0, seasons.count), np.float32)
 
     @property
@@ -281,6 +306,9 @@ class SeasonStream:
         else:
             wall = self.seasons.calendar.wall(time, local)
             phase = self.seasons.calendar.phases(wall, local=True)
+            if count and self._name is not None:
+                self._following.begin(0, self._name, int(wall[0]))
+                self._name = None
             self._following.learn_first(wall, phase, values)
             level, _ = self._following.take(none, wall, phase, values)
         lacking = max(0, self.window - 1 - len(self._before))

@@ -38,16 +38,17 @@ class Series:
     that a clock may repeat or go backwards; `in_order` puts it right.
     """
 
-    values: NDArray[np.float64]  #: [time, channels]
+    values: NDArray[np.float64] | NDArray[np.float32]  #: [time, channels]
     channels: tuple[str, ...]
     time: NDArray[np.int64] | None = None  #: [time], ns since 1970 UTC; None when the data have no clock
     timezone: str | None = None  #: as in the source: "UTC", "+02:00", "Europe/Berlin"; None: times without a zone
     name: str = ""  #: of the stream; by default its file's without the suffix
+    cuts: NDArray[np.int64] | None = None  #: without a clock: the rows, ascending, before which others are left out
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 2 or self.values.dtype != np.float64:
+        if self.values.ndim != 2 or self.values.dtype not in (np.float64, np.float32):
             raise InvalidArgument(
-                f"a series is a float64 array [time, channels], not {self.values.dtype} {self.values.shape}"
+                f"a series is a float64 or float32 array [time, channels], not {self.values.dtype} {self.values.shape}"
             )
         if len(self.channels) != self.values.shape[1]:
             raise InvalidArgument(f"{self.values.shape[1]} columns cannot carry {len(self.channels)} channel names")
@@ -89,13 +90,13 @@ def median_step(steps: NDArray[np.int64], counts: NDArray[np.intp]) -> float | N
 
 
 def holes(series: Series) -> NDArray[np.int64]:
-    """The rows, ascending, that stand behind a hole in the clock of a series in order; none without a clock.
+    """The rows, ascending, that stand behind a hole in the clock of a series in order; without a clock its `cuts`.
 
     A hole is a step of more than 1.5 times what 99 % of the steps keep to, so that an uneven clock has none by itself,
     or of more than 10 times their median.
     """
     if series.time is None or len(series.time) < 3:
-        return np.empty(0, np.int64)
+        return np.empty(0, np.int64) if series.cuts is None else series.cuts
     steps = np.diff(series.time)
     median, usual = float(np.median(steps)), float(np.quantile(steps, _USUAL, method="lower"))
     return np.flatnonzero(steps > min(_HOLE * max(usual, median), _LONG * median)) + 1

@@ -25,7 +25,7 @@ from aez.codec.series.streams import NAMES_STREAMS, Labels, MixedStreams, parted
 from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
 from aez.codec.series.table import Table, TableBlock
 
-__all__ = ["SeriesReader", "read_batches", "read_series", "read_streams"]
+__all__ = ["SeriesReader", "joined", "read_batches", "read_series", "read_streams"]
 
 #: Windows are float32: what lies beyond counts as infinite.
 _LARGEST = float(np.finfo(np.float32).max)
@@ -54,7 +54,7 @@ def read_series(
         name=name,
         array=array,
     )
-    return _joined(list(reader)), reader.summary()
+    return joined(list(reader)), reader.summary()
 
 
 def read_streams(
@@ -82,9 +82,9 @@ def read_streams(
         array=array,
         stream=stream,
     )
-    whole = _joined(list(reader))
+    whole = joined(list(reader))
     assert reader.labels is not None
-    streams = parted(whole, reader.labels)
+    streams = parted(whole, reader.labels.codes(), reader.labels.names)
     return streams, summary_of(streams, reader.summary())
 
 
@@ -342,19 +342,30 @@ def _evenly(parts: Iterator[Series], rows: int) -> Iterator[Series]:
         count += len(part)
         if count < rows:
             continue
-        whole = _joined(held)
+        whole = joined(held)
         for start in range(0, count - rows + 1, rows):
             yield _cut(whole, start, start + rows)
         held, count = [_cut(whole, count - count % rows, count)], count % rows
     if count:
-        yield _joined(held)
+        yield joined(held)
 
 
-def _joined(parts: Sequence[Series]) -> Series:
-    """The parts, one after the other."""
-    times = [part.time for part in parts if part.time is not None]
-    time = np.concatenate(times) if times else None
-    return replace(parts[0], values=np.concatenate([part.values for part in parts]), time=time)
+def joined(parts: list[Series]) -> Series:
+    """The parts, one after the other. The list is empty then: each part is let go once it was copied."""
+    first, rows = parts[0], sum(len(part) for part in parts)
+    if len(parts) == 1:
+        return parts.pop()
+    values = np.empty((rows, first.values.shape[1]), first.values.dtype)
+    time = None if first.time is None else np.empty(rows, np.int64)
+    parts.reverse()
+    end = 0
+    while parts:
+        part = parts.pop()
+        start, end = end, end + len(part)
+        values[start:end] = part.values
+        if time is not None and part.time is not None:
+            time[start:end] = part.time
+    return replace(first, values=values, time=time)
 
 
 def _cut(series: Series, start: int, end: int) -> Series:

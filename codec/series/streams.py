@@ -88,13 +88,12 @@ class Labels:
         return np.concatenate(self._codes) if self._codes else np.empty(0, np.int32)
 
 
-def parted(series: Series, labels: Labels) -> list[Series]:
-    """The rows of each stream, in their order, under its name."""
-    codes = labels.codes()
+def parted(series: Series, codes: Codes, names: Sequence[str]) -> list[Series]:
+    """The rows of each stream, in their order, under its name; `codes` [time] is its place among the names."""
     order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(labels.names)))
+    ends = np.cumsum(np.bincount(codes, minlength=len(names)))
     found = []
-    for name, rows in zip(labels.names, np.split(order, ends[:-1]), strict=True):
+    for name, rows in zip(names, np.split(order, ends[:-1]), strict=True):
         time = None if series.time is None else series.time[rows]
         found.append(replace(series, values=series.values[rows], time=time, name=name))
     return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -23,8 +24,31 @@ class Numbered(Protocol):
 
 def spread(items: Numbered, most: int) -> Tensor:
     """At most so many items, evenly spread over all: float32 [n, ...]."""
-    count = min(len(items), most)
-    return items.take(np.linspace(0, len(items) - 1, count).astype(np.int64))
+    return items.take(_spread(len(items), most))
+
+
+def spread_lazily(items: Numbered, most: int) -> Numbered:
+    """What `spread` gives, to be taken part by part."""
+    return Chosen(items, _spread(len(items), most))
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    return np.linspace(0, count - 1, min(count, most)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some of the items, by their numbers."""
+
+    items: Numbered
+    numbers: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, numbers: NDArray[np.integer]) -> Tensor:
+        """As of all items: 0 is the first that was chosen."""
+        return self.items.take(self.numbers[numbers])
 
 
 @dataclass(frozen=True)
@@ -37,6 +61,20 @@ class Batches:
     def __iter__(self) -> Iterator[Tensor]:
         for start in range(0, len(self.items), self.batch):
             yield self.items.take(np.arange(start, min(start + self.batch, len(self.items))))
+
+
+def thinned(batches: Iterable[Tensor], each: int, most: int) -> Tensor:
+    """About `each` items of every batch, then evenly spread ones of these, `most` at the most: float32 [n, ...].
+
+    The batches are gone through twice, so that no more than two batches and the items are in memory.
+    """
+    count = sum(len(range(0, len(batch), max(1, len(batch) // each))) for batch in batches)
+    step, seen, kept = -(-count // most), 0, []
+    for batch in batches:
+        some = batch[:: max(1, len(batch) // each)]
+        kept.append(some[-seen % step :: step].clone())
+        seen += len(some)
+    return torch.cat(kept)
 
 
 class Shuffled(Dataset[Tensor]):

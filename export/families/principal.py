@@ -23,7 +23,7 @@ def principal_components(rows: Tensor, present: Tensor, most: int) -> tuple[Tens
     round by round (the EM of Roweis 1998 without noise).
     """
     mean = (rows * present).sum(0) / present.sum(0).clamp_min(1)
-    centred = (rows - mean) * present
+    centred = (rows - mean).mul_(present)
     basis, variances = _decompose(centred, most)
     missing = present == 0
     for _ in range(FILLING_ROUNDS if bool(missing.any()) else 0):

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aez.export.common.batches import Numbered, Shuffled, spread
+from aez.export.common.batches import Numbered, Shuffled, spread, spread_lazily
 from aez.export.common.plots import plot_losses
 from aez.export.common.run_files import is_complete, run_folder
 from aez.export.common.trainer import Result, Trainer, TrainOptions
 from aez.export.families.base import Family, Figures
 
 #: Closed forms see at most so many windows, and so many numbers.
-CLOSED_FORM_WINDOWS, CLOSED_FORM_NUMBERS = 20_000, 48_000_000
+CLOSED_FORM_WINDOWS, CLOSED_FORM_NUMBERS = 20_000, 24_000_000
 _BATCH = 1024
 
 
@@ -43,7 +43,15 @@ class FamilyLoss(nn.Module, ABC):
         """Set what the family finds in closed form, from items spread over all."""
         numbers = self.network.window * self.network.channels
         most = max(2, min(CLOSED_FORM_WINDOWS, CLOSED_FORM_NUMBERS // numbers))
-        self.network.fit(*self.scaled(spread(items, most)))
+        self.network.fit(*self._scaled_in_parts(spread_lazily(items, most)))
+
+    def _scaled_in_parts(self, items: Numbered) -> tuple[Tensor, Tensor]:
+        """`scaled` of all items, with no more than its results in memory; what is present takes none where all is."""
+        x, present = (part.new_empty(len(items), *part.shape[1:]) for part in self.scaled(items.take(np.arange(1))))
+        for start in range(0, len(items), _BATCH):
+            end = min(start + _BATCH, len(items))
+            x[start:end], present[start:end] = self.scaled(items.take(np.arange(start, end)))
+        return x, present.new_ones(()).expand_as(x) if bool((present == 1).all()) else present
 
 
 @dataclass

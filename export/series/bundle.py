@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,29 @@ class Described:
     provenance: Mapping[str, Any]
     figures: Mapping[str, Any]
     signals: SignalFigures | None = None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A calibrated detector and what its bundle says of it: all that outlives the rows it learned from.
+
+    `windows` float32 [n, time, channels], real ones, are what the exported graph is checked on; with `scales` or
+    `seasons` they and the graph are in widths.
+    """
+
+    graph: DetectorGraph
+    described: Described
+    windows: NDArray[np.float32]
+    scales: StreamScales | None = None
+    seasons: SeasonParts | None = None
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return self.described.channels
+
+    def pack(self, name: str) -> Bundle:
+        """The bundle, in memory. Raises ModelError where the export does not compute the same."""
+        return pack_detector(self.graph, replace(self.described, name=name), self.windows, self.scales, self.seasons)
 
 
 def pack_detector(
@@ -134,7 +157,10 @@ def describe_seasons(parts: SeasonParts) -> dict[str, Any]:
         "follows": seasons.follows.tolist(),
         "memory_rows": seasons.memory,
         "block_seconds": seasons.block / 1e9,
-        "streams": {name: [float(one) for one in level] for name, level in seasons.streams.items()},
+        "streams": {
+            name: {"times": list(one.times), "levels": [level.astype(float).tolist() for level in one.levels]}
+            for name, one in seasons.streams.items()
+        },
         "neutral": {"phase": NEUTRAL_PHASE, "level": NEUTRAL_LEVEL},
     }
 

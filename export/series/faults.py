@@ -45,16 +45,18 @@ def find_faults(series: Sequence[Rows], cuts: Sequence[NDArray[np.int64]] = ()) 
     window = min(_WINDOW, max((len(rows) for rows in series), default=0) // 16)
     if window < 1:
         return []
-    joined = np.concatenate(list(series))
-    seen = [number for number in range(joined.shape[1]) if np.isfinite(joined[:, number]).any()]
+    channels = series[0].shape[1]
+    seen = [number for number in range(channels) if any(np.isfinite(rows[:, number]).any() for rows in series)]
     if not seen:
         return []
+    if len(seen) < channels:  # else without a copy of all rows
+        series = [rows[:, seen] for rows in series]
     places = [(number, run) for number, rows in enumerate(series) for run in _runs(len(rows), cuts, number)]
     places = [(number, (start, end)) for number, (start, end) in places if end - start >= window]
-    windows = Windows([series[number][start:end, seen] for number, (start, end) in places], window)
+    windows = Windows([series[number][start:end] for number, (start, end) in places], window)
     if not len(windows):
         return []
-    scale = ScaleLayer(fit_scaling(joined[:, seen]), window)
+    scale = ScaleLayer(fit_scaling(series), window)
     network = PCA(window, len(seen), components=0.9, most=_COMPONENTS)
     network.fit(*scale(spread(windows, _FITTED)))
     errors = []

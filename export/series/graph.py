@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aez.codec.errors import InvalidArgument, ModelError
+from aez.export.common.batches import thinned
 from aez.export.common.scored_graph import TOLERANCE, Signature, compare_scores, export_scored, whitening
 from aez.export.families.base import Family, within
 from aez.export.series.gaps import SHARES, GapFactor, hide, usual_share
@@ -266,9 +267,11 @@ class DetectorGraph(nn.Module):
 
     def _calibrate_gaps(self, batches: Iterable[Tensor]) -> None:
         generator = torch.Generator().manual_seed(0)
-        windows = torch.cat([batch[:: max(1, len(batch) // _GAPS_PER_BATCH)] for batch in batches])
-        windows = windows[:: -(-len(windows) // _GAPS_MAX)]
-        scores = [self(hide(windows, share, generator))[0] for share in SHARES]
+        windows = thinned(batches, _GAPS_PER_BATCH, _GAPS_MAX)
+        scores = [
+            torch.cat([self(part)[0] for part in hide(windows, share, generator).split(_GAPS_PER_BATCH)])
+            for share in SHARES
+        ]
         high = torch.stack([torch.quantile(found, _GAP_QUANTILE) for found in scores])
         self.gap_factor.set(high, usual_share(windows))
 

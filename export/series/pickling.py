@@ -1,4 +1,4 @@
-"""A fitted detector as plain values, so that a pickle holds no class of this package but `SeriesDetector` itself."""
+"""A learned detector as plain values, so that a pickle holds no class of this package but `SeriesDetector` itself."""
 
 from __future__ import annotations
 
@@ -8,49 +8,51 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from aez.codec.detect.events import EventRule
 from aez.codec.detect.scaling import Scale, StreamScales
+from aez.codec.detect.season_values import read_seasons
 from aez.codec.errors import ModelError
-from aez.export.common.trainer import Result
 from aez.export.families.registry import build
+from aez.export.series.bundle import Described, Learned, describe_seasons
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.scaling import Scaling
+from aez.export.series.season_graph import SeasonParts
 from aez.export.series.signals import SignalFigures
-from aez.export.series.train import DetectorConfig, Fitted, LimitOptions
-from aez.export.series.windows import Split, Windows
 
 #: Grows when older pickles can no longer be read.
-FORMAT = 1
+FORMAT = 2
 _NETWORK = "network."
+#: Windows that a pickle keeps, to check a bundle on that is made from it, take this share of its weights at most.
+_WINDOWS_SHARE = 0.25
 
 
-def plain_values(fitted: Fitted) -> dict[str, Any]:
-    """A fitted detector in numbers, texts, and NumPy arrays; of its rows only those that were held out."""
-    graph, result = fitted.graph, fitted.result
+def plain_values(learned: Learned) -> dict[str, Any]:
+    """A learned detector in numbers, texts, and NumPy arrays; of its windows no more than a bundle needs."""
+    graph = learned.graph
+    weights = {name: tensor.cpu().numpy() for name, tensor in graph.state_dict().items()}
+    room = _WINDOWS_SHARE * sum(array.nbytes for array in weights.values())
     return {
         "format": FORMAT,
-        "config": asdict(fitted.config),
-        "channels": tuple(fitted.channels),
-        "period": fitted.period,
+        "family": graph.network.family,
         "window": graph.window,
+        "score": asdict(graph.options),
         "scaling": asdict(graph.scaling),
-        "weights": {name: tensor.cpu().numpy() for name, tensor in graph.state_dict().items()},
-        "held_out": list(fitted.split.held_out.runs),
-        "scores": fitted.scores,
-        "result": result and {key: getattr(result, key) for key in ("steps", "seconds", "finished", "log")},
-        "notices": list(fitted.notices),
-        "signals": fitted.signals and asdict(fitted.signals),
-        "scales": fitted.scales and _plain_scales(fitted.scales),
+        "weights": weights,
+        "described": asdict(learned.described),
+        "windows": _few(learned.windows, int(room // max(1, learned.windows[0].nbytes))),
+        "scales": learned.scales and _plain_scales(learned.scales),
+        "seasons": learned.seasons and _plain_seasons(learned.seasons),
     }
 
 
-def from_plain_values(values: Mapping[str, Any]) -> Fitted:
-    """What `plain_values` was given, without the rows that it leaves out. Raises ModelError for another version's."""
+def from_plain_values(values: Mapping[str, Any]) -> Learned:
+    """What `plain_values` was given, without the windows it leaves out. Raises ModelError for another version's."""
     try:
         if values["format"] != FORMAT:
             raise ValueError(f"its format is {values['format']}")
-        return _fitted(values)
+        return _learned(values)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(
@@ -59,38 +61,55 @@ def from_plain_values(values: Mapping[str, Any]) -> Fitted:
         ) from error
 
 
-def _fitted(values: Mapping[str, Any]) -> Fitted:
-    given = dict(values["config"])
-    parts = {"score": ScoreOptions(**given["score"]), "limit": LimitOptions(**given["limit"])}
-    config = DetectorConfig(**{**given, **parts, "rule": EventRule(**given["rule"])})
+def _learned(values: Mapping[str, Any]) -> Learned:
+    given = dict(values["described"])
+    signals = given["signals"] and SignalFigures(**given["signals"])
+    described = Described(**{**given, "rule": EventRule(**given["rule"]), "signals": signals})
     weights = {name: torch.from_numpy(np.array(array)) for name, array in values["weights"].items()}
+    options = described.provenance["network"]["options"]
     with torch.random.fork_rng():
-        network = build(config.family, values["window"], len(values["channels"]), **config.options)
+        network = build(values["family"], values["window"], len(described.channels), **options)
     network.load_state_dict(
         {name.removeprefix(_NETWORK): tensor for name, tensor in weights.items() if name.startswith(_NETWORK)}
     )
-    graph = DetectorGraph(network.eval(), Scaling(**values["scaling"]), config.score)
+    graph = DetectorGraph(network.eval(), Scaling(**values["scaling"]), ScoreOptions(**values["score"]))
     graph.load_state_dict(weights)
-    none = Windows([], graph.window)
-    split = Split(none, none, Windows(values["held_out"], graph.window))
-    result = values["result"] and Result(network, **values["result"])
-    return Fitted(
-        graph,
-        config,
-        values["channels"],
-        values["period"],
-        split,
-        values["scores"],
-        result,
-        values["notices"],
-        _scales(values.get("scales")),
-        values.get("signals") and SignalFigures(**values["signals"]),  # older pickles have none
-    )
+    seasons = _seasons(values.get("seasons"), len(described.channels))
+    return Learned(graph, described, values["windows"], _scales(values["scales"]), seasons)
+
+
+def _few(windows: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """About `most` windows, at least one, the same in the middle; a whole one among them if there is one."""
+    middle, reach = len(windows) // 2, max(0, min(most // 2, len(windows) // 2))
+    kept = windows[middle - reach : middle + max(1, reach)]
+    whole = ~np.isnan(windows).any((1, 2))
+    if whole.any() and np.isnan(kept).any((1, 2)).all():
+        one = windows[[int(np.argmax(whole))]]
+        kept = np.concatenate([one, kept[len(kept) // 2 :][:1]])  # of two the second is the middle
+    return kept.copy()
 
 
 def _plain_scales(scales: StreamScales) -> dict[str, Any]:
     known = {name: tuple(scale) for name, scale in scales.known.items()}
     return {"usual": tuple(scales.usual), "known": known, "rows": scales.rows}
+
+
+def _plain_seasons(parts: SeasonParts) -> dict[str, Any]:
+    centre, width = np.concatenate(parts.seasons.centre), parts.seasons.width
+    return {
+        "about": describe_seasons(parts),
+        "centre": centre,
+        "width": width,
+        "tail": parts.tail,
+        "factor": parts.factor,
+    }
+
+
+def _seasons(values: Mapping[str, Any] | None, channels: int) -> SeasonParts | None:
+    if values is None:
+        return None
+    seasons = read_seasons(values["about"], values["centre"], values["width"], channels, "of the pickle")
+    return SeasonParts(seasons, values["tail"], values["factor"])
 
 
 def _scales(values: Mapping[str, Any] | None) -> StreamScales | None:

@@ -8,7 +8,7 @@ no score overflows. A channel that still has more than unit variance (rare, high
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,14 +52,23 @@ class Scaling:
         return np.equal(self.low, self.high)
 
 
-def fit_scaling(values: NDArray[np.floating], names: Sequence[str] | None = None) -> Scaling:
-    """The scaling of values [time, channels] in the sensors' units; NaN and infinite samples are left out.
+def columns_of(runs: Sequence[NDArray[np.floating]]) -> Iterator[Floats]:
+    """The finite values of each channel of runs [time, channels], one channel after the other."""
+    for number in range(runs[0].shape[1]):
+        column = np.concatenate([run[:, number] for run in runs])
+        yield column[np.isfinite(column)].astype(np.float64)
+
+
+def fit_scaling(
+    values: NDArray[np.floating] | Sequence[NDArray[np.floating]], names: Sequence[str] | None = None
+) -> Scaling:
+    """The scaling of values [time, channels], or of several runs of such; NaN and infinite samples are left out.
 
     Raises UnsupportedInput for a channel without a finite value, by its name.
     """
+    runs = [values] if isinstance(values, np.ndarray) else values
     columns = []
-    for number, column in enumerate(np.asarray(values, np.float64).T):
-        finite = column[np.isfinite(column)]
+    for number, finite in enumerate(columns_of(runs)):
         if not finite.size:
             name = names[number] if names is not None else f"number {number + 1}"
             raise UnsupportedInput(f"channel {name} has no value in the training rows; leave it out")

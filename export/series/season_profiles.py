@@ -46,7 +46,7 @@ class Grid:
 
     @property
     def channels(self) -> int:
-        return self.values.shape[2]
+        return int(self.values.shape[2])
 
     @property
     def cycles(self) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aez.codec.detect.calendar import Calendar, Kind, Season
 from aez.codec.detect.scaling import RESOLUTION, TINY, robust_centre, robust_scale
-from aez.codec.detect.seasons import Following, Seasons
+from aez.codec.detect.seasons import Following, KnownLevel, Seasons
 from aez.codec.series.core import Series
 from aez.export.series.season_profiles import DAY, Folds, Grid, fill_grid, middle
 from aez.export.series.windows import Rows
@@ -166,14 +166,16 @@ def _fit(
     widths = np.where(follows, np.maximum(widths, _floor(centre)), width)
     neutral = np.where(follows, np.sqrt(np.mean(np.square(widths), axis=0)), width)
     seasons = replace(seasons, width=np.concatenate([neutral[None], widths]).astype(np.float32))
-    left, ends = [], {}
+    left, known = [], {}
     for number, (one, error, wall) in enumerate(zip(series, errors_of, walls, strict=True)):
-        level, ends[one.name] = _followed(seasons, found, number, rows[number], wall)
+        level, end = _followed(seasons, found, number, rows[number], wall)
+        # Of several parts of one name the last is where it ended.
+        known[one.name] = KnownLevel((int(wall[0]), int(wall[-1])), (level[0], end))
         # By the profile that has not seen the rows, from the level that the one of all gives.
         _, wide = seasons.usual(_phase(seasons, wall), level)
         left.append((error / wide).astype(np.float32))
     window, tail = max(3, min(64, round(day / 24))), max(2, min(16, round(day / 48)))
-    return FittedSeasons(replace(seasons, streams=ends), left, found.explained, window, tail)
+    return FittedSeasons(replace(seasons, streams=known), left, found.explained, window, tail)
 
 
 def _usual(column: Floats) -> tuple[float, float]:
@@ -262,7 +264,7 @@ def season_windows(seasons: Seasons, windows: Rows) -> tuple[Rows, NDArray[np.fl
     bins = np.array([season.bins for season in seasons.calendar.seasons])
     begin = np.arange(count)[:, None] * 7919 % bins
     phase = ((begin[:, None] + np.arange(time)[:, None]) % bins + 1).astype(np.float32)
-    every = [*seasons.streams.values(), seasons.usual_level]
+    every = [*(one.levels[1] for one in seasons.streams.values()), seasons.usual_level]
     level = np.stack([every[number % len(every)] for number in range(count)])
     flat = phase.reshape(-1, len(bins))
     centre, width = seasons.usual(flat, np.repeat(level, time, axis=0))

@@ -22,22 +22,23 @@ from aez.codec.detect.scaling import StreamScales
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series, holes, select_channels
-from aez.export.common.batches import Batches, spread
+from aez.export.common.batches import Batches, spread, spread_lazily
 from aez.export.common.run_files import check_output, run_folder
 from aez.export.common.trainer import Result, TrainOptions
 from aez.export.families.base import Family, Figures, within
 from aez.export.families.registry import build
 from aez.export.families.training import FamilyLoss, best_validation, effort, is_finished, learn, short_run
-from aez.export.series.bundle import CHECKED_WINDOWS, Described, pack_detector
+from aez.export.series.bundle import CHECKED_WINDOWS, Described, Learned
 from aez.export.series.faults import find_faults
 from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
+from aez.export.series.sampling import few_enough
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
 from aez.export.series.season_graph import SeasonParts, calibrated_parts
 from aez.export.series.seasons import FittedSeasons, find_seasons
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
 from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
-from aez.export.series.windows import Rows, Spans, Split, Windows, fitted_rows, split_rows, suggest_window
+from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, fitted_rows, split_rows, suggest_window
 
 logger = logging.getLogger(__name__)
 
@@ -183,10 +184,7 @@ def prepare_rows(series: Sequence[Series], channels: Sequence[str] | None = None
     rows = []
     for one in series:
         values = (one if one.channels == names else select_channels(one, names)).values
-        with np.errstate(over="ignore"):
-            small = values.astype(np.float32)
-        small[~np.isfinite(small)] = np.nan
-        rows.append(small)
+        rows.append(finite_rows(values))
     return rows, names
 
 
@@ -204,6 +202,8 @@ def fit_detector(
     checkpoint lies in `folder`. Raises InvalidArgument and UnsupportedInput for data that cannot be learned from.
     """
     series, period, notices = same_period(series)
+    series, sampled = few_enough(series)
+    notices += sampled
     rows, channels = prepare_rows(series)
     _refuse_constant(rows, [one.name or "the training data" for one in series])
     rows, sentinels, unread = without_sentinels(rows, channels)
@@ -221,8 +221,7 @@ def fit_detector(
         scales = fit_scales([one.name for one in series], fits, window, channels)
         learned = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
     split, left_out = _split(series, learned, config, window, validation, notices)
-    fitted = np.concatenate(split.fit.runs)
-    plain = scales is None and season is None
+    fitted, plain = split.fit.runs, scales is None and season is None
     scaling = fit_scaling(fitted, channels) if plain else unit_scaling(fitted, rows)
     if still := [name for name, flag in zip(channels, scaling.still, strict=True) if flag]:
         notices.append(f"{listed(still)} never moved in the training rows; any movement will score high")
@@ -232,7 +231,7 @@ def fit_detector(
         model = DetectorLoss(build(config.family, window, len(channels), **config.options), scaling, config.gaps)
         network, result = learn(model, split.fit, split.validation, VALIDATION_WINDOWS, options, folder, resume)
     graph = DetectorGraph(network, scaling, config.score)
-    scores = graph.calibrate(Batches(split.held_out, _BATCH), spread(split.fit, CODE_WINDOWS).split(_BATCH))
+    scores = graph.calibrate(Batches(split.held_out, _BATCH), Batches(spread_lazily(split.fit, CODE_WINDOWS), _BATCH))
     parts = None
     if season is not None:
         parts, scores = _with_seasons(season, split.held_out, scores)
@@ -368,10 +367,15 @@ _LIMIT_KEYS: dict[Method, tuple[str, ...]] = {
 }
 
 
+def without_rows(fitted: Fitted, data: str, units: Sequence[str] = ()) -> Learned:
+    """What of a fitted detector its bundle is made from; `data` describes what it learned from."""
+    windows = spread(fitted.split.held_out, CHECKED_WINDOWS).numpy()
+    return Learned(fitted.graph, describe(fitted, "", data, units), windows, fitted.scales, fitted.seasons)
+
+
 def make_bundle(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) -> Bundle:
     """The bundle of a fitted detector, in memory. Raises ModelError where the export does not compute the same."""
-    windows = spread(fitted.split.held_out, CHECKED_WINDOWS).numpy()
-    return pack_detector(fitted.graph, describe(fitted, name, data, units), windows, fitted.scales, fitted.seasons)
+    return without_rows(fitted, data, units).pack(name)
 
 
 def main(

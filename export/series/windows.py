@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +25,30 @@ WINDOW_DEFAULT, WINDOW_MIN, WINDOW_MAX = 32, 10, 256
 CLEAR_PERIOD = 0.3
 #: Rows that a period is sought in.
 _PERIOD_ROWS = 50_000
+#: Values that are looked at together, where a copy of all would take too much memory.
+_PIECE = 2**20
 #: A window is at most this share of the rows, so that every part of the split holds some.
 ROWS_PER_WINDOW = 40
 #: The fitted part of a series holds so many windows side by side, or the series is too short.
 FEWEST_WINDOWS = 4
+
+
+def finite_rows(values: NDArray[np.floating]) -> Rows:
+    """Values [time, channels] as float32 with NaN for what is infinite or beyond it: no copy where they are that."""
+    if values.dtype == np.float32 and all(not np.isinf(part).any() for part in _pieces(values)):
+        return np.ascontiguousarray(values, np.float32)
+    rows = np.empty(values.shape, np.float32)
+    for part, small in zip(_pieces(values), _pieces(rows), strict=True):
+        with np.errstate(over="ignore"):
+            small[:] = part
+        small[np.isinf(small)] = np.nan
+    return rows
+
+
+def _pieces(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Views of a few rows each: what is computed of them takes little memory beside all."""
+    rows = max(1, _PIECE // max(1, values.shape[1]))
+    return (values[start : start + rows] for start in range(0, len(values), rows))
 
 
 class Windows:

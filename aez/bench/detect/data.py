@@ -274,7 +274,7 @@ def _split(series: Series, marks: Sequence[str], path: Path) -> tuple[Series, di
     if lacking:
         raise UnsupportedInput(f"{path} has no column {', '.join(lacking)}; it has {', '.join(series.channels)}")
     sensors = select_channels(series, [name for name in series.channels if name not in marks])
-    return sensors, {name: series.values[:, series.channels.index(name)] for name in marks}
+    return sensors, {name: np.asarray(series.values[:, series.channels.index(name)], np.float64) for name in marks}
 
 
 def _labels(values: npt.NDArray[Any], path: Path) -> Labels:

@@ -128,6 +128,7 @@ def series(
     with needs("aez[train]", TRAINING_MODULES):
         from aez.export.common.run_files import check_output
         from aez.export.series.graph import ScoreOptions
+        from aez.export.series.sampling import few_enough
         from aez.export.series.train import DetectorConfig, LimitOptions, main
 
         check_output(output)
@@ -138,7 +139,12 @@ def series(
         config = replace(config, per_stream_scale=per_stream_scale, **_season_options(seasons, timezone, holidays))
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         known = {"time_column": time_column, "array": array, **columns}
-        read = [one for path in data for one in _read(path, resample, stream, **known)]
+        read: list[Series] = []
+        for path in data:
+            # As one after the other: all files together may be larger than memory.
+            read, sampled = few_enough([*read, *_read(path, resample, stream, **known)])
+            for notice in sampled:
+                messages.warning(notice)
         train_options.forget_run(output, force, resume)
         bundle = main(read, output, name=name, config=config, changes=changes, resume=resume)
     if bundle is None:
@@ -190,35 +196,38 @@ def _names(text: str | None) -> tuple[str, ...]:
 def _read(path: Path, period: float | None, stream: str | None, **known: Any) -> list[Series]:
     """A file's rows in order of time, of each stream; says what they are like. Raises as `read_series`."""
     from aez.codec.series.core import in_order, resample
-    from aez.codec.series.reader import read_series, read_streams
+    from aez.codec.series.sampled import read_sampled, stitched
 
     label = click.format_filename(path)
-    if stream is None:
-        one, about = read_series(path, **known)
-        found = [one]
-    else:
-        found, about = read_streams(path, stream, **known)
+    read = read_sampled(path, stream, **known)
+    about, found = read.summary, read.streams
     messages.summary("\n  ".join([f"{label}:", *about.lines()]))
+    if read.stretches.step > 1:
+        messages.warning(
+            f"{label}: {read.rows:,} rows of {len(about.channels)} channels are more than are learned from; one of "
+            f"{read.stretches.step} stretches of {read.stretches.length:,} rows was taken, {read.kept:,} rows in all"
+        )
     if about.mixed is not None:
         messages.warning(
             f"{label}: rows of several streams seem to be mixed, and windows would go from one into another; "
             f"column {about.mixed!r} looks like the stream's name: give --stream {about.mixed}"
         )
     if about.start is not None:
-        ordered = [in_order(one) for one in found]
-        found = [one for one, _ in ordered]
-        moved, duplicates = (sum(getattr(done, what) for _, done in ordered) for what in ("moved", "duplicates"))
+        ordered = [[in_order(part) for part in parts] for parts in found]
+        found = [[part for part, _ in parts] for parts in ordered]
+        done = [about_part for parts in ordered for _, about_part in parts]
+        moved, duplicates = (sum(getattr(one, what) for one in done) for what in ("moved", "duplicates"))
         if moved or duplicates:
             messages.warning(
                 f"{label}: the clock goes backwards or repeats: {moved:,} rows were put in order of time, and "
                 f"{duplicates:,} that share a time with another were left out"
             )
     if period is not None:
-        found = [resample(one, period) for one in found]
-    for name in found[0].channels:
+        found = [[resample(part, period) for part in parts] for parts in found]
+    for name in about.channels:
         if name.casefold() in LABELS:
             messages.warning(f"{label}: channel {name!r} looks like a label; leave it out with --ignore {name}")
-    return found
+    return [stitched(parts) for parts in found]
 
 
 def _done(bundle: Bundle, output: Path) -> str:
