@@ -26,13 +26,13 @@ def season_values(bundle: Bundle, channels: int) -> Seasons | None:
     about = bundle.coding.get("seasons")
     if about is None:
         return None
-    if not isinstance(about, dict) or not isinstance(about.get("seasons"), list) or not about["seasons"]:
-        raise wrong("seasons", about, "an object with seasons")
     return read_seasons(about, bundle.array(SEASON_CENTRE), bundle.array(SEASON_WIDTH), channels, bundle.name)
 
 
-def read_seasons(about: dict[str, Any], centre: Float, width: Float, channels: int, name: str) -> Seasons:
+def read_seasons(about: Any, centre: Float, width: Float, channels: int, name: str) -> Seasons:
     """The seasons that a manifest's value tells of, with their tables; `name` is the model's. Raises ModelError."""
+    if not isinstance(about, dict) or not isinstance(about.get("seasons"), list) or not about["seasons"]:
+        raise wrong("seasons", about, "an object with seasons")
     seasons = tuple(_season(one) for one in about["seasons"])
     ends = np.cumsum([1 + one.bins for one in seasons])
     for table, array, rows in ((SEASON_CENTRE, centre, ends[-1]), (SEASON_WIDTH, width, ends[0])):

@@ -37,6 +37,8 @@ RULES: tuple[Rule, ...] = ("mean", "max", "largest")
 ERROR_FLOOR = 1e-3
 #: The several kinds of a combination are divided by this quantile of their own scores.
 PART_QUANTILE = 0.99
+#: They are not made louder than this: a network that can reproduce every window errs by rounding alone.
+PART_FLOOR = 1e-3
 #: Of the latents' covariance, as in `whitening`.
 SHRINKAGE = 0.3
 #: Share of the latents' distance in a combination: what the components can say counts for less than what they cannot.
@@ -250,7 +252,7 @@ class DetectorGraph(nn.Module):
             self._calibrate_latents(fitted)
         if len(self.parts) > 1:
             for part, scores in enumerate(self._part_scores(batches)):
-                self.part_scale[part] = torch.quantile(scores, PART_QUANTILE).clamp_min(1e-6)
+                self.part_scale[part] = torch.quantile(scores, PART_QUANTILE).clamp_min(PART_FLOOR)
         self._calibrate_gaps(batches)
         return np.concatenate([self(batch)[0].cpu().numpy() for batch in batches])
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aez.export.series.windows import Rows
 
-__all__ = ["DAY", "Folds", "Grid", "fill_grid", "middle", "profile"]
+__all__ = ["DAY", "Folds", "Grid", "fill_grid", "highest", "middle", "profile"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -54,6 +54,24 @@ class Grid:
         full = np.isfinite(self.values).any(2).mean(1) > 0.5
         return len(set(self.cycle[full].tolist()))
 
+    def by_block(self, values: Floats) -> Floats:
+        """Means of values [cycles, bins, channels] over blocks of `slow` days of each series [blocks, channels]."""
+        block = np.floor(self.day / self.slow).astype(np.int64)
+        _, place = np.unique(
+            np.stack([np.broadcast_to(self.series[:, None], block.shape), block]).reshape(2, -1),
+            axis=1,
+            return_inverse=True,
+        )
+        flat, place = values.reshape(-1, self.channels), place.ravel()
+        there = np.isfinite(flat)
+        sums = np.stack(
+            [np.bincount(place, np.where(ok, one, 0.0)) for one, ok in zip(flat.T, there.T, strict=True)], 1
+        )
+        counts = np.stack([np.bincount(place, ok) for ok in there.T], 1)
+        with np.errstate(invalid="ignore"):
+            found: Floats = sums / counts
+        return found
+
     def without_season(self) -> Floats:
         """What is left of the values when the slow level alone is taken out."""
         table = np.zeros(self.values.shape[1:])
@@ -85,6 +103,14 @@ def middle(values: Floats) -> Floats:
     count = np.isfinite(values).sum(0)
     low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(values) - 1)
     found: Floats = np.add(*(np.take_along_axis(ranked, place[None], 0)[0] for place in (low, high))) / 2
+    return found
+
+
+def highest(values: Floats, share: float) -> Floats:
+    """The value that this share along the first axis, of what is there, lies below; NaN where nothing is."""
+    ranked = np.sort(values, axis=0)  # NaN last
+    place = np.floor(np.maximum(np.isfinite(values).sum(0) - 1, 0) * share).astype(np.int64)
+    found: Floats = np.take_along_axis(ranked, place[None], 0)[0]
     return found
 
 
@@ -141,7 +167,8 @@ def profile(values: Floats, days: int) -> Floats:
         mean = middle(values)
         spread = 1.4826 * middle(np.abs(values - mean).reshape(-1, values.shape[2]))
         for _ in range(_ROUNDS):
-            mean = mean + np.nanmean(np.clip(values - mean, -_HUBER * spread, _HUBER * spread), axis=0)
+            away = np.clip(values - mean, -_HUBER * spread, _HUBER * spread)
+            mean = mean + np.nansum(away, axis=0) / np.isfinite(values).sum(0)
     bins, cycles = values.shape[1], len(values)
     half = min(int(np.ceil((_ENOUGH / max(1, cycles) - 1) / 2)), bins // (days * _REACH))
     return _smooth(_filled(mean), max(0, half))

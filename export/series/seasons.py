@@ -17,7 +17,7 @@ from aez.codec.detect.calendar import Calendar, Kind, Season
 from aez.codec.detect.scaling import RESOLUTION, TINY, robust_centre, robust_scale
 from aez.codec.detect.seasons import Following, KnownLevel, Seasons
 from aez.codec.series.core import Series
-from aez.export.series.season_profiles import DAY, Folds, Grid, fill_grid, middle
+from aez.export.series.season_profiles import DAY, Folds, Grid, fill_grid, highest, middle
 from aez.export.series.windows import Rows
 
 __all__ = ["FittedSeasons", "find_seasons", "season_windows"]
@@ -35,6 +35,8 @@ _WEEK_BETTER, _SHARE_BETTER = 0.85, 0.97
 _ABOVE_ZERO = 0.05
 #: Widths are pooled over so many parts of a day, and stay above this share of their mean.
 _PARTS, _NARROWEST = 12, 0.3
+#: Values beyond this quantile, without any season, do not say how good one is.
+_OUTER = 0.99
 #: Errors beyond so many of their usual size do not make a width.
 _WINSORISED = 4.0
 _NS = 1_000_000_000
@@ -113,24 +115,28 @@ def _better(one: _Found, other: _Found) -> bool:
 
 
 def _judge(grid: Grid, calendar: Calendar) -> _Found:
-    """Predict each fold of cycles from the others, with levels that add and such that multiply."""
+    """Predict each fold of cycles from the others, with levels that add and such that multiply.
+
+    Errors are medians over weeks, so that a bad day does not say how good a season is.
+    """
     plain = grid.without_season()
-    limit = np.nanquantile(np.abs(plain), 0.99, axis=(0, 1))
-    base = np.nanmean(np.square(np.clip(plain, -limit, limit)), axis=(0, 1))
+    limit = highest(np.abs(plain).reshape(-1, grid.channels), _OUTER)
+    base = grid.by_block(np.square(np.clip(plain, -limit, limit)))
     folds = {}
-    losses = {}
+    losses, shares = {}, {}
     none, every = np.zeros(grid.channels, bool), np.ones(grid.channels, bool)
     for multiplies in (none, every):
         folds[multiplies is every] = found = Folds.of(grid, multiplies)
         errors = np.clip(found.errors(grid, multiplies), -limit, limit)
-        losses[multiplies is every] = np.nanmean(np.square(errors), axis=(0, 1))
+        losses[multiplies is every] = middle(grid.by_block(np.square(errors)))
+        shares[multiplies is every] = middle(grid.by_block(np.square(errors)) / np.maximum(base, TINY**2))
     shape = folds[False].whole
     with np.errstate(invalid="ignore"):
         positive = shape.min(0) > _ABOVE_ZERO * shape.mean(0)
         multiplies = positive & (losses[True] <= _SHARE_BETTER * losses[False])
         loss = np.where(multiplies, losses[True], losses[False])
-        explained = np.nan_to_num(1 - loss / np.where(base > 0, base, np.inf), nan=0.0)
-    explained = np.where(base > 0, explained, 0.0)
+        explained = np.nan_to_num(1 - np.where(multiplies, shares[True], shares[False]), nan=0.0)
+    explained = np.where(middle(base) > 0, explained, 0.0)
     chosen = folds[False].merged(folds[True], multiplies)
     return _Found(grid, calendar, loss, explained, multiplies, chosen)
 
@@ -231,7 +237,7 @@ def _widths(errors: Floats, phase: NDArray[np.int64], season: Season, first: Flo
         here = np.abs(errors[part == number])
         with np.errstate(all="ignore"):
             sizes[number] = 1.4826 * middle(here) if len(here) else np.nan
-    usual = np.nanmedian(sizes, axis=0)
+    usual = middle(sizes)
     sizes = np.where(np.isfinite(sizes) & (sizes > 0), sizes, np.where(usual > 0, usual, first))
     capped = np.minimum(np.abs(errors), _WINSORISED * sizes[part])
     there = np.isfinite(capped)

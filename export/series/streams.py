@@ -13,6 +13,7 @@ from aez.codec.detect.scaling import Scale, StreamScales, learned_scale, robust_
 from aez.codec.detect.seasons import Beside, SeasonInputs
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.core import Series
+from aez.export.series.graph import DetectorGraph
 from aez.export.series.scaling import LIMIT, Scaling, columns_of
 from aez.export.series.season_graph import SeasonGraph, SeasonParts
 from aez.export.series.windows import Rows
@@ -114,7 +115,7 @@ def score_windows(
             phase = np.broadcast_to(given.phase, (*windows.shape[:2], seasons.seasons.count))
             level = np.broadcast_to(given.level, (len(windows), windows.shape[2]))
             whole = SeasonGraph(graph, seasons, float(graph.threshold)).eval()
-            score, blame, _ = whole(*(torch.from_numpy(np.ascontiguousarray(one)) for one in (windows, phase, level)))
+            score, blame, _ = whole(*(torch.from_numpy(np.array(one)) for one in (windows, phase, level)))
         else:
             score, blame, _ = graph(torch.from_numpy(scaled(windows, scale) if isinstance(scale, Scale) else windows))
     return score.numpy(), blame.numpy()

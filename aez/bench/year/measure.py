@@ -44,12 +44,13 @@ _WEEK = 7 * 86_400
 WITHIN = 10
 
 
-def measure(folder: Path, *, weeks: int = 52, seed: int = 1, period: float = 60.0, rule: str | None = None) -> Measured:
+def measure(folder: Path, *, weeks: int = 52, seed: int = 1, period: float = 60.0, rule: str | None = None, rhythm: bool = False
+) -> Measured:
     """Train and run on the year's first `weeks` weeks, of which eight train. Raises AezError.
 
-    rule: that of `aez train series --rule`; its default where None is given.
+    rule: that of `aez train series --rule`; its default where None is given. rhythm: see `Year`.
     """
-    year = Year(seed=seed, period=period)
+    year = Year(seed=seed, period=period, rhythm=rhythm)
     rows = min(year.rows, round(weeks * _WEEK / period)) if weeks < 52 else year.rows
     if rows <= year.quiet:
         raise AezError(f"a year is learned from its first {QUIET_DAYS // 7} weeks; {weeks} leave nothing to watch")
@@ -64,7 +65,7 @@ def measure(folder: Path, *, weeks: int = 52, seed: int = 1, period: float = 60.
     labels = [label for label in year.labels() if label.end < rows]
     judged = judge(told(file_steps(folder / "events.jsonl")), labels, period, 2 * window)
     (folder / "false.jsonl").write_text("".join(f"{json.dumps(vars(one))}\n" for one in judged.false))
-    how = f" with --rule {rule}" if rule else ""
+    how = (f" with --rule {rule}" if rule else "") + (", days and weeks in the signals," if rhythm else "")
     conditions = (
         f"{year.streams} machines, a row every {period:g} s; trained{how} on {year.quiet:,} rows of each "
         f"({trained:.0f} s), "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -108,7 +109,7 @@ def test_phases_and_levels_do_not_depend_on_how_rows_are_cut() -> None:
     stream, parts = SeasonStream(usual(), 7, "x"), []
     stream.take(values[:0], time[:0])
     cuts = [0, 200, 201, 250, 500]
-    for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+    for low, high in itertools.pairwise(cuts):
         parts.append(stream.take(values[low:high], time[low:high]))
     for place in range(2):
         np.testing.assert_array_equal(np.concatenate([part[place] for part in parts]), whole[place])
