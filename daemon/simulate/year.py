@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.simulate.happenings import KINDS, Happening, apply, schedule
+from aez.daemon.simulate.happenings import KINDS, SPREAD, Happening, apply, schedule
 from aez.daemon.simulate.satellites import BLOCK, CHANNELS, NOISE, SimulatedRows, orbiting
 
 __all__ = ["DAYS", "QUIET_DAYS", "START", "Label", "Year"]
@@ -31,8 +31,8 @@ _DRIFT, _TURNS = 4.0, (40.0, 200.0)
 _WAVES = 4
 #: How much machines differ: in the level of a channel, in standard deviations of its noise.
 _OFFSET = 3.0
-#: What a day's work adds to each channel, in standard deviations of its noise.
-_STRENGTH = np.array([-12.0, 25.0, 20.0, 15.0, 25.0, 12.0, 8.0, -6.0])
+#: What a day's work adds to each channel at most, in the standard deviation of its orbit.
+_WORK = np.array([-4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, -4.0])
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _machine(year: Year, stream: int) -> tuple[Ints, Floats]:
     values = orbiting(row, ORBIT, phase) + offset
     days = row.astype(np.float64) * (year.period / 86_400)
     if year.rhythm:
-        values += _working(days) * _STRENGTH * NOISE
+        values += _working(days) * _WORK * SPREAD
     values += NOISE * (rng.normal(size=values.shape) + _drift(rng, days))
     time = year.start + np.round(row * (year.period * _SECOND)).astype(np.int64)
     for one in year._happenings(stream):

@@ -44,7 +44,8 @@ _WEEK = 7 * 86_400
 WITHIN = 10
 
 
-def measure(folder: Path, *, weeks: int = 52, seed: int = 1, period: float = 60.0, rule: str | None = None, rhythm: bool = False
+def measure(
+    folder: Path, *, weeks: int = 52, seed: int = 1, period: float = 60.0, rule: str | None = None, rhythm: bool = False
 ) -> Measured:
     """Train and run on the year's first `weeks` weeks, of which eight train. Raises AezError.
 

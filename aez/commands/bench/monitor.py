@@ -25,6 +25,7 @@ _MODULES = ("aiohttp", "matplotlib", "nats", "paho", "prometheus_client", "psuti
 @click.option(
     "--rule", type=click.Choice(("mean", "max", "largest")), help="Of the year, as `aez train series` has it."
 )
+@click.option("--rhythm", is_flag=True, help="Of the year: days and weeks in its signals.")
 @click.option("--kills", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Of each kind of source.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
 @click.option(
@@ -43,6 +44,7 @@ def monitor(
     minutes: float,
     weeks: int,
     rule: str | None,
+    rhythm: bool,
     kills: int,
     seed: int,
     model: Path | None,
@@ -65,6 +67,7 @@ def monitor(
             minutes=minutes,
             weeks=weeks,
             rule=rule,
+            rhythm=rhythm,
             kills=kills,
             seed=seed,
             model=model,
