@@ -222,7 +222,7 @@ class _SeriesFile:
             if rows * len(batch.channels) <= _KEPT:
                 kept.append(batch)
         self.stream, self.summary = reader.name, reader.summary()
-        self.notices = [*units, *self._still_notices(), *_mixed_notices(self.summary)]
+        self.notices = [*units, *self._still_notices(), *_mixed_notices(self.summary), *self._clock_notices()]
         if self.reading.resample is None and not (self.summary.backwards or self.summary.duplicates):
             return kept if sum(map(len, kept)) == rows else self._read(), rows
         whole = _joined(kept if sum(map(len, kept)) == rows else list(self._read()))
@@ -248,6 +248,13 @@ class _SeriesFile:
             separator=given.separator,
             array=given.array,
         )
+
+    def _clock_notices(self) -> Iterator[str]:
+        if self.detector.seasons is not None and self.summary.start is None:
+            yield (
+                f"model {self.detector.bundle.name} judges rows by the hour, and this file has no times; name its time "
+                "column with --time-column, or expect wrong scores"
+            )
 
     def _still_notices(self) -> Iterator[str]:
         detector = self.detector

@@ -145,7 +145,8 @@ def _working(days: Floats) -> Floats:
     hour = days % 1 * 24
     weekend = (days.astype(np.int64) + 2) % 7 >= 5
     by_day = np.exp(-(((hour - 10) / 3) ** 2)) + 0.8 * np.exp(-(((hour - 16) / 3) ** 2))
-    return (by_day * np.where(weekend, 0.3, 1.0))[:, None]
+    found: Floats = (by_day * np.where(weekend, 0.3, 1.0))[:, None]
+    return found
 
 
 def _drift(rng: np.random.Generator, days: Floats) -> Floats:

@@ -66,6 +66,7 @@ def judge(rhythm: Rhythm, score: Floats) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure both on all settings, print the table and leave the figures."""
     options = read_options(__doc__ or "", arguments)
     rows: list[list[object]] = [["setting", "detector", "AUC-PR", "found", "normal rows in alarm"]]
     figures: dict[str, dict[str, dict[str, float]]] = {}
