@@ -15,7 +15,7 @@ from aez.daemon.alarms.levels import Levels
 from aez.daemon.alarms.repeats import Repeats
 from aez.daemon.alarms.witness import Witness
 from aez.daemon.common.records import EventRecord
-from aez.daemon.engine.beside import beside_table
+from aez.daemon.engine.beside.table import beside_table
 from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Silence
 from aez.daemon.engine.follower import Follower, Seen
 from aez.daemon.engine.ring import Rings, RowScoring

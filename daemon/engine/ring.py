@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from aez.daemon.alarms.levels import Levels
-from aez.daemon.engine.beside import BesideTable
+from aez.daemon.engine.beside.table import BesideTable
 from aez.daemon.engine.rows import UnderWay
 from aez.daemon.engine.scorer import Scorer, Scores, rows_view
 from aez.daemon.rows.aligned import Aligned

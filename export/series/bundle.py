@@ -17,8 +17,8 @@ from aez.codec.detect.seasons import NEUTRAL_LEVEL, NEUTRAL_PHASE, SEASON_CENTRE
 from aez.export.common.provenance import npy_bytes
 from aez.export.common.scored_graph import pack_scored, probe_members, tensor_entry
 from aez.export.series.graph import INPUTS, SEASON_INPUTS, DetectorGraph, export_detector, export_whole
-from aez.export.series.season_graph import SeasonParts
-from aez.export.series.seasons import season_windows
+from aez.export.series.seasons.finding import season_windows
+from aez.export.series.seasons.graph import SeasonParts
 from aez.export.series.signals import SignalFigures
 from aez.export.series.streams import unscaled
 

@@ -22,7 +22,7 @@ from aez.export.common.scored_graph import TOLERANCE, Signature, compare_scores,
 from aez.export.families.base import Family, within
 from aez.export.series.gaps import SHARES, GapFactor, hide, usual_share
 from aez.export.series.scaling import ScaleLayer, Scaling
-from aez.export.series.season_graph import SeasonGraph, SeasonParts
+from aez.export.series.seasons.graph import SeasonGraph, SeasonParts
 
 GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
 #: The last two of graphs that take each stream's scale, and of those that have seasons.

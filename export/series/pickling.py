@@ -18,7 +18,7 @@ from aez.export.families.registry import build
 from aez.export.series.bundle import Described, Learned, describe_seasons
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.scaling import Scaling
-from aez.export.series.season_graph import SeasonParts
+from aez.export.series.seasons.graph import SeasonParts
 from aez.export.series.signals import SignalFigures
 
 #: Grows when older pickles can no longer be read.

@@ -15,7 +15,7 @@ from aez.codec.errors import UnsupportedInput
 from aez.codec.series.core import Series
 from aez.export.series.graph import DetectorGraph
 from aez.export.series.scaling import LIMIT, Scaling, columns_of
-from aez.export.series.season_graph import SeasonGraph, SeasonParts
+from aez.export.series.seasons.graph import SeasonGraph, SeasonParts
 from aez.export.series.windows import Rows
 
 __all__ = ["fit_scales", "same_period", "scaled", "score_windows", "unit_scaling", "unscaled"]

@@ -34,8 +34,8 @@ from aez.export.series.gaps import hide
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.sampling import few_enough
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
-from aez.export.series.season_graph import SeasonParts, calibrated_parts
-from aez.export.series.seasons import FittedSeasons, find_seasons
+from aez.export.series.seasons.finding import FittedSeasons, find_seasons
+from aez.export.series.seasons.graph import SeasonParts, calibrated_parts
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
 from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
 from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, fitted_rows, split_rows, suggest_window

@@ -20,7 +20,7 @@ from aez.codec.series.core import Series
 from aez.codec.series.reader import read_series
 from aez.export.families.registry import NAMES as FAMILIES
 from aez.export.series.graph import LATENT_SHARE
-from aez.export.series.seasons import DAY_BINS, EXPLAINED
+from aez.export.series.seasons.finding import DAY_BINS, EXPLAINED
 from aez.export.series.train import METHODS, SEASON_PERCENTILE, DetectorConfig, LimitOptions, main
 from aez.export.series.windows import ROWS_PER_WINDOW
 from tests.kit.places import ROOT

@@ -107,9 +107,6 @@ def series(
     ignore: str | None,
     stream: str | None,
     per_stream_scale: bool,
-    seasons: str,
-    timezone: str | None,
-    holidays: str | None,
     time_column: str | None,
     array: str | None,
     resample: float | None,
@@ -117,6 +114,7 @@ def series(
     device: str,
     name: str | None,
     force: bool,
+    **season: str | None,
 ) -> None:
     """Train a detector on normal data in DATA (CSV, JSON Lines, Parquet, NPZ, NPY).
 
@@ -136,7 +134,7 @@ def series(
             _warn_of_idle({"--steps": steps, "--minutes": minutes, "--resume": resume}, family)
         options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
-        config = replace(config, per_stream_scale=per_stream_scale, **_season_options(seasons, timezone, holidays))
+        config = replace(config, per_stream_scale=per_stream_scale, **_season_options(**season))
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         known = {"time_column": time_column, "array": array, **columns}
         read: list[Series] = []
@@ -152,7 +150,7 @@ def series(
     messages.summary(_done(bundle, output))
 
 
-def _season_options(seasons: str, timezone: str | None, holidays: str | None) -> dict[str, Any]:
+def _season_options(seasons: str | None, timezone: str | None, holidays: str | None) -> dict[str, Any]:
     """Arguments of DetectorConfig. Raises InvalidArgument."""
     from aez.codec.detect.calendar import days_of
     from aez.codec.series.zones import check_zone

@@ -10,9 +10,9 @@ import pytest
 from aez.codec.detect.detector import Detector
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import Samples
+from aez.daemon.engine.beside.season_levels import SeasonLevels
 from aez.daemon.engine.engine import Engine
 from aez.daemon.engine.rows import ScoredRows
-from aez.daemon.engine.season_levels import SeasonLevels
 from aez.daemon.engine.stream_state import unpack
 from aez.daemon.engine.watched import Watched
 from aez.export.series.train import make_bundle

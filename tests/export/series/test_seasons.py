@@ -19,8 +19,8 @@ from aez.codec.detect.seasons import SEASON_CENTRE, SEASON_WIDTH
 from aez.codec.errors import ModelError
 from aez.codec.series.core import Series
 from aez.export import SeriesDetector
-from aez.export.series.season_profiles import fill_grid, profile
-from aez.export.series.seasons import FittedSeasons, find_seasons
+from aez.export.series.seasons.finding import FittedSeasons, find_seasons
+from aez.export.series.seasons.profiles import fill_grid, profile
 from aez.export.series.train import DetectorConfig, Fitted, fit_detector, make_bundle
 from tests.kit.rhythm import HOUR, START, as_saturday, fitted_rhythm, rhythmic
 

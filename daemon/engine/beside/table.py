@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aez.daemon.engine.scales import Scales
-from aez.daemon.engine.season_levels import SeasonLevels
+from aez.daemon.engine.beside.scales import Scales
+from aez.daemon.engine.beside.season_levels import SeasonLevels
 
 __all__ = ["BesideTable", "beside_table"]
 

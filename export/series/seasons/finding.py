@@ -17,7 +17,7 @@ from aez.codec.detect.calendar import Calendar, Kind, Season
 from aez.codec.detect.scaling import RESOLUTION, TINY, robust_centre, robust_scale
 from aez.codec.detect.seasons import Following, KnownLevel, Seasons
 from aez.codec.series.core import Series
-from aez.export.series.season_profiles import DAY, Folds, Grid, fill_grid, highest, middle
+from aez.export.series.seasons.profiles import DAY, Folds, Grid, fill_grid, highest, middle
 from aez.export.series.windows import Rows
 
 __all__ = ["FittedSeasons", "find_seasons", "season_windows"]
