@@ -57,7 +57,7 @@ DAY = 86_400.0
 MARGIN = 1.5
 #: No budget puts the limit of a model with seasons below the margin times this percentile of held-out scores: where a
 #: day has 24 rows, three in a row above it once a day are an eighth of them.
-SEASON_PERCENTILE = 99.5
+SEASON_PERCENTILE = 99.9
 
 Method = Literal["percentile", "pot", "budget"]
 METHODS: tuple[Method, ...] = ("percentile", "pot", "budget")

@@ -22,24 +22,28 @@ from recipe import Floats, percent, read_options, table
 from rhythms_data import SETTINGS, Rhythm, make
 
 from aez.bench.detect.ranking import average_precision
-from aez.codec.detect.detector import Detector
+from aez.codec.detect.seasons import SeasonStream
 from aez.codec.series.core import Series
-from aez.export.series.train import DetectorConfig, fit_detector, make_bundle
+from aez.codec.series.windows import sliding_windows
+from aez.export.series.streams import score_windows
+from aez.export.series.train import DetectorConfig, fit_detector
 
 SEEDS = 8
 WEEK = 7 * 86_400
 
 
 def ours(rhythm: Rhythm) -> Floats:
-    """Scores of the test [time] by a detector that was made and saved as by default; 1 is its limit."""
-    train, test = (
-        Series(values[:, None], ("load",), time, "UTC", "shop")
-        for values, time in ((rhythm.train, rhythm.train_time), (rhythm.test, rhythm.test_time))
-    )
+    """Scores of the test [time], each of the window that ends there, by a detector as it is by default."""
+    train = Series(rhythm.train[:, None], ("load",), rhythm.train_time, "UTC", "shop")
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit_detector([train], DetectorConfig(), Path(folder))
-    scores = Detector(make_bundle(fitted, "rhythm", "one series"), "cpu").score(test)
-    return np.nan_to_num(scores.score.astype(np.float64))
+    window, test = fitted.graph.window, rhythm.test[:, None].astype(np.float32)
+    given = None
+    if fitted.seasons is not None:
+        stream = SeasonStream(fitted.seasons.seasons, window, "shop")
+        given = stream.take(test, rhythm.test_time).at(np.arange(window - 1, len(test)))
+    score, _ = score_windows(fitted.graph, sliding_windows(test, window), given, fitted.seasons)
+    return np.append(np.zeros(window - 1), score)
 
 
 def residual(rhythm: Rhythm) -> Floats:

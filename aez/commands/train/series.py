@@ -135,8 +135,12 @@ def series(
         options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
         config = replace(config, per_stream_scale=per_stream_scale, **_season_options(**season))
-        columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
-        known = {"time_column": time_column, "array": array, **columns}
+        known = {
+            "time_column": time_column,
+            "array": array,
+            "channels": _names(channels) or None,
+            "ignore": _names(ignore),
+        }
         read: list[Series] = []
         for path in data:
             # As one after the other: all files together may be larger than memory.

@@ -180,7 +180,7 @@ def _fit(
         # By the profile that has not seen the rows, from the level that the one of all gives.
         _, wide = seasons.usual(_phase(seasons, wall), level)
         left.append((error / wide).astype(np.float32))
-    window, tail = max(3, min(64, round(day / 24))), max(2, min(16, round(day / 48)))
+    window, tail = max(2, min(32, round(day / 48))), max(2, min(16, round(day / 48)))
     return FittedSeasons(replace(seasons, streams=known), left, found.explained, window, tail)
 
 
