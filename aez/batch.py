@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 from aez import messages
 from aez.codec.common.cores import available_cores
-from aez.codec.errors import AezError
+from aez.codec.errors import AezError, UnsupportedInput
 from aez.files import Job
+from aez.inputs import LeftOut
 
 #: Exit code when several files were given and some of them failed.
 EXIT_SOME_FAILED = 1
@@ -41,6 +42,7 @@ class FileOutcome:
     details: dict[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     damage: AezError | None = None
+    written: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,45 +76,55 @@ class Parallel:
         return cls(count, threads if threads is not None or count == 1 else 1)
 
 
-def run_batch(jobs: Sequence[Job], work: Work, verb: str, workers: int = 1, as_json: bool = False) -> int:
+def run_batch(
+    jobs: Sequence[Job],
+    work: Work,
+    verb: str,
+    workers: int = 1,
+    as_json: bool = False,
+    failed: Sequence[LeftOut] = (),
+    each: Callable[[dict[str, Any]], None] | None = None,
+) -> int:
     """Do all jobs and report; the exit code: 0, the error's own for a single file, 1 when some of several failed.
 
-    Goes on after a file that fails. Notices, a summary and the list of failures go to standard error; with `as_json`,
+    `failed` are files that count as failures before anything is done; `each` gets every file's record. Goes on after a
+    file that fails. Notices, a summary and the list of failures go to standard error; with `as_json`,
     one JSON object for each file goes to standard output. An exception that ends the program (Ctrl+C) waits for no
     file: workers stop at their next tile.
     """
     started = time.perf_counter()
-    done: list[FileOutcome] = []
-    failures: list[FileFailure] = []
+    sorted_in = _Sorted(as_json, each)
+    for one in failed:
+        sorted_in.failure(FileFailure(one.path, one.reason, UnsupportedInput.exit_code))
     bar = _bar(len(jobs))
     with contextlib.closing(bar), contextlib.closing(_results(jobs, work, workers, bar)) as results:
         for job, result in zip(jobs, results, strict=True):
             with bar.external_write_mode(file=sys.stderr):
-                _report(job, result, done, failures, as_json)
+                sorted_in.add(job, result)
             if len(jobs) > 1:
                 bar.update()
-    if done:
-        messages.summary(_summary(done, verb, time.perf_counter() - started))
-    return _list_failures(failures, len(jobs))
+    if sorted_in.done:
+        messages.summary(_summary(sorted_in.done, verb, time.perf_counter() - started))
+    return _list_failures(sorted_in.failures, len(jobs) + len(failed))
 
 
-def run_each(names: Iterable[str], action: Callable[[str], None]) -> int:
+def run_each(names: Iterable[str], action: Callable[[str], None], failed: Sequence[LeftOut] = ()) -> int:
     """Call `action` for each file, one after the other; errors and exit code as in `run_batch`."""
-    failures = []
+    failures = [FileFailure(one.path, one.reason, UnsupportedInput.exit_code) for one in failed]
     names = list(names)
     for name in names:
         result = _attempt(name, partial(action, name))
         if isinstance(result, FileFailure):
             failures.append(result)
-    return _list_failures(failures, len(names))
+    return _list_failures(failures, len(names) + len(failed))
 
 
 def _bar(jobs: int) -> Any:
-    """A bar over files, or over the tiles of a file that is alone; only on a terminal."""
-    from tqdm import tqdm
+    """A bar over files, or over the tiles of a file that is alone."""
+    from aez.codec.common.progress import progress_bar
 
     total, unit = (jobs, "file") if jobs > 1 else (None, "tile")
-    return tqdm(total=total, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+    return progress_bar(total=total, unit=unit)
 
 
 def _results(
@@ -167,28 +179,41 @@ def _attempt(name: str, action: Callable[[], T]) -> T | FileFailure:
         return FileFailure(name, messages.unexpected(error), messages.EXIT_DEFECT)
 
 
-def _report(
-    job: Job, result: FileOutcome | FileFailure, done: list[FileOutcome], failures: list[FileFailure], as_json: bool
-) -> None:
-    """Sort a result in, and print what it says."""
-    if isinstance(result, FileFailure):
-        failures.append(result)
-        record: dict[str, Any] = {"input": job.source, "error": result.error, "exit_code": result.exit_code}
-    else:
-        done.append(result)
+@dataclass
+class _Sorted:
+    """Results by what became of them; each is told as it comes."""
+
+    as_json: bool
+    each: Callable[[dict[str, Any]], None] | None
+    done: list[FileOutcome] = field(default_factory=list)
+    failures: list[FileFailure] = field(default_factory=list)
+
+    def add(self, job: Job, result: FileOutcome | FileFailure) -> None:
+        if isinstance(result, FileFailure):
+            self.failure(result)
+            return
+        self.done.append(result)
         if result.damage is not None:
-            failures.append(FileFailure(job.source, str(result.damage), result.damage.exit_code, partial=True))
+            self.failures.append(FileFailure(job.source, str(result.damage), result.damage.exit_code, partial=True))
         for notice in result.notices:
             messages.note(f"{job.source}: {notice}")
-        record = _record(job, result)
-    if as_json:
-        messages.result(json.dumps(record))
+        self._tell(_record(job, result))
+
+    def failure(self, failed: FileFailure) -> None:
+        self.failures.append(failed)
+        self._tell({"input": failed.source, "error": failed.error, "exit_code": failed.exit_code})
+
+    def _tell(self, record: dict[str, Any]) -> None:
+        if self.as_json:
+            messages.result(json.dumps(record))
+        if self.each is not None:
+            self.each(record)
 
 
 def _record(job: Job, outcome: FileOutcome) -> dict[str, Any]:
     return {
         "input": job.source,
-        "output": job.target,
+        "output": job.target if outcome.written else None,
         "bytes_in": outcome.bytes_in,
         "bytes_out": outcome.bytes_out,
         "bpp": 8 * outcome.coded_bytes / outcome.coded_pixels,
@@ -203,7 +228,12 @@ def _summary(done: list[FileOutcome], verb: str, seconds: float) -> str:
     bpp = 8 * sum(o.coded_bytes for o in done) / sum(o.coded_pixels for o in done)
     speed = 3e-6 * sum(o.pixels for o in done) / max(seconds, 1e-9)
     files = f"{len(done)} file{'s' if len(done) > 1 else ''}"
-    return f"{verb} {files}, {bytes_in:,} bytes in, {bytes_out:,} out, {bpp:.3f} bpp, {speed:.1f} MB/s of RGB pixels"
+    unwritten = sum(not o.written for o in done)
+    aside = f" ({unwritten} of them not written)" if unwritten else ""
+    return (
+        f"{verb} {files}{aside}, {bytes_in:,} bytes in, {bytes_out:,} out, {bpp:.3f} bpp, "
+        f"{speed:.1f} MB/s of RGB pixels"
+    )
 
 
 def _list_failures(failures: list[FileFailure], total: int) -> int:

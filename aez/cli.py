@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,6 @@ from aez.commands.train import train
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
-EXIT_TERMINATED = 128 + signal.SIGTERM
 
 EPILOG = """
 \b
@@ -55,7 +55,7 @@ class Program(click.Group):
         run: Callable[..., Any] = partial(super().main, *args, standalone_mode=False, **extra)
         if not standalone_mode:
             return run()
-        with _ended_by_sigterm():
+        with _ended_by_signals():
             sys.exit(_exit_code(run))
 
 
@@ -92,21 +92,23 @@ def _sentence(text: str) -> str:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM unwinds the stack as Ctrl+C does, so that partial files are removed."""
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and a terminal that goes away unwind the stack as Ctrl+C does, so that partial files are removed."""
 
     def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the shape of a handler
-        raise SystemExit(EXIT_TERMINATED)
+        raise SystemExit(128 + number)
 
-    try:
-        previous = signal.signal(signal.SIGTERM, end)
-    except ValueError:  # not the main thread: whoever called keeps its handlers
-        yield
-        return
+    previous = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # One that is ignored stays so, as nohup wants it, and the monitor has a use of its own for SIGHUP.
+        if number == signal.SIGTERM or signal.getsignal(number) == signal.SIG_DFL:
+            with contextlib.suppress(ValueError):  # not the main thread: whoever called keeps its handlers
+                previous[number] = signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @click.group(cls=Program, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,4 +1,4 @@
-"""Files of the command line: inputs, names of outputs, and writing that leaves a whole file or none.
+"""Files of the command line: reading, names of results, and writing that leaves a whole file or none.
 
 `-` stands for standard input and output.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from aez.codec.common.files import write_whole
 from aez.codec.errors import AezError, InvalidArgument, OutputError, UnsupportedInput
-
-STDIO = "-"
+from aez.inputs import STDIO, Inputs
 
 
 @dataclass(frozen=True)
@@ -34,32 +33,45 @@ def read_input(name: str) -> bytes:
         raise UnsupportedInput(f"it cannot be read: {_reason(error)}") from error
 
 
-def plan(inputs: Sequence[str], output: str, suffix: str, accepts: Callable[[Path], bool]) -> list[Job]:
-    """One job for each input, and for each file directly in an input folder that `accepts` names.
+def plan(inputs: Inputs, output: str | None, suffix: str, *, make_folders: bool = True) -> list[Job]:
+    """One job for each file of `inputs`.
 
     `output` is a file for one input, or a folder, which is made when missing: where it is one already, ends with a
-    slash, or has several inputs to hold; results are named after their inputs with `suffix`. A second input of the same
-    name gets an error. Raises InvalidArgument, UnsupportedInput for a folder without files, OutputError.
+    slash, or has several inputs to hold; None puts each result beside its input. Results are named after their inputs
+    with `suffix`, those in a folder at the same place below `output`; where two would have one name, both keep the
+    suffix of their input (`a.jpg.aez`, `a.png.aez`). Raises InvalidArgument, OutputError.
     """
-    sources = [name for given in inputs for name in expand(given, accepts)]
-    several = len(sources) > 1 or sources != list(inputs)
+    files = inputs.files
+    several = len(files) > 1 or inputs.in_folder
     if output == STDIO:
         if several:
             raise InvalidArgument("standard output takes one file; name a folder with -o for several")
-        return [Job(sources[0], STDIO)]
-    if not several and not output.endswith(("/", os.sep)) and not Path(output).is_dir():
-        return [Job(sources[0], output)]
-    if STDIO in sources:
+        return [Job(files[0].path, STDIO)]
+    if output is not None and not several and not output.endswith(("/", os.sep)) and not Path(output).is_dir():
+        return [Job(files[0].path, output)]
+    if output is None and not several and files[0].path == STDIO:
+        return [Job(STDIO, STDIO)]
+    if any(found.path == STDIO for found in files):
         raise InvalidArgument("a result in a folder is named after its input; name a file with -o for standard input")
-    _make_folder(Path(output))
+    places = [Path(found.path) if output is None else Path(output) / found.place for found in files]
+    short = [str(_renamed(place, suffix)) for place in places]
+    taken = Counter(target for _, target in {(found.path, target) for found, target in zip(files, short, strict=True)})
     jobs: list[Job] = []
     owners: dict[str, str] = {}
-    for source in sources:
-        target = str(Path(output) / (Path(source).stem + suffix))
-        taken = InvalidArgument(f"{target} is the result of {owners[target]}; rename one") if target in owners else None
-        owners.setdefault(target, source)
-        jobs.append(Job(source, target, taken))
+    for found, place, target in zip(files, places, short, strict=True):
+        name = target if taken[target] == 1 else f"{place}{suffix}"
+        error = InvalidArgument(f"{name} is the result of {owners[name]}; rename one") if name in owners else None
+        owners.setdefault(name, found.path)
+        jobs.append(Job(found.path, name, error))
+    if make_folders and output is not None:
+        for folder in {Path(output), *(Path(job.target).parent for job in jobs)}:
+            _make_folder(folder)
     return jobs
+
+
+def _renamed(place: Path, suffix: str) -> Path:
+    """`a.jpg` and `a.png.aez` with `.png`: `a.png`."""
+    return place.with_suffix("" if place.stem.lower().endswith(suffix) else suffix)
 
 
 def refuse_two_results(output: str, as_json: bool) -> None:
@@ -94,6 +106,8 @@ def write_output(target: str, data: bytes, force: bool = False) -> None:
     """
     try:
         if target == STDIO:
+            if sys.stdout is None:
+                raise OutputError("standard output is closed")
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
             return
@@ -107,19 +121,6 @@ def write_output(target: str, data: bytes, force: bool = False) -> None:
         name = "standard output" if target == STDIO else target
         raise OutputError(f"{name} cannot be written: {_reason(error)}") from error
     write_whole(target, data, force)
-
-
-def expand(given: str, accepts: Callable[[Path], bool]) -> list[str]:
-    """A file's name as it is, or the files directly in a folder that `accepts` names. Raises UnsupportedInput."""
-    if given == STDIO or not Path(given).is_dir():
-        return [given]
-    try:
-        found = sorted(path for path in Path(given).iterdir() if not path.name.startswith(".") and accepts(path))
-    except OSError as error:
-        raise UnsupportedInput(f"the folder {given} cannot be read: {_reason(error)}") from error
-    if not found:
-        raise UnsupportedInput(f"the folder {given} holds no file for this command (folders in it are not searched)")
-    return [str(path) for path in found]
 
 
 def _make_folder(folder: Path) -> None:

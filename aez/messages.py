@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import traceback
 
 import click
@@ -17,6 +19,8 @@ DEBUG = "AEZ_DEBUG"
 def result(text: str) -> None:
     """Print a line on standard output. Raises OutputError when it does not take it, BrokenPipeError from a pipe."""
     try:
+        if sys.stdout is None:
+            raise OutputError("standard output is closed")
         click.echo(text)
     except BrokenPipeError:
         raise
@@ -26,22 +30,28 @@ def result(text: str) -> None:
 
 def error(text: str) -> None:
     """Say what went wrong."""
-    click.echo(f"aez: error: {text}", err=True)
+    _say(f"aez: error: {text}")
 
 
 def warning(text: str) -> None:
     """Say that a result is not what it should be."""
-    click.echo(f"aez: warning: {text}", err=True)
+    _say(f"aez: warning: {text}")
 
 
 def note(text: str) -> None:
     """Say what somebody may want to know, and need not act on."""
-    click.echo(f"aez: note: {text}", err=True)
+    _say(f"aez: note: {text}")
 
 
 def summary(text: str) -> None:
     """Say what was done."""
-    click.echo(f"aez: {text}", err=True)
+    _say(f"aez: {text}")
+
+
+def _say(line: str) -> None:
+    """A line on standard error; one that is full or closed ends no work."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
 
 
 def unexpected(problem: BaseException) -> str:

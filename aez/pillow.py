@@ -1,15 +1,17 @@
 """Pillow plugin: after `import aez.pillow`, `Image.open` reads `.aez` files and `image.save("x.aez")` writes them.
 
 Opening reads the header and the metadata; the pixels are decoded when they are first needed. `save` takes `quality`
-(1..100, default 50) or one of `bpp`, `psnr` and `max_bytes`, further `model`, `tile`, `embed_model`, `device` and
-`threads`, and `exif`, `icc_profile` and `xmp` in place of what the picture's `info` holds (empty: left out). What is
-not kept of a picture, such as the lower half of 16-bit grey, is a UserWarning. Errors are those of Pillow's other
-plugins: OSError, and ValueError for arguments.
+(1..100, default 50) or one of `bpp`, `psnr`, `ssimulacra2` and `max_bytes`, further `model`, `tile`, `embed_model`,
+`keep_metadata`, `device` and `threads`, and `exif`, `icc_profile` and `xmp` in place of what the picture's `info` holds
+(empty: left out). What is not kept of a picture, such as the lower half of 16-bit grey, is a UserWarning, and so is an
+argument of other formats; `lossless` is refused. `verify` checks every checksum. Errors are those of Pillow's other
+plugins: OSError, and ValueError or TypeError for arguments.
 """
 
 from __future__ import annotations
 
 import warnings
+from numbers import Real
 from typing import IO, Any
 
 from PIL import Image, ImageFile
@@ -19,9 +21,12 @@ from aez.codec.container.image_header import ALPHA, EXIF, ICC, XMP, ImageHeader
 from aez.codec.container.reader import Reader
 from aez.codec.errors import AezError, CorruptFile, InvalidArgument
 
-FORMAT, SUFFIX, MIME = "AEZ", ".aez", "image/x-aez"
+FORMAT, SUFFIX, MIME = "AEZ", ".aez", "image/aez"
 _INFO_KEYS = {EXIF: "exif", ICC: "icc_profile", XMP: "xmp"}
-_SETTINGS = ("quality", "bpp", "psnr", "max_bytes", "model", "tile", "embed_model", "device", "threads")
+_NUMBERS = ("quality", "bpp", "psnr", "ssimulacra2", "max_bytes", "tile", "threads")
+_SETTINGS = (*_NUMBERS, "model", "embed_model", "keep_metadata", "device")
+#: Of `save`, for every format; the frames of `save_all` are counted by a notice.
+_GENERAL = ("save_all", "append_images")
 #: The last byte of the signature is the version, of which `Reader` says more than that it is unknown.
 _COMMON = SIGNATURE[:-1]
 
@@ -40,6 +45,17 @@ class AezImageFile(ImageFile.ImageFile):
             self.info.update(_metadata(reader))
         except AezError as error:
             raise OSError(f"the .aez file cannot be opened: {error}") from error
+
+    def verify(self) -> None:
+        """Check the checksum of every chunk; the pixels are not decoded. Raises OSError."""
+        stream = _stream(self.fp)
+        stream.seek(0)
+        try:
+            for _ in Reader(stream, ImageHeader).chunks():
+                pass
+        except AezError as error:
+            raise OSError(f"the .aez file is damaged: {error}") from error
+        super().verify()
 
     def load(self) -> Any:
         """Decode the pixels at the first call. Raises OSError.
@@ -85,6 +101,7 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # 
     from aez.codec.image.api import encode_picture
 
     arguments = image.encoderinfo
+    _check(arguments)
     settings = {key: arguments[key] for key in _SETTINGS if key in arguments}
     try:
         encoded = encode_picture(_with_metadata(image, arguments), **settings)
@@ -95,6 +112,19 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:  # 
     for notice in encoded.notices:
         warnings.warn(notice, UserWarning, stacklevel=3)
     fp.write(encoded.data)
+
+
+def _check(arguments: dict[str, Any]) -> None:
+    """Warn of arguments that mean nothing here. Raises ValueError for `lossless`, TypeError for no numbers."""
+    if arguments.get("lossless"):
+        raise ValueError("an .aez file is not lossless; leave `lossless` out, or take another format")
+    for name in _NUMBERS:
+        value = arguments.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise TypeError(f"{name} is a number, not {value!r}")
+    known = {*_SETTINGS, *_INFO_KEYS.values(), *_GENERAL, "lossless"}
+    if unknown := sorted(set(arguments) - known):
+        warnings.warn(f"{', '.join(unknown)} mean nothing to .aez files and are ignored", UserWarning, stacklevel=4)
 
 
 def _with_metadata(image: Image.Image, arguments: dict[str, Any]) -> Image.Image:

@@ -31,6 +31,7 @@ from aez.daemon.common.records import (
 )
 from aez.daemon.common.retry import Backoff
 from aez.daemon.observe.metrics import Metrics
+from aez.daemon.observe.refused import RefusedStreams
 from aez.daemon.observe.traces import BatchFacts, Traces
 from aez.daemon.observe.unusable import UnusableSources
 from aez.daemon.state.database import StoreError
@@ -86,7 +87,7 @@ class Worker:
     cheap. progress: is called while work goes on, at least every half second.
 
     failure: what ended the thread before its time. stuck: why nothing can be committed just now, or nothing. rows: how
-    many came in. refused: messages that could not be used.
+    many came in. refused: messages that could not be used; refusals: the streams that they were of.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class Worker:
         self.intake, self.engine, self.store = intake, engine, store
         self.parser = parser
         self.metrics = metrics or Metrics()
-        self._unusable = UnusableSources()
+        self._unusable, self.refusals = UnusableSources(), RefusedStreams()
         self.failure: BaseException | None = None
         self.stuck = ""
         self.rows = self.refused = 0
@@ -268,7 +269,8 @@ class Worker:
             self.engine.absent(before, wall)
         self._last_tick, self._wall, self._worked = now, wall, -worked  # the round adds it at its end
         self._note(self.engine.tick(wall))
-        self.metrics.set_counts(self.engine.stats())
+        self.refusals.tell()
+        self.metrics.set_counts(self.refusals.beside(self.engine.stats()))
 
     def _next(self, timeout: float, linger: float = 0.0) -> _Batch | None:
         """The batch that was parsed ahead, or one that is taken now and parsed in this thread; None where none came."""
@@ -301,6 +303,7 @@ class Worker:
             if malformed:
                 self._refuse(source, malformed)
             self._unusable.take(source, rows, malformed)
+            self.refusals.take(source, found, malformed)
             if rows:
                 newest = max(int(one.time.max()) for one in found if len(one))
                 self.metrics.newest.labels(source).set(newest / 1e9)
@@ -454,6 +457,7 @@ class Worker:
 
         def run() -> None:
             self._note(self.engine.flush(time.time_ns()))
+            self.refusals.tell()
             self._commit(always=True)
             self.metrics.set_counts(self.engine.stats())
 

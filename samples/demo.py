@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demonstration; the exit code."""
     parser = argparse.ArgumentParser(description="Compare aez with JPEG, WebP and AVIF at equal bytes.")
     parser.add_argument("image", nargs="?", type=Path, help="a picture, by default matplotlib's grace_hopper.jpg")
-    parser.add_argument("--model", help="name or .aezm file, by default photo")
+    parser.add_argument("--model", help="name or .aezm file, by default photo-visual")
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder for the picture, by default {OUT}")
     options = parser.parse_args(arguments)
     try:

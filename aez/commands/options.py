@@ -26,6 +26,13 @@ files = click.argument("files", nargs=-1, required=True, metavar="FILE...")
 output = click.option(
     "-o", "--output", required=True, metavar="OUT|DIR", help="File or folder for the result; - is standard output."
 )
+output_or_beside = click.option(
+    "-o", "--output", metavar="OUT|DIR", help="File or folder for the result, by default beside IN; - standard output."
+)
+walking = in_order(
+    click.option("-r", "--recursive", is_flag=True, help="Folders inside folders too; the tree is kept below DIR."),
+    click.option("--follow-links", is_flag=True, help="Follow symbolic links in folders."),
+)
 model = click.option(
     "-m", "--model", metavar="NAME|PATH", help="Model by name, by id or as an .aezm file, in place of the usual one."
 )

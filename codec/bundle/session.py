@@ -8,8 +8,11 @@ the time.
 from __future__ import annotations
 
 import logging
+import os
+import sys
+import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aez.codec.common.cores import available_cores
+from aez.codec.common.forks import end_at_once, set_aside
 from aez.codec.errors import InvalidArgument, ModelError
 
 if TYPE_CHECKING:
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Device = Literal["auto", "cpu", "cuda"]
+#: Sessions of this process and, in a forked child, of its parent, whose threads are not there.
+_open: weakref.WeakSet[Any] = weakref.WeakSet()
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 
 
@@ -32,13 +38,19 @@ DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 class Session:
     """An open graph. `run` takes and gives float32 arrays by name.
 
-    spare: opens the same graph on the CPU, for the day on which CUDA fails; None where nothing may stand in.
+    spare: opens the same graph on the CPU, for the day on which CUDA fails; None where nothing may stand in. again:
+    opens the same graph once more, for a forked child.
     """
 
     inner: onnxruntime.InferenceSession
     device: str
     outputs: tuple[str, ...]
+    again: Callable[[], Session]
     spare: Callable[[], Session] | None = None
+    process: int = field(default_factory=os.getpid)
+
+    def __post_init__(self) -> None:
+        _open.add(self.inner)
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
         """Run the graph, on the CPU once CUDA has failed; raises ModelError when the runtime refuses the inputs."""
@@ -68,6 +80,9 @@ class Session:
         return [results[output][0] for output in shapes]
 
     def _run(self, inputs: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
+        if self.process != os.getpid():
+            fresh = self.again()
+            self.inner, self.device, self.process = fresh.inner, fresh.device, fresh.process
         try:
             return dict(zip(self.outputs, self.inner.run(None, dict(inputs)), strict=True))
         except Exception as error:  # onnxruntime raises RuntimeError subclasses without a common public base
@@ -106,10 +121,11 @@ def open_session(
             continue
         if inner.get_providers()[0] == name:
             outputs = tuple(output.name for output in inner.get_outputs())
+            again = partial(open_session, graph, threads=threads, exact=exact, optimize=optimize)
             if not name.startswith("CUDA"):
-                return Session(inner, "cpu", outputs)
-            spare = partial(open_session, graph, "cpu", threads, exact=exact, optimize=optimize)
-            return Session(inner, "cuda", outputs, spare if device == "auto" else None)
+                return Session(inner, "cpu", outputs, partial(again, device="cpu"))
+            spare = partial(again, device="cpu") if device == "auto" else None
+            return Session(inner, "cuda", outputs, partial(again, device=device), spare)
     if device == "cuda":
         reason = f" ({_first_line(failure)})" if failure is not None else ""
         raise InvalidArgument(
@@ -134,6 +150,18 @@ def _provider(name: str, exact: bool) -> str | tuple[str, dict[str, Any]]:
     if name == "CUDAExecutionProvider" and exact:
         return name, {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}
     return name
+
+
+def _leave_to_the_parent() -> None:
+    """In a forked child: sessions of the parent are never ended here, nor the runtime itself."""
+    for inner in list(_open):
+        set_aside(inner)
+    if "onnxruntime" in sys.modules:
+        end_at_once()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
 def _first_line(error: Exception | None) -> str:

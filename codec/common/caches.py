@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
+
+from aez.codec.common.forks import set_aside
 
 __all__ = ["cached", "clear_caches"]
 
@@ -45,3 +48,14 @@ def clear_caches() -> None:
         held = list(_caches.values())
         _caches.clear()
     held.clear()  # outside the lock, as above
+
+
+def _leave_to_the_parent() -> None:
+    """In a forked child: another thread of the parent may have held the lock, and the values' threads are not here."""
+    global _lock, _caches
+    set_aside(_caches)
+    _lock, _caches = threading.Lock(), {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)

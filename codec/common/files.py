@@ -31,10 +31,13 @@ def whole_file(path: str | os.PathLike[str], force: bool = False) -> Iterator[Pa
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
-        _refuse(target, force)
-        if target.is_file():
-            shutil.copymode(target, partial)
-        partial.replace(target)
+        if force:
+            _refuse(target, force)
+            if target.is_file():
+                shutil.copymode(target, partial)
+            partial.replace(target)
+        else:
+            _place(partial, target)
         _sync_folder(target.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -46,6 +49,20 @@ def write_whole(path: str | os.PathLike[str], data: bytes, force: bool = False) 
     """Write a file's bytes as `whole_file` does. Raises OutputError."""
     with whole_file(path, force) as partial:
         partial.write_bytes(data)
+
+
+def _place(partial: Path, target: Path) -> None:
+    """Give the file its name unless somebody else took it meanwhile: of two processes one wins."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise OutputError(f"{target} exists; give --force to replace it") from None
+    except OSError:  # a file system without hard links: claim the name first
+        try:
+            target.touch(exist_ok=False)
+        except FileExistsError:
+            raise OutputError(f"{target} exists; give --force to replace it") from None
+        partial.replace(target)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,22 +1,27 @@
-"""Distortion of pictures: PSNR, SSIM and MS-SSIM, in NumPy alone.
+"""Distortion of pictures: PSNR, SSIM and MS-SSIM, in NumPy alone, and SSIMULACRA 2 by its package.
 
 Pictures are uint8 arrays, [height, width, 3] or [height, width], and both pictures of a pair have the same shape.
 """
 
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from aez.codec.common.extras import library
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["MS_SSIM_SIDE", "ms_ssim", "ms_ssim_db", "psnr", "ssim"]
+__all__ = ["MS_SSIM_SIDE", "ms_ssim", "ms_ssim_db", "psnr", "ssim", "ssimulacra2"]
 
 Picture = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 
+#: Pictures below this side have no SSIMULACRA 2.
+_SSIMULACRA2_SIDE = 8
 #: The shorter side in pixels that all five scales of MS-SSIM need.
 MS_SSIM_SIDE = 161
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003
@@ -66,6 +71,25 @@ def ssim(reference: Picture, decoded: Picture) -> float:
 def ms_ssim_db(value: float) -> float:
     """MS-SSIM as -10 log10(1 - value) in dB, which spreads the values near 1; infinite at 1."""
     return -10 * math.log10(1 - value) if value < 1 else math.inf
+
+
+def ssimulacra2(reference: Picture, decoded: Picture) -> float | None:
+    """The score of a decoded picture, 100 for an equal one, by the PyPI package of that name; it may be below zero.
+
+    None for pictures with fewer than 8 pixels on a side, of which the measure sees nothing. Raises AezError without the
+    package.
+    """
+    package = library("ssimulacra2", "bench")
+    if min(reference.shape[:2]) < _SSIMULACRA2_SIDE:
+        return None
+    return float(package.compute_ssimulacra2(_file(reference), _file(decoded)))
+
+
+def _file(picture: Picture) -> io.BytesIO:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "BMP")
+    file.seek(0)
+    return file
 
 
 def _check_pair(reference: Picture, decoded: Picture) -> None:

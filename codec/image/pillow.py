@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -17,12 +18,14 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from aez.codec.container.deflate import METADATA_MAX
 from aez.codec.container.image_header import ALPHA, EXIF, ICC, XMP
 from aez.codec.errors import AezError, CorruptFile, InvalidArgument, UnsupportedInput
+from aez.codec.image.plugins import load_plugins, unread_format
 
 Pixels = NDArray[np.uint8]
 _METADATA_KEYS = {EXIF: "exif", ICC: "icc_profile", XMP: "xmp"}
 #: Key of `info` by which `read_image` tells `take_apart` what the picture no longer shows once it is loaded.
 _DEEP = "aez_deep"
 _DEEP_RAW_MODE = re.compile(r"[A-Za-z]+;16[BLN]")
+_EXIF_DIRECTORIES = (0x8769, 0x8825)  # EXIF, GPS
 _TIFF_EXIF_TAGS = {0x8769, 0x8825}  # the EXIF and GPS directories
 
 
@@ -41,11 +44,20 @@ class Picture:
     notices: list[str] = field(default_factory=list)
 
 
-def read_image(source: IO[bytes] | str, name: str = "the input") -> Image.Image:
-    """Open and fully load a picture. Raises UnsupportedInput for anything that Pillow cannot read."""
-    with _pillow_errors(name), warnings.catch_warnings():
+def read_image(source: IO[bytes] | str, name: str = "the input", max_pixels: int | None = None) -> Image.Image:
+    """Open and fully load a picture, HEIC and JPEG XL too where Pillow's plugins for them are installed.
+
+    Raises UnsupportedInput for anything that Pillow cannot read, and for more than `max_pixels`; without it Pillow's
+    own bound holds (`Image.MAX_IMAGE_PIXELS`).
+    """
+    load_plugins()
+    with _pillow_errors(name, source), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # damaged metadata and large pictures are handled below
         image = Image.open(source)
+        if max_pixels is not None and image.width * image.height > max_pixels:
+            raise UnsupportedInput(
+                f"{name} has {image.width}x{image.height} pixels, more than the {max_pixels:,} allowed"
+            )
         deep = _is_deep(image)
         image.load()
     if deep:
@@ -54,14 +66,16 @@ def read_image(source: IO[bytes] | str, name: str = "the input") -> Image.Image:
 
 
 @contextlib.contextmanager
-def _pillow_errors(name: str) -> Iterator[None]:
-    """Turns what Pillow's readers raise into UnsupportedInput."""
+def _pillow_errors(name: str, source: IO[bytes] | str | None = None) -> Iterator[None]:
+    """Turns what Pillow's readers raise into UnsupportedInput; `source` is looked at for what a plugin would read."""
     try:
         yield
     except AezError:
         raise
     except UnidentifiedImageError:
-        raise UnsupportedInput(f"{name} is not a picture that can be read here") from None
+        wanted = unread_format(_head(source))
+        what = f"a picture in {wanted}" if wanted else "not a picture that can be read here"
+        raise UnsupportedInput(f"{name} is {what}") from None
     except Image.DecompressionBombError as error:
         raise UnsupportedInput(f"{name} is too large: {error}") from error
     except FileNotFoundError:
@@ -70,6 +84,18 @@ def _pillow_errors(name: str) -> Iterator[None]:
         raise UnsupportedInput(f"{name} cannot be read: {error}") from error
     except Exception as error:  # ValueError, SyntaxError, struct.error and a dozen more for damaged files
         raise UnsupportedInput(f"{name} is damaged: {error}") from error
+
+
+def _head(source: IO[bytes] | str | None) -> bytes:
+    """The first bytes of a file or stream; none where it cannot be read again."""
+    with contextlib.suppress(OSError, ValueError):
+        if isinstance(source, str):
+            with Path(source).open("rb") as file:
+                return file.read(16)
+        if source is not None:
+            source.seek(0)
+            return source.read(16)
+    return b""
 
 
 def take_apart(image: Image.Image | Pixels, keep_metadata: bool = True) -> Picture:
@@ -170,7 +196,9 @@ def _metadata(image: Image.Image, notices: list[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for letter, key in _METADATA_KEYS.items():
         content = image.info.get(key)
-        if letter == EXIF and not content:
+        if letter == EXIF and (edited := _edited_exif(image, content)) is not None:
+            content = edited
+        elif letter == EXIF and not content:
             content = _exif(image, notices)
         if isinstance(content, Image.Exif):
             content = content.tobytes()
@@ -183,6 +211,28 @@ def _metadata(image: Image.Image, notices: list[str]) -> dict[str, bytes]:
             continue
         found[letter] = bytes(content)
     return found
+
+
+def _edited_exif(image: Image.Image, stored: object) -> bytes | None:
+    """What was made of `getexif()` since it was read; None where nothing was, and the stored bytes hold."""
+    loaded = getattr(image, "_exif", None)
+    if loaded is None or not getattr(loaded, "_loaded", False):
+        return None
+    try:
+        fresh = Image.Exif()
+        if isinstance(stored, bytes):
+            fresh.load(stored)
+        tags = _tags(loaded)
+        if not stored or _tags(fresh) == tags:
+            return None
+        return loaded.tobytes() if any(tags.values()) else b""
+    except Exception:  # noqa: BLE001 - damaged EXIF is kept as it came
+        return None
+
+
+def _tags(exif: Image.Exif) -> dict[str, dict[int, object]]:
+    inner = {str(tag): dict(exif.get_ifd(tag)) for tag in _EXIF_DIRECTORIES}
+    return {"0": {tag: value for tag, value in exif.items() if tag not in _EXIF_DIRECTORIES}, **inner}
 
 
 def _exif(image: Image.Image, notices: list[str]) -> bytes:

@@ -12,6 +12,7 @@ from aez.codec.common.cores import available_cores
 from aez.codec.errors import AezError
 from aez.daemon.build.models import LoadedModel, refused, watched
 from aez.daemon.build.opening import open_sink, open_source
+from aez.daemon.common.records import TIME_COLUMNS
 from aez.daemon.config.own_files import own_files
 from aez.daemon.config.reader import Configuration, SinkConfig, SourceConfig
 from aez.daemon.engine.engine import Engine
@@ -43,7 +44,7 @@ def source(config: Configuration, entry: SourceConfig, *, once: bool = False) ->
         raise refused(config, entry.line, f"source {entry.name}", error) from error
     if entry.parse.header:
         made.without_header()
-    made.separate_by(entry.parse.separator)
+    made.read_csv(entry.parse.separator, (entry.parse.time,) if entry.parse.time else TIME_COLUMNS)
     made.leave_out(own_files(config))
     return made
 

@@ -13,6 +13,8 @@ import numpy.typing as npt
 SIGNAL_ENDS: Mapping[str, str] = {"silent": "heard", "missing": "present", "stuck": "moving"}
 #: Actions behind which nothing more comes of an event.
 CLOSING = ("close", *SIGNAL_ENDS.values())
+#: What the column of the time is called where nobody says.
+TIME_COLUMNS = ("time", "timestamp", "ts")
 #: Where a source stands, as plain JSON: what it needs to go on behind a chunk after a restart.
 Position = Mapping[str, Any]
 
@@ -27,7 +29,8 @@ class Chunk:
     position: where the source stands behind this chunk; it is acknowledged once all that follows from it is durable.
     received: `time.monotonic()` of its arrival.
     stream: the stream, where the source knows it (an MQTT topic, a file's name); None where the messages tell.
-    header: the line of column names that CSV data without one follow; None otherwise.
+    header: the line of column names that CSV data without one follow; None otherwise. gone: columns that the same
+        input named before, and that this line does not name: their values are missing.
     time: of an image, ns since 1970 UTC, where the source knows it; None for the time of arrival.
     body: the data are all that a sender sent at once, and no cut through something longer.
     refused: hears why, in one sentence, where nothing of it can be used, before it is acknowledged; from any thread.
@@ -40,6 +43,7 @@ class Chunk:
     received: float
     stream: str | None = None
     header: str | None = None
+    gone: tuple[str, ...] = ()
     time: int | None = None
     body: bool = False
     refused: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
@@ -79,13 +83,14 @@ class Malformed:
 
     reason: one of a fixed, small set of words, for counters. detail: one sentence. data: its first 1,000 bytes.
     count: how many messages it stands for; above 1 when one chunk held so many of a reason that only the first are
-    kept one by one.
+    kept one by one. stream: the stream that it would have been of; empty where nothing tells.
     """
 
     reason: str
     detail: str
     data: bytes
     count: int = 1
+    stream: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,18 @@ _KINDS: Mapping[str, EventKind] = {
 def kind_of(action: str) -> EventKind:
     """What the event of a step is."""
     return _KINDS.get(action, "anomaly")
+
+
+def few(names: Sequence[str]) -> str:
+    """Streams in the log: the first of them, and how many there are."""
+    if len(names) == 1:
+        return f"stream {names[0]}"
+    return f"{len(names)} streams ({first(names)})"
+
+
+def first(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def storable(text: str) -> str:

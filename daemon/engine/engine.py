@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.common.records import EventRecord, Malformed, Samples
+from aez.daemon.common.records import EventRecord, Malformed, Samples, few, first
 from aez.daemon.engine.event_records import MODEL_CHANGED, NOT_WATCHED, Silence
 from aez.daemon.engine.follower import Follower
 from aez.daemon.engine.gathering import Part, concatenated, join
-from aez.daemon.engine.losing import few, first, letters, losers, warn
+from aez.daemon.engine.losing import letters, losers, lost, warn
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import Router
 from aez.daemon.engine.rows import Recent, ScoredRows
@@ -79,7 +79,7 @@ class Engine:
         self._counts: dict[str, float] = defaultdict(int)
         self._waiting_records: list[EventRecord] = []
         self._under_way: deque[Callable[[], list[EventRecord]]] = deque()
-        self._without_model: dict[str, None] = {}
+        self._without_model: dict[str, int] = {}  # how many samples came of each
         self._told = 0  # of those
         #: Streams that lose samples just now, as of the last `tick`: reason, count, and the first of their names.
         self.losing: Sequence[Mapping[str, Any]] = ()
@@ -169,6 +169,10 @@ class Engine:
             model = np.where(bad, -3, model)
         for code, reason in ((-1, "no_model"), (-2, "too_many_streams")):
             self._counts[f"dropped.{reason}"] += int(np.count_nonzero(model == code))
+        orphans = np.bincount(numbers[model == -1], minlength=len(one.streams))
+        for number in np.flatnonzero(orphans).tolist():
+            if one.streams[number] in self._without_model:  # which holds so many names and no more
+                self._without_model[one.streams[number]] += int(orphans[number])
         for place, group in enumerate(self._groups):
             mine = model == place
             if not mine.any():
@@ -199,7 +203,7 @@ class Engine:
         model = self._router.model(name)
         if model is None:
             if len(self._without_model) < _NAMES:
-                self._without_model.setdefault(name)
+                self._without_model.setdefault(name, 0)
             return -1, -1
         if len(self._places) >= self.streams:
             return -2, -1
@@ -460,6 +464,11 @@ class Engine:
         `state` is "normal", "event" or "silent"; `score` that of the last row if this process scored it, or None.
         """
         return [table.entry(number) for table in self.tables() for number in range(len(table))]
+
+    def lost(self) -> dict[str, dict[str, int]]:
+        """Samples that were not scored, by stream and reason, since each stream is known."""
+        found = lost(self._groups)
+        return found | {name: {"no_model": count} for name, count in self._without_model.items() if count}
 
     def tables(self) -> list[StreamTable]:
         """How the streams of each model stand: copies that the next call of this engine leaves alone."""

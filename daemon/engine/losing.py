@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from aez.daemon.common.records import Malformed
+from aez.daemon.common.records import Malformed, few
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.rows.losses import REASONS, advice
 
-__all__ = ["few", "first", "letters", "losers", "warn"]
+__all__ = ["letters", "losers", "lost", "warn"]
 
 _log = logging.getLogger("aez.daemon.engine")
 
@@ -49,6 +49,18 @@ def losers(groups: Iterable[ModelStreams], without_model: Sequence[str]) -> list
     return [{"reason": reason, "count": len(names), "streams": names[:3]} for reason, names in found.items()]
 
 
+def lost(groups: Iterable[ModelStreams]) -> dict[str, dict[str, int]]:
+    """Samples that were not scored, by stream and reason, since the streams are known; rows made up are none."""
+    found = {}
+    for group in groups:
+        counts = group.rows.losses.count[: len(group.names)]
+        for number in np.flatnonzero(counts.any(axis=1)).tolist():
+            mine = {name: count for name, count in group.rows.losses.state(number).items() if name != "gaps"}
+            if mine:
+                found[group.names[number]] = mine
+    return found
+
+
 def letters(group: ModelStreams) -> list[Malformed]:
     """The first of the samples that were not scored since the last call."""
     taken, group.rows.letters = group.rows.letters, []
@@ -59,15 +71,3 @@ def letters(group: ModelStreams) -> list[Malformed]:
         data = json.dumps({"time": time, "stream": group.names[stream], **given}).encode()
         found.append(Malformed(reason, f"a sample of stream {group.names[stream]} was not scored", data))
     return found
-
-
-def few(names: Sequence[str]) -> str:
-    """Streams in the log: the first of them, and how many there are."""
-    if len(names) == 1:
-        return f"stream {names[0]}"
-    return f"{len(names)} streams ({first(names)})"
-
-
-def first(names: Sequence[str]) -> str:
-    """The first of many names."""
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -20,6 +20,7 @@ from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Position
 from aez.daemon.files.followed import FileOptions
 from aez.daemon.sources.base import Put, Source
+from aez.daemon.sources.folders import folder_faults
 
 _ROWS = 16_384  # of one chunk
 
@@ -32,6 +33,7 @@ class ArrowFiles(Source):
     """
 
     Options = FileOptions
+    may_come_later = True
 
     def __init__(self, name: str, options: FileOptions, limits: Limits | None = None) -> None:
         super().__init__(name, options, limits)
@@ -49,7 +51,9 @@ class ArrowFiles(Source):
 
     def _read(self) -> None:
         found = {path for pattern in self._patterns for path in glob.iglob(pattern, recursive=True)}  # noqa: PTH207
-        troubles = [] if found else [f"no file matches {', '.join(self._patterns)}."]
+        troubles = folder_faults(self._patterns)[:3]
+        if not (found or troubles):
+            troubles = [f"no file matches {', '.join(self._patterns)}."]
         for path in sorted(found):
             try:
                 self._read_file(path)

@@ -40,7 +40,8 @@ from aez.daemon.files.packed import PackedFiles
 from aez.daemon.files.rotation import Past, begins_as, inode_of, is_rotated, lineage, matches
 from aez.daemon.files.tail import KNOWN_BYTES, Tail
 from aez.daemon.sources.base import Put, Source, SourceOptions
-from aez.daemon.sources.lines import LineCutter, cut_at_headers
+from aez.daemon.sources.folders import folder_faults
+from aez.daemon.sources.lines import LineCutter, tell_columns
 
 _STILL = 500_000_000  # ns without a change after which a last line without its end is taken for whole
 _OLD_SECONDS = 60.0  # that a rotated file is watched behind its last change, for writers that still have it open
@@ -73,6 +74,7 @@ class Files(Source):
     """
 
     Options = FileOptions
+    may_come_later = True
 
     def __init__(self, name: str, options: FileOptions, limits: Limits | None = None) -> None:
         super().__init__(name, options, limits)
@@ -98,8 +100,8 @@ class Files(Source):
 
     def start(self, put: Put, position: Position | None = None) -> None:
         self._put = put
-        separator = self._separator if self._header else None
-        self._packed = PackedFiles(self._patterns, self._line_bytes, separator, self._is_own)
+        reader = self._csv if self._header else None
+        self._packed = PackedFiles(self._patterns, self._line_bytes, reader, self._is_own)
         if position is not None:
             self._stored = dict(position["files"])
             self._states = dict(self._stored)
@@ -171,7 +173,7 @@ class Files(Source):
                 continue  # gone since it was listed; the next scan sees what is there
             except OSError as error:
                 trouble = f"cannot read {path}: {error.strerror or error}."
-        trouble = trouble or self._packed.trouble
+        trouble = trouble or self._packed.trouble or " ".join(folder_faults(self._patterns)[:3])
         if not self._tails and not self._packed.states and not trouble and not self._follow:
             trouble = f"no file matches {', '.join(self._patterns)}."
         self._first_scan = False
@@ -268,6 +270,7 @@ class Files(Source):
             modified=state["modified"] if state else status.st_mtime_ns,
             stream=Path(base).stem,
             copied=copied,
+            gone=tuple(state.get("gone", ())) if state is not None else (),
         )
 
     def _note(self, tail: Tail) -> None:
@@ -320,16 +323,17 @@ class Files(Source):
         rest = tail.cutter.rest
         lines, settled = tail.cutter.feed(data) if data else tail.cutter.finish()
         before = self._position()
-        parts = cut_at_headers(lines, tail.cutter.header if self._header else None, self._separator)
+        parts = self._csv.cut(lines, tail.cutter.header if self._header else None, tail.gone)
+        tell_columns(self.name, tail.base, self._csv, parts)
         if self._header:
-            tail.cutter.header = parts[-1][0]
+            tail.cutter.header, tail.gone = parts[-1].header, parts[-1].gone
         tail.move(rest, data, settled)
         if settled:
             self._note(tail)
-        for number, (header, part) in enumerate(parts, 1):
+        for number, (header, gone, part) in enumerate(parts, 1):
             if part:  # only the last one settles them all
                 position = self._position() if number == len(parts) else before
-                self._put(Chunk(self.name, part, self.format, position, time.monotonic(), tail.stream, header))
+                self._put(Chunk(self.name, part, self.format, position, time.monotonic(), tail.stream, header, gone))
 
     def _finish(self, tail: Tail) -> None:
         """Hand on the last line of a file that nobody writes to any more, though no newline ends it."""
@@ -446,11 +450,11 @@ class Files(Source):
         """Read files packed with gzip that were not read yet."""
         if not self._packed:
             return
-        for stream, header, lines in self._packed.read(self.limits.chunk_bytes, self._known, young=not self._follow):
+        for stream, part in self._packed.read(self.limits.chunk_bytes, self._known, young=not self._follow):
             if self._stopping.is_set():
                 return
-            position = self._position()
-            self._put(Chunk(self.name, lines, self.format, position, time.monotonic(), stream, header))
+            position, (header, gone, lines) = self._position(), part
+            self._put(Chunk(self.name, lines, self.format, position, time.monotonic(), stream, header, gone))
 
     def _known(self) -> list[Mapping[str, Any]]:
         """States of all that was read, as a packed file may be one of them."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aez.daemon.files.rotation import stream_of
-from aez.daemon.sources.lines import LineCutter, cut_at_headers
+from aez.daemon.sources.lines import CsvLines, LineCutter, Part
 
 __all__ = ["DAMAGED", "PackedFiles"]
 
@@ -26,7 +26,8 @@ DAMAGED = (EOFError, OSError, zlib.error)
 class _PackedFile:
     """One file, whose places are those of its unpacked bytes.
 
-    offset: behind the last line that was given. header: the line of column names, of CSV.
+    offset: behind the last line that was given. header: the line of column names, of CSV; gone: those that were named
+    before and are not any more.
     """
 
     def __init__(self, path: str, line_bytes: int, with_header: bool, before: Mapping[str, Any] | None) -> None:
@@ -40,6 +41,7 @@ class _PackedFile:
         self.ended = before is not None and before["identity"] == self.identity and before["ended"]
         self._line_bytes, self._with_header = line_bytes, with_header
         self.header: str | None = before["header"] if before is not None and going_on else None
+        self.gone: tuple[str, ...] = tuple(before.get("gone", ())) if before is not None and going_on else ()
         self.skipping: bool = before["skipping"] if before is not None and going_on else False
 
     def state(self) -> dict[str, Any]:
@@ -48,6 +50,7 @@ class _PackedFile:
             "identity": self.identity,
             "offset": self.offset,
             "header": self.header,
+            "gone": list(self.gone),
             "skipping": self.skipping,
             "ended": self.ended,
         }
@@ -80,17 +83,18 @@ class _PackedFile:
 
 
 class PackedFiles:
-    """Those that patterns ending in .gz name, each read once; whole lines come as (stream, header, lines).
+    """Those that patterns ending in .gz name, each read once; whole lines come as (stream, part).
 
-    leaves_out: says of a path whether it is not to be read. states: by path, for positions; as it is whenever lines are
-    given, it covers all that was given before, and these once their last part is. trouble: what could not be read.
+    reader: of CSV, None for other formats. leaves_out: says of a path whether it is not to be read. states: by path,
+    for positions; as it is whenever lines are given, it covers all that was given before, and these once their last
+    part is. trouble: what could not be read.
     """
 
     def __init__(
-        self, patterns: Sequence[str], line_bytes: int, separator: str | None, leaves_out: Callable[[str], bool]
+        self, patterns: Sequence[str], line_bytes: int, reader: CsvLines | None, leaves_out: Callable[[str], bool]
     ) -> None:
         self._patterns = [pattern for pattern in patterns if pattern.endswith(".gz")]
-        self._line_bytes, self._separator, self._leaves_out = line_bytes, separator, leaves_out
+        self._line_bytes, self._reader, self._leaves_out = line_bytes, reader, leaves_out
         self.states: dict[str, Mapping[str, Any]] = {}
         self._troubles: dict[str, str] = {}
 
@@ -104,14 +108,14 @@ class PackedFiles:
 
     def read(
         self, size: int, known: Callable[[], Sequence[Mapping[str, Any]]], *, young: bool
-    ) -> Iterator[tuple[str, str | None, bytes]]:
+    ) -> Iterator[tuple[str, Part]]:
         """What was not read yet. young: of files that were changed a moment ago, too. known: see `_PackedFile`."""
         found = self._found()
         self.states = {path: state for path, state in self.states.items() if path in found}
         self._troubles = {path: said for path, said in self._troubles.items() if path in found}
         for path in found:
             try:
-                one = _PackedFile(path, self._line_bytes, self._separator is not None, self.states.get(path))
+                one = _PackedFile(path, self._line_bytes, self._reader is not None, self.states.get(path))
                 wait = not young and 0 <= time.time_ns() - one.modified < _YOUNG
                 if one.ended or wait or self._leaves_out(path):
                     continue
@@ -125,21 +129,19 @@ class PackedFiles:
                 one.ended = True  # until it changes
                 self.states = {**self.states, path: one.state()}
 
-    def _parts(
-        self, one: _PackedFile, size: int, known: Sequence[Mapping[str, Any]]
-    ) -> Iterator[tuple[str, str | None, bytes]]:
+    def _parts(self, one: _PackedFile, size: int, known: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Part]]:
         stream = stream_of(one.path)
         for lines in one.blocks(size, known):
-            parts = [(one.header, lines)]
-            if self._separator is not None:
-                parts = cut_at_headers(lines, one.header, self._separator)
-                one.header = parts[-1][0]
-            for header, part in parts[:-1]:
-                if part:
-                    yield stream, header, part
+            parts = [Part(one.header, (), lines)]
+            if self._reader is not None:
+                parts = self._reader.cut(lines, one.header, one.gone)
+                one.header, one.gone = parts[-1].header, parts[-1].gone
+            for part in parts[:-1]:
+                if part.lines:
+                    yield stream, part
             self.states = {**self.states, one.path: one.state()}
-            if parts[-1][1]:
-                yield stream, *parts[-1]
+            if parts[-1].lines:
+                yield stream, parts[-1]
         self.states = {**self.states, one.path: one.state()}
 
     def _found(self) -> list[str]:

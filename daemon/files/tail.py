@@ -21,7 +21,8 @@ class Tail:
     """A file being read: offset is behind the last line handed on, head its first bytes up to there.
 
     mark: the last bytes before the offset. copied: it is a copy, made before the file under the name was truncated.
-    previous: the file read before this one. quiet_since: when it was last seen to change (`time.monotonic()`).
+    previous: the file read before this one. gone: columns of CSV that it named before, and does not any more.
+    quiet_since: when it was last seen to change (`time.monotonic()`).
     """
 
     base: str
@@ -36,6 +37,7 @@ class Tail:
     stream: str
     copied: bool
     previous: tuple[int, int] | None = None
+    gone: tuple[str, ...] = ()
     quiet_since: float = field(default_factory=time.monotonic)
 
     @property
@@ -61,6 +63,7 @@ class Tail:
             "modified": self.modified,
             "copied": self.copied,
             "header": self.cutter.header,
+            "gone": list(self.gone),
         }
 
     def is_as_it_was(self) -> bool:
@@ -89,5 +92,5 @@ class Tail:
 
     def begin_again(self, cutter: LineCutter) -> None:
         """The file holds something else by now."""
-        self.offset, self.head, self.mark, self.cutter = 0, b"", b"", cutter
+        self.offset, self.head, self.mark, self.cutter, self.gone = 0, b"", b"", cutter, ()
         self.modified = os.fstat(self.file).st_mtime_ns

@@ -55,13 +55,29 @@ class ArrowRows:
                 try:
                     self._add(batch, chunk, place, rows, faults)
                 except MessageFault as fault:
-                    faults.add(fault.reason, fault.detail, b"", max(1, batch.num_rows))
+                    self._refuse_all(batch, chunk, fault, faults)
                 place += batch.num_rows
                 if not chunk.body:
                     rows.sent(place - batch.num_rows, place)
             if chunk.body:
                 rows.sent(begun, place)
         return rows.samples(), faults.result()
+
+    def _refuse_all(self, batch: Any, chunk: Chunk, fault: MessageFault, faults: MessageFaults) -> None:
+        """Count the rows of a batch that cannot be used, each for its stream where that is known."""
+        origin, count = (chunk.stream, chunk.source), max(1, batch.num_rows)
+        try:
+            streams = _StreamCodes(self.mapper.tags, batch)
+        except (MessageFault, KeyError):  # columns of no use, or several of one name
+            faults.add(fault.reason, fault.detail, b"", count, self.names.of_refused(origin, fault))
+            return
+        rest = count
+        for code, number in streams.occurring(np.ones(batch.num_rows, bool)):
+            name = self.names.of_refused(origin, MessageFault("", "").of(streams.keys(code)))
+            faults.add(fault.reason, fault.detail, b"", number, name)
+            rest -= number
+        if rest:  # a batch without rows
+            faults.add(fault.reason, fault.detail, b"", rest)
 
     def _batches(self, data: bytes, faults: MessageFaults) -> list[Any]:
         """Batches up to the first fault: behind it nothing tells where the next stream begins."""
@@ -88,10 +104,10 @@ class ArrowRows:
             raise MessageFault("syntax", "the batch names a column twice")
         if not count:
             return
-        good = np.ones(count, bool)
-        moments, later = self._times(batch, names, chunk, good, faults)
-        values, columns = self._values(batch, names, good, faults)
-        stream = self._streams(batch, names, (chunk.stream, chunk.source), rows, good, faults)
+        left = _Good(count)
+        moments, later = self._times(batch, names, chunk, left)
+        values, columns = self._values(batch, names, left)
+        stream, good = self._streams(batch, (chunk.stream, chunk.source), rows, left, faults)
         order = np.arange(place, place + count)
         if good.all():
             rows.add(columns, RowPart(order, moments, stream, values, later))
@@ -100,7 +116,7 @@ class ArrowRows:
             rows.add(columns, RowPart(order[good], moments[good], stream[good], values[good], later))
 
     def _times(
-        self, batch: Any, names: Sequence[str], chunk: Chunk, good: NDArray[np.bool_], faults: MessageFaults
+        self, batch: Any, names: Sequence[str], chunk: Chunk, good: _Good
     ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
         """Times, and of local ones that come twice how much later they may be."""
         pa = library("pyarrow", "monitor")
@@ -135,16 +151,14 @@ class ArrowRows:
         if missing.any():
             wrong = wrong & ~missing
             if self.options.time:
-                _refuse(missing, good, faults, "no_time", f"{name!r} is missing")
+                good.refuse(missing, "no_time", f"{name!r} is missing")
             else:
                 arrival = self.clock.arrivals(len(good), chunk.received)
                 moments = np.where(missing, arrival + np.arange(len(good)), moments)
-        _refuse(wrong, good, faults, "bad_time", f"{name!r} holds what is no time")
+        good.refuse(wrong, "bad_time", f"{name!r} holds what is no time")
         return np.asarray(moments, np.int64), later
 
-    def _values(
-        self, batch: Any, names: Sequence[str], good: NDArray[np.bool_], faults: MessageFaults
-    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    def _values(self, batch: Any, names: Sequence[str], good: _Good) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         pa = library("pyarrow", "monitor")
         time_name, mapper = self.mapper.time_name(names), self.mapper
         taken = {}
@@ -182,7 +196,7 @@ class ArrowRows:
                 unread = outside & (np.isinf(column) | is_no_reading(column))
                 values[unread, index] = np.nan
                 beyond |= outside & ~unread
-            _refuse(beyond, good, faults, "too_large", f"beyond {self.limits.magnitude:g}")
+            good.refuse(beyond, "too_large", f"beyond {self.limits.magnitude:g}")
         return values, columns
 
     def _read(self, name: str, column: Any) -> Any:
@@ -197,37 +211,78 @@ class ArrowRows:
         return pa.array(np.array([*words, math.nan])[codes])
 
     def _streams(
-        self,
-        batch: Any,
-        names: Sequence[str],
-        origin: Origin,
-        rows: ChunkRows,
-        good: NDArray[np.bool_],
-        faults: MessageFaults,
-    ) -> NDArray[np.int32]:
-        pa = library("pyarrow", "monitor")
-        combined = np.zeros(len(good), np.int64)
-        keys: list[tuple[str, list[str | None], NDArray[np.int64]]] = []
-        for name in sorted(self.mapper.tags & set(names)):
-            words, codes = _words(batch.column(name), name)
-            keys.append((name, words, codes))
-            combined = combined * len(words) + codes
-            if len(keys) > 1 or len(words) > len(good):  # no more numbers than there are rows
-                combined = pa.array(combined).dictionary_encode().indices.to_numpy().astype(np.int64)
-        first = np.full(int(combined.max()) + 1, 0)
-        first[combined[::-1]] = np.arange(len(combined))[::-1]
-        numbers = np.full(len(first), -1, np.int32)
-        counts = np.bincount(combined[good], minlength=len(first))
-        for index in np.flatnonzero(counts).tolist():
-            row = int(first[index])
-            pairs = {name: value for name, words, codes in keys if (value := words[codes[row]]) is not None}
+        self, batch: Any, origin: Origin, rows: ChunkRows, good: _Good, faults: MessageFaults
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """The stream of each row, and whether it is taken; those that are not are counted."""
+        found = _StreamCodes(self.mapper.tags, batch)
+        for rows_of_it, reason, detail in good.refused:
+            for code, count in found.occurring(rows_of_it):
+                name = self.names.of_refused(origin, MessageFault(reason, detail).of(found.keys(code)))
+                faults.add(reason, detail, b"", count, name)
+        numbers = np.full(len(found), -1, np.int32)
+        for code, count in found.occurring(good.flags):
+            pairs = found.keys(code)
             try:
-                numbers[index] = rows.stream(self.names(origin, pairs), pairs)
+                numbers[code] = rows.stream(self.names(origin, pairs), pairs)
             except MessageFault as fault:
-                faults.add(fault.reason, fault.detail, b"", int(counts[index]))
-        stream = numbers[combined]
-        good &= stream >= 0
-        return stream
+                faults.add(fault.reason, fault.detail, b"", count, self.names.of_refused(origin, fault.of(pairs)))
+        stream = numbers[found.codes]
+        return stream, good.flags & (stream >= 0)
+
+
+class _Good:
+    """Which rows of a batch can be used, and why others cannot.
+
+    flags: bool [rows]. refused: of each reason the rows, and what is wrong with them.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.flags = np.ones(count, bool)
+        self.refused: list[tuple[NDArray[np.bool_], str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self.flags)
+
+    def refuse(self, wrong: NDArray[np.bool_], reason: str, detail: str) -> None:
+        """Leave rows out; those that were left out before keep their reason."""
+        fresh = wrong & self.flags
+        if fresh.any():
+            self.refused.append((fresh, reason, detail))
+            self.flags &= ~wrong
+
+
+class _StreamCodes:
+    """A number for each combination of what tells the streams of a batch. Raises MessageFault for other types.
+
+    codes: int64 [rows].
+    """
+
+    def __init__(self, tags: frozenset[str], batch: Any) -> None:
+        pa = library("pyarrow", "monitor")
+        combined = np.zeros(batch.num_rows, np.int64)
+        self._keys: list[tuple[str, list[str | None], NDArray[np.int64]]] = []
+        for name in sorted(tags & set(batch.schema.names)):
+            words, codes = _words(batch.column(name), name)
+            self._keys.append((name, words, codes))
+            combined = combined * len(words) + codes
+            if len(self._keys) > 1 or len(words) > len(combined):  # no more numbers than there are rows
+                combined = pa.array(combined).dictionary_encode().indices.to_numpy().astype(np.int64)
+        self.codes = combined
+        self._first = np.zeros(int(combined.max()) + 1 if len(combined) else 0, np.int64)
+        self._first[combined[::-1]] = np.arange(len(combined))[::-1]
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def keys(self, code: int) -> dict[str, str]:
+        """What tells the stream."""
+        row = int(self._first[code])
+        return {name: value for name, words, codes in self._keys if (value := words[codes[row]]) is not None}
+
+    def occurring(self, rows: NDArray[np.bool_]) -> list[tuple[int, int]]:
+        """Codes of these rows, each with how many have it."""
+        counts = np.bincount(self.codes[rows], minlength=len(self))
+        return [(code, int(counts[code])) for code in np.flatnonzero(counts).tolist()]
 
 
 def _numbers(column: Any) -> NDArray[Any]:
@@ -267,10 +322,3 @@ def _plain(column: Any) -> Any:
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
         column = column.cast(pa.string())
     return column
-
-
-def _refuse(wrong: NDArray[np.bool_], good: NDArray[np.bool_], faults: MessageFaults, reason: str, detail: str) -> None:
-    count = int(np.count_nonzero(wrong & good))
-    if count:
-        faults.add(reason, detail, b"", count)
-        good &= ~wrong

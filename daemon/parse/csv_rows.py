@@ -9,7 +9,10 @@ import csv
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
+
+import numpy as np
 
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.columns import MISSING
@@ -45,13 +48,15 @@ class CsvRows(LineParser):
             for word in (lower, lower.upper(), lower.title(), "NaN" if lower == "nan" else lower)
         }
         self._columns: tuple[str, ...] = ()
+        self._key_columns: frozenset[str | None] = frozenset()
+        self._missing: tuple[str, ...] = ()
         self._layouts_by_header: dict[tuple[str, ...], list[Layout]] = {}
 
     def parse_many(self, chunks: Sequence[Chunk]) -> tuple[list[Samples], list[Malformed]]:
         samples: list[Samples] = []
         malformed: list[Malformed] = []
         parts = ((self._split(chunk), chunk) for chunk in chunks)
-        for header, group in groupby(parts, key=lambda part: part[0][0]):
+        for (header, gone), group in groupby(parts, key=lambda part: (part[0][0], part[1].gone)):
             members = list(group)
             pieces = [body for (_, body), _ in members]
             try:
@@ -61,11 +66,20 @@ class CsvRows(LineParser):
                 faults.add(fault.reason, fault.detail, header, 1 + sum(piece.count(b"\n") for piece in pieces))
                 malformed += faults.result()
                 continue
+            self._missing = self._missing_of(gone)
             more_samples, more_malformed = self._parse(pieces, [chunk for _, chunk in members])
             self._layouts_by_header[self._columns] = self.layouts
-            samples += more_samples
+            samples += [_beside(one, self._missing) for one in more_samples]
             malformed += more_malformed
         return samples, malformed
+
+    def _missing_of(self, gone: Sequence[str]) -> tuple[str, ...]:
+        """Of columns that are gone those that would be values, by their new names."""
+        mapper = self.mapper
+        none = {*self._columns, *mapper.tags, *mapper.times}
+        values = [mapper.renamed(name) for name in gone if name not in none and mapper.takes(name)]
+        there = {mapper.renamed(name) for name in self._columns}
+        return tuple(name for name in dict.fromkeys(values) if name not in there)
 
     def _split(self, chunk: Chunk) -> tuple[bytes, bytes]:
         """The header and the rows, with a newline after the last."""
@@ -92,6 +106,7 @@ class CsvRows(LineParser):
         for name in names:
             self.mapper.check_name(name, self.limits.name_bytes)
         self._columns = tuple(names)
+        self._key_columns = self.mapper.tags - {self.mapper.time_name(names)}
         self.layouts = self._layouts_by_header.pop(self._columns, [])
         if len(self._layouts_by_header) >= _HEADERS:
             self._layouts_by_header.clear()
@@ -108,30 +123,37 @@ class CsvRows(LineParser):
     def read(self, line: bytes, origin: Origin) -> Iterable[Message]:  # noqa: ARG002
         if not line.strip(_BLANKS):
             return []
-        text, mapper = text_of(line), self.mapper
-        cells = [cell.strip() for cell in self._cells(text)]
+        cells = [cell.strip() for cell in self._cells(text_of(line))]
         if tuple(cells) == self._columns:  # the header once more, as files that were put together have it
             return []
         if len(cells) != len(self._columns):
             reason = "missing_column" if len(cells) < len(self._columns) else "syntax"
             raise MessageFault(reason, f"the row has {len(cells):,} cells, the header {len(self._columns):,}")
+        keys = {
+            name: cell for name, cell in zip(self._columns, cells, strict=True) if cell and name in self._key_columns
+        }
+        try:
+            return [self._message(cells, dict(sorted(keys.items())))]
+        except MessageFault as fault:
+            raise fault.of(keys) from None
+
+    def _message(self, cells: Sequence[str], keys: dict[str, str]) -> Message:
+        mapper = self.mapper
         time_name = mapper.time_name(self._columns)
         moment = None if time_name is None else _time(cells[self._columns.index(time_name)])
         if self.options.time and moment is None:
             raise MessageFault("no_time", f"the row has no {self.options.time!r}")
-        keys, values = {}, {}
+        values = {}
         for name, cell in zip(self._columns, cells, strict=True):
-            if name == time_name:
+            if name == time_name or name in mapper.tags:
                 continue
-            if name in mapper.tags:
-                if cell:
-                    keys[name] = cell
-            elif mapper.takes(name):
+            if mapper.takes(name):
                 value = self._value(cell, name)
                 if value is not None:
                     values[mapper.renamed(name)] = value
-        mapper.check_complete(values)
-        return [Message(moment, dict(sorted(keys.items())), values)]
+        if values or not self._missing:
+            mapper.check_complete(values)
+        return Message(moment, keys, values)
 
     def _value(self, cell: str, name: str) -> float | None:
         """None for a text that is passed over."""
@@ -176,6 +198,8 @@ class CsvRows(LineParser):
                 texts.append(slot)
             else:
                 numbers.append((slot, mapper.renamed(name)))
+        if not numbers:
+            return None
         skeleton = self.skeleton(line, spans, (name for _, name in numbers))
         if skeleton is None:
             return None
@@ -189,6 +213,15 @@ class CsvRows(LineParser):
             forbidden_key=_FORBIDDEN_KEY,
             converts=mapper.conversions(name for name in self._columns if mapper.takes(name)),
         )
+
+
+def _beside(samples: Samples, missing: Sequence[str]) -> Samples:
+    """The rows with further columns, of which every value is missing."""
+    fresh = [name for name in missing if name not in samples.columns]
+    if not fresh:
+        return samples
+    none = np.full((len(samples), len(fresh)), np.nan)
+    return replace(samples, columns=(*samples.columns, *fresh), values=np.concatenate([samples.values, none], axis=1))
 
 
 def _span(raw: bytes, place: int) -> tuple[int, int]:

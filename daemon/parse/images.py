@@ -66,7 +66,8 @@ class Images:
             try:
                 model, one = self._decode(order, chunk)
             except MessageFault as fault:
-                faults.add(fault.reason, fault.detail, chunk.data)
+                stream = self.names.of_refused((chunk.stream, chunk.source), fault)
+                faults.add(fault.reason, fault.detail, chunk.data, stream=stream)
                 continue
             group = waiting.setdefault(model, [])
             group.append(one)

@@ -72,20 +72,27 @@ class JsonLines(LineParser):
             raise MessageFault("too_large", "the message holds an integer of thousands of digits") from None
 
     def _message(self, item: dict[str, Any]) -> Message:
-        mapper, magnitude = self.mapper, self.limits.magnitude
+        mapper = self.mapper
         if any(isinstance(value, dict) for value in item.values()):
             item = dict(_flat(item, ""))
         if len(item) > self.limits.columns:
             raise MessageFault(
                 "too_many_columns", f"the message has {len(item):,} columns; {self.limits.columns:,} may be"
             )
+        keys = {name: _key(item[name], name) for name in sorted(mapper.tags) if item.get(name) is not None}
+        try:
+            return self._read(item, keys)
+        except MessageFault as fault:
+            raise fault.of(keys) from None
+
+    def _read(self, item: dict[str, Any], keys: dict[str, str]) -> Message:
+        mapper, magnitude = self.mapper, self.limits.magnitude
         time_name = mapper.time_name(item)
         moment = None if time_name is None else item[time_name]
         if self.options.time and moment is None:
             raise MessageFault("no_time", f"the message has no {self.options.time!r}")
         if isinstance(moment, bool) or not isinstance(moment, int | float | str | None):
             raise MessageFault("bad_time", f"{time_name!r} is neither a number nor a text")
-        keys = {name: _key(item[name], name) for name in sorted(mapper.tags) if item.get(name) is not None}
         values = {}
         for name, value in item.items():
             if name == time_name or name in mapper.tags or not mapper.takes(name):

@@ -60,6 +60,14 @@ class LineProtocol(LineParser):
         parts = _scan(line)
         if len(parts.fields) > self.limits.columns:
             raise MessageFault("too_many_columns", f"the line has {len(parts.fields):,} fields")
+        keys = {"measurement": parts.measurement}
+        keys.update((name, _unescaped(line[start:end])) for name, (start, end) in parts.tags)
+        try:
+            return [self._message(line, parts, keys)]
+        except MessageFault as fault:
+            raise fault.of(keys) from None
+
+    def _message(self, line: bytes, parts: _Parts, keys: dict[str, str]) -> Message:
         if self.options.time and parts.time is None:
             raise MessageFault("no_time", "the line has no time")
         moment = None
@@ -68,8 +76,6 @@ class LineProtocol(LineParser):
             if len(digits) > 20:
                 raise MessageFault("bad_time", f"a time of {len(digits)} digits")
             moment = int(digits)
-        keys = {"measurement": parts.measurement}
-        keys.update((name, _unescaped(line[start:end])) for name, (start, end) in parts.tags)
         values = {}
         for field, (start, end) in parts.fields:
             raw = line[start:end]
@@ -83,7 +89,7 @@ class LineProtocol(LineParser):
             self.mapper.check_name(name, self.limits.name_bytes)
             values[self.mapper.renamed(name)] = self._value(raw.decode(), name)
         self.mapper.check_complete(values)
-        return [Message(moment, keys, values)]
+        return Message(moment, keys, values)
 
     def _column(self, parts: _Parts, field: str) -> str:
         return f"{parts.measurement}.{field}" if self.options.measurement_prefix else field

@@ -345,11 +345,15 @@ class _Work:
                 numbers[key] = self._stream(pairs, origin)
             except MessageFault as fault:
                 count = int(np.count_nonzero(keys == key))
-                self.faults.add(fault.reason, fault.detail, self.text.line(line), count)
+                self._refuse(fault.of(pairs), self.text.line(line), origin, count)
         return numbers[keys]
 
     def _stream(self, keys: dict[str, str], origin: int) -> int:
         return self.rows.stream(self.parser.names(self.origins[origin], keys), keys)
+
+    def _refuse(self, fault: MessageFault, line: bytes, origin: int, count: int = 1) -> None:
+        stream = self.parser.names.of_refused(self.origins[origin], fault)
+        self.faults.add(fault.reason, fault.detail, line, count, stream)
 
     def _carefully(self, index: int, line: bytes, origin: int) -> bool:
         """Read one line; returns whether it gave exactly one message."""
@@ -361,7 +365,7 @@ class _Work:
                 )
             messages = list(self.parser.read(line, self.origins[origin]))
         except MessageFault as fault:
-            self.faults.add(fault.reason, fault.detail, line)
+            self._refuse(fault, line, origin)
             return False
         self._read += [(self._before + index, place, origin, line, one) for place, one in enumerate(messages)]
         return len(messages) == 1
@@ -388,7 +392,7 @@ class _Work:
                     raise MessageFault("bad_time", f"{str(message.time)[:100]!r} is no time")
                 stream = self._stream(message.keys, origin)
             except MessageFault as fault:
-                self.faults.add(fault.reason, fault.detail, line)
+                self._refuse(fault.of(message.keys), line, origin)
                 continue
             names = tuple(message.values)
             columns = orders.get(names) or orders.setdefault(names, mapper.sorted(names))

@@ -10,6 +10,7 @@ from typing import Any
 
 from aez.codec.common.extras import library
 from aez.daemon.common.limits import Limits
+from aez.daemon.common.records import TIME_COLUMNS
 from aez.daemon.parse.numbers import checked, value_of
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import MessageFault
@@ -85,8 +86,19 @@ class StreamNames:
                 self._cache.clear()
             self._cache[cached] = name
         if not self._admit(name):
-            raise MessageFault("too_many_streams", f"stream {name!r} is one more than there may be")
+            raise MessageFault("too_many_streams", f"stream {name!r} is one more than there may be", name)
         return name
+
+    def of_refused(self, origin: Origin, fault: MessageFault) -> str:
+        """The stream of a message that is refused, as far as that is known; it takes nobody's place."""
+        if fault.stream:
+            return fault.stream
+        if fault.keys is None and (self.columns or self._series):
+            return ""
+        try:
+            return self._check(self._make(origin, fault.keys or {}))
+        except MessageFault:
+            return ""
 
     def _make(self, origin: Origin, keys: Mapping[str, str]) -> str:
         if self._template is not None:
@@ -103,7 +115,7 @@ class StreamNames:
         if len(name.encode()) > self._limits.name_bytes:
             raise MessageFault("bad_stream", f"the stream's name is longer than {self._limits.name_bytes} bytes")
         if self._patterns and not any(fnmatchcase(name, pattern) for pattern in self._patterns):
-            raise MessageFault("unknown_stream", f"no pattern takes stream {name!r}")
+            raise MessageFault("unknown_stream", f"no pattern takes stream {name!r}", name)
         return name
 
     def _admit_so_many(self, name: str) -> bool:
@@ -120,7 +132,7 @@ class Mapper:
         self.options = options
         self._magnitude = magnitude
         self.unit = options.time_unit or unit
-        self.times = (options.time,) if options.time else ("time", "timestamp", "ts")
+        self.times = (options.time,) if options.time else TIME_COLUMNS
         self.wanted = frozenset(options.columns)
         self.tags = frozenset([*names.columns, *options.tags])
         self._names: set[str] = set()

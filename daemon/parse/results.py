@@ -40,38 +40,53 @@ REASONS = (
     "no_model",  # an image of a stream that no model of pictures watches
 )
 _KEPT_BYTES = 1000
+#: Reasons that refuse a stream by its name: there may be any number of such names.
+_BY_NAME = ("bad_stream", "unknown_stream", "too_many_streams")
 #: Sets of columns that are kept apart; rows of rarer ones share Samples of so many values at most.
 _SETS, _SHARED_VALUES = 16, 2**20
 
 
 class MessageFault(Exception):
-    """What is wrong with one message; caught within the parser."""
+    """What is wrong with one message; caught within the parser.
 
-    def __init__(self, reason: str, detail: str) -> None:
+    stream: the name that it was refused by. keys: what is known of the message beside its values; None: nothing.
+    """
+
+    def __init__(self, reason: str, detail: str, stream: str = "") -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+        self.stream = stream
+        self.keys: Mapping[str, str] | None = None
+
+    def of(self, keys: Mapping[str, str]) -> MessageFault:
+        """The same, with what tells the message's stream."""
+        self.keys = keys
+        return self
 
 
 class MessageFaults:
-    """The malformed messages of one chunk: the first `kept` of each reason one by one, of the rest their number."""
+    """The malformed messages of one chunk: the first `kept` of each reason one by one, of the rest their number.
+
+    The rest is counted by stream where the stream itself was taken, so that there are no more numbers than streams.
+    """
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
         self._counts: Counter[str] = Counter()
+        self._rest: Counter[tuple[str, str]] = Counter()
         self._list: list[Malformed] = []
 
-    def add(self, reason: str, detail: str, data: bytes, count: int = 1) -> None:
+    def add(self, reason: str, detail: str, data: bytes, count: int = 1, stream: str = "") -> None:
         if self._counts[reason] < self._kept:
-            self._list.append(Malformed(reason, detail, data[:_KEPT_BYTES], count))
+            self._list.append(Malformed(reason, detail, data[:_KEPT_BYTES], count, stream))
+        else:
+            self._rest[reason, "" if reason in _BY_NAME else stream] += count
         self._counts[reason] += count
 
     def result(self) -> list[Malformed]:
-        rest = self._counts.copy()
-        for one in self._list:
-            rest[one.reason] -= one.count
-        more = [Malformed(reason, f"{count} more", b"", count) for reason, count in rest.items() if count]
-        return self._list + more
+        rest = self._rest.items()
+        return self._list + [Malformed(reason, f"{count} more", b"", count, name) for (reason, name), count in rest]
 
 
 @dataclass(frozen=True)

@@ -394,12 +394,15 @@ class Aligner(StreamColumns):
         last = np.append(first[1:], len(stream)) - 1
         self._slot[heads], self._row[heads], self._started[heads] = slot[last], row[last] + 1, True
         self.went = stream
+        made_up = np.zeros(len(stream), bool) if self.clocked else None
         if (step > 1).any():
             self.stepped = stream[step > 1]
             missing = np.minimum(step - 1, self.gap)
             self.counts["gap_rows"] += int(missing.sum())
+            if made_up is not None:
+                made_up = np.insert(made_up, np.repeat(np.arange(len(stream)), missing), True)
             stream, slot, row, base, values = _filled(stream, slot, row, base, values, step, missing)
-        return Aligned(stream, row, base + slot * self.period if self.clocked else slot, values)
+        return Aligned(stream, row, base + slot * self.period if self.clocked else slot, values, made_up)
 
     def states(self, streams: Ints) -> list[AlignerState]:
         """What is known of these streams."""

@@ -223,7 +223,7 @@ class Exchange:
         for one in self._coming:
             while one.beginning and time.monotonic() < end:
                 time.sleep(0.02)
-            if trouble := one.status():
+            if not one.may_come_later and (trouble := one.status()):
                 raise ReloadFailed(f"source {one.name}: {trouble.rstrip('.')}")
 
     def _drop(self, one: Source) -> None:

@@ -30,6 +30,7 @@ from aez.daemon.common.records import Chunk, EventRecord
 from aez.daemon.common.tls import server_context
 from aez.daemon.config.certificates import certificate_warnings
 from aez.daemon.config.reader import Configuration
+from aez.daemon.config.unreadable import unreadable
 from aez.daemon.delivery import Deliveries
 from aez.daemon.engine.rows import ScoredRows
 from aez.daemon.observe.metrics import Metrics
@@ -39,6 +40,7 @@ from aez.daemon.pipeline import Worker
 from aez.daemon.scores.log import ScoreLog
 from aez.daemon.service import shadowing
 from aez.daemon.service.exchange import reload
+from aez.daemon.service.lost import LostInRun
 from aez.daemon.service.retraining import Retraining
 from aez.daemon.service.running import RetentionClocks, Running, RunningSources, source, worker_settings
 from aez.daemon.service.view import MonitorView
@@ -170,7 +172,7 @@ class Monitor:
         self._opened.callback(store.close)
         store.desk = self._desk
         running = self._running = self._parts(loaded, sinks, store, traces)
-        self.view = MonitorView(running, self.reload)
+        self.view, self._lost = MonitorView(running, self.reload), LostInRun(running.engine)
         return running, sources
 
     def _parts(self, loaded: list[LoadedModel], sinks: dict[str, Sink], store: Store, traces: Traces | None) -> Running:
@@ -287,6 +289,7 @@ class Monitor:
                 self._reload_or_say_why()
             if self.once and _ended(running):
                 running.worker.flush()
+                self._lost.tell(running.worker)
                 return
             now = time.monotonic()
             if now - looked > _LOOK_SECONDS:
@@ -344,6 +347,7 @@ class Monitor:
             self.metrics.reloads.labels("success").inc()
             self.metrics.config_good.set(1)
             self._show_versions()
+            done = "; ".join([done, *(f"source {one.name}: {why}" for one, why in unreadable(self.config))])
             _log.info("reloaded: %s", done)
             return done
 

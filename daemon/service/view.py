@@ -11,7 +11,7 @@ from aez.daemon.frames.pictures import folder_beside, read_picture
 from aez.daemon.mutes import stored
 from aez.daemon.service import shadowing
 from aez.daemon.service.running import Running
-from aez.daemon.web.attention import attention
+from aez.daemon.web.attention import attention, with_refused
 from aez.daemon.web.live import Watch
 from aez.daemon.web.live_client import history_data
 
@@ -103,7 +103,7 @@ class MonitorView:
             "models": [{"name": one.name, "id": one.id, "device": one.device} for one in running.models],
             "problems": list(self.readiness()),
             "held": running.store.look(running.desk.held_now),
-            "losing": list(running.engine.losing),
+            "losing": [*running.engine.losing, *_by_reason(running.worker.refusals.losing())],
             "stopped": list(running.engine.stopped),
         }
 
@@ -133,15 +133,21 @@ class MonitorView:
         self, *, search: str = "", state: str | None = None, offset: int = 0, limit: int = 1000
     ) -> Mapping[str, Any]:
         """A page of streams, by state and name."""
-        return self._listing.page(self._tables(), search=search, state=state, offset=offset, limit=limit)
+        found = self._listing.page(self._tables(), search=search, state=state, offset=offset, limit=limit)
+        return found | {"streams": [self._beside_refused(one) for one in found["streams"]]}
+
+    def _beside_refused(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        refused = self._running.worker.refusals.entry(entry["stream"])
+        return with_refused(entry, refused) if refused["lost"] else entry
 
     def stream(self, name: str) -> Mapping[str, Any] | None:
         """One stream's entry."""
-        return self._listing.one(self._tables(), name)
+        found = self._listing.one(self._tables(), name)
+        return None if found is None else self._beside_refused(found)
 
     def attention(self) -> Mapping[str, Any]:
         """Streams that are not wholly watched."""
-        return attention(self._tables())
+        return attention(self._tables(), self._running.worker.refusals.losing())
 
     def watch(self, stream: str) -> Watch | None:
         """Begin to watch a stream; None where it is not known, or too many are watched."""
@@ -261,3 +267,11 @@ class MonitorView:
         if found is None or found.record.event.get("picture") != f"{found.id}.webp":
             return None
         return read_picture(folder_beside(self._running.begun.resolve(self._running.begun.state.path)), found.id)
+
+
+def _by_reason(losing: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Streams that lose messages, as the engine tells of those that lose samples: reason, count, the first names."""
+    found: dict[str, list[str]] = {}
+    for one in losing:
+        found.setdefault(one["losing"], []).append(one["stream"])
+    return [{"reason": reason, "count": len(names), "streams": names[:3]} for reason, names in found.items()]

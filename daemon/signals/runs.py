@@ -49,17 +49,21 @@ class Runs(NamedTuple):
         )
 
 
-def follow(values: Float, time: Ints, first: Ints, past: Past, unread: Flags | None = None) -> Runs:
+def follow(
+    values: Float, time: Ints, first: Ints, past: Past, unread: Flags | None = None, made_up: Flags | None = None
+) -> Runs:
     """Follow rows [n, channels], NaN = missing, sorted by stream; `first` tells where each stream's begin.
 
-    Rows in which nothing came are rows that were made up, and count for nothing. unread: values that are missing since
-    they were no readings, [n, channels]; a row of these did come.
+    Rows that were made up count for nothing: `made_up`, bool [n], or where that is None those in which nothing came.
+    unread: values that are missing since they were no readings, [n, channels]; a row of these did come.
     """
     same = np.zeros(values.shape[1], bool)
     same |= (values[1:] == values[:-1]).any(axis=0) | (values[first] == past.value).any(axis=0)
     plain = ~(same | np.isnan(values.min(axis=0)) | (past.absent > 0).any(axis=0))
     came = np.asarray(~np.isnan(values).all(axis=1)) if not plain.any() else np.ones(len(values), bool)
-    if unread is not None and not plain.any():
+    if made_up is not None and not plain.any():
+        came = ~made_up
+    elif unread is not None and not plain.any():
         came |= unread.any(axis=1)
     if not plain.any():
         return _follow(values, came, time, first, past)

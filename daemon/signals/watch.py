@@ -6,6 +6,7 @@ Guarantee: what is found depends on a stream's rows alone, not on how they were 
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,7 +77,7 @@ class SignalWatch(StreamColumns):
         if unread is not None:
             values = rows.values.copy()
             values[unread] = np.nan
-            rows = Aligned(rows.stream, rows.row, rows.time, values)
+            rows = replace(rows, values=values)
         first = runs_of(rows.stream)
         affected = self._affected(rows, first, rows.stream[first])
         found = Found(rows, {}, None)
@@ -95,7 +96,8 @@ class SignalWatch(StreamColumns):
         stream, values = rows.stream[places], rows.values[places]
         starts = runs_of(stream)
         none = None if unread is None else unread[places]
-        runs = follow(values, rows.time[places], starts, self._past(stream[starts]), none)
+        made_up = None if rows.made_up is None else rows.made_up[places]
+        runs = follow(values, rows.time[places], starts, self._past(stream[starts]), none, made_up)
         ends = np.append(starts[1:], len(stream))
         calm = self._take_calm(stream, starts, ends, values, runs, places, blank)
         for start, stop in zip(starts[~calm].tolist(), ends[~calm].tolist(), strict=True):

@@ -1,8 +1,13 @@
-"""A chat's incoming webhook: Slack, Mattermost, Teams, Discord and the like, by a template of what they take.
+"""A chat's incoming webhook: Slack, Mattermost, Teams, Discord, Google Chat, by a template of what they take.
 
 Guarantee: a message is delivered once the chat answered 2xx; one whose answer was lost is posted again, so that people
 may read it twice. All steps of a delivery go into one message, a line each, so that a storm of events is no storm of
-messages; beyond 30 lines their number is told. Steps that nobody is to be told of count as delivered.
+messages; beyond 30 lines, or what a chat takes, their number is told. Steps that nobody is to be told of count as
+delivered.
+
+What they take, by their documents: Discord refuses a `content` of more than 2,000 characters, Google Chat a text of
+more than 4,096, Teams a message beyond 28 KB, Mattermost cuts at 16,383 and Slack at 40,000. Of Slack's text `&`, `<`
+and `>` are to be escaped, for `<!channel>` would call everybody.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from aez.daemon.common.addresses import url_fault
 from aez.daemon.common.options import about, secret
@@ -21,6 +27,10 @@ from aez.daemon.sinks.told import Wording, filled, template_fault, wanted
 __all__ = ["ChatOptions", "ChatSink"]
 
 _LINES = 30
+#: Characters of a text that each of them takes; and of Discord's, which is called otherwise.
+_MOST, _MOST_OF_CONTENT = 4000, 2000
+_CONTENT = "content"
+_SLACK = ("hooks.slack.com", "hooks.slack-gov.com")
 _PLACE = "{text}"
 
 
@@ -69,6 +79,9 @@ class ChatSink(Sink):
         self._text, self._body = options.text, options.body
         self._page, self._updates = options.page_url, options.updates
         self.timeout_seconds = options.timeout_seconds
+        self._escapes = urlsplit(options.url).hostname in _SLACK
+        outline = json.loads(self._body.replace(_PLACE, '""'))
+        self._most = _MOST_OF_CONTENT if isinstance(outline, dict) and _CONTENT in outline else _MOST
 
     def __repr__(self) -> str:
         return f"ChatSink({self._endpoint.name!r})"
@@ -78,10 +91,26 @@ class ChatSink(Sink):
         if not told:
             return
         lines = [filled(self._text, record, self._page) for record in told[:_LINES]]
-        if len(told) > _LINES:
-            lines.append(f"and {len(told) - _LINES} more")
-        body = self._body.replace(_PLACE, json.dumps("\n".join(lines)))
+        text = _within(lines, len(told), self._most)
+        if self._escapes:
+            text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        body = self._body.replace(_PLACE, json.dumps(text))
         self._endpoint.post(body.encode(), {})
 
     def check(self) -> None:
         self._endpoint.connect()
+
+
+def _within(lines: Sequence[str], steps: int, most: int) -> str:
+    """So many of the lines that the text has at most `most` characters, and how many steps it does not tell of."""
+    kept: list[str] = []
+    room = most - len(f"\nand {steps} more")
+    for line in lines:
+        if len(line) + 1 > room:
+            break
+        kept.append(line)
+        room -= len(line) + 1
+    if not kept:
+        kept = [f"{lines[0][: room - 2]}…"]
+    more = [f"and {steps - len(kept)} more"] if len(kept) < steps else []
+    return "\n".join([*kept, *more])

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ from aez.daemon.common.options import Options, about
 from aez.daemon.common.own_files import NONE, OwnFiles
 from aez.daemon.common.records import Chunk, Position
 from aez.daemon.common.retry import Backoff
+from aez.daemon.sources.lines import CsvLines
 
 __all__ = ["Put", "Source", "SourceOptions"]
 
@@ -57,6 +58,8 @@ class Source(ABC):
     Options: ClassVar[type[SourceOptions]]
     #: The options of parsing (`aez.daemon.parse.options`) that apply to it; None: all of them.
     parsing: ClassVar[tuple[str, ...] | None] = None
+    #: What it reads may come later: that it is not there, or may not be read, is no reason to refuse a configuration.
+    may_come_later: ClassVar[bool] = False
 
     def __init__(self, name: str, options: SourceOptions, limits: Limits | None = None) -> None:
         self.name = name
@@ -66,7 +69,7 @@ class Source(ABC):
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._trouble = ""
-        self._separator = ","  # of CSV
+        self._csv = CsvLines()
         self._own = NONE
         self._left_out: set[str] = set()  # said
         self._told = False  # whether the log has that there is trouble
@@ -98,9 +101,9 @@ class Source(ABC):
     def without_header(self) -> None:  # noqa: B027 - most formats have none
         """The configuration names the columns of CSV, so the data do not; called before the start."""
 
-    def separate_by(self, separator: str) -> None:
-        """What stands between the cells of CSV; called before the start."""
-        self._separator = separator
+    def read_csv(self, separator: str, times: Sequence[str]) -> None:
+        """What stands between the cells of CSV, and what the time's column may be called; called before the start."""
+        self._csv = CsvLines(separator, times)
 
     def leave_out(self, own: OwnFiles) -> None:
         """These files are the monitor's own, and never read; called before the start, and when they change."""

@@ -31,6 +31,7 @@ from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources.base import Put, Source, SourceOptions
+from aez.daemon.sources.folders import folder_faults
 
 __all__ = ["FrameOptions", "Frames"]
 
@@ -79,6 +80,7 @@ class Frames(Source):
     """
 
     Options = FrameOptions
+    may_come_later = True
     parsing = ("stream", "streams")
 
     def __init__(self, name: str, options: FrameOptions, limits: Limits | None = None) -> None:
@@ -106,7 +108,7 @@ class Frames(Source):
             begun = time.monotonic()
             found = self._look()
             took = time.monotonic() - begun
-            troubles = []
+            troubles: list[str] = []
             for file, stream in found:
                 if self._stopping.is_set():
                     return
@@ -116,12 +118,14 @@ class Frames(Source):
                     continue
                 except OSError as error:
                     troubles.append(f"cannot read {file.path}: {error.strerror or error}.")
+            unread = len(troubles)
+            troubles += folder_faults(self._patterns)
             if not self._follow and not self._seen and not troubles:
                 troubles.append(f"no file matches {', '.join(self._patterns)}.")
             self._set_trouble(" ".join(troubles[:3]))
             if not self._follow:
                 break
-            if len(found) == len(troubles):
+            if len(found) == unread:
                 self._stopping.wait(min(max(self._scan_seconds, _IDLE * took), _LONGEST_PAUSE))
         if not self._stopping.is_set():
             self.done.set()

@@ -2,45 +2,148 @@
 
 from __future__ import annotations
 
+import csv
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from aez.daemon.common.records import TIME_COLUMNS, first
+
+__all__ = ["CsvLines", "LineCutter", "Part", "tell_columns"]
+
+_log = logging.getLogger(__name__)
 _BOM = b"\xef\xbb\xbf"
+#: Cells that may stand in place of a number or a time, beside what Python reads as a float; no names of columns.
+_WORDS = frozenset(("null", "none", "na", "n/a", "true", "false"))
 
 
-def cut_at_headers(lines: bytes, header: str | None, separator: str = ",") -> list[tuple[str | None, bytes]]:
-    """Lines of CSV in parts, each with the header that it follows, for writers that begin anew in the same file.
+class Part(NamedTuple):
+    """Lines that follow one line of column names, which is not among them; there may be none.
 
-    A line that begins as the header does, and has no number in it, is a header: the same, or one with other columns.
-    It is handed on in no part; a part may be empty, and the last one's header is that of what follows.
+    gone: columns that the input named before, and this line does not.
     """
-    found: list[tuple[str | None, bytes]] = []
-    start = 0
-    while header:
-        at, end = _next_header(lines, start, header, separator)
-        if at < 0:
-            break
-        found.append((header, lines[start:at]))
-        header = lines[at:end].removeprefix(_BOM).decode("utf-8", "replace").rstrip("\r\n")
-        start = end
-    return [*found, (header, lines[start:])]
+
+    header: str | None
+    gone: tuple[str, ...]
+    lines: bytes
 
 
-def _next_header(lines: bytes, start: int, header: str, separator: str) -> tuple[int, int]:
-    """Where the next header begins and ends; -1 where there is none."""
-    first, found, _ = header.removeprefix("\ufeff").partition(separator)
-    if not found or not first.strip() or _is_number(first):
-        return -1, -1
-    beginning = (first + separator).encode()
-    at = start - 1
-    while True:
-        at = lines.find(beginning, at + 1)
-        if at < 0:
+class CsvLines:
+    """Cuts lines of CSV where names of columns stand in their middle, as from a writer that began anew.
+
+    A line is one of names that begins as the one before does, or with a name that is gone, and has no number in it:
+    the same names, or others, and any number of them. So is a line of as many cells, all of them different texts, also
+    where the time belongs: of names that are all new. Names decide what columns are, and places never do.
+
+    separator: of cells, one character. times: what the column of the time may be called.
+    """
+
+    def __init__(self, separator: str = ",", times: Sequence[str] = TIME_COLUMNS) -> None:
+        self._separator, self._times = separator, times
+
+    def cut(self, lines: bytes, header: str | None, gone: tuple[str, ...] = ()) -> list[Part]:
+        """Parts, the first of them behind `header`; what follows on the last one follows its names."""
+        found: list[Part] = []
+        start = 0
+        while header:
+            at, end = self._next(lines, start, header, gone)
+            if at < 0:
+                break
+            found.append(Part(header, gone, lines[start:at]))
+            before, header = header, _text(lines[at:end])
+            named = self._names(header)
+            gone = tuple(name for name in dict.fromkeys((*self._names(before), *gone)) if name not in named)
+            start = end
+        return [*found, Part(header, gone, lines[start:])]
+
+    def changes(self, before: str, after: str) -> tuple[list[str], list[str]]:
+        """Names that are new in another line of names, and those that are gone."""
+        old, new = self._names(before), self._names(after)
+        return [name for name in new if name not in old], [name for name in old if name not in new]
+
+    def _names(self, header: str) -> list[str]:
+        return [cell.strip() for cell in self._cells(header.removeprefix("\ufeff"))]
+
+    def _cells(self, line: str) -> list[str]:
+        if '"' not in line:
+            return line.split(self._separator)
+        return next(csv.reader([line], delimiter=self._separator, skipinitialspace=True), [])
+
+    def _next(self, lines: bytes, start: int, header: str, gone: tuple[str, ...]) -> tuple[int, int]:
+        """Where the next line of names begins and ends; -1 where there is none."""
+        names = self._names(header)
+        if len(names) < 2 or not names[0] or _is_number(names[0]):
             return -1, -1
-        line = at - len(_BOM) if lines[max(start, at - len(_BOM)) : at] == _BOM else at
-        if line != start and lines[line - 1 : line] != b"\n":
-            continue
-        end = lines.find(b"\n", at) + 1 or len(lines)
-        cells = lines[at:end].decode("utf-8", "replace").strip("\r\n").split(separator)
-        if not any(map(_is_number, cells)) and all(cell.strip() for cell in cells):
-            return line, end
+        raw = header.removeprefix("\ufeff").partition(self._separator)[0]  # as it stands, with blanks and quotes
+        beginnings = [(one + self._separator).encode() for one in dict.fromkeys((raw, *gone))]
+        found = [self._beginning(lines, start, beginning) for beginning in beginnings]
+        found.append(self._all_new(lines, start, names))
+        return min((one for one in found if one[0] >= 0), default=(-1, -1))
+
+    def _beginning(self, lines: bytes, start: int, beginning: bytes) -> tuple[int, int]:
+        at = start - 1
+        while True:
+            at = lines.find(beginning, at + 1)
+            if at < 0:
+                return -1, -1
+            line = at - len(_BOM) if lines[max(start, at - len(_BOM)) : at] == _BOM else at
+            if line != start and lines[line - 1 : line] != b"\n":
+                continue
+            end = lines.find(b"\n", at) + 1 or len(lines)
+            cells = lines[at:end].decode("utf-8", "replace").strip("\r\n").split(self._separator)
+            if not any(map(_is_number, cells)) and all(cell.strip() for cell in cells):
+                return line, end
+
+    def _all_new(self, lines: bytes, start: int, names: Sequence[str]) -> tuple[int, int]:
+        """The next line of as many cells that are all texts, also that of the time."""
+        place = next((names.index(name) for name in self._times if name in names), None)
+        if place is None or start >= len(lines):
+            return -1, -1
+        for at in self._without_time(lines, start, place):
+            end = lines.find(b"\n", at) + 1 or len(lines)
+            cells = self._names(_text(lines[at:end]))
+            if len(cells) == len(names) == len(set(cells)) and all(map(_may_be_name, cells)):
+                return at, end
+        return -1, -1
+
+    def _without_time(self, lines: bytes, start: int, place: int) -> Iterator[int]:
+        """Where lines begin whose cell of that place does not begin as a time or a number does."""
+        data = np.frombuffer(lines, np.uint8)[start:]
+        begins = np.append(0, np.flatnonzero(data == ord("\n")) + 1)
+        begins = begins[begins < len(data)]
+        cells = begins
+        if place:
+            separators = np.flatnonzero(data == ord(self._separator))
+            which = np.searchsorted(separators, begins) + place - 1
+            begins, which = begins[which < len(separators)], which[which < len(separators)]
+            cells = separators[which] + 1
+        for skipped in b' "':
+            cells = cells + (data[np.minimum(cells, len(data) - 1)] == skipped)
+        leads = data[np.minimum(cells, len(data) - 1)]
+        texts = ((leads | 0x20 >= ord("a")) & (leads | 0x20 <= ord("z"))) | (leads >= 128) | (leads == ord("_"))
+        yield from (begins[texts] + start).tolist()
+
+
+def tell_columns(source: str, where: str, reader: CsvLines, parts: Sequence[Part]) -> None:
+    """Say in the log where names of columns changed within an input."""
+    for before, part in pairwise(parts):
+        new, gone = reader.changes(before.header or "", part.header or "")
+        said = [f"{len(new)} new ({first(new)})"] if new else []
+        said += [f"{len(gone)} gone, which are missing from there on ({first(gone)})"] if gone else []
+        if said:
+            log = _log.warning if gone else _log.info
+            log("source %s: another line of column names within %s: %s", source, where, ", ".join(said))
+
+
+def _text(line: bytes) -> str:
+    return line.removeprefix(_BOM).decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _may_be_name(cell: str) -> bool:
+    return bool(cell) and not (cell[0].isdigit() or cell[0] in "+-." or _is_number(cell) or cell.lower() in _WORDS)
 
 
 def _is_number(cell: str) -> bool:

@@ -17,7 +17,7 @@ from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
 from aez.daemon.common.shared_options import LineFormat
 from aez.daemon.sources.base import Put, Source, SourceOptions
-from aez.daemon.sources.lines import LineCutter, cut_at_headers
+from aez.daemon.sources.lines import LineCutter, tell_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,7 @@ class Stdin(Source):
         self._descriptor = descriptor
         self._cutter = LineCutter(self.limits.line_bytes, with_header=self.format == "csv")
         self._settled = 0
+        self._gone: tuple[str, ...] = ()
 
     def without_header(self) -> None:
         self._cutter.with_header = False
@@ -58,8 +59,9 @@ class Stdin(Source):
     def _hand_on(self, lines: bytes, settled: int) -> None:
         self._settled += settled
         position = {"bytes": self._settled}
-        parts = cut_at_headers(lines, self._cutter.header, self._separator)
-        self._cutter.header = parts[-1][0]
-        for header, part in parts:
+        parts = self._csv.cut(lines, self._cutter.header, self._gone)
+        tell_columns(self.name, "standard input", self._csv, parts)
+        self._cutter.header, self._gone = parts[-1].header, parts[-1].gone
+        for header, gone, part in parts:
             if part:
-                self._put(Chunk(self.name, part, self.format, position, time.monotonic(), None, header))
+                self._put(Chunk(self.name, part, self.format, position, time.monotonic(), None, header, gone))

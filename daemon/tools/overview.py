@@ -71,8 +71,14 @@ class Watcher:
         streams.sort(key=_KEYS[sort])
         figures = _figures(self._client.get("/metrics"))
         gauges = {name: figures[metric] for name, metric in _GAUGES.items() if metric in figures}
+        known = {one["stream"] for one in streams}
+        never_came = [
+            one for one in self._client.get_json("/api/attention")["losing"]["streams"] if one["stream"] not in known
+        ]
         losing = [
-            f"{one['stream']} loses samples ({one['losing']}): {one['advice']}" for one in streams if one.get("losing")
+            f"{one['stream']} loses samples ({one['losing']}): {one['advice']}"
+            for one in [*streams, *never_came]
+            if one.get("losing")
         ]
         summary = self._client.get_json("/api/summary")
         return MonitorOverview(

@@ -26,8 +26,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Sampler
-from tqdm import tqdm
 
+from aez.codec.common.progress import progress_bar
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 
 CHECKPOINT_FORMAT = 1
@@ -179,7 +179,7 @@ class Trainer:
             if self.is_main:  # rows written after the checkpoint are written again
                 self._metrics_path.write_text("".join(json.dumps(row) + "\n" for row in self.log))
         if not self._complete():
-            with _no_denormals(), _stop_on_signal(self._request_stop), tqdm(**self._bar()) as bar:
+            with _no_denormals(), _stop_on_signal(self._request_stop), progress_bar(**self._bar()) as bar:
                 self._loop(bar)
             self._save()
         if self._best.weights is not None:
@@ -201,7 +201,7 @@ class Trainer:
         """What the bar counts: steps, or minutes up to their end."""
         return self.step if self.options.steps is not None else self.progress() * cast(float, self.options.minutes)
 
-    def _loop(self, bar: tqdm[Any]) -> None:
+    def _loop(self, bar: Any) -> None:
         saved = mark = time.monotonic()
         window: list[dict[str, float]] = []
         for batch in self._batches():
@@ -265,12 +265,12 @@ class Trainer:
             raise InvalidArgument(f"the last {BAD_STEPS_MAX} of {self.step} steps diverged; give a lower learning rate")
         return {"loss": float(loss.detach()), **figures, "norm": min(float(cast(Tensor, norm)), 1e6), "rate": factor}
 
-    def _report(self, bar: tqdm[Any], window: list[dict[str, float]]) -> None:
+    def _report(self, bar: Any, window: list[dict[str, float]]) -> None:
         mean = {key: sum(row[key] for row in window) / len(window) for key in window[0]}
         self._record({"step": self.step, "seconds": round(self.seconds, 1), **mean})
         bar.set_postfix({key: f"{value:.4g}" for key, value in mean.items()})
 
-    def _validate(self, bar: tqdm[Any]) -> None:
+    def _validate(self, bar: Any) -> None:
         if not self.is_main:
             return
         self.average.eval()

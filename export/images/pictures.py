@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
+from aez.codec.common.progress import progress_bar
 from aez.codec.errors import AezError, InvalidArgument, UnsupportedInput
 from aez.codec.image.files import is_coloured, list_pictures, read_picture, to_planes
 from aez.export.images.edges import cell_of
@@ -74,7 +74,7 @@ def read_training_pictures(paths: Sequence[Path], size: int | None = None, quiet
     names: list[str] = []
     skipped: list[tuple[str, str]] = []
     coloured = False
-    for path in tqdm(used, desc="reading", unit="picture", disable=quiet, leave=False):
+    for path in progress_bar(iterable=used, desc="reading", unit="picture", disable=quiet):
         try:
             pixels = read_picture(path)
         except AezError as error:

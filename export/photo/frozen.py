@@ -15,9 +15,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from aez.codec.bundle.bundle import Bundle
+from aez.codec.common.progress import progress_bar
 from aez.codec.entropy.quality import LEVEL_MAX
 from aez.codec.errors import InvalidArgument
 from aez.export.common.provenance import describe_run
@@ -64,7 +64,7 @@ class FrozenLatents:
         """Of the first `count` crops [3, H, W] in 0..1, all of one size, each at a random level."""
         level = random_levels(count, 0, LEVEL_MAX, torch.Generator().manual_seed(seed))
         parts = []
-        for start in tqdm(range(0, count, AT_A_TIME), desc="latents", disable=quiet, mininterval=1.0):
+        for start in progress_bar(iterable=range(0, count, AT_A_TIME), desc="latents", disable=quiet):
             numbers = range(start, min(start + AT_A_TIME, count))
             images = torch.stack([crops[number] for number in numbers])
             parts.append(network.whitened(images, level[numbers.start : numbers.stop]).half())

@@ -47,7 +47,8 @@ def records(result: Result) -> list[dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def _tiny_is_the_usual_model(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path_factory.mktemp("models")
-    (folder / "photo.aezm").write_bytes(Path(TINY).read_bytes())
+    for name in ("photo-visual", "photo"):
+        (folder / f"{name}.aezm").write_bytes(Path(TINY).read_bytes())
     monkeypatch.setenv("AEZ_MODELS", str(folder))
     monkeypatch.delenv("AEZ_DEBUG", raising=False)
 
@@ -79,7 +80,9 @@ def test_round_trip(here: Path) -> None:
     picture().save("a.png")
     encode = run("encode", "a.png", "-o", "a.aez", "-q", "90")
     assert (encode.exit_code, encode.stdout) == (0, "")
-    assert re.fullmatch(r"aez: encoded 1 file, \d+ bytes in, [\d,]+ out, \d+\.\d{3} bpp, .* MB/s .*\n", encode.stderr)
+    note, summary = encode.stderr.splitlines()
+    assert re.fullmatch(r"aez: note: a\.png: its [\d,]+ bytes are not fewer than the source's \d+ .*", note)
+    assert re.fullmatch(r"aez: encoded 1 file, \d+ bytes in, [\d,]+ out, \d+\.\d{3} bpp, .* MB/s .*", summary)
     assert (here / "a.aez").read_bytes() == aez.encode(picture(), quality=90, model=TINY)
     assert run("decode", "a.aez", "-o", "b.png").exit_code == 0
     assert np.array_equal(np.asarray(Image.open("b.png")), np.asarray(aez.open("a.aez")))
@@ -169,7 +172,7 @@ def test_what_encoding_loses_is_a_note() -> None:
     Image.fromarray(np.full((20, 30), 40_000, np.uint16)).save("a.png")
     encode = run("encode", "a.png", "-o", "a.aez", "--json")
     assert "aez: note: a.png: 16-bit grey" in encode.stderr
-    assert len(records(encode)[0]["notices"]) == 1
+    assert len(records(encode)[0]["notices"]) == 2
 
 
 # -- many files -------------------------------------------------------------------------------------------------------
@@ -184,25 +187,25 @@ def test_many_files_go_on_after_bad_ones(here: Path, workers: str) -> None:
     (here / "in" / "readme.txt").write_text("left alone")
     encode = run("encode", "in", "missing.png", "-o", "out", "--workers", workers, "--json")
     assert encode.exit_code == 1
-    assert {path.name for path in (here / "out").iterdir()} == {"a.aez", "b.aez", "d.aez"}
-    lines = encode.stderr.splitlines()
-    assert lines[0].startswith("aez: encoded 3 files, ")
-    assert lines[1:4] == [
-        "aez: error: in/c.png: it is not a picture that can be read here",
-        "aez: error: in/d.png: out/d.aez is the result of in/d.bmp; rename one",
+    assert {path.name for path in (here / "out").iterdir()} == {"a.aez", "b.aez", "d.png.aez", "d.bmp.aez"}
+    lines = [line for line in encode.stderr.splitlines() if "not fewer than the source" not in line]
+    assert lines[0] == "aez: note: left out, no pictures: in/readme.txt"
+    assert lines[1].startswith("aez: encoded 4 files, ")
+    assert lines[2:] == [
+        "aez: error: in/c.png: it is called a picture, and cannot be read as one",
         "aez: error: missing.png: it cannot be read: No such file or directory",
+        "aez: error: 2 of 6 files failed",
     ]
-    assert lines[4:] == ["aez: error: 3 of 6 files failed"]
     found = records(encode)
     assert [record["input"] for record in found] == [
-        *(f"in/{n}" for n in ("a.png", "b.png", "c.png", "d.bmp", "d.png")),
+        *(f"in/{n}" for n in ("c.png", "a.png", "b.png", "d.bmp", "d.png")),
         "missing.png",
     ]
-    assert [record.get("exit_code", 0) for record in found] == [0, 0, 5, 0, 2, 5]
+    assert [record.get("exit_code", 0) for record in found] == [5, 0, 0, 0, 0, 5]
 
     decode = run("decode", "out", "-o", "back", "--format", "webp", "--workers", workers)
     assert decode.exit_code == 0
-    assert {path.name for path in (here / "back").iterdir()} == {"a.webp", "b.webp", "d.webp"}
+    assert {path.name for path in (here / "back").iterdir()} == {"a.webp", "b.webp", "d.bmp.webp", "d.png.webp"}
 
 
 def test_nothing_is_overwritten_without_force(here: Path) -> None:
@@ -351,7 +354,8 @@ def test_errors_are_one_sentence_and_a_code(here: Path, arguments: str, code: in
     assert message in result.stderr
     if code:
         assert result.stdout == ""
-        assert all(line.startswith("aez: error: ") for line in result.stderr.splitlines())
+        said = [line for line in result.stderr.splitlines() if not line.startswith("aez: note: ")]
+        assert all(line.startswith("aez: error: ") for line in said)
         assert {path.name for path in here.rglob("*")} - {"out"} == before
 
 

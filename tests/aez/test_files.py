@@ -11,10 +11,15 @@ import pytest
 
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.files import Job, check_target, plan, read_input, write_output
+from aez.inputs import LeftOut, find_inputs
 
 
-def is_text(path: Path) -> bool:
-    return path.suffix == ".txt"
+def is_text(path: Path) -> LeftOut | None:
+    return None if path.suffix == ".txt" else LeftOut(str(path), "no text")
+
+
+def planned(inputs: list[str], output: str | None, suffix: str = ".aez", **how: bool) -> list[Job]:
+    return plan(find_inputs(inputs, is_text, **how), output, suffix)
 
 
 @pytest.fixture
@@ -41,31 +46,67 @@ def names(folder: Path) -> set[str]:
 
 
 def test_one_input_goes_to_the_file_named(folder: Path) -> None:
-    assert plan([str(folder / "a.txt")], "out.aez", ".aez", is_text) == [Job(str(folder / "a.txt"), "out.aez")]
-    assert plan(["-"], "-", ".aez", is_text) == [Job("-", "-")]
+    assert planned([str(folder / "a.txt")], "out.aez") == [Job(str(folder / "a.txt"), "out.aez")]
+    assert planned(["-"], "-") == [Job("-", "-")]
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
 def test_one_input_goes_into_a_folder(folder: Path, ending: str) -> None:
     out = f"{folder}/new{ending}"
-    jobs = plan([str(folder / "a.tar.gz")], out, ".aez", is_text)
+    jobs = planned([str(folder / "a.tar.gz")], out)
     assert jobs[0].target == (f"{folder}/new/a.tar.aez" if ending else out)
     assert (folder / "new").is_dir() == bool(ending)
 
 
 def test_a_folder_gives_its_own_files_in_order(folder: Path) -> None:
-    jobs = plan([str(folder)], str(folder / "out"), ".aez", is_text)
+    jobs = planned([str(folder)], str(folder / "out"))
     assert [Path(job.source).name for job in jobs] == ["a.txt", "b.txt"]
     assert [job.target for job in jobs] == [str(folder / "out" / "a.aez"), str(folder / "out" / "b.aez")]
 
 
-def test_second_result_of_one_name_is_an_error(folder: Path) -> None:
-    first, second = str(folder / "x.png"), str(folder / "x.jpg")
-    jobs = plan([first, second, first], str(folder / "out"), ".aez", is_text)
+def test_results_of_one_name_keep_the_suffixes_of_their_inputs(folder: Path) -> None:
+    inputs = [str(folder / name) for name in ("x.png", "x.jpg", "y.png")]
+    jobs = planned(inputs, str(folder / "out"))
+    assert [Path(job.target).name for job in jobs] == ["x.png.aez", "x.jpg.aez", "y.aez"]
+    assert all(job.error is None for job in jobs)
+
+
+def test_the_same_input_twice_is_an_error(folder: Path) -> None:
+    first = str(folder / "x.png")
+    jobs = planned([first, first], str(folder / "out"))
     assert jobs[0].error is None
-    for job in jobs[1:]:
-        with pytest.raises(InvalidArgument, match=r"x\.aez is the result of .*x\.png"):
-            check_target(job, force=True)
+    with pytest.raises(InvalidArgument, match=r"x\.aez is the result of .*x\.png"):
+        check_target(jobs[1], force=True)
+
+
+def test_without_an_output_results_lie_beside_their_inputs(folder: Path) -> None:
+    jobs = planned([str(folder), str(folder / "inside" / "d.txt")], None)
+    assert [job.target for job in jobs] == [str(folder / f"{name}.aez") for name in ("a", "b", "inside/d")]
+    assert planned(["-"], None) == [Job("-", "-")]
+
+
+def test_the_tree_is_kept(folder: Path) -> None:
+    (folder / "inside" / "deeper").mkdir()
+    (folder / "inside" / "deeper" / "a.txt").write_text("a")
+    jobs = planned([str(folder)], str(folder / "out"), recursive=True)
+    places = ["a.aez", "b.aez", "inside/d.aez", "inside/deeper/a.aez"]
+    assert [job.target for job in jobs] == [str(folder / "out" / place) for place in places]
+    assert (folder / "out" / "inside" / "deeper").is_dir()
+
+
+def test_nothing_in_a_folder_is_passed_over_without_a_word(folder: Path) -> None:
+    (folder / "link.txt").symlink_to("a.txt")
+    (folder / "loop").symlink_to(".")
+    found = find_inputs([str(folder)], is_text)
+    assert {Path(one.path).name: one.reason for one in found.left_out} == {
+        ".hidden.txt": "hidden",
+        "c.bin": "no text",
+        "inside": "folders (--recursive)",
+        "link.txt": "links (--follow-links)",
+        "loop": "links (--follow-links)",
+    }
+    followed = find_inputs([str(folder)], is_text, recursive=True, follow_links=True)
+    assert [one.place.as_posix() for one in followed.files] == ["a.txt", "b.txt", "link.txt", "inside/d.txt"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +126,7 @@ def test_plans_that_cannot_work(
     monkeypatch.chdir(folder)
     (folder / "empty").mkdir()
     with pytest.raises(error):
-        plan(inputs, output, ".aez", is_text)
+        planned(inputs, output)
 
 
 def test_input_that_cannot_be_read(tmp_path: Path) -> None:

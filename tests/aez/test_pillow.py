@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_round_trip_through_a_file(tmp_path: Path, mode: str) -> None:
     image.save(tmp_path / "x.aez", model="tiny", quality=90)
     with Image.open(tmp_path / "x.aez") as opened:
         assert (opened.format, opened.mode, opened.size) == ("AEZ", mode, (70, 50))
-        assert opened.get_format_mimetype() == "image/x-aez"
+        assert opened.get_format_mimetype() == "image/aez"
         got, expected = (np.asarray(i.convert("RGBA")).astype(float) for i in (opened, image))
     assert np.abs(got[..., :3] - expected[..., :3]).mean() < 16
     assert np.array_equal(got[..., 3], expected[..., 3])
@@ -96,6 +97,41 @@ def test_arguments_replace_metadata() -> None:
     assert image.info["xmp"] == b"<xmp/>"
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_what_is_made_of_getexif_counts(form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif.get_ifd(0x8825)[1] = "N"
+    exif.get_ifd(0x8825)[2] = (48.0, 8.0, 0.0)
+    buffer = io.BytesIO()
+    gradient().save(buffer, form, exif=exif)
+
+    def reopened(edit: Callable[[Image.Exif], object]) -> Image.Exif:
+        opened = Image.open(io.BytesIO(buffer.getvalue()))
+        edit(opened.getexif())
+        return Image.open(io.BytesIO(saved(opened))).getexif()
+
+    assert reopened(lambda tags: tags)[0x0112] == 6
+    assert dict(reopened(lambda tags: tags).get_ifd(0x8825))[1] == "N"
+    assert reopened(lambda tags: tags.__setitem__(0x0112, 1))[0x0112] == 1
+    assert not dict(reopened(lambda tags: tags.clear()))
+    without = reopened(lambda tags: tags.__delitem__(0x8825))
+    assert (without[0x0112], dict(without.get_ifd(0x8825))) == (6, {})
+
+
+def test_arguments_of_other_formats_are_told() -> None:
+    with pytest.warns(UserWarning, match="optimize, progressive mean nothing to .aez files"):
+        saved(gradient(), progressive=True, optimize=True)
+
+
+def test_damage_is_found_by_verify() -> None:
+    data = bytearray(saved(gradient()))
+    Image.open(io.BytesIO(bytes(data))).verify()
+    data[-30] ^= 1
+    with pytest.raises(OSError, match="is damaged"):
+        Image.open(io.BytesIO(bytes(data))).verify()
+
+
 def test_targets_reach_the_encoder() -> None:
     image = gradient(width=200, height=160)
     smallest, largest = len(saved(image, quality=1)), len(saved(image, quality=100))
@@ -113,7 +149,15 @@ def test_what_is_lost_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "error"), [({"quality": 101}, ValueError), ({"bpp": 1e-9}, ValueError), ({"model": "nix"}, OSError)]
+    ("options", "error"),
+    [
+        ({"quality": 101}, ValueError),
+        ({"bpp": 1e-9}, ValueError),
+        ({"model": "nix"}, OSError),
+        ({"lossless": True}, ValueError),
+        ({"quality": "high"}, TypeError),
+        ({"tile": True}, TypeError),
+    ],
 )
 def test_failed_save_leaves_no_file(tmp_path: Path, options: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(error):
@@ -148,7 +192,7 @@ import sys
 from PIL import Image
 assert ".aez" not in Image.registered_extensions()
 import aez.pillow
-assert Image.registered_extensions()[".aez"] == "AEZ" and Image.MIME["AEZ"] == "image/x-aez"
+assert Image.registered_extensions()[".aez"] == "AEZ" and Image.MIME["AEZ"] == "image/aez"
 assert "onnxruntime" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from aez.bench.detect.contestants import Contestant, Outsider, Own, Task
 from aez.bench.detect.data import LOADERS, Case, benchmark_kind
 from aez.bench.detect.limits import WAYS, LimitFigures, Trial, compare_limits
@@ -19,6 +17,7 @@ from aez.bench.detect.report import CaseFigures, DetectReport, Trace
 from aez.bench.machine import describe_detection
 from aez.codec.common.cores import available_cores
 from aez.codec.common.extras import library
+from aez.codec.common.progress import progress_bar
 from aez.codec.errors import AezError, InvalidArgument
 from aez.export.families.registry import family_class
 from aez.export.series.estimator import SeriesDetector
@@ -155,7 +154,7 @@ def _examined(
     """What came of each pair, in their order."""
     by_name = {case.name: case for _, case in pairs}
     outcomes: list[Result | Failure] = []
-    with tqdm(total=len(pairs), unit="run", disable=not progress) as bar:
+    with progress_bar(total=len(pairs), unit="run", disable=not progress) as bar:
         for outcome in _in_parallel(pairs, examine, jobs):
             outcomes.append(replace(outcome, case=by_name[outcome.case.name]))  # a process sends copies
             bar.update()

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from aez.bench.detect.ranking import roc_auc
 from aez.bench.images.classes import PictureClasses, load_picture_classes
 from aez.bench.images.contestants import PEERS, OwnPictureDetector, PeerOnPictures, PictureContestant
 from aez.bench.images.report import ClassFigures, ImagesReport
 from aez.bench.machine import describe_detection
+from aez.codec.common.progress import progress_bar
 from aez.codec.errors import AezError, InvalidArgument
 from aez.codec.image.files import Pixels
 from aez.export.images.train import DEFAULT_FAMILY, PictureConfig
@@ -60,7 +60,7 @@ def run(
     classes = load_picture_classes(folder, size)
     shown = range(min(QUICK_CLASSES, len(classes.names)) if quick else len(classes.names))
     figures = []
-    with tqdm(total=len(contestants) * len(shown), unit="run", disable=not progress) as bar:
+    with progress_bar(total=len(contestants) * len(shown), unit="run", disable=not progress) as bar:
         for number, train, test, abnormal in _cases(classes, shown, quick):
             for contestant in contestants:
                 figures.append(_figures(contestant, classes.names[number], train, test, abnormal))

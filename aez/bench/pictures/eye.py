@@ -1,26 +1,21 @@
-"""What people see that means over pixels hide: SSIMULACRA 2, ColorVideoVDP, and the hue of smooth areas."""
+"""What people see that means over pixels hide: ColorVideoVDP, and the hue of smooth areas."""
 
 from __future__ import annotations
 
 import functools
 import importlib
 import importlib.util
-import io
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from aez.bench.pictures.files import Picture
-from aez.codec.common.extras import library
 
-__all__ = ["colorvideovdp", "hue_error", "ssimulacra2"]
+__all__ = ["colorvideovdp", "hue_error"]
 
 Lab = npt.NDArray[np.float64]
 
-#: Pictures below this side have no SSIMULACRA 2.
-LEAST_SIDE = 8
 BLOCK = 16
 #: The standard deviation in CIELAB up to which a block is smooth.
 SMOOTH = 4.0
@@ -28,18 +23,6 @@ _XYZ = np.array(
     [[0.4124564, 0.2126729, 0.0193339], [0.3575761, 0.7151522, 0.1191920], [0.1804375, 0.0721750, 0.9503041]]
 )
 _WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
-
-
-def ssimulacra2(reference: Picture, decoded: Picture) -> float | None:
-    """The score of a decoded picture, 100 for an equal one, by the PyPI package of that name; it may be below zero.
-
-    None for pictures with fewer than 8 pixels on a side, of which the measure sees nothing. Raises AezError without the
-    package.
-    """
-    package = library("ssimulacra2", "bench")
-    if min(reference.shape[:2]) < LEAST_SIDE:
-        return None
-    return float(package.compute_ssimulacra2(_file(reference), _file(decoded)))
 
 
 def colorvideovdp(reference: Picture, decoded: Picture) -> float | None:
@@ -70,13 +53,6 @@ def hue_error(reference: Picture, decoded: Picture) -> float | None:
         return None
     distance = np.sqrt(np.square(found - wanted)[..., 1:].sum(axis=-1))
     return float(distance[smooth].mean())
-
-
-def _file(picture: Picture) -> io.BytesIO:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "BMP")
-    file.seek(0)
-    return file
 
 
 def _lab(picture: Picture) -> Lab:

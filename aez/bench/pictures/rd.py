@@ -20,13 +20,13 @@ import numpy.typing as npt
 
 from aez.bench.machine import describe_environment
 from aez.bench.pictures.codecs import PictureCodec, aez_codec, standard_peers
-from aez.bench.pictures.eye import colorvideovdp, hue_error, ssimulacra2
+from aez.bench.pictures.eye import colorvideovdp, hue_error
 from aez.bench.pictures.files import QUICK_PICTURES, find_pictures, load_picture, spread
 from aez.bench.pictures.rd_figures import save_report
 from aez.bench.pictures.rd_report import Measurement, RdReport
 from aez.bench.progress import progress_bar
 from aez.codec.errors import InvalidArgument
-from aez.codec.image.distortion import MS_SSIM_SIDE, ms_ssim, psnr
+from aez.codec.image.distortion import MS_SSIM_SIDE, ms_ssim, psnr, ssimulacra2
 
 __all__ = ["run"]
 

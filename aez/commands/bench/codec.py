@@ -149,11 +149,10 @@ def large(picture: Path | None, side: int, model: str | None, quality: float, as
 def soak(count: int, model: str | None, as_json: bool) -> None:
     """Resident memory over many pictures of random sizes in one process. Needs `pip install 'aez[bench]'`."""
     shared.import_first("aez[bench]", "psutil")
-    from tqdm import tqdm
-
     from aez.bench.pictures.memory import soak as measure
+    from aez.codec.common.progress import progress_bar
 
-    with tqdm(total=count, unit="picture", disable=not sys.stderr.isatty()) as bar:
+    with progress_bar(total=count, unit="picture") as bar:
         report = measure(count, model, settled=min(200, count // 2), progress=lambda _: bar.update())
     lines = [f"after {number:>5}: {value:6.0f} MB" for number, value in report["resident_megabytes"].items()]
     _show(report, as_json, [*lines, f"growth after warming up: {100 * report['growth']:+.1f} %"])

@@ -59,13 +59,12 @@ def rd(
     wanted = {"matplotlib": output is not None, "ssimulacra2": eye}
     shared.import_first("aez[bench]", "scipy", *(package for package, needed in wanted.items() if needed))
     from aez.bench.pictures.rd import run
-    from aez.codec.bundle.library import DEFAULT_MODEL
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise InvalidArgument(f"{name!r} is no name for files; take letters, digits, - and _")
     report = run(
         folder,
-        models or [DEFAULT_MODEL],
+        models,
         qualities or None,
         output,
         quick=quick,

@@ -26,9 +26,8 @@ def weak(folder: Path | None, models: tuple[str, ...], quick: bool, output: Path
     """
     from aez.bench.saving import save_all, texts
     from aez.bench.weak.run import run
-    from aez.codec.bundle.library import DEFAULT_MODEL
 
-    report = run(models or [DEFAULT_MODEL], folder, quick=quick, progress=sys.stderr.isatty())
+    report = run(models, folder, quick=quick, progress=sys.stderr.isatty())
     shared.show(report, as_json)
     if output is not None:
         save_all(output, texts(report, "weak"))
@@ -47,13 +46,12 @@ def sheet(
 ) -> None:
     """Crops of some lossless pictures in DIR at equal bytes: original, models, JPEG, WebP, AVIF."""
     from aez.bench.pictures.contact_sheets import BPPS, folder_sheet_png
-    from aez.codec.bundle.library import DEFAULT_MODEL
     from aez.codec.common.files import whole_file
 
     if output.suffix.lower() != ".png":
         raise InvalidArgument(f"a contact sheet is a .png file, not {output.name}; change the name after -o")
     with whole_file(output, force) as partial:  # which refuses before the work
-        data = folder_sheet_png(folder, models or [DEFAULT_MODEL], bpps or BPPS, count)
+        data = folder_sheet_png(folder, models, bpps or BPPS, count)
         partial.write_bytes(data)
     messages.summary(f"wrote {output}, {len(data):,} bytes")
 

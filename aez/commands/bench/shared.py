@@ -14,7 +14,14 @@ __all__ = ["as_json", "import_first", "models", "peer_names", "show"]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 models = click.option(
-    "-m", "--model", "models", multiple=True, metavar="NAME|PATH", help="A model, by default photo; may be repeated."
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME|PATH",
+    default=("photo-visual", "photo"),
+    show_default="photo-visual and photo",
+    help="A model; may be repeated.",
 )
 
 

@@ -14,7 +14,8 @@ from aez.batch import FileOutcome, Parallel, Progress, run_batch
 from aez.codec.errors import CorruptFile
 from aez.commands import options
 from aez.commands.codec.picture_files import METADATA, TAKE_METADATA, find_format, picture_bytes
-from aez.files import STDIO, Job, check_target, plan, read_input, refuse_two_results, write_output
+from aez.files import Job, check_target, plan, read_input, refuse_two_results, write_output
+from aez.inputs import STDIO, LeftOut, find_inputs
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def parse_region(context: click.Context, option: click.Parameter, text: str | No
 
 @click.command()
 @options.inputs
-@options.output
+@options.output_or_beside
+@options.walking
 @click.option("--format", "suffix", metavar="png|jpg|...", help="Format of the pictures; by default OUT's, or png.")
 @click.option("--region", callback=parse_region, metavar="X,Y,W,H", help="Decode this rectangle alone.")
 @click.option("--partial", is_flag=True, help="Write what is whole of a damaged file, the rest grey; ends with code 3.")
@@ -81,7 +83,9 @@ def parse_region(context: click.Context, option: click.Parameter, text: str | No
 @options.running
 def decode(
     inputs: tuple[str, ...],
-    output: str,
+    output: str | None,
+    recursive: bool,
+    follow_links: bool,
     suffix: str | None,
     region: Region | None,
     partial: bool,
@@ -95,17 +99,19 @@ def decode(
 ) -> None:
     """Decode .aez files to pictures.
 
-    IN is an .aez file, a folder (the .aez files in it) or - for standard input. The format follows from OUT's suffix;
-    in a folder it is png. EXIF, ICC profile and XMP go along where the format takes them. Lossy formats are written at
-    quality 95.
+    IN is an .aez file, a folder (the .aez files in it) or - for standard input. Without -o results lie beside their
+    inputs. The format follows from OUT's suffix; in a folder it is png. EXIF, ICC profile and XMP go along where the
+    format takes them. Lossy formats are written at quality 95.
     """
     from aez.codec.image.api import MAX_PIXELS
 
-    refuse_two_results(output, as_json)
+    refuse_two_results(output or "", as_json)
     if suffix is not None:
         suffix = f".{suffix.lower().lstrip('.')}"
         find_format(suffix)
-    jobs = plan(inputs, output, suffix or ".png", lambda path: path.suffix.lower() == ".aez" and path.is_file())
+    found = find_inputs(inputs, _coded, recursive=recursive, follow_links=follow_links)
+    found.tell()
+    jobs = plan(found, output, suffix or ".png")
     parallel = Parallel.choose(len(jobs), workers, threads)
     settings = {
         "region": region,
@@ -115,7 +121,12 @@ def decode(
         "threads": parallel.threads,
         "max_pixels": max_pixels or MAX_PIXELS,
     }
-    sys.exit(run_batch(jobs, DecodeJob(settings, suffix, force), "decoded", parallel.workers, as_json))
+    work = DecodeJob(settings, suffix, force)
+    sys.exit(run_batch(jobs, work, "decoded", parallel.workers, as_json, failed=found.failed))
+
+
+def _coded(path: Path) -> LeftOut | None:
+    return None if path.suffix.lower() == ".aez" else LeftOut(str(path), "no .aez files")
 
 
 def _summed(damage: tuple[CorruptFile, ...]) -> CorruptFile | None:

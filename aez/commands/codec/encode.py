@@ -2,95 +2,131 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
+import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
-from aez.batch import FileOutcome, Parallel, Progress, run_batch
+from aez import messages
+from aez.batch import Parallel, run_batch
+from aez.codec.common.words import format_duration
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
-from aez.commands.codec.picture_files import is_picture
-from aez.files import Job, check_target, plan, read_input, refuse_two_results, write_output
+from aez.commands.codec.encode_job import AfterEncoding, EncodeJob
+from aez.commands.codec.picture_files import judge_picture
+from aez.file_report import FileReport
+from aez.files import Job, plan, refuse_two_results
+from aez.inputs import STDIO, Inputs, find_inputs
 
 SUFFIX = ".aez"
-
-
-@dataclass(frozen=True)
-class EncodeJob:
-    """Encodes one picture after the other with the same `settings`, arguments of `encode_picture`."""
-
-    settings: dict[str, Any]
-    force: bool
-
-    def __call__(self, job: Job, progress: Progress) -> FileOutcome:
-        from aez.codec.image.api import encode_picture
-        from aez.codec.image.pillow import read_image
-
-        check_target(job, self.force)
-        source = read_input(job.source)
-        image = read_image(io.BytesIO(source), "it")
-        encoded = encode_picture(image, **self.settings, progress=progress)
-        write_output(job.target, encoded.data, self.force)
-        return FileOutcome(
-            bytes_in=len(source),
-            bytes_out=len(encoded.data),
-            coded_bytes=len(encoded.data),
-            coded_pixels=encoded.pixels,
-            pixels=encoded.pixels,
-            details={"width": image.width, "height": image.height, "quality": round(encoded.quality, 2)},
-            notices=encoded.notices,
-        )
+TARGETS = ("quality", "bpp", "psnr", "ssimulacra2", "max_bytes")
 
 
 @click.command()
 @options.inputs
-@options.output
+@options.output_or_beside
+@options.walking
 @click.option("-q", "--quality", type=click.FloatRange(1, 100), help="From 1 (small) to 100 (fine); by default 50.")
 @click.option("--bpp", type=click.FloatRange(0, min_open=True), help="Largest size in bits per pixel of the file.")
-@click.option("--psnr", type=float, help="Least PSNR in dB over RGB.")
+@click.option("--psnr", type=float, help="Least PSNR in dB over RGB; by photo.")
+@click.option("--ssimulacra2", type=float, help="Least score of SSIMULACRA 2; needs aez[bench].")
 @click.option("--max-bytes", type=click.IntRange(1), help="Largest size in bytes.")
 @options.model
 @click.option("--tile", type=int, help="Side of the tiles that are coded independently, in pixels; by default 1024.")
 @click.option("--embed-model", is_flag=True, help="Store the decoding half of the model in each file.")
 @click.option("--no-metadata", is_flag=True, help="Leave out EXIF (also the orientation), ICC profile and XMP.")
+@click.option("--max-pixels", type=click.IntRange(1), help="Refuse larger pictures; by default about 179 million.")
+@click.option("--only-smaller", is_flag=True, help="Write no file that is not smaller than its source.")
+@click.option("--skip-existing", is_flag=True, help="Leave out pictures whose results exist.")
+@click.option("--keep-times", is_flag=True, help="Give results the modification times of their sources.")
+@click.option("--delete-source", is_flag=True, help="Delete each source once its result has been decoded whole.")
+@click.option("--report", metavar="OUT.csv", help="Write what became of each file, with its PSNR.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; estimate bytes and time from a few of the pictures.")
 @options.running
 def encode(
     inputs: tuple[str, ...],
-    output: str,
-    quality: float | None,
-    bpp: float | None,
-    psnr: float | None,
-    max_bytes: int | None,
-    model: str | None,
-    tile: int | None,
-    embed_model: bool,
-    no_metadata: bool,
-    device: str,
-    threads: int | None,
-    workers: int | None,
+    output: str | None,
+    recursive: bool,
+    follow_links: bool,
     force: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Encode pictures to .aez files.
 
-    IN is a picture, a folder (the pictures in it; folders inside are left alone) or - for standard input. Give one of
-    --quality, --bpp, --psnr and --max-bytes at most.
+    IN is a picture, a folder (the pictures in it, known by their content; below it with --recursive) or - for standard
+    input. What else lies there is named and counted. Without -o results lie beside their sources. Give at most one of
+    --quality, --bpp, --psnr, --ssimulacra2 and --max-bytes. Without --model it is photo-visual, which looks best at
+    equal bytes, and with --psnr it is photo, which has the highest PSNR.
     """
-    targets = {"quality": quality, "bpp": bpp, "psnr": psnr, "max_bytes": max_bytes}
+    targets = {name: given[name] for name in TARGETS}
     _check_targets(targets)
-    refuse_two_results(output, as_json)
-    jobs = plan(inputs, output, SUFFIX, is_picture)
-    parallel = Parallel.choose(len(jobs), workers, threads)
+    if output is not None:
+        refuse_two_results(output, as_json)
+    found = find_inputs(inputs, judge_picture, recursive=recursive, follow_links=follow_links)
+    found.tell()
+    jobs, existing = _planned(found, output, given["skip_existing"], not given["dry_run"])
+    report: str | None = given["report"]
+    after = AfterEncoding(given["only_smaller"], given["keep_times"], given["delete_source"], report is not None)
+    _check_after(after, jobs, report)
+    parallel = Parallel.choose(len(jobs), given["workers"], given["threads"])
     settings = {
         **targets,
-        **_opened(model, tile, device, parallel.threads),
-        "keep_metadata": not no_metadata,
-        "embed_model": embed_model,
+        **_opened(given, parallel.threads),
+        "keep_metadata": not given["no_metadata"],
+        "embed_model": given["embed_model"],
     }
-    sys.exit(run_batch(jobs, EncodeJob(settings, force), "encoded", parallel.workers, as_json))
+    if given["dry_run"]:
+        _tell_estimate(jobs, settings, given["max_pixels"], parallel.workers, as_json)
+        return
+    with contextlib.ExitStack() as stack:
+        lines = None if report is None else stack.enter_context(FileReport(report, force))
+        if lines is not None:
+            lines.add_untouched(found, existing)
+        work = EncodeJob(settings, force, given["max_pixels"], after)
+        each = None if lines is None else lines.add
+        sys.exit(run_batch(jobs, work, "encoded", parallel.workers, as_json, found.failed, each))
+
+
+def _planned(found: Inputs, output: str | None, skip_existing: bool, make_folders: bool) -> tuple[list[Job], list[Job]]:
+    """(What to do, what is left out because its result exists)."""
+    jobs = plan(found, output, SUFFIX, make_folders=make_folders)
+    if not skip_existing:
+        return jobs, []
+    existing = [job for job in jobs if job.target != STDIO and job.error is None and Path(job.target).is_file()]
+    if existing:
+        messages.note(f"{len(existing):,} of {len(jobs):,} results exist and were left as they are")
+    kept = set(map(id, existing))
+    return [job for job in jobs if id(job) not in kept], existing
+
+
+def _check_after(after: AfterEncoding, jobs: list[Job], report: str | None) -> None:
+    """Refuse what cannot be done beside. Raises InvalidArgument."""
+    streams = any(STDIO in (job.source, job.target) for job in jobs)
+    for name, asked in (("--delete-source", after.delete_source), ("--keep-times", after.keep_times)):
+        if asked and streams:
+            raise InvalidArgument(f"{name} goes with files, not with standard input or output")
+    if report is not None and any(Path(report).resolve() == Path(job.target).resolve() for job in jobs):
+        raise InvalidArgument(f"{report} is the result of a picture; give the report another name")
+
+
+def _tell_estimate(
+    jobs: list[Job], settings: dict[str, Any], max_pixels: int | None, workers: int, as_json: bool
+) -> None:
+    from aez.commands.codec.estimate import estimate
+
+    found = estimate(jobs, settings, max_pixels, workers)
+    if as_json:
+        messages.result(json.dumps(found))
+        return
+    messages.result(
+        f"would encode {found['files']:,} files, {found['bytes_in']:,} bytes, to about {found['bytes_out']:,} in about "
+        f"{format_duration(found['seconds'])}; from {found['tried']} that were tried. Nothing was written."
+    )
 
 
 def _check_targets(targets: dict[str, float | int | None]) -> None:
@@ -99,15 +135,20 @@ def _check_targets(targets: dict[str, float | int | None]) -> None:
         raise InvalidArgument(f"give only one of {' and '.join(given)}")
 
 
-def _opened(model: str | None, tile: int | None, device: str, threads: int | None) -> dict[str, Any]:
+def _opened(given: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
     """Settings that concern all files alike, checked once. Raises ModelError, InvalidArgument."""
     import numpy as np
 
-    from aez.codec.image.api import load
+    from aez.codec.image.api import load_for
     from aez.codec.image.model import open_model
     from aez.codec.image.tiles import TILE_DEFAULT, check_tile
 
-    bundle = load(model)
+    tile, device = given["tile"], given["device"]
+    if given["max_pixels"] is not None:
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = None  # what is asked for here holds in its place
+    bundle = load_for(given["model"], given["psnr"])
     opened = open_model(bundle, device, threads)
     side = TILE_DEFAULT if tile is None else tile
     check_tile(side, opened.geometry.alignment)

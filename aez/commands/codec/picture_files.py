@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aez.codec.errors import InvalidArgument
+from aez.inputs import LeftOut
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -84,9 +86,37 @@ def _tiff_tags(exif: bytes, xmp: bytes) -> Image.Exif:
     return tags
 
 
-def is_picture(path: Path) -> bool:
-    """Whether this is a file whose suffix Pillow can open."""
-    from PIL import Image
+#: Suffixes of pictures that no reader here knows without a plugin, or at all.
+_OTHER_PICTURES = frozenset({".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"})
 
+
+def judge_picture(path: Path) -> LeftOut | None:
+    """None for a picture, by its content; else why it is left out: no picture, or one that cannot be read."""
+    from PIL import Image, ImageFile
+
+    from aez.codec.image.plugins import load_plugins, unread_format
+
+    if path.suffix.lower() == ".aez":
+        return LeftOut(str(path), ".aez already")
+    load_plugins()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                if not isinstance(image, ImageFile.StubImageFile):
+                    return None
+    except Image.DecompressionBombError:
+        return None  # a picture; that it is too large is said when it is read
+    except OSError as error:
+        if error.errno is not None:
+            return LeftOut(str(path), f"it cannot be read: {error.strerror}", failed=True)
+    except Exception:  # noqa: BLE001 - whatever a reader stumbles over, it is judged by its suffix below
+        pass
+    with path.open("rb") as file:
+        wanted = unread_format(file.read(16))
+    if wanted:
+        return LeftOut(str(path), f"a picture in {wanted}", failed=True)
     Image.init()
-    return Image.registered_extensions().get(path.suffix.lower()) in Image.OPEN and path.is_file()
+    if path.suffix.lower() in _OTHER_PICTURES or Image.registered_extensions().get(path.suffix.lower()) in Image.OPEN:
+        return LeftOut(str(path), "it is called a picture, and cannot be read as one", failed=True)
+    return LeftOut(str(path), "no pictures")

@@ -175,8 +175,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _bar(count: int) -> contextlib.AbstractContextManager[Any]:
-    from tqdm import tqdm
+    from aez.codec.common.progress import progress_bar
 
     hidden = count < 2 or not sys.stderr.isatty()
-    bar: Any = tqdm(total=count, unit="picture", file=sys.stderr, disable=hidden, leave=False)
+    bar: Any = progress_bar(total=count, unit="picture", disable=hidden)
     return contextlib.closing(bar)

@@ -15,7 +15,8 @@ from aez.batch import run_each
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
 from aez.commands.latent import shared as latent_shared
-from aez.files import STDIO, Job, check_target
+from aez.files import Job, check_target
+from aez.inputs import STDIO
 
 if TYPE_CHECKING:
     from aez.codec.latent.files import LatentFile
@@ -102,7 +103,8 @@ def embed(
     if seed is not None and not sample:
         raise InvalidArgument("--seed goes with --sample; without it the latents are means, and nothing is drawn")
     check_suffix(output)
-    names = latent_shared.all_inputs(inputs)
+    found = latent_shared.all_inputs(inputs)
+    names = [one.path for one in found.files]
     for name in names:
         check_target(Job(name, output), force)
     opened = latent_shared.open_model(model, device, threads)
@@ -111,7 +113,7 @@ def embed(
         LatentFile(output, opened.bundle, log_variance=log_variance, dtype=dtype) as file,
         latent_shared.progress_bar(len(names)) as bar,
     ):
-        code = run_each(names, _Embedding(opened, file, bar, log_variance, drawn, as_json).one)
+        code = run_each(names, _Embedding(opened, file, bar, log_variance, drawn, as_json).one, found.failed)
         if file.shapes:
             file.write(force)
             messages.summary(f"wrote {_said(file)} of {opened.bundle.name} to {click.format_filename(output)}")

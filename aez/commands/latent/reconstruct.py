@@ -14,9 +14,10 @@ import click
 from aez import messages
 from aez.batch import run_each
 from aez.commands import options
-from aez.commands.codec.picture_files import is_picture, picture_bytes
+from aez.commands.codec.picture_files import picture_bytes
 from aez.commands.latent import shared as latent_shared
-from aez.files import STDIO, Job, check_target, plan, refuse_two_results, write_output
+from aez.files import Job, check_target, plan, refuse_two_results, write_output
+from aez.inputs import STDIO
 
 if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle
@@ -151,11 +152,12 @@ def reconstruct(
     turned as EXIF says. In a folder, results are called NAME.reconstruct.png.
     """
     refuse_two_results(output, as_json)
-    jobs = plan(inputs, output, SUFFIX, is_picture)
+    found = latent_shared.all_inputs(inputs)
+    jobs = plan(found, output, SUFFIX)
     bundle = _opened(model, device, threads)
     with latent_shared.progress_bar(len(jobs)) as bar:
         work = _Reconstructing(jobs, bundle, quality, device, threads, bar, force, as_json)
-        code = run_each([job.source for job in jobs], work.one)
+        code = run_each([job.source for job in jobs], work.one, found.failed)
     if len(work.figures) > 1:
         messages.summary(f"{len(work.figures)} pictures with {bundle.name}, on average {_mean(work.figures)}")
     sys.exit(code)

@@ -13,7 +13,8 @@ from aez import messages
 from aez.codec.errors import InvalidArgument
 from aez.commands.codec.picture_files import picture_bytes
 from aez.commands.latent import shared as latent_shared
-from aez.files import STDIO, Job, check_target, write_output
+from aez.files import Job, check_target, write_output
+from aez.inputs import STDIO
 
 if TYPE_CHECKING:
     import numpy as np

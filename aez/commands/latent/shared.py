@@ -17,8 +17,9 @@ import click
 from aez import messages
 from aez.codec.errors import AezError, InvalidArgument
 from aez.commands import options
-from aez.commands.codec.picture_files import find_format, is_picture
-from aez.files import STDIO, expand, read_input
+from aez.commands.codec.picture_files import find_format, judge_picture
+from aez.files import read_input
+from aez.inputs import STDIO, Inputs, find_inputs
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,9 +56,11 @@ def open_model(ref: str, device: str, threads: int | None) -> LatentModel:
     return opened
 
 
-def all_inputs(inputs: Sequence[str]) -> list[str]:
-    """The files, and the pictures directly in the folders."""
-    return [name for given in inputs for name in expand(given, is_picture)]
+def all_inputs(inputs: Sequence[str]) -> Inputs:
+    """The files, and the pictures directly in the folders; what else lies there is told."""
+    found = find_inputs(inputs, judge_picture)
+    found.tell()
+    return found
 
 
 def read_picture(name: str) -> Image.Image:
@@ -123,10 +126,10 @@ class Bar:
 @contextmanager
 def progress_bar(pictures: int, unit: str = "picture") -> Iterator[Bar]:
     """A bar for so many pictures."""
-    from tqdm import tqdm
+    from aez.codec.common import progress
 
     over_tiles = pictures == 1
     total, unit = (None, "tile") if over_tiles else (pictures, unit)
-    inner = tqdm(total=total, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+    inner = progress.progress_bar(total=total, unit=unit)
     with contextlib.closing(inner):
         yield Bar(inner, over_tiles)

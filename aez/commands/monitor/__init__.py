@@ -53,6 +53,7 @@ def check(config: Path, deep: bool, as_json: bool) -> None:
             found = load(config)
             from aez.daemon.config.certificates import certificate_warnings
             from aez.daemon.config.own_files import pattern_warnings
+            from aez.daemon.config.unreadable import unreadable
             from aez.daemon.tools.check import deep_check, shallow_check
 
             logging.getLogger("aez").addHandler(logging.NullHandler())  # what a trial finds is told below
@@ -62,6 +63,7 @@ def check(config: Path, deep: bool, as_json: bool) -> None:
             transforms = [f"source {one.name}: {each}" for one in found.sources for each in one.parse.transforms]
             lines = deep_check(found) if deep else []
             warnings = certificate_warnings(found) + pattern_warnings(found)
+            warnings += [f"{found.label}:{one.line}: source {one.name}: {why}" for one, why in unreadable(found)]
         except ConfigError as error:
             if not as_json:
                 for fault in error.faults[:-1]:

@@ -71,8 +71,9 @@ function showSummary(summary) {
   setText(byId("tile-lag"), summary.lag < 10 ? `${summary.lag.toFixed(1)} s` : span(1e9 * summary.lag));
   showUp("sources", summary.sources);
   showUp("sinks", summary.sinks);
-  byId("problems").hidden = !summary.problems.length;
-  byId("problems").replaceChildren(...summary.problems.map((text) => el("li", {}, text)));
+  const other = summary.problems.filter((text) => !text.startsWith("source ")); // sources stand below, with what to do
+  byId("problems").hidden = !other.length;
+  byId("problems").replaceChildren(...other.map((text) => el("li", {}, text)));
   attention.summary(summary);
   streams.sources = summary.sources;
   streams.empty();

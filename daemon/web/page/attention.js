@@ -13,6 +13,8 @@ const REASONS = {
   no_channel: "no channel of the model is among its values",
   no_model: "no model is meant for it",
 };
+const REFUSED = "messages that come for it cannot be used";
+const SOURCE = "What it reads cannot be had, so that nothing of it is watched. It goes on by itself once that is mended; aez monitor check --deep tries it.";
 const NO_MODEL = "No pattern in streams of a [[models]] table fits its name. Add one, or let the source take other streams only.";
 const STOPPED = "Missing: no value comes, or none that is a number. Stuck: the value no longer moves. Both are left out of the score until they are back; look at sensor and wiring.";
 const SINK = "Events wait and are sent once the receiver takes them again. Look at the receiver, its address and its token; aez monitor check --deep tries it.";
@@ -56,8 +58,8 @@ export class Attention {
 
   show() {
     if (!this.whole) return;
-    const items = [...this.sinks(), ...this.losing(), ...this.stopped(), ...this.held(), ...this.mutes()];
-    const urgent = items.some((one) => one.kind !== "calm");
+    const items = [...this.sources(), ...this.sinks(), ...this.losing(), ...this.stopped(), ...this.held(), ...this.mutes()];
+    const urgent = items.some((one) => one.kind !== "calm") || this.whole.problems.length > 0;
     keyed(this.list, this.items, items, (one) => one.key, (one) => this.make(one), (made, one) => this.fill(made, one));
     byId("all-well").hidden = urgent;
     if (!urgent) setText(byId("all-well-text"), this.allWell());
@@ -66,12 +68,12 @@ export class Attention {
   }
 
   allWell() {
-    const { sources, sinks, open_events: open, problems } = this.whole;
+    const { sources, sinks, open_events: open } = this.whole;
     const streams = this.total;
     if (!streams) return `Nothing to watch yet: no data came from ${sources.map((one) => one.name).join(", ") || "any source"}.`;
     const watched = `${count(streams, "stream")} from ${count(sources.length, "source")} ${streams === 1 ? "is" : "are"} watched and every sample is scored`;
     const told = sinks.length ? `${count(sinks.length, "sink")} ${sinks.length === 1 ? "takes" : "take"} events` : "events are kept here and sent to nobody, for no sink is set";
-    return `${open || problems.length ? "The monitor itself works" : "All is well"}: ${watched}; ${told}.`;
+    return `${open ? "The monitor itself works" : "All is well"}: ${watched}; ${told}.`;
   }
 
   make(item) {
@@ -122,6 +124,14 @@ export class Attention {
     return made;
   }
 
+  sources() {
+    const failing = this.whole.sources.filter((one) => one.trouble);
+    if (!failing.length) return [];
+    const rows = failing.map((one) => ({ key: one.name, name: one.name, what: one.trouble }));
+    const named = failing.map((one) => one.name).join(", ");
+    return [{ key: "sources", kind: "bad", title: `Nothing can come in from ${named}`, figure: failing.length === 1 ? failing[0].trouble : "", said: SOURCE, rows }];
+  }
+
   sinks() {
     const failing = this.whole.sinks.filter((one) => one.trouble);
     if (!failing.length) return [];
@@ -142,11 +152,11 @@ export class Attention {
       const rows = mine.map((one) => ({
         key: one.stream,
         name: one.stream,
-        link: true,
+        link: one.rows !== null,
         what: `${count(one.lost[reason] ?? 0, reason === "gaps" ? "row" : "sample")} ${reason === "gaps" ? "made up" : "not scored"}${advice.size > 1 ? `; ${one.advice}` : ""}`,
         when: one.losing_since ? `since ${clock(one.losing_since)}` : "",
         exact: exact(one.losing_since),
-        actions: streamActions(one.stream),
+        actions: one.rows === null ? [] : streamActions(one.stream), // none of it ever came in
       }));
       if (mine.length < number) rows.push({ key: "\n more", name: `and ${(number - mine.length).toLocaleString()} more`, what: "" });
       return { ...losingItem(reason, number), said: advice.size === 1 ? sentence([...advice][0]) : "", figure: named(mine.map((one) => one.stream), number), rows };
@@ -208,8 +218,8 @@ export class Attention {
 }
 
 function losingItem(reason, number) {
-  const said = REASONS[reason] ?? reason;
-  const title = `${count(number, "stream is", "streams are")} not wholly watched: ${number === 1 ? said : said.replace("its ", "their ").replace("for it", "for them")}`;
+  const said = REASONS[reason] ?? `${REFUSED} (${reason})`;
+  const title = `${count(number, "stream is", "streams are")} not wholly watched: ${number === 1 ? said : said.replace("its ", "their ").replace(/\bfor it\b/, "for them")}`;
   return { key: `losing ${reason}`, kind: "bad", number, title };
 }
 

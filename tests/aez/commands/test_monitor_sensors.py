@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aez.daemon.simulate.satellites import CHANNELS
+from aez.export.series import bundle
 from tests.kit import commands
 from tests.kit.satellite_model import save_satellite_model
 
@@ -45,13 +46,22 @@ def replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[Row]) -
 
     def replay(change: Callable[[Row, int], Row | None], more: str = "", model: str = "") -> list[Row]:
         (tmp_path / "monitor.toml").write_text(CONFIG.replace("[[sources]]", f"{model}[[sources]]") + more)
-        changed = [change(dict(one), at) if START <= at < END else one for at, one in enumerate(rows)]
-        (tmp_path / "old.jsonl").write_text("".join(json.dumps(one) + "\n" for one in changed if one is not None))
-        done = run("replay", "monitor.toml", "old.jsonl", "--json")
-        assert done.exit_code == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return replay_changed(rows, change)
 
     return replay
+
+
+def replay_changed(rows: list[Row], change: Callable[[Row, int], Row | None], twice: bool = False) -> list[Row]:
+    """The events of rows that are changed between START and END, with each of those rows `twice`; in this folder."""
+    lines: list[str] = []
+    for at, one in enumerate(rows):
+        row = change(dict(one), at) if START <= at < END else one
+        if row is not None:
+            lines += [json.dumps(row)] * (2 if twice and START <= at < END else 1)
+    Path("old.jsonl").write_text("\n".join([*lines, ""]))
+    done = run("replay", "monitor.toml", "old.jsonl", "--json")
+    assert done.exit_code == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def dropped(row: Row, name: str) -> Row:
@@ -105,6 +115,17 @@ def test_a_frozen_gateway_is_one_event(replayed: Callable[..., list[Row]], rows:
     assert event["event"]["opened"] <= START + SOON
 
 
+@pytest.mark.parametrize("value", [None, 9.9e37, -999, float("nan")])
+def test_rows_without_any_reading_make_all_channels_missing(
+    replayed: Callable[..., list[Row]], value: float | None
+) -> None:
+    events = replayed(lambda row, _: row | dict.fromkeys(CHANNELS, value))
+    assert {one["action"] for one in events} == {"present"}
+    assert sorted(names(one)[0] for one in events) == sorted(CHANNELS)
+    assert {one["event"]["opened"] - START <= SOON for one in events} == {True}
+    assert len({one["event"]["incident"] for one in events}) == 1
+
+
 def test_of_channels_that_are_missing_together_each_is_told_and_all_are_one_incident(
     replayed: Callable[..., list[Row]],
 ) -> None:
@@ -126,6 +147,65 @@ def test_of_channels_that_are_missing_together_each_is_told_and_all_are_one_inci
 )
 def test_what_is_no_signal_that_stops_raises_nothing(replayed: Callable[..., list[Row]], change: Any) -> None:
     assert replayed(change) == []
+
+
+@pytest.mark.usefixtures("replayed")
+def test_rows_that_come_twice_raise_nothing_and_cost_nothing(rows: list[Row]) -> None:
+    Path("monitor.toml").write_text(CONFIG)
+    assert replay_changed(rows, lambda row, _: row, twice=True) == []
+
+
+def exchanged(row: Row, _: int) -> Row:
+    return row | {HEAT: row["panel_temperature"], "panel_temperature": row[HEAT]}
+
+
+@pytest.mark.parametrize(
+    ("change", "blamed"),
+    [(lambda row, _: row | {"bus_voltage": 1000 * row["bus_voltage"]}, "bus_voltage"), (exchanged, HEAT)],
+    ids=["mV", "two that changed places"],
+)
+def test_values_of_another_unit_or_sensor_are_one_anomaly(
+    replayed: Callable[..., list[Row]], change: Callable[[Row, int], Row], blamed: str
+) -> None:
+    (event,) = replayed(change)
+    assert (event["action"], names(event)[0]) == ("close", blamed)
+    assert event["event"]["start"] - START <= SOON
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that learned how channels go together, where the one written by hand knows their ranges alone."""
+    folder = tmp_path_factory.mktemp("learned")
+    normal, path = folder / "normal.csv", folder / "satellite.aezm"
+    assert run("simulate", "--rows", 4000, "--streams", 1, "--seed", 5, "-o", normal).exit_code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle, "export_whole", lambda *_: None)  # the second graph takes long to export
+        done = commands.run("train", "series", normal, "-o", path, "--family", "pca", "--ignore", "stream")
+    assert done.exit_code == 0, done.stderr
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: row | {"gyro_rate": -row["gyro_rate"]},
+        lambda row: row | {"gyro_rate": 12 + 3 * (row["gyro_rate"] - 12)},
+        lambda row: exchanged(row, 0),
+        lambda row: row | {"bus_voltage": 1000 * row["bus_voltage"]},
+    ],
+    ids=["a sign", "three times as far from the middle", "two that changed places", "mV"],
+)
+def test_a_learned_model_finds_what_stays_within_ranges(
+    learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[Row], change: Callable[[Row], Row]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("monitor.toml").write_text(CONFIG.replace("satellite.aezm", str(learned)))
+    assert replay_changed(rows, lambda row, _: row) == []
+    events = replay_changed(rows, lambda row, _: change(row))
+    assert [one["action"] for one in events] == ["close"]
+    assert START <= events[0]["event"]["start"] < START + 100
+    assert END - SOON <= events[0]["event"]["end"] <= END + 40
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from PIL import Image
 from ssimulacra2 import compute_ssimulacra2
 
 from aez.bench.pictures import eye
-from aez.bench.pictures.eye import hue_error, ssimulacra2
+from aez.bench.pictures.eye import hue_error
 from aez.codec.errors import AezError
+from aez.codec.image.distortion import ssimulacra2
 from tests.kit.toy_codecs import toy_decode, toy_encode, waves
 
 Picture = npt.NDArray[np.uint8]

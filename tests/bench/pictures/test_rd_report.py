@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 from aez.bench.machine import describe_environment
-from aez.bench.pictures.eye import hue_error, ssimulacra2
+from aez.bench.pictures.eye import hue_error
 from aez.bench.pictures.files import Picture
 from aez.bench.pictures.rd import run
 from aez.bench.pictures.rd_figures import curves_png
 from aez.bench.pictures.rd_report import HUE_BPPS, Comparison, Measurement, RdReport
+from aez.codec.image.distortion import ssimulacra2
 from tests.kit.commands import run as run_command
 from tests.kit.places import TINY
 from tests.kit.toy_codecs import POINTS, padded, padded_encode, toy, toy_decode, toy_encode

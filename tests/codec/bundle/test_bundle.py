@@ -501,11 +501,11 @@ def named(name: str) -> dict[str, Any]:
 
 
 def test_models_are_found_by_name_stem_and_id(folder: Path) -> None:
-    photo = write_bundle(folder / "file-name.aezm", named("photo"), MEMBERS)
+    photo = write_bundle(folder / "file-name.aezm", named("photo-visual"), MEMBERS)
     other = write_bundle(folder / "other.aezm", named("drawing"), MEMBERS)
     assert find_bundle().id == photo.id
     for ref in (
-        "photo",
+        "photo-visual",
         "file-name",
         photo.id,
         photo.id[:8],
@@ -515,9 +515,9 @@ def test_models_are_found_by_name_stem_and_id(folder: Path) -> None:
         assert find_bundle(ref).id == photo.id
     assert find_bundle((folder / "other.aezm").read_bytes()).id == other.id
     assert find_bundle(model_id=bytes.fromhex(other.id)[:8]).id == other.id
-    assert find_bundle("photo", bytes.fromhex(photo.id)[:8]).id == photo.id
+    assert find_bundle("photo-visual", bytes.fromhex(photo.id)[:8]).id == photo.id
     assert [(entry.source, entry.name, entry.error) for entry in list_bundles()] == [
-        ("user", "photo", ""),
+        ("user", "photo-visual", ""),
         ("user", "drawing", ""),
     ]
 
@@ -525,11 +525,11 @@ def test_models_are_found_by_name_stem_and_id(folder: Path) -> None:
 def test_the_users_folder_comes_before_the_package(folder: Path) -> None:
     shipped = library._SHIPPED
     shipped.mkdir()
-    inside = write_bundle(shipped / "photo.aezm", named("photo"), MEMBERS)
+    inside = write_bundle(shipped / "photo-visual.aezm", named("photo-visual"), MEMBERS)
     assert find_bundle().id == inside.id
-    manifest = named("photo")
+    manifest = named("photo-visual")
     manifest["coding"]["of"] = "mine"
-    mine = write_bundle(folder / "photo.aezm", manifest, MEMBERS)
+    mine = write_bundle(folder / "photo-visual.aezm", manifest, MEMBERS)
     assert find_bundle().id == mine.id
     assert find_bundle(model_id=bytes.fromhex(inside.id)[:8]).id == inside.id
 
@@ -570,19 +570,21 @@ def test_short_ids_and_wrong_models_are_refused(folder: Path) -> None:
 
 
 def test_a_replaced_file_is_opened_anew(folder: Path) -> None:
-    first = write_bundle(folder / "photo.aezm", named("photo"), MEMBERS)
+    first = write_bundle(folder / "photo-visual.aezm", named("photo-visual"), MEMBERS)
     assert find_bundle() is find_bundle()
-    second = write_bundle(folder / "photo.aezm", {**named("photo"), "coding": {"decoder_members": []}}, MEMBERS)
+    second = write_bundle(
+        folder / "photo-visual.aezm", {**named("photo-visual"), "coding": {"decoder_members": []}}, MEMBERS
+    )
     assert first.id != second.id
     assert find_bundle().id == second.id
 
 
 def test_a_damaged_model_is_found_and_refused(folder: Path) -> None:
-    write_bundle(folder / "photo.aezm", named("photo"), MEMBERS)
-    data = bytearray((folder / "photo.aezm").read_bytes())
+    write_bundle(folder / "photo-visual.aezm", named("photo-visual"), MEMBERS)
+    data = bytearray((folder / "photo-visual.aezm").read_bytes())
     data[data.index(b"NUMPY") + 130] ^= 1
-    (folder / "photo.aezm").write_bytes(data)
-    with pytest.raises(AezError, match=r"photo\.aezm is not usable"):
+    (folder / "photo-visual.aezm").write_bytes(data)
+    with pytest.raises(AezError, match=r"photo-visual\.aezm is not usable"):
         find_bundle()
 
 

@@ -209,6 +209,46 @@ def test_every_layout_gives_the_events_of_whole_rows(
         }
 
 
+def scattered(messages: list[Message], dice: np.random.Generator) -> list[Message]:
+    """Each row in pieces of its own, in any order; the streams beside each other, and one channel some rows behind."""
+    behind, by = dice.choice(CHANNELS), int(dice.integers(0, 4))
+    found: list[list[Message]] = []
+    for stream in STREAMS:
+        mine = [message for message in messages if message[0] == stream]
+        pieces: list[tuple[int, Message]] = []
+        for row, (_, time, values) in enumerate(mine):
+            there = [name for name, value in values.items() if value == value]
+            dice.shuffle(there)
+            cuts = sorted(dice.integers(0, len(there) + 1, dice.integers(0, 4)).tolist())
+            for part in (there[start:end] for start, end in pairwise([0, *cuts, len(there)])):
+                late = [name for name in part if name == behind]
+                for names, at in (([name for name in part if name not in late], row), (late, row + by)):
+                    if names:
+                        pieces.append((at, (stream, time, {name: values[name] for name in names})))
+        found.append([message for _, message in sorted(pieces, key=lambda piece: piece[0])])
+    turns = dice.permutation(np.repeat(np.arange(len(found)), [len(one) for one in found])).tolist()
+    left = [iter(one) for one in found]
+    return [next(left[turn]) for turn in turns]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMATS)
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 5000), max_size=12), st.booleans())
+def test_a_thousand_cuttings_and_interleavings_give_the_events_of_whole_rows(
+    form: str, seed: int, cuts: list[int], restart: bool
+) -> None:
+    """200 of each of five formats."""
+    dice = np.random.default_rng(seed)
+    messages = whole(tables(int(dice.integers(45, 60)), seed, float(dice.choice([0.0, 0.05, 0.3]))))
+    wanted, _ = run(messages, "json", [])
+    found, some = run(scattered(messages, dice), form, cuts, {int(dice.integers(0, 6))} if restart else set())
+    assert found == wanted
+    if not restart:
+        stats = some.stats()
+        assert sum(stats.get(f"dropped.{name}", 0) for name in ("late", "duplicate", "future", "no_channel")) == 0
+
+
 def test_a_topic_for_each_sensor() -> None:
     """As MQTT brings it: bare numbers with the time of their arrival are no rows, so messages have a time."""
     messages = whole(tables(150, 3, 0.0))

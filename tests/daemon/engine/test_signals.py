@@ -56,6 +56,27 @@ def test_a_channel_that_is_absent_renamed_or_no_reading_is_one_event_and_ends() 
         assert found.event["cause"] == ("no reading comes" if how == "sentinel" else "no value comes")
 
 
+@pytest.mark.parametrize("step", [1, 7, 60])
+def test_rows_that_come_without_any_value_make_their_channels_missing_and_rows_that_do_not_come_none(step: int) -> None:
+    values = noise(60)
+    values[20:45] = np.nan
+    some = engine()
+    records = [one for at in range(0, 60, step) for one in some.process([take(samples(values), at, at + step)])]
+    assert sorted(steps(records)) == [
+        ("missing", 25, ["flow"]),
+        ("missing", 25, ["heat"]),
+        ("present", 45, ["flow"]),
+        ("present", 45, ["heat"]),
+    ]
+    assert len({one.event["incident"] for one in records}) == 1
+    some = engine()
+    records = some.process([take(samples(values), 0, 20)])
+    for at in range(45, 60, step):
+        records += some.process([take(samples(values), at, min(60, at + step))])
+    assert records == []
+    assert some.stats()["gap_rows"] > 0
+
+
 def test_what_stands_still_is_left_out_of_the_score_and_joins_the_incident() -> None:
     values = noise(60)
     values[20:45, 0] = 3.9  # loud: the score's event opens first

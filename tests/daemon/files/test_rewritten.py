@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from aez.daemon.common.own_files import OwnFiles
 from aez.daemon.files.followed import FileOptions, Files
 from aez.daemon.files.rotation import stream_of
-from aez.daemon.sources.lines import cut_at_headers
+from aez.daemon.sources.lines import CsvLines
 from tests.kit.source_harness import Intake, told
 from tests.kit.waiting import until
 
@@ -158,9 +158,10 @@ def test_headers_are_found_wherever_they_stand_and_no_row_is_lost(rows: list[str
             header = row.removeprefix("\ufeff")
         else:
             expected.append((header, row))
-    found = [(head, line.decode()) for head, part in cut_at_headers(block, "time,a,b") for line in part.splitlines()]
+    parts = CsvLines().cut(block, "time,a,b")
+    found = [(head, line.decode()) for head, _, part in parts for line in part.splitlines()]
     assert found == expected
-    assert cut_at_headers(block, "time,a,b")[-1][0] == header
+    assert parts[-1].header == header
 
 
 def pack(path: Path, content: str) -> Path:

@@ -112,6 +112,8 @@ class Rig:
     def feed(self) -> None:
         """Rows by both ways, and wait until they are scored and stored."""
         monitor = self.monitor
+        # A port that was given back, or is had for the first time, is listened at a moment later, in its own thread.
+        until(lambda: not any(one.beginning for one in monitor.running.sources.all().values()))
         before = monitor.counts()["rows"]
         with (self.folder / "data.jsonl").open("ab") as file:
             file.write(rows(self.at, 60))

@@ -16,6 +16,7 @@ from aez.daemon.sinks.chat import ChatOptions, ChatSink
 from aez.daemon.sinks.email import EmailOptions, EmailSink
 from tests.kit.certificates import Authority
 from tests.kit.event_steps import step, steps
+from tests.kit.places import ROOT
 from tests.kit.sink_receivers import HttpServer, MailServer
 
 
@@ -62,6 +63,57 @@ def test_slack_mattermost_and_teams_get_what_they_take(chat: HttpServer) -> None
     expected = 'open pump "7" http://aez/\nclose ' + records[2].stream + " http://aez/"
     assert texts[0]["text"] == texts[1]["content"] == expected
     assert texts[2]["attachments"][0]["content"]["body"][0]["text"] == expected
+
+
+#: What the documents of each chat ask for: the body that docs/monitor.md gives, where the text stands in it, and how
+#: long it may be.
+CHATS: dict[str, tuple[str, tuple[Any, ...], int]] = {
+    "Slack": ('{"text": {text}}', ("text",), 40_000),
+    "Mattermost": ('{"text": {text}}', ("text",), 16_383),
+    "Google Chat": ('{"text": {text}}', ("text",), 4096),
+    "Discord": ('{"content": {text}, "allowed_mentions": {"parse": []}}', ("content",), 2000),
+    "Teams": (
+        (
+            '{"type": "message", "attachments": [{"contentType": "application/vnd.microsoft.card.adaptive", '
+            '"content": {"type": "AdaptiveCard", "version": "1.4", '
+            '"body": [{"type": "TextBlock", "wrap": true, "text": {text}}]}}]}'
+        ),
+        ("attachments", 0, "content", "body", 0, "text"),
+        28 << 10,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHATS)
+def test_each_chat_gets_the_shape_and_the_length_that_its_documents_ask_for(chat: HttpServer, name: str) -> None:
+    body, path, most = CHATS[name]
+    documents = (ROOT / "docs" / "monitor.md").read_text()
+    assert body in " ".join(documents.split())
+    sink = ChatSink(ChatOptions(url=f"http://127.0.0.1:{chat.port}/hooks/x", body=body))
+    for stream in ("pump-7", "pümp/" * 40):
+        sink.deliver([step("e1", 0, "open", stream=stream), *steps(100)])
+        found: Any = json.loads(chat.posts[-1][2])
+        headers = {name.lower(): value for name, value in chat.posts[-1][1].items()}
+        assert headers["content-type"].startswith("application/json")
+        for key in path:
+            found = found[key]
+        assert len(found) <= most
+        assert len(chat.posts[-1][2]) <= 28 << 10
+        lines = found.split("\n")
+        assert stream in lines[0]
+        assert 2 < len(lines) <= 31
+        assert lines[-1] == f"and {101 - (len(lines) - 1)} more"
+    sink.deliver([step("e1", 0, "open", stream="x" * 9000)])
+    assert "xx…" in json.dumps(json.loads(chat.posts[-1][2]), ensure_ascii=False)
+
+
+def test_of_slack_a_name_calls_nobody() -> None:
+    posted: list[bytes] = []
+    for host, said in (("hooks.slack.com", "&lt;!channel&gt; a&amp;b"), ("chat.example.org", "<!channel> a&b")):
+        sink = ChatSink(ChatOptions(url=f"https://{host}/services/x", text="{stream}"))
+        sink._endpoint.post = lambda body, _: posted.append(body)  # type: ignore[method-assign, assignment]
+        sink.deliver([step("e", 0, "open", stream="<!channel> a&b")])
+        assert json.loads(posted[-1]) == {"text": said}
 
 
 def test_a_storm_is_one_message_and_updates_alone_are_none(chat: HttpServer) -> None:

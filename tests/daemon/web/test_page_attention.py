@@ -14,6 +14,7 @@ import pytest
 
 from tests.daemon.web.test_page import CONTRAST, OPENER, Process
 from tests.kit.browser import Browser, browser, window  # noqa: F401 - fixtures
+from tests.kit.commands import run
 
 ITEMS = "return [...document.querySelectorAll('#attention details')].map((one) => one.innerText)"
 PAGER = '[[sinks]]\nkind = "webhook"\nname = "pager"\nurl = "http://127.0.0.1:9/hook"\n'
@@ -47,7 +48,8 @@ def fits(browser: Browser, name: str) -> None:  # noqa: F811
     for width, height in ((1400, 900), (390, 844)):
         for dark in (False, True):
             browser.shape(width, height, dark=dark)
-            assert browser.run("return document.documentElement.scrollWidth") <= width
+            # Charts take their new width a moment after the screen has it.
+            browser.until(f"return document.documentElement.scrollWidth <= {width}", "it is wider than the screen")
             assert browser.run(CONTRAST) == []
             if folder := os.environ.get("AEZ_KEEP_SHOTS"):
                 browser.driver.save_screenshot(str(Path(folder) / f"{name}-{width}-{dark}.png"))
@@ -118,6 +120,52 @@ def test_sinks_that_take_nothing_come_first_and_mutes_end_there(browser: Browser
     )
     assert asked(monitor, "api/mutes")["by_hand"] == []
     assert browser.complaints() == []
+
+
+def test_a_stream_of_which_messages_are_refused_is_named_with_the_reason(browser: Browser, monitor: Process) -> None:  # noqa: F811
+    monitor.feed("sat-1", 60)
+    with monitor.data.open("a") as file:
+        file.write('{"stream": "<b>deaf</b>", "time": 1.7e9, "bus_voltage": 1e30}\n' * 300)
+    browser.open(monitor.address)
+    browser.until("return document.querySelector('#attention .line')", "it is not named")
+    browser.click("#attention summary")
+    text = browser.text("#attention")
+    assert "1 stream is not wholly watched: messages that come for it cannot be used (too_large)" in text
+    assert "<b>deaf</b>" in text
+    assert "300 samples not scored" in text
+    assert "'bus_voltage' is 1e+30" in text
+    assert browser.run("return document.querySelectorAll('#attention button, #attention .line a').length") == 0
+    fits(browser, "refused")
+    assert browser.complaints() == []
+
+
+def test_a_source_of_which_nothing_can_come_in_is_named_with_the_reason(browser: Browser, monitor: Process) -> None:  # noqa: F811
+    monitor.feed("sat-1", 60)
+    browser.open(monitor.address)
+    browser.until("return document.getElementById('all-well-text').innerText.startsWith('All is well')", "not well")
+    elsewhere = monitor.folder / "plant"
+    text = (monitor.folder / "monitor.toml").read_text()
+    (monitor.folder / "monitor.toml").write_text(text.replace("data.jsonl", "plant/*.jsonl"))
+    assert "is not there" in asked(monitor, "api/reload", {})["changes"]
+    browser.until("return document.querySelector('#attention .item.bad')", "it is not named")
+    said = f"the folder {elsewhere} is not there."
+    assert browser.text("#attention .item.bad summary").split("\n")[0].startswith("Nothing can come in from telemetry")
+    assert said in browser.text("#attention .item.bad summary")
+    assert browser.run("return document.getElementById('all-well').hidden")
+    browser.click("#attention summary")
+    assert "goes on by itself" in browser.text("#attention")
+    assert browser.run("return document.getElementById('problems').hidden")
+    fits(browser, "source")
+    shown = run("monitor", "top", monitor.folder / "monitor.toml", "--once").stdout
+    assert f"source telemetry: {said}" in shown
+    elsewhere.mkdir()
+    browser.until("return !document.getElementById('all-well').hidden", "it is not well again")
+    (monitor.folder / "monitor.db").rename(monitor.folder / "away.db")
+    browser.until("return !document.getElementById('problems').hidden", "the state is not missed")
+    assert "the state is lost" in browser.text("#problems")
+    assert browser.run("return document.getElementById('all-well').hidden")
+    assert "the state is lost" in run("monitor", "top", monitor.folder / "monitor.toml", "--once").stdout
+    (monitor.folder / "away.db").rename(monitor.folder / "monitor.db")
 
 
 def test_an_incident_stands_for_its_streams_and_unfolds(browser: Browser, monitor: Process) -> None:  # noqa: F811
