@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +126,6 @@ def series(
     with needs("aez[train]", TRAINING_MODULES):
         from aez.export.common.run_files import check_output
         from aez.export.series.graph import ScoreOptions
-        from aez.export.series.sampling import few_enough
         from aez.export.series.train import DetectorConfig, LimitOptions, main
 
         check_output(output)
@@ -141,17 +140,25 @@ def series(
             "channels": _names(channels) or None,
             "ignore": _names(ignore),
         }
-        read: list[Series] = []
-        for path in data:
-            # As one after the other: all files together may be larger than memory.
-            read, sampled = few_enough([*read, *_read(path, resample, stream, **known)])
-            for notice in sampled:
-                messages.warning(notice)
+        read = _read_all(data, resample, stream, known)
         train_options.forget_run(output, force, resume)
         bundle = main(read, output, name=name, config=config, changes=changes, resume=resume)
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)
     messages.summary(_done(bundle, output))
+
+
+def _read_all(data: Sequence[Path], period: float | None, stream: str | None, known: dict[str, Any]) -> list[Series]:
+    """The rows of all files, or even stretches of them where they are too many. Raises as `read_series`."""
+    from aez.export.series.sampling import few_enough
+
+    read: list[Series] = []
+    for path in data:
+        # As one after the other: all files together may be larger than memory.
+        read, sampled = few_enough([*read, *_read(path, period, stream, **known)])
+        for notice in sampled:
+            messages.warning(notice)
+    return read
 
 
 def _season_options(seasons: str | None, timezone: str | None, holidays: str | None) -> dict[str, Any]:
