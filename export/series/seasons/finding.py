@@ -17,7 +17,7 @@ from aez.codec.detect.calendar import Calendar, Kind, Season
 from aez.codec.detect.scaling import RESOLUTION, TINY, robust_centre, robust_scale
 from aez.codec.detect.seasons import Following, KnownLevel, Seasons
 from aez.codec.series.core import Series
-from aez.export.series.seasons.profiles import DAY, Folds, Grid, fill_grid, highest, middle
+from aez.export.series.seasons.profiles import DAY, Folds, Grid, fill_grid, highest, middle, repeats_within
 from aez.export.series.windows import Rows
 
 __all__ = ["FittedSeasons", "find_seasons", "season_windows"]
@@ -136,8 +136,9 @@ def _judge(grid: Grid, calendar: Calendar) -> _Found:
         multiplies = positive & (losses[True] <= _SHARE_BETTER * losses[False])
         loss = np.where(multiplies, losses[True], losses[False])
         explained = np.nan_to_num(1 - np.where(multiplies, shares[True], shares[False]), nan=0.0)
-    explained = np.where(middle(base) > 0, explained, 0.0)
     chosen = folds[False].merged(folds[True], multiplies)
+    each = calendar.seasons[0].bins // grid.span
+    explained = np.where((middle(base) > 0) & ~repeats_within(chosen.whole, each), explained, 0.0)
     return _Found(grid, calendar, loss, explained, multiplies, chosen)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aez.export.series.windows import Rows
 
-__all__ = ["DAY", "Folds", "Grid", "fill_grid", "highest", "middle", "profile"]
+__all__ = ["DAY", "Folds", "Grid", "fill_grid", "highest", "middle", "profile", "repeats_within"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -18,6 +18,8 @@ DAY = 86_400
 _DAY_NS = DAY * 1_000_000_000
 #: Monday, 29 December 1969, in days.
 _MONDAY = -3
+#: Share of the bins of a cycle that counts as one.
+_FULL = 0.8
 #: Errors beyond so many of their usual size count as that.
 _HUBER, _ROUNDS = 2.0, 5
 #: Level and profile are found in turn so many times.
@@ -25,6 +27,8 @@ _TURNS = 3
 #: A bin is averaged with its neighbours until so many values make it, over a 48th of a day at most.
 _ENOUGH, _REACH = 12, 48
 _FOLDS = 5
+#: What comes back so often a day, and makes this share of what a profile moves by, is no matter of the hour.
+_TIMES_A_DAY, _AS_WELL = 4, 0.8
 #: Days over which the slow level is a median, where the data have enough of them, and where not.
 _SLOW, _SHORT = 7, 3
 
@@ -50,8 +54,8 @@ class Grid:
 
     @property
     def cycles(self) -> int:
-        """Different ones that are more than half there."""
-        full = np.isfinite(self.values).any(2).mean(1) > 0.5
+        """Different ones that are nearly whole."""
+        full = np.isfinite(self.values).any(2).mean(1) > _FULL
         return len(set(self.cycle[full].tolist()))
 
     def by_block(self, values: Floats) -> Floats:
@@ -184,6 +188,22 @@ def _filled(table: Floats) -> Floats:
         elif there.size < bins:
             column[:] = np.interp(np.arange(bins), there, column[there], period=bins)
     return table
+
+
+def repeats_within(table: Floats, each: int) -> NDArray[np.bool_]:
+    """Whether what repeats in a table [bins, channels], `each` bins a day, is shorter than a day: [channels].
+
+    It then comes back several times a day, which is no matter of the hour, and windows see it better.
+    """
+    days = table.reshape(-1, each, table.shape[1])
+    day = days.mean(0)
+    whole = np.var(table, axis=0)
+    found = np.zeros(table.shape[1], bool)
+    for parts in range(_TIMES_A_DAY, each // 2 + 1):
+        if each % parts == 0:
+            short = day.reshape(parts, each // parts, -1).mean(0)
+            found |= np.var(short, axis=0) >= _AS_WELL * np.maximum(whole, 1e-300)
+    return found
 
 
 def _smooth(table: Floats, half: int) -> Floats:

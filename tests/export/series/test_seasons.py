@@ -75,6 +75,15 @@ def test_nothing_is_found_in_noise_drift_or_without_a_clock() -> None:
     assert found(usual, period=43_200.0) is None  # two rows a day
 
 
+def test_what_comes_back_many_times_a_day_is_no_matter_of_the_hour() -> None:
+    time = START + HOUR // 60 * np.arange(8 * 1440, dtype=np.int64)
+    wave = np.sin(2 * np.pi * np.arange(len(time)) / 20)[:, None]
+    short = Series(wave + 0.1 * np.random.default_rng(0).normal(size=wave.shape), ("a",), time, "UTC")
+    assert found(short, period=60.0) is None
+    tide = replace(short, values=np.sin(2 * np.pi * np.arange(len(time)) / 720)[:, None] + 0.1 * wave)
+    assert found(tide, period=60.0) is not None  # twice a day is
+
+
 def test_channels_without_a_season_are_left_as_they_are() -> None:
     two = rhythmic(42, channels=2)
     values = two.values.copy()
