@@ -21,6 +21,7 @@ from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.common.words import listed
 from aez.codec.detect.detector import ROWS, Detector, load_detector
 from aez.codec.detect.scaling import Scale, learned_scale
+from aez.codec.detect.seasons import Beside, SeasonStream, of_windows
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series
 from aez.codec.series.windows import window_batches
@@ -179,6 +180,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         series = [
             _series(part, number, given.several, channels, self.period) for number, part in enumerate(given.parts)
         ]
+        if any(part.time is None for part in given.parts):
+            config = replace(config, seasons="none")  # without a clock nobody knows the hour of a later row
         with tempfile.TemporaryDirectory() as folder:
             fitted = fit_detector(series, config, Path(folder), self._changes(seed))
         for notice in fitted.notices:
@@ -439,9 +442,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             of = f" of stream {name}" if name else ""
             raise InvalidArgument(f"{len(values)} rows{of} are fewer than a window of {self.window_}; give more")
         score, causes = np.empty(len(values)), np.empty(values.shape) if blamed else None
-        scale, first = self._scale(name, values), self.window_ - 1
+        scale, first = self._beside(part, name), self.window_ - 1
         for row, windows, count in window_batches(values, self.window_, _BATCH):
-            found, blame = self._run(windows, scale)
+            found, blame = self._run(windows, of_windows(scale, row, count, len(windows)))
             score[row : row + count] = found[:count]
             if causes is not None:
                 causes[row : row + count] = blame[:count]
@@ -461,6 +464,16 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return self._training
 
+    def _beside(self, part: Part, name: str) -> Beside | None:
+        """What the model takes beside a stream's windows: its scale, or phase and level of each row."""
+        if self._fitted is None:
+            seasons = self._detector().seasons
+        else:
+            seasons = None if self._fitted.seasons is None else self._fitted.seasons.seasons
+        if seasons is None:
+            return self._scale(name, part.values)
+        return SeasonStream(seasons, self.window_, name).take(part.values, part.time, part.timezone is None)
+
     def _scale(self, name: str, values: Values) -> Scale | None:
         scales = self._detector().scales if self._fitted is None else self._fitted.scales
         if scales is None:
@@ -468,12 +481,12 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return scales.known.get(name) or learned_scale(values[: scales.rows], scales.usual)
 
     def _run(
-        self, windows: NDArray[np.float32], scale: Scale | None
+        self, windows: NDArray[np.float32], scale: Beside | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if self._fitted is None:
             found = self._detector().score_windows(windows, scale)
             return found.score, found.channel_score
-        return score_windows(self._fitted.graph, windows, scale)
+        return score_windows(self._fitted.graph, windows, scale, self._fitted.seasons)
 
     def _detector(self) -> Detector:
         if not hasattr(self, "_detector_cache"):

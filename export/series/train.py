@@ -16,6 +16,7 @@ from torch import Tensor
 
 from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.common.words import listed
+from aez.codec.detect.calendar import days_of
 from aez.codec.detect.events import DEFAULT_RULE, EventRule, find_events
 from aez.codec.detect.scaling import StreamScales
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
@@ -43,6 +44,8 @@ from aez.export.series.rows import (
 )
 from aez.export.series.sampling import few_enough
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
+from aez.export.series.seasons.finding import FittedSeasons, find_seasons
+from aez.export.series.seasons.graph import SeasonParts, calibrated_parts
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
 from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
 from aez.export.series.sufficiency import rare_alarms, too_few_windows, without_empty
@@ -66,6 +69,9 @@ DAY = 86_400.0
 #: The limit of a budget over what the held-out part says. A PCA on SMD gave 1.23 false alarms a day with 1, 0.91 with
 #: 1.3 and 0.83 with 1.5; on SKAB, with 120 rows held out, it flagged 36 % of the normal rows with 1.2, 22 % with 1.5.
 MARGIN = 1.5
+#: No budget puts the limit of a model with seasons below the margin times this percentile of held-out scores: where a
+#: day has 24 rows, three in a row above it once a day are an eighth of them.
+SEASON_PERCENTILE = 99.9
 
 Method = Literal["percentile", "pot", "budget"]
 METHODS: tuple[Method, ...] = ("percentile", "pot", "budget")
@@ -102,7 +108,9 @@ class DetectorConfig:
     `family` None: that of the data's kind; `window` None: suggested from the data; `options` are the family's own;
     `held_out` is the share of the rows, the latest, that calibrates; `robust` leaves out rows that look like faults;
     `gaps` is the share of the windows into which training makes holes; `per_stream_scale` makes a graph that takes each
-    stream's centre and width as inputs; `rows`: that rows are no series, None: where they have no order.
+    stream's centre and width as inputs; `rows`: that rows are no series, None: where they have no order. `seasons`:
+    whether days and weeks are looked for, in the `timezone` (by default the source's, or UTC), of which `holidays`,
+    dates such as 2025-12-25, are as Sundays.
     """
 
     family: str | None = None
@@ -116,6 +124,9 @@ class DetectorConfig:
     gaps: float = 0.2
     per_stream_scale: bool = False
     rows: bool | None = None
+    seasons: Literal["auto", "none"] = "auto"
+    timezone: str | None = None
+    holidays: tuple[str, ...] = ()
 
     @property
     def named_family(self) -> str:
@@ -136,7 +147,8 @@ class Fitted:
     `scores` are the held-out ones before the division by the threshold; `result` None: nothing was trained; `notices`
     say what the user should know of the data, one sentence each. With `scales` the graph is one for rows in widths from
     their stream's centre, and so are the windows of `split`. `signals` None: it was made before they
-    were noted. `covering_threshold`: see `covering_limit`; None as `signals`.
+    were noted. `covering_threshold`: see `covering_limit`; None as `signals`. With `seasons` the graph is one for rows
+    in widths from what is usual, and so are the windows.
     """
 
     graph: DetectorGraph
@@ -150,6 +162,7 @@ class Fitted:
     scales: StreamScales | None = None
     signals: SignalFigures | None = None
     covering_threshold: float | None = None
+    seasons: SeasonParts | None = None
 
 
 class DetectorLoss(FamilyLoss):
@@ -220,18 +233,21 @@ def fit_detector(
     _refuse_constant(rows, [one.name or "the training data" for one in series])
     rows, sentinels, unread = without_sentinels(rows, channels)
     notices += unread
+    season = _seasons(series, rows, period, config)
     window = config.window or suggest_window(max(rows, key=len))
+    if season is not None:
+        window = config.window or suggest_window(max(season.left, key=len), season.window)
     with torch.random.fork_rng():
         trained = build(config.named_family, window, len(channels), **config.options).trained
     validation = VALIDATION if trained else 0.0
-    scales, learned = None, rows
+    scales, learned = None, rows if season is None else season.left
     if config.per_stream_scale:
         fits = [one[: fitted_rows(len(one), window, config.held_out, validation)] for one in rows]
         scales = fit_scales([one.name for one in series], fits, window, channels)
         learned = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
     split, left_out = _split(series, learned, config, window, validation, notices)
-    fitted = split.fit.runs
-    scaling = fit_scaling(fitted, channels, soft=bool(config.rows)) if scales is None else unit_scaling(fitted, rows)
+    fitted, plain = split.fit.runs, scales is None and season is None
+    scaling = fit_scaling(fitted, channels, soft=bool(config.rows)) if plain else unit_scaling(fitted, rows)
     if still := [name for name, flag in zip(channels, scaling.still, strict=True) if flag]:
         notices.append(f"{listed(still)} never moved in the training rows; any movement will score high")
     options = default_options(len(split.fit), **(changes or {}))
@@ -241,15 +257,21 @@ def fit_detector(
         network, result = learn(model, split.fit, split.validation, VALIDATION_WINDOWS, options, folder, resume)
     graph = DetectorGraph(network, scaling, config.score)
     scores = graph.calibrate(Batches(split.held_out, _BATCH), Batches(spread_lazily(split.fit, CODE_WINDOWS), _BATCH))
+    parts = None
+    if season is not None:
+        parts, scores = _with_seasons(season, split.held_out, scores)
     judged = _limit_scores(graph, scores, split, config)
-    graph.threshold.fill_(choose_limit(judged, split.held_out, config, period))
-    covering = None if config.rows else covering_limit(
-        scores, split.held_out, float(graph.threshold), lambda some: choose_limit(some, split.held_out, config, period)
-    )
+
+    def limit_of(some: NDArray[np.float32]) -> float:
+        found = choose_limit(some, split.held_out, config, period)
+        return found if parts is None else max(found, season_floor(some, config))
+
+    graph.threshold.fill_(limit_of(judged))
+    covering = None if config.rows else covering_limit(scores, split.held_out, float(graph.threshold), limit_of)
     signals = None if config.rows else signal_figures(rows, sentinels, left_out)
     notices += _limit_notices(config, len(judged), period)
     notices += [said for said in (too_few_windows(split),) if said is not None]
-    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals, covering)
+    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals, covering, parts)
 
 
 def _for_rows(config: DetectorConfig, family: str | None) -> DetectorConfig:
@@ -284,6 +306,30 @@ def _budget_notices(limit: LimitOptions, held_out: int, period: float | None) ->
     if limit.method != "budget" or limit.alarms >= 1:  # the usual one is as good as its margin
         return []
     return rare_alarms(limit.alarms, held_out * (period or DAY / 1440) / DAY, limit.margin)
+
+
+def _seasons(
+    series: Sequence[Series], rows: Sequence[Rows], period: float | None, config: DetectorConfig
+) -> FittedSeasons | None:
+    """The seasons of the rows; none are looked for where each stream has a scale of its own, or rows no order."""
+    if config.seasons == "none" or config.per_stream_scale or config.rows:
+        return None
+    return find_seasons(series, rows, period, config.timezone, days_of(config.holidays))
+
+
+def _with_seasons(
+    season: FittedSeasons, held_out: Windows, scores: NDArray[np.float32]
+) -> tuple[SeasonParts, NDArray[np.float32]]:
+    """What the graph has for its seasons, and the scores [n] of held-out windows with it."""
+    tail = min(season.tail, held_out.window)
+    parts = calibrated_parts(season.seasons, tail, Batches(held_out, _BATCH), scores)
+    away = np.concatenate([parts.scores(batch).amax(1).numpy() for batch in Batches(held_out, _BATCH)])
+    return parts, np.maximum(scores, away)
+
+
+def season_floor(scores: NDArray[np.float32], config: DetectorConfig) -> float:
+    """The least limit of a model with seasons: a day of few rows has room for few that are above it."""
+    return config.limit.margin * percentile(scores, SEASON_PERCENTILE) if config.limit.method == "budget" else 0.0
 
 
 def _split(
@@ -410,7 +456,7 @@ _LIMIT_KEYS: dict[Method, tuple[str, ...]] = {
 def without_rows(fitted: Fitted, data: str, units: Sequence[str] = ()) -> Learned:
     """What of a fitted detector its bundle is made from; `data` describes what it learned from."""
     windows = spread(fitted.split.held_out, CHECKED_WINDOWS).numpy()
-    return Learned(fitted.graph, describe(fitted, "", data, units), windows, fitted.scales)
+    return Learned(fitted.graph, describe(fitted, "", data, units), windows, fitted.scales, fitted.seasons)
 
 
 def make_bundle(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) -> Bundle:
