@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         score_file,
         score_streams,
     )
+    from aez.codec.detect.seasons import SeasonInputs, Seasons, SeasonStream
     from aez.codec.detect.thresholds import (
         LabelledThreshold,
         StreamingPeaksOverThreshold,
@@ -46,6 +47,9 @@ __all__ = [
     "ScoredBatch",
     "ScoredPicture",
     "ScoredSeries",
+    "SeasonInputs",
+    "SeasonStream",
+    "Seasons",
     "SeriesScores",
     "StreamScales",
     "StreamingPeaksOverThreshold",
@@ -76,6 +80,7 @@ __getattr__ = lazily(
         "aez.codec.detect.events": "EventRule severity_of Event EventUpdate EventTracker find_events",
         "aez.codec.detect.pictures": "PictureDetector PictureScores load_picture_detector",
         "aez.codec.detect.scaling": "Scale StreamScales learned_scale",
+        "aez.codec.detect.seasons": "SeasonInputs SeasonStream Seasons",
         "aez.codec.detect.score_pictures": "ScoredPicture score_picture",
         "aez.codec.detect.score_series": "Reading ScoredSeries ScoredBatch describe_event score_file score_streams",
         "aez.codec.detect.thresholds": (

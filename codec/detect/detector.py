@@ -32,6 +32,8 @@ from aez.codec.detect.manifest_values import (
     wrong,
 )
 from aez.codec.detect.scaling import Scale, StreamScales, learned_scale
+from aez.codec.detect.season_values import season_values
+from aez.codec.detect.seasons import Beside, SeasonInputs, SeasonStream, of_windows
 from aez.codec.errors import InvalidArgument, ModelError, UnsupportedInput
 from aez.codec.series.core import Series, select_channels
 from aez.codec.series.windows import window_batches
@@ -97,11 +99,12 @@ class Detector:
     score is made of. ranges: (lowest, highest) of each channel in training. event_rule: the rule that the threshold was
     chosen for. covering_threshold: what scores that look ahead are divided by once more, so that 1 is their threshold,
     too; None for bundles without one. scales: of models that take each stream's centre and width, those of the training
-    streams; else None. rests, absences: the longest runs of equal values, and without a value, of each channel in
-    training, in rows, infinity for one that hardly moved; sentinels: of each channel the values there that looked like
-    "no reading". They are None for bundles that do not say. mode: "series", or "rows" where each row is judged alone.
-    kinds: what each channel is (measured, state, counter, constant, left-out). words: of channels that hold text, their
-    words, the rarest last: a sample is the place of its word, and one that is not there counts as the rarest.
+    streams; else None. seasons: of models that take phase and trailing level, what tells them; else None. rests,
+    absences: the longest runs of equal values, and without a value, of each channel in training, in rows, infinity for
+    one that hardly moved; sentinels: of each channel the values there that looked like "no reading". They are None for
+    bundles that do not say. mode: "series", or "rows" where each row is judged by itself. kinds: what each channel is
+    (measured, state, counter, constant, left-out). words: of channels that hold text, their words, the rarest last: a
+    sample is the place of its word, and one that is not there counts as the rarest.
 
     Raises ModelError for a bundle that is no detector, contradicts itself, or whose probe scores differently here;
     InvalidArgument as `open_session`.
@@ -129,6 +132,7 @@ class Detector:
         self.rests, self.absences, self.sentinels = signals
         self.scales = _stream_scales(bundle, len(self.channels))
         self.kinds, self.words = channel_kinds(coding, self.channels), channel_words(coding, self.channels)
+        self.seasons = season_values(bundle, len(self.channels))
         self._session = open_session(bundle.graph(GRAPH), device, threads)
         check_outputs(bundle, self._session.outputs, {"score", "channel_score", "reconstruction"})
         self._whole: Session | None = None
@@ -152,24 +156,29 @@ class Detector:
         known = self.scales.known.get(stream)
         return known or learned_scale(rows[: self.scales.rows], self.scales.usual)
 
-    def score_windows(self, windows: NDArray[np.floating], scale: Scale | None = None) -> WindowScores:
+    def season_stream(self, name: str = "") -> SeasonStream | None:
+        """What tells phase and level of one stream's rows, from its first on; None where the model takes none."""
+        return None if self.seasons is None else SeasonStream(self.seasons, self.window, name)
+
+    def score_windows(self, windows: NDArray[np.floating], scale: Beside | None = None) -> WindowScores:
         """Scores of windows [n, window, channels] of one stream in the sensors' units, NaN = missing.
 
-        `scale` is the stream's, of models that take one; by default the training streams' median. Raises
-        InvalidArgument for another shape.
+        `scale` is the stream's, of models that take one, by default the training streams' median; or each window's
+        phases and level, of models with seasons, by default such as nobody knows. Raises InvalidArgument for another
+        shape.
         """
-        outputs = [self._scores(batch, count, scale) for batch, count in self._split(windows)]
+        outputs = [self._scores(batch, count, own) for batch, count, own in self._split(windows, scale)]
         if not outputs:
             return WindowScores(np.empty(0, np.float32), np.empty((0, len(self.channels)), np.float32))
         score, channel_score = (np.concatenate([found[key] for found in outputs]) for key in ("score", "channel_score"))
         return WindowScores(score, channel_score)
 
-    def score_batch(self, batch: Float, *, whole: bool = False, scale: Scale | None = None) -> WindowScores:
+    def score_batch(self, batch: Float, *, whole: bool = False, scale: Beside | None = None) -> WindowScores:
         """Scores of float32 windows [batch, window, channels], NaN = missing, no infinities; the graph gets them as is.
 
         `whole` says that nothing is missing, which many models score in half the time. `scale` [batch, channels] are
-        those of the windows' streams, of models that take them. For callers that keep to few batch sizes themselves:
-        memory grows with each new one. Raises InvalidArgument.
+        those of the windows' streams, of models that take them, or phases and levels. For callers that keep to few
+        batch sizes themselves: memory grows with each new one. Raises InvalidArgument.
         """
         if batch.ndim != 3 or batch.shape[1:] != (self.window, len(self.channels)) or batch.dtype != np.float32:
             raise InvalidArgument(
@@ -179,12 +188,14 @@ class Detector:
         found = self._run(batch, len(batch), whole, scale)
         return WindowScores(found["score"], found["channel_score"])
 
-    def reconstruct(self, windows: NDArray[np.floating], scale: Scale | None = None) -> Float:
+    def reconstruct(self, windows: NDArray[np.floating], scale: Beside | None = None) -> Float:
         """What the network makes of windows [n, window, channels]: of the same shape, in the sensors' units.
 
         `scale` as for `score_windows`. Raises InvalidArgument for another shape.
         """
-        parts = [self._run(batch, count, scale=scale)["reconstruction"] for batch, count in self._split(windows)]
+        parts = [
+            self._run(batch, count, scale=own)["reconstruction"] for batch, count, own in self._split(windows, scale)
+        ]
         return np.concatenate(parts) if parts else np.empty((0, self.window, len(self.channels)), np.float32)
 
     def score(self, series: Series, *, covering: bool = False) -> SeriesScores:
@@ -202,7 +213,9 @@ class Detector:
                 f"{series.name or 'the series'} has {len(values)} rows, and a window of model {self.bundle.name} takes "
                 f"{self.window}; give more rows"
             )
-        found = self._score_values(values, len(values), self.scale_of(series.name, values))
+        stream = self.season_stream(series.name)
+        given = stream.take(values, series.time, series.timezone is None) if stream else None
+        found = self._score_values(values, len(values), given or self.scale_of(series.name, values))
         if self.covering_threshold is None or not covering:
             return found
         windows = beside(found.score[self.window - 1 :], found.channel_score[self.window - 1 :])
@@ -216,10 +229,14 @@ class Detector:
         """
         before = np.empty((0, len(self.channels)))
         scale: Scale | None = None
+        stream: SeasonStream | None = None
         for batch in batches:
-            values = np.concatenate([before, self._values(batch)])
+            own = self._values(batch)
+            values = np.concatenate([before, own])
             scale = scale or self.scale_of(batch.name, values)
-            yield self._score_values(values, len(batch), scale)
+            stream = stream or self.season_stream(batch.name)
+            given = stream.take(own, batch.time, batch.timezone is None) if stream else None
+            yield self._score_values(values, len(batch), given or scale)
             before = values[max(0, len(values) - self.window + 1) :]
 
     def notices(self, series: Series) -> list[str]:
@@ -243,13 +260,13 @@ class Detector:
         given = series if series.channels == self.channels else select_channels(series, self.channels)
         return np.asarray(given.values, np.float64)
 
-    def _score_values(self, values: NDArray[np.float64], last: int, scale: Scale | None) -> SeriesScores:
-        """Scores of the last rows of values [time, channels]."""
+    def _score_values(self, values: NDArray[np.float64], last: int, scale: Beside | None) -> SeriesScores:
+        """Scores of the last rows of values [time, channels]; phases and levels are those of the last rows."""
         score = np.full(len(values), np.nan, np.float32)
         channel_score = np.full(values.shape, np.nan, np.float32)
         if len(values) >= self.window:
             for row, windows, count in window_batches(values, self.window, self._batch):
-                found = self._scores(windows, count, scale)
+                found = self._scores(windows, count, of_windows(scale, row - len(values) + last, count, len(windows)))
                 score[row : row + count] = found["score"]
                 channel_score[row : row + count] = found["channel_score"]
         return SeriesScores(score[len(values) - last :], channel_score[len(values) - last :])
@@ -259,8 +276,10 @@ class Detector:
         """The largest batch that is used."""
         return _BATCHES[-1] if self.window * len(self.channels) <= _LARGE else _BATCHES[-2]
 
-    def _split(self, windows: NDArray[np.floating]) -> Iterator[tuple[Float, int]]:
-        """(batch of a fixed shape, windows in it that are real)."""
+    def _split(
+        self, windows: NDArray[np.floating], scale: Beside | None = None
+    ) -> Iterator[tuple[Float, int, Beside | None]]:
+        """(Batch of a fixed shape, windows in it that are real, what the graph takes beside them)."""
         if windows.ndim != 3 or windows.shape[1:] != (self.window, len(self.channels)):
             raise InvalidArgument(
                 f"windows of model {self.bundle.name} have the shape [n, {self.window}, {len(self.channels)}], "
@@ -276,24 +295,17 @@ class Detector:
                 batch[:count] = windows[start : start + count]
             batch[:count][~np.isfinite(batch[:count])] = np.nan  # as in `window_batches`
             batch[count:] = batch[0]
-            yield batch, count
+            yield batch, count, of_windows(scale, start, count, size)
             start += count
 
-    def _scores(self, batch: Float, count: int, scale: Scale | None = None) -> dict[str, Float]:
+    def _scores(self, batch: Float, count: int, scale: Beside | None = None) -> dict[str, Float]:
         """Scores of the first `count` windows of a batch, by the faster graph where nothing is missing."""
         return self._run(batch, count, self._whole is not None and not np.isnan(batch.min()), scale)
 
-    def _run(self, batch: Float, count: int, whole: bool = False, scale: Scale | None = None) -> dict[str, Float]:
+    def _run(self, batch: Float, count: int, whole: bool = False, scale: Beside | None = None) -> dict[str, Float]:
         """A graph's outputs for the first `count` windows of a batch. Raises ModelError for other shapes."""
         shapes: dict[str, tuple[int, ...]] = {"score": (len(batch),), "channel_score": (len(batch), len(self.channels))}
-        given = {"window": batch}
-        if self.scales is not None:
-            each = (len(batch), len(self.channels))
-            centre, width = scale or self.scales.usual
-            given |= {
-                "centre": np.ascontiguousarray(np.broadcast_to(centre, each)),
-                "width": np.ascontiguousarray(np.broadcast_to(width, each)),
-            }
+        given = {"window": batch, **self._beside(len(batch), scale)}
         if whole and self._whole is not None:
             found = self._whole.run(given)
         else:
@@ -304,6 +316,19 @@ class Detector:
                 raise ModelError(f"model {self.bundle.name} gives {key} of the shape {found[key].shape}, not {shape}")
         return {key: found[key][:count] for key in shapes}
 
+    def _beside(self, count: int, given: Beside | None) -> dict[str, Float]:
+        """What the graph takes beside so many windows."""
+        each = (count, len(self.channels))
+        parts: dict[str, tuple[Float, tuple[int, ...]]] = {}
+        if self.seasons is not None:
+            phases = (count, self.window, self.seasons.count)
+            own = given if isinstance(given, SeasonInputs) else self.seasons.neutral
+            parts = {"phase": (own.phase, phases), "level": (own.level, each)}
+        elif self.scales is not None:
+            scale = given if isinstance(given, Scale) else self.scales.usual
+            parts = {"centre": (scale.centre, each), "width": (scale.width, each)}
+        return {name: np.ascontiguousarray(np.broadcast_to(part, shape)) for name, (part, shape) in parts.items()}
+
     def _check_probe(self) -> None:
         windows, expected = self.bundle.array("probe_window"), self.bundle.array("probe_score")
         if windows.shape[1:] != (self.window, len(self.channels)) or expected.shape != windows.shape[:1]:
@@ -311,7 +336,7 @@ class Detector:
                 f"the probe of model {self.bundle.name} has the shape {windows.shape}, not that of its windows"
             )
         whole = ~np.isnan(windows).any((1, 2))
-        scales = self._probe_scales(expected.shape[0])
+        scales = self._probe_beside(expected.shape[0])
         for kept, faster in ((np.ones_like(whole), False), (whole, True)):
             # One by one where each has a scale of its own.
             groups = (
@@ -322,13 +347,15 @@ class Detector:
             parts = [
                 self._run(batch, count, faster, scale)["score"]
                 for some, scale in groups
-                for batch, count in self._split(some)
+                for batch, count, _ in self._split(some)
             ]
             if parts:
                 check_probe(self.bundle, np.concatenate(parts), expected[kept])
 
-    def _probe_scales(self, count: int) -> Scale | None:
-        """The scales of the probe's windows; None where the model takes none. Raises ModelError."""
+    def _probe_beside(self, count: int) -> Beside | None:
+        """What the model takes beside the probe's windows; None where it takes nothing. Raises ModelError."""
+        if self.seasons is not None:
+            return SeasonInputs(self.bundle.array("probe_phase"), self.bundle.array("probe_level"))
         if self.scales is None:
             return None
         found = Scale(self.bundle.array("probe_centre"), self.bundle.array("probe_width"))

@@ -240,7 +240,8 @@ class _SeriesFile:
                 kept.append(batch)
         self.stream, self.summary = reader.name, reader.summary()
         rows_alone = self.detector.mode == ROWS  # whose times may repeat, and mean nothing
-        self.notices = [*units, *self._still_notices(), *(() if rows_alone else _mixed_notices(self.summary))]
+        mixed = () if rows_alone else _mixed_notices(self.summary)
+        self.notices = [*units, *self._still_notices(), *mixed, *self._clock_notices()]
         self.notices += _word_notices(getattr(reader, "unknown", {}))
         in_time = rows_alone or not (self.summary.backwards or self.summary.duplicates)
         if self.reading.resample is None and in_time:
@@ -269,6 +270,13 @@ class _SeriesFile:
             array=given.array,
             words=self.detector.words,
         )
+
+    def _clock_notices(self) -> Iterator[str]:
+        if self.detector.seasons is not None and self.summary.start is None:
+            yield (
+                f"model {self.detector.bundle.name} judges rows by the hour, and this file has no times; name its time "
+                "column with --time-column, or expect wrong scores"
+            )
 
     def _still_notices(self) -> Iterator[str]:
         detector = self.detector

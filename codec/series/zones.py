@@ -7,8 +7,9 @@ comes twice each time has two meanings, `later` ns apart: which of them it is on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["LocalTimes", "from_local", "settled", "zone"]
+__all__ = ["LocalTimes", "check_zone", "from_local", "settled", "to_local", "zone"]
 
 Times = NDArray[np.int64]
 
@@ -27,6 +28,7 @@ _NS = 10**9
 #: Streams whose newest time is remembered.
 _STREAMS = 100_000
 _EPOCH = datetime(1970, 1, 1)
+_FIXED = re.compile(r"([+-])(\d\d):?(\d\d)?")
 
 
 @cache
@@ -105,3 +107,33 @@ def settled(times: Times, later: Times, newest: int | None) -> Times:
             found[at] = moment
         newest = moment if newest is None else max(newest, moment)
     return found
+
+
+def check_zone(name: str) -> None:
+    """Raise InvalidArgument where there is no zone of that name, and it is no offset such as +02:00 either."""
+    to_local(np.zeros(1, np.int64), name)
+
+
+def to_local(times: Times, name: str) -> Times:
+    """What the clock on the wall shows, as ns since 1970, at times UTC in a zone: Europe/Berlin, UTC, +02:00.
+
+    Raises InvalidArgument where there is no such zone.
+    """
+    if name == "UTC":
+        return times
+    if (found := _FIXED.fullmatch(name)) is not None:
+        minutes = int(found[2]) * 60 + int(found[3] or 0)
+        return times + (-minutes if found[1] == "-" else minutes) * 60 * _NS
+    quarters, place = np.unique(times // (_QUARTER * _NS), return_inverse=True)
+    return times + np.array([_ahead(name, quarter) for quarter in quarters.tolist()], np.int64)[place.ravel()]
+
+
+@cache
+def _ahead(name: str, quarter: int) -> int:
+    """What local times are ahead of UTC in a quarter of an hour, ns."""
+    where = zone(name)
+    try:
+        moment = datetime.fromtimestamp(quarter * _QUARTER, UTC).astimezone(where)
+    except (OverflowError, OSError, ValueError):  # beyond the years of the calendar
+        return 0
+    return _ns(moment.utcoffset() or timedelta(0))

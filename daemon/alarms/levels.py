@@ -113,6 +113,8 @@ class Levels(Shifts):
         """
         if getattr(self._model, "scales", None) is not None:
             raise InvalidArgument("its model learns each stream's own centre; forget the stream, and it learns anew")
+        if getattr(self._model, "seasons", None) is not None:
+            raise InvalidArgument("its model has seasons and follows each stream's level by itself, within weeks")
         if not len(ring) or len(ring) < self._window - 1:
             raise InvalidArgument("it has not had a whole window of rows yet")
         before = self.shifts.get(number, np.zeros(ring.shape[1], np.float32))

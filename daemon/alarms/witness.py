@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.detect.scaling import Scale
+from aez.codec.detect.seasons import Beside, stacked
 from aez.daemon.alarms.curve import short
 
 __all__ = ["Witness", "Worst"]
@@ -45,7 +45,7 @@ class Worst:
     places: list[int]
     window: Float | None = None
     shift: Float | None = None
-    scale: Scale | None = None
+    scale: Beside | None = None
     measured: list[float | None] = field(default_factory=list)
     expected: list[float | None] = field(default_factory=list)
 
@@ -83,7 +83,9 @@ class Witness:
             return "reconstruction"
         return "" if self._centre is None else "centre of training"
 
-    def look(self, score: float, window: Float, blame: Float, shift: Float | None, scale: Scale | None = None) -> Worst:
+    def look(
+        self, score: float, window: Float, blame: Float, shift: Float | None, scale: Beside | None = None
+    ) -> Worst:
         """The worst row so far is the last one of a window [rows, channels]; blame: its channel scores."""
         order = np.argsort(-np.nan_to_num(blame, nan=-1.0), kind="stable")[:_EXPLAINED]
         found = Worst(score, order.tolist(), window.copy(), shift, scale)
@@ -110,7 +112,7 @@ class Witness:
             filled = np.stack(windows + [windows[-1]] * (_BATCH - len(windows)))
             scales = [one.scale for one in batch if one.scale is not None]
             scales += scales[-1:] * (_BATCH - len(scales))
-            given = (Scale(*(np.stack(parts) for parts in zip(*scales, strict=True))),) if scales else ()
+            given = (stacked(scales),) if scales else ()
             expected = self._reconstruct(filled, *given)[: len(windows), -1]
         elif self._centre is not None:
             expected = np.broadcast_to(self._centre, (len(windows), len(self.channels)))

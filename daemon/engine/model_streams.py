@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 
 from aez.codec.detect.events import EventTracker
-from aez.codec.detect.scaling import StreamScales
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.learned_limit import LearnedLimit
 from aez.daemon.alarms.levels import Levels
 from aez.daemon.alarms.repeats import Repeats
 from aez.daemon.alarms.witness import Witness
 from aez.daemon.common.records import EventRecord
+from aez.daemon.engine.beside.table import beside_table
 from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Silence
 from aez.daemon.engine.follower import Follower, Seen
 from aez.daemon.engine.ring import Rings, RowScoring
 from aez.daemon.engine.routing import Columns, Router
 from aez.daemon.engine.rows import Recent, ScoredRows, UnderWay
-from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.stream_state import StreamState, pack
 from aez.daemon.engine.stream_table import Lost, StreamTable
@@ -75,8 +74,7 @@ class ModelStreams(StreamColumns):
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
         self.levels = Levels(self, detector, watched.adopt_most)
-        known: StreamScales | None = getattr(detector, "scales", None)
-        self.scales = None if known is None else Scales(known, watched.warm_up)
+        self.scales = beside_table(detector, self.period, watched.warm_up)
         self.signals = None if watched.signals is None else self._made_signals(watched.signals)
         self._tables: tuple[StreamColumns, ...] = (self.rows, self.rings, self.silence, self.levels)
         self._tables += tuple(table for table in (self.scales, self.signals) if table is not None)

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from aez.daemon.alarms.levels import Shifts
+from aez.daemon.engine.beside.table import BesideTable
 from aez.daemon.engine.rows import UnderWay
-from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores, rows_view
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, runs
@@ -76,11 +76,12 @@ class Rings(StreamColumns):
 class RowScoring:
     """Scores the rows of one model's streams; scored: rows that got a score.
 
-    scales: of models that take them, else None. signals: what tells channels that are to be left out; None for none.
+    scales: what tells what the model takes beside windows, or None. signals: what tells channels that are to be left
+    out; None for none.
     """
 
     def __init__(
-        self, scorer: Scorer, rings: Rings, levels: Shifts, scales: Scales | None, signals: Signals | None
+        self, scorer: Scorer, rings: Rings, levels: Shifts, scales: BesideTable | None, signals: Signals | None
     ) -> None:
         self.scorer, self.rings, self.levels, self.scales, self.signals = scorer, rings, levels, scales, signals
         self.scored = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from aez.codec.detect.scaling import Scale
+from aez.codec.detect.seasons import Beside
 from aez.daemon.engine.scorer import Scores
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Flags, Float, Ints
@@ -34,7 +34,7 @@ class ScoredRows:
     limit: Float
     channels: tuple[str, ...]
     shifts: Mapping[int, Float] = field(default_factory=dict)
-    scale: Scale | None = None
+    scale: Beside | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Recent:
     row: int
     time: int
     period: int | None
-    scale: Scale | None = None
+    scale: Beside | None = None
 
 
 class UnderWay(NamedTuple):
@@ -68,6 +68,6 @@ class UnderWay(NamedTuple):
     joined: Float
     starts: Ints
     ending: Callable[[], Scores]
-    scale: Scale | None
+    scale: Beside | None
     unscaled: Flags
     steps: Sequence[tuple[int, list[Step]]] = ()

@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from aez.codec.detect.detector import WindowScores
-from aez.codec.detect.scaling import Scale
+from aez.codec.detect.seasons import Beside
 from aez.codec.errors import InvalidArgument
 from aez.daemon.engine.routing import clean
 from aez.daemon.rows.columns import Float, Ints
@@ -95,14 +95,14 @@ class Scorer:
         kept = rows[max(0, len(rows) - self.window + 1) :].copy()
         return kept, Scores(score[len(before) :], channel_score[len(before) :])
 
-    def score(self, rows: Float, starts: Ints, scale: Scale | None = None) -> Scores:
+    def score(self, rows: Float, starts: Ints, scale: Beside | None = None) -> Scores:
         """Scores of the windows of `rows`, float32 [n, channels] and contiguous, that begin at `starts`, int64 [k].
 
         `scale` [k, channels] are those of the windows' streams, of models that take them.
         """
         return self.begin(rows, starts, scale)()
 
-    def begin(self, rows: Float, starts: Ints, scale: Scale | None = None) -> Callable[[], Scores]:
+    def begin(self, rows: Float, starts: Ints, scale: Beside | None = None) -> Callable[[], Scores]:
         """Begin with what `score` does, in other threads where there are batches for them; what comes back ends it.
 
         No argument may be changed before the end.
@@ -143,7 +143,7 @@ class Scorer:
             at += size
 
     def _run(
-        self, view: Float, starts: Ints, into: Scores, place: slice | Ints, whole: bool, scale: Scale | None
+        self, view: Float, starts: Ints, into: Scores, place: slice | Ints, whole: bool, scale: Beside | None
     ) -> float:
         """Score one batch of windows and put the scores in their place; the seconds that it took."""
         begun = time.perf_counter()

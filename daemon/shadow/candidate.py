@@ -13,15 +13,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from aez.codec.detect.events import EventRule, EventTracker
-from aez.codec.detect.scaling import StreamScales
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.levels import Shifts
 from aez.daemon.alarms.repeats import Repeats
+from aez.daemon.engine.beside.table import beside_table
 from aez.daemon.engine.follower import Follower
 from aez.daemon.engine.ring import Rings, RowScoring
 from aez.daemon.engine.routing import Router
 from aez.daemon.engine.rows import ScoredRows
-from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.engine.watched import StreamModel, Watched
 from aez.daemon.rows.aligned import Aligned
@@ -75,8 +74,7 @@ class Candidate:
         self._order = np.array([channels.index(name) for name in candidate.channels], np.int64)
         self._rings = Rings(candidate.window, len(candidate.channels))
         self._shifts = Shifts(candidate.window)
-        known: StreamScales | None = getattr(candidate, "scales", None)
-        self._scales = None if known is None else Scales(known, watched.warm_up)
+        self._scales = beside_table(candidate, watched.period_ns, watched.warm_up)
         self._signals: Signals | None = None
         if signals is not None:
             self._signals = Signals(watched.name, signals, watched.period_ns, candidate.window)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aez.daemon.simulate.satellites import CHANNELS, NOISE, orbiting
 
-__all__ = ["KINDS", "Happening", "Kind", "apply", "schedule"]
+__all__ = ["KINDS", "SPREAD", "Happening", "Kind", "apply", "schedule"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -114,7 +114,7 @@ def apply(one: Happening, time: Ints, values: Floats, rng: np.random.Generator, 
         return
     for channel in one.channels:
         part = values[rows, channel]
-        spread = _SPREAD[channel]
+        spread = SPREAD[channel]
         match one.kind:
             case "flat":
                 part[:] = part[0]
@@ -147,5 +147,5 @@ def _set_clock(one: Happening, time: Ints) -> None:
 
 
 _ORBIT = orbiting(np.arange(3000), 3000, 0.0)
-_SPREAD = _ORBIT.std(axis=0)
+SPREAD = _ORBIT.std(axis=0)
 _IDLE = np.array([24.0, 0.4, 8.0, -20.0, 0.0, 0.02, 0.0, -110.0])

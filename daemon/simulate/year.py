@@ -1,7 +1,7 @@
 """A year of machines: slow drift, maintenance, sensors that die, clocks and units that are wrong, and real anomalies.
 
 What the monitor is measured on (`aez bench monitor year`). The first weeks show nothing but drift, so that they can be
-learned from; what happens later is labelled. There are no seasons.
+learned from; what happens later is labelled. There are no seasons but those of `rhythm`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.simulate.happenings import KINDS, Happening, apply, schedule
+from aez.daemon.simulate.happenings import KINDS, SPREAD, Happening, apply, schedule
 from aez.daemon.simulate.satellites import BLOCK, CHANNELS, NOISE, SimulatedRows, orbiting
 
 __all__ = ["DAYS", "QUIET_DAYS", "START", "Label", "Year"]
@@ -31,6 +31,8 @@ _DRIFT, _TURNS = 4.0, (40.0, 200.0)
 _WAVES = 4
 #: How much machines differ: in the level of a channel, in standard deviations of its noise.
 _OFFSET = 3.0
+#: What a day's work adds to each channel at most, in the standard deviation of its orbit.
+_WORK = np.array([-4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, -4.0])
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Year:
     """A year of `streams` machines, a row every `period` seconds. Raises InvalidArgument for values that make no sense.
 
     seed: of everything that is drawn; machines are the same whatever it is. start: ns since 1970 UTC of the first row.
+    rhythm: the machines work by day, and less on weekends, in UTC, each channel with a strength of its own.
     A machine's year takes about 80 bytes of memory a row while it is made and read.
     """
 
@@ -63,6 +66,7 @@ class Year:
     period: float = 60.0
     start: int = START
     prefix: str = "sat"
+    rhythm: bool = False
 
     def __post_init__(self) -> None:
         if self.streams < 1 or self.seed < 0:
@@ -127,11 +131,22 @@ def _machine(year: Year, stream: int) -> tuple[Ints, Floats]:
     row = np.arange(year.rows, dtype=np.int64)
     values = orbiting(row, ORBIT, phase) + offset
     days = row.astype(np.float64) * (year.period / 86_400)
+    if year.rhythm:
+        values += _working(days) * _WORK * SPREAD
     values += NOISE * (rng.normal(size=values.shape) + _drift(rng, days))
     time = year.start + np.round(row * (year.period * _SECOND)).astype(np.int64)
     for one in year._happenings(stream):
         apply(one, time, values, rng, ORBIT, phase)
     return time, values
+
+
+def _working(days: Floats) -> Floats:
+    """How much machines work so many days after the year began, a Wednesday: [n, 1], from 0 at night to 1."""
+    hour = days % 1 * 24
+    weekend = (days.astype(np.int64) + 2) % 7 >= 5
+    by_day = np.exp(-(((hour - 10) / 3) ** 2)) + 0.8 * np.exp(-(((hour - 16) / 3) ** 2))
+    found: Floats = (by_day * np.where(weekend, 0.3, 1.0))[:, None]
+    return found
 
 
 def _drift(rng: np.random.Generator, days: Floats) -> Floats:

@@ -13,9 +13,12 @@ from aez.codec.bundle.bundle import Bundle
 from aez.codec.detect.detector import GRAPH, ROWS, SCALE_CENTRE, SCALE_WIDTH, TASK, WHOLE_GRAPH
 from aez.codec.detect.events import EventRule
 from aez.codec.detect.scaling import StreamScales
+from aez.codec.detect.seasons import NEUTRAL_LEVEL, NEUTRAL_PHASE, SEASON_CENTRE, SEASON_WIDTH
 from aez.export.common.provenance import npy_bytes
 from aez.export.common.scored_graph import pack_scored, probe_members, tensor_entry
-from aez.export.series.graph import INPUTS, DetectorGraph, export_detector, export_whole
+from aez.export.series.graph import INPUTS, SEASON_INPUTS, DetectorGraph, export_detector, export_whole
+from aez.export.series.seasons.finding import season_windows
+from aez.export.series.seasons.graph import SeasonParts
 from aez.export.series.signals import SignalFigures
 from aez.export.series.streams import unscaled
 
@@ -49,14 +52,15 @@ class Described:
 class Learned:
     """A calibrated detector and what its bundle says of it: all that outlives the rows it learned from.
 
-    `windows` float32 [n, time, channels], real ones, are what the exported graph is checked on; with `scales` they and
-    the graph are in widths.
+    `windows` float32 [n, time, channels], real ones, are what the exported graph is checked on; with `scales` or
+    `seasons` they and the graph are in widths.
     """
 
     graph: DetectorGraph
     described: Described
     windows: NDArray[np.float32]
     scales: StreamScales | None = None
+    seasons: SeasonParts | None = None
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -64,16 +68,20 @@ class Learned:
 
     def pack(self, name: str) -> Bundle:
         """The bundle, in memory. Raises ModelError where the export does not compute the same."""
-        return pack_detector(self.graph, replace(self.described, name=name), self.windows, self.scales)
+        return pack_detector(self.graph, replace(self.described, name=name), self.windows, self.scales, self.seasons)
 
 
 def pack_detector(
-    graph: DetectorGraph, described: Described, windows: NDArray[np.float32], scales: StreamScales | None = None
+    graph: DetectorGraph,
+    described: Described,
+    windows: NDArray[np.float32],
+    scales: StreamScales | None = None,
+    seasons: SeasonParts | None = None,
 ) -> Bundle:
     """The bundle of a calibrated graph, in memory; `windows` [n, time, channels] are real ones to check it on.
 
-    With `scales` the graph and the windows are in widths, and what is packed takes each stream's scale. Raises
-    ModelError where ONNX Runtime does not compute what torch does.
+    With `scales` or `seasons` the graph and the windows are in widths, and what is packed takes each stream's scale, or
+    the phase of a window's rows and its level. Raises ModelError where ONNX Runtime does not compute what torch does.
     """
     threshold = float(graph.threshold)
     metadata = {
@@ -87,13 +95,18 @@ def pack_detector(
         metadata["covering_threshold"] = described.covering_threshold
     if described.words:
         metadata["words"] = {name: list(words) for name, words in described.words.items()}
-    checked, probe = _inputs(windows[:CHECKED_WINDOWS], scales), _inputs(make_probe(windows), scales)
-    data, probe_score = export_detector(graph, metadata, checked, probe)
-    members = {f"{GRAPH}.onnx": data, **probe_members(dict(zip(INPUTS, probe, strict=False)), probe_score)}
-    graphs = {GRAPH: describe_graph(graph, scales is not None)}
-    if len(data) <= WHOLE_BYTES and (whole := export_whole(graph, metadata, checked)):
+    if seasons is not None:
+        metadata |= {"seasons": describe_seasons(seasons)}
+    checked, probe = (_inputs(some, scales, seasons) for some in (windows[:CHECKED_WINDOWS], make_probe(windows)))
+    data, probe_score = export_detector(graph, metadata, checked, probe, seasons)
+    names = INPUTS if seasons is None else SEASON_INPUTS
+    members = {f"{GRAPH}.onnx": data, **probe_members(dict(zip(names, probe, strict=False)), probe_score)}
+    graphs = {GRAPH: describe_graph(graph, scales is not None, seasons)}
+    if len(data) <= WHOLE_BYTES and (whole := export_whole(graph, metadata, checked, seasons)):
         members[f"{WHOLE_GRAPH}.onnx"] = whole[0]
-        graphs[WHOLE_GRAPH] = describe_whole(graph, scales is not None)
+        graphs[WHOLE_GRAPH] = describe_whole(graph, scales is not None, seasons)
+    if seasons is not None:
+        members |= season_members(seasons)
     if scales is not None:
         metadata |= {"stream_scale": {"rows": scales.rows, "streams": list(scales.known)}}
         members |= scale_members(scales)
@@ -121,8 +134,12 @@ def pack_detector(
     return pack_scored(manifest, coding, members)
 
 
-def _inputs(windows: NDArray[np.float32], scales: StreamScales | None) -> list[NDArray[np.float32]]:
-    """Windows as the packed graph takes them, with the scales of their streams where it takes these."""
+def _inputs(
+    windows: NDArray[np.float32], scales: StreamScales | None, seasons: SeasonParts | None
+) -> list[NDArray[np.float32]]:
+    """Windows as the packed graph takes them, with what it takes beside them."""
+    if seasons is not None:
+        return list(season_windows(seasons.seasons, windows))
     if scales is None:
         return [windows]
     raw, scale = unscaled(windows, scales)
@@ -136,21 +153,54 @@ def scale_members(scales: StreamScales) -> dict[str, bytes]:
     return {f"{name}.npy": npy_bytes(np.stack([one[part] for one in every])) for part, name in enumerate(names)}
 
 
-def describe_graph(graph: DetectorGraph, scaled: bool = False) -> dict[str, Sequence[Mapping[str, Any]]]:
+def season_members(parts: SeasonParts) -> dict[str, bytes]:
+    """The tables of what is usual, float32: those of all seasons behind each other, and widths [1 + bins, channels]."""
+    tables = {SEASON_CENTRE: np.concatenate(parts.seasons.centre), SEASON_WIDTH: parts.seasons.width}
+    return {f"{name}.npy": npy_bytes(table) for name, table in tables.items()}
+
+
+def describe_seasons(parts: SeasonParts) -> dict[str, Any]:
+    """What must be known to give a graph phase and level, as plain JSON."""
+    seasons = parts.seasons
+    return {
+        "seasons": [{"kind": one.kind, "bins": one.bins} for one in seasons.calendar.seasons],
+        "timezone": seasons.calendar.timezone,
+        "holidays": [str(np.datetime64(day, "D")) for day in seasons.calendar.holidays],
+        "multiplies": seasons.multiplies.tolist(),
+        "follows": seasons.follows.tolist(),
+        "memory_rows": seasons.memory,
+        "block_seconds": seasons.block / 1e9,
+        "streams": {
+            name: {"times": list(one.times), "levels": [level.astype(float).tolist() for level in one.levels]}
+            for name, one in seasons.streams.items()
+        },
+        "neutral": {"phase": NEUTRAL_PHASE, "level": NEUTRAL_LEVEL},
+    }
+
+
+def describe_graph(
+    graph: DetectorGraph, scaled: bool = False, seasons: SeasonParts | None = None
+) -> dict[str, Sequence[Mapping[str, Any]]]:
     """The manifest's entry for the graph; `scaled`: it takes each stream's scale."""
     reconstruction = tensor_entry("reconstruction", _window(graph), _SENSORS, "real")
     return {
-        "inputs": _taken(graph, "real, NaN where a sample is missing", scaled),
+        "inputs": _taken(graph, "real, NaN where a sample is missing", scaled, seasons),
         "outputs": [*_scores(graph), reconstruction],
     }
 
 
-def describe_whole(graph: DetectorGraph, scaled: bool = False) -> dict[str, Sequence[Mapping[str, Any]]]:
+def describe_whole(
+    graph: DetectorGraph, scaled: bool = False, seasons: SeasonParts | None = None
+) -> dict[str, Sequence[Mapping[str, Any]]]:
     """The manifest's entry for the graph of whole windows."""
-    return {"inputs": _taken(graph, "real, none missing", scaled), "outputs": _scores(graph)}
+    return {"inputs": _taken(graph, "real, none missing", scaled, seasons), "outputs": _scores(graph)}
 
 
-def _taken(graph: DetectorGraph, values: str, scaled: bool) -> list[Mapping[str, Any]]:
+def _taken(graph: DetectorGraph, values: str, scaled: bool, seasons: SeasonParts | None) -> list[Mapping[str, Any]]:
+    if seasons is not None:
+        phase = tensor_entry("phase", ["batch", graph.window, seasons.seasons.count], "bins", "0: not known")
+        level = tensor_entry("level", ["batch", graph.channels], "the sensors' own, or shares", "0 where not known")
+        return [tensor_entry("window", _window(graph), _SENSORS, values), phase, level]
     scale = [
         tensor_entry("centre", ["batch", graph.channels], _SENSORS, "real"),
         tensor_entry("width", ["batch", graph.channels], _SENSORS, "above 0"),

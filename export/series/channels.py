@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from aez.export.channels.states import StateEffect, fit_effect
 from aez.export.common.batches import spread
 from aez.export.series.graph import DetectorGraph
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
+from aez.export.series.streams import unit_scaling
 from aez.export.series.windows import Rows, Split, Windows, suggest_window
 
 __all__ = ["kinds_and_window", "make_inputs", "scale_learned", "still_notices", "teach_voices"]
@@ -51,11 +53,25 @@ def kinds_and_window(
     return kinds, suggested, found
 
 
-def scale_learned(split: Split, kinds: Kinds, channels: Sequence[str], soft: bool) -> tuple[Kinds, Scaling]:
-    """The kinds with the ranges of the rows that fit, and how what is learned of these is scaled."""
-    kinds = kinds.seen_in(split.fit.runs)
+def scale_learned(
+    split: Split, kinds: Kinds, channels: Sequence[str], raw: Sequence[Rows] | None, soft: bool
+) -> tuple[Kinds, Scaling]:
+    """How what is learned of the rows that fit is scaled, and the kinds with the ranges of these rows.
+
+    Where the measured channels come in widths already, `raw` are the rows as they came, and the kinds keep their
+    ranges.
+    """
     names = [channels[place] for place in kinds.learned]
-    return kinds, fit_scaling([learned_rows(run, kinds) for run in split.fit.runs], names, soft=soft)
+    if raw is None:
+        kinds = kinds.seen_in(split.fit.runs)
+        return kinds, fit_scaling([learned_rows(run, kinds) for run in split.fit.runs], names, soft=soft)
+    runs, first = [learned_rows(run, kinds) for run in split.fit.runs], len(kinds.places("measured"))
+    scaling = unit_scaling(runs, [learned_rows(one, kinds) for one in raw])
+    if first < len(names):
+        own = asdict(fit_scaling([run[:, first:] for run in runs], names[first:]))
+        both = {key: np.concatenate([one[:first], own[key]]) for key, one in asdict(scaling).items() if key != "soft"}
+        scaling = Scaling(**both)
+    return kinds, scaling
 
 
 def still_notices(kinds: Kinds, scaling: Scaling, channels: Sequence[str]) -> list[str]:

@@ -21,8 +21,8 @@ from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.common.words import listed
 from aez.codec.detect.detector import ROWS, Detector, load_detector
 from aez.codec.detect.scaling import Scale, learned_scale
+from aez.codec.detect.seasons import Beside, SeasonStream, of_windows
 from aez.codec.errors import InvalidArgument, UnsupportedInput
-from aez.codec.series.core import Series
 from aez.codec.series.windows import window_batches
 from aez.export.series.bundle import Learned
 from aez.export.series.covering import covering_of_runs, look_ahead
@@ -30,7 +30,7 @@ from aez.export.series.graph import Kind, Rule, ScoreOptions
 from aez.export.series.parameters import plain_parameters, saved_parameters
 from aez.export.series.pickling import from_plain_values, plain_values
 from aez.export.series.streams import score_windows
-from aez.export.series.tables import Given, Part, Values, given_parts, tables_of, without_clock
+from aez.export.series.tables import Given, Part, Values, given_parts, series_of, tables_of, without_clock
 from aez.export.series.train import (
     MARGIN,
     DetectorConfig,
@@ -39,7 +39,7 @@ from aez.export.series.train import (
     fit_detector,
     without_rows,
 )
-from aez.export.series.training_scores import TrainingScores
+from aez.export.series.training_scores import TrainingScores, limit_factor
 from aez.export.series.windows import shortest_series
 
 Floats = NDArray[np.float64]
@@ -102,6 +102,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         rows: rows are no series (payments, patients), and each is judged by itself: windows of 1 row, and for a budget
             of alarms, which means nothing there, a limit that 1 % of normal rows exceed. None: where there is no
             `period` or longer `window` given, and neighbouring rows are no more alike than others (with a warning).
+        kinds: what channels are, by name (of an array "0", "1", ...), where it is not to be found: measured, state,
+            counter or left-out.
         per_stream_scale: one model for many alike streams: each is scaled by a centre and width of its own, those of a
             stream that was not in training by its first rows.
         steps, minutes: how long to train; None: as the data need, with early stopping.
@@ -150,6 +152,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         verbose: bool = False,
         seed: int | None = None,
         rows: bool | None = None,
+        kinds: Mapping[str, str] | None = None,
     ) -> None:
         self.family, self.window, self.options = family, window, options
         self.score_kind, self.rule, self.tail = score_kind, rule, tail
@@ -160,7 +163,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.steps, self.minutes, self.device = steps, minutes, device
         self.random_state, self.seed = random_state, seed
         self.covering, self.convention, self.verbose = covering, convention, verbose
-        self.rows = rows
+        self.rows, self.kinds = rows, kinds
 
     def fit(self, X: Any, y: object = None, *, streams: ArrayLike | None = None) -> Self:  # noqa: N803
         """Learn from normal rows [time, channels]; `y` is ignored, and `streams` [time] names the stream of each row.
@@ -177,8 +180,10 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self._refuse_short(given)
         channels = tuple(str(name) for name in getattr(self, "feature_names_in_", range(self.n_features_in_)))
         series = [
-            _series(part, number, given.several, channels, self.period) for number, part in enumerate(given.parts)
+            series_of(part, number, given.several, channels, self.period) for number, part in enumerate(given.parts)
         ]
+        if any(part.time is None for part in given.parts):
+            config = replace(config, seasons="none")  # without a clock nobody knows the hour of a later row
         with tempfile.TemporaryDirectory() as folder:
             fitted = fit_detector(series, config, Path(folder), self._changes(seed))
         for notice in fitted.notices:
@@ -190,7 +195,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.rows_ = bool(fitted.config.rows)
         self._fitted: Learned | None = without_rows(fitted, data)
         scores = self._scores(given, named)
-        if (factor := _corrected(scores, share, fitted.config)) is not None:
+        limit = fitted.config.limit
+        asked = 1 - limit.percentile / 100 if self.rows_ and limit.method == "percentile" else 0.0
+        if (factor := limit_factor(scores, share, asked)) is not None:
             fitted.graph.threshold.mul_(max(factor, 1e-6))
             self._fitted, scores = without_rows(fitted, data), self._scores(given, named)
         self.decision_scores_, self.labels_ = scores, (scores > self.threshold_).astype(np.int64)
@@ -349,6 +356,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             robust=self.robust,
             per_stream_scale=self.per_stream_scale,
             rows=self.rows,
+            kinds=dict(self.kinds or {}),
         )
 
     def _checked_share(self) -> float | None:
@@ -439,9 +447,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             of = f" of stream {name}" if name else ""
             raise InvalidArgument(f"{len(values)} rows{of} are fewer than a window of {self.window_}; give more")
         score, causes = np.empty(len(values)), np.empty(values.shape) if blamed else None
-        scale, first = self._scale(name, values), self.window_ - 1
+        scale, first = self._beside(part, name), self.window_ - 1
         for row, windows, count in window_batches(values, self.window_, _BATCH):
-            found, blame = self._run(windows, scale)
+            found, blame = self._run(windows, of_windows(scale, row, count, len(windows)))
             score[row : row + count] = found[:count]
             if causes is not None:
                 causes[row : row + count] = blame[:count]
@@ -461,6 +469,16 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return self._training
 
+    def _beside(self, part: Part, name: str) -> Beside | None:
+        """What the model takes beside a stream's windows: its scale, or phase and level of each row."""
+        if self._fitted is None:
+            seasons = self._detector().seasons
+        else:
+            seasons = None if self._fitted.seasons is None else self._fitted.seasons.seasons
+        if seasons is None:
+            return self._scale(name, part.values)
+        return SeasonStream(seasons, self.window_, name).take(part.values, part.time, part.timezone is None)
+
     def _scale(self, name: str, values: Values) -> Scale | None:
         scales = self._detector().scales if self._fitted is None else self._fitted.scales
         if scales is None:
@@ -468,12 +486,12 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return scales.known.get(name) or learned_scale(values[: scales.rows], scales.usual)
 
     def _run(
-        self, windows: NDArray[np.float32], scale: Scale | None
+        self, windows: NDArray[np.float32], scale: Beside | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if self._fitted is None:
             found = self._detector().score_windows(windows, scale)
             return found.score, found.channel_score
-        return score_windows(self._fitted.graph, windows, scale)
+        return score_windows(self._fitted.graph, windows, scale, self._fitted.seasons)
 
     def _detector(self) -> Detector:
         if not hasattr(self, "_detector_cache"):
@@ -483,24 +501,3 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
 for _public in (RowScores, SeriesDetector):
     _public.__module__ = "aez.export"  # where pickles find them, wherever this file lies
-
-
-def _corrected(scores: Floats, share: float | None, config: DetectorConfig) -> float | None:
-    """What the limit is to be multiplied by, from the scores of the training rows; None where it is to stay.
-
-    `share` of them shall be outliers. Without one a limit for single rows that is meant to be exceeded by so many of
-    them and is exceeded by none was put too high by the few that were held out: the loudest exceeds it then.
-    """
-    if share is not None:
-        return float(np.quantile(scores, 1 - share))
-    asked = 1 - config.limit.percentile / 100 if config.rows and config.limit.method == "percentile" else 0.0
-    highest = float(scores.max())
-    return highest * (1 - 1e-6) if asked * len(scores) >= 1 and highest <= 1 else None
-
-
-def _series(part: Part, number: int, several: bool, channels: tuple[str, ...], period: float | None) -> Series:
-    time, values = part.time, cast(Values, np.ascontiguousarray(part.values))
-    if time is None and period is not None:
-        time = np.round(np.arange(len(values)) * period * 1e9).astype(np.int64)
-    name = part.name or (f"series {number}" if several else "")
-    return Series(values, channels, time, part.timezone, name)

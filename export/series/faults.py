@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aez.codec.common.words import listed
 from aez.export.common.batches import Batches, gathered, spread
 from aez.export.families.windows.pca import PCA
 from aez.export.series.scaling import ScaleLayer, fit_scaling
-from aez.export.series.windows import Rows, Windows
+from aez.export.series.windows import Rows, Spans, Windows
 
 #: A window is a fault when its error is so many robust deviations of the logarithm above the median, and so many times
 #: the median. Normal bursts of servers reach 11 deviations and a hundred times.
@@ -81,6 +82,22 @@ def find_faults(
             found[number] = rows, max(times, before)
         begin += count
     return [Faults(number, tuple(rows), times) for number, (rows, times) in sorted(found.items())]
+
+
+def noted_faults(
+    rows: Sequence[Rows], names: Sequence[str], cuts: Sequence[NDArray[np.int64]], window: int | None
+) -> tuple[list[Spans], list[str]]:
+    """Rows of each series that look like faults, and a sentence for each series that has some."""
+    found: list[Spans] = [() for _ in rows]
+    notices = []
+    for faults in find_faults(rows, cuts, window):
+        found[faults.series] = faults.rows
+        spans = listed([f"{start} to {end - 1}" for start, end in faults.rows])
+        notices.append(
+            f"{names[faults.series] or 'the training data'}: rows {spans} look like faults (errors up to "
+            f"{faults.times:.0f} times the usual) and were left out of what is normal"
+        )
+    return found, notices
 
 
 def _errors(network: PCA, x: Tensor, present: Tensor) -> Tensor:

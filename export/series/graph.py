@@ -27,10 +27,11 @@ from aez.export.families.base import Family, within
 from aez.export.series.gaps import SHARES, GapFactor, hide, usual_share
 from aez.export.series.recency import Lately, bounded_voice
 from aez.export.series.scaling import ScaleLayer, Scaling
+from aez.export.series.seasons.graph import SeasonGraph, SeasonParts
 
 GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
-#: The last two of graphs that take each stream's scale.
-INPUTS = ("window", "centre", "width")
+#: The last two of graphs that take each stream's scale, and of those that have seasons.
+INPUTS, SEASON_INPUTS = ("window", "centre", "width"), ("window", "phase", "level")
 OUTPUTS, WHOLE_OUTPUTS = ("score", "channel_score", "reconstruction"), ("score", "channel_score")
 Inputs = Sequence[NDArray[np.float32]]
 Kind = Literal["reconstruction", "elbo", "mahalanobis"]
@@ -41,6 +42,8 @@ RULES: tuple[Rule, ...] = ("mean", "max", "largest")
 ERROR_FLOOR = 1e-3
 #: The several kinds of a combination are divided by this quantile of their own scores.
 PART_QUANTILE = 0.99
+#: They are not made louder than this: a network that can reproduce every window errs by rounding alone.
+PART_FLOOR = 1e-3
 #: Of the latents' covariance, as in `whitening`.
 SHRINKAGE = 0.3
 #: Share of the latents' distance in a combination: what the components can say counts for less than what they cannot.
@@ -313,7 +316,7 @@ class DetectorGraph(nn.Module):
             self._calibrate_latents(fitted)
         if len(self.parts) > 1:
             for part, scores in enumerate(self._part_scores(batches)):
-                self.part_scale[part] = torch.quantile(scores, PART_QUANTILE).clamp_min(1e-6)
+                self.part_scale[part] = torch.quantile(scores, PART_QUANTILE).clamp_min(PART_FLOOR)
         self._calibrate_gaps(batches)
         return gathered(self.network_score(batch).cpu() for batch in batches).numpy()
 
@@ -438,19 +441,25 @@ class WholeGraph(nn.Module):
 
 
 def export_detector(
-    graph: DetectorGraph, metadata: Mapping[str, Any], windows: Inputs, probe: Inputs
+    graph: DetectorGraph,
+    metadata: Mapping[str, Any],
+    windows: Inputs,
+    probe: Inputs,
+    seasons: SeasonParts | None = None,
 ) -> tuple[bytes, NDArray[np.float32]]:
     """(ONNX bytes, scores of the probe) as `export_scored`, on windows [n, time, channels]. Raises ModelError.
 
     `windows` and `probe` are arrays of windows, and, of a graph for rows in widths, the centre and the width of each
-    one's stream [n, channels].
+    one's stream [n, channels]; with `seasons`, the phases of their rows and their levels.
     """
-    example, taken = _example(graph, windows)
-    return export_scored(_as_given(graph, windows), Signature(GRAPH, taken, OUTPUTS), example, metadata, windows, probe)
+    example, taken = _example(graph, windows, seasons)
+    return export_scored(
+        _as_given(graph, graph, windows, seasons), Signature(GRAPH, taken, OUTPUTS), example, metadata, windows, probe
+    )
 
 
 def export_whole(
-    graph: DetectorGraph, metadata: Mapping[str, Any], windows: Inputs
+    graph: DetectorGraph, metadata: Mapping[str, Any], windows: Inputs, seasons: SeasonParts | None = None
 ) -> tuple[bytes, NDArray[np.float32]] | None:
     """As `export_detector`, of windows from which nothing is missing; None where no window is whole.
 
@@ -460,23 +469,25 @@ def export_whole(
     if not there.any():
         return None
     whole = [array[there] for array in windows]
-    wrapped = _as_given(WholeGraph(graph.cpu().eval()), windows)
-    example, taken = _example(graph, windows)
+    wrapped = _as_given(graph, WholeGraph(graph.cpu().eval()), windows, seasons)
+    example, taken = _example(graph, windows, seasons)
     signature = Signature(WHOLE_GRAPH, taken, WHOLE_OUTPUTS)
     exported = export_scored(wrapped, signature, example, metadata, whole, [array[:1] for array in whole])
-    difference = compare_scores(_as_given(graph, windows), exported[0], *whole)
+    difference = compare_scores(_as_given(graph, graph, windows, seasons), exported[0], *whole)
     if difference > TOLERANCE:
         raise ModelError(f"the scores of whole windows differ by {difference:.2g} of their value")
     return exported
 
 
-def _as_given(graph: nn.Module, inputs: Inputs) -> nn.Module:
+def _as_given(calibrated: DetectorGraph, graph: nn.Module, inputs: Inputs, seasons: SeasonParts | None) -> nn.Module:
     """The graph as it takes these inputs."""
+    if seasons is not None:
+        return SeasonGraph(graph, seasons, float(calibrated.threshold))
     return graph if len(inputs) == 1 else StreamGraph(graph)
 
 
-def _example(graph: DetectorGraph, inputs: Inputs) -> tuple[list[Tensor], Sequence[str]]:
+def _example(graph: DetectorGraph, inputs: Inputs, seasons: SeasonParts | None) -> tuple[list[Tensor], Sequence[str]]:
     """Tensors to trace with, and the names of the inputs."""
-    window = torch.zeros(3, graph.window, graph.channels)
-    beside = [torch.ones(3, graph.channels) for _ in inputs[1:]]
-    return [window, *beside], INPUTS[: len(inputs)]
+    beside = [torch.ones(3, *array.shape[1:]) for array in inputs[1:]]
+    names = INPUTS if seasons is None else SEASON_INPUTS
+    return [torch.zeros(3, graph.window, graph.channels), *beside], names[: len(inputs)]

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from aez.codec.detect.events import EventRule
 from aez.codec.detect.scaling import Scale, StreamScales
+from aez.codec.detect.season_values import read_seasons
 from aez.codec.errors import ModelError
 from aez.export.channels.kinds import Kinds
 from aez.export.families.registry import build
-from aez.export.series.bundle import Described, Learned
+from aez.export.series.bundle import Described, Learned, describe_seasons
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.scaling import Scaling
+from aez.export.series.seasons.graph import SeasonParts
 from aez.export.series.signals import SignalFigures
 
 #: Grows when older pickles can no longer be read.
@@ -43,6 +45,7 @@ def plain_values(learned: Learned) -> dict[str, Any]:
         "described": asdict(learned.described),
         "windows": _few(learned.windows, int(room // max(1, learned.windows[0].nbytes))),
         "scales": learned.scales and _plain_scales(learned.scales),
+        "seasons": learned.seasons and _plain_seasons(learned.seasons),
     }
 
 
@@ -74,7 +77,8 @@ def _learned(values: Mapping[str, Any]) -> Learned:
     scaling, kinds = Scaling(**values["scaling"]), Kinds(**values["kinds"])
     graph = DetectorGraph(network.eval(), scaling, ScoreOptions(**values["score"]), kinds)
     graph.load_state_dict(weights)
-    return Learned(graph, described, values["windows"], _scales(values["scales"]))
+    seasons = _seasons(values.get("seasons"), len(described.channels))
+    return Learned(graph, described, values["windows"], _scales(values["scales"]), seasons)
 
 
 def _few(windows: NDArray[np.float32], most: int) -> NDArray[np.float32]:
@@ -88,6 +92,24 @@ def _few(windows: NDArray[np.float32], most: int) -> NDArray[np.float32]:
 def _plain_scales(scales: StreamScales) -> dict[str, Any]:
     known = {name: tuple(scale) for name, scale in scales.known.items()}
     return {"usual": tuple(scales.usual), "known": known, "rows": scales.rows}
+
+
+def _plain_seasons(parts: SeasonParts) -> dict[str, Any]:
+    centre, width = np.concatenate(parts.seasons.centre), parts.seasons.width
+    return {
+        "about": describe_seasons(parts),
+        "centre": centre,
+        "width": width,
+        "tail": parts.tail,
+        "factor": parts.factor,
+    }
+
+
+def _seasons(values: Mapping[str, Any] | None, channels: int) -> SeasonParts | None:
+    if values is None:
+        return None
+    seasons = read_seasons(values["about"], values["centre"], values["width"], channels, "of the pickle")
+    return SeasonParts(seasons, values["tail"], values["factor"])
 
 
 def _scales(values: Mapping[str, Any] | None) -> StreamScales | None:

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from aez.codec.common.words import format_duration, listed
 from aez.codec.detect.detector import OTHER_PERIOD
 from aez.codec.detect.scaling import Scale, StreamScales, learned_scale, robust_centre, robust_scale
+from aez.codec.detect.seasons import Beside, SeasonInputs
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.core import Series
+from aez.export.series.graph import DetectorGraph
 from aez.export.series.scaling import LIMIT, Scaling, columns_of
+from aez.export.series.seasons.graph import SeasonGraph, SeasonParts
 from aez.export.series.windows import Rows
 
 __all__ = ["fit_scales", "same_period", "scaled", "score_windows", "unit_scaling", "unscaled"]
@@ -100,8 +102,20 @@ def unit_scaling(fitted: Sequence[Rows], raw: Sequence[Rows]) -> Scaling:
     return Scaling(zero, one, gain, low.astype(np.float64), high.astype(np.float64))
 
 
-def score_windows(graph: nn.Module, windows: Rows, scale: Scale | None) -> tuple[Rows, Rows]:
-    """Scores and blame of windows [n, time, channels] of one stream; with its scale by a graph for rows in widths."""
+def score_windows(
+    graph: DetectorGraph, windows: Rows, scale: Beside | None, seasons: SeasonParts | None = None
+) -> tuple[Rows, Rows]:
+    """Scores and blame of windows [n, time, channels] of one stream; with its scale by a graph for rows in widths.
+
+    With `seasons` by their phases and levels, as `scale`.
+    """
     with torch.no_grad():
-        score, blame, _ = graph(torch.from_numpy(windows if scale is None else scaled(windows, scale)))
+        if seasons is not None:
+            given = scale if isinstance(scale, SeasonInputs) else seasons.seasons.neutral
+            phase = np.broadcast_to(given.phase, (*windows.shape[:2], seasons.seasons.count))
+            level = np.broadcast_to(given.level, (len(windows), windows.shape[2]))
+            whole = SeasonGraph(graph, seasons, float(graph.threshold)).eval()
+            score, blame, _ = whole(*(torch.from_numpy(np.array(one)) for one in (windows, phase, level)))
+        else:
+            score, blame, _ = graph(torch.from_numpy(scaled(windows, scale) if isinstance(scale, Scale) else windows))
     return score.numpy(), blame.numpy()

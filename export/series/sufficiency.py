@@ -9,9 +9,9 @@ import numpy as np
 from aez.codec.common.words import format_duration, listed
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.core import Series, select_channels
-from aez.export.series.windows import Split
+from aez.export.series.windows import Rows, Split
 
-__all__ = ["FEWEST_FOR_A_LIMIT", "rare_alarms", "too_few_windows", "without_empty"]
+__all__ = ["FEWEST_FOR_A_LIMIT", "rare_alarms", "refuse_constant", "too_few_windows", "without_empty"]
 
 #: With fewer windows to learn and calibrate on, a limit says more about chance than about the data.
 FEWEST_FOR_A_LIMIT = 100
@@ -64,3 +64,16 @@ def rare_alarms(alarms: float, days: float, margin: float) -> list[str]:
         f"{margin:g} times what lets none of them through; more rows make it surer"
     )
     return [said]
+
+
+def refuse_constant(rows: Sequence[Rows], names: Sequence[str]) -> None:
+    """Raise UnsupportedInput where no channel moves, within a series or from one to the next."""
+    filled = [one for one in rows if len(one)]
+    if not filled:
+        return  # too short, which is said later
+    lowest = np.fmin.reduce([np.fmin.reduce(one, axis=0) for one in filled])
+    highest = np.fmax.reduce([np.fmax.reduce(one, axis=0) for one in filled])
+    if np.array_equal(lowest, highest):  # a channel without any value is refused later, by its name
+        raise UnsupportedInput(
+            f"no channel of {listed(names)} ever moves, and there is nothing to learn from constant data"
+        )

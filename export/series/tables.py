@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aez.codec.errors import InvalidArgument
+from aez.codec.series.core import Series
 
 Times = NDArray[np.int64]
 Values = NDArray[np.float64] | NDArray[np.float32]
@@ -159,3 +160,12 @@ def _zone(kind: Any) -> str | None:
     """The zone of a dtype of times."""
     zone = getattr(kind, "tz", None) or getattr(kind, "time_zone", None)
     return None if zone is None else str(zone)
+
+
+def series_of(part: Part, number: int, several: bool, channels: tuple[str, ...], period: float | None) -> Series:
+    """The rows of one stream; where they have no times, with such of this `period` in seconds."""
+    time, values = part.time, cast(Values, np.ascontiguousarray(part.values))
+    if time is None and period is not None:
+        time = np.round(np.arange(len(values)) * period * 1e9).astype(np.int64)
+    name = part.name or (f"series {number}" if several else "")
+    return Series(values, channels, time, part.timezone, name)

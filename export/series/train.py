@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,31 +11,30 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.common.words import listed
+from aez.codec.detect.calendar import days_of
 from aez.codec.detect.events import DEFAULT_RULE, EventRule, find_events
 from aez.codec.detect.scaling import StreamScales
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series, holes, select_channels
-from aez.export.channels.inputs import LearnedChannels, learned_rows
+from aez.export.channels.inputs import learned_rows
 from aez.export.channels.kinds import Kinds
-from aez.export.channels.states import StateEffect
 from aez.export.channels.words import shared_words
 from aez.export.common.batches import Batches, spread, spread_lazily
 from aez.export.common.run_files import check_output, run_folder
 from aez.export.common.trainer import Result, TrainOptions
-from aez.export.families.base import Family, Figures, within
+from aez.export.families.base import within
 from aez.export.families.registry import build
-from aez.export.families.training import FamilyLoss, best_validation, effort, is_finished, learn, short_run
+from aez.export.families.training import best_validation, effort, is_finished, learn, short_run
 from aez.export.series.bundle import CHECKED_WINDOWS, Described, Learned
 from aez.export.series.channels import kinds_and_window, make_inputs, scale_learned, still_notices, teach_voices
 from aez.export.series.covering import covering_limit
-from aez.export.series.faults import find_faults
-from aez.export.series.gaps import hide
+from aez.export.series.faults import noted_faults
 from aez.export.series.graph import DetectorGraph, ScoreOptions
+from aez.export.series.loss import DetectorLoss
 from aez.export.series.rows import (
     ROWS_PERCENTILE,
     ROWS_RULE,
@@ -47,12 +45,13 @@ from aez.export.series.rows import (
     split_dealt,
 )
 from aez.export.series.sampling import few_enough
-from aez.export.series.scaling import ScaleLayer, Scaling
+from aez.export.series.seasons.finding import FittedSeasons, find_seasons
+from aez.export.series.seasons.graph import SeasonParts, calibrated_parts
 from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
-from aez.export.series.streams import fit_scales, same_period, scaled, unit_scaling
-from aez.export.series.sufficiency import rare_alarms, too_few_windows, without_empty
+from aez.export.series.streams import fit_scales, same_period, scaled
+from aez.export.series.sufficiency import rare_alarms, refuse_constant, too_few_windows, without_empty
 from aez.export.series.suspects import find_suspects, told
-from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, fitted_rows, split_rows
+from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, fitted_rows, split_rows, suggest_window
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +61,6 @@ VALIDATION_WINDOWS = 2_000
 CODE_WINDOWS = 8_000
 #: Share of the fitted part that tells when to stop.
 VALIDATION = 0.15
-#: Gaps in training leave at least this share of a window.
-LEAST_LEFT = 0.5
 #: Rows that a closed form has learned from score like any others where they are so many times its columns.
 _ROWS_PER_COLUMN = 20
 _BATCH = 1024
@@ -71,6 +68,9 @@ DAY = 86_400.0
 #: The limit of a budget over what the held-out part says. A PCA on SMD gave 1.23 false alarms a day with 1, 0.91 with
 #: 1.3 and 0.83 with 1.5; on SKAB, with 120 rows held out, it flagged 36 % of the normal rows with 1.2, 22 % with 1.5.
 MARGIN = 1.5
+#: No budget puts the limit of a model with seasons below the margin times this percentile of held-out scores: where a
+#: day has 24 rows, three in a row above it once a day are an eighth of them.
+SEASON_PERCENTILE = 99.9
 
 Method = Literal["percentile", "pot", "budget"]
 METHODS: tuple[Method, ...] = ("percentile", "pot", "budget")
@@ -107,8 +107,10 @@ class DetectorConfig:
     `family` None: that of the data's kind; `window` None: suggested from the data; `options` are the family's own;
     `held_out` is the share of the rows, the latest, that calibrates; `robust` leaves out rows that look like faults;
     `gaps` is the share of the windows into which training makes holes; `per_stream_scale` makes a graph that takes each
-    stream's centre and width as inputs; `rows`: that rows are no series, None: where they have no order; `kinds` says
-    of channels by name what they are, of `aez.export.channels.kinds.CHOICES`, where it is not to be found.
+    stream's centre and width as inputs; `rows`: that rows are no series, None: where they have no order. `seasons`:
+    whether days and weeks are looked for, in the `timezone` (by default the source's, or UTC), of which `holidays`,
+    dates such as 2025-12-25, are as Sundays. `kinds` says of channels by name what they are, of
+    `aez.export.channels.kinds.CHOICES`, where it is not to be found.
     """
 
     family: str | None = None
@@ -122,6 +124,9 @@ class DetectorConfig:
     gaps: float = 0.2
     per_stream_scale: bool = False
     rows: bool | None = None
+    seasons: Literal["auto", "none"] = "auto"
+    timezone: str | None = None
+    holidays: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -145,7 +150,8 @@ class Fitted:
     `scores` are the held-out ones before the division by the threshold; `result` None: nothing was trained; `notices`
     say what the user should know of the data, one sentence each; `words` are those of channels of text. With `scales`
     the graph is one for rows in widths from their stream's centre, and so are the windows of `split`. `signals` None:
-    it was made before they were noted. `covering_threshold`: see `covering_limit`; None as `signals`.
+    it was made before they were noted. `covering_threshold`: see `covering_limit`; None as `signals`. With `seasons`
+    the graph is one for rows in widths from what is usual, and so are the windows.
     """
 
     graph: DetectorGraph
@@ -159,42 +165,8 @@ class Fitted:
     scales: StreamScales | None = None
     signals: SignalFigures | None = None
     covering_threshold: float | None = None
+    seasons: SeasonParts | None = None
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-class DetectorLoss(FamilyLoss):
-    """A family's loss on raw windows [batch, time, channels], NaN = missing.
-
-    In training a share `gaps` of the windows has a gap that the network does not see and has to fill, so that it can
-    do without a sensor or through an outage. The network sees the channels that are learned, without what states say.
-    """
-
-    def __init__(
-        self,
-        network: Family,
-        scaling: Scaling,
-        gaps: float = 0.0,
-        learned: LearnedChannels | None = None,
-        effect: StateEffect | None = None,
-    ) -> None:
-        super().__init__(network)
-        self.scale, self.gaps = ScaleLayer(scaling, network.window), gaps
-        self.learned, self.effect = learned, effect
-
-    def scaled(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        x, present = self.scale(raw if self.learned is None else self.learned(raw))
-        if self.effect is not None and self.effect.speaks:
-            x = (x - self.effect(raw)) * present
-        return x, present
-
-    def forward(self, raw: Tensor, generator: torch.Generator, progress: float) -> tuple[Tensor, Figures]:
-        x, present = self.scaled(raw)
-        if not self.training or not self.gaps:
-            return self.network.loss(x, present, generator, progress)
-        share = float(torch.rand((), generator=generator)) * (1 - LEAST_LEFT) + LEAST_LEFT
-        count = math.ceil(self.gaps * len(x))
-        seen = torch.cat([hide(x[:count], share, generator).nan_to_num(0.0), x[count:]])
-        return self.network.objective(seen, x, present, generator, progress)
 
 
 def default_options(windows: int, **changes: Any) -> TrainOptions:
@@ -240,24 +212,26 @@ def fit_detector(
     series, words = shared_words(series)
     config = _with_words(config, words)
     rows, channels = prepare_rows(series)
-    _refuse_constant(rows, [one.name or "the training data" for one in series])
+    refuse_constant(rows, [one.name or "the training data" for one in series])
     rows, sentinels, unread = without_sentinels(rows, channels)
-    own = config.per_stream_scale
-    kinds, window, found = kinds_and_window(series, rows, channels, config.kinds, config.window, own)
+    kinds, window, found = kinds_and_window(
+        series, rows, channels, config.kinds, config.window, config.per_stream_scale
+    )
     notices += [*unread, *found]
+    season = _seasons(series, rows, period, kinds, config)
+    if season is not None and config.window is None:
+        window = suggest_window(learned_rows(max(season.left, key=len), kinds), season.window)
     with torch.random.fork_rng():
         trained = build(config.named_family, window, len(kinds.learned), **config.options).trained
     validation = VALIDATION if trained else 0.0
-    scales, taken = None, rows
-    if own:
+    scales, taken = None, rows if season is None else season.left
+    if config.per_stream_scale:
         fits = [one[: fitted_rows(len(one), window, config.held_out, validation)] for one in rows]
         scales = fit_scales([one.name for one in series], fits, window, channels)
         taken = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
     split, left_out = _split(series, taken, kinds, config, window, validation, notices)
-    if scales is None:
-        kinds, scaling = scale_learned(split, kinds, channels, bool(config.rows))
-    else:
-        scaling = unit_scaling(split.fit.runs, rows)
+    in_widths = scales is not None or season is not None
+    kinds, scaling = scale_learned(split, kinds, channels, rows if in_widths else None, bool(config.rows))
     notices += still_notices(kinds, scaling, channels)
     learned, effect = make_inputs(split, scaling, kinds, window)
     options = default_options(len(split.fit), **(changes or {}))
@@ -269,12 +243,14 @@ def fit_detector(
     graph = DetectorGraph(network, scaling, config.score, kinds)
     graph.learned.load_state_dict(learned.state_dict())
     graph.effect.load_state_dict(effect.state_dict())
-    scores, judged, covering = _calibrated(graph, split, config, period)
+    scores, judged, covering, parts = _calibrated(graph, split, season, config, period)
     teach_voices(graph, split)
     signals = None if config.rows else signal_figures(rows, sentinels, left_out)
     notices += _limit_notices(config, judged, period)
     notices += [said for said in (too_few_windows(split),) if said is not None]
-    return Fitted(graph, config, channels, period, split, scores, result, notices, scales, signals, covering, words)
+    return Fitted(
+        graph, config, channels, period, split, scores, result, notices, scales, signals, covering, parts, words
+    )
 
 
 def _with_words(config: DetectorConfig, words: Mapping[str, tuple[str, ...]]) -> DetectorConfig:
@@ -285,23 +261,25 @@ def _with_words(config: DetectorConfig, words: Mapping[str, tuple[str, ...]]) ->
 
 
 def _calibrated(
-    graph: DetectorGraph, split: Split, config: DetectorConfig, period: float | None
-) -> tuple[NDArray[np.float32], int, float | None]:
-    """Calibrate the graph and set its threshold: the held-out scores, how many set it, the covering threshold."""
+    graph: DetectorGraph, split: Split, season: FittedSeasons | None, config: DetectorConfig, period: float | None
+) -> tuple[NDArray[np.float32], int, float | None, SeasonParts | None]:
+    """Calibrate the graph and set its threshold.
+
+    Gives the held-out scores, how many scores set the threshold, that of covering scores, and what seasons add.
+    """
     scores = graph.calibrate(Batches(split.held_out, _BATCH), Batches(spread_lazily(split.fit, CODE_WINDOWS), _BATCH))
+    parts = None
+    if season is not None:
+        parts, scores = _with_seasons(season, split.held_out, scores)
     judged = _limit_scores(graph, scores, split, config)
-    graph.threshold.fill_(choose_limit(judged, split.held_out, config, period))
-    covering = (
-        None
-        if config.rows
-        else covering_limit(
-            scores,
-            split.held_out,
-            float(graph.threshold),
-            lambda some: choose_limit(some, split.held_out, config, period),
-        )
-    )
-    return scores, len(judged), covering
+
+    def limit_of(some: NDArray[np.float32]) -> float:
+        found = choose_limit(some, split.held_out, config, period)
+        return found if parts is None else max(found, season_floor(some, config))
+
+    graph.threshold.fill_(limit_of(judged))
+    covering = None if config.rows else covering_limit(scores, split.held_out, float(graph.threshold), limit_of)
+    return scores, len(judged), covering, parts
 
 
 def _for_rows(config: DetectorConfig, family: str | None) -> DetectorConfig:
@@ -338,6 +316,31 @@ def _budget_notices(limit: LimitOptions, held_out: int, period: float | None) ->
     return rare_alarms(limit.alarms, held_out * (period or DAY / 1440) / DAY, limit.margin)
 
 
+def _seasons(
+    series: Sequence[Series], rows: Sequence[Rows], period: float | None, kinds: Kinds, config: DetectorConfig
+) -> FittedSeasons | None:
+    """The seasons of what is measured; none are looked for where each stream has its own scale, or rows no order."""
+    if config.seasons == "none" or config.per_stream_scale or config.rows:
+        return None
+    kept = np.array([kind == "measured" for kind in kinds.names])
+    return find_seasons(series, rows, period, config.timezone, days_of(config.holidays), kept)
+
+
+def _with_seasons(
+    season: FittedSeasons, held_out: Windows, scores: NDArray[np.float32]
+) -> tuple[SeasonParts, NDArray[np.float32]]:
+    """What the graph has for its seasons, and the scores [n] of held-out windows with it."""
+    tail = min(season.tail, held_out.window)
+    parts = calibrated_parts(season.seasons, tail, Batches(held_out, _BATCH), scores)
+    away = np.concatenate([parts.scores(batch).amax(1).numpy() for batch in Batches(held_out, _BATCH)])
+    return parts, np.maximum(scores, away)
+
+
+def season_floor(scores: NDArray[np.float32], config: DetectorConfig) -> float:
+    """The least limit of a model with seasons: a day of few rows has room for few that are above it."""
+    return config.limit.margin * percentile(scores, SEASON_PERCENTILE) if config.limit.method == "budget" else 0.0
+
+
 def _split(
     series: Sequence[Series],
     rows: Sequence[Rows],
@@ -353,7 +356,7 @@ def _split(
     faults: list[Spans] = [() for _ in rows]
     seen = [learned_rows(one, kinds) for one in rows]
     if config.robust:
-        faults, found = _faults(seen, names, cuts, 1 if config.rows else None)
+        faults, found = noted_faults(seen, names, cuts, 1 if config.rows else None)
         notices += found
     if short := [name or "a series without a name" for name, one in zip(names, rows, strict=True) if len(one) < window]:
         notices.append(f"{listed(short)}: fewer rows than a window of {window}, and nothing to learn from")
@@ -365,19 +368,6 @@ def _split(
         notices += told(suspects, names, sum(map(len, rows)))
         spans = [[*some, *own] for some, own in zip(spans, suspects, strict=True)]
     return split_rows(rows, window, config.held_out, validation, spans), list(spans)
-
-
-def _refuse_constant(rows: Sequence[Rows], names: Sequence[str]) -> None:
-    """Raise UnsupportedInput where no channel moves, within a series or from one to the next."""
-    filled = [one for one in rows if len(one)]
-    if not filled:
-        return  # too short, which is said later
-    lowest = np.fmin.reduce([np.fmin.reduce(one, axis=0) for one in filled])
-    highest = np.fmax.reduce([np.fmax.reduce(one, axis=0) for one in filled])
-    if np.array_equal(lowest, highest):  # a channel without any value is refused later, by its name
-        raise UnsupportedInput(
-            f"no channel of {listed(names)} ever moves, and there is nothing to learn from constant data"
-        )
 
 
 def choose_limit(scores: NDArray[np.float32], windows: Windows, config: DetectorConfig, period: float | None) -> float:
@@ -400,22 +390,6 @@ def _joined(scores: NDArray[np.float32], windows: Windows, rule: EventRule) -> N
     ends = np.cumsum([len(run) - windows.window + 1 for run in windows.runs])[:-1]
     quiet = np.zeros(rule.close_after + rule.merge_within + 1)
     return np.concatenate([part for run in np.split(scores.astype(np.float64), ends) for part in (run, quiet)])
-
-
-def _faults(
-    rows: Sequence[Rows], names: Sequence[str], cuts: Sequence[NDArray[np.int64]], window: int | None
-) -> tuple[list[Spans], list[str]]:
-    """Rows of each series that look like faults, and a sentence for each series that has some."""
-    found: list[Spans] = [() for _ in rows]
-    notices = []
-    for faults in find_faults(rows, cuts, window):
-        found[faults.series] = faults.rows
-        spans = listed([f"{start} to {end - 1}" for start, end in faults.rows])
-        notices.append(
-            f"{names[faults.series] or 'the training data'}: rows {spans} look like faults (errors up to "
-            f"{faults.times:.0f} times the usual) and were left out of what is normal"
-        )
-    return found, notices
 
 
 def describe(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) -> Described:
@@ -465,7 +439,7 @@ _LIMIT_KEYS: dict[Method, tuple[str, ...]] = {
 def without_rows(fitted: Fitted, data: str, units: Sequence[str] = ()) -> Learned:
     """What of a fitted detector its bundle is made from; `data` describes what it learned from."""
     windows = spread(fitted.split.held_out, CHECKED_WINDOWS).numpy()
-    return Learned(fitted.graph, describe(fitted, "", data, units), windows, fitted.scales)
+    return Learned(fitted.graph, describe(fitted, "", data, units), windows, fitted.scales, fitted.seasons)
 
 
 def make_bundle(fitted: Fitted, name: str, data: str, units: Sequence[str] = ()) -> Bundle:

@@ -90,3 +90,15 @@ class TrainingScores:
         share = np.where(width > 0, (scores - kept[lower]) / np.where(width > 0, width, 1.0), 0.0)
         between = np.floor(share * (ranks[following] - ranks[lower] - 1)).clip(0)
         return np.where(last < 0, 0.0, ranks[lower] + 1 + between)
+
+
+def limit_factor(scores: Floats, share: float | None, asked: float) -> float | None:
+    """What the limit is to be multiplied by, from the scores of the training rows; None where it is to stay.
+
+    `share` of them shall be outliers. Without one, a limit for single rows that the share `asked` of them is meant to
+    exceed (0: none), and that none does, was put too high by the few that were held out: the loudest exceeds it then.
+    """
+    if share is not None:
+        return float(np.quantile(scores, 1 - share))
+    highest = float(scores.max())
+    return highest * (1 - 1e-6) if asked * len(scores) >= 1 and highest <= 1 else None

@@ -154,16 +154,16 @@ def shortest_series(window: int, held_out: float = 0.3, validation: float = 0.15
     return rows
 
 
-def suggest_window(values: NDArray[np.floating]) -> int:
-    """Length of windows for values [time, channels]: their dominant period, if it is clear and within 10..256, else 32.
+def suggest_window(values: NDArray[np.floating], otherwise: int = WINDOW_DEFAULT) -> int:
+    """Length of windows for values [time, channels]: their dominant period, if it is clear and within 10..256.
 
     The period is the lag of the highest peak of the channels' mean autocorrelation. Channels are scaled by
-    `robust_scale` and clipped, missing samples count as the median. A short series gets a window that fits
-    forty times.
+    `robust_scale` and clipped, missing samples count as the median. Where there is none it is `otherwise`. A short
+    series gets a window that fits forty times.
     """
     rows = np.asarray(values[:_PERIOD_ROWS], np.float64)
     most = max(1, len(values) // ROWS_PER_WINDOW)
-    return min(_dominant_period(rows) or WINDOW_DEFAULT, most)
+    return min(_dominant_period(rows) or otherwise, most)
 
 
 def _dominant_period(rows: NDArray[np.float64]) -> int | None:

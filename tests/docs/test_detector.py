@@ -15,14 +15,17 @@ pytest.importorskip("pyarrow")
 
 from aez.codec.detect.detector import load_detector
 from aez.codec.detect.events import DEFAULT_RULE
+from aez.codec.detect.seasons import CLIP
 from aez.codec.series.core import Series
 from aez.codec.series.reader import read_series
 from aez.export.families.registry import NAMES as FAMILIES
 from aez.export.series.graph import LATENT_SHARE
 from aez.export.series.recency import FEWEST, LOUD, PARTS, STEEPNESS, WORST
-from aez.export.series.train import METHODS, DetectorConfig, LimitOptions, main
+from aez.export.series.seasons.finding import DAY_BINS, EXPLAINED
+from aez.export.series.train import METHODS, SEASON_PERCENTILE, DetectorConfig, LimitOptions, main
 from aez.export.series.windows import ROWS_PER_WINDOW
 from tests.kit.places import ROOT
+from tests.kit.rhythm import as_saturday, rhythmic
 
 DOCUMENT = (ROOT / "docs" / "detector.md").read_text(encoding="utf-8")
 CHANNELS = ("flow", "pressure", "heat")
@@ -46,9 +49,41 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def program_of(heading: str) -> str:
+    """The first program behind a heading."""
+    found = re.search(r"^```python\n(.*?)^```$", DOCUMENT.partition(f"{heading}\n")[2], re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.slow
+def test_the_program_for_seasons_finds_what_aez_finds_without_torch(tmp_path: Path) -> None:
+    assert main([rhythmic(42)], tmp_path / "shop.aezm") is not None
+    july = as_saturday(rhythmic(14, first=42), 9)
+    times = [str(np.datetime64(moment, "ns").astype("datetime64[s]")) for moment in july.time.tolist()]
+    cells = zip(times, july.values[:, 0].tolist(), strict=True)
+    lines = ["timestamp,load0", *(f"{when},{value!r}" for when, value in cells)]
+    (tmp_path / "july.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    alone = "import sys\nsys.modules.update(dict.fromkeys(('torch', 'pyarrow')))\n"
+    program = [sys.executable, "-c", alone + program_of("### Seasons")]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    scores = load_detector(tmp_path / "shop.aezm").score(july).score
+    loud = np.flatnonzero(scores > 1)
+    assert done.stdout.splitlines() == [f"{times[row]}: {scores[row]:.2f}" for row in loud]
+    assert set(range(9 * 24 + 8, 9 * 24 + 18)) <= set(loud.tolist())
+
+
+def test_it_states_what_the_code_does_with_seasons() -> None:
+    assert f"at least {EXPLAINED:.0%} of what moves".replace("%", " %") in DOCUMENT
+    assert f"the {SEASON_PERCENTILE:g}th percentile of held-out scores" in DOCUMENT
+    assert f"{DAY_BINS} a day and {7 * DAY_BINS:,} a week at most" in DOCUMENT
+    assert f"clip(away, -{CLIP:g}, {CLIP:g})" in DOCUMENT
+
+
 @pytest.mark.slow
 def test_the_program_in_it_finds_what_aez_finds_without_aez(here: Path) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.DOTALL | re.MULTILINE)
+    program = program_of("## In another program")
     alone = "import sys\nsys.modules.update(dict.fromkeys(('aez', 'torch', 'pyarrow')))\n"  # None: no such module
     done = subprocess.run(
         [sys.executable, "-c", alone + program], cwd=here, capture_output=True, text=True, timeout=120

@@ -25,14 +25,16 @@ def run(
     quick: bool = False,
     weeks: int = 52,
     rule: str = year.RULE,
+    rhythm: bool = False,
     folder: Path | None = None,
     say: Callable[[str], None] = lambda text: None,  # noqa: ARG005
 ) -> MonitorReport:
     """Measure what is named, in that order.
 
     minutes: of the soak. kills: of each kind of source. model: what scores the rows of 20 features. quick: a tenth of
-    everything, of the year twelve weeks. weeks: of the year, of which eight train. rule: that it trains with.
-    folder: where the files of the runs lie; by default they are thrown away. say: gets progress.
+    everything, of the year twelve weeks. weeks: of the year, of which eight train. rule: that it trains with. rhythm:
+    days and weeks in its signals. folder: where the files of the runs lie; by default they are thrown away. say: gets
+    progress.
 
     What cannot be measured stands in the report. Raises InvalidArgument for an unknown name or a model of other
     channels.
@@ -46,7 +48,7 @@ def run(
         "scale": lambda place: steady.scale(place, seconds=90 / part),
         "loss": lambda place: loss.measure(place, kill_count=max(2, kills // part), seed=seed, seconds=120 / part),
         "soak": lambda place: steady.soak(place, minutes=minutes / part),
-        "year": lambda place: year.measure(place, weeks=12 if quick else weeks, seed=seed, rule=rule),
+        "year": lambda place: year.measure(place, weeks=12 if quick else weeks, seed=seed, rule=rule, rhythm=rhythm),
         "peers": lambda place: peers.measure(place, rows=1_000_000 // part, seed=seed, model=model),
     }
     for name in names:

@@ -46,12 +46,14 @@ WITHIN = 10
 RULE = "largest"
 
 
-def measure(folder: Path, *, weeks: int = 52, seed: int = 1, period: float = 60.0, rule: str = RULE) -> Measured:
+def measure(
+    folder: Path, *, weeks: int = 52, seed: int = 1, period: float = 60.0, rule: str = RULE, rhythm: bool = False
+) -> Measured:
     """Train and run on the year's first `weeks` weeks, of which eight train. Raises AezError.
 
-    rule: that of `aez train series --rule`.
+    rule: that of `aez train series --rule`. rhythm: see `Year`.
     """
-    year = Year(seed=seed, period=period)
+    year = Year(seed=seed, period=period, rhythm=rhythm)
     rows = min(year.rows, round(weeks * _WEEK / period)) if weeks < 52 else year.rows
     if rows <= year.quiet:
         raise AezError(f"a year is learned from its first {QUIET_DAYS // 7} weeks; {weeks} leave nothing to watch")
@@ -66,9 +68,10 @@ def measure(folder: Path, *, weeks: int = 52, seed: int = 1, period: float = 60.
     labels = [label for label in year.labels() if label.end < rows]
     judged = judge(told(file_steps(folder / "events.jsonl")), labels, period, 2 * window)
     (folder / "false.jsonl").write_text("".join(f"{json.dumps(vars(one))}\n" for one in judged.false))
+    how = ", days and weeks in the signals," if rhythm else ""
     conditions = (
-        f"{year.streams} machines, a row every {period:g} s; trained with --rule {rule} on {year.quiet:,} rows of each "
-        f"({trained:.0f} s), "
+        f"{year.streams} machines, a row every {period:g} s; trained with --rule {rule}{how} on "
+        f"{year.quiet:,} rows of each ({trained:.0f} s), "
         f"then {rows - year.quiet:,} of each; {time.monotonic() - began:.0f} s in all; {len(labels)} labels"
     )
     machine_years = year.streams * (rows - year.quiet) * period / (DAYS * 86_400)

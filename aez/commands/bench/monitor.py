@@ -29,6 +29,7 @@ _MODULES = ("aiohttp", "matplotlib", "nats", "paho", "prometheus_client", "psuti
     show_default=True,
     help="Of the year, as `aez train series` has it.",
 )
+@click.option("--rhythm", is_flag=True, help="Of the year: days and weeks in its signals.")
 @click.option("--kills", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Of each kind of source.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
 @click.option(
@@ -47,6 +48,7 @@ def monitor(
     minutes: float,
     weeks: int,
     rule: str,
+    rhythm: bool,
     kills: int,
     seed: int,
     model: Path | None,
@@ -69,6 +71,7 @@ def monitor(
             minutes=minutes,
             weeks=weeks,
             rule=rule,
+            rhythm=rhythm,
             kills=kills,
             seed=seed,
             model=model,

@@ -25,6 +25,7 @@ FORMATS = ("json", "csv", "line")
     is_flag=True,
     help="A year of machines with drift, maintenance, dead sensors, wrong clocks and units, and anomalies.",
 )
+@click.option("--rhythm", is_flag=True, help="Of a year: the machines work by day, and less on weekends.")
 @click.option("--streams", type=click.IntRange(1, 100_000), help="Satellites.  [default: 1, of a year 4]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
 @click.option("--period", type=click.FloatRange(1e-6), help="Seconds between rows.  [default: 1, of a year 60]")
@@ -48,6 +49,7 @@ FORMATS = ("json", "csv", "line")
 def simulate(
     rows: int | None,
     year: bool,
+    rhythm: bool,
     streams: int | None,
     seed: int,
     period: float | None,
@@ -74,10 +76,12 @@ def simulate(
         from aez.daemon.simulate.output import kind_of, open_output, send
 
         start = time.time_ns() if now else years.START if year else satellites.START
+        if rhythm and not year:
+            raise InvalidArgument("--rhythm belongs to --year; give both")
         if year:
             if faults:
                 raise InvalidArgument("--year has faults of its own; leave out --faults")
-            made: Simulation | Year = years.Year(streams or 4, seed, period or 60.0, start)
+            made: Simulation | Year = years.Year(streams or 4, seed, period or 60.0, start, rhythm=rhythm)
         else:
             made = satellites.Simulation(
                 streams=streams or 1,

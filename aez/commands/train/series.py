@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,23 @@ DAY = 86_400.0
     help="What a channel is, instead of what is found: measured, state (on/off, a mode), counter or left-out; may be "
     "given again.",
 )
+@click.option(
+    "--seasons",
+    type=click.Choice(("auto", "none")),
+    default="auto",
+    show_default=True,
+    help="Look for days and weeks in the time column, and judge each row by what is usual at its time.",
+)
+@click.option(
+    "--timezone",
+    metavar="ZONE",
+    help="The zone of the days and weeks, such as Europe/Berlin.  [default: the file's, or UTC]",
+)
+@click.option(
+    "--holidays",
+    metavar="DATES",
+    help="Dates that are as Sundays, such as 2025-12-25,2026-01-01, or a file with one a line.",
+)
 @options.series_reading
 @train_options.detector_result
 def series(
@@ -105,7 +122,6 @@ def series(
     rows: bool,
     stream: str | None,
     per_stream_scale: bool,
-    given_kinds: tuple[str, ...],
     time_column: str | None,
     array: str | None,
     resample: float | None,
@@ -113,6 +129,7 @@ def series(
     device: str,
     name: str | None,
     force: bool,
+    **found: Any,
 ) -> None:
     """Train a detector on normal data in DATA (CSV, JSON Lines, Parquet, NPZ, NPY).
 
@@ -124,7 +141,6 @@ def series(
     with needs("aez[train]", TRAINING_MODULES):
         from aez.export.common.run_files import check_output
         from aez.export.series.graph import ScoreOptions
-        from aez.export.series.sampling import few_enough
         from aez.export.series.train import DEFAULT_FAMILY, DetectorConfig, LimitOptions, main
 
         check_output(output)
@@ -132,22 +148,57 @@ def series(
             _warn_of_idle({"--steps": steps, "--minutes": minutes, "--resume": resume}, family or DEFAULT_FAMILY)
         options_of_score = ScoreOptions(tuple(kind.split("+")) if kind else (), rule)  # type: ignore[arg-type]
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
-        config = replace(config, per_stream_scale=per_stream_scale, rows=rows or None, kinds=_kinds(given_kinds))
+        config = replace(config, per_stream_scale=per_stream_scale, rows=rows or None, **_found_options(**found))
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
         known = {"time_column": time_column, "array": array, **columns}
         if rows and (stream is not None or resample is not None):
             raise InvalidArgument(f"--rows have no order, and {'--stream' if stream else '--resample'} asks for one")
-        read: list[Series] = []
-        for path in data:
-            # As one after the other: all files together may be larger than memory.
-            read, sampled = few_enough([*read, *_read(path, resample, stream, rows, **known)])
-            for notice in sampled:
-                messages.warning(notice)
+        read = _read_all(data, resample, stream, rows, known)
         train_options.forget_run(output, force, resume)
         bundle = main(read, output, name=name, config=config, changes=changes, resume=resume)
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)
     messages.summary(_done(bundle, output))
+
+
+def _read_all(
+    data: Sequence[Path], period: float | None, stream: str | None, rows: bool, known: dict[str, Any]
+) -> list[Series]:
+    """The rows of all files, or even stretches of them where they are too many. Raises as `read_series`."""
+    from aez.export.series.sampling import few_enough
+
+    read: list[Series] = []
+    for path in data:
+        # As one after the other: all files together may be larger than memory.
+        read, sampled = few_enough([*read, *_read(path, period, stream, rows, **known)])
+        for notice in sampled:
+            messages.warning(notice)
+    return read
+
+
+def _found_options(given_kinds: tuple[str, ...], **season: str | None) -> dict[str, Any]:
+    """Arguments of DetectorConfig about what is found where nobody says it. Raises InvalidArgument."""
+    return {"kinds": _kinds(given_kinds), **_season_options(**season)}
+
+
+def _season_options(seasons: str | None, timezone: str | None, holidays: str | None) -> dict[str, Any]:
+    """Arguments of DetectorConfig. Raises InvalidArgument."""
+    from aez.codec.detect.calendar import days_of
+    from aez.codec.series.zones import check_zone
+
+    if seasons == "none" and (given := timezone or holidays):
+        raise InvalidArgument(f"{given} belongs to seasons, and --seasons none looks for none; leave one of them out")
+    if timezone is not None:
+        check_zone(timezone)
+    if holidays is None:
+        dates: tuple[str, ...] = ()
+    elif Path(holidays).is_file():
+        lines = Path(holidays).read_text(encoding="utf-8").splitlines()
+        dates = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    else:
+        dates = _names(holidays)
+    days_of(dates)
+    return {"seasons": seasons, "timezone": timezone, "holidays": dates}
 
 
 def _warn_of_idle(options: Mapping[str, object], family: str) -> None:
@@ -239,7 +290,9 @@ def _done(bundle: Bundle, output: Path) -> str:
         alarms = f"{100 * held_out['share_above_1']:.2g} % of {windows:,} held-out rows above it, each row by itself"
     elif period:
         alarms += f" ({events * DAY / (windows * period):.2g} a day)"
+    found = coding.get("seasons")
+    season = "" if found is None else f"rhythm of the {found['seasons'][0]['kind']} in {found['timezone']}, "
     return (
         f"wrote {output}: model {bundle.name} ({bundle.manifest['family']}), {len(coding['channels'])} channels, "
-        f"window {coding['window']}, threshold {coding['threshold']:.4g}, {alarms}"
+        f"{season}window {coding['window']}, threshold {coding['threshold']:.4g}, {alarms}"
     )

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from aez.cli import main
 from aez.codec.bundle.bundle import Bundle
+from aez.codec.bundle.library import find_bundle
 from aez.codec.detect.detector import load_detector
 from aez.codec.errors import ModelError
 from aez.commands.train.series import LIMITS, series
@@ -30,6 +31,7 @@ from aez.export.series.estimator import SeriesDetector
 from aez.export.series.rows import ROWS_FAMILY
 from aez.export.series.train import DEFAULT_FAMILY, MARGIN, METHODS, DetectorConfig
 from tests.kit.commands import run
+from tests.kit.rhythm import rhythmic
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -442,3 +444,24 @@ def test_a_column_of_streams_that_is_not_there_is_one_sentence() -> None:
     result = train("plant.csv", "-o", "pump.aezm", "--stream", "machin")
     assert result.exit_code == 2
     assert "plant.csv has no column of streams 'machin'" in result.stderr
+
+
+def test_the_rhythm_of_the_week_is_found_without_an_option_and_by_the_zone_with_one(tmp_path: Path) -> None:
+    usual = rhythmic(42)
+    assert usual.time is not None
+    times = [str(np.datetime64(moment, "ns").astype("datetime64[s]")) for moment in usual.time.tolist()]
+    lines = [f"{when}Z,{value:.4f}" for when, value in zip(times, usual.values[:, 0].tolist(), strict=True)]
+    (tmp_path / "hourly.csv").write_text("\n".join(["timestamp,load", *lines]) + "\n", encoding="utf-8")
+    made = ["train", "series", tmp_path / "hourly.csv", "-o", tmp_path / "m.aezm", "-f"]
+    done = run(*made, "--timezone", "Europe/Berlin", "--holidays", "2024-01-01,2024-12-25")
+    assert done.exit_code == 0, done.output
+    assert "rhythm of the week in Europe/Berlin" in done.output
+    seasons = find_bundle(tmp_path / "m.aezm").coding["seasons"]
+    assert (seasons["timezone"], seasons["holidays"]) == ("Europe/Berlin", ["2024-01-01", "2024-12-25"])
+    for wrong, said in (
+        (["--timezone", "Mars/Base"], "Mars/Base"),
+        (["--holidays", "Christmas"], "Christmas"),
+        (["--seasons", "none", "--timezone", "UTC"], "leave one of them out"),
+    ):
+        done = run(*made, *wrong)
+        assert (done.exit_code, said in done.output) == (2, True)

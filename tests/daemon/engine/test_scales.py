@@ -12,8 +12,8 @@ from aez.codec.detect.detector import WindowScores
 from aez.codec.detect.events import EventRule
 from aez.codec.detect.scaling import Scale, StreamScales, learned_scale
 from aez.codec.errors import InvalidArgument
+from aez.daemon.engine.beside.scales import Scales
 from aez.daemon.engine.engine import Engine
-from aez.daemon.engine.scales import Scales
 from aez.daemon.engine.watched import Watched
 from tests.kit.engine_models import CHANNELS, WINDOW, Magnitude, samples, take
 

@@ -1,0 +1,1 @@
+"""What models take beside the windows of streams."""
