@@ -83,20 +83,7 @@ def pack_detector(
     With `scales` or `seasons` the graph and the windows are in widths, and what is packed takes each stream's scale, or
     the phase of a window's rows and its level. Raises ModelError where ONNX Runtime does not compute what torch does.
     """
-    threshold = float(graph.threshold)
-    metadata = {
-        "window": graph.window,
-        "channels": list(described.channels),
-        "units": list(described.units),
-        "period_seconds": described.period,
-        "threshold": threshold,
-    }
-    if described.covering_threshold is not None:
-        metadata["covering_threshold"] = described.covering_threshold
-    if described.words:
-        metadata["words"] = {name: list(words) for name, words in described.words.items()}
-    if seasons is not None:
-        metadata |= {"seasons": describe_seasons(seasons)}
+    metadata = _metadata(graph, described, seasons)
     checked, probe = (_inputs(some, scales, seasons) for some in (windows[:CHECKED_WINDOWS], make_probe(windows)))
     data, probe_score = export_detector(graph, metadata, checked, probe, seasons)
     names = INPUTS if seasons is None else SEASON_INPUTS
@@ -132,6 +119,24 @@ def pack_detector(
         "figures": dict(described.figures),
     }
     return pack_scored(manifest, coding, members)
+
+
+def _metadata(graph: DetectorGraph, described: Described, seasons: SeasonParts | None) -> dict[str, Any]:
+    """What must be known to call the graph, as plain JSON."""
+    metadata: dict[str, Any] = {
+        "window": graph.window,
+        "channels": list(described.channels),
+        "units": list(described.units),
+        "period_seconds": described.period,
+        "threshold": float(graph.threshold),
+    }
+    if described.covering_threshold is not None:
+        metadata["covering_threshold"] = described.covering_threshold
+    if described.words:
+        metadata["words"] = {name: list(words) for name, words in described.words.items()}
+    if seasons is not None:
+        metadata |= {"seasons": describe_seasons(seasons)}
+    return metadata
 
 
 def _inputs(

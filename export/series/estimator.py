@@ -30,7 +30,7 @@ from aez.export.series.graph import Kind, Rule, ScoreOptions
 from aez.export.series.parameters import plain_parameters, saved_parameters
 from aez.export.series.pickling import from_plain_values, plain_values
 from aez.export.series.streams import score_windows
-from aez.export.series.tables import Given, Part, Values, given_parts, series_of, tables_of, without_clock
+from aez.export.series.tables import Given, Part, Values, given_parts, refuse_short, series_of, tables_of, without_clock
 from aez.export.series.train import (
     MARGIN,
     DetectorConfig,
@@ -40,7 +40,6 @@ from aez.export.series.train import (
     without_rows,
 )
 from aez.export.series.training_scores import TrainingScores, limit_factor
-from aez.export.series.windows import shortest_series
 
 Floats = NDArray[np.float64]
 Convention = Literal["sklearn", "pyod"]
@@ -177,7 +176,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         share = self._checked_share()
         config, seed = self._config(), self._drawn_seed()
         given = self._given(X, streams, reset=True)
-        self._refuse_short(given)
+        refuse_short(given, self.window or 1, self.held_out)
         channels = tuple(str(name) for name in getattr(self, "feature_names_in_", range(self.n_features_in_)))
         series = [
             series_of(part, number, given.several, channels, self.period) for number, part in enumerate(given.parts)
@@ -379,15 +378,6 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if isinstance(state, Integral):
             return int(state)
         return int(check_random_state(state).randint(np.iinfo(np.int32).max))
-
-    def _refuse_short(self, given: Given) -> None:
-        fewest = shortest_series(self.window or 1, self.held_out)
-        longest = max((len(part.values) for part in given.parts), default=0)
-        if longest < fewest:
-            each = "" if len(given.parts) == 1 else " of the longest stream"
-            raise InvalidArgument(
-                f"n_samples = {longest} rows{each} are too few for windows of {self.window or 1}; give {fewest} or more"
-            )
 
     def _changes(self, seed: int) -> dict[str, Any]:
         changes: dict[str, Any] = {"seed": seed, "device": self.device, "quiet": not self.verbose}

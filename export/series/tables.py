@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.core import Series
+from aez.export.series.windows import shortest_series
 
 Times = NDArray[np.int64]
 Values = NDArray[np.float64] | NDArray[np.float32]
@@ -169,3 +170,14 @@ def series_of(part: Part, number: int, several: bool, channels: tuple[str, ...],
         time = np.round(np.arange(len(values)) * period * 1e9).astype(np.int64)
     name = part.name or (f"series {number}" if several else "")
     return Series(values, channels, time, part.timezone, name)
+
+
+def refuse_short(given: Given, window: int, held_out: float) -> None:
+    """Raise InvalidArgument where no stream is long enough for windows of so many rows."""
+    fewest = shortest_series(window, held_out)
+    longest = max((len(part.values) for part in given.parts), default=0)
+    if longest < fewest:
+        each = "" if len(given.parts) == 1 else " of the longest stream"
+        raise InvalidArgument(
+            f"n_samples = {longest} rows{each} are too few for windows of {window}; give {fewest} or more"
+        )

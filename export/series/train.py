@@ -222,16 +222,16 @@ def fit_detector(
     if season is not None and config.window is None:
         window = suggest_window(learned_rows(max(season.left, key=len), kinds), season.window)
     with torch.random.fork_rng():
-        trained = build(config.named_family, window, len(kinds.learned), **config.options).trained
-    validation = VALIDATION if trained else 0.0
+        empty = build(config.named_family, window, len(kinds.learned), **config.options)
+    validation = VALIDATION if empty.trained else 0.0
     scales, taken = None, rows if season is None else season.left
     if config.per_stream_scale:
         fits = [one[: fitted_rows(len(one), window, config.held_out, validation)] for one in rows]
         scales = fit_scales([one.name for one in series], fits, window, channels)
         taken = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
     split, left_out = _split(series, taken, kinds, config, window, validation, notices)
-    in_widths = scales is not None or season is not None
-    kinds, scaling = scale_learned(split, kinds, channels, rows if in_widths else None, bool(config.rows))
+    raw = None if scales is None and season is None else rows
+    kinds, scaling = scale_learned(split, kinds, channels, raw, bool(config.rows))
     notices += still_notices(kinds, scaling, channels)
     learned, effect = make_inputs(split, scaling, kinds, window)
     options = default_options(len(split.fit), **(changes or {}))
