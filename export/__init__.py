@@ -12,7 +12,7 @@ from aez.codec.common.face import lazily
 if TYPE_CHECKING:
     from aez.export.images.train import PictureConfig, learn_pictures
     from aez.export.latent.losses import Reconstruction
-    from aez.export.series.estimator import RowScores, SeriesDetector
+    from aez.export.series.arrays.estimator import RowScores, SeriesDetector
 
 __all__ = ["PictureConfig", "Reconstruction", "RowScores", "SeriesDetector", "learn_pictures"]
 
@@ -21,6 +21,6 @@ __getattr__ = lazily(
     {
         "aez.export.images.train": "PictureConfig learn_pictures",
         "aez.export.latent.losses": "Reconstruction",
-        "aez.export.series.estimator": "RowScores SeriesDetector",
+        "aez.export.series.arrays.estimator": "RowScores SeriesDetector",
     },
 )

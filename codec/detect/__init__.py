@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from aez.codec.detect.detector import Detector, SeriesScores, WindowScores, load_detector
     from aez.codec.detect.events import Event, EventRule, EventTracker, EventUpdate, find_events, severity_of
     from aez.codec.detect.pictures import PictureDetector, PictureScores, load_picture_detector
+    from aez.codec.detect.rhythm.seasons import SeasonInputs, Seasons, SeasonStream
     from aez.codec.detect.scaling import Scale, StreamScales, learned_scale
     from aez.codec.detect.score_pictures import ScoredPicture, score_picture
     from aez.codec.detect.score_series import (
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
         score_file,
         score_streams,
     )
-    from aez.codec.detect.seasons import SeasonInputs, Seasons, SeasonStream
     from aez.codec.detect.thresholds import (
         LabelledThreshold,
         StreamingPeaksOverThreshold,
@@ -80,7 +80,7 @@ __getattr__ = lazily(
         "aez.codec.detect.events": "EventRule severity_of Event EventUpdate EventTracker find_events",
         "aez.codec.detect.pictures": "PictureDetector PictureScores load_picture_detector",
         "aez.codec.detect.scaling": "Scale StreamScales learned_scale",
-        "aez.codec.detect.seasons": "SeasonInputs SeasonStream Seasons",
+        "aez.codec.detect.rhythm.seasons": "SeasonInputs SeasonStream Seasons",
         "aez.codec.detect.score_pictures": "ScoredPicture score_picture",
         "aez.codec.detect.score_series": "Reading ScoredSeries ScoredBatch describe_event score_file score_streams",
         "aez.codec.detect.thresholds": (

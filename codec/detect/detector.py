@@ -31,9 +31,9 @@ from aez.codec.detect.manifest_values import (
     whole,
     wrong,
 )
+from aez.codec.detect.rhythm.seasons import Beside, SeasonInputs, SeasonStream, of_windows
+from aez.codec.detect.rhythm.values import season_values
 from aez.codec.detect.scaling import Scale, StreamScales, learned_scale
-from aez.codec.detect.season_values import season_values
-from aez.codec.detect.seasons import Beside, SeasonInputs, SeasonStream, of_windows
 from aez.codec.errors import InvalidArgument, ModelError, UnsupportedInput
 from aez.codec.series.core import Series, select_channels
 from aez.codec.series.windows import window_batches

@@ -9,11 +9,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 from aez.codec.errors import InvalidArgument, UnsupportedInput
-from aez.codec.series.arrays import npy_blocks, open_npz
-from aez.codec.series.parquet import open_parquet
+from aez.codec.series.formats.arrays import npy_blocks, open_npz
+from aez.codec.series.formats.parquet import open_parquet
+from aez.codec.series.formats.text import line_blocks, open_csv, open_json
 from aez.codec.series.score_files import values_of_rows
 from aez.codec.series.table import Table, explained
-from aez.codec.series.text import line_blocks, open_csv, open_json
 
 __all__ = ["Table", "open_table"]
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.detect.seasons import Beside, stacked
+from aez.codec.detect.rhythm.seasons import Beside, stacked
 from aez.daemon.alarms.curve import short
 
 __all__ = ["Witness", "Worst"]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from aez.codec.detect.events import CRITICAL, SERIOUS, Event, EventRule, EventTracker, Severity
-from aez.codec.detect.seasons import Beside
+from aez.codec.detect.rhythm.seasons import Beside
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.curve import Curve
 from aez.daemon.alarms.habits import PLAIN, Habits

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from aez.codec.detect.seasons import Beside
+from aez.codec.detect.rhythm.seasons import Beside
 from aez.daemon.engine.scorer import Scores
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Flags, Float, Ints

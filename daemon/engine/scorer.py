@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from aez.codec.detect.detector import WindowScores
-from aez.codec.detect.seasons import Beside
+from aez.codec.detect.rhythm.seasons import Beside
 from aez.codec.errors import InvalidArgument
 from aez.daemon.engine.routing import clean
 from aez.daemon.rows.columns import Float, Ints

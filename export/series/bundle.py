@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.detect.detector import GRAPH, ROWS, SCALE_CENTRE, SCALE_WIDTH, TASK, WHOLE_GRAPH
 from aez.codec.detect.events import EventRule
+from aez.codec.detect.rhythm.seasons import NEUTRAL_LEVEL, NEUTRAL_PHASE, SEASON_CENTRE, SEASON_WIDTH
 from aez.codec.detect.scaling import StreamScales
-from aez.codec.detect.seasons import NEUTRAL_LEVEL, NEUTRAL_PHASE, SEASON_CENTRE, SEASON_WIDTH
 from aez.export.common.provenance import npy_bytes
 from aez.export.common.scored_graph import pack_scored, probe_members, tensor_entry
+from aez.export.series.data.signals import SignalFigures
 from aez.export.series.graph import INPUTS, SEASON_INPUTS, DetectorGraph, export_detector, export_whole
 from aez.export.series.seasons.finding import season_windows
 from aez.export.series.seasons.graph import SeasonParts
-from aez.export.series.signals import SignalFigures
 from aez.export.series.streams import unscaled
 
 #: Real windows on which torch and ONNX Runtime are compared.

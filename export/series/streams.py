@@ -9,8 +9,8 @@ import torch
 
 from aez.codec.common.words import format_duration, listed
 from aez.codec.detect.detector import OTHER_PERIOD
+from aez.codec.detect.rhythm.seasons import Beside, SeasonInputs
 from aez.codec.detect.scaling import Scale, StreamScales, learned_scale, robust_centre, robust_scale
-from aez.codec.detect.seasons import Beside, SeasonInputs
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.core import Series
 from aez.export.series.graph import DetectorGraph

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.common.words import listed
-from aez.codec.detect.calendar import days_of
 from aez.codec.detect.events import DEFAULT_RULE, EventRule, find_events
+from aez.codec.detect.rhythm.calendar import days_of
 from aez.codec.detect.scaling import StreamScales
 from aez.codec.detect.thresholds import alarm_budget, peaks_over_threshold, percentile
 from aez.codec.errors import InvalidArgument, UnsupportedInput
@@ -32,10 +32,8 @@ from aez.export.families.training import best_validation, effort, is_finished, l
 from aez.export.series.bundle import CHECKED_WINDOWS, Described, Learned
 from aez.export.series.channels import kinds_and_window, make_inputs, scale_learned, still_notices, teach_voices
 from aez.export.series.covering import covering_limit
-from aez.export.series.faults import noted_faults
-from aez.export.series.graph import DetectorGraph, ScoreOptions
-from aez.export.series.loss import DetectorLoss
-from aez.export.series.rows import (
+from aez.export.series.data.faults import noted_faults
+from aez.export.series.data.rows import (
     ROWS_PERCENTILE,
     ROWS_RULE,
     as_rows,
@@ -44,13 +42,15 @@ from aez.export.series.rows import (
     row_limit,
     split_dealt,
 )
-from aez.export.series.sampling import few_enough
+from aez.export.series.data.sampling import few_enough
+from aez.export.series.data.signals import SignalFigures, signal_figures, without_sentinels
+from aez.export.series.data.sufficiency import rare_alarms, refuse_constant, too_few_windows, without_empty
+from aez.export.series.data.suspects import find_suspects, told
+from aez.export.series.graph import DetectorGraph, ScoreOptions
+from aez.export.series.loss import DetectorLoss
 from aez.export.series.seasons.finding import FittedSeasons, find_seasons
 from aez.export.series.seasons.graph import SeasonParts, calibrated_parts
-from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
 from aez.export.series.streams import fit_scales, same_period, scaled
-from aez.export.series.sufficiency import rare_alarms, refuse_constant, too_few_windows, without_empty
-from aez.export.series.suspects import find_suspects, told
 from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, fitted_rows, split_rows, suggest_window
 
 logger = logging.getLogger(__name__)
@@ -209,8 +209,7 @@ def fit_detector(
     series, period, notices = same_period(series)
     series, sampled = few_enough(series)
     notices += [*said, *sampled]
-    series, words = shared_words(series)
-    config = _with_words(config, words)
+    series, words, config = _with_words(series, config)
     rows, channels = prepare_rows(series)
     refuse_constant(rows, [one.name or "the training data" for one in series])
     rows, sentinels, unread = without_sentinels(rows, channels)
@@ -253,11 +252,17 @@ def fit_detector(
     )
 
 
-def _with_words(config: DetectorConfig, words: Mapping[str, tuple[str, ...]]) -> DetectorConfig:
-    """The config for channels of text, which are states. Raises InvalidArgument where each stream has its scale."""
+def _with_words(
+    series: Sequence[Series], config: DetectorConfig
+) -> tuple[list[Series], dict[str, tuple[str, ...]], DetectorConfig]:
+    """The series with one table of words for each channel of text, the tables, and the config: such are states.
+
+    Raises InvalidArgument where each stream has its scale.
+    """
+    series, words = shared_words(series)
     if words and config.per_stream_scale:
         raise InvalidArgument(f"{listed(list(words))} hold text, which has no scale; leave them out with --ignore")
-    return replace(config, kinds={**dict.fromkeys(words, "state"), **config.kinds}) if words else config
+    return series, words, replace(config, kinds={**dict.fromkeys(words, "state"), **config.kinds}) if words else config
 
 
 def _calibrated(

@@ -22,7 +22,7 @@ from recipe import Floats, percent, read_options, table
 from rhythms_data import SETTINGS, Rhythm, make
 
 from aez.bench.detect.ranking import average_precision
-from aez.codec.detect.seasons import SeasonStream
+from aez.codec.detect.rhythm.seasons import SeasonStream
 from aez.codec.series.core import Series
 from aez.codec.series.windows import sliding_windows
 from aez.export.series.streams import score_windows

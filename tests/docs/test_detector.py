@@ -15,7 +15,7 @@ pytest.importorskip("pyarrow")
 
 from aez.codec.detect.detector import load_detector
 from aez.codec.detect.events import DEFAULT_RULE
-from aez.codec.detect.seasons import CLIP
+from aez.codec.detect.rhythm.seasons import CLIP
 from aez.codec.series.core import Series
 from aez.codec.series.reader import read_series
 from aez.export.families.registry import NAMES as FAMILIES

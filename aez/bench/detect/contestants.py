@@ -18,8 +18,8 @@ from aez.codec.detect.adaptive import adapt, alarm_levels
 from aez.codec.detect.covering import covering_mean
 from aez.codec.detect.events import DEFAULT_RULE
 from aez.codec.detect.thresholds import alarm_budget
+from aez.export.series.arrays.estimator import SeriesDetector
 from aez.export.series.covering import look_ahead
-from aez.export.series.estimator import SeriesDetector
 from aez.export.series.train import MARGIN
 
 Floats = npt.NDArray[np.float64]

@@ -20,7 +20,7 @@ from aez.codec.common.extras import library
 from aez.codec.common.progress import progress_bar
 from aez.codec.errors import AezError, InvalidArgument
 from aez.export.families.registry import family_class
-from aez.export.series.estimator import SeriesDetector
+from aez.export.series.arrays.estimator import SeriesDetector
 from aez.export.series.train import DEFAULT_FAMILY
 
 QUICK_STEP = 3

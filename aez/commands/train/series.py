@@ -165,7 +165,7 @@ def _read_all(
     data: Sequence[Path], period: float | None, stream: str | None, rows: bool, known: dict[str, Any]
 ) -> list[Series]:
     """The rows of all files, or even stretches of them where they are too many. Raises as `read_series`."""
-    from aez.export.series.sampling import few_enough
+    from aez.export.series.data.sampling import few_enough
 
     read: list[Series] = []
     for path in data:
@@ -183,7 +183,7 @@ def _found_options(given_kinds: tuple[str, ...], **season: str | None) -> dict[s
 
 def _season_options(seasons: str | None, timezone: str | None, holidays: str | None) -> dict[str, Any]:
     """Arguments of DetectorConfig. Raises InvalidArgument."""
-    from aez.codec.detect.calendar import days_of
+    from aez.codec.detect.rhythm.calendar import days_of
     from aez.codec.series.zones import check_zone
 
     if seasons == "none" and (given := timezone or holidays):

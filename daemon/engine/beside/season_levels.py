@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from aez.codec.detect.seasons import Following, SeasonInputs, Seasons
+from aez.codec.detect.rhythm.seasons import Following, SeasonInputs, Seasons
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.detect.calendar import Calendar, Kind, Season
+from aez.codec.detect.rhythm.calendar import Calendar, Kind, Season
+from aez.codec.detect.rhythm.seasons import Following, KnownLevel, Seasons
 from aez.codec.detect.scaling import RESOLUTION, TINY, robust_centre, robust_scale
-from aez.codec.detect.seasons import Following, KnownLevel, Seasons
 from aez.codec.series.core import Series
 from aez.export.series.seasons.profiles import DAY, Folds, Grid, fill_grid, highest, middle, repeats_within
 from aez.export.series.windows import Rows

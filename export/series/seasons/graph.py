@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aez.codec.detect.seasons import Seasons
+from aez.codec.detect.rhythm.seasons import Seasons
 from aez.export.series.scaling import LIMIT
 
 __all__ = ["SeasonGraph", "SeasonParts", "calibrated_parts"]

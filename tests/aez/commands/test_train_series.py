@@ -27,8 +27,8 @@ from aez.export.families.registry import NAMES
 from aez.export.families.training import FamilyTask
 from aez.export.series import bundle
 from aez.export.series import train as train_series
-from aez.export.series.estimator import SeriesDetector
-from aez.export.series.rows import ROWS_FAMILY
+from aez.export.series.arrays.estimator import SeriesDetector
+from aez.export.series.data.rows import ROWS_FAMILY
 from aez.export.series.train import DEFAULT_FAMILY, MARGIN, METHODS, DetectorConfig
 from tests.kit.commands import run
 from tests.kit.rhythm import rhythmic

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aez.codec.detect.calendar import Calendar, Season, days_of
-from aez.codec.detect.seasons import CLIP, Following, KnownLevel, Seasons, SeasonStream
+from aez.codec.detect.rhythm.calendar import Calendar, Season, days_of
+from aez.codec.detect.rhythm.seasons import CLIP, Following, KnownLevel, Seasons, SeasonStream
 from aez.codec.errors import InvalidArgument
 
 HOUR = 3600 * 10**9

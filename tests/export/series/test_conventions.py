@@ -19,9 +19,9 @@ from sklearn.utils import shuffle
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series
 from aez.export import SeriesDetector
-from aez.export.series.tables import without_clock
+from aez.export.series.arrays.tables import without_clock
+from aez.export.series.arrays.training_scores import TrainingScores
 from aez.export.series.train import main
-from aez.export.series.training_scores import TrainingScores
 
 Array = np.ndarray[Any, np.dtype[Any]]
 NAMES = ["flow", "heat", "load"]

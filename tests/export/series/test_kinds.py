@@ -24,8 +24,8 @@ from aez.export.channels.states import TOP as RARE_TOP
 from aez.export.channels.still import COMMAND_TOP
 from aez.export.channels.still import TOP as STILL_TOP
 from aez.export.channels.words import shared_words
+from aez.export.series.arrays.pickling import from_plain_values, plain_values
 from aez.export.series.bundle import Learned
-from aez.export.series.pickling import from_plain_values, plain_values
 from aez.export.series.train import DetectorConfig, Fitted, fit_detector, main, make_bundle, without_rows
 from tests.kit.hostile import COLUMNS
 

@@ -14,7 +14,7 @@ from aez.codec.errors import InvalidArgument
 from aez.codec.series.core import Series
 from aez.export import SeriesDetector
 from aez.export.families.windows.gaussian import Gaussian
-from aez.export.series.rows import are_rows, split_dealt
+from aez.export.series.data.rows import are_rows, split_dealt
 from aez.export.series.scaling import LIMIT, ScaleLayer, fit_scaling
 
 Array = np.ndarray[Any, np.dtype[Any]]

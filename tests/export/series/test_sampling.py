@@ -13,8 +13,8 @@ from aez.codec.series.core import Series, holes
 from aez.codec.series.reader import read_series, read_streams
 from aez.codec.series.sampled import Stretches, read_sampled, stitched
 from aez.export import SeriesDetector
-from aez.export.series import sampling
-from aez.export.series.sampling import few_enough
+from aez.export.series.data import sampling
+from aez.export.series.data.sampling import few_enough
 from tests.kit.commands import run
 
 Array = np.ndarray[Any, np.dtype[Any]]

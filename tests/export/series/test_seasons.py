@@ -14,8 +14,8 @@ import pytest
 
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.detect.detector import Detector
-from aez.codec.detect.season_values import read_seasons
-from aez.codec.detect.seasons import SEASON_CENTRE, SEASON_WIDTH
+from aez.codec.detect.rhythm.seasons import SEASON_CENTRE, SEASON_WIDTH
+from aez.codec.detect.rhythm.values import read_seasons
 from aez.codec.errors import ModelError
 from aez.codec.series.core import Series
 from aez.export import SeriesDetector

@@ -10,8 +10,8 @@ import pytest
 
 from aez.codec.detect.detector import Detector
 from aez.codec.series.core import Series
-from aez.export.series.pickling import from_plain_values, plain_values
-from aez.export.series.signals import SignalFigures, signal_figures, without_sentinels
+from aez.export.series.arrays.pickling import from_plain_values, plain_values
+from aez.export.series.data.signals import SignalFigures, signal_figures, without_sentinels
 from aez.export.series.train import DetectorConfig, fit_detector, make_bundle, without_rows
 
 NAMES = ("flow", "heat", "valve")

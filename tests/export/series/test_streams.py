@@ -21,7 +21,7 @@ from aez.daemon.engine.watched import Watched
 from aez.daemon.simulate.lines import encode
 from aez.daemon.simulate.satellites import CHANNELS as SIMULATED
 from aez.daemon.simulate.satellites import Simulation, faults_until
-from aez.export.series.estimator import SeriesDetector
+from aez.export.series.arrays.estimator import SeriesDetector
 from aez.export.series.streams import fit_scales, same_period
 from aez.export.series.train import DetectorConfig, Fitted, fit_detector, make_bundle
 from tests.kit.arrays import npy

@@ -10,7 +10,7 @@ import pytest
 
 from aez.codec.detect.events import find_events
 from aez.export import SeriesDetector
-from aez.export.series.suspects import find_suspects
+from aez.export.series.data.suspects import find_suspects
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

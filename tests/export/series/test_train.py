@@ -25,7 +25,7 @@ from aez.codec.series.core import Series
 from aez.export.common.batches import Batches, Shuffled, spread
 from aez.export.common.trainer import Trainer, TrainOptions, load_checkpoint
 from aez.export.series import train as train_series
-from aez.export.series.faults import find_faults
+from aez.export.series.data.faults import find_faults
 from aez.export.series.scaling import fit_scaling
 from aez.export.series.train import (
     DetectorConfig,

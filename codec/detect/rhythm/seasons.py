@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.detect.calendar import Calendar
+from aez.codec.detect.rhythm.calendar import Calendar
 from aez.codec.detect.scaling import Scale
 
 __all__ = [

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.bundle.bundle import Bundle
-from aez.codec.detect.calendar import KINDS, Calendar, Season, days_of
 from aez.codec.detect.manifest_values import positive, whole, wrong
-from aez.codec.detect.seasons import SEASON_CENTRE, SEASON_WIDTH, KnownLevel, Seasons
+from aez.codec.detect.rhythm.calendar import KINDS, Calendar, Season, days_of
+from aez.codec.detect.rhythm.seasons import SEASON_CENTRE, SEASON_WIDTH, KnownLevel, Seasons
 from aez.codec.errors import InvalidArgument, ModelError
 from aez.codec.series.zones import check_zone
 

@@ -20,26 +20,28 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from aez.codec.bundle.bundle import Bundle, save_bundle
 from aez.codec.common.words import listed
 from aez.codec.detect.detector import ROWS, Detector, load_detector
+from aez.codec.detect.rhythm.seasons import Beside, SeasonStream, of_windows
 from aez.codec.detect.scaling import Scale, learned_scale
-from aez.codec.detect.seasons import Beside, SeasonStream, of_windows
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.windows import window_batches
+from aez.export.series.arrays.parameters import plain_parameters, saved_parameters
+from aez.export.series.arrays.pickling import from_plain_values, plain_values
+from aez.export.series.arrays.tables import (
+    Given,
+    Part,
+    Values,
+    given_parts,
+    refuse_short,
+    series_of,
+    tables_of,
+    without_clock,
+)
+from aez.export.series.arrays.training_scores import TrainingScores, limit_factor
 from aez.export.series.bundle import Learned
 from aez.export.series.covering import covering_of_runs, look_ahead
 from aez.export.series.graph import Kind, Rule, ScoreOptions
-from aez.export.series.parameters import plain_parameters, saved_parameters
-from aez.export.series.pickling import from_plain_values, plain_values
 from aez.export.series.streams import score_windows
-from aez.export.series.tables import Given, Part, Values, given_parts, refuse_short, series_of, tables_of, without_clock
-from aez.export.series.train import (
-    MARGIN,
-    DetectorConfig,
-    LimitOptions,
-    Method,
-    fit_detector,
-    without_rows,
-)
-from aez.export.series.training_scores import TrainingScores, limit_factor
+from aez.export.series.train import MARGIN, DetectorConfig, LimitOptions, Method, fit_detector, without_rows
 
 Floats = NDArray[np.float64]
 Convention = Literal["sklearn", "pyod"]

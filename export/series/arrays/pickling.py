@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from aez.codec.detect.events import EventRule
+from aez.codec.detect.rhythm.values import read_seasons
 from aez.codec.detect.scaling import Scale, StreamScales
-from aez.codec.detect.season_values import read_seasons
 from aez.codec.errors import ModelError
 from aez.export.channels.kinds import Kinds
 from aez.export.families.registry import build
 from aez.export.series.bundle import Described, Learned, describe_seasons
+from aez.export.series.data.signals import SignalFigures
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.scaling import Scaling
 from aez.export.series.seasons.graph import SeasonParts
-from aez.export.series.signals import SignalFigures
 
 #: Grows when older pickles can no longer be read.
 FORMAT = 2

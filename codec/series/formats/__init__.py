@@ -1,0 +1,1 @@
+"""The file formats of series: text, Parquet, and NumPy's."""

@@ -1,0 +1,1 @@
+"""Detectors for people who have arrays, with the conventions of scikit-learn and PyOD."""
