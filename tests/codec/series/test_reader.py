@@ -289,7 +289,7 @@ def test_a_text_among_numbers_is_named_with_its_line(tmp_path: Path, text: str, 
 
 
 def test_lines_are_counted_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aez.codec.series.text.TEXT_BLOCK", 64)
+    monkeypatch.setattr("aez.codec.series.formats.text.TEXT_BLOCK", 64)
     rows = [f"{i},{i * i}" + ("\n# note\n" if i % 7 == 0 else "") for i in range(300)]
     text = "a,b\n" + "\n".join(rows) + "\n"
     series, _ = read(tmp_path, text)
@@ -524,7 +524,7 @@ def test_json_objects_may_lack_keys_and_mix_types(tmp_path: Path) -> None:
 
 
 def test_json_keys_that_come_late_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aez.codec.series.text.TEXT_BLOCK", 40)
+    monkeypatch.setattr("aez.codec.series.formats.text.TEXT_BLOCK", 40)
     lines = [json.dumps({"a": i} if i < 20 else {"b": i}) for i in range(30)]
     series, summary = read(tmp_path, "\n".join(lines))
     assert series.channels == ("a",)
@@ -571,8 +571,8 @@ def test_one_array_of_several_is_chosen(tmp_path: Path) -> None:
 def test_arrays_are_read_in_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Callable[..., None], order: Any
 ) -> None:
-    monkeypatch.setattr("aez.codec.series.arrays.VALUES_BLOCK", 10)
-    monkeypatch.setattr("aez.codec.series.parquet.VALUES_BLOCK", 10)
+    monkeypatch.setattr("aez.codec.series.formats.arrays.VALUES_BLOCK", 10)
+    monkeypatch.setattr("aez.codec.series.formats.parquet.VALUES_BLOCK", 10)
     values = np.asarray(np.arange(300, dtype=">f4").reshape(100, 3), order=order)
     save(tmp_path / "x.npz", values=values, time=START + np.arange(100))
     np.save(tmp_path / "x.npy", values)
@@ -804,9 +804,9 @@ def test_memory_does_not_grow_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, rows: int
 ) -> None:
     """Peaks of Python's and Arrow's memory, over a file of many blocks and one three times as long."""
-    monkeypatch.setattr("aez.codec.series.text.TEXT_BLOCK", 2**18)
-    monkeypatch.setattr("aez.codec.series.arrays.VALUES_BLOCK", 2**15)
-    monkeypatch.setattr("aez.codec.series.parquet.VALUES_BLOCK", 2**15)
+    monkeypatch.setattr("aez.codec.series.formats.text.TEXT_BLOCK", 2**18)
+    monkeypatch.setattr("aez.codec.series.formats.arrays.VALUES_BLOCK", 2**15)
+    monkeypatch.setattr("aez.codec.series.formats.parquet.VALUES_BLOCK", 2**15)
     peaks = []
     for length in (rows, 3 * rows):
         path = big(tmp_path, kind, length, 10)

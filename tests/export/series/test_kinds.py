@@ -24,6 +24,7 @@ from aez.export.channels.states import TOP as RARE_TOP
 from aez.export.channels.still import COMMAND_TOP
 from aez.export.channels.still import TOP as STILL_TOP
 from aez.export.channels.words import shared_words
+from aez.export.series.arrays.estimator import SeriesDetector
 from aez.export.series.arrays.pickling import from_plain_values, plain_values
 from aez.export.series.bundle import Learned
 from aez.export.series.train import DetectorConfig, Fitted, fit_detector, main, make_bundle, without_rows
@@ -302,3 +303,31 @@ def test_words_of_several_series_share_a_table() -> None:
     assert np.array_equal(found[1].values[:, 0], [1, np.nan, 1], equal_nan=True)
     with pytest.raises(InvalidArgument, match="channel mode holds text in one series and numbers in four"):
         shared_words([one, Series(np.zeros((3, 1)), ("mode",), name="four")])
+
+
+def test_days_are_taken_out_of_measurements_and_states_stay_as_they_are(tmp_path: Path) -> None:
+    rows = counting(24 * 40)
+    hour = np.arange(len(rows)) % 24
+    rows = np.column_stack([rows, np.full(len(rows), 7.0), 10 * np.sin(hour * np.pi / 12) + rows[:, 3] * 0.3])
+    time = np.datetime64("2024-01-01", "ns").astype(np.int64) + np.arange(len(rows)) * 3_600_000_000_000
+    data = Series(rows, ("count", "id", "on", "noise", "still", "load"), time, "UTC", "plant")
+    fitted = fit_detector([data], DetectorConfig(window=12), tmp_path, {"quiet": True})
+    assert fitted.seasons is not None
+    assert fitted.seasons.seasons.follows.tolist() == [False] * 5 + [True]
+    assert fitted.graph.channel_kinds.names == ("counter", "left-out", "state", "measured", "constant", "measured")
+    detector = Detector(make_bundle(fitted, "plant", "a test"), "cpu", 1)
+    usual = detector.score(data)
+    assert np.nanmean(usual.score > 1) < 0.02
+    moved = rows.copy()
+    moved[800:820, 4] = 8
+    found = detector.score(Series(moved, data.channels, time, "UTC", "plant"))
+    assert (found.score[800:820] > 1).all()
+    assert (found.channel_score[800:820].argmax(1) == 4).all()
+
+
+def test_a_detector_of_arrays_takes_kinds() -> None:
+    with pytest.warns(UserWarning, match="0 counts up|1 holds identifiers"):
+        detector = SeriesDetector(window=16, kinds={"2": "measured"}).fit(counting(3000))
+    learned = detector._fitted
+    assert learned is not None
+    assert learned.graph.channel_kinds.names == ("counter", "left-out", "measured", "measured")
