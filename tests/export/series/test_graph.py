@@ -256,7 +256,9 @@ def test_the_weights_sum_to_1_and_the_latents_have_their_share(count: int, membe
 
 def test_errors_and_latents_make_the_score_unless_the_code_is_long() -> None:
     for longest, kinds in ((3, BOTH), (LATENT_MOST, BOTH), (LATENT_MOST + 1, ERRORS)):
-        network: Any = SimpleNamespace(members=[SimpleNamespace(latent=2), SimpleNamespace(latent=longest)])
+        network: Any = SimpleNamespace(
+            members=[SimpleNamespace(latent=size, distance_alone=False) for size in (2, longest)]
+        )
         assert ScoreOptions().kinds_for(network) == kinds
         assert ScoreOptions(("mahalanobis",)).kinds_for(network) == ("mahalanobis",)
     assert make().score_name == "reconstruction+mahalanobis"
