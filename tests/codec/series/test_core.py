@@ -49,7 +49,8 @@ def seconds(found: Series) -> list[float]:
     ("values", "channels", "time", "message"),
     [
         (np.zeros(3), ("a",), None, r"float64 \(3,\)"),
-        (np.zeros((3, 1), np.int32), ("a",), None, "not int32"),
+        (np.zeros((3, 1), np.float16), ("a",), None, "not float16"),
+        (np.zeros((3, 1), np.int64), ("a",), None, "not int64"),
         (np.zeros((3, 2)), ("a",), None, "2 columns cannot carry 1"),
         (np.zeros((3, 2)), ("a", "a"), None, "two channels are called 'a'"),
         (np.zeros((3, 1)), ("a",), np.zeros(2, np.int64), r"3 rows are as many int64, not int64 \(2,\)"),
@@ -61,6 +62,12 @@ def test_parts_that_do_not_agree_make_no_series(
 ) -> None:
     with pytest.raises(InvalidArgument, match=message):
         Series(values, channels, time)
+
+
+def test_values_may_be_of_either_precision_and_are_not_copied() -> None:
+    for kind in (np.float32, np.float64):
+        values = np.zeros((3, 1), kind)
+        assert Series(values, ("a",)).values is values
 
 
 def test_the_period_is_the_median_of_steps_forward() -> None:
