@@ -48,7 +48,7 @@ def test_detect_as_json(machines: Path) -> None:
     report = json.loads(done.stdout)
     assert report["benchmark"] == "smd"
     assert report["quick"] is True
-    assert list(report["summary"]) == ["aez pca", "PCA", "all ones"]
+    assert list(report["summary"]) == ["aez pca", "aez pca, covering", "PCA", "all ones"]
     assert report["settings"] == {"window": 20}
 
 
@@ -62,7 +62,10 @@ def test_ways_of_choosing_a_threshold_are_compared_when_asked_for(machines: Path
 
 def test_peers_can_be_left_out(machines: Path) -> None:
     quickly = [*QUICKLY[:4], "--peers", "none", "--jobs", "1", "--quick", "--json"]
-    assert list(json.loads(run("bench", "detect", machines, *quickly).stdout)["summary"]) == ["aez pca"]
+    assert list(json.loads(run("bench", "detect", machines, *quickly).stdout)["summary"]) == [
+        "aez pca",
+        "aez pca, covering",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -214,9 +214,10 @@ def test_windows_of_training_cross_no_hole_in_the_clock_of_a_frame(pandas: Any) 
 
 
 def test_frames_of_polars_are_read_too() -> None:
-    polars = pytest.importorskip("polars")
+    import polars as pl
+
     times = np.datetime64("2024-03-30", "us") + np.arange(900) * np.timedelta64(300, "s")
-    table = polars.DataFrame({"at": times, **dict(zip(NAMES, values().T, strict=True))})
+    table = pl.DataFrame({"at": times, **dict(zip(NAMES, values().T, strict=True))})
     made = SeriesDetector(window=20).fit(table)
     assert made.feature_names_in_.tolist() == NAMES
     assert made._fitted.described.period == 300.0  # type: ignore[union-attr]
