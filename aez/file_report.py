@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ class FileReport:
             self._rows.writerow(row)
             self._file.flush()
         except OSError as error:
-            raise OutputError(f"{self._path} cannot be written: {error.strerror or os.strerror(5)}") from error
+            raise OutputError(f"{self._path} cannot be written: {error.strerror or error}") from error
 
 
 def _shown(value: Any) -> Any:

@@ -217,11 +217,22 @@ def _last(values: NDArray[np.float64], row: NDArray[np.int64], rows: int) -> NDA
     return result
 
 
-def joined(parts: Sequence[Series]) -> Series:
-    """Consecutive pieces as one; all have times, or none is taken to have any."""
-    times = [part.time for part in parts if part.time is not None]
-    values = np.concatenate([part.values for part in parts])
-    return replace(parts[0], values=values, time=np.concatenate(times) if times else None)
+def joined(parts: list[Series]) -> Series:
+    """The parts, one after the other. The list is empty then: each part is let go once it was copied."""
+    first, rows = parts[0], sum(len(part) for part in parts)
+    if len(parts) == 1:
+        return parts.pop()
+    values = np.empty((rows, first.values.shape[1]), first.values.dtype)
+    time = None if first.time is None else np.empty(rows, np.int64)
+    parts.reverse()
+    end = 0
+    while parts:
+        part = parts.pop()
+        start, end = end, end + len(part)
+        values[start:end] = part.values
+        if time is not None and part.time is not None:
+            time[start:end] = part.time
+    return replace(first, values=values, time=time)
 
 
 def part_of(series: Series, start: int, end: int) -> Series:

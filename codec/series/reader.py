@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.clock import TableClock, find_clock, names_time
 from aez.codec.series.columns import Column, Wordbook, Words, excerpt, is_category, numbers
-from aez.codec.series.core import Series, nearest_names
+from aez.codec.series.core import Series, joined, nearest_names, part_of
 from aez.codec.series.open_table import open_table
 from aez.codec.series.streams import NAMES_STREAMS, Labels, MixedStreams, parted, summary_of
 from aez.codec.series.summary import SeriesSummarizer, SeriesSummary
@@ -397,30 +397,7 @@ def _evenly(parts: Iterator[Series], rows: int) -> Iterator[Series]:
             continue
         whole = joined(held)
         for start in range(0, count - rows + 1, rows):
-            yield _cut(whole, start, start + rows)
-        held, count = [_cut(whole, count - count % rows, count)], count % rows
+            yield part_of(whole, start, start + rows)
+        held, count = [part_of(whole, count - count % rows, count)], count % rows
     if count:
         yield joined(held)
-
-
-def joined(parts: list[Series]) -> Series:
-    """The parts, one after the other. The list is empty then: each part is let go once it was copied."""
-    first, rows = parts[0], sum(len(part) for part in parts)
-    if len(parts) == 1:
-        return parts.pop()
-    values = np.empty((rows, first.values.shape[1]), first.values.dtype)
-    time = None if first.time is None else np.empty(rows, np.int64)
-    parts.reverse()
-    end = 0
-    while parts:
-        part = parts.pop()
-        start, end = end, end + len(part)
-        values[start:end] = part.values
-        if time is not None and part.time is not None:
-            time[start:end] = part.time
-    return replace(first, values=values, time=time)
-
-
-def _cut(series: Series, start: int, end: int) -> Series:
-    time = None if series.time is None else series.time[start:end]
-    return replace(series, values=series.values[start:end], time=time)

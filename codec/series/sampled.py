@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from aez.codec.series.core import Series
-from aez.codec.series.reader import SeriesReader, joined, read_batches
+from aez.codec.series.core import Series, joined
+from aez.codec.series.reader import SeriesReader, read_batches
 from aez.codec.series.streams import parted, summary_of
 from aez.codec.series.summary import SeriesSummary
 

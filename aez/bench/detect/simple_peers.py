@@ -5,6 +5,7 @@ As in `aez.bench.detect.peers`: `fit(train)`, then `score(test)` by row, channel
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -36,7 +37,7 @@ def _spread(rows: Floats, most: int) -> Floats:
 
 
 @dataclass
-class _Distance:
+class _Distance(ABC):
     """Distance of a window, standardised, to the nearest of some that training found.
 
     window: rows side by side.
@@ -46,8 +47,9 @@ class _Distance:
     _scaler: Scaler | None = field(default=None, init=False, repr=False)
     _places: Floats = field(default_factory=lambda: np.empty((0, 0)), init=False, repr=False)
 
+    @abstractmethod
     def places(self, windows: Floats) -> Floats:
-        raise NotImplementedError
+        """What distances are taken to, [places, numbers], from the windows of training [n, numbers]."""
 
     def fit(self, train: npt.ArrayLike) -> PeerDetector:
         self._scaler = Scaler.fit(train)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -87,8 +88,6 @@ class EncodeJob:
 
         Raises OutputError for anything else than what was written, and what decoding raises.
         """
-        import math
-
         from aez.codec.image.api import decode_picture
         from aez.codec.image.distortion import psnr
         from aez.codec.image.pillow import take_apart
