@@ -21,6 +21,8 @@ from aez.commands.codec.encode import encode
 from aez.commands.codec.info import info
 from aez.commands.codec.models import models
 from aez.commands.codec.verify import verify
+from aez.commands.codec.view import view
+from aez.commands.collection.command import collection
 from aez.commands.detect.score import score
 from aez.commands.latent.embed import embed
 from aez.commands.latent.interpolate import interpolate
@@ -28,6 +30,10 @@ from aez.commands.latent.reconstruct import reconstruct
 from aez.commands.latent.sample import sample
 from aez.commands.monitor import monitor
 from aez.commands.train import train
+from aez.commands.vectors.denoise import denoise
+from aez.commands.vectors.explore import explore
+from aez.commands.vectors.look import look
+from aez.commands.vectors.similar import similar
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -122,10 +128,16 @@ COMMANDS: Sequence[click.Command] = (
     decode,
     info,
     verify,
+    view,
+    collection,
     embed,
     reconstruct,
     interpolate,
     sample,
+    denoise,
+    similar,
+    look,
+    explore,
     models,
     train,
     score,

@@ -1,8 +1,8 @@
 """aez.codec: the runtime that turns pictures into `.aez` files and back, and scores series and pictures.
 
-Its rooms: `container` is the byte format, `entropy` the coding of symbols, `bundle` the models, `image` and `latent`
-the codecs, `series` and `detect` the detectors. Needs numpy, onnxruntime and constriction, never torch. Importing this
-package loads none of them: names are imported at first use.
+Its rooms: `container` is the byte format, `entropy` the coding of symbols, `bundle` the models, `pixels` what surrounds
+the samples of a picture, `image` and `latent` the codecs, `series` and `detect` the detectors. Needs numpy, onnxruntime
+and constriction, never torch. Importing this package loads none of them: names are imported at first use.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from aez.daemon.common.records import (
 )
 from aez.daemon.common.retry import Backoff
 from aez.daemon.observe.metrics import Metrics
-from aez.daemon.observe.refused import RefusedStreams
+from aez.daemon.observe.refused import RefusedStreams, tell_sender
 from aez.daemon.observe.traces import BatchFacts, Traces
 from aez.daemon.observe.unusable import UnusableSources
 from aez.daemon.state.database import StoreError
@@ -47,6 +47,8 @@ _TICK_SECONDS = 0.5
 _AWAY_NS = 10 * 10**9
 #: While little comes in, there are so many seconds between commits for each second that one takes.
 _COMMIT_SHARE = 10
+#: Where what waits is older, events are committed less often, so that the worker may catch up: that share of the above.
+_LATE_SECONDS, _LATE_SHARE = 0.05, 0.3
 #: Between attempts to write the state: the first pause and the longest.
 _RETRY_SECONDS = 0.1, 5.0
 
@@ -83,8 +85,8 @@ class Worker:
 
     acknowledge: gets (source, position) after the commit. committed: is called after each commit with the events in it.
     batch_seconds: rows wait so long for others. commit_seconds: under load there is one commit in so many seconds; an
-    event commits at once where nothing else waits. Otherwise it does as an empty queue does: commits when they are
-    cheap. progress: is called while work goes on, at least every half second.
+    event commits at once unless more waits than a little. Otherwise it does as an empty queue does: commits when they
+    are cheap. progress: is called while work goes on, at least every half second.
 
     failure: what ended the thread before its time. stuck: why nothing can be committed just now, or nothing. rows: how
     many came in. refused: messages that could not be used; refusals: the streams that they were of.
@@ -252,15 +254,23 @@ class Worker:
             now = time.monotonic()
             if now - self._last_tick >= _TICK_SECONDS:
                 self._tick(now, now - begun)
-            idle = not len(self.intake) and self._ahead is None
-            rest = self._rest_seconds if idle or self._pending.events else self._commit_seconds
-            if self._pending and ((idle and self._pending.events) or now - self._last_commit >= rest):
+            if self._pending and now - self._last_commit >= self._commit_pause():
                 self._commit()
         finally:
             self._busy = False
             self._worked += time.monotonic() - begun
         self.metrics.queue.set(len(self.intake))
         self.metrics.queue_bytes.set(self.intake.size)
+
+    def _commit_pause(self) -> float:
+        """Seconds from the last commit to the next one, as things stand."""
+        if not self._pending.events:
+            return self._rest_seconds if self._ahead is None and not len(self.intake) else self._commit_seconds
+        if self._ahead is not None or self.intake.size >= _AHEAD_BYTES:
+            return self._rest_seconds
+        oldest = self.intake.oldest
+        late = oldest is not None and time.monotonic() - oldest > _LATE_SECONDS
+        return self._rest_seconds * _LATE_SHARE if late else 0.0
 
     def _tick(self, now: float, worked: float) -> None:
         """Tell the engine the time, and how long nobody was here since: the machine slept, or its clock was set."""
@@ -352,7 +362,7 @@ class Worker:
             if malformed and any(chunk.refused for chunk in chunks):
                 if len(chunks) > 1:  # which of them it is
                     return [found for chunk in chunks for found in self._parse(source, [chunk])]
-                _tell_refused(chunks[0], samples, malformed)
+                tell_sender(chunks[0], samples, malformed)
             return [(source, samples, malformed)]
         except Exception as error:  # noqa: BLE001 - a message that a parser did not foresee must not stop the others
             _log.exception("a chunk of source %s could not be parsed", source)
@@ -466,15 +476,6 @@ class Worker:
     def _say_progress(self) -> None:
         self.last_progress = time.monotonic()
         self._progress()
-
-
-def _tell_refused(chunk: Chunk, samples: Sequence[Samples], malformed: Sequence[Malformed]) -> None:
-    """Let whoever sent a chunk know that nothing of it can be used."""
-    if chunk.refused is None or any(map(len, samples)):
-        return
-    first, count = malformed[0], sum(letter.count for letter in malformed)
-    more = f"; the same or the like of {count - 1} more" if count > 1 else ""
-    chunk.refused(f"nothing of it can be used: {first.reason}: {first.detail}{more}")
 
 
 def _answer(future: Future[Any], function: Callable[[], Any]) -> None:

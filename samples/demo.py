@@ -142,9 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _encode(pixels: Pixels, model: str | None) -> bytes:
     """At most `BPP`, or the smallest file where that is too little for this picture."""
     try:
-        return aez.encode(pixels, model=model, bpp=BPP)
+        return aez.encode(pixels, model=model, bpp=BPP, content="photo")
     except aez.InvalidArgument:
-        return aez.encode(pixels, model=model, quality=1)
+        return aez.encode(pixels, model=model, quality=1, content="photo")
 
 
 def _entry(name: str, pixels: Pixels, decoded: Pixels, size: int) -> Entry:

@@ -22,8 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 import aez
 from aez.codec.common.files import write_whole
 from aez.codec.image.distortion import psnr, ssim
-from aez.codec.image.pillow import read_image
-from aez.codec.image.upright import take_upright
+from aez.codec.image.pillow import read_image, take_upright
 from aez.codec.latent.drawing import fit, limit_side, side_by_side, strip
 from aez.codec.latent.model import LATENT_MODEL, LatentModel
 from aez.codec.latent.paths import path as way

@@ -16,7 +16,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -48,6 +48,8 @@ ZIP_ERRORS = (
 )
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
+Number = TypeVar("Number", int, float)
+
 #: The manifest's keys and the type of each.
 _MANIFEST_KEYS: dict[str, type] = {
     "format": int,
@@ -60,6 +62,11 @@ _MANIFEST_KEYS: dict[str, type] = {
     "figures": dict,
     "members": dict,
 }
+
+#: Members that encoding a picture does without.
+_DECODES_ONLY = frozenset(
+    {"synthesis.onnx", "thumbnail.onnx", "latent_synthesis.onnx", "decoder.onnx", "other_weights.npy"}
+)
 
 
 class Bundle:
@@ -144,8 +151,10 @@ class Bundle:
             parse_npy(data, stem)
             return
         info = check_graph(data, stem)
-        for side, actual in (("inputs", info.inputs), ("outputs", info.outputs)):
+        for side, named in (("inputs", info.inputs), ("outputs", info.outputs)):
             stated = tuple(tensor["name"] for tensor in self.manifest["graphs"][stem][side])
+            # Graphs of old versions list their weights among the inputs.
+            actual = tuple(name for name in named if name not in info.defaults or name in stated)
             if stated != actual:
                 raise ModelError(f"its graph {stem} has the {side} {actual}, and its manifest states {stated}")
 
@@ -156,6 +165,16 @@ class Bundle:
     def decoding_half(self) -> bytes:
         """Bytes of a bundle with the same manifest and id, holding only what decoding needs."""
         return _zip_bytes(self.manifest, {name: self._members[name] for name in self.coding["decoder_members"]})
+
+    def encoding_half(self) -> bytes:
+        """Bytes of a bundle with the same manifest and id, without the graphs that make pictures out of latents.
+
+        Raises ModelError for a model that is no image codec, or of which that half is not here.
+        """
+        if self.task != "image-codec":
+            raise ModelError(f"model {self.name} is made for {self.task}: it has no half that encodes pictures")
+        wanted = [name for name in self.manifest["members"] if name not in _DECODES_ONLY]
+        return _zip_bytes(self.manifest, {name: self._member(name) for name in wanted})
 
     def summary(self) -> dict[str, Any]:
         """Name, id, task, family, size in bytes, graphs and figures, as plain JSON values."""
@@ -174,8 +193,12 @@ class Bundle:
         try:
             return self._members[name]
         except KeyError:
-            what = "is only in the whole bundle, and this is its decoding half" if self.half else "is not in it"
-            raise ModelError(f"model {self.name} ({self.id[:16]}): {name} {what}") from None
+            if self.half and name in self.manifest["members"]:
+                raise ModelError(
+                    f"this is the decoding half of model {self.name} ({self.id[:16]}): it decodes only, and what needs "
+                    f"its {name}, such as encoding, takes the whole bundle"
+                ) from None
+            raise ModelError(f"model {self.name} ({self.id[:16]}): {name} is not in it") from None
 
 
 def manifest_id(manifest: Mapping[str, Any]) -> str:
@@ -269,9 +292,15 @@ def check_entries(entries: list[zipfile.ZipInfo], total: int) -> None:
 
 
 def parse_manifest(data: bytes) -> dict[str, Any]:
-    """The manifest's JSON object. Raises ModelError."""
+    """The manifest's JSON object, spelled in the one way that ids are made of. Raises ModelError."""
     try:
-        manifest = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        manifest = json.loads(
+            data.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_int=lambda text: _as_spelled(text, int(text)),
+            parse_float=lambda text: _as_spelled(text, float(text)),
+            object_pairs_hook=_without_repetition,
+        )
     except (ValueError, RecursionError) as error:
         raise ModelError(f"its {MANIFEST} is not JSON: {error}") from error
     if not isinstance(manifest, dict):
@@ -281,6 +310,20 @@ def parse_manifest(data: bytes) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
+
+
+def _as_spelled(text: str, number: Number) -> Number:
+    """Other decoders take a number's text for the id, so that it must be what `manifest_id` writes."""
+    if repr(number) != text:
+        raise ValueError(f"the number {text[:40]} is spelled otherwise than {number!r}")
+    return number
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has two members of one name")
+    return found
 
 
 def check_manifest(manifest: dict[str, Any]) -> None:
@@ -326,6 +369,3 @@ def _is_tensor_list(tensors: Any) -> bool:
         and isinstance(tensor.get("dtype"), str)
         for tensor in tensors
     )
-
-
-# -- finding bundles --------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ FIELDS_MAX = 500_000
 NODES_MAX = 20_000
 ELEMENTS_MAX = 1 << 25
 STANDARD_DOMAINS = ("", "ai.onnx")
+#: The newest version of the standard operators that a graph may ask for, and of the form of its file.
+OPSET_MAX, IR_MAX = 18, 10
 
 #: The standard operators, without control flow, sequences, optionals, strings, images, training and random numbers.
 OPERATORS = frozenset(
@@ -40,8 +42,8 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 
 # Field numbers of onnx.proto.
-_MODEL_HARMLESS = frozenset({1, 2, 3, 4, 5, 6, 14})  # versions, producer, domain, text, metadata
-_MODEL_GRAPH, _MODEL_OPSET = 7, 8
+_MODEL_HARMLESS = frozenset({2, 3, 4, 5, 6, 14})  # producer, domain, version, text, metadata
+_MODEL_IR, _MODEL_GRAPH, _MODEL_OPSET = 1, 7, 8
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _GRAPH_HARMLESS = frozenset({2, 10, 13, 14, 16})  # name, text, shapes in between, quantization notes, metadata
@@ -57,10 +59,11 @@ _VALUE_NAME = 1
 
 @dataclass(frozen=True)
 class GraphInfo:
-    """What a graph takes and gives."""
+    """What a graph takes and gives. defaults: inputs that have a value where they are left out."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    defaults: frozenset[str] = frozenset()
 
 
 def check_graph(data: bytes, name: str) -> GraphInfo:
@@ -89,13 +92,15 @@ class _Checker:
                 self._graph(_message(value))
             elif number == _MODEL_OPSET:
                 self._opset(_message(value))
+            elif number == _MODEL_IR:
+                if not isinstance(value, int) or value > IR_MAX:
+                    raise ValueError(f"its form has a version above {IR_MAX}")
             elif number not in _MODEL_HARMLESS:
                 raise ValueError(f"model field {number} (functions, training or unknown) is not allowed")
         if graphs != 1:
             raise ValueError(f"it holds {graphs} graphs instead of one")
-        # Models of old versions list their weights among the inputs.
-        inputs = tuple(name for name in self._inputs if name not in self._initializers)
-        return GraphInfo(inputs, tuple(self._outputs))
+        defaults = self._initializers.intersection(self._inputs)
+        return GraphInfo(tuple(self._inputs), tuple(self._outputs), frozenset(defaults))
 
     def _fields(self, data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         """(number, value) of a message's fields; numbers as int, everything with a length as memoryview."""
@@ -127,6 +132,8 @@ class _Checker:
                 _standard_domain(value)
             elif number != _OPSET_VERSION:
                 raise ValueError(f"operator set field {number} is not allowed")
+            elif not isinstance(value, int) or value > OPSET_MAX:
+                raise ValueError(f"it asks for version {value} of the operators, above {OPSET_MAX}")
 
     def _graph(self, data: memoryview) -> None:
         for number, value in self._fields(data):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aez.codec.container.varint import write_varint
 
-MAJOR_VERSION = 1
+MAJOR_VERSION = 2
 SIGNATURE = b"\x89AEZ\r\n\x1a" + bytes([MAJOR_VERSION])
 END_MARK = b"AEZ\x1a"
 TRAILER_BYTES = 4 + len(END_MARK)
@@ -15,6 +15,7 @@ HEADER, MODEL, TILE, END = "H", "M", "T", "E"
 #: The chunks of every kind of file; a kind's header knows those that it has besides.
 CHUNK_NAMES = {HEADER: "header", MODEL: "model", TILE: "tile", END: "index"}
 PAYLOAD_MAX = 1 << 30
+_CRC_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,10 @@ def frame(letter: str, payload: bytes) -> bytes:
     """The bytes of a chunk: letter, length, payload, CRC."""
     body = letter.encode("ascii") + write_varint(len(payload)) + payload
     return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def payload_in(length: int) -> int:
+    """Bytes of the payload of a chunk of so many bytes; 0 where no chunk is so short."""
+    framed = length - 1 - _CRC_BYTES  # the payload and its length
+    prefix = next((count for count in range(1, 6) if framed - count < 1 << 7 * count), 5)
+    return max(0, framed - prefix)

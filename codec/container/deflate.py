@@ -1,30 +1,43 @@
-"""Chunks whose content is compressed: raw DEFLATE, bounded on both sides."""
+"""Raw DEFLATE, bounded on both sides."""
 
 from __future__ import annotations
 
 import zlib
 
-from aez.codec.container.chunks import ChunkInfo
 from aez.codec.errors import CorruptFile
 
 METADATA_MAX = 1 << 24
 
 
 def deflate(content: bytes) -> bytes:
-    """Raw DEFLATE of metadata."""
+    """Raw DEFLATE."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return packer.compress(content) + packer.flush()
 
 
-def inflate(payload: bytes, info: ChunkInfo) -> bytes:
-    """What `deflate` packed, at most METADATA_MAX bytes. Raises CorruptFile."""
+def inflate(payload: bytes, limit: int, what: str, chunk: str) -> bytes:
+    """What `deflate` packed, at most `limit` bytes; errors name `what` it is and the `chunk`. Raises CorruptFile."""
+    content, whole = _unpacked(payload, limit, what, chunk)
+    if len(content) > limit:
+        raise CorruptFile(f"{what} decompresses to more than {limit} bytes", chunk)
+    if not whole:
+        raise CorruptFile(f"{what} does not end where its compressed data ends", chunk)
+    return content
+
+
+def inflate_exactly(payload: bytes, size: int, what: str, chunk: str) -> bytes:
+    """As `inflate`, of what has so many bytes."""
+    content, whole = _unpacked(payload, size, what, chunk)
+    if len(content) != size or not whole:
+        raise CorruptFile(f"{what} does not have {size} bytes", chunk)
+    return content
+
+
+def _unpacked(payload: bytes, limit: int, what: str, chunk: str) -> tuple[bytes, bool]:
+    """At most one byte more than `limit`, and whether that is all of the payload."""
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        content = unpacker.decompress(payload, METADATA_MAX + 1)
+        content = unpacker.decompress(payload, limit + 1)
     except zlib.error as error:
-        raise CorruptFile(f"{info} does not decompress", info.name) from error
-    if len(content) > METADATA_MAX:
-        raise CorruptFile(f"{info} decompresses to more than {METADATA_MAX} bytes", info.name)
-    if not unpacker.eof or unpacker.unused_data:
-        raise CorruptFile(f"{info} does not end where its compressed data ends", info.name)
-    return content
+        raise CorruptFile(f"{what} does not decompress", chunk) from error
+    return content, unpacker.eof and not unpacker.unused_data

@@ -40,11 +40,6 @@ class Header(ABC):
         """Count of tiles, each of which is coded on its own; they are numbered from 0."""
 
     @property
-    def required(self) -> Mapping[str, str]:
-        """The extra chunks that this very file must hold, and for what, in words: letter to `its pixel mode RGBA`."""
-        return {}
-
-    @property
     def refused(self) -> Collection[str]:
         """The extra chunks that have no place in this very file, by letter."""
         return ()

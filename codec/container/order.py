@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from aez.codec.container.chunks import CHUNK_NAMES, HEADER, TILE, Chunk, ChunkInfo
-from aez.codec.container.deflate import inflate
+from aez.codec.container.deflate import METADATA_MAX, inflate
 from aez.codec.container.header import Header
 from aez.codec.container.varint import Fields
 from aez.codec.errors import CorruptFile
@@ -28,9 +28,13 @@ class ChunkOrder:
         if info.type == HEADER or info.type in self.seen or info.type in self.header.refused:
             raise CorruptFile(f"{info} has no place in this file", info.name)
         if info.type in self.header.once:
+            if self.next_tile:
+                raise CorruptFile(f"{info} has no place in this file: it comes before the first tile", info.name)
             self.seen.add(info.type)
         extra = self.header.EXTRAS.get(info.type)
-        return Chunk(info, inflate(payload, info) if extra is not None and extra.compressed else payload)
+        if extra is not None and extra.compressed:
+            payload = inflate(payload, METADATA_MAX, str(info), info.name)
+        return Chunk(info, payload)
 
     def _tile(self, info: ChunkInfo, payload: bytes) -> Chunk:
         number, content = split_tile(info, payload)
@@ -47,10 +51,6 @@ class ChunkOrder:
         """What a file lacks that ends here."""
         if self.tiles < self.header.tiles:
             return CorruptFile(f"the file holds {self.tiles} of {self.header.tiles} tiles", CHUNK_NAMES[TILE])
-        for letter, reason in self.header.required.items():
-            if letter not in self.seen:
-                name = self.header.names[letter]
-                return CorruptFile(f"the file holds no {name} chunk for {reason}", name)
         return None
 
 

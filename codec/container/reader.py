@@ -8,30 +8,31 @@ given back (partial). What the file holds is not known here: the header says how
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import BinaryIO, Generic, TypeVar, cast, overload
+from typing import BinaryIO, Generic, TypeVar, overload
 
 from aez.codec.container.chunks import (
     CHUNK_NAMES,
     END,
     END_MARK,
     HEADER,
-    MAJOR_VERSION,
-    SIGNATURE,
     TILE,
     TRAILER_BYTES,
     Chunk,
     ChunkInfo,
+    payload_in,
 )
-from aez.codec.container.header import HEADER_MAX, Header
-from aez.codec.container.kinds import kind_name, unpack_header
+from aez.codec.container.ends import check_end, read_header
+from aez.codec.container.header import Header
 from aez.codec.container.order import ChunkOrder, split_tile
 from aez.codec.container.source import ChunkSource, NoChunk
 from aez.codec.container.varint import Fields, write_varint
-from aez.codec.errors import CorruptFile, InvalidArgument, TruncatedFile, UnsupportedInput, VersionError
+from aez.codec.errors import CorruptFile, InvalidArgument, TruncatedFile
 
 H = TypeVar("H", bound=Header)
+#: The longest end of a far file that is fetched for its index before it is known how long that is.
+_INDEX_AHEAD = 1 << 20
 
 
 class Reader(Generic[H]):
@@ -57,11 +58,7 @@ class Reader(Generic[H]):
         self._partial = partial
         self._entries: list[ChunkInfo] | None = None
         self._tiles: dict[int, ChunkInfo] = {}
-        header, info = self._read_header()
-        if kind is not None and not isinstance(header, kind):
-            raise UnsupportedInput(f"the file holds media of kind {kind_name(header.KIND)}, not {kind_name(kind.KIND)}")
-        self.header = cast(H, header)
-        self._source.names = header.names
+        self.header, info = read_header(self._source, kind)
         self._body = info.offset + info.length
         #: The chunks that `chunks` has read so far and whose checksums hold, header and index included.
         self.inventory: list[ChunkInfo] = [info]
@@ -100,6 +97,39 @@ class Reader(Generic[H]):
             self._report(missing)
         self.complete = not self.damage
 
+    def leading(self, before: Collection[str]) -> Iterator[Chunk]:
+        """The chunks in front of the first one whose letter is in `before`, of which nothing is read; takes seeking.
+
+        Each is checked, as by `chunks`.
+        """
+        self._restart()
+        self._source.seek(self._body)
+        for ordinal in itertools.count(1):
+            if self._source.peek() in (*before, END):
+                return
+            info, payload = self._source.chunk(ordinal)
+            chunk = self._order.open(info, payload)
+            if info.type in self.header.names:
+                yield chunk
+
+    @property
+    def far(self) -> bool:
+        """Whether the stream is far away, so that it pays to say what will be read: it has a method `prefetch`."""
+        return self._source.far
+
+    def listing(self) -> list[ChunkInfo]:
+        """All chunks as the index lists them, header and index included, none of them read; takes seeking.
+
+        Raises CorruptFile, TruncatedFile for an index that is not sound.
+        """
+        return [self.inventory[0], *self._locate()]
+
+    def expect(self, tiles: Iterable[int]) -> None:
+        """Have the tiles fetched at once that will be asked for, where the stream is far away."""
+        self._locate()
+        entries = [self._tiles[number] for number in tiles if number in self._tiles]
+        self._source.expect((entry.offset, entry.offset + entry.length) for entry in entries)
+
     def tile(self, number: int) -> bytes:
         """Content of one tile, in any order; needs a seekable stream.
 
@@ -117,34 +147,19 @@ class Reader(Generic[H]):
             raise CorruptFile(f"{info} holds tile {found}, not {number} as the index says", info.name)
         return content
 
-    def extras(self) -> dict[str, bytes]:
-        """Contents of all chunks that are no tiles, by letter, without reading the tiles; needs a seekable stream."""
+    def extras(self, only: Collection[str] | None = None) -> dict[str, bytes]:
+        """Contents of all chunks that are no tiles, by letter, or of `only` those; takes seeking, and reads no tile."""
         order = ChunkOrder(self.header, self._partial)
         contents: dict[str, bytes] = {}
-        for entry in self._locate():
-            if entry.type in self.header.once:
-                try:
-                    contents[entry.type] = order.open(*self._listed(entry)).content
-                except CorruptFile as error:
-                    self._report(error)
+        letters = self.header.once if only is None else only
+        wanted = [entry for entry in self._locate() if entry.type in letters]
+        self._source.expect((entry.offset, entry.offset + entry.length) for entry in wanted)
+        for entry in wanted:
+            try:
+                contents[entry.type] = order.open(*self._listed(entry)).content
+            except CorruptFile as error:
+                self._report(error)
         return contents
-
-    def _read_header(self) -> tuple[Header, ChunkInfo]:
-        signature = self._source.read(len(SIGNATURE))
-        common = len(SIGNATURE) - 1
-        if signature[:common] != SIGNATURE[: min(common, len(signature))]:
-            raise CorruptFile(f"this is no .aez file: it starts with the bytes {signature.hex(' ')}", "signature")
-        if len(signature) < len(SIGNATURE):
-            raise TruncatedFile(f"the file ends in the signature, after {len(signature)} bytes", "signature")
-        if signature != SIGNATURE:
-            raise VersionError(
-                f"the file has format version {signature[common]}, and this aez reads version {MAJOR_VERSION}: "
-                "install a newer aez"
-            )
-        info, payload = self._source.chunk(0, HEADER_MAX)
-        if info.type != HEADER:
-            raise CorruptFile(f"{info} stands where the header should", "header")
-        return unpack_header(payload), info
 
     def _restart(self) -> None:
         if self._source.position != self._body and not self._source.seekable:
@@ -188,7 +203,7 @@ class Reader(Generic[H]):
             try:
                 info, payload = self._source.chunk(ordinal)
                 if info.type == END:
-                    self._check_end(info, payload)
+                    check_end(self._source, info, payload, None if self.damage else self.inventory[1:])
             except TruncatedFile as error:
                 tiles = f"after {self.tiles_read} of {self.header.tiles} whole tiles"
                 self._report(TruncatedFile(f"{error}, {tiles}", error.chunk))
@@ -201,19 +216,6 @@ class Reader(Generic[H]):
                 yield info, payload
                 if info.type == END:
                     return
-
-    def _check_end(self, info: ChunkInfo, payload: bytes) -> None:
-        """Check the index against the chunks that were read, then the trailer, then that nothing follows."""
-        listed = [entry.type.encode("ascii") + write_varint(entry.length) for entry in self.inventory[1:]]
-        if not self.damage and payload != b"".join(listed):
-            raise CorruptFile(f"{info} does not list the chunks that stand in the file", info.name)
-        trailer = self._source.read(TRAILER_BYTES)
-        if len(trailer) < TRAILER_BYTES:
-            raise TruncatedFile("the file ends in its end mark", "end mark")
-        if trailer != (info.length + TRAILER_BYTES).to_bytes(4, "little") + END_MARK:
-            raise CorruptFile(f"the end mark behind {info} is damaged: {trailer.hex(' ')}", info.name)
-        if self._source.read(1):
-            raise CorruptFile(f"bytes follow the end mark, from byte {self._source.position - 1} on", info.name)
 
     def _locate(self) -> list[ChunkInfo]:
         """Where the chunks lie: from the index, or in partial mode by reading the file where there is none."""
@@ -232,7 +234,9 @@ class Reader(Generic[H]):
 
     def _load_index(self) -> list[ChunkInfo]:
         """The chunks behind the header as the index lists them, itself last. Raises CorruptFile, TruncatedFile."""
-        end = self._source.size() - TRAILER_BYTES
+        size = self._source.size()
+        end = size - TRAILER_BYTES
+        self._source.expect([(size - self._index_bound(size), size)])
         self._source.seek(max(end, 0))
         trailer = self._source.read(TRAILER_BYTES)
         if end < self._body or trailer[4:] != END_MARK:
@@ -246,20 +250,28 @@ class Reader(Generic[H]):
             raise CorruptFile(f"the end mark points to byte {start}, where the index is not", CHUNK_NAMES[END])
         return self._parse_index(info, payload)
 
+    def _index_bound(self, size: int) -> int:
+        """Bytes at the end of a file of this size that have the index in them, as a rule."""
+        listed = self.header.tiles + len(self.header.once) + 1  # and the index's own frame
+        return min(size, _INDEX_AHEAD, TRAILER_BYTES + listed * (1 + len(write_varint(size))))
+
     def _parse_index(self, end: ChunkInfo, payload: bytes) -> list[ChunkInfo]:
         fields = Fields(payload)
         entries: list[ChunkInfo] = []
-        offset = self._body
+        offset, tiles = self._body, 0
         try:
             while fields.rest:
                 letter, length = fields.take(1).decode("ascii"), fields.varint()
                 if letter in (HEADER, END):
                     raise ValueError(f"it lists a chunk of type {letter}")
-                entries.append(self._source.named(letter, len(entries) + 1, offset, length, length))
+                if letter == TILE:
+                    tiles += 1
+                elif tiles and letter in self.header.once:
+                    raise ValueError(f"it lists a chunk of type {letter} behind a tile")
+                entries.append(self._source.named(letter, len(entries) + 1, offset, length, payload_in(length)))
                 offset += length
         except ValueError as error:
             raise CorruptFile(f"{end} is not a list of chunks: {error}", end.name) from error
-        tiles = sum(entry.type == TILE for entry in entries)
         if offset != end.offset or tiles != self.header.tiles:
             raise CorruptFile(
                 f"{end} lists chunks up to byte {offset} and {tiles} tiles, not up to {end.offset} and "

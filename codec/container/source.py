@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -28,6 +28,8 @@ class ChunkSource:
         self.position = 0
         #: What chunks are called, once the header tells; before, no letter is known to be unknown.
         self.names: Mapping[str, str] | None = None
+        #: How a stream that is far away is told what will be read.
+        self._prefetch = getattr(stream, "prefetch", None)
         self._stream = stream
         self._base = stream.tell() if self.seekable else 0
 
@@ -41,6 +43,22 @@ class ChunkSource:
             data += piece
         self.position += len(data)
         return bytes(data)
+
+    @property
+    def far(self) -> bool:
+        """Whether each place that is read costs a request, unless it was expected."""
+        return self._prefetch is not None
+
+    def expect(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Say which (start, stop) will be read soon; only a stream that is far away cares."""
+        if self._prefetch is not None:
+            self._prefetch([(self._base + start, self._base + stop) for start, stop in spans])
+
+    def peek(self) -> str:
+        """The letter of the chunk at the position; empty at the end. The stream can seek."""
+        letter = self.read(1)
+        self.seek(self.position - len(letter))
+        return letter.decode("latin-1")
 
     def seek(self, position: int) -> None:
         if position != self.position:
@@ -76,7 +94,7 @@ class ChunkSource:
 
     def named(self, letter: str, ordinal: int, offset: int, length: int, payload: int) -> ChunkInfo:
         """A `ChunkInfo` with the name that the letter has in this file."""
-        name = (CHUNK_NAMES if self.names is None else self.names).get(letter, f"unknown chunk {letter!r}")
+        name = (CHUNK_NAMES if self.names is None else self.names).get(letter, f"unknown {letter!r}")
         return ChunkInfo(letter, ordinal, offset, length, payload, name)
 
     def _length(self, info: ChunkInfo, payload_max: int) -> int:

@@ -14,7 +14,7 @@ from aez.codec.errors import InvalidArgument, OutputError
 class Writer:
     """Writes an `.aez` file front to back, without seeking.
 
-    `add` the model and the chunks that the header's kind has besides, in any order, `tile` all tiles in ascending
+    `add` the model and the chunks that the header's kind has besides, in any order, then `tile` all tiles in ascending
     order, then `close`. The caller owns the stream. Raises InvalidArgument for a wrong order and OutputError when the
     stream does not take the bytes.
     """
@@ -33,6 +33,8 @@ class Writer:
         """Write the MODEL chunk or one of the header's `EXTRAS`; metadata is compressed here."""
         if letter not in self.header.once or letter in self.header.refused or letter in self._seen:
             raise InvalidArgument(f"a chunk of type {letter!r} cannot be added here, or not once more")
+        if self._next_tile:
+            raise InvalidArgument(f"a chunk of type {letter!r} comes before the first tile")
         extra = self.header.EXTRAS.get(letter)
         if extra is not None and extra.compressed:
             if len(content) > METADATA_MAX:
@@ -54,9 +56,6 @@ class Writer:
         """Write the index and the end mark; the stream stays open."""
         if self._next_tile < self.header.tiles:
             raise InvalidArgument(f"only {self._next_tile} of {self.header.tiles} tiles were written")
-        for letter, reason in self.header.required.items():
-            if letter not in self._seen:
-                raise InvalidArgument(f"the file needs its {self.header.names[letter]} chunk for {reason}")
         length = self._chunk(END, bytes(self._index))
         self._put((length + TRAILER_BYTES).to_bytes(4, "little") + END_MARK)
         self._closed = True

@@ -55,7 +55,7 @@ __all__ = [
 Float = NDArray[np.float32]
 TASK = "detector"
 #: The graph of any window, and that of windows from which nothing is missing, which a bundle need not have: the same
-#: scores to a few parts in a million, no reconstruction, less than half of the operators.
+#: scores to a few parts in a million, no reconstruction, six of ten operators.
 GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
 #: Members with the scales of the training streams, of models whose graph takes each stream's.
 SCALE_CENTRE, SCALE_WIDTH = "stream_centre", "stream_width"
@@ -156,9 +156,15 @@ class Detector:
         known = self.scales.known.get(stream)
         return known or learned_scale(rows[: self.scales.rows], self.scales.usual)
 
-    def season_stream(self, name: str = "") -> SeasonStream | None:
-        """What tells phase and level of one stream's rows, from its first on; None where the model takes none."""
-        return None if self.seasons is None else SeasonStream(self.seasons, self.window, name)
+    def season_stream(self, name: str = "", scale: Scale | None = None) -> SeasonStream | None:
+        """What tells phase and level of one stream's rows, from its first on; None where the model takes none.
+
+        `scale` is that of `scale_of`, of models that take one.
+        """
+        if self.seasons is None:
+            return None
+        known = None if self.scales is None else self.scales.known.get(name, self.scales.usual)
+        return SeasonStream(self.seasons, self.window, name, scale or known)
 
     def score_windows(self, windows: NDArray[np.floating], scale: Beside | None = None) -> WindowScores:
         """Scores of windows [n, window, channels] of one stream in the sensors' units, NaN = missing.
@@ -213,9 +219,10 @@ class Detector:
                 f"{series.name or 'the series'} has {len(values)} rows, and a window of model {self.bundle.name} takes "
                 f"{self.window}; give more rows"
             )
-        stream = self.season_stream(series.name)
+        scale = self.scale_of(series.name, values)
+        stream = self.season_stream(series.name, scale)
         given = stream.take(values, series.time, series.timezone is None) if stream else None
-        found = self._score_values(values, len(values), given or self.scale_of(series.name, values))
+        found = self._score_values(values, len(values), given or scale)
         if self.covering_threshold is None or not covering:
             return found
         windows = beside(found.score[self.window - 1 :], found.channel_score[self.window - 1 :])
@@ -234,7 +241,7 @@ class Detector:
             own = self._values(batch)
             values = np.concatenate([before, own])
             scale = scale or self.scale_of(batch.name, values)
-            stream = stream or self.season_stream(batch.name)
+            stream = stream or self.season_stream(batch.name, scale)
             given = stream.take(own, batch.time, batch.timezone is None) if stream else None
             yield self._score_values(values, len(batch), given or scale)
             before = values[max(0, len(values) - self.window + 1) :]
@@ -308,6 +315,13 @@ class Detector:
         given = {"window": batch, **self._beside(len(batch), scale)}
         if whole and self._whole is not None:
             found = self._whole.run(given)
+            if self.seasons is not None and (unknown := given["phase"].min(axis=(1, 2)) < 1).any():
+                # Rows without a phase are not whole.
+                other = self._session.run(given)
+                found = {
+                    key: np.where(unknown.reshape(-1, *[1] * (part.ndim - 1)), other[key], part)
+                    for key, part in found.items()
+                }
         else:
             found = self._session.run(given)
             shapes["reconstruction"] = batch.shape
@@ -324,9 +338,9 @@ class Detector:
             phases = (count, self.window, self.seasons.count)
             own = given if isinstance(given, SeasonInputs) else self.seasons.neutral
             parts = {"phase": (own.phase, phases), "level": (own.level, each)}
-        elif self.scales is not None:
-            scale = given if isinstance(given, Scale) else self.scales.usual
-            parts = {"centre": (scale.centre, each), "width": (scale.width, each)}
+        if self.scales is not None:
+            scale = (given.scale if isinstance(given, SeasonInputs) else given) or self.scales.usual
+            parts |= {"centre": (scale.centre, each), "width": (scale.width, each)}
         return {name: np.ascontiguousarray(np.broadcast_to(part, shape)) for name, (part, shape) in parts.items()}
 
     def _check_probe(self) -> None:
@@ -354,13 +368,13 @@ class Detector:
 
     def _probe_beside(self, count: int) -> Beside | None:
         """What the model takes beside the probe's windows; None where it takes nothing. Raises ModelError."""
-        if self.seasons is not None:
-            return SeasonInputs(self.bundle.array("probe_phase"), self.bundle.array("probe_level"))
-        if self.scales is None:
-            return None
-        found = Scale(self.bundle.array("probe_centre"), self.bundle.array("probe_width"))
-        _check_scale(self.bundle, found, (count, len(self.channels)))
-        return found
+        scale = None
+        if self.scales is not None:
+            scale = Scale(self.bundle.array("probe_centre"), self.bundle.array("probe_width"))
+            _check_scale(self.bundle, scale, (count, len(self.channels)))
+        if self.seasons is None:
+            return scale
+        return SeasonInputs(self.bundle.array("probe_phase"), self.bundle.array("probe_level"), scale)
 
 
 def load_detector(source: str | os.PathLike[str] | bytes, device: str = "auto", threads: int | None = None) -> Detector:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from aez.codec.errors import InvalidArgument
 
 __all__ = [
-    *("DEFAULT_RULE", "Event", "EventRule", "EventTracker", "EventUpdate", "Severity"),
+    *("DEFAULT_RULE", "Event", "EventRule", "EventTracker", "EventUpdate", "Severity", "Shares"),
     *("CRITICAL", "SERIOUS", "find_events", "severity_of"),
 ]
 
@@ -143,6 +143,14 @@ class _Stretch:
         self._raise_peak(score, row)
         self.shares += shares
 
+    def add_all(self, rows: Sequence[int], scores: Sequence[float], shares: Shares, time: int | None) -> None:
+        self.last, self.last_time = rows[-1], time
+        self.loud += len(rows)
+        highest = max(scores)
+        self._raise_peak(highest, rows[scores.index(highest)])
+        for one in shares:  # one by one, so that the sums are those of rows that come apart
+            self.shares += one
+
     def absorb(self, later: _Stretch) -> None:
         self.last, self.last_time = later.last, later.last_time
         self.loud += later.loud
@@ -224,15 +232,46 @@ class EventTracker:
 
         Raises InvalidArgument for a row before `next_row`.
         """
-        if row < self._next_row:
-            raise InvalidArgument(f"row {row} comes after row {self._next_row - 1}; rows of a stream must rise")
-        updates = self._release(row)
+        self._require(row)
+        updates = self._release(row) if self._quiet_enough else []
         if score > 1:
             updates += self._loud(row, score, shares, time)
         elif not math.isnan(score):
             self._hush()
         self._next_row = row + 1
-        return updates + self._release(row + 1)
+        return updates + self._release(row + 1) if self._quiet_enough else updates
+
+    @property
+    def steady(self) -> bool:
+        """Whether an event has opened and had no quiet rows enough: what is loud adds to it, and nothing follows."""
+        return self._opened is not None and not self._quiet_enough
+
+    @property
+    def room(self) -> int:
+        """Of a `steady` tracker: rows that may be quiet from now on without more than that."""
+        return self.rule.close_after - self._quiet - 1
+
+    def take_loud(self, rows: Sequence[int], scores: Sequence[float], shares: Shares, time: int | None) -> None:
+        """As `take` of each of some rows, 1 or more, all of them loud, while it is `steady`; time: of the last one.
+
+        Raises InvalidArgument as that does.
+        """
+        assert self._event is not None
+        self._require(rows[0])
+        self._quiet, self._next_row = 0, rows[-1] + 1
+        self._event.add_all(rows, scores, shares, time)
+
+    def take_quiet(self, rows: Sequence[int]) -> None:
+        """As `take` of each of some rows, 1 or more, which are all quiet, while it is `steady` and has `room` for them.
+
+        Raises InvalidArgument as that does.
+        """
+        self._require(rows[0])
+        self._quiet, self._next_row = self._quiet + len(rows), rows[-1] + 1
+
+    def _require(self, row: int) -> None:
+        if row < self._next_row:
+            raise InvalidArgument(f"row {row} comes after row {self._next_row - 1}; rows of a stream must rise")
 
     def update_batch(
         self,
@@ -251,8 +290,7 @@ class EventTracker:
         clock = None if time is None else np.asarray(time, np.int64)
         if values.ndim != 1 or any(other is not None and len(other) != values.size for other in (blame, clock)):
             raise InvalidArgument("scores are one row of numbers, and channel scores and times are as many")
-        if first_row < self._next_row:
-            raise InvalidArgument(f"row {first_row} comes after row {self._next_row - 1}; rows of a stream must rise")
+        self._require(first_row)
         updates: list[EventUpdate] = []
         loud = np.flatnonzero(values > 1)
         shares = None if blame is None else dict(zip(loud.tolist(), self.shares(blame[loud]), strict=True))
@@ -286,7 +324,7 @@ class EventTracker:
             "model_id": self.model_id,
             "stream": self.stream,
             "channels": list(self.channels),
-            "rule": asdict(self.rule),
+            "rule": dict(vars(self.rule)),
             "next_row": self._next_row,
             "run": None if self._run is None else self._run.state(),
             "event": None if self._event is None else self._event.state(),

@@ -242,7 +242,7 @@ class _SeriesFile:
         rows_alone = self.detector.mode == ROWS  # whose times may repeat, and mean nothing
         mixed = () if rows_alone else _mixed_notices(self.summary)
         self.notices = [*units, *self._still_notices(), *mixed, *self._clock_notices()]
-        self.notices += _word_notices(getattr(reader, "unknown", {}))
+        self.notices += _word_notices(reader.unknown)
         in_time = rows_alone or not (self.summary.backwards or self.summary.duplicates)
         if self.reading.resample is None and in_time:
             return kept if sum(map(len, kept)) == rows else self._read(), rows
@@ -272,7 +272,8 @@ class _SeriesFile:
         )
 
     def _clock_notices(self) -> Iterator[str]:
-        if self.detector.seasons is not None and self.summary.start is None:
+        seasons = self.detector.seasons
+        if seasons is not None and not seasons.cycle and self.summary.start is None:
             yield (
                 f"model {self.detector.bundle.name} judges rows by the hour, and this file has no times; name its time "
                 "column with --time-column, or expect wrong scores"
@@ -297,6 +298,7 @@ class _InMemory:
 
     def __init__(self, series: Series, whole: SeriesSummary) -> None:
         self.name, self._series, self._whole, self._summarizer = series.name, series, whole, SeriesSummarizer()
+        self.unknown = series.unknown
 
     def __iter__(self) -> Iterator[Series]:
         for piece in pieces_of(self._series, _ROWS):

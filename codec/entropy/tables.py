@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.entropy.hyper_context import CONTEXTS
-from aez.codec.entropy.quality import LEVELS_PER_KNOT, nearest_knot
+from aez.codec.entropy.quality import KNOTS, LEVELS_PER_KNOT, nearest_knot
 from aez.codec.errors import InvalidArgument, ModelError
 
 Int32 = NDArray[np.int32]
@@ -150,6 +150,8 @@ class TileTables:
         hyper = Tables(array("hyper_weights"), array("hyper_starts"))
         residual = Tables(array("residual_weights"), array("residual_starts"))
         tables = cls(hyper, array("hyper_numbers"), residual)
+        if len(tables.numbers) != KNOTS:
+            raise ModelError(f"there are hyper tables for {len(tables.numbers)} knots of the quality, not {KNOTS}")
         if tables.hyper_channels != hyper_channels:
             raise ModelError(f"there are hyper tables for {tables.hyper_channels} channels, not {hyper_channels}")
         return tables

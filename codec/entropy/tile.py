@@ -84,7 +84,15 @@ class _Part:
 
 def encode_tile(z: Int32, phases: Sequence[PhaseSymbols], level: int, tables: TileTables) -> bytes:
     """Payload of one tile: z int32 [Cz, h, w], below 2^20 in absolute value, and its phases. Raises InvalidArgument."""
-    parts = _parts(z, phases, level, tables)
+    return _encode(_parts(z, phases, level, tables))
+
+
+def encode_symbols(symbols: PhaseSymbols, tables: Tables) -> bytes:
+    """Payload of symbols without a tile around them, for `SymbolDecoder`. Raises InvalidArgument."""
+    return _encode([_residual_part(symbols, tables)])
+
+
+def _encode(parts: Sequence[_Part]) -> bytes:
     coded = [_to_symbols(part.values, part.order.spread(part.tables.reach)) for part in parts]
     coder = constriction.stream.stack.AnsCoder()
     # The coder is a stack: what is encoded last is decoded first.
@@ -117,15 +125,13 @@ def symbol_bytes(payload: bytes) -> int:
     return len(payload) - start
 
 
-class TileDecoder:
-    """One tile's symbols, in the order that the networks need them: `hyper`, `residual` per phase, then `finish`.
+class SymbolDecoder:
+    """The symbols of a payload in the order of their coding: `take` as often as there are parts, then `finish`.
 
     A damaged payload raises CorruptFile at the latest in `finish`; values before that are not to be trusted.
     """
 
-    def __init__(self, payload: bytes, tables: TileTables, level: int) -> None:
-        self._tables = tables
-        self._numbers = tables.hyper_numbers(level)
+    def __init__(self, payload: bytes) -> None:
         if len(payload) <= _CHECKSUM_BYTES:
             raise CorruptFile(f"a tile's payload ends after {len(payload)} bytes", "tile")
         self._expected = int.from_bytes(payload[:_CHECKSUM_BYTES], "little")
@@ -143,20 +149,6 @@ class TileDecoder:
             raise CorruptFile("a tile's coded words end in a zero", "tile")
         self._coder = constriction.stream.stack.AnsCoder(words)
 
-    def hyper(self, shape: tuple[int, int, int]) -> Int32:
-        """Hyper-latents, int32 of `shape` [Cz, h, w]. Raises CorruptFile; InvalidArgument for another Cz."""
-        channels = self._tables.hyper_channels
-        if shape[0] != channels or min(shape) < 1:
-            raise InvalidArgument(f"the hyper-latents have {channels} channels, not the shape {shape}")
-        z = np.zeros(shape, np.int32)
-        for phase in range(PHASES):
-            z += self._decode(self._tables.hyper, table_indices(z, phase, self._numbers))
-        return z
-
-    def residual(self, index: NDArray[np.uint8]) -> Int32:
-        """Residuals of the next phase, int32, for scale indices uint8 [C, h, w]. Raises CorruptFile."""
-        return self._decode(self._tables.residual, index)
-
     def finish(self) -> None:
         """Check that everything was decoded, and decoded rightly. Raises CorruptFile."""
         if self._checksum != self._expected:
@@ -168,8 +160,8 @@ class TileDecoder:
         if not self._coder.is_empty() or self._escapes_used != self._escapes.size:
             raise CorruptFile("a tile holds more data than its symbols use", "tile")
 
-    def _decode(self, tables: Tables, index: NDArray[np.uint8]) -> Int32:
-        """Symbols with the tables of `index`, int32 of its shape; 0 where it is 0."""
+    def take(self, tables: Tables, index: NDArray[np.uint8]) -> Int32:
+        """The next symbols, with the tables of `index` [C, H, W]: int32, 0 where it is 0. Raises CorruptFile."""
         order = _SymbolOrder.of(index, len(tables))
         values = np.empty(order.positions.size, np.int32)
         for group, first, end in order.groups():
@@ -194,6 +186,29 @@ class TileDecoder:
         if int(magnitude.max()) >= SYMBOL_LIMIT:
             raise CorruptFile(f"a tile's escape stands for {magnitude.max()}, the limit is {SYMBOL_LIMIT - 1}", "tile")
         return np.where(coded & 1, -magnitude, magnitude).astype(np.int32)
+
+
+class TileDecoder(SymbolDecoder):
+    """One tile's symbols, in the order that the networks need them: `hyper`, `residual` per phase, then `finish`."""
+
+    def __init__(self, payload: bytes, tables: TileTables, level: int) -> None:
+        self._tables = tables
+        self._numbers = tables.hyper_numbers(level)
+        super().__init__(payload)
+
+    def hyper(self, shape: tuple[int, int, int]) -> Int32:
+        """Hyper-latents, int32 of `shape` [Cz, h, w]. Raises CorruptFile; InvalidArgument for another Cz."""
+        channels = self._tables.hyper_channels
+        if shape[0] != channels or min(shape) < 1:
+            raise InvalidArgument(f"the hyper-latents have {channels} channels, not the shape {shape}")
+        z = np.zeros(shape, np.int32)
+        for phase in range(PHASES):
+            z += self.take(self._tables.hyper, table_indices(z, phase, self._numbers))
+        return z
+
+    def residual(self, index: NDArray[np.uint8]) -> Int32:
+        """Residuals of the next phase, int32, for scale indices uint8 [C, h, w]. Raises CorruptFile."""
+        return self.take(self._tables.residual, index)
 
 
 def _parts(z: Int32, phases: Sequence[PhaseSymbols], level: int, tables: TileTables) -> list[_Part]:

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 from aez.codec.common.face import lazily
 
 if TYPE_CHECKING:
-    from aez.codec.image.api import Decoded, Encoded, decode_picture, describe, encode_picture, load
+    from aez.codec.image.api import Encoded, encode_picture, load
+    from aez.codec.image.arriving import Decoder, Part
+    from aez.codec.image.decoded import Decoded
+    from aez.codec.image.decoding import decode_picture, describe
     from aez.codec.image.distortion import ms_ssim, ms_ssim_db, psnr, ssim
     from aez.codec.image.files import list_pictures, read_picture
     from aez.codec.image.model import ImageModel
 
 __all__ = [
     "Decoded",
+    "Decoder",
     "Encoded",
     "ImageModel",
+    "Part",
     "decode_picture",
     "describe",
     "encode_picture",
@@ -31,7 +36,10 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "aez.codec.image.api": "Encoded Decoded load encode_picture decode_picture describe",
+        "aez.codec.image.api": "Encoded load encode_picture",
+        "aez.codec.image.arriving": "Decoder Part",
+        "aez.codec.image.decoded": "Decoded",
+        "aez.codec.image.decoding": "decode_picture describe",
         "aez.codec.image.distortion": "ms_ssim ms_ssim_db psnr ssim",
         "aez.codec.image.files": "list_pictures read_picture",
         "aez.codec.image.model": "ImageModel",

@@ -18,10 +18,12 @@ from aez.codec.errors import InvalidArgument
 __all__ = ["MS_SSIM_SIDE", "ms_ssim", "ms_ssim_db", "psnr", "ssim", "ssimulacra2"]
 
 Picture = npt.NDArray[np.uint8]
+Samples = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Plane = npt.NDArray[np.float32]
 
 #: Pictures below this side have no SSIMULACRA 2.
 _SSIMULACRA2_SIDE = 8
+_PEAK = 255
 #: The shorter side in pixels that all five scales of MS-SSIM need.
 MS_SSIM_SIDE = 161
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003
@@ -29,15 +31,17 @@ _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2  # for samples in 0..1
 
 
-def psnr(reference: Picture, decoded: Picture) -> float:
+def psnr(reference: Samples, decoded: Samples, peak: int = 255) -> float:
     """Peak signal-to-noise ratio in dB over all samples of all channels; infinite for equal pictures.
 
-    Raises InvalidArgument when the two are not uint8 pictures of one shape.
+    Pictures are uint8, or uint16 with the largest value `peak`. Raises InvalidArgument when the two are not pictures of
+    one shape.
     """
-    _check_pair(reference, decoded)
-    error = np.square(np.subtract(reference, decoded, dtype=np.int16), dtype=np.float32)
-    mean = float(error.mean(dtype=np.float64))
-    return 10 * math.log10(255**2 / mean) if mean else math.inf
+    deep = peak > _PEAK and {reference.dtype, decoded.dtype} == {np.dtype(np.uint16)}
+    _check_pair(reference, decoded, np.uint16 if deep else np.uint8)
+    difference = np.subtract(reference, decoded, dtype=np.int32 if deep else np.int16)
+    mean = float(np.square(difference, dtype=np.float32).mean(dtype=np.float64))
+    return 10 * math.log10(peak**2 / mean) if mean else math.inf
 
 
 def ms_ssim(reference: Picture, decoded: Picture) -> float:
@@ -92,9 +96,9 @@ def _file(picture: Picture) -> io.BytesIO:
     return file
 
 
-def _check_pair(reference: Picture, decoded: Picture) -> None:
+def _check_pair(reference: Samples, decoded: Samples, kind: type = np.uint8) -> None:
     for picture in (reference, decoded):
-        if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or not picture.size:
+        if picture.dtype != kind or picture.ndim not in (2, 3) or not picture.size:
             raise InvalidArgument(
                 f"a picture is a uint8 array [height, width(, 3)], not {picture.dtype} {picture.shape}"
             )

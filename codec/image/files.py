@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from aez.codec.errors import InvalidArgument, UnsupportedInput
-from aez.codec.image.pillow import read_image, take_apart
+from aez.codec.image.pillow import read_image, take_plain
 
 __all__ = ["PictureLike", "is_coloured", "list_pictures", "read_picture", "seen", "to_planes"]
 
@@ -46,11 +46,11 @@ def read_picture(path: str | os.PathLike[str]) -> Pixels:
 def seen(picture: PictureLike) -> Pixels:
     """What a person sees, uint8 [height, width, 3]: turned as EXIF says, what is transparent over white, frame one.
 
-    Arrays are uint8 [H, W] or [H, W, 1..4]. Raises UnsupportedInput and InvalidArgument as `take_apart`.
+    Arrays are uint8 [H, W] or [H, W, 1..4]. Raises UnsupportedInput and InvalidArgument as `take_plain`.
     """
     if isinstance(picture, Image.Image):
         picture = _turned(picture)
-    taken = take_apart(picture, keep_metadata=False)
+    taken = take_plain(picture)
     if taken.alpha is None:
         return taken.pixels
     alpha = taken.alpha[:, :, None].astype(np.uint16)

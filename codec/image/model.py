@@ -57,7 +57,8 @@ class Geometry:
     @classmethod
     def of(cls, coding: dict[str, Any]) -> Geometry:
         """Checked geometry; raises ModelError for a missing or absurd number."""
-        coding = {"state_stride": coding.get("hyper_stride"), **coding}  # in bundles that do not say
+        if "state_stride" not in coding:
+            raise ModelError("the model is of a design before the first release; take a shipped one, or train it anew")
         for name, (low, high) in _INTEGERS.items():
             value = coding.get(name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -169,6 +170,16 @@ class ImageModel:
             (image,) = self.run("decoder", {"latent": latent}, None, {"image": shape})
         else:
             (image,) = self.run("synthesis", {"y": y}, level, {"image": shape})
+        return image
+
+    @property
+    def has_thumbnail(self) -> bool:
+        """Whether there is a graph for pictures at an eighth of their size."""
+        return "thumbnail" in self.bundle.manifest["graphs"]
+
+    def thumbnail(self, y: Float, level: int) -> Float:
+        """Image [3, h, w] in 0..1 of the size of y, from a graph that not every model has."""
+        (image,) = self.run("thumbnail", {"y": y}, level, {"image": (3, *y.shape[1:])})
         return image
 
     def run(

@@ -1,47 +1,115 @@
-"""Between Pillow's pictures and the codec's 8-bit RGB: modes, alpha, metadata, and a notice for whatever is lost."""
+"""Between Pillow's pictures or arrays and the codec's samples: modes, depth, alpha, and a notice for what is lost."""
 
 from __future__ import annotations
 
 import contextlib
-import io
-import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from aez.codec.container.deflate import METADATA_MAX
-from aez.codec.container.image_header import ALPHA, EXIF, ICC, XMP
-from aez.codec.errors import AezError, CorruptFile, InvalidArgument, UnsupportedInput
-from aez.codec.image.plugins import load_plugins, unread_format
+from aez.codec.container.image_header import ImageHeader
+from aez.codec.errors import AezError, InvalidArgument, UnsupportedInput
+from aez.codec.pixels.alpha import fill_hidden, is_opaque, with_fewer_levels
+from aez.codec.pixels.colour import Colour
+from aez.codec.pixels.depth import Depth, Samples, from_numbers, from_values, to_8_bits
+from aez.codec.pixels.facts import Facts, attach_facts, check_facts, facts_of
+from aez.codec.pixels.icc import space_of
+from aez.codec.pixels.metadata import Metadata, check_profile, read_metadata
+from aez.codec.pixels.plugins import load_plugins, unread_format
+from aez.codec.pixels.srgb import image_as_srgb, to_srgb
 
 Pixels = NDArray[np.uint8]
-_METADATA_KEYS = {EXIF: "exif", ICC: "icc_profile", XMP: "xmp"}
-#: Key of `info` by which `read_image` tells `take_apart` what the picture no longer shows once it is loaded.
-_DEEP = "aez_deep"
-_DEEP_RAW_MODE = re.compile(r"[A-Za-z]+;16[BLN]")
-_EXIF_DIRECTORIES = (0x8769, 0x8825)  # EXIF, GPS
-_TIFF_EXIF_TAGS = {0x8769, 0x8825}  # the EXIF and GPS directories
+ImageLike = Image.Image | NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.floating[Any]]
+
+
+#: Modes of RGB in other numbers, to which a profile of RGB applies.
+_RGB_MODES = ("YCbCr", "HSV", "RGBX")
+_ORIENTATION = 274  # EXIF tag
 
 
 @dataclass
 class Picture:
-    """A picture taken apart: `pixels` uint8 [height, width, 3], `alpha` uint8 [height, width] or None.
+    """A picture taken apart: `pixels` uint8 or uint16 [height, width, 3], `alpha` uint8 or uint16 [height, width].
 
-    `mode` is L, LA, RGB or RGBA; `metadata` holds EXIF, ICC and XMP by chunk letter; `notices` says, a sentence each,
-    what was not kept.
+    Samples have `bits` 8..16 over the `value_range`, as `Depth` says; alpha has 8 or 16 and is None for a picture
+    without. `mode` is L, LA, RGB or RGBA; `notices` says, a sentence each, what was not kept. Where `free`
+    [height, width] holds, colours are not seen and may be any.
+    """
+
+    pixels: Samples
+    mode: str
+    alpha: Samples | None = None
+    bits: int = 8
+    value_range: tuple[float, float] | None = None
+    meta: Metadata = field(default_factory=Metadata)
+    notices: list[str] = field(default_factory=list)
+    free: NDArray[np.bool_] | None = None
+
+    @property
+    def metadata(self) -> dict[str, bytes]:
+        """Chunks by letter: EXIF, XMP, ICC profile or colorimetry."""
+        return self.meta.chunks
+
+    @property
+    def seen(self) -> NDArray[np.bool_] | None:
+        """Which pixels are not wholly transparent, [height, width]; None where all are seen, or none is."""
+        if self.alpha is None:
+            return None
+        seen = self.alpha > 0
+        return None if seen.all() or not seen.any() else seen
+
+    def header(self, level: int, model_id: bytes, tile: int) -> ImageHeader:
+        """The header of a file of the picture."""
+        height, width = self.pixels.shape[:2]
+        return ImageHeader(
+            width,
+            height,
+            self.mode,
+            level,
+            model_id,
+            tile,
+            self.meta.orientation,
+            self.bits,
+            self.meta.colour.cicp,
+            self.value_range,
+            self.meta.resolution,
+        )
+
+
+@dataclass
+class Plain:
+    """A picture as those take it that look at it and write none: `pixels` uint8 [height, width, 3], RGB.
+
+    `alpha` uint8 [height, width] or None, `mode` L, LA, RGB or RGBA; `notices` as those of `Picture`.
     """
 
     pixels: Pixels
     mode: str
-    alpha: Pixels | None = None
-    metadata: dict[str, bytes] = field(default_factory=dict)
-    notices: list[str] = field(default_factory=list)
+    alpha: Pixels | None
+    notices: list[str]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a picture is taken apart.
+
+    `strip`: words of `parse_strip`; `keep_hidden`: colours under alpha 0 stay as they are; `alpha_quality` 1..100, 100
+    for alpha without loss; `value_range`: values outside are refused; `orientation` 1..8 in place of EXIF's; `given`:
+    `exif`, `icc_profile` and `xmp` in place of those in the picture's `info`.
+    """
+
+    strip: frozenset[str] = frozenset()
+    keep_hidden: bool = False
+    alpha_quality: int = 100
+    value_range: tuple[float, float] | None = None
+    orientation: int | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_image(source: IO[bytes] | str, name: str = "the input", max_pixels: int | None = None) -> Image.Image:
@@ -58,10 +126,8 @@ def read_image(source: IO[bytes] | str, name: str = "the input", max_pixels: int
             raise UnsupportedInput(
                 f"{name} has {image.width}x{image.height} pixels, more than the {max_pixels:,} allowed"
             )
-        deep = _is_deep(image)
+        attach_facts(image)  # loading makes Pillow forget them
         image.load()
-    if deep:
-        image.info[_DEEP] = True
     return image
 
 
@@ -98,25 +164,77 @@ def _head(source: IO[bytes] | str | None) -> bytes:
     return b""
 
 
-def take_apart(image: Image.Image | Pixels, keep_metadata: bool = True) -> Picture:
-    """A Pillow picture or a uint8 array [H, W], [H, W, 1..4] as a `Picture`.
+def take_apart(image: ImageLike, choices: Choices | None = None) -> Picture:
+    """A Pillow picture or an array [H, W], [H, W, 1..4] of uint8, uint16 or floating-point numbers as a `Picture`.
 
-    Raises UnsupportedInput for pictures without pixels or with damaged ones, InvalidArgument for arrays of other shapes
-    or types.
+    Raises UnsupportedInput for pictures without pixels or with damaged ones and values outside the range,
+    InvalidArgument for arrays of other shapes or types.
     """
-    if not isinstance(image, Image.Image):
-        image = _from_array(image)
+    choices = choices or Choices()
+    notices: list[str] = []
+    if isinstance(image, Image.Image):
+        picture = _from_pillow(image, choices, notices)
+    elif np.asarray(image).dtype == np.uint8:
+        picture = _from_pillow(_from_array(np.asarray(image)), choices, notices)
+    else:
+        picture = _from_numbers(np.asarray(image), choices, notices)
+    _settle_colour(picture, choices)
+    if picture.alpha is not None:
+        _settle_alpha(picture, choices)
+    if choices.value_range is not None and picture.value_range is None:
+        notices.append("the range of values is not used: its samples are integers of at most 16 bits")
+    return picture
+
+
+def take_plain(image: Image.Image | Pixels) -> Plain:
+    """A Pillow picture or an array [H, W], [H, W, 1..4] of uint8 in 8 bits, without metadata.
+
+    Raises as `take_apart`.
+    """
+    notices: list[str] = []
+    image, facts = _loaded(image if isinstance(image, Image.Image) else _from_array(image), notices)
+    with _pillow_errors("the picture"):
+        if image.mode[0] in "IF":
+            if image.has_transparency_data:
+                notices.append("the transparent value of 16-bit grey is not kept")
+            image = _from_deep_grey(image, notices)
+        elif facts.deep:
+            notices.append("16-bit colour is kept as 8 bits a channel")
+        plain = _to_plain_mode(image, None, notices)
+    return Plain(*_planes(plain), notices)
+
+
+def _loaded(image: Image.Image, notices: list[str]) -> tuple[Image.Image, Facts]:
+    """The picture with its pixels, and what Pillow does not tell of its file."""
     if image.width < 1 or image.height < 1:
         raise UnsupportedInput(f"a picture of {image.width}x{image.height} pixels holds nothing to encode")
-    deep = _is_deep(image)  # loading makes Pillow forget it
-    notices: list[str] = []
+    facts = facts_of(image)  # loading makes Pillow forget them
     with _pillow_errors("the picture"):
         image.load()
         _note_frames(image, notices)
-        metadata = _metadata(image, notices) if keep_metadata else {}
-        plain = _to_plain_mode(image, metadata, notices)
-    if deep and image.mode[0] not in "IF":
-        notices.append("16-bit colour is kept as 8 bits a channel")
+    return image, facts
+
+
+def _from_pillow(image: Image.Image, choices: Choices, notices: list[str]) -> Picture:
+    image, facts = _loaded(image, notices)
+    with _pillow_errors("the picture"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow says of damaged metadata
+        meta = read_metadata(image, facts, choices.given, choices.strip, choices.orientation, notices)
+        if image.mode[0] in "IF":
+            return _from_deep_image(image, facts, meta, choices, notices)
+        facts = check_facts(facts, image)
+        if facts.samples is not None:
+            return _from_samples(image, facts.samples, facts, meta, notices)
+        if facts.deep:
+            notices.append("16-bit colour is kept as 8 bits a channel")
+        if facts.clear is not None and "transparency" in image.info:
+            image = image.copy()
+            image.info["transparency"] = facts.clear
+        return Picture(*_planes(_to_plain_mode(image, meta, notices)), meta=meta, notices=notices)
+
+
+def _planes(plain: Image.Image) -> tuple[Pixels, str, Pixels | None]:
+    """(pixels, mode, alpha) of a picture of mode L, LA, RGB or RGBA."""
     mode = plain.mode
     alpha = np.asarray(plain.getchannel("A")) if mode in ("LA", "RGBA") else None
     if mode in ("L", "LA"):
@@ -124,132 +242,102 @@ def take_apart(image: Image.Image | Pixels, keep_metadata: bool = True) -> Pictu
         pixels = np.repeat(grey[:, :, None], 3, axis=2)
     else:
         pixels = np.asarray(plain if mode == "RGB" else plain.convert("RGB"))
-    return Picture(pixels, mode, alpha, metadata, notices)
+    return pixels, mode, alpha
 
 
-def put_together(pixels: Pixels, mode: str, alpha: Pixels | None, metadata: dict[str, bytes]) -> Image.Image:
-    """The Pillow picture of decoded pixels; metadata goes to `info`, where Pillow's writers find it."""
-    image = Image.fromarray(_grey(pixels) if mode in ("L", "LA") else pixels)
-    if alpha is not None:
-        image.putalpha(Image.fromarray(alpha))
-    for letter, content in metadata.items():
-        if letter in _METADATA_KEYS:
-            image.info[_METADATA_KEYS[letter]] = content
-    return image
+def _from_deep_image(image: Image.Image, facts: Facts, meta: Metadata, choices: Choices, notices: list[str]) -> Picture:
+    """Of Pillow's deep modes I;16 and alike, I and F, which are grey."""
+    values = np.asarray(image)
+    clear = image.info.get("transparency")
+    alpha = np.where(values == clear, 0, 255).astype(np.uint8) if isinstance(clear, int) else None
+    if (
+        facts.samples is not None and facts.samples.shape[:2] == values.shape
+    ):  # a PGM, of which Pillow scales the values
+        depth = from_values(facts.samples[:, :, 0], True, facts.white, None, notices)
+    elif image.mode == "F" or choices.value_range is not None:
+        depth = from_numbers(values, choices.value_range, notices)
+    elif values.min() < 0 or values.max() > 65535:
+        raise UnsupportedInput(
+            f"its values from {values.min()} to {values.max()} are no 16-bit samples; give the range that they have"
+        )
+    elif image.mode == "I" and values.max() < 256:
+        depth = Depth(values.astype(np.uint8), 8)
+    else:
+        depth = from_values(values.astype(np.uint16), True, None, facts.significant, notices)
+    return _of_depth(depth, True, alpha, meta, notices)
 
 
-def as_shown(pixels: Pixels, mode: str) -> Pixels:
-    """Decoded pixels uint8 [height, width, 3] with the colours that a picture of this mode shows."""
-    return np.repeat(_grey(pixels)[:, :, None], 3, axis=2) if mode in ("L", "LA") else pixels
+def _from_samples(
+    image: Image.Image, samples: NDArray[np.uint16], facts: Facts, meta: Metadata, notices: list[str]
+) -> Picture:
+    """Of all bits of a picture that Pillow holds with 8 a channel."""
+    colours = samples[:, :, :3]
+    alpha = samples[:, :, 3] if samples.shape[2] == 4 else None
+    clear = image.info.get("transparency")
+    if isinstance(clear, tuple) and len(clear) == 3:
+        alpha = np.where((colours == np.array(clear)).all(axis=2), 0, 65535).astype(np.uint16)
+    grey = facts.is_grey
+    depth = from_values(colours[:, :, :1] if grey else colours, grey, facts.white, facts.significant, notices)
+    return _of_depth(depth, grey, alpha, meta, notices)
 
 
-def encode_alpha(alpha: Pixels) -> bytes:
-    """Lossless alpha plane: a grey PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(alpha).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+def _from_numbers(array: NDArray[Any], choices: Choices, notices: list[str]) -> Picture:
+    """Of an array of uint16, whose alpha is 0..65535, or of floating-point numbers, without alpha."""
+    _check_shape(array)
+    array = array[:, :, None] if array.ndim == 2 else array
+    nothing = Image.new("L", (1, 1))
+    meta = read_metadata(nothing, Facts(), choices.given, choices.strip, choices.orientation, notices)
+    grey, has_alpha = array.shape[2] < 3, array.shape[2] in (2, 4)
+    colours = array[:, :, :-1] if has_alpha else array
+    if array.dtype == np.uint16 and choices.value_range is None:
+        depth = from_values(colours, grey, None, None, notices)
+        return _of_depth(depth, grey, array[:, :, -1] if has_alpha else None, meta, notices)
+    if array.dtype != np.uint16 and not np.issubdtype(array.dtype, np.floating):
+        raise InvalidArgument(f"pixels are uint8, uint16 or floating-point numbers, not {array.dtype}")
+    if has_alpha:
+        raise InvalidArgument("pixels with a range of values have no alpha")
+    return _of_depth(from_numbers(colours, choices.value_range, notices), grey, None, meta, notices)
 
 
-def decode_alpha(data: bytes, width: int, height: int) -> Pixels:
-    """uint8 [height, width]. Raises CorruptFile when it is no grey PNG of that size."""
-    try:
-        # The class itself, as `Image.open` refuses large pictures; this one has the size that the caller accepted.
-        with PngImagePlugin.PngImageFile(io.BytesIO(data)) as image:
-            if image.size != (width, height) or image.mode != "L":
-                raise CorruptFile(f"the alpha plane is {image.mode} {image.size}, not L {(width, height)}", ALPHA)
-            return np.asarray(image)
-    except CorruptFile:
-        raise
-    except Exception as error:  # Pillow's PNG reader raises many kinds for damaged data
-        raise CorruptFile(f"the alpha plane cannot be read: {error}", ALPHA) from error
+def _of_depth(depth: Depth, grey: bool, alpha: Samples | None, meta: Metadata, notices: list[str]) -> Picture:
+    samples = depth.samples.reshape(*depth.samples.shape[:2], -1)
+    pixels = np.repeat(samples, 3, axis=2) if samples.shape[2] == 1 else samples
+    if alpha is not None and alpha.dtype == np.uint16 and (depth.bits == 8 or bool((alpha % 257 == 0).all())):
+        alpha = to_8_bits(alpha, 16)
+    mode = ("L" if grey else "RGB") + ("" if alpha is None else "A")
+    return Picture(np.ascontiguousarray(pixels), mode, alpha, depth.bits, depth.value_range, meta, notices)
 
 
-def _from_array(array: Pixels) -> Image.Image:
-    array = np.asarray(array)
-    if array.dtype != np.uint8:
-        raise InvalidArgument(f"pixels must be uint8, not {array.dtype}")
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (2, 3, 4)) or 0 in array.shape:
-        raise InvalidArgument(f"pixels of shape {array.shape} are neither [H, W] nor [H, W, 1..4]")
-    return Image.fromarray(np.ascontiguousarray(array))
+def _settle_colour(picture: Picture, choices: Choices) -> None:
+    """Check the profile, and turn the colours to sRGB where what describes them is stripped."""
+    meta, grey = picture.meta, picture.mode in ("L", "LA")
+    check_profile(meta, grey, picture.notices)
+    if "icc" not in choices.strip or not meta.colour:
+        return
+    if meta.colour.icc is not None and space_of(meta.colour.icc) is None:  # it says nothing
+        meta.take_colour(Colour())
+        return
+    converted = to_srgb(picture.pixels, picture.bits, meta.colour, grey) if picture.value_range is None else None
+    if converted is None and not meta.colour.is_srgb:
+        picture.notices.append(f"its colours ({meta.colour.describe()}) cannot be turned to sRGB, and stay described")
+        return
+    if converted is not None and not meta.colour.is_srgb:
+        picture.pixels = converted
+        picture.notices.append(f"its colours ({meta.colour.describe()}) are turned to sRGB")
+    meta.take_colour(Colour())
 
 
-def _grey(pixels: Pixels) -> Pixels:
-    """Mean of the three channels, rounded: the synthesis leaves them nearly equal."""
-    total = pixels.sum(axis=2, dtype=np.uint16)
-    grey: Pixels = ((total + 1) // 3).astype(np.uint8)
-    return grey
+def _settle_alpha(picture: Picture, choices: Choices) -> None:
+    assert picture.alpha is not None
+    picture.alpha = with_fewer_levels(picture.alpha, choices.alpha_quality)
+    if is_opaque(picture.alpha):
+        picture.alpha, picture.mode = None, picture.mode.removesuffix("A")
+    elif not choices.keep_hidden:
+        picture.free = picture.alpha == 0
+        picture.pixels = fill_hidden(picture.pixels, picture.alpha)
 
 
-def _note_frames(image: Image.Image, notices: list[str]) -> None:
-    try:
-        frames = getattr(image, "n_frames", 1)
-    except Exception:  # noqa: BLE001 - counting reads later frames; damage there is no reason to refuse this one
-        frames = 1
-    if frames > 1:
-        which = "the first" if image.tell() == 0 else f"number {image.tell() + 1}"
-        notices.append(f"only {which} of {frames} frames is kept")
-
-
-def _metadata(image: Image.Image, notices: list[str]) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for letter, key in _METADATA_KEYS.items():
-        content = image.info.get(key)
-        if letter == EXIF and (edited := _edited_exif(image, content)) is not None:
-            content = edited
-        elif letter == EXIF and not content:
-            content = _exif(image, notices)
-        if isinstance(content, Image.Exif):
-            content = content.tobytes()
-        if isinstance(content, str):
-            content = content.encode()
-        if not content:
-            continue
-        if len(content) > METADATA_MAX:
-            notices.append(f"{key} of {len(content)} bytes is too large and left out")
-            continue
-        found[letter] = bytes(content)
-    return found
-
-
-def _edited_exif(image: Image.Image, stored: object) -> bytes | None:
-    """What was made of `getexif()` since it was read; None where nothing was, and the stored bytes hold."""
-    loaded = getattr(image, "_exif", None)
-    if loaded is None or not getattr(loaded, "_loaded", False):
-        return None
-    try:
-        fresh = Image.Exif()
-        if isinstance(stored, bytes):
-            fresh.load(stored)
-        tags = _tags(loaded)
-        if not stored or _tags(fresh) == tags:
-            return None
-        return loaded.tobytes() if any(tags.values()) else b""
-    except Exception:  # noqa: BLE001 - damaged EXIF is kept as it came
-        return None
-
-
-def _tags(exif: Image.Exif) -> dict[str, dict[int, object]]:
-    inner = {str(tag): dict(exif.get_ifd(tag)) for tag in _EXIF_DIRECTORIES}
-    return {"0": {tag: value for tag, value in exif.items() if tag not in _EXIF_DIRECTORIES}, **inner}
-
-
-def _exif(image: Image.Image, notices: list[str]) -> bytes:
-    """EXIF that Pillow holds outside `info` (PNG text chunks), as far as it can be written."""
-    try:
-        exif = image.getexif()
-        if image.format != "TIFF":
-            return exif.tobytes() if len(exif) else b""
-    except Exception:  # noqa: BLE001 - damaged EXIF is no reason to refuse the picture
-        return b""
-    # A TIFF keeps its EXIF among the tags that describe its own layout; Pillow has turned the pixels already.
-    if _TIFF_EXIF_TAGS & set(exif):
-        notices.append("EXIF of a TIFF file is left out")
-    return b""
-
-
-def _to_plain_mode(image: Image.Image, metadata: dict[str, bytes], notices: list[str]) -> Image.Image:
+def _to_plain_mode(image: Image.Image, meta: Metadata | None, notices: list[str]) -> Image.Image:
     """One of L, LA, RGB, RGBA."""
     mode = image.mode
     transparent = image.has_transparency_data
@@ -261,12 +349,14 @@ def _to_plain_mode(image: Image.Image, metadata: dict[str, bytes], notices: list
         return image.convert("RGBA" if transparent else "RGB")
     if mode in ("La", "RGBa"):
         return image.convert(mode.upper())
-    if mode.startswith("I") or mode == "F":
-        if transparent:
-            notices.append("the transparent value of 16-bit grey is not kept")
-        return _from_deep_grey(image, notices)
-    if ICC in metadata:
-        del metadata[ICC]
+    profile = None if meta is None else meta.profile
+    space = None if profile is None else space_of(profile)
+    if meta is not None and profile is not None and (mode not in _RGB_MODES or space != "RGB "):
+        meta.drop_profile()
+        converted = image_as_srgb(image, profile) if mode == space == "CMYK" else None
+        if converted is not None:
+            notices.append("CMYK is converted to sRGB by its colour profile")
+            return converted
         notices.append(f"{mode} is converted to RGB, and its colour profile is left out")
     else:
         notices.append(f"{mode} is converted to RGB")
@@ -274,6 +364,28 @@ def _to_plain_mode(image: Image.Image, metadata: dict[str, bytes], notices: list
         return image.convert("RGB")
     except ValueError as error:
         raise UnsupportedInput(f"a picture of mode {mode} cannot be converted to RGB") from error
+
+
+def _from_array(array: Pixels) -> Image.Image:
+    if array.dtype != np.uint8:
+        raise InvalidArgument(f"pixels must be uint8, not {array.dtype}")
+    _check_shape(array)
+    return Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array))
+
+
+def _check_shape(array: NDArray[Any]) -> None:
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)) or 0 in array.shape:
+        raise InvalidArgument(f"pixels of shape {array.shape} are neither [H, W] nor [H, W, 1..4]")
+
+
+def _note_frames(image: Image.Image, notices: list[str]) -> None:
+    try:
+        frames = getattr(image, "n_frames", 1)
+    except Exception:  # noqa: BLE001 - counting reads later frames; damage there is no reason to refuse this one
+        frames = 1
+    if frames > 1:
+        which = "the first" if image.tell() == 0 else f"number {image.tell() + 1}"
+        notices.append(f"only {which} of {frames} frames is kept")
 
 
 def _from_deep_grey(image: Image.Image, notices: list[str]) -> Image.Image:
@@ -294,13 +406,26 @@ def _from_deep_grey(image: Image.Image, notices: list[str]) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
-def _is_deep(image: Image.Image) -> bool:
-    """Whether a file holds 16 bits a channel, of which Pillow keeps eight; to be asked before the pixels are loaded."""
-    for codec, _, _, given in getattr(image, "tile", []):
-        arguments = given if isinstance(given, tuple) else (given,)
-        for argument in arguments:
-            if isinstance(argument, str) and _DEEP_RAW_MODE.fullmatch(argument):
-                return True
-            if codec in ("ppm", "ppm_plain") and isinstance(argument, int) and argument > 255:
-                return True
-    return _DEEP in image.info
+def take_upright(image: Image.Image | Pixels) -> Plain:
+    """A picture as the latent's commands take it, turned as EXIF says: a `Plain` of mode L or RGB, without alpha.
+
+    Raises UnsupportedInput, InvalidArgument as `take_plain`.
+    """
+    if isinstance(image, Image.Image):
+        image = _turned(image)
+    picture = take_plain(image)
+    if picture.alpha is not None:
+        if picture.alpha.min() < 255:
+            picture.notices.append("transparency is left out: the colours under it count as if they were seen")
+        picture.alpha = None
+    picture.mode = picture.mode.removesuffix("A")
+    return picture
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """The picture itself where there is nothing to turn: a copy would not know its file's frames."""
+    try:
+        upright = image.getexif().get(_ORIENTATION, 1) == 1
+        return image if upright else ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 - damaged EXIF is no reason to refuse the picture
+        return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -70,7 +71,9 @@ def find_level(target: Target, attempt: Callable[[int], tuple[float, Found]]) ->
         highest = LEVEL_MAX + 1 if above is None else above.level
         if highest - lowest <= 1:
             break
-        level = _next(target, below, above) if count < _INTERPOLATED else (lowest + highest) // 2
+        # What is coded without an error has an infinite PSNR, which no line leads to.
+        finite = all(math.isfinite(trial.value) for trial in (below, above) if trial is not None)
+        level = _next(target, below, above) if finite and count < _INTERPOLATED else (lowest + highest) // 2
         level = min(max(level, lowest + 1), highest - 1)
     kept = above if target.at_least else below
     if kept is not None:

@@ -1,4 +1,4 @@
-"""Coding of 8-bit RGB pixels: tiles, halos, symbols. What surrounds the pixels (modes, metadata) is in `pillow`.
+"""Coding of RGB samples: tiles, halos, symbols. What surrounds the pixels (modes, metadata) is in `pillow`.
 
 A picture is cut in tiles whose symbols are coded independently. The analysis sees each tile with a halo of its
 neighbourhood and the synthesis each tile with a halo of its neighbours' latents, both as wide as the networks'
@@ -7,22 +7,29 @@ receptive fields, so that a tile's border is computed from the same numbers as i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.container.image_header import ImageHeader
+from aez.codec.container.image_header import TILE_MAX, ImageHeader
 from aez.codec.entropy.tile import PhaseSymbols, TileDecoder, encode_tile, ideal_bits
 from aez.codec.errors import CorruptFile, InvalidArgument, ModelError, TruncatedFile, UnsupportedInput
+from aez.codec.exact.samples import decode_samples
 from aez.codec.image.model import Float, Geometry, ImageModel
+from aez.codec.image.tile_kinds import (
+    TileKind,
+    TileParts,
+    join_kind,
+    split_kind,
+    split_parts,
+)
 
-Pixels = NDArray[np.uint8]
-TILE_DEFAULT, TILE_MIN, TILE_MAX = 1024, 64, 2048
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+TILE_DEFAULT, TILE_MIN = 1024, 64
 #: Symbols are refused above this size; no sane model comes near it.
 SYMBOL_MAX = 1 << 19
-MISSING_GREY = 128
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,12 @@ class Box:
             min(self.bottom + by, limit.bottom),
         )
 
+    def covered(self, origin: Box, stride: int) -> tuple[slice, slice]:
+        """As `slices`, with the element that the right and lower edges cut through."""
+        rows, columns = self.slices(origin, stride)
+        bottom, right = -(-(self.bottom - origin.top) // stride), -(-(self.right - origin.left) // stride)
+        return slice(rows.start, bottom), slice(columns.start, right)
+
     def slices(self, origin: Box, stride: int) -> tuple[slice, slice]:
         """(rows, columns) of this box in an array that starts at `origin` and has one element per `stride` pixels."""
         return (
@@ -72,11 +85,13 @@ def aligned(box: Box, unit: int) -> Box:
     return Box(box.left, box.top, -(-box.right // unit) * unit, -(-box.bottom // unit) * unit)
 
 
-def _whole(header: ImageHeader, unit: int) -> Box:
+def whole_box(header: ImageHeader, unit: int) -> Box:
+    """A picture with right and bottom rounded up to the unit."""
     return aligned(Box(0, 0, header.width, header.height), unit)
 
 
-def _tile_box(header: ImageHeader, number: int, unit: int) -> Box:
+def tile_box(header: ImageHeader, number: int, unit: int) -> Box:
+    """A tile with right and bottom rounded up to the unit."""
     return aligned(Box(*header.box(number)), unit)
 
 
@@ -88,38 +103,70 @@ class TileSymbols:
     phases: list[PhaseSymbols]
 
 
-def tile_latents(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> tuple[Float, Float]:
-    """(y, z) of one tile of a picture uint8 [height, width, 3]: y before quantization, z holds integers."""
+def latents_within(model: ImageModel, pixels: Pixels, header: ImageHeader, box: Box) -> tuple[Float, Float]:
+    """(y, z) of an aligned box of a picture [height, width, 3]: y before quantization, z holds integers."""
     g = model.geometry
-    box = _tile_box(header, number, g.alignment)
-    seen = box.grow(g.analysis_halo, _whole(header, g.alignment))
-    y, z = model.analysis(crop_planes(pixels, seen), header.level)
+    seen = box.grow(g.analysis_halo, whole_box(header, g.alignment))
+    y, z = model.analysis(crop_planes(pixels, seen, header.bits), header.level)
     return (
         y[(slice(None), *box.slices(seen, g.latent_stride))],
         z[(slice(None), *box.slices(seen, g.hyper_stride))],
     )
 
 
+def tile_latents(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> tuple[Float, Float]:
+    """(y, z) of one tile of a picture uint8 [height, width, 3]: y before quantization, z holds integers."""
+    return latents_within(model, pixels, header, tile_box(header, number, model.geometry.alignment))
+
+
 def tile_symbols(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> TileSymbols:
     """Transform and quantize one tile of a picture uint8 [height, width, 3]."""
-    y, latent_z = tile_latents(model, pixels, header, number)
+    return _quantized(model, *tile_latents(model, pixels, header, number), header.level)
+
+
+def _quantized(
+    model: ImageModel, y: Float, latent_z: Float, level: int, cells: tuple[slice, slice] | None = None
+) -> TileSymbols:
+    """With `cells` (rows, columns), residuals are 0 outside of these."""
+    outside = None
+    if cells is not None:
+        stride = model.geometry.cells
+        outside = np.ones((y.shape[1] // stride, y.shape[2] // stride), np.bool_)
+        outside[cells] = False
     z = _to_integers(latent_z)
-    prediction = model.predict(z, header.level)
+    prediction = model.predict(z, level)
     phases = []
     for phase in range(len(model.geometry.phases)):
         mean = prediction.mean_soon()
         index = prediction.index()
         residual = _to_integers(np.rint(model.geometry.take_phase(y, phase) - mean()))
         residual[index == 0] = 0
+        if outside is not None:
+            residual[:, outside] = 0
         prediction.learn(residual)
         phases.append(PhaseSymbols(residual, index))
     return TileSymbols(z, phases)
 
 
 def encode_tile_pixels(model: ImageModel, pixels: Pixels, header: ImageHeader, number: int) -> bytes:
-    """Payload of one tile."""
-    s = tile_symbols(model, pixels, header, number)
-    return encode_tile(s.z, s.phases, header.level, model.tables)
+    """Content of one tile."""
+    return encode_latents(model, *tile_latents(model, pixels, header, number), header.level)
+
+
+def encode_latents(
+    model: ImageModel, y: Float, z: Float, level: int, cells: tuple[slice, slice] | None = None
+) -> bytes:
+    """Content of a tile with these latents, as `tile_latents` gives them.
+
+    With `cells` (rows, columns of `state_stride` pixels), y is what z foretells outside of these.
+    """
+    s = _quantized(model, y, z, level, cells)
+    return join_kind(TileKind.LEARNED, encode_tile(s.z, s.phases, level, model.tables))
+
+
+def tile_payload(content: bytes) -> bytes:
+    """The symbols of a tile that holds nothing else."""
+    return split_kind(content)[1]
 
 
 def ideal_bytes(model: ImageModel, pixels: Pixels, header: ImageHeader) -> float:
@@ -131,12 +178,15 @@ def ideal_bytes(model: ImageModel, pixels: Pixels, header: ImageHeader) -> float
     return bits / 8
 
 
-def crop_planes(pixels: Pixels, box: Box) -> Float:
-    """Float32 [3, H, W] in 0..1 of a box that may reach over the right and bottom edges, which are repeated."""
+def crop_planes(pixels: Pixels, box: Box, bits: int = 8) -> Float:
+    """Float32 [3, H, W] in 0..1 of a box that may reach over the right and bottom edges, which are repeated.
+
+    `pixels` are samples of `bits`, uint8 or uint16 [height, width, 3].
+    """
     height, width = pixels.shape[:2]
     part = pixels[box.top : min(box.bottom, height), box.left : min(box.right, width)]
     planes = part.transpose(2, 0, 1).astype(np.float32, order="C")
-    planes *= np.float32(1 / 255)
+    planes *= np.float32(1 / ((1 << bits) - 1))
     below, beside = box.height - planes.shape[1], box.width - planes.shape[2]
     return np.pad(planes, ((0, 0), (0, below), (0, beside)), mode="edge") if below or beside else planes
 
@@ -147,12 +197,15 @@ def _to_integers(values: Float) -> NDArray[np.int32]:
     return values.astype(np.int32)
 
 
-def decode_latents(model: ImageModel, payload: bytes, header: ImageHeader, number: int) -> Float:
+def decode_latents(model: ImageModel, content: bytes, header: ImageHeader, number: int) -> Float:
     """y of one tile, float32 [channels, H/8, W/8]. Raises CorruptFile when the symbols' checksum does not hold."""
+    symbols = parts_of(content, header, number).symbols
+    if symbols is None:
+        raise CorruptFile("the tile has no symbols", "tile")
     g = model.geometry
     check_header(header, g)
-    box = _tile_box(header, number, g.alignment)
-    decoder = TileDecoder(payload, model.tables, header.level)
+    box = tile_box(header, number, g.alignment)
+    decoder = TileDecoder(symbols, model.tables, header.level)
     z = decoder.hyper((g.hyper_channels, box.height // g.hyper_stride, box.width // g.hyper_stride))
     y = np.empty((g.channels, box.height // g.latent_stride, box.width // g.latent_stride), np.float32)
     prediction = model.predict(z, header.level)
@@ -167,102 +220,69 @@ def decode_latents(model: ImageModel, payload: bytes, header: ImageHeader, numbe
     return y
 
 
-@dataclass
-class RegionDecoder:
-    """Decodes rectangles of one file, keeping the latents of few tiles.
+def parts_of(content: bytes, header: ImageHeader, number: int) -> TileParts:
+    """What a tile holds. Raises CorruptFile, VersionError."""
+    box = Box(*header.box(number))
+    return split_parts(content, box.height, box.width, header.has_alpha)
 
-    `payload(number)` gives a tile's bytes; where `missing` is a list, damaged tiles are collected in it and leave grey.
-    No memory is taken for the picture before a first tile of it has been decoded.
+
+def exact_pixels(parts: TileParts, header: ImageHeader, number: int) -> tuple[Pixels, Pixels | None]:
+    """Samples [height, width, 3] of the exact part of a tile, and the alpha [height, width] that it may hold.
+
+    Raises CorruptFile, VersionError.
     """
-
-    model: ImageModel
-    header: ImageHeader
-    payload: Callable[[int], bytes]
-    missing: list[CorruptFile] | None = None
-    advance: Callable[[], None] = lambda: None
-
-    def decode(self, region: Box) -> Pixels:
-        """Pixels uint8 [height, width, 3] of a region inside the picture. Raises CorruptFile where no tile is whole."""
-        check_header(self.header, self.model.geometry)
-        out: Pixels | None = None
-        latents: dict[int, Float | None] = {}
-        tile, columns = self.header.tile, self.header.columns
-        for row in range(region.top // tile, -(-region.bottom // tile)):
-            first = (row * tile - self.model.geometry.synthesis_halo) // tile * columns
-            for number in [n for n in latents if n < first]:
-                del latents[number]
-            for column in range(region.left // tile, -(-region.right // tile)):
-                number = row * columns + column
-                shown = Box(*self.header.box(number)).grow(0, region)
-                pixels = self._tile(number, shown, latents)
-                if pixels is not None:
-                    if out is None:
-                        out = np.full((region.height, region.width, 3), MISSING_GREY, np.uint8)
-                    out[shown.slices(region, 1)] = pixels
-                self.advance()
-        if out is None:
-            raise CorruptFile("no tile of the picture is whole where it should be decoded", "tile")
-        return out
-
-    def _tile(self, number: int, shown: Box, latents: dict[int, Float | None]) -> Pixels | None:
-        """Pixels of the part of a tile that is `shown`, or None where the tile is lost."""
-        unit = self.model.geometry.alignment
-        # Only the aligned surroundings of what is shown are synthesized.
-        inner = Box(shown.left // unit * unit, shown.top // unit * unit, shown.right, shown.bottom)
-        seen = aligned(inner, unit).grow(self.model.geometry.synthesis_halo, _whole(self.header, unit))
-        y = self._assemble(number, seen, latents)
-        if y is None:
-            return None
-        image = self.model.synthesis(y, self.header.level)
-        rows, columns = shown.slices(seen, 1)
-        return to_pixels(image[:, rows, columns])
-
-    def _assemble(self, number: int, seen: Box, latents: dict[int, Float | None]) -> Float | None:
-        """Latents of `seen` from all tiles that touch it; None when tile `number` itself is lost."""
-        g = self.model.geometry
-        tile = self.header.tile
-        if seen == _tile_box(self.header, number, g.alignment):  # nothing to put together
-            if number not in latents:
-                latents[number] = self._latents(number)
-            return latents[number]
-        y = np.zeros((g.channels, seen.height // g.latent_stride, seen.width // g.latent_stride), np.float32)
-        for row in range(seen.top // tile, min(-(-seen.bottom // tile), self.header.rows)):
-            for column in range(seen.left // tile, min(-(-seen.right // tile), self.header.columns)):
-                other = row * self.header.columns + column
-                if other not in latents:
-                    latents[other] = self._latents(other)
-                part = latents[other]
-                if part is None:
-                    if other == number:
-                        return None
-                    continue
-                box = _tile_box(self.header, other, g.alignment)
-                shared = box.grow(0, seen)
-                y[(slice(None), *shared.slices(seen, g.latent_stride))] = part[
-                    (slice(None), *shared.slices(box, g.latent_stride))
-                ]
-        return y
-
-    def _latents(self, number: int) -> Float | None:
-        try:
-            return decode_latents(self.model, self.payload(number), self.header, number)
-        except CorruptFile as error:
-            named = CorruptFile(f"tile {number}: {error}", error.chunk or "tile")
-            if self.missing is None:
-                raise named from error
-            self.missing.append(named)
-            return None
+    assert parts.exact is not None
+    box = Box(*header.box(number))
+    channels = 1 if header.mode in ("L", "LA") else 3
+    may_hold = parts.alpha == b"" and parts.symbols is None
+    samples = decode_samples(parts.exact, box.height, box.width, channels, header.bits, may_hold)
+    alpha = samples[:, :, channels] if samples.shape[2] > channels else None
+    colours = samples[:, :, :channels]
+    return colours if channels == 3 else cast("Pixels", np.repeat(colours, 3, axis=2)), alpha
 
 
-def to_pixels(image: Float) -> Pixels:
+def alpha_samples(parts: TileParts, header: ImageHeader, number: int) -> Pixels:
+    """Alpha [height, width] of a tile whose exact samples hold none. Raises CorruptFile, VersionError."""
+    box, bits = Box(*header.box(number)), header.alpha_bits
+    if not parts.alpha:
+        return opaque(box.height, box.width, bits)
+    return decode_samples(parts.alpha, box.height, box.width, 1, bits)[:, :, 0]
+
+
+def opaque(height: int, width: int, bits: int) -> Pixels:
+    """Alpha of 8 or 16 bits where nothing is seen through."""
+    return np.full((height, width), 255, np.uint8) if bits == 8 else np.full((height, width), 65535, np.uint16)
+
+
+def check_tile_content(model: ImageModel | None, content: bytes, header: ImageHeader, number: int) -> None:
+    """Decode all of a tile but its pixels. Raises CorruptFile, VersionError."""
+    parts = parts_of(content, header, number)
+    if parts.exact is not None:
+        exact_pixels(parts, header, number)
+    if parts.alpha is not None:
+        alpha_samples(parts, header, number)
+    if parts.symbols is not None and model is not None:
+        decode_latents(model, content, header, number)
+
+
+def to_pixels(image: Float) -> NDArray[np.uint8]:
     """uint8 [H, W, 3] of an image [3, H, W] in 0..1, which is overwritten. Raises ModelError where it is not finite."""
-    scaled = np.multiply(image, np.float32(255), out=image)  # new memory for it costs up to a millisecond
+    return np.asarray(to_samples(image, 8), np.uint8)
+
+
+def to_samples(image: Float, bits: int) -> Pixels:
+    """Samples uint8, above 8 bits uint16, [H, W, 3] of an image [3, H, W] in 0..1, which is overwritten.
+
+    Raises ModelError where it is not finite.
+    """
+    top, kind = np.float32((1 << bits) - 1), np.uint8 if bits == 8 else np.uint16
+    scaled = np.multiply(image, top, out=image)  # new memory for it costs up to a millisecond
     np.rint(scaled, out=scaled)
-    np.clip(scaled, 0, 255, out=scaled)
+    np.clip(scaled, 0, top, out=scaled)
     if np.isnan(scaled.sum()):
         raise ModelError("the model gives pixels that are not numbers for this latent")
-    pixels = np.empty((*scaled.shape[1:], len(scaled)), np.uint8)
-    for channel, plane in enumerate(scaled.astype(np.uint8)):  # a third of the time of one transposed copy
+    pixels: Pixels = np.empty((*scaled.shape[1:], len(scaled)), kind)
+    for channel, plane in enumerate(scaled.astype(kind)):  # a third of the time of one transposed copy
         pixels[:, :, channel] = plane
     return pixels
 
@@ -280,30 +300,17 @@ def check_header(header: ImageHeader, geometry: Geometry) -> None:
 def check_plausible(header: ImageHeader, available: int, max_pixels: int) -> None:
     """Refuse a header whose picture is too large, or larger than the file's bytes can possibly hold.
 
-    `available` counts the file's bytes. Raises UnsupportedInput above `max_pixels`, CorruptFile for tiles that are too
-    large, TruncatedFile for more tiles than bytes.
+    `available` counts the file's bytes. Raises UnsupportedInput above `max_pixels`, TruncatedFile for more tiles than
+    bytes.
     """
     if header.width * header.height > max_pixels:
         raise UnsupportedInput(
             f"a picture of {header.width}x{header.height} pixels is above the limit of {max_pixels} pixels; "
             "raise max_pixels if the file is to be trusted"
         )
-    if header.tile > TILE_MAX:
-        raise CorruptFile(f"the header says tiles of {header.tile} pixels, and {TILE_MAX} is the largest", "header")
     if header.tiles > available:
         raise TruncatedFile(
             f"the header says {header.width}x{header.height} pixels in {header.tiles} tiles, "
             f"which a file of {available} bytes cannot hold",
             "header",
         )
-
-
-def payload_of(tiles: Mapping[int, bytes]) -> Callable[[int], bytes]:
-    """A `RegionDecoder.payload` over tiles in memory."""
-
-    def payload(number: int) -> bytes:
-        if number not in tiles:
-            raise CorruptFile("it is not in the file, or damaged", "tile")
-        return tiles[number]
-
-    return payload

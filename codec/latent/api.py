@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from aez.codec.image.api import QUALITY_DEFAULT, ImageLike, ModelLike, decode_picture, encode_picture, load
-from aez.codec.image.pillow import Picture, as_shown
-from aez.codec.image.upright import take_upright
+from aez.codec.image.api import QUALITY_DEFAULT, ModelLike, encode_picture, load
+from aez.codec.image.decoded import as_shown
+from aez.codec.image.decoding import decode_picture
+from aez.codec.image.pillow import Plain, take_upright
 from aez.codec.latent.model import LATENT_MODEL, Latent, open_latent_model
 
 __all__ = ["ReconstructedPicture", "embed_picture", "reconstruct_picture"]
 
 Pixels = NDArray[np.uint8]
+PlainImage = Image.Image | Pixels
 Progress = Callable[[int, int], None]
 
 
@@ -35,7 +37,7 @@ class ReconstructedPicture:
 
 
 def embed_picture(
-    image: ImageLike,
+    image: PlainImage,
     model: ModelLike = LATENT_MODEL,
     *,
     device: str = "auto",
@@ -52,7 +54,7 @@ def embed_picture(
 
 
 def reconstruct_picture(
-    image: ImageLike,
+    image: PlainImage,
     model: ModelLike = LATENT_MODEL,
     quality: float | None = None,
     *,
@@ -72,13 +74,15 @@ def reconstruct_picture(
         opened = open_latent_model(bundle, device, threads)
         latent = opened.encode(picture.pixels, _half(progress, 0))
         pixels = opened.decode(latent.mean, latent.size, _half(progress, 1))
-        return ReconstructedPicture(picture.pixels, as_shown(pixels, picture.mode), None, None, notices)
+        return ReconstructedPicture(
+            picture.pixels, np.asarray(as_shown(pixels, picture.mode), np.uint8), None, None, notices
+        )
     quality = QUALITY_DEFAULT if quality is None else quality
     encoded = encode_picture(
         _plain_image(picture),
         quality,
         bundle,
-        keep_metadata=False,
+        content="photo",  # what the model makes of it, not what is cheapest
         device=device,
         threads=threads,
         progress=_half(progress, 0),
@@ -89,7 +93,7 @@ def reconstruct_picture(
     return ReconstructedPicture(picture.pixels, np.asarray(decoded), encoded.quality, len(encoded.data), notices)
 
 
-def _plain_image(picture: Picture) -> Image.Image:
+def _plain_image(picture: Plain) -> Image.Image:
     return Image.fromarray(picture.pixels[:, :, 0] if picture.mode == "L" else picture.pixels)
 
 

@@ -175,8 +175,9 @@ class Wordbook:
         self._places = {
             name: {word: place for place, word in enumerate(words)} for name, words in (known or {}).items()
         }
-        #: Rows that held a word that is not known, by channel.
+        #: Rows that held a word that is not known, by channel; and which of the column that was numbered last.
         self.unknown: dict[str, int] = {}
+        self.strange: dict[str, NDArray[np.bool_]] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._places
@@ -197,7 +198,7 @@ class Wordbook:
         """
         places = self._places[name]
         texts, codes = texts_of(column)
-        table = np.full(len(texts) + 1, np.nan)
+        table, strange = np.full(len(texts) + 1, np.nan), np.zeros(len(texts) + 1, np.bool_)
         here, first, counts = np.unique(codes, return_index=True, return_counts=True)
         for code, count in zip(here[np.argsort(first)].tolist(), counts[np.argsort(first)].tolist(), strict=True):
             if code < 0:
@@ -205,11 +206,12 @@ class Wordbook:
             word = texts[code]
             if self._known and word not in places:
                 self.unknown[name] = self.unknown.get(name, 0) + count
-                table[code] = len(places) - 1
+                table[code], strange[code] = len(places) - 1, True
             else:
                 table[code] = places.setdefault(word, len(places))
         if len(places) > WORDS_MOST:
             raise UnsupportedInput(f"column {name!r} has more than {WORDS_MOST} words, and is no category; ignore it")
+        self.strange[name] = strange[codes]
         return table[codes]
 
 

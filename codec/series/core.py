@@ -48,6 +48,7 @@ class Series:
     name: str = ""  #: of the stream; by default its file's without the suffix
     cuts: NDArray[np.int64] | None = None  #: without a clock: the rows, ascending, before which others are left out
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: of channels of text, whose samples are places
+    unknown: Mapping[str, int] = field(default_factory=dict)  #: of such, samples of words that count as the rarest
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.dtype not in (np.float64, np.float32):

@@ -93,7 +93,10 @@ def read_streams(
     )
     whole = replace(joined(list(reader)), words=reader.words)
     assert reader.labels is not None
-    streams = parted(whole, reader.labels.codes(), reader.labels.names)
+    streams = [
+        replace(one, unknown=reader.unknown_of(number))
+        for number, one in enumerate(parted(whole, reader.labels.codes(), reader.labels.names))
+    ]
     return streams, summary_of(streams, reader.summary())
 
 
@@ -179,6 +182,7 @@ class SeriesReader(Iterator[Series]):
         self._stream = stream
         #: Whose row is whose, where a column names the streams.
         self.labels = None if stream is None else Labels()
+        self._unknown: dict[str, list[NDArray[np.int32]]] = {}  # of rows with such a word, by channel: their streams
         blocks = [block for block in itertools.islice(table.blocks, 2) if block.rows]
         if sum(block.rows for block in blocks) < 2:
             count = "one row" if blocks else "no rows"
@@ -351,10 +355,21 @@ class SeriesReader(Iterator[Series]):
 
     def _label(self, labels: Labels, block: TableBlock) -> None:
         column = block.columns.get(self._stream or "", np.full(block.rows, np.nan))
-        nameless = labels.add(column) < 0
+        codes = labels.add(column)
+        nameless = codes < 0
         if nameless.any():
             place = block.place(int(np.argmax(nameless)))
             raise UnsupportedInput(f"{self._path}, {place}: column {self._stream!r} names no stream there")
+        for name, strange in self._book.strange.items():
+            if name in block.columns:
+                self._unknown.setdefault(name, []).append(codes[strange])
+
+    def unknown_of(self, stream: int) -> dict[str, int]:
+        """As `unknown`, of the stream of this number in `labels`; channels without such a word are left out."""
+        counts = {
+            name: sum(int(np.count_nonzero(part == stream)) for part in parts) for name, parts in self._unknown.items()
+        }
+        return {name: count for name, count in counts.items() if count}
 
     def _times(self, block: TableBlock) -> NDArray[np.int64] | None:
         if self._clock is None:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["CHANNELS_MOST", "level_shift"]
+__all__ = ["CHANNELS_MOST", "ENOUGH", "level_shift"]
 
 Float = NDArray[np.float32]
 #: So many channels may have moved; one more is a case for training.
 CHANNELS_MOST = 4
 _STEPS = 60
 #: The shifted window's score lies below this share of the limit.
-_ENOUGH = 0.9
+ENOUGH = 0.9
 
 
 def level_shift(model: Any, window: Float, limit: float, most: float) -> Float:
@@ -38,12 +38,12 @@ def level_shift(model: Any, window: Float, limit: float, most: float) -> Float:
     shift = np.zeros(window.shape[1], np.float32)
     score, blame = _score(model, window)
     chosen: list[int] = []
-    while score > _ENOUGH * limit and len(chosen) < min(CHANNELS_MOST, len(shift)):
+    while score > ENOUGH * limit and len(chosen) < min(CHANNELS_MOST, len(shift)):
         order = [place for place in np.argsort(-np.nan_to_num(blame), kind="stable").tolist() if place not in chosen]
         chosen.append(order[0])
         _solve(model, window, shift, chosen)
         score, blame = _score(model, window - shift)
-    if score > _ENOUGH * limit:
+    if score > ENOUGH * limit:
         raise InvalidArgument(
             f"its level cannot be taken: with {len(chosen)} channels shifted its score is still {score / limit:.3g} "
             "times its limit; train a model on the new level"

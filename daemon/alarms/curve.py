@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["CHANNELS", "POINTS", "Curve", "short"]
+__all__ = ["CHANNELS", "POINTS", "Curve", "short", "shortened"]
 
 Float = NDArray[np.float32]
 #: Points and channels of a curve at most.
 POINTS, CHANNELS = 128, 4
+#: Powers of ten that a float64 holds exactly; and how near to the middle of two numbers a text has to tell the nearer.
+_POWERS, _NEAR_HALF = np.array([float(10**exponent) for exponent in range(23)]), 1e-6
+#: Fewer numbers are not worth looking at together.
+_FEW = 80
 #: Rows before the event.
 _BEFORE = 60
 
@@ -35,14 +39,14 @@ class Curve:
 
     def begin(self, row: int, time: int, window: Float, period: int | None) -> None:
         """Take the rows before `row`, whose window float32 [rows, channels] is; without a period they have no time."""
-        before = window[:-1][-_BEFORE:]
+        before = shortened(window[:-1][-_BEFORE:][:, self.channels])
         for back, values in zip(range(len(before), 0, -1), before, strict=True):
             moment = None if period is None else time - back * period
-            self._points.append([row - back, moment, None, *self._values(values)])
+            self._points.append([row - back, moment, None, *values])
 
-    def add(self, row: int, time: int, score: float, values: Float) -> None:
-        """Take the next row: its score in limits, and its values [channels]."""
-        point = [row, time, short(score), *self._values(values)]
+    def add(self, row: int, time: int, shown: Sequence[float | None]) -> None:
+        """Take the next row. shown: its score in limits and the values of the curve's channels, as `shortened`."""
+        point = [row, time, *shown]
         if self._points and row // self._stride == self._points[-1][0] // self._stride:
             if _height(point) > _height(self._points[-1]):
                 self._points[-1] = point
@@ -78,9 +82,6 @@ class Curve:
             raise InvalidArgument(f"the saved curve of an event cannot be read: {error!r}") from error
         return curve
 
-    def _values(self, values: Float) -> list[float | None]:
-        return [short(float(values[place])) for place in self.channels]
-
     def _thin(self) -> None:
         kept: list[list[Any]] = []
         for point in self._points:
@@ -95,6 +96,26 @@ class Curve:
 def short(value: float) -> float | None:
     """With five digits, which is what a person reads; None for what is missing."""
     return float(f"{value:.5g}") if math.isfinite(value) else None
+
+
+def shortened(values: NDArray[np.floating]) -> list[list[float | None]]:
+    """As `short`, of many values [n, m] at once."""
+    given = np.asarray(values, np.float64)
+    if given.size < _FEW:
+        return [[short(value) for value in row] for row in given.tolist()]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        behind = 4 - np.floor(np.log10(np.abs(given)))  # digits behind the point
+        sure = np.abs(behind) < len(_POWERS)
+        power = _POWERS[np.where(sure, np.abs(behind), 0).astype(np.int64)]
+        scaled = np.where(behind > 0, given * power, given / power)
+        whole = np.rint(scaled)
+        # Both are exact numbers, so that the one division or product is rounded as the text of the digits would be.
+        rounded = np.where(behind > 0, whole / power, whole * power)
+        sure &= (np.abs(np.abs(scaled - whole) - 0.5) > _NEAR_HALF) & (np.abs(whole) >= 10_000)
+    found: list[list[float | None]] = rounded.tolist()
+    for row, place in np.argwhere(~sure).tolist():
+        found[row][place] = short(float(given[row, place]))
+    return found
 
 
 def _height(point: Sequence[Any]) -> float:

@@ -29,17 +29,20 @@ class Lasting:
         self.begun = begun
         self._rows, self._loud, self._sums = [0, 0], [0, 0], [0.0, 0.0]
 
+    def decides(self, after: int) -> int:
+        """The time from which on rows count for what it decides, `after` as for `take`."""
+        return self.begun + (after + 1) // 2
+
     def take(self, time: int, score: float, after: int) -> bool:
         """Whether the change is a lasting one with this row, `score` in limits; then `level` is its mean score."""
-        if math.isnan(score):
+        if time < self.decides(after) or math.isnan(score):
             return False
         quarter = 4 * (time - self.begun) // after
         if quarter < 4:
-            if quarter >= 2:
-                half = int(quarter) - 2
-                self._rows[half] += 1
-                self._loud[half] += score > 1
-                self._sums[half] += min(score, _HIGHEST)
+            half = int(quarter) - 2
+            self._rows[half] += 1
+            self._loud[half] += score > 1
+            self._sums[half] += min(score, _HIGHEST)
             return False
         means = [total / max(1, rows) for total, rows in zip(self._sums, self._rows, strict=True)]
         stands = (

@@ -8,15 +8,19 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from aez.codec.detect.rhythm.seasons import SeasonInputs
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.adoption import level_shift
+from aez.daemon.alarms.season_jump import amounts, level_jump
 from aez.daemon.common.records import EventRecord
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Float, Ints, StreamColumns, entries
 
 __all__ = ["Levels", "Shifts"]
 
+Floats = NDArray[np.float64]
 _log = logging.getLogger(__name__)
 #: Why events close: the stream did not calm down.
 ADOPTED, GIVEN_UP = "its level is taken as normal", "its level is no longer taken as normal"
@@ -33,6 +37,13 @@ class Changing(Protocol):
     def event_id(self) -> str: ...
 
 
+class Trailing(Protocol):
+    """The trailing levels of streams; see `aez.daemon.engine.beside.season_levels`."""
+
+    def of_next(self, number: int) -> SeasonInputs | None: ...
+    def jump(self, number: int, by: Floats) -> Floats: ...
+
+
 class Streams(Protocol):
     """What it needs of the streams of a model, by their numbers; see `aez.daemon.engine.model_streams`."""
 
@@ -40,6 +51,8 @@ class Streams(Protocol):
     def names(self) -> Sequence[str]: ...
     @property
     def followers(self) -> Mapping[int, Changing]: ...
+    @property
+    def trailing(self) -> Trailing | None: ...
 
     def limit_of(self, number: int) -> float:
         """A stream's limit, in thresholds of the model."""
@@ -72,22 +85,42 @@ class Shifts(StreamColumns):
 
 
 class Levels(Shifts):
-    """The shifts of one model's streams, as they are taken. most: of one channel, in ranges that training saw."""
+    """The shifts of one model's streams, as they are taken. most: of one channel, in ranges that training saw.
+
+    Where a model has seasons, the trailing levels of its streams jump instead.
+    """
+
+    jumps: dict[int, Floats] = entries()  # of the trailing level, float64 [channels]
 
     def __init__(self, streams: Streams, model: Any, most: float) -> None:
         super().__init__(model.window)
         self._streams, self._model, self._most = streams, model, most
         self._refused: set[str] = set()
 
+    @property
+    def count(self) -> int:
+        """Streams whose level was taken."""
+        return len(self.shifts) + len(self.jumps)
+
     def adopt(self, number: int) -> list[EventRecord]:
         """Take a stream's level as its normal one from now on; what closes. Raises InvalidArgument."""
         streams = self._streams
-        return self.take(number, self._find(number, streams.last_rows(number), streams.limit_of(number)))
+        ring, limit = streams.last_rows(number), streams.limit_of(number)
+        if (trailing := streams.trailing) is None:
+            return self.take(number, self._find(number, ring, limit))
+        self._jump(trailing, number, self._window_of(ring), limit)
+        return self._closed(number, ADOPTED)
 
     def take(self, number: int, shift: Float | None) -> list[EventRecord]:
         """Score a stream with this shift from now on, or with none; what closes."""
         self._set(number, shift)
-        records = self._streams.let_go(number, GIVEN_UP if shift is None else ADOPTED)
+        jumped = self.jumps.pop(number, None)
+        if jumped is not None and (trailing := self._streams.trailing) is not None:
+            trailing.jump(number, -jumped)
+        return self._closed(number, GIVEN_UP if shift is None else ADOPTED)
+
+    def _closed(self, number: int, reason: str) -> list[EventRecord]:
+        records = self._streams.let_go(number, reason)
         return [replace(one, event={**one.event, "adopted": self.named(number)}) for one in records]
 
     def adopt_changed(self) -> list[EventRecord]:
@@ -111,25 +144,46 @@ class Levels(Shifts):
 
         Raises InvalidArgument where there is none.
         """
-        if getattr(self._model, "scales", None) is not None:
+        if (scales := getattr(self._model, "scales", None)) is not None:
+            if self._streams.names[number] in scales.known:
+                raise InvalidArgument(
+                    "its model has this stream's own centre from training; train it anew, or rename the stream, and it "
+                    "learns its own"
+                )
             raise InvalidArgument("its model learns each stream's own centre; forget the stream, and it learns anew")
-        if getattr(self._model, "seasons", None) is not None:
-            raise InvalidArgument("its model has seasons and follows each stream's level by itself, within weeks")
+        window = self._window_of(ring)
+        before = self.shifts.get(number, np.zeros(ring.shape[1], np.float32))
+        shift: Float = before + level_shift(self._model, window - before, limit, self._most)
+        return shift
+
+    def _window_of(self, ring: Float) -> Float:
+        """A stream's last rows, and the last of them once more. Raises InvalidArgument where they are too few."""
         if not len(ring) or len(ring) < self._window - 1:
             raise InvalidArgument("it has not had a whole window of rows yet")
-        before = self.shifts.get(number, np.zeros(ring.shape[1], np.float32))
-        window = np.concatenate([ring, ring[-1:]]) - before
-        shift: Float = before + level_shift(self._model, window, limit, self._most)
-        return shift
+        return np.concatenate([ring, ring[-1:]])
+
+    def _jump(self, trailing: Trailing, number: int, window: Float, limit: float) -> None:
+        """The trailing level jumps to where a stream's last rows are normal. Raises InvalidArgument."""
+        if (given := trailing.of_next(number)) is None:
+            raise InvalidArgument("its level is still being learned")
+        by = trailing.jump(number, level_jump(self._model, window, given, limit, self._most))
+        self._set_jump(number, self.jumps.get(number, 0.0) + by)
 
     def _set(self, number: int, shift: Float | None) -> None:
         self.shifts.pop(number, None)
         if shift is not None and shift.any():
             self.shifts[number] = shift.astype(np.float32)
 
+    def _set_jump(self, number: int, jump: Floats) -> None:
+        self.jumps.pop(number, None)
+        if jump.any():
+            self.jumps[number] = jump
+
     def named(self, number: int) -> dict[str, float]:
-        """What is taken from the values of a stream, by channel; nothing where it is not shifted."""
-        shift = self.shifts.get(number)
+        """What is taken from the values of a stream, or by what its level jumped, by channel; nothing where neither."""
+        shift: Float | Floats | None = self.shifts.get(number)
+        if (jump := self.jumps.get(number)) is not None:
+            shift = amounts(self._model.seasons, jump)
         pairs = () if shift is None else zip(self._model.channels, shift.tolist(), strict=True)
         return {name: value for name, value in pairs if value}
 
@@ -140,11 +194,15 @@ class Levels(Shifts):
 
     def state(self, number: int) -> list[float] | None:
         """As plain data for JSON."""
-        shift = self.shifts.get(number)
-        return None if shift is None else shift.tolist()
+        taken = self.jumps.get(number, self.shifts.get(number))
+        return None if taken is None else taken.tolist()
 
     def restore(self, number: int, state: Sequence[float] | None) -> None:
         """Go on from what `state` gave; one of another model is left out."""
-        shift = np.array(() if state is None else state, np.float32)
-        if shift.shape == (len(self._model.channels),) and np.isfinite(shift).all():
-            self._set(number, shift)
+        taken = np.array(() if state is None else state, np.float64)
+        if taken.shape != (len(self._model.channels),) or not np.isfinite(taken).all():
+            return
+        if self._streams.trailing is None:
+            self._set(number, taken.astype(np.float32))
+        else:  # the level itself is kept with the stream's phases
+            self._set_jump(number, taken)

@@ -10,7 +10,7 @@ from typing import Any
 from aez.codec.detect.events import Event
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["DAY", "Repeats", "same_cause"]
+__all__ = ["DAY", "Repeats"]
 
 #: ns; what began longer ago counts no more.
 DAY = 86_400 * 10**9
@@ -20,30 +20,43 @@ _CHANNELS, _SHARE = 3, 0.15
 _MOST = 32
 
 
-def same_cause(event: Event, before: tuple[str, ...]) -> bool:
-    """Whether the channel most to blame is one of those that an earlier event was known by; or neither has any."""
-    return event.channels[0][0] in before if event.channels else not before
+Known = tuple[str, ...]
+
+
+def _alike(one: Known, other: Known) -> bool:
+    """Whether what one event is known by first is among what the other is known by; or neither is by anything."""
+    return one[0] in other or other[0] in one if one and other else one == other
 
 
 class Repeats:
     """The events that a stream began within a day, by what each is known by."""
 
     def __init__(self) -> None:
-        self._begun: list[tuple[int, tuple[str, ...]]] = []  # (start, ns; channels)
+        self._begun: list[tuple[int, Known]] = []  # (start, ns; channels)
 
     def begin(self, event: Event) -> int:
         """A new event; returns how many of its cause began within a day up to it, itself among them.
 
-        A fault that is blamed on one channel and then on another is one cause where an event has both.
+        A fault that is blamed on one channel, then on another, and on the first again, is one cause where events
+        between them are known by both.
         """
-        start, cause, count = event.start_time or 0, set(known_by(event)[:1]), 1
+        start = event.start_time or 0
         self._begun = [one for one in self._begun if start - one[0] < DAY][1 - _MOST :]
-        for _, channels in reversed(self._begun):
-            if not cause.isdisjoint(channels) or cause == set(channels):
-                count += 1
-                cause.update(channels)
         self._begun.append((start, known_by(event)))
-        return count
+        return len(self._kin())
+
+    def same_cause(self, event: Event) -> bool:
+        """Whether an event that has not begun here is of the cause of the latest one that did."""
+        return any(_alike(known_by(event), one) for one in self._kin())
+
+    def _kin(self) -> list[Known]:
+        """What the latest event and those of its cause are known by: all that are alike, one way or another."""
+        others = [known for _, known in self._begun]
+        found = [others.pop()] if others else []
+        for one in found:  # which grows
+            found += [other for other in others if _alike(one, other)]
+            others = [other for other in others if not _alike(one, other)]
+        return found
 
     def end(self, event: Event) -> None:
         """The latest event has ended, and its channels are known in full."""

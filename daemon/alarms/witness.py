@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.detect.rhythm.seasons import Beside, stacked
-from aez.daemon.alarms.curve import short
+from aez.daemon.alarms.curve import shortened
 
 __all__ = ["Witness", "Worst"]
 
@@ -23,6 +23,7 @@ Float = NDArray[np.float32]
 #: Channels that are explained, those most to blame at the worst row; and in one record, those with the largest shares.
 _EXPLAINED, _TOLD = 16, 8
 _BATCH = 32
+_LARGEST = np.finfo(np.float32).max
 
 
 class Reconstructing(Protocol):
@@ -36,14 +37,15 @@ class Reconstructing(Protocol):
 class Worst:
     """The worst row of an event so far.
 
-    score: in limits. window: float32 [rows, channels] as the model saw it, until it is explained. shift: what was taken
-    from the sensors' values before. scale: of its stream, where the model takes it. places: of the channels. measured,
-    expected: of these, None where missing.
+    score: in limits. Until it is explained: window: float32 [rows, channels] as the model saw it; blame: its channel
+    scores; shift: what was taken from the sensors' values before; scale: of its stream, where the model takes it.
+    Behind that: places: of the channels; measured, expected: of these, None where missing.
     """
 
     score: float
-    places: list[int]
+    places: list[int] = field(default_factory=list)
     window: Float | None = None
+    blame: Float | None = None
     shift: Float | None = None
     scale: Beside | None = None
     measured: list[float | None] = field(default_factory=list)
@@ -65,7 +67,7 @@ class Worst:
 
 
 class Witness:
-    """Explains the worst rows of the events of one model."""
+    """Explains the worst rows of the events of one model, once somebody is to be told of them and not before."""
 
     def __init__(self, model: Reconstructing) -> None:
         self.channels = tuple(model.channels)
@@ -83,28 +85,40 @@ class Witness:
             return "reconstruction"
         return "" if self._centre is None else "centre of training"
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something was asked for or noted since `settle`."""
+        return bool(self._worst or self._records)
+
     def look(
         self, score: float, window: Float, blame: Float, shift: Float | None, scale: Beside | None = None
     ) -> Worst:
-        """The worst row so far is the last one of a window [rows, channels]; blame: its channel scores."""
-        order = np.argsort(-np.nan_to_num(blame, nan=-1.0), kind="stable")[:_EXPLAINED]
-        found = Worst(score, order.tolist(), window.copy(), shift, scale)
-        self._worst.append(found)
-        return found
+        """The worst row so far is the last one of a window [rows, channels]; blame: its channel scores.
+
+        Nobody changes the shift or scale before it is explained; of the others copies are kept.
+        """
+        return Worst(score, [], window.copy(), blame.copy(), shift, scale)
+
+    def ask(self, worst: Worst) -> None:
+        """It is to be explained at the next `settle`."""
+        if worst.window is not None:
+            self._worst.append(worst)
 
     def note(self, worst: Worst, channels: list[dict[str, Any]]) -> None:
         """A record's channels are to be completed at the next `settle`."""
+        self.ask(worst)
         self._records.append((worst, channels))
 
     def settle(self) -> None:
-        """Explain what was looked at, and complete the records' channels."""
-        waiting, self._worst = [one for one in self._worst if one.window is not None], []
+        """Explain what was asked for, and complete the records' channels."""
+        asked = {id(one): one for one in self._worst if one.window is not None}
+        waiting, self._worst = list(asked.values()), []
         for start in range(0, len(waiting), _BATCH):
             self._explain(waiting[start : start + _BATCH])
         records, self._records = self._records, []
-        if self.source:
+        if source := self.source:
             for worst, channels in records:
-                self._complete(worst, channels)
+                self._complete(worst, channels, source)
 
     def _explain(self, batch: Sequence[Worst]) -> None:
         windows = [one.window for one in batch if one.window is not None]
@@ -118,23 +132,24 @@ class Witness:
             expected = np.broadcast_to(self._centre, (len(windows), len(self.channels)))
         else:
             expected = np.full((len(windows), len(self.channels)), np.nan, np.float32)
-        for one, window, row in zip(batch, windows, expected, strict=True):
-            shift = np.float32(0) if one.shift is None else one.shift
-            measured, wanted = window[-1] + shift, row + shift
-            one.measured = [short(float(measured[place])) for place in one.places]
-            one.expected = [short(float(wanted[place])) for place in one.places]
-            one.window = None
+        blame = np.stack([one.blame for one in batch if one.blame is not None])
+        height = np.clip(np.where(np.isnan(blame), np.float32(-1), blame), -_LARGEST, _LARGEST)
+        order = np.argsort(-height, axis=1, kind="stable")[:, :_EXPLAINED]
+        shifts = [np.float32(0) if one.shift is None else one.shift for one in batch]
+        rows = [(window[-1] + shift, row + shift) for window, row, shift in zip(windows, expected, shifts, strict=True)]
+        shown = shortened(np.array([row[places] for pair, places in zip(rows, order, strict=True) for row in pair]))
+        for at, one in enumerate(batch):
+            one.places, one.measured, one.expected = order[at].tolist(), shown[2 * at], shown[2 * at + 1]
+            one.window = one.blame = None
 
-    def _complete(self, worst: Worst, channels: list[dict[str, Any]]) -> None:
-        found = {
-            self.channels[place]: (measured, expected, self.units[place])
-            for place, measured, expected in zip(worst.places, worst.measured, worst.expected, strict=True)
-        }
+    def _complete(self, worst: Worst, channels: list[dict[str, Any]], source: str) -> None:
+        found = {self.channels[place]: at for at, place in enumerate(worst.places)}
         for entry in channels[:_TOLD]:
-            if entry["name"] not in found:
+            at = found.get(entry["name"])
+            if at is None:
                 continue
-            measured, expected, unit = found[entry["name"]]
-            entry |= {"measured": measured, "expected": expected, "expected_from": self.source}
+            measured, expected, unit = worst.measured[at], worst.expected[at], self.units[worst.places[at]]
+            entry |= {"measured": measured, "expected": expected, "expected_from": source}
             if measured is not None and expected is not None and measured != expected:
                 entry["direction"] = "above" if measured > expected else "below"
             if unit:

@@ -92,7 +92,7 @@ def _opened(config: Configuration, entry: ModelConfig) -> Detector | FrameModel:
         raise InvalidArgument(f"this {bundle.task} scores {takes}, and no source brings {lacks}: {formats}")
     if not watches_frames:
         return Detector(bundle, device, 1)  # batches run side by side instead, see `engine`
-    for name in ("columns", "period_seconds", "lateness_seconds", "missing", "stuck", "no_reading"):
+    for name in ("columns", "period_seconds", "lateness_seconds", "missing", "stuck", "hold", "no_reading"):
         if getattr(options, name):
             raise InvalidArgument(f"{name} is for telemetry, and this model watches frames; take it out")
     made: FrameModel
@@ -187,9 +187,15 @@ def signal_rules(detector: Detector | FrameModel, options: Model) -> SignalRules
         return None
     period = detector.period if options.period_seconds is None else options.period_seconds
     stuck, missing = _in_rows("stuck", options.stuck, period), _in_rows("missing", options.missing, period)
+    hold = _in_rows("hold", options.hold, period)
+    if any(map(math.isnan, hold.values())):
+        raise InvalidArgument(
+            'hold is rows or a time such as "10 min", as long as a sensor is silent at most, not true'
+        )
+    hold = {pattern: 0.0 if math.isinf(rows) else rows for pattern, rows in hold.items()}
     figures = Figures(detector.rests, detector.absences, detector.ranges, detector.sentinels)
     learn = max(LEARNED_ROWS, options.warm_up)
-    return SignalRules(detector.channels, figures, stuck, missing, options.no_reading, learn, options.warm_up)
+    return SignalRules(detector.channels, figures, stuck, missing, options.no_reading, learn, options.warm_up, hold)
 
 
 def _in_rows(name: str, bounds: Mapping[str, Any], period: float | None) -> dict[str, float]:

@@ -27,10 +27,16 @@ def parsers(
     options = {entry.name: entry.parse for entry in config.sources}
     watching = [one.detector if isinstance(one.detector, FrameModel) else None for one in models]
     place = Router([one.entry.options.streams for one in models]).model
-    made = SourceParsers(options, config.limits, admit, place, watching, newest)
+    made = SourceParsers(options, config.limits, admit, place, watching, newest, [_words(one) for one in models])
     for entry in config.sources:
         try:
             made.prepare(entry.name, entry.format)
         except AezError as error:
             raise refused(config, entry.line, f"source {entry.name}", error) from error
     return made
+
+
+def _words(model: LoadedModel) -> dict[str, tuple[str, ...]]:
+    """The words of a model's channels of text, by the columns that these come in."""
+    words = getattr(model.detector, "words", {})  # those of frames have none
+    return {model.entry.options.columns.get(channel, channel): tuple(known) for channel, known in words.items()}

@@ -6,6 +6,7 @@ TLS handshakes that are under way count as connections.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -14,11 +15,11 @@ from collections.abc import Callable
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import RequestPayloadError
 
-__all__ = ["HANDSHAKE_SECONDS", "Connections", "request_log"]
+__all__ = ["HANDSHAKE_SECONDS", "Connections", "request_log", "stop_listening"]
 
 #: A TLS handshake that takes longer is given up; for `ssl_handshake_timeout`.
 HANDSHAKE_SECONDS = 10.0
-#: Turns of the loop in which a transport that was cut tells its protocol.
+#: Turns of the loop in which an accepted connection gets its transport, and one that was cut tells its protocol.
 _TURNS_TO_END = 10
 #: Connections of one address without a request that are always allowed.
 _LEAST_SILENT = 4
@@ -34,6 +35,20 @@ def request_log() -> logging.Logger:
 
 def _of_ours(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], (HttpProcessingError, RequestPayloadError)))
+
+
+async def stop_listening(listener: asyncio.Server) -> None:
+    """Close a listener behind what it accepted.
+
+    Once it is closed asyncio refuses to make the transport of a connection, and leaves the socket open.
+    """
+    loop = asyncio.get_running_loop()
+    for listening in listener.sockets:
+        with contextlib.suppress(NotImplementedError):  # Windows' loop has no readers to take away
+            loop.remove_reader(listening)
+    for _ in range(_TURNS_TO_END):
+        await asyncio.sleep(0)
+    listener.close()
 
 
 class Connections:

@@ -170,7 +170,7 @@ def first(names: Sequence[str]) -> str:
 
 def storable(text: str) -> str:
     r"""Text as a database takes it: half a surrogate pair becomes its escape (\udc80)."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 class BatchParser(Protocol):

@@ -189,6 +189,12 @@ class Model(Options):
             "how long a channel may stand still; true for as long as in training, false for ever, or by channel"
         ),
     )
+    hold: Mapping[str, Bounds] = field(
+        default_factory=dict,
+        metadata=about(
+            "how long a channel's last value stands where none comes, for what is sent on change only, or by channel"
+        ),
+    )
     no_reading: Sequence[float] = field(
         default=(), metadata=about("values that mean that there is no reading, beside those that are known")
     )

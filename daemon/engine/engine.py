@@ -26,13 +26,13 @@ from aez.daemon.engine.follower import Follower
 from aez.daemon.engine.gathering import Part, concatenated, join
 from aez.daemon.engine.losing import letters, losers, lost, warn
 from aez.daemon.engine.model_streams import ModelStreams
-from aez.daemon.engine.routing import Router
+from aez.daemon.engine.routing import DatedNames, Router
 from aez.daemon.engine.rows import Recent, ScoredRows
 from aez.daemon.engine.scorer import BATCHES
 from aez.daemon.engine.stream_state import StreamState, unpack
 from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
-from aez.daemon.rows.columns import Ints
+from aez.daemon.rows.columns import Flags
 from aez.daemon.rows.fronts import NEVER
 from aez.daemon.rows.losses import REASONS
 from aez.daemon.signals.events import closed
@@ -81,6 +81,7 @@ class Engine:
         self._under_way: deque[Callable[[], list[EventRecord]]] = deque()
         self._without_model: dict[str, int] = {}  # how many samples came of each
         self._told = 0  # of those
+        self._dated = DatedNames()
         #: Streams that lose samples just now, as of the last `tick`: reason, count, and the first of their names.
         self.losing: Sequence[Mapping[str, Any]] = ()
         self.stopped: Sequence[Mapping[str, Any]] = ()  # the first streams with missing or stuck channels
@@ -162,10 +163,11 @@ class Engine:
         """Put the samples of a part beside others for their models."""
         numbers, moments, values = one.stream[part], one.time[part], one.values[part]
         order = None if one.order is None else one.order[part]
-        places = np.full((2, len(one.streams)), -1, np.int64)
-        for number in np.flatnonzero(np.bincount(numbers, minlength=len(one.streams))).tolist():
-            places[:, number] = self._place(one.streams[number])
-        model, index = places.take(numbers, axis=1)
+        there = np.flatnonzero(np.bincount(numbers, minlength=len(one.streams)))
+        places = np.full((len(one.streams), 2), -1, np.int64)
+        places[there] = [self._place(one.streams[number]) for number in there.tolist()]
+        index = places[:, 1].take(numbers)
+        model = places[:, 0].take(numbers)
         bad = np.abs(moments) > _FURTHEST  # the least of int64 stays below 0
         bad |= moments == np.iinfo(np.int64).min
         if bad.any():
@@ -186,18 +188,14 @@ class Engine:
             else:
                 taken = group.columns.take(one.columns, values[mine])
                 chosen = Part(index[mine], moments[mine], values, None if order is None else order[mine])
-            if taken is None:
-                self._lose_channels(group, chosen.stream)
-                continue
-            chosen = chosen._replace(values=taken)
-            if one.wide and (idle := np.isnan(taken).all(axis=1)).any():
-                self._lose_channels(group, chosen.stream[idle])
-                chosen = Part(*(None if each is None else each[~idle] for each in chosen))  # type: ignore[arg-type]
-            gathered[place].append(chosen)
-
-    def _lose_channels(self, group: ModelStreams, stream: Ints) -> None:
-        self._counts["dropped.no_channel"] += len(stream)
-        group.lose_channels(stream)
+            if taken is None:  # none of its columns is a channel
+                taken = np.full((len(chosen.stream), group.scorer.channels), np.nan, np.float32)
+                bare: Flags = np.ones(len(taken), bool)
+            else:
+                bare = np.asarray(np.isnan(taken).all(axis=1)) if one.wide else np.zeros(0, bool)
+            if bare.any():
+                self._counts["dropped.no_channel"] += int(np.count_nonzero(bare))
+            gathered[place].append(chosen._replace(values=taken, bare=bare if bare.any() else None))
 
     def _place(self, name: str) -> tuple[int, int]:
         """(Model, number there) of a stream; the first is negative where it is not taken."""
@@ -211,6 +209,7 @@ class Engine:
             return -1, -1
         if len(self._places) >= self.streams:
             return -2, -1
+        self._dated.note(name)
         self._places[name] = found = model, self._groups[model].add(name, self.streams)
         return found
 
@@ -222,7 +221,7 @@ class Engine:
                 continue
             whole = concatenated(parts)
             parts.clear()
-            self._under_way.append(group.advance(whole.stream, whole.time, whole.values, now, self.listener))
+            self._under_way.append(group.advance(whole, now, self.listener))
             while len(self._under_way) > 1:
                 records += self._under_way.popleft()()
         return records
@@ -451,7 +450,7 @@ class Engine:
             self._add(found, group.totals())
         found["streams"] = len(self._places)
         found["open_events"] = sum(follower.open for group in self._groups for follower in group.followers.values())
-        found["adopted"] = sum(len(group.levels.shifts) for group in self._groups)
+        found["adopted"] = sum(group.levels.count for group in self._groups)
         found["silent"] = sum(int(group.silence.silent.sum()) for group in self._groups)
         found["waiting"] = sum(group.rows.aligner.waiting for group in self._groups)
         found |= {f"losing.{reason}": 0 for reason in REASONS}

@@ -6,19 +6,19 @@ Guarantees: the same rows give the same records, ids and sequence numbers, howev
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from aez.codec.detect.events import CRITICAL, SERIOUS, Event, EventRule, EventTracker, Severity
+from aez.codec.detect.events import CRITICAL, SERIOUS, Event, EventRule, EventTracker, Severity, Shares
 from aez.codec.detect.rhythm.seasons import Beside
 from aez.codec.errors import InvalidArgument
-from aez.daemon.alarms.curve import Curve
+from aez.daemon.alarms.curve import Curve, shortened
 from aez.daemon.alarms.habits import PLAIN, Habits
 from aez.daemon.alarms.lasting import Lasting
-from aez.daemon.alarms.repeats import DAY, Repeats, known_by, same_cause
+from aez.daemon.alarms.repeats import DAY, Repeats
 from aez.daemon.alarms.witness import Witness, Worst
 from aez.daemon.common.records import EventRecord
 from aez.daemon.rows.columns import Float, Ints
@@ -29,6 +29,8 @@ __all__ = ["Follower", "Seen"]
 _SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 _NEXT = (SERIOUS, CRITICAL, math.inf)
 _LONGEST_PAUSE = 1 << 40  # rows
+#: Rows that are made ready for a curve at once.
+_DRAWN = 32
 
 
 class Seen(NamedTuple):
@@ -55,10 +57,11 @@ class Seen(NamedTuple):
         window = self.of(at)
         return window if self.shift is None else window + self.shift
 
-    def measured(self, at: int) -> Float:
-        """A row in the sensors' own values."""
-        row: Float = self.measured_window(at)[-1]
-        return row
+    def measured(self, part: slice, channels: Sequence[int]) -> Float:
+        """Some of the rows, which are of one stream, in the sensors' own values, of some channels."""
+        rows: Float = self.joined[self.starts[part] + self.window - 1]
+        chosen = rows.take(channels, axis=1)
+        return chosen if self.shift is None else chosen + self.shift[list(channels)]
 
 
 class _Place(NamedTuple):
@@ -70,6 +73,47 @@ class _Place(NamedTuple):
     at: int
     blame: Float
     seen: Seen | None
+
+
+class _Rows:
+    """The rows of a call, as plain numbers; loud: the places of those above the limit."""
+
+    def __init__(
+        self, tracker: EventTracker, rows: Ints, scores: Float, blame: Float, times: Ints, seen: Seen | None
+    ) -> None:
+        self.loud = np.flatnonzero(scores > 1)
+        self.rows, self.times, self.heights = rows.tolist(), times.tolist(), scores.tolist()
+        self._scores, self._blame, self.seen = scores, blame, seen
+        self._shares = tracker.shares(blame[self.loud])
+        self._of_loud = {at: place for place, at in enumerate(self.loud.tolist())}
+        self._drawn: tuple[Curve, int, list[list[float | None]]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def coming(self, at: int) -> int:
+        """The first loud row from a place on; beyond all where there is none."""
+        following = int(np.searchsorted(self.loud, at))
+        return int(self.loud[following]) if following < self.loud.size else len(self)
+
+    def shares(self, at: int, count: int = 1) -> Shares:
+        """Of some rows, all of them loud, [count, channels]."""
+        place = self._of_loud[at]
+        return self._shares[place : place + count]
+
+    def place(self, at: int) -> _Place:
+        return _Place(self.rows[at], self.times[at], self.heights[at], at, self._blame, self.seen)
+
+    def draw(self, curve: Curve, seen: Seen, at: int) -> None:
+        """Give a row to a curve."""
+        if self._drawn is None or self._drawn[0] is not curve or at - self._drawn[1] >= _DRAWN:
+            # For most of what is loud is so for some time.
+            part = slice(at, min(len(self), at + _DRAWN))
+            measured = seen.measured(part, curve.channels)
+            shown = np.empty((len(measured), 1 + len(curve.channels)), np.result_type(self._scores, measured))
+            shown[:, 0], shown[:, 1:] = self._scores[part], measured
+            self._drawn = curve, at, shortened(shown)
+        curve.add(self.rows[at], self.times[at], self._drawn[2][at - self._drawn[1]])
 
 
 class Follower:
@@ -106,7 +150,10 @@ class Follower:
         self._repeats = 0
         self._lasting: Lasting | None = None
         self._changed = False
+        #: The worst row so far; `_worse` came in this call and is not looked at yet, for a worse one may follow.
         self._worst: Worst | None = None
+        self._worse: _Place | None = None
+        self._height = 1.0  # its score, or what is quiet
         self._curve: Curve | None = None
 
     @property
@@ -133,33 +180,72 @@ class Follower:
         self, rows: Ints, scores: Float, blame: Float, times: Ints, seen: Seen | None = None
     ) -> list[EventRecord]:
         """Take rows [n] that rise, their scores (1.0 is the limit), channel scores [n, C] and times in ns."""
+        if self.tracker.idle and not (scores > 1).any():  # all that may end waits for whether it goes on
+            due = self._due(times)
+            return self._let_go(int(rows[due]), int(times[due])) if due < len(rows) else []
+        given, at = _Rows(self.tracker, rows, scores, blame, times, seen), 0
         records: list[EventRecord] = []
-        loud = np.flatnonzero(scores > 1)
-        at, count = 0, len(rows)
-        shares = dict(zip(loud.tolist(), self.tracker.shares(blame[loud]), strict=True))
-        while at < count:
+        while at < len(given):
             if self.tracker.idle:
-                following = int(np.searchsorted(loud, at))
-                coming = int(loud[following]) if following < loud.size else count
-                due = self._due(times)
-                if due <= coming and due < count:
-                    records += self._let_go(int(rows[due]), int(times[due]))
+                coming, due = given.coming(at), self._due(times)
+                if due <= coming and due < len(given):
+                    records += self._let_go(given.rows[due], given.times[due])
                 at = coming
-                if at == count:
+                if at == len(given):
                     break
                 if self._past is None:
-                    self._worst = self._curve = None
-            row, time, score = int(rows[at]), int(times[at]), float(scores[at])
-            place = _Place(row, time, score, at, blame, seen)
-            self._look(place)
+                    self._put_down()
+            stop = self._alike(given, at) if self.tracker.steady else at
+            if stop - at > 1:
+                self._take_alike(given, at, stop)
+                at = stop
+                continue
+            row, time, score = given.rows[at], given.times[at], given.heights[at]
+            if score > self._height:
+                self._note_worse(given.place(at))
             if self._curve is not None and seen is not None:
-                self._curve.add(row, time, score, seen.measured(at))
-            for update in self.tracker.take(row, score, shares.get(at), time):
-                opened = update.kind == "opened"
-                records += self._opened(update.event, place) if opened else self._closed(update.event, row, time)
-            records += self._grown(row, time, score)
+                given.draw(self._curve, seen, at)
+            for update in self.tracker.take(row, score, given.shares(at)[0] if score > 1 else None, time):
+                if update.kind == "opened":
+                    records += self._opened(update.event, given, at)
+                else:
+                    records += self._closed(update.event, row, time)
+            if self.open and self._past is None:
+                records += self._grown(row, time, score)
             at += 1
+        self._look()
         return records
+
+    def _alike(self, given: _Rows, at: int) -> int:
+        """Behind rows that are loud as the one at a place, or quiet as it, and from which nothing follows to tell."""
+        if not self.open or self._past is not None:
+            return at
+        heights, loud = given.heights, given.heights[at] > 1
+        low, high = (1.0, _NEXT[self._severity]) if loud else (-math.inf, math.nextafter(1.0, 2.0))
+        most = len(given) if loud else min(len(given), at + self.tracker.room)
+        row, time = math.inf, math.inf
+        if not self._changed:
+            row = self._told + self._pause
+            if self.habits.changed_after is not None and self._lasting is not None:
+                time = self._lasting.decides(self.habits.changed_after)
+        stop = at
+        while stop < most and low < heights[stop] < high and given.rows[stop] < row and given.times[stop] < time:
+            stop += 1
+        return stop
+
+    def _take_alike(self, given: _Rows, at: int, stop: int) -> None:
+        """Take the rows of `_alike`."""
+        rows, heights = given.rows[at:stop], given.heights[at:stop]
+        highest = max(heights)
+        if highest > self._height:
+            self._note_worse(given.place(at + heights.index(highest)))
+        if self._curve is not None and given.seen is not None:
+            for place in range(at, stop):
+                given.draw(self._curve, given.seen, place)
+        if highest > 1:
+            self.tracker.take_loud(rows, heights, given.shares(at, len(rows)), given.times[stop - 1])
+        else:
+            self.tracker.take_quiet(rows)
 
     def _due(self, times: Ints) -> int:
         """The first of the rows from which nothing goes on with the past event; beyond all where there is none."""
@@ -178,20 +264,29 @@ class Follower:
         if pause <= self.habits.reopen_within:
             return True
         worse = _SEVERITIES.index(event.severity) > _SEVERITIES.index(past.severity)
-        return pause <= self._reopen_within and not worse and same_cause(event, known_by(past))
+        return pause <= self._reopen_within and not worse and self.repeats.same_cause(event)
 
-    def _look(self, place: _Place) -> None:
-        """Note the worst row."""
-        if place.seen is None or self.witness is None or not place.score > 1:
-            return
-        if self._worst is None or place.score > self._worst.score:
+    def _note_worse(self, place: _Place) -> None:
+        """Note a row that is the worst so far."""
+        if place.seen is not None and self.witness is not None:
+            self._worse, self._height = place, place.score
+
+    def _look(self) -> None:
+        """Have the worst row looked at."""
+        place, self._worse = self._worse, None
+        if place is not None and place.seen is not None and self.witness is not None:
             at, seen = place.at, place.seen
             self._worst = self.witness.look(
                 place.score, seen.of(at), place.blame[at], seen.shift, None if seen.scale is None else seen.scale.at(at)
             )
 
-    def _opened(self, event: Event, place: _Place) -> list[EventRecord]:
-        row, time, past = place.row, place.time, self._past
+    def _put_down(self) -> None:
+        """What was kept of an event is of no use any more."""
+        self._worst = self._worse = self._curve = None
+        self._height = 1.0
+
+    def _opened(self, event: Event, given: _Rows, at: int) -> list[EventRecord]:
+        row, time, past = given.rows[at], given.times[at], self._past
         if past is not None and self._goes_on(past, event):
             told = not self.open
             if (event.start_time or 0) - (past.end_time or 0) > self.habits.reopen_within:
@@ -202,15 +297,15 @@ class Follower:
         records: list[EventRecord] = []
         if past is not None:
             records = self._let_go(row, time)
-            self._look(place)
+            self._note_worse(given.place(at))
         self.open, self.sequence, self._event_id, self._pause = True, -1, None, self.every
         self._first, self._repeats, self._lasting, self._changed = None, 0, Lasting(time), False
         self._often = 0 < self.habits.repeats <= self.repeats.begin(event)
-        if place.seen is not None and self.witness is not None:
+        if (seen := given.seen) is not None and self.witness is not None:
             order = [self.tracker.channels.index(name) for name, _ in event.channels]
             self._curve = Curve(order)
-            self._curve.begin(row, time, place.seen.measured_window(place.at), place.seen.period)
-            self._curve.add(row, time, place.score, place.seen.measured(place.at))
+            self._curve.begin(row, time, seen.measured_window(at), seen.period)
+            given.draw(self._curve, seen, at)
         return [*records, self._record("open", event, row, time)]
 
     def _closed(self, event: Event, row: int, time: int) -> list[EventRecord]:
@@ -224,7 +319,7 @@ class Follower:
         self.open = False
         record = self._record("close", final, row, time)
         if self._past is None:
-            self._curve = self._worst = None
+            self._put_down()
         return [record]
 
     def _let_go(self, row: int, time: int) -> list[EventRecord]:
@@ -232,13 +327,11 @@ class Follower:
         past, self._past = self._past, None
         records = [self._record("close", past, row, time)] if self.open and past is not None else []
         self.open, self._repeats, self._often = False, 0, False
-        self._curve = self._worst = None
+        self._put_down()
         return records
 
     def _grown(self, row: int, time: int, score: float) -> list[EventRecord]:
-        """What is to be said of an event that is open and goes on."""
-        if not self.open or self._past is not None:
-            return []
+        """What is to be said of the event that is open and goes on."""
         after, event = self.habits.changed_after, None
         if after is not None and not self._changed and self._lasting is not None:
             event = self._current() if self._lasting.take(time, score, after) else None
@@ -294,14 +387,23 @@ class Follower:
             told["changed"] = {"level": round(self._lasting.level, 3)}
         curve = None
         if self.witness is not None:
+            self._look()
             if self._worst is not None:
                 self.witness.note(self._worst, told["channels"])
             if self._curve is not None:
                 curve = self._curve.as_dict(self.witness.channels, self.witness.units)
         return EventRecord(event.id, self.sequence, action, event.stream, self.model, time, told, curve)
 
+    def ask(self) -> None:
+        """Let the witness explain, at its next `settle`, what `state` tells of the worst row."""
+        if self.witness is not None and self._worst is not None:
+            self.witness.ask(self._worst)
+
     def state(self) -> dict[str, Any]:
         """Everything it knows, as plain data for JSON."""
+        if self.witness is not None and self._worst is not None and self._worst.window is not None:
+            self.ask()
+            self.witness.settle()
         return {
             "tracker": self.tracker.state(),
             "open": self.open,
@@ -310,8 +412,8 @@ class Follower:
             "end": self._end,
             "severity": self._severity,
             "pause": self._pause,
-            "past": None if self._past is None else asdict(self._past),
-            "first": None if self._first is None else asdict(self._first),
+            "past": None if self._past is None else dict(vars(self._past)),
+            "first": None if self._first is None else dict(vars(self._first)),
             "repeats": self._repeats,
             "often": self._often,
             "lasting": None if self._lasting is None else self._lasting.state(),
@@ -352,6 +454,7 @@ class Follower:
         self._changed, self._often = bool(state["changed"]), bool(state.get("often"))
         self._lasting = None if state["lasting"] is None else Lasting.from_state(state["lasting"])
         self._worst = None if state["worst"] is None else Worst.from_state(state["worst"])
+        self._height = 1.0 if self._worst is None else self._worst.score
         self._curve = None if state["curve"] is None else Curve.from_state(state["curve"])
 
 

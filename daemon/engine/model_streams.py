@@ -15,9 +15,11 @@ from aez.daemon.alarms.levels import Levels
 from aez.daemon.alarms.repeats import Repeats
 from aez.daemon.alarms.witness import Witness
 from aez.daemon.common.records import EventRecord
+from aez.daemon.engine.beside.season_levels import SeasonLevels
 from aez.daemon.engine.beside.table import beside_table
 from aez.daemon.engine.event_records import FORGOTTEN, RENAMED, RESET, Silence
 from aez.daemon.engine.follower import Follower, Seen
+from aez.daemon.engine.gathering import Part
 from aez.daemon.engine.ring import Rings, RowScoring
 from aez.daemon.engine.routing import Columns, Router
 from aez.daemon.engine.rows import Recent, ScoredRows, UnderWay
@@ -70,7 +72,7 @@ class ModelStreams(StreamColumns):
         gap = detector.window - 1 + self.rule.close_after
         quiet = None if watched.silent_after is None else int(watched.silent_after * SECOND)
         lateness = None if watched.lateness is None else round(watched.lateness * SECOND)
-        self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns)
+        self.rows = RowBuilder(len(detector.channels), self.period, lateness, gap, quiet, watched.jump_ns, watched.held)
         self.rings = Rings(detector.window, len(detector.channels))
         self.silence = Silence(watched.name, quiet)
         self.levels = Levels(self, detector, watched.adopt_most)
@@ -117,16 +119,14 @@ class ModelStreams(StreamColumns):
     def _fixed_limit(self, name: str) -> float:
         return next((limit for router, limit in self._fixed if router.model(name) == 0), 1.0)
 
-    def advance(
-        self, stream: Ints, moments: Ints, values: Float, now: int, listener: Listener | None
-    ) -> Callable[[], list[EventRecord]]:
+    def advance(self, given: Part, now: int, listener: Listener | None) -> Callable[[], list[EventRecord]]:
         """Take samples in the order of arrival; what comes back tells what follows, once all before it were asked."""
         present = np.zeros(self.size, bool)
-        present[stream] = True
+        present[given.stream] = True
         steady = self._steady()
         self._changed |= present
         self.seen[present] = steady
-        return self._take_up(self.rows.take(stream, moments, values, steady), now, listener)
+        return self._take_up(self.rows.take(*given[:3], steady, given.bare), now, listener)
 
     def _take_up(self, built: Iterable[Built], now: int, listener: Listener | None) -> Callable[[], list[EventRecord]]:
         """Begin to score rows; what comes back tells what follows."""
@@ -140,11 +140,6 @@ class ModelStreams(StreamColumns):
             taken.append((noises, self.begun.begin(one.rows, self.names)))
         return lambda: [record for noises, under_way in taken for record in (*noises, *self._end(under_way, listener))]
 
-    def lose_channels(self, stream: Ints) -> None:
-        """Samples of these streams came, one each, that have none of the model's channels."""
-        self.rows.lose_channels(stream, self._steady())
-        self._changed[stream] = True
-
     def flush(self, now: int, listener: Listener | None) -> list[EventRecord]:
         return self._take_up(self.rows.flush(self._steady()), now, listener)()
 
@@ -152,6 +147,11 @@ class ModelStreams(StreamColumns):
         """A stream's limit, in thresholds of the model."""
         follows = self.limits.get(number)
         return float(self.limit[number]) * (1.0 if follows is None else follows.value)
+
+    @property
+    def trailing(self) -> SeasonLevels | None:
+        """The streams' trailing levels, of a model with seasons."""
+        return self.scales if isinstance(self.scales, SeasonLevels) else None
 
     def last_rows(self, number: int) -> Float:
         """A stream's last rows as they are scored, [at most window - 1, channels]."""
@@ -182,12 +182,19 @@ class ModelStreams(StreamColumns):
             cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
             self._seen = Seen(joined, starts, self.scorer.window, None, self.period, scale)
             records += self._events(rows, first, heads, Scores(score, blame), valid, cold | unscaled, limit)
-            self.witness.settle()
+            if self.witness.waiting:
+                self._ask_witness(self.followers)  # for the states are wanted next
             self._seen = None
             if listener is not None:
                 names, channels, shifts = self.names, self.watched.detector.channels, dict(self.levels.shifts)
                 listener(ScoredRows(self.watched.name, names, rows, score, blame, limit, channels, shifts, scale))
         return records
+
+    def _ask_witness(self, numbers: Iterable[int]) -> None:
+        """Have the worst rows of some streams' events explained, at once, because a few take as long as many."""
+        for number in numbers:
+            self.followers[number].ask()
+        self.witness.settle()
 
     def _event_id(self, number: int) -> str:
         """Of the score's event that is open, or nothing."""
@@ -296,7 +303,11 @@ class ModelStreams(StreamColumns):
     def states(self, numbers: Ints) -> list[tuple[str, bytes]]:
         """(Name, bytes) of these streams."""
         found = []
-        for number, aligner in zip(numbers.tolist(), self.rows.aligner.states(numbers), strict=True):
+        self._ask_witness(number for number in numbers.tolist() if number in self.followers)
+        lost = np.asarray(self.rows.losses.count[numbers].any(axis=1))
+        signals = [None] * len(numbers) if self.signals is None else self.signals.states(numbers)
+        aligners = self.rows.aligner.states(numbers)
+        for place, (number, aligner) in enumerate(zip(numbers.tolist(), aligners, strict=True)):
             count, ring = self.rings.state(number)
             details: dict[str, Any] = {}
             if number in self.followers:
@@ -310,13 +321,10 @@ class ModelStreams(StreamColumns):
                 details["silence"] = self.watched.name
             if number in self.limits:
                 details["limit"] = self.limits[number].state()
-            if (aside := self.rows.jumps.state(number)) is not None and self.rows.jumps.bound is not None:
-                details["jumps"] = aside
-            if self.signals is not None:
-                details |= self.signals.state(number)
+            details |= self.rows.details(number, lost=bool(lost[place]))
+            if (stopped := signals[place]) is not None:
+                details |= stopped
                 details["model"] = self.watched.name
-            if lost := self.rows.losses.state(number):
-                details["lost"] = lost
             if self.scales is not None:
                 details["scale"] = self.scales.state(number)
             state = StreamState(
@@ -360,6 +368,7 @@ class ModelStreams(StreamColumns):
                 table.clear(number)
             return str(error)
         self.rows.losses.restore(number, state.details.get("lost"))
+        self.rows.bare.restore(number, state.details.get("bare"))
         self.levels.restore(number, state.details.get("shift"))
         self.rows.aligner.restore(number, state.aligner, self._steady())
         self.rings.restore(number, state.count, state.ring)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 import re
 from collections.abc import Sequence
 
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.columns import Float, Ints
 
-__all__ = ["Columns", "Router", "clean"]
+__all__ = ["Columns", "DatedNames", "Router", "clean"]
+
+_log = logging.getLogger(__name__)
 
 #: Names of streams, and layouts of columns, that are remembered.
 _REMEMBERED = 10_000
+_DATE = re.compile(r"(?<!\d)(19|20)\d\d([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
 
 
 class Router:
@@ -33,6 +37,29 @@ class Router:
             found = (place for place, pattern in enumerate(self._compiled) if pattern.match(stream))
             self._known[stream] = next(found, None)
         return self._known[stream]
+
+
+class DatedNames:
+    """Says in the log, once for each kind, where streams' names differ by a date alone, as those of daily files do."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+        self._told: set[str] = set()
+
+    def note(self, stream: str) -> None:
+        """A new stream is called so."""
+        kind = _DATE.sub("DATE", stream)
+        if kind == stream or kind in self._told or len(self._first) >= _REMEMBERED:
+            return
+        first = self._first.setdefault(kind, stream)
+        if first != stream:
+            self._told.add(kind)
+            _log.warning(
+                "streams %s and %s differ by a date alone, and each begins afresh; where they are one, as of files of "
+                "a day each, let stream of the source name it, such as {source}",
+                first,
+                stream,
+            )
 
 
 class Columns:

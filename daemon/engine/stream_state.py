@@ -32,6 +32,7 @@ _HEAD, _HEAD_2 = struct.Struct("<4s32s10q5IB"), struct.Struct("<4s32s8q5IB")
 _MAGIC, _MAGIC_2 = b"AZS3", b"AZS2"
 _STARTED, _SILENT, _FRONTS, _SCATTERED, _WHOLE = 1, 2, 4, 8, 16
 _CRC = struct.Struct("<I")
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def pack(state: StreamState) -> bytes:
     """The bytes of a state."""
     aligner, ring = state.aligner, state.ring
     fronts = aligner.fronts
-    details = json.dumps(state.details, separators=(",", ":")).encode() if state.details else b""
+    details = _JSON.encode(state.details).encode() if state.details else b""
     flags = _STARTED * aligner.started | _SILENT * (state.silent is not None) | _FRONTS * (fronts is not None)
     if fronts is not None:
         flags |= _SCATTERED * fronts.scattered | _WHOLE * fronts.whole

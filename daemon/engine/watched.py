@@ -111,6 +111,11 @@ class Watched:
         return max(1, round(period * SECOND)) if period else None
 
     @property
+    def held(self) -> int:
+        """Rows that a channel's last value stands for at most; 0 where no channel is held."""
+        return 0 if self.signals is None else int(self.signals.holds().max(initial=0))
+
+    @property
     def jump_ns(self) -> int | None:
         """Nanoseconds that a sample may lie ahead; None for any."""
         return max(round(self.jump * SECOND), _JUMP_PERIODS * (self.period_ns or 0)) if self.jump else None

@@ -35,10 +35,13 @@ def lineage(base: str) -> list[Past]:
     The oldest comes first and `base`, where it is there, last.
     """
     found: list[Past] = []
+    before: set[tuple[str, tuple[int, int]]] | None = None
     for _ in range(20):  # until no rotation falls between the listing and the looks at what was listed
         found, whole = _listing(base)
-        if whole:
+        names = {(past.path, past.inode) for past in found}
+        if whole and names == before:  # one listing alone may lack a file that was renamed while it was made
             break
+        before = names
     return sorted(found, key=lambda past: (past.path == base, past))
 
 

@@ -26,7 +26,8 @@ from aez.codec.detect.pictures import PictureDetector
 from aez.codec.entropy.quality import quality_to_level
 from aez.codec.image.files import Pixels
 from aez.codec.image.model import ImageModel
-from aez.codec.image.tiles import Box, RegionDecoder, encode_tile_pixels
+from aez.codec.image.region import RegionDecoder
+from aez.codec.image.tiles import Box, encode_tile_pixels
 from aez.daemon.frames.pictures import FramePictures
 
 __all__ = [
@@ -188,7 +189,7 @@ class CodecFrames(FrameModel):
             self.progress()
             return encode_tile_pixels(self.model, pixels, header, number)
 
-        return RegionDecoder(self.model, header, payload).decode(Box(0, 0, width, height))
+        return np.asarray(RegionDecoder(self.model, header, payload).decode(Box(0, 0, width, height)), np.uint8)
 
 
 def _regions(error_map: NDArray[np.floating], summary: Callable[..., np.floating]) -> list[float]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from aez.daemon.common.records import EventRecord, storable
-from aez.daemon.incidents.incidents import STOPS, Incidents, cause_of, cause_within, moment_of
+from aez.daemon.incidents.incidents import STOPS, Incidents, Some, cause_of, cause_within, moment_of
 from aez.daemon.incidents.options import Alarms
 from aez.daemon.mutes import stored
 from aez.daemon.mutes.window import MuteWindow
@@ -130,6 +130,7 @@ class _Turn:
         self._alarms, self._mutes, self._connection = alarms, mutes, connection
         self._within = round(alarms.group_seconds * _NS)
         self._incidents = Incidents(connection, self._within)
+        self._some_held = Some(connection, "held")
         #: Channels of a stream that stop at one row, which no cut between transactions parts; those that were sent by
         #: themselves, are open, and are not in the database yet; and what closed since.
         self._stops: Counter[tuple[str, int]] = Counter()
@@ -221,9 +222,7 @@ class _Turn:
 
     def _further(self, record: EventRecord, causes: _Causes) -> Arranged:
         """A later step of an event."""
-        row = self._connection.execute(
-            "SELECT why, incident FROM held WHERE event = ?", (storable(record.id),)
-        ).fetchone()
+        row = self._hold_of(record)
         again = record.action in STOPS
         if row is None:
             return self._begun(record, causes) if again else self._of_sent(record)
@@ -307,7 +306,17 @@ class _Turn:
         self._note_hold(record, why, incident)
         return self._not_sent(record, why, marks)
 
+    def _hold_of(self, record: EventRecord) -> tuple[str, str] | None:
+        """Why an event is not sent, and its incident; None where it is."""
+        if not self._some_held:
+            return None
+        found: tuple[str, str] | None = self._connection.execute(
+            "SELECT why, incident FROM held WHERE event = ?", (storable(record.id),)
+        ).fetchone()
+        return found
+
     def _note_hold(self, record: EventRecord, why: str, incident: str) -> None:
+        self._some_held.put()
         self._connection.execute(
             "INSERT OR REPLACE INTO held (event, stream, why, incident) VALUES (?, ?, ?, ?)",
             (storable(record.id), storable(record.stream), why, incident),

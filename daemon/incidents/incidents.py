@@ -10,7 +10,7 @@ from typing import Any
 from aez.daemon.common.records import EventRecord, storable
 from aez.daemon.state.event_sql import SEVERITIES
 
-__all__ = ["STOPS", "STREAM", "Incidents", "cause_of", "cause_within", "moment_of"]
+__all__ = ["STOPS", "STREAM", "Incidents", "Some", "cause_of", "cause_within", "moment_of"]
 
 #: Stands for the many streams of an incident.
 STREAM = "*"
@@ -116,18 +116,38 @@ class _Incident:
         return EventRecord(self.id, self.sequence, action, self.stream, self.model, time, event)
 
 
+class Some:
+    """Whether a table has any rows, asked once in a transaction: mostly it has none, and need not be asked for each."""
+
+    def __init__(self, connection: Any, table: str) -> None:
+        self._connection, self._table = connection, table
+        self._found: bool | None = None
+
+    def put(self) -> None:
+        """Whoever asks puts a row in."""
+        self._found = True
+
+    def __bool__(self) -> bool:
+        if self._found is None:
+            self._found = self._connection.execute(f"SELECT 1 FROM {self._table} LIMIT 1").fetchone() is not None
+        return self._found
+
+
 class Incidents:
     """Those that one transaction touches. within: ns from one event to the next of the same incident."""
 
     def __init__(self, connection: Any, within: int) -> None:
         self._connection, self._within = connection, within
         self._touched: dict[str, _Incident] = {}
+        self._some = Some(connection, "incidents")
 
     def of(self, cause: str, time: int) -> str | None:
         """The incident that an event of this cause belongs to; None where there is none."""
         for one in self._touched.values():
             if one.cause == cause and abs(time - one.last) <= self._within and not (one.within and not one.open):
                 return one.id
+        if not self._some:
+            return None
         row = self._connection.execute(
             "SELECT id FROM incidents WHERE cause = ? AND last BETWEEN ? AND ? ORDER BY last DESC LIMIT 1",
             (storable(cause), time - self._within, time + self._within),
@@ -169,6 +189,7 @@ class Incidents:
                 found.append(one.record("close"))
                 self._connection.execute("DELETE FROM incidents WHERE id = ?", (one.id,))
                 continue
+            self._some.put()
             self._connection.execute(
                 "INSERT OR REPLACE INTO incidents (id, cause, last, open, record) VALUES (?, ?, ?, ?, ?)",
                 (one.id, storable(one.cause), one.last, one.open, json.dumps(vars(one))),

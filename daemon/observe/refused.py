@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from aez.daemon.common.records import Malformed, Samples, few
+from aez.daemon.common.records import Chunk, Malformed, Samples, few
 
-__all__ = ["RefusedStreams"]
+__all__ = ["RefusedStreams", "tell_sender"]
 
 _log = logging.getLogger("aez.daemon.pipeline")
 _STREAMS = 1000
@@ -173,3 +173,12 @@ class RefusedStreams:
         """Refused messages by stream and reason, and by source and reason where no stream is known."""
         with self._turn:
             return {name: dict(one.counts) for name, one in self._streams.items()}, dict(self._others)
+
+
+def tell_sender(chunk: Chunk, samples: Sequence[Samples], malformed: Sequence[Malformed]) -> None:
+    """Let whoever sent a chunk know that nothing of it can be used."""
+    if chunk.refused is None or any(map(len, samples)):
+        return
+    first, count = malformed[0], sum(letter.count for letter in malformed)
+    more = f"; the same or the like of {count - 1} more" if count > 1 else ""
+    chunk.refused(f"nothing of it can be used: {first.reason}: {first.detail}{more}")

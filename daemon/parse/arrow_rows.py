@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.common.arrow import from_numpy, to_numpy
 from aez.codec.common.extras import library
 from aez.codec.series.zones import LocalTimes, from_local
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.parse import times
-from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
+from aez.daemon.parse.names import Admit, ChannelNames, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
 from aez.daemon.parse.times import ArrivalClock
@@ -40,6 +41,7 @@ class ArrowRows:
         self.limits = limits
         self.names = StreamNames(options, limits, admit)
         self.mapper = Mapper(options, self.names, "auto", limits.magnitude)
+        self.channels = ChannelNames.of(options, self.mapper, limits)
         self.clock = ArrivalClock()
         self.local = LocalTimes()
 
@@ -109,11 +111,44 @@ class ArrowRows:
         values, columns = self._values(batch, names, left)
         stream, good = self._streams(batch, (chunk.stream, chunk.source), rows, left, faults)
         order = np.arange(place, place + count)
-        if good.all():
+        if self.channels is None and good.all():
             rows.add(columns, RowPart(order, moments, stream, values, later))
-        else:
-            later = None if later is None else later[good]
-            rows.add(columns, RowPart(order[good], moments[good], stream[good], values[good], later))
+            return
+        named = [(columns, np.flatnonzero(good))]
+        if self.channels is not None:
+            named = self._named(batch, (chunk.stream, chunk.source), columns, values, good, faults)
+        for names_of_part, at in named:
+            late = None if later is None else later[at]
+            rows.add(names_of_part, RowPart(order[at], moments[at], stream[at], values[at], late))
+
+    def _named(
+        self,
+        batch: Any,
+        origin: Origin,
+        columns: tuple[str, ...],
+        values: NDArray[np.float32],
+        good: NDArray[np.bool_],
+        faults: MessageFaults,
+    ) -> list[tuple[tuple[str, ...], NDArray[np.int64]]]:
+        """Of long format: the names of the values, which are converted, and the rows that have these."""
+        assert self.channels is not None
+        keys = _StreamCodes(self.mapper.tags, batch)
+        rows = np.flatnonzero(good)
+        rows = rows[np.argsort(keys.codes[rows], kind="stable")]
+        found: dict[tuple[str, ...], list[NDArray[np.int64]]] = {}
+        for part in np.split(rows, np.flatnonzero(np.diff(keys.codes[rows])) + 1) if len(rows) else []:
+            pairs = keys.keys(int(keys.codes[part[0]]))
+            try:
+                names = self.channels.values(origin, pairs, dict.fromkeys(columns, math.nan))
+            except MessageFault as fault:
+                stream = self.names.of_refused(origin, fault.of(pairs))
+                faults.add(fault.reason, fault.detail, b"", len(part), stream)
+            else:
+                for index, conversion in enumerate(self.channels.conversions(origin, pairs, columns)):
+                    if conversion is not None:
+                        values[part, index] = conversion.many(values[part, index].astype(np.float64))
+                found.setdefault(tuple(names), []).append(part)
+        return [(names, np.sort(np.concatenate(parts))) for names, parts in found.items()]
 
     def _times(
         self, batch: Any, names: Sequence[str], chunk: Chunk, good: _Good
@@ -128,7 +163,7 @@ class ArrowRows:
         column = _plain(batch.column(name))
         kind, missing = column.type, np.zeros(len(good), bool)
         if column.null_count:
-            missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), bool)
+            missing = to_numpy(column.is_null())
         if pa.types.is_null(kind):
             moments, wrong = np.zeros(len(good), np.int64), missing
         elif pa.types.is_timestamp(kind):
@@ -142,7 +177,7 @@ class ArrowRows:
         elif pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
             moments, wrong = times.from_integers(_whole_numbers(column), self.mapper.unit)
         elif pa.types.is_floating(kind) or pa.types.is_uint64(kind):
-            floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            floats = to_numpy(column.cast(pa.float64(), safe=False), math.nan)
             moments, wrong = times.from_floats(floats, self.mapper.unit)
         elif pa.types.is_string(kind):
             moments, wrong, later = times.from_texts(column, self.mapper.unit, self.options.timezone)
@@ -171,7 +206,7 @@ class ArrowRows:
                 column = self._read(name, column)
                 kind = column.type
             elif (conversion := mapper.transforms.conversion(name)) is not None and not types.is_null(kind):
-                column = pa.array(conversion.many(_numbers(column).astype(np.float64)))
+                column = from_numpy(conversion.many(_numbers(column).astype(np.float64)))
                 kind = column.type
             if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind)):
                 if mapper.wanted:
@@ -201,14 +236,13 @@ class ArrowRows:
 
     def _read(self, name: str, column: Any) -> Any:
         """Texts of a column that a transform is for, as numbers."""
-        pa = library("pyarrow", "monitor")
         encoded = column.dictionary_encode()
         words = [
             math.nan if word is None else self.mapper.transforms.number(name, word)
             for word in encoded.dictionary.to_pylist()
         ]
-        codes = encoded.indices.fill_null(len(words)).to_numpy()
-        return pa.array(np.array([*words, math.nan])[codes])
+        codes = to_numpy(encoded.indices, len(words))
+        return from_numpy(np.array([*words, math.nan])[codes])
 
     def _streams(
         self, batch: Any, origin: Origin, rows: ChunkRows, good: _Good, faults: MessageFaults
@@ -223,7 +257,8 @@ class ArrowRows:
         for code, count in found.occurring(good.flags):
             pairs = found.keys(code)
             try:
-                numbers[code] = rows.stream(self.names(origin, pairs), pairs)
+                tags = pairs if self.channels is None else self.channels.others(pairs)
+                numbers[code] = rows.stream(self.names(origin, pairs), tags)
             except MessageFault as fault:
                 faults.add(fault.reason, fault.detail, b"", count, self.names.of_refused(origin, fault.of(pairs)))
         stream = numbers[found.codes]
@@ -258,7 +293,6 @@ class _StreamCodes:
     """
 
     def __init__(self, tags: frozenset[str], batch: Any) -> None:
-        pa = library("pyarrow", "monitor")
         combined = np.zeros(batch.num_rows, np.int64)
         self._keys: list[tuple[str, list[str | None], NDArray[np.int64]]] = []
         for name in sorted(tags & set(batch.schema.names)):
@@ -266,7 +300,7 @@ class _StreamCodes:
             self._keys.append((name, words, codes))
             combined = combined * len(words) + codes
             if len(self._keys) > 1 or len(words) > len(combined):  # no more numbers than there are rows
-                combined = pa.array(combined).dictionary_encode().indices.to_numpy().astype(np.int64)
+                combined = to_numpy(from_numpy(combined).dictionary_encode().indices).astype(np.int64)
         self.codes = combined
         self._first = np.zeros(int(combined.max()) + 1 if len(combined) else 0, np.int64)
         self._first[combined[::-1]] = np.arange(len(combined))[::-1]
@@ -290,28 +324,26 @@ def _numbers(column: Any) -> NDArray[Any]:
     pa = library("pyarrow", "monitor")
     if column.null_count or not (pa.types.is_float32(column.type) or pa.types.is_float64(column.type)):
         column = column.cast(pa.float64(), safe=False)
-    found: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-    return found
+    return to_numpy(column, math.nan)
 
 
 def _whole_numbers(column: Any) -> NDArray[np.int64]:
     """The column as int64, 0 where a value is missing."""
     pa = library("pyarrow", "monitor")
     column = column.cast(pa.int64())
-    found: NDArray[np.int64] = (column.fill_null(0) if column.null_count else column).to_numpy()
-    return found
+    return to_numpy(column)
 
 
 def _words(column: Any, name: str) -> tuple[list[str | None], NDArray[np.int64]]:
     """The texts that occur in a column, and the place of each row's among them. Raises MessageFault for other types."""
     pa = library("pyarrow", "monitor")
     if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type) and not column.null_count:
-        return column.dictionary.to_pylist(), column.indices.to_numpy().astype(np.int64)
+        return column.dictionary.to_pylist(), to_numpy(column.indices).astype(np.int64)
     column = _plain(column)
     if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
         raise MessageFault("wrong_type", f"{name!r}, which tells the stream, is of type {column.type}")
     encoded = column.cast(pa.string()).dictionary_encode(null_encoding="encode")
-    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+    return encoded.dictionary.to_pylist(), to_numpy(encoded.indices).astype(np.int64)
 
 
 def _plain(column: Any) -> Any:

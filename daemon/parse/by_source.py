@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
@@ -10,6 +11,7 @@ from aez.daemon.frames.models import FrameModel
 from aez.daemon.parse.formats import Parser, parser
 from aez.daemon.parse.names import Admit
 from aez.daemon.parse.options import Options
+from aez.daemon.transform.words import ModelWords, WordTables
 
 __all__ = ["SourceParsers"]
 
@@ -23,7 +25,8 @@ class SourceParsers:
 
     options: by the source's name. admit: whether a stream of that name may come in, asked once for each new one.
     place: the number of the model that takes a stream; models: by that number, None for those that watch no frames.
-    newest: the newest time that a stream had before, or None, for local times that come twice.
+    newest: the newest time that a stream had before, or None, for local times that come twice. words: of those models
+    the columns of text and their words.
     """
 
     def __init__(
@@ -34,7 +37,9 @@ class SourceParsers:
         place: Callable[[str], int | None] = _nowhere,
         models: Sequence[FrameModel | None] = (),
         newest: Callable[[str], int | None] = _nowhere,
+        words: Sequence[ModelWords] = (),
     ) -> None:
+        self._words = WordTables(words, place)
         self._options, self._limits, self._admit = options, limits, admit
         self._place, self._models, self._newest = place, models, newest
         self._made: dict[tuple[str, str], Parser] = {}
@@ -44,6 +49,7 @@ class SourceParsers:
         made = self._made.get((source, format))
         if made is None:
             options = self._options[source]
+            options = replace(options, transforms=(*options.transforms, *self._words.transforms))
             made = self._made[source, format] = parser(format, options, self._limits, self._admit, self._frames)
             made.local.newest = self._newest
         return made
@@ -52,7 +58,8 @@ class SourceParsers:
         """Samples and malformed messages of chunks of one source and format; none of a source that was taken out."""
         if chunks[0].source not in self._options:
             return [], []
-        return self.prepare(chunks[0].source, chunks[0].format).parse_many(chunks)
+        samples, malformed = self.prepare(chunks[0].source, chunks[0].format).parse_many(chunks)
+        return [self._words.placed(one) for one in samples] if self._words else samples, malformed
 
     def _frames(self, stream: str) -> FrameModel | None:
         """The model that watches a stream's frames: the first that takes the stream, if it is one of pictures."""

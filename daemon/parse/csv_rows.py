@@ -1,6 +1,7 @@
 """CSV: a line of column names, then a row a line; a newline within quotes is not supported.
 
-An empty cell, `NaN`, `NA`, `null`, `inf` and the like are missing values, and so is 9.9e37.
+An empty cell, `NaN`, `NA`, `null`, `inf` and the like are missing values, and so is 9.9e37. true and on are 1,
+false and off are 0, in any case.
 """
 
 from __future__ import annotations
@@ -18,21 +19,25 @@ from aez.codec.errors import InvalidArgument
 from aez.codec.series.columns import MISSING
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.parse.lines import Layout, LineParser, Message, text_of
+from aez.daemon.parse.lines import Layout, LineParser, text_of
 from aez.daemon.parse.names import Admit, Origin
 from aez.daemon.parse.numbers import FLOAT, INTEGER, float_of
 from aez.daemon.parse.options import Options
-from aez.daemon.parse.results import MessageFault, MessageFaults
+from aez.daemon.parse.results import Message, MessageFault, MessageFaults
+from aez.daemon.transform.conversion import TRUTH
 
 __all__ = ["CsvRows"]
 
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = b" \t\r"
+#: What may be between the cells of a header that seems to have one alone.
+_SEPARATORS = ";\t,"
 #: Headers whose layouts are kept.
 _HEADERS = 16
-_TRUTH = {"true": 1.0, "false": 0.0}
 #: What a cell that was passed over as a text must not be, for it might be a number in another row.
-_NO_PROSE = r'(?i)"|^\s*[-+.0-9]|^\s*(inf|infinity|true|false|' + "|".join(map(re.escape, sorted(MISSING))) + r")\s*$"
+_NO_PROSE = (
+    r'(?i)"|^\s*[-+.0-9]|^\s*(inf|infinity|true|false|on|off|' + "|".join(map(re.escape, sorted(MISSING))) + r")\s*$"
+)
 _FORBIDDEN_KEY = r'"|^$|^\s|\s$'
 
 
@@ -44,7 +49,7 @@ class CsvRows(LineParser):
         self.delimiters = options.separator.encode()
         self.words = {
             word: value
-            for lower, value in [*((word, math.nan) for word in MISSING), *_TRUTH.items()]
+            for lower, value in [*((word, math.nan) for word in MISSING), *TRUTH.items()]
             for word in (lower, lower.upper(), lower.title(), "NaN" if lower == "nan" else lower)
         }
         self._columns: tuple[str, ...] = ()
@@ -98,7 +103,11 @@ class CsvRows(LineParser):
         if not names:
             if len(header) > self.limits.line_bytes:
                 raise MessageFault("too_long", "the line of column names is too long")
+            if b"\x00" in header:
+                raise MessageFault("encoding", "the line of column names has bytes of 0, as UTF-16 has; UTF-8 is read")
             names = [name.strip() for name in self._cells(text_of(header))]
+            if len(names) == 1 and (other := next((one for one in _SEPARATORS if one in names[0]), "")):
+                raise MessageFault("syntax", f"the header names one column, with {other!r} in it; set separator")
         if len(names) > self.limits.columns:
             raise MessageFault("too_many_columns", f"the header names {len(names):,} columns")
         if len(set(names)) < len(names) or "" in names:
@@ -160,8 +169,8 @@ class CsvRows(LineParser):
         lower, mapper = cell.lower(), self.mapper
         if lower in MISSING:
             return math.nan
-        if lower in _TRUTH:
-            return mapper.converted(name, _TRUTH[lower]) if mapper.transforms.of(name) else _TRUTH[lower]
+        if lower in TRUTH:
+            return mapper.converted(name, TRUTH[lower]) if mapper.transforms.of(name) else TRUTH[lower]
         if mapper.transforms.of(name):
             if mapper.transforms.plain(name) and FLOAT.fullmatch(cell):
                 return mapper.converted(name, float(cell))

@@ -1,5 +1,7 @@
-"""JSON Lines: one object, or a list of objects, a line.
+"""JSON Lines: one object, or a list of objects, a line. Of a list what cannot be used is left out, and nothing else.
 
+An object with such a list and no value beside it, as `{"metrics": [...]}`, is an envelope: each object of the list is a
+message, and what stands beside the list (a time, a stream's name) holds for those that do not have it themselves.
 Members of objects within the object are columns by their path, as in `motor.temperature`; lists within are passed
 over. null is a missing value, and so are `NaN` and `Infinity`, which are not JSON, and 9.9e37.
 """
@@ -12,10 +14,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from aez.daemon.parse.lines import Layout, LineParser, Message, text_of
+from aez.daemon.parse.lines import Layout, LineParser, text_of
 from aez.daemon.parse.names import Origin, fill
 from aez.daemon.parse.numbers import value_of
-from aez.daemon.parse.results import MessageFault
+from aez.daemon.parse.results import BadPart, Message, MessageFault
 
 __all__ = ["JsonLines"]
 
@@ -40,14 +42,15 @@ class JsonLines(LineParser):
         "false": 0.0,
     }
 
-    def read(self, line: bytes, origin: Origin) -> Iterable[Message]:
+    def read(self, line: bytes, origin: Origin) -> Iterable[Message | BadPart]:
         if line.isspace() or not line:
             return []
         value = self._loaded(line)
         if isinstance(value, dict):
-            return [self._message(value)]
-        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            return [self._message(item) for item in value]
+            inside = self._inside(value)
+            return [self._message(value)] if inside is None else [self._part(item) for item in inside]
+        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            return [self._part(item) for item in value]
         if self.options.value and isinstance(value, int | float) and not isinstance(value, bool):
             name = fill(self.options.value, origin, {})
             self.mapper.check_name(name, self.limits.name_bytes)
@@ -56,6 +59,37 @@ class JsonLines(LineParser):
                 number = value_of(value, name, self.limits.magnitude)
             return [Message(None, {}, {self.mapper.renamed(name): number})]
         raise MessageFault("not_an_object", "the message is JSON, but no object")
+
+    def _inside(self, item: dict[str, Any]) -> list[Any] | None:
+        """What the list of an envelope holds, with what stands beside it; None where the object is no envelope."""
+        lists = [name for name, value in item.items() if _has_objects(value)]
+        if len(lists) != 1:
+            return None
+        mapper = self.mapper
+        rest = {name: value for name, value in item.items() if name != lists[0]}
+        beside = dict(_flat(rest, ""))
+        time_name = mapper.time_name(beside)
+        for name, value in beside.items():
+            if name == time_name or name in mapper.tags or not mapper.takes(name):
+                continue
+            if not isinstance(value, str | list) or mapper.transforms.of(name):
+                return None
+        timeless = {name: value for name, value in rest.items() if name != time_name}
+        return [
+            {**(rest if mapper.time_name(one) is None else timeless), **one} if isinstance(one, dict) else one
+            for one in item[lists[0]]
+        ]
+
+    def _part(self, item: Any) -> Message | BadPart:
+        """A message of a list."""
+        try:
+            if not isinstance(item, dict):
+                raise MessageFault("not_an_object", "the list holds something that is no object")
+            message = self._message(item)
+        except MessageFault as fault:
+            return BadPart(fault, item)
+        message.raw = item
+        return message
 
     def _loaded(self, line: bytes) -> Any:
         # Before it is built: what nests deep, or has very many members, costs much more than its bytes.
@@ -134,6 +168,8 @@ class JsonLines(LineParser):
             else:
                 taken = name is not None and mapper.takes(name)
                 numbers.append((slot, mapper.renamed(name) if taken and name is not None else None))
+        if all(name is None for _, name in numbers):  # an envelope, of which the values are in its list
+            return None
         spans = [(start, end) for _, start, end, _ in scalars]
         skeleton = self.skeleton(line, spans, (name for _, name in numbers))
         if skeleton is None:
@@ -157,6 +193,10 @@ def _depth(line: bytes) -> int:
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest
+
+
+def _has_objects(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict) for one in value)
 
 
 def _flat(item: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aez.daemon.parse.lines import Layout, LineParser, Message, text_of
+from aez.daemon.parse.lines import Layout, LineParser, text_of
 from aez.daemon.parse.names import Origin
 from aez.daemon.parse.numbers import INTEGER, checked, float_of
-from aez.daemon.parse.results import MessageFault
+from aez.daemon.parse.results import Message, MessageFault
 
 __all__ = ["LineProtocol"]
 

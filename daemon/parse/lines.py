@@ -6,6 +6,7 @@ lines that it proves to mean the same, and leaves the others.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,18 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.common.arrow import from_numpy, to_numpy
 from aez.codec.common.extras import library
 from aez.codec.series.zones import LocalTimes
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.parse import skeleton, times
-from aez.daemon.parse.names import Admit, Mapper, Origin, StreamNames
+from aez.daemon.parse.names import Admit, ChannelNames, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options
-from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
+from aez.daemon.parse.results import BadPart, ChunkRows, Message, MessageFault, MessageFaults, RowPart
 from aez.daemon.parse.skeleton import Skeleton, Spans, Text
 from aez.daemon.transform.conversion import Conversion, is_no_reading
 
-__all__ = ["Layout", "LineParser", "Message", "text_of"]
+__all__ = ["BadPart", "Layout", "LineParser", "Message", "text_of"]
 
 Flags = NDArray[np.bool_]
 
@@ -38,15 +40,6 @@ _BLOCK = 524_288
 _BOM = b"\xef\xbb\xbf"
 #: A number that names a stream, written as Python writes it.
 _WHOLE_KEY = r"^(0|-?[1-9][0-9]{0,17})$"
-
-
-@dataclass(slots=True)
-class Message:
-    """One message read the careful way. time: int, float, text or None; keys: texts; values by new names."""
-
-    time: int | float | str | None
-    keys: dict[str, str]
-    values: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -85,13 +78,14 @@ class LineParser(ABC):
         self.limits = limits
         self.names = StreamNames(options, limits, admit, self.series)
         self.mapper = Mapper(options, self.names, self.unit, limits.magnitude)
+        self.channels = ChannelNames.of(options, self.mapper, limits)
         self.clock = times.ArrivalClock()
         self.local = LocalTimes()
         self.layouts: list[Layout] = []
 
     @abstractmethod
-    def read(self, line: bytes, origin: Origin) -> Iterable[Message]:
-        """The messages of a line, none of an idle one, the careful way; raises MessageFault."""
+    def read(self, line: bytes, origin: Origin) -> Iterable[Message | BadPart]:
+        """The messages of a line, none of an idle one, the careful way; raises MessageFault for the whole line."""
 
     @abstractmethod
     def learn(self, line: bytes) -> Layout | None:
@@ -214,7 +208,7 @@ class _Work:
         hits = [(self._take(layout, regular, done), layout) for layout in parser.layouts]
         known = {layout.skeleton.key for layout in parser.layouts}
         vain = 0  # lessons in a row that served too few lines
-        while vain < _VAIN:
+        while vain < _VAIN and self.parser.channels is None:  # for a skeleton has no names of channels
             lines = np.flatnonzero(regular)
             if len(lines) < _FEW:
                 break
@@ -301,12 +295,11 @@ class _Work:
 
     def _keys(self, layout: Layout, spans: Spans) -> tuple[NDArray[np.int64], Flags]:
         """A number for each combination of origin and keys, and flags of rows whose keys need care."""
-        pa = library("pyarrow", "monitor")
         combined = self.origin[spans.lines] if len(self.pieces) > 1 else np.zeros(len(spans.lines), np.int64)
         wrong = np.zeros(len(spans.lines), bool)
         for number, (_, slot, is_text) in enumerate(layout.keys):
             encoded = skeleton.texts(self.text, *_slot(spans, slot)).dictionary_encode()
-            codes = encoded.indices.to_numpy().astype(np.int64)
+            codes = to_numpy(encoded.indices).astype(np.int64)
             if is_text:
                 refused = _matches(encoded.dictionary, layout.forbidden_key)
             else:
@@ -315,8 +308,8 @@ class _Work:
                 wrong |= refused[codes]
             if number or len(self.pieces) > 1:
                 # Made small again at each step, for the product of many sets may pass 2**63.
-                combined = pa.array(combined * len(refused) + codes).dictionary_encode().indices.to_numpy()
-                combined = combined.astype(np.int64)
+                every = from_numpy(combined * len(refused) + codes).dictionary_encode()
+                combined = to_numpy(every.indices).astype(np.int64)
             else:
                 combined = codes
         return combined, wrong
@@ -363,12 +356,19 @@ class _Work:
                 raise MessageFault(
                     "too_long", f"a message of {len(line):,} bytes; {self.limits.line_bytes:,} are allowed"
                 )
-            messages = list(self.parser.read(line, self.origins[origin]))
+            found = list(self.parser.read(line, self.origins[origin]))
+            if self.parser.channels is not None:
+                found = [self.parser.channels.named(one, self.origins[origin]) for one in found]
         except MessageFault as fault:
             self._refuse(fault, line, origin)
             return False
+        messages = [one for one in found if isinstance(one, Message)]
+        if len(messages) < len(found):
+            for one in found:
+                if isinstance(one, BadPart):
+                    self._refuse(one.fault, _raw(one.raw, line), origin)
         self._read += [(self._before + index, place, origin, line, one) for place, one in enumerate(messages)]
-        return len(messages) == 1
+        return len(messages) == len(found) == 1
 
     def _add_read(self) -> None:
         """Add what was read carefully to the rows."""
@@ -392,7 +392,7 @@ class _Work:
                     raise MessageFault("bad_time", f"{str(message.time)[:100]!r} is no time")
                 stream = self._stream(message.keys, origin)
             except MessageFault as fault:
-                self._refuse(fault.of(message.keys), line, origin)
+                self._refuse(fault.of(message.keys), _raw(message.raw, line), origin)
                 continue
             names = tuple(message.values)
             columns = orders.get(names) or orders.setdefault(names, mapper.sorted(names))
@@ -408,6 +408,11 @@ class _Work:
                 np.array(twice_of_rows, np.int64) if later.any() else None,
             )
             self.rows.add(columns, part)
+
+
+def _raw(part: Any, line: bytes) -> bytes:
+    """A part of a line as it is shown to people; the line where there is none."""
+    return line if part is None else json.dumps(part, ensure_ascii=False, default=str).encode("utf-8", "replace")
 
 
 def _has_lines(data: bytes, count: int) -> bool:
@@ -448,7 +453,7 @@ def _moments(
 
 def _matches(column: Any, pattern: str) -> Flags:
     compute = library("pyarrow.compute", "monitor")
-    return np.asarray(compute.match_substring_regex(column, pattern).to_numpy(zero_copy_only=False), bool)
+    return to_numpy(compute.match_substring_regex(column, pattern))
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,11 +13,11 @@ from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import TIME_COLUMNS
 from aez.daemon.parse.numbers import checked, value_of
 from aez.daemon.parse.options import Options
-from aez.daemon.parse.results import MessageFault
+from aez.daemon.parse.results import BadPart, Message, MessageFault
 from aez.daemon.transform.columns import Transforms
 from aez.daemon.transform.conversion import Conversion
 
-__all__ = ["Admit", "Mapper", "Origin", "StreamNames", "fill"]
+__all__ = ["Admit", "ChannelNames", "Mapper", "Origin", "StreamNames", "fill"]
 
 #: Topic (or None) and source of a chunk.
 Origin = tuple[str | None, str]
@@ -58,13 +58,21 @@ def fill(template: str, origin: Origin, keys: Mapping[str, str]) -> str:
     return _HOLE.sub(value, template)
 
 
+def _holed(template: str) -> str:
+    """A template; one without a hole is the name of a column."""
+    return template if _HOLE.search(template) else "{" + template + "}"
+
+
+def _columns(template: str) -> tuple[str, ...]:
+    """The columns that a template is filled from."""
+    return tuple(dict.fromkeys(name for name in _HOLE.findall(template) if _is_column(name)))
+
+
 class StreamNames:
     """Names and admission of streams. `series`: without a template, the name is made from all keys (line protocol)."""
 
     def __init__(self, options: Options, limits: Limits, admit: Admit | None, series: bool = False) -> None:
-        template = options.stream
-        if template is not None and not _HOLE.search(template):
-            template = "{" + template + "}"
+        template = None if options.stream is None else _holed(options.stream)
         self._template = template
         self._series = series and template is None
         self._patterns = tuple(options.streams)
@@ -72,9 +80,8 @@ class StreamNames:
         self._admit = admit or self._admit_so_many
         self._admitted: set[str] = set()
         self._cache: dict[tuple[Origin, tuple[tuple[str, str], ...]], str] = {}
-        holes = _HOLE.findall(template or "")
         #: Columns that make the name.
-        self.columns = tuple(dict.fromkeys(name for name in holes if _is_column(name)))
+        self.columns = _columns(template or "")
 
     def __call__(self, origin: Origin, keys: Mapping[str, str]) -> str:
         """The name; raises MessageFault where there is none, or the stream is not taken in."""
@@ -134,7 +141,8 @@ class Mapper:
         self.unit = options.time_unit or unit
         self.times = (options.time,) if options.time else TIME_COLUMNS
         self.wanted = frozenset(options.columns)
-        self.tags = frozenset([*names.columns, *options.tags])
+        named = () if options.channel is None else _columns(_holed(options.channel))
+        self.tags = frozenset([*names.columns, *options.tags, *named])
         self._names: set[str] = set()
         self.transforms = Transforms(options.transforms)
         self.order = {self.renamed(name): i for i, name in enumerate(options.columns)}
@@ -189,3 +197,58 @@ class Mapper:
             raise MessageFault("missing_column", f"the message has no {lacks!r}")
         if not values:
             raise MessageFault("no_values", "the message has no value that is taken")
+
+
+class ChannelNames:
+    """What the values of messages in long format are called, where a message has the value of one sensor."""
+
+    def __init__(self, template: str, options: Options, mapper: Mapper, name_bytes: int) -> None:
+        self._template, self._mapper, self._name_bytes = _holed(template), mapper, name_bytes
+        #: Columns that make the name.
+        self.columns = frozenset(_columns(self._template))
+        stream = () if options.stream is None else _columns(_holed(options.stream))
+        self._alone = self.columns - {*stream, *options.tags}
+
+    @classmethod
+    def of(cls, options: Options, mapper: Mapper, limits: Limits) -> ChannelNames | None:
+        """None where messages have their values by name."""
+        return None if options.channel is None else cls(options.channel, options, mapper, limits.name_bytes)
+
+    def named(self, one: Message | BadPart, origin: Origin) -> Message | BadPart:
+        """A message with its values by their names, or why it has none."""
+        if isinstance(one, BadPart):
+            return one
+        try:
+            values = self.values(origin, one.keys, one.values)
+        except MessageFault as fault:
+            return BadPart(fault.of(one.keys), one.raw)
+        return Message(one.time, self.others(one.keys), values, one.raw)
+
+    def values(self, origin: Origin, keys: Mapping[str, str], values: Mapping[str, float]) -> dict[str, float]:
+        """A message's values by their names, converted. Raises MessageFault where there is no name."""
+        found, mapper = {}, self._mapper
+        for (column, value), full in zip(values.items(), self._full(origin, keys, tuple(values)), strict=True):
+            mapper.check_name(full, self._name_bytes)
+            converted = None if mapper.transforms.of(column) else mapper.converted(full, value)
+            found[mapper.renamed(full)] = value if converted is None else converted
+        return found
+
+    def conversions(self, origin: Origin, keys: Mapping[str, str], columns: Sequence[str]) -> list[Conversion | None]:
+        """What becomes of the values of these columns by their names; one that is transformed by its column stays."""
+        transforms, full = self._mapper.transforms, self._full(origin, keys, columns)
+        return [
+            None if transforms.of(column) else transforms.conversion(name)
+            for column, name in zip(columns, full, strict=True)
+        ]
+
+    def _full(self, origin: Origin, keys: Mapping[str, str], columns: Sequence[str]) -> list[str]:
+        """The names before they are changed. Raises MessageFault where there is none."""
+        try:
+            name = fill(self._template, origin, keys)
+        except MessageFault as fault:
+            raise MessageFault("missing_column", f"{fault.detail}, which names its value") from None
+        return [name] if len(columns) == 1 else [f"{name}.{column}" for column in columns]
+
+    def others(self, keys: Mapping[str, str]) -> dict[str, str]:
+        """The keys without those that name the value alone, and tell no stream."""
+        return {name: key for name, key in keys.items() if name not in self._alone}

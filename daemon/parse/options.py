@@ -33,6 +33,8 @@ class Options(options.Options):
     stream: `{topic}`, `{topic[0]}` (its levels, between `/`, or `.` where it has none), `{source}` and, of line
         protocol, `{measurement}` stand for what is not in a column. None: the topic or the file's name, if the source
         gives one, else the source's name; of line protocol measurement and tags as in `cpu,host=a,rack=1`.
+    channel: what the value of a message is called, with holes as of `stream`; where it has several values, each is
+        called so, a point, and its column. None: as its column.
     columns: they must be numbers, true, false or missing. Empty: all that are; texts are passed over.
     transforms: what becomes of columns on the way in; a configuration has them in tables of their own.
     """
@@ -60,6 +62,13 @@ class Options(options.Options):
     complete: bool = field(default=False, metadata=about("refuse messages without one of the columns"))
     tags: Sequence[str] = field(default=(), metadata=about("further columns to keep with the stream, as text"))
     value: str | None = field(default=None, metadata=about("what a JSON message that is a bare number is called"))
+    channel: str | None = field(
+        default=None,
+        metadata=about(
+            "of messages that have one value each, the column with its name, or a template such as {topic[2]}; the "
+            "value is the column that columns names"
+        ),
+    )
     header: Sequence[str] = field(default=(), metadata=about("names of the columns of CSV without a line of them"))
     separator: str = field(default=",", metadata=about("of CSV, one character"))
     measurement_prefix: bool = field(default=False, metadata=about("call line protocol's columns measurement.field"))
@@ -81,7 +90,7 @@ class Options(options.Options):
             raise InvalidArgument(f"option separator must be one character, not {self.separator!r}")
         if self.complete and not self.columns:
             raise InvalidArgument("option complete needs columns, which name what a message must have")
-        for name in ("stream", "value"):
+        for name in ("stream", "value", "channel"):
             if re.search(r"[{}]", _HOLE.sub("", getattr(self, name) or "")):
                 raise InvalidArgument(f"option {name} has a brace without its partner: {getattr(self, name)!r}")
 

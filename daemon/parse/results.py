@@ -14,7 +14,7 @@ from aez.codec.series.zones import LocalTimes
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Malformed, Samples
 
-__all__ = ["REASONS", "ChunkRows", "MessageFault", "MessageFaults", "RowPart"]
+__all__ = ["REASONS", "BadPart", "ChunkRows", "Message", "MessageFault", "MessageFaults", "RowPart"]
 
 #: Every reason of a Malformed, for counters.
 REASONS = (
@@ -63,6 +63,27 @@ class MessageFault(Exception):
         """The same, with what tells the message's stream."""
         self.keys = keys
         return self
+
+
+@dataclass(slots=True)
+class Message:
+    """One message read the careful way. time: int, float, text or None; keys: texts; values by new names.
+
+    raw: what it was made from, where that is not the whole line.
+    """
+
+    time: int | float | str | None
+    keys: dict[str, str]
+    values: dict[str, float]
+    raw: Any = None
+
+
+@dataclass(frozen=True)
+class BadPart:
+    """A message among others of a line that cannot be used, and why."""
+
+    fault: MessageFault
+    raw: Any
 
 
 class MessageFaults:

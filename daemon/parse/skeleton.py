@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.common.arrow import from_numpy, to_numpy
 from aez.codec.common.extras import library
 
 __all__ = ["Skeleton", "Spans", "Text", "integers", "is_integer", "numbers", "texts"]
@@ -189,7 +190,7 @@ def texts(text: Text, starts: Indices, ends: Indices) -> Any:
     offsets[0::2] = starts.ravel()
     offsets[1::2] = ends.ravel()
     every = pa.StringArray.from_buffers(max(len(offsets) - 1, 0), pa.py_buffer(offsets), pa.py_buffer(text.data))
-    return every.take(pa.array(np.arange(0, len(offsets), 2, dtype=np.int32)))
+    return every.take(from_numpy(np.arange(0, len(offsets), 2, dtype=np.int32)))
 
 
 def numbers(
@@ -206,7 +207,7 @@ def numbers(
     others = ~plain
     encoded = texts(text, starts[others], ends[others]).dictionary_encode()
     known = [words.get(word) for word in encoded.dictionary.to_pylist()]
-    codes = encoded.indices.to_numpy()
+    codes = to_numpy(encoded.indices)
     values[others] = np.array([np.nan if value is None else value for value in known])[codes]
     wrong[others] = np.array([value is None for value in known])[codes]
     return values, wrong
@@ -226,21 +227,21 @@ def is_integer(text: Text, starts: Indices, ends: Indices) -> Flags:
     """Whether spans, which are numbers, have neither a point nor an exponent."""
     compute = library("pyarrow.compute", "monitor")
     matches = compute.match_substring_regex(texts(text, starts, ends), r"^-?[0-9]+$")
-    return np.asarray(matches.to_numpy(zero_copy_only=False), bool).reshape(starts.shape)
+    return to_numpy(matches).reshape(starts.shape)
 
 
 def _cast(column: Any, kind: str, pattern: str) -> tuple[NDArray[Any], Flags]:
     pa = library("pyarrow", "monitor")
     try:
-        values = column.cast(kind).to_numpy()
+        values = to_numpy(column.cast(kind))
         return values, np.zeros(len(values), bool)
     except pa.ArrowInvalid:
         pass
     compute = library("pyarrow.compute", "monitor")
-    good = np.asarray(compute.match_substring_regex(column, pattern).to_numpy(zero_copy_only=False), bool)
+    good = to_numpy(compute.match_substring_regex(column, pattern))
     values = np.zeros(len(column), kind)
     try:
-        values[good] = column.filter(pa.array(good)).cast(kind).to_numpy()
+        values[good] = to_numpy(column.filter(from_numpy(good)).cast(kind))
     except pa.ArrowInvalid:  # Arrow is stricter than the pattern: leave all to the careful way
         good[:] = False
     return values, ~good

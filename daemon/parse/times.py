@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.common.arrow import from_text, to_numpy
 from aez.codec.common.extras import library
 from aez.codec.series.zones import from_local
 from aez.daemon.parse.options import UNITS
@@ -30,6 +31,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Local times beyond, ns, have no room for what their zone is off.
 _EDGE = 2**63 - 1 - 2 * 86_400 * 10**9
 _DIGITS = r"^[+-]?[0-9]{9,19}(\.[0-9]+)?$"
+#: Dates that say as well which is the day: `31.12.2026 23:59:00` and `2026/12/31 23:59:00`.
+_DATES = (
+    (re.compile(r"^(\d\d)\.(\d\d)\.(\d{4}) +(\d\d:\d\d.*)$"), r"\3-\2-\1 \4"),
+    (re.compile(r"^(\d{4})/(\d\d)/(\d\d) +(\d\d:\d\d.*)$"), r"\1-\2-\3 \4"),
+)
 _LEAP = re.compile(r"(.*\d\d:\d\d:)60((?:[.,]\d+)?(?:\s*(?:[Zz]|[+-]\d\d(?::?\d\d)?))?\s*)")
 _RANGE = (datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC))
 
@@ -91,8 +97,8 @@ def from_floats(values: NDArray[np.float64], unit: str) -> tuple[Times, Flags]:
 def from_texts(texts: Any, unit: str = "auto", zone: str | None = None) -> tuple[Times, Flags, Times | None]:
     """Times of a pyarrow string array, flags of those that are none or missing, and what `from_local` tells.
 
-    ISO 8601 in any case, with leap seconds, or numbers since 1970 of 9 digits and more in `unit`; local times of `zone`
-    where one names no zone, UTC without.
+    ISO 8601 in any case, with leap seconds, `31.12.2026 23:59:00`, `2026/12/31 23:59:00`, or numbers since 1970 of 9
+    digits and more in `unit`; local times of `zone` where one names no zone, UTC without.
     """
     found = _alike(texts, unit, zone)
     if found is not None:
@@ -113,6 +119,10 @@ def _alike(texts: Any, unit: str, zone: str | None) -> tuple[Times, Flags, Times
     if texts.null_count:
         return None
     found = _spelled(texts, zone)
+    for pattern, replacement in _DATES if found is None and len(texts) else ():
+        if pattern.match(texts[0].as_py()):
+            compute = library("pyarrow.compute", "monitor")
+            return _spelled(compute.replace_substring_regex(texts, pattern.pattern, replacement), zone)
     if found is None:
         found = _spelled(library("pyarrow.compute", "monitor").utf8_upper(texts), zone)
     return _from_digits(texts, unit) if found is None else found
@@ -140,7 +150,7 @@ def _from_digits(texts: Any, unit: str) -> tuple[Times, Flags, Times | None] | N
         return None
     for kind, read in (("int64", from_integers), ("float64", from_floats)):
         try:
-            return *read(texts.cast(kind).to_numpy(), unit), None
+            return *read(to_numpy(texts.cast(kind)), unit), None
         except pa.ArrowInvalid:
             pass
     return None
@@ -167,7 +177,7 @@ def from_objects(values: Sequence[Any], unit: str, zone: str | None = None) -> t
 def _one(text: str, unit: str, zone: str | None) -> tuple[int, int] | None:
     """The time of one text, and how much later it may be."""
     try:
-        texts = library("pyarrow", "monitor").array([text], "string")
+        texts = from_text(text)
     except UnicodeEncodeError:  # half of a surrogate pair
         return None
     found = _alike(texts, unit, zone)
@@ -196,7 +206,7 @@ def _cast(texts: Any, zoned: bool) -> Times | None:
     """Times of a string array of which none is missing and all are written the same way; None for others."""
     pa = library("pyarrow", "monitor")
     try:
-        times = texts.cast(pa.timestamp("ns", "UTC" if zoned else None)).cast(pa.int64()).to_numpy()
+        times = to_numpy(texts.cast(pa.timestamp("ns", "UTC" if zoned else None)).cast(pa.int64()))
     except pa.ArrowInvalid:
         return None
     return np.asarray(times, np.int64)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.aligner import LETTERS, Aligner
-from aez.daemon.rows.columns import Float, Ints, StreamColumns, column
+from aez.daemon.rows.bare import Bare
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column
 from aez.daemon.rows.jumps import Jumps, Sifted
 from aez.daemon.rows.losses import Losses
 
@@ -18,6 +19,8 @@ __all__ = ["Built", "Letter", "RowBuilder"]
 _SECOND = 10**9
 #: What was put aside is taken where nothing spoke against it for so long: seconds, and periods, at least.
 _WAIT_SECONDS, _WAIT_PERIODS = 5, 3
+#: Rows of a gap that are made up for values that stand for long, at most.
+_MADE_UP = 4096
 #: A sample that is not scored: reason, stream, time in ns, values float32 [channels].
 Letter = tuple[str, int, int, Float]
 
@@ -39,21 +42,32 @@ class Built(NamedTuple):
 class RowBuilder(StreamColumns):
     """Builds the rows of one model's streams; the arguments are those of `Aligner`, and `Jumps` for the bound.
 
+    held: rows that a value may stand for: then samples come on change only, so that a gap is made up for as far as a
+    value reaches, and is no loss.
+
     letters: the first samples that were left out since somebody cleared it. future: how many were left out by `Jumps`.
     """
 
     misbegun = column(np.bool_)  #: its first time was wrong, and its clock began anew, which is to be told
 
     def __init__(
-        self, channels: int, period: int | None, lateness: int | None, gap: int, quiet: int | None, bound: int | None
+        self,
+        channels: int,
+        period: int | None,
+        lateness: int | None,
+        gap: int,
+        quiet: int | None,
+        bound: int | None,
+        held: int = 0,
     ) -> None:
         super().__init__()
-        self.aligner = Aligner(channels, period, lateness, gap, quiet)
-        self.jumps, self.losses = Jumps(channels, bound, period), Losses()
+        self.aligner = Aligner(channels, period, lateness, max(gap, min(held, _MADE_UP)), quiet)
+        self._held = held
+        self.jumps, self.losses, self.bare = Jumps(channels, bound, period), Losses(), Bare(period)
         self.letters: list[Letter] = []
         self.future = 0
         self._wait = max(_WAIT_SECONDS * _SECOND, _WAIT_PERIODS * (period or 0))
-        self._tables: tuple[StreamColumns, ...] = (self.aligner, self.jumps, self.losses)
+        self._tables: tuple[StreamColumns, ...] = (self.aligner, self.jumps, self.losses, self.bare)
 
     def grow(self, size: int) -> None:
         super().grow(size)
@@ -75,18 +89,22 @@ class RowBuilder(StreamColumns):
         """The highest time of each stream that counted, ns."""
         return self.aligner.newest
 
-    def take(self, stream: Ints, time: Ints, values: Float, now: int) -> Iterator[Built]:
+    def take(self, stream: Ints, time: Ints, values: Float, now: int, bare: Flags | None = None) -> Iterator[Built]:
         """Take samples in the order of arrival; `now` is ns of a clock that nobody sets.
 
-        What comes is to be taken up before the next is asked for, and all of it.
+        bare: which have none of the channels, see `Bare`; None for none. What comes is to be taken up before the next
+        is asked for, and all of it.
         """
-        lost: dict[str, list[Ints]] = {}
+        heard = stream
+        lost: dict[str, list[Ints]] = {} if bare is None else {"no_channel": [stream[bare]]}
+        if (counts := self.bare.take(stream, time, bare, self.newest)) is not None:
+            stream, time, values = stream[counts], time[counts], values[counts]
         went: list[Ints] = []
         for one in self.jumps.sift(stream, time, values, now):
             yield self._align(one, now)
             aligner = self.aligner
             for reason, streams in (*aligner.refused.items(), ("gaps", aligner.stepped)):
-                if len(streams):
+                if len(streams) and not (self._held and reason == "gaps"):
                     lost.setdefault(reason, []).append(streams)
             went.append(aligner.went)
             self.letters += aligner.letters[: max(0, LETTERS - len(self.letters))]
@@ -94,11 +112,14 @@ class RowBuilder(StreamColumns):
             lost["future"] = [np.array([letter[0] for letter in self.jumps.left_out], np.int64)]
             self._leave_out(self.jumps.left_out)
         joined = {reason: np.concatenate(parts) for reason, parts in lost.items()}
-        self.losses.take(stream, joined, self.newest, now, np.concatenate(went) if "gaps" in joined else None)
+        if not len(heard):
+            return
+        self.losses.take(heard, joined, self.newest, now, np.concatenate(went) if "gaps" in joined else None)
 
     def _align(self, one: Sifted, now: int) -> Built:
         for number in one.anew:
             self.future += self.aligner.begin_anew(number)
+            self.bare.clear(number)
         self.misbegun[one.anew] = True
         present = np.zeros(self.size, bool)
         present[one.stream] = True
@@ -125,13 +146,19 @@ class RowBuilder(StreamColumns):
         none = rows.stream[:0]
         yield Built(rows.stream, [], none, [], rows)
 
-    def lose_channels(self, stream: Ints, now: int) -> None:
-        """Samples of these streams came, one each, that have none of the model's channels."""
-        self.losses.take(stream, {"no_channel": stream}, self.newest, now)
+    def details(self, number: int, *, lost: bool) -> dict[str, Any]:
+        """What is known of a stream beside its rows, as plain data for JSON; lost: whether it ever lost samples."""
+        found = {
+            "jumps": None if self.jumps.bound is None else self.jumps.state(number),
+            "bare": self.bare.state(number),
+            "lost": self.losses.state(number) if lost else None,
+        }
+        return {name: state for name, state in found.items() if state is not None}
 
     def begin_anew(self, number: int) -> None:
         """The stream's clock begins with its next sample; its rows' numbers go on, and what waited is left out."""
         self.aligner.begin_anew(number)
+        self.bare.clear(number)
         self._leave_out(self.jumps.begin_anew(number))
 
     def _leave_out(self, letters: list[tuple[int, int, Float]]) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, any_of, column
 
 __all__ = ["NEVER", "PATIENCE", "Closing", "FrontState", "Fronts", "highest_before"]
 
@@ -83,7 +83,7 @@ class Fronts(StreamColumns):
         last = np.append(first[1:], len(slot)) - 1
         level = ~waits & (new | (self.slot[heads] == top[:, None]).all(axis=1))
         if np.isnan(values.min()):
-            level &= ~np.logical_or.reduceat(np.isnan(values).any(axis=1), first)
+            level &= ~any_of(np.isnan(values), first)
         shut_before = highest_before(slot, shut, first)
         closing = Closing(shut_before, shut_before.copy(), np.maximum(shut_before[last], slot[last]))
         if level.all():

@@ -70,13 +70,20 @@ class Monitor:
 
     once: end when every source has come to its end; sources without one are refused. page: whether to listen.
     speed: hold recorded data back to so many seconds of their own time in a second; None takes them as they come.
+    opened: is called once all parts are open, and when a reload has opened others.
     view: what it tells pages, once it is started.
     """
 
     view: MonitorView
 
     def __init__(
-        self, config: Configuration, *, once: bool = False, page: bool = True, speed: float | None = None
+        self,
+        config: Configuration,
+        *,
+        once: bool = False,
+        page: bool = True,
+        speed: float | None = None,
+        opened: Callable[[], None] = lambda: None,
     ) -> None:
         self.once = once
         self.metrics = Metrics()
@@ -84,7 +91,7 @@ class Monitor:
         self._begun = config
         self._desk = build.desk(config)
         self._page = page and bool(config.web.enabled) and not once
-        self._speed = speed
+        self._speed, self._opened_all = speed, opened
         self._notifier = Notifier()
         self._stop = threading.Event()
         # Set by handlers of signals, which run inside whatever the main thread does: an Event that it waits for has its
@@ -143,6 +150,7 @@ class Monitor:
         self._show_versions()
         self.metrics.config_good.set(1)
         running.ready = True
+        self._opened_all()
         self._notifier.ready(f"{len(sources)} sources, {len(running.models)} models")
         _log.info(
             "watching: %s; models: %s",
@@ -338,6 +346,7 @@ class Monitor:
             self._notifier.reloading()
             try:
                 done = reload(self.running)
+                self._opened_all()
             except Exception:
                 self.metrics.reloads.labels("failure").inc()
                 self.metrics.config_good.set(0)

@@ -77,7 +77,7 @@ class Candidate:
         self._scales = beside_table(candidate, watched.period_ns, watched.warm_up)
         self._signals: Signals | None = None
         if signals is not None:
-            self._signals = Signals(watched.name, signals, watched.period_ns, candidate.window)
+            self._signals = Signals(watched.name, signals, watched.period_ns, candidate.window, filled=True)
         tables = (self._rings, self._shifts, self._scales, self._signals)
         self._tables: tuple[StreamColumns, ...] = tuple(table for table in tables if table is not None)
         self._scoring = RowScoring(Scorer(candidate), self._rings, self._shifts, self._scales, self._signals)

@@ -14,14 +14,17 @@ import numpy as np
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, StreamColumns, entries, runs
+from aez.daemon.rows.columns import Flags, Ints, StreamColumns, entries, runs
 from aez.daemon.signals.damping import Damping, OpenSignals
+from aez.daemon.signals.hold import Hold
 from aez.daemon.signals.notes import Note, Step, StoppedSignal, signal_id
 from aez.daemon.signals.rules import SignalRules
-from aez.daemon.signals.watch import SignalWatch
+from aez.daemon.signals.watch import ABSENT, SignalWatch
 
 __all__ = ["Part", "Signals", "closed"]
 
+#: What the log says beside some causes.
+_ADVICE = {ABSENT: "; where it is sent on change only, set hold"}
 #: Streams that are shown at once.
 _SHOWN = 10
 
@@ -43,7 +46,7 @@ class Signals(StreamColumns):
     """The signals of one model's streams.
 
     model: the name that records carry. period: ns between rows, if any. window: rows that are scored together.
-    within, repeats: see `Damping`.
+    within, repeats: see `Damping`. filled: rows come with the last values of channels that are held already.
     """
 
     _open: dict[int, OpenSignals] = entries()  # as of the last records
@@ -51,35 +54,48 @@ class Signals(StreamColumns):
     _joined: dict[int, str] = entries()  # what the score's event that is open began with, where it is another event
 
     def __init__(
-        self, model: str, rules: SignalRules, period: int | None, window: int = 1, within: int = 0, repeats: int = 0
+        self,
+        model: str,
+        rules: SignalRules,
+        period: int | None,
+        window: int = 1,
+        within: int = 0,
+        repeats: int = 0,
+        *,
+        filled: bool = False,
     ) -> None:
         super().__init__()
         self._period = period
         self.model, self.channels = model, tuple(rules.channels)
         self.watch = SignalWatch(rules, window)
         self._damping = Damping(self.channels, within, repeats)
+        holds = rules.holds()
+        self._hold = Hold(holds, period) if holds.any() and not filled else None
+        self._tables = (self.watch, self._damping, *((self._hold,) if self._hold else ()))
         self._fresh: list[tuple[int, str, Note]] = []
 
     def grow(self, size: int) -> None:
         super().grow(size)
-        self.watch.grow(size)
-        self._damping.grow(size)
+        for table in self._tables:
+            table.grow(size)
 
     def move(self, last: int, number: int) -> None:
         super().move(last, number)
-        self.watch.move(last, number)
-        self._damping.move(last, number)
+        for table in self._tables:
+            table.move(last, number)
 
     def clear(self, number: int) -> None:
         super().clear(number)
-        self.watch.clear(number)
-        self._damping.clear(number)
+        for table in self._tables:
+            table.clear(number)
 
     def parts(self, rows: Aligned, names: Sequence[str]) -> Iterator[Part]:
         """Rows, sorted by stream, cut where something begins or ends; to be scored in this order."""
         found = self.watch.take(rows)
         rows, out = found.rows, found.out
         steps = self._steps(rows, found.notes, names)
+        if self._hold is not None:
+            rows = self._hold.fill(rows)
         cuts = np.zeros(len(rows), np.int64)
         cuts[list(steps)] = 1
         if out is not None:
@@ -215,7 +231,8 @@ class Signals(StreamColumns):
         fresh, self._fresh = self._fresh, []
         of_stream: dict[tuple[str, str], list[str]] = {}
         for number, stream, note in fresh:
-            said, told = f"{note.kind} ({note.cause})", self._told.setdefault(number, set())
+            said = f"{note.kind} ({note.cause}){_ADVICE.get(note.cause, '')}"
+            told = self._told.setdefault(number, set())
             new = [name for channel in note.channels if (said, name := self.channels[channel]) not in told]
             told.update((said, name) for name in new)
             if new:
@@ -228,23 +245,33 @@ class Signals(StreamColumns):
             for (channels, said), streams in found.items()
         ]
 
-    def state(self, number: int) -> dict[str, Any]:
-        """Everything that is known of a stream, as plain data for JSON."""
-        details: dict[str, Any] = {"signals": self.watch.state(number)}
-        if number in self._damping.signals:
-            details["stopped"] = [signal.state() for signal in self._damping.signals[number].values()]
-        if self.watch.left[number].any():
-            details["left_out"] = self.watch.left[number].tolist()
-        if number in self._joined:
-            details["began_with"] = self._joined[number]
-        return details
+    def states(self, numbers: Ints) -> list[dict[str, Any]]:
+        """Everything that is known of streams, as plain data for JSON."""
+        found: list[dict[str, Any]] = []
+        lefts = self.watch.left[numbers]
+        out = np.asarray(lefts.any(axis=1))
+        held = None if self._hold is None else self._hold.states(numbers)
+        for place, (number, known) in enumerate(zip(numbers.tolist(), self.watch.states(numbers), strict=True)):
+            details: dict[str, Any] = {"signals": known}
+            if number in self._damping.signals:
+                details["stopped"] = [signal.state() for signal in self._damping.signals[number].values()]
+            if out[place]:
+                details["left_out"] = lefts[place].tolist()
+            if number in self._joined:
+                details["began_with"] = self._joined[number]
+            if held is not None:
+                details["held"] = held[place]
+            found.append(details)
+        return found
 
     def restore(self, number: int, details: Any) -> None:
-        """Go on from what `state` gave, where it is among these. Raises InvalidArgument, and changes nothing."""
+        """Go on from what `states` gave, where it is among these. Raises InvalidArgument, and changes nothing."""
         if "signals" not in details:
             return
         signals = [StoppedSignal.from_state(one) for one in _list(details.get("stopped", []))]
         self.watch.restore(number, details["signals"], _list(details.get("left_out", [])))
+        if self._hold is not None and "held" in details:
+            self._hold.restore(number, details["held"])
         if signals:
             self._damping.signals[number] = {signal.note.key: signal for signal in signals}
             self._damping.plan(number)

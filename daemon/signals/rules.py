@@ -61,7 +61,8 @@ class SignalRules:
     NaN for what holds elsewhere; the first pattern that fits holds. Elsewhere the figures hold, or where there are none
     what a stream's first `learn` rows show. warm_up: rows of a stream that show how long its channels are without a
     value, where that is longer than in training. no_reading: values of any channel that are no readings, whatever its
-    range.
+    range. hold: by pattern the rows that a channel's last value stands for, where none comes. Where nothing else is
+    said such a channel may be without a value for as long, and is never stuck: where nothing changes it says nothing.
     """
 
     channels: Sequence[str]
@@ -71,31 +72,45 @@ class SignalRules:
     no_reading: Sequence[float] = ()
     learn: int = LEARNED_ROWS
     warm_up: int = 0
+    hold: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, given in (("stuck", self.stuck), ("missing", self.missing)):
+        for name, given in (("stuck", self.stuck), ("missing", self.missing), ("hold", self.hold)):
             for pattern, rows in given.items():
                 if not any(fnmatch.fnmatchcase(channel, pattern) for channel in self.channels):
                     raise InvalidArgument(f"{name} names channel {pattern!r}; the model has {', '.join(self.channels)}")
-                if rows < 1:
+                if rows < (name != "hold"):  # of which 0 is none
                     raise InvalidArgument(f"{name} of {pattern!r} is 1 row or more, not {rows:g}")
 
     def rests(self) -> Numbers:
         """Rows that each channel may stand still, [channels]; NaN where its stream is to show it."""
-        return self._bounds(self.stuck, self.figures.rest, rest_bound)
+        return self._bounds(self.stuck, self.figures.rest, rest_bound, np.where(self.holds() > 0, np.inf, np.nan))
 
     def absences(self) -> Numbers:
         """Rows that each channel may be without a value, [channels]; NaN where its stream is to show it."""
-        return self._bounds(self.missing, self.figures.absence, absence_bound)
+        return self._bounds(self.missing, self.figures.absence, absence_bound, self._held())
 
     def open_absences(self) -> Flags:
         """Channels of which nobody said how long they may be without a value, so that their stream may, [channels]."""
-        return np.isnan(self._bounds(self.missing, None, absence_bound))
+        return np.isnan(self._bounds(self.missing, None, absence_bound, self._held()))
 
-    def _bounds(self, given: Mapping[str, float], figures: Sequence[float] | None, bound: object) -> Numbers:
+    def holds(self) -> Numbers:
+        """Rows that each channel's last value stands for, [channels]; 0 for none."""
+        none = np.zeros(len(self.channels))
+        return self._bounds(self.hold, None, absence_bound, none)
+
+    def _held(self) -> Numbers:
+        holds = self.holds()
+        return np.where(holds > 0, holds, np.nan)
+
+    def _bounds(
+        self, given: Mapping[str, float], figures: Sequence[float] | None, bound: object, held: Numbers
+    ) -> Numbers:
+        """held: what holds in place of the figures, [channels]; NaN where these do."""
         found = np.full(len(self.channels), np.nan)
         if figures is not None:
             found = bound(np.array(figures, np.float64))  # type: ignore[operator]
+        found = np.where(np.isnan(held), found, held)
         for place, channel in enumerate(self.channels):
             for pattern, rows in given.items():
                 if fnmatch.fnmatchcase(channel, pattern):

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, Ints, StreamColumns, column
+from aez.daemon.rows.columns import Flags, Ints, StreamColumns, any_of, column
 from aez.daemon.rows.columns import runs as runs_of
 from aez.daemon.signals.notes import Kind, Note
 from aez.daemon.signals.rules import SignalRules, absence_bound, is_sentinel, rest_bound
 from aez.daemon.signals.runs import NEVER, Past, Runs, ends_of, follow, may_exceed
 
-__all__ = ["Found", "SignalWatch"]
+__all__ = ["ABSENT", "Found", "SignalWatch"]
 
 Numbers = NDArray[np.float64]
 
@@ -28,7 +28,9 @@ Numbers = NDArray[np.float64]
 _BLOCK = 4096
 _COUNTS = ("_still", "_since", "_absent", "_absent_since", "longest", "longest_absent")
 _FLAGS = ("missing", "stuck", "_told")
-_CAUSES = ("no value comes", "no reading comes")
+#: Why a channel is missing, where nothing comes at all.
+ABSENT = "no value comes"
+_CAUSES = (ABSENT, "no reading comes")
 
 
 class Found(NamedTuple):
@@ -130,7 +132,7 @@ class SignalWatch(StreamColumns):
             turns |= _thaws(runs.since, rests, sizes, frozen, self._frozen_since[heads])
         stopped = self.missing[heads] | self.stuck[heads] | frozen[:, None]
         left = self.left[heads]
-        calm &= ~np.logical_or.reduceat(turns.any(axis=1), starts)
+        calm &= ~any_of(turns, starts)
         calm &= (stopped | (left == 0) | (left >= sizes[:, None])).all(axis=1)
         taught = heads[calm & learns]
         if taught.size:
@@ -168,25 +170,31 @@ class SignalWatch(StreamColumns):
         """The streams that need a closer look, [streams]; the others are brought up to date."""
         values, last = rows.values, np.append(first[1:], len(rows)) - 1
         affected = self._busy[heads]
-        if self._learn:
-            affected = affected | (self._learned[heads] < self._learn)
         if np.isnan(values.min()):
-            affected = affected | np.logical_or.reduceat(np.isnan(values).any(axis=1), first)
+            affected = affected | any_of(np.isnan(values), first)
         if affected.all():
             return affected
         same = np.empty(values.shape, bool)
         np.equal(values[1:], values[:-1], out=same[1:])
         same[first] = values[first] == self._value[heads]
-        bounds = self._whole
-        if self._learn:
-            mine = self._bounds(heads)[0].min(axis=0)
-            bounds = np.where(np.isfinite(mine), mine, NEVER).astype(np.int64)
-        affected = affected | may_exceed(same, first, self._still[heads], bounds)
+        learns = self._learned[heads] < self._learn
+        if same.any():
+            bounds = self._whole
+            if self._learn:
+                mine = self._bounds(heads)[0].min(axis=0)
+                bounds = np.where(np.isfinite(mine), mine, NEVER).astype(np.int64)
+                affected = affected | (learns & any_of(same, first))
+            affected = affected | may_exceed(same, first, self._still[heads], bounds)
         quiet = heads[~affected]
         if len(quiet):
             still, since = ends_of(same, rows.time, first, self._past(heads))
             self._still[quiet], self._since[quiet] = still[~affected], since[~affected]
             self._value[quiet] = values[last[~affected]]
+        taught = learns & ~affected
+        if taught.any():  # all of their channels move with every row
+            mine, more = heads[taught], np.diff(np.append(first, len(rows)))[taught]
+            self.longest[mine] = np.maximum(self.longest[mine], 1)
+            self._learned[mine] = np.minimum(self._learn, self._learned[mine] + more)
         return affected
 
     def _bounds(self, heads: Ints) -> tuple[Numbers, Numbers]:
@@ -277,11 +285,12 @@ class SignalWatch(StreamColumns):
         for name in (*_FLAGS, "frozen"):
             getattr(self, name)[number] = False
 
-    def state(self, number: int) -> str:
-        """What is known of a stream, as text."""
-        parts = [getattr(self, name)[number] for name in (*_COUNTS, *_FLAGS, "_value")]
-        more = np.array([self._learned[number], self.frozen[number], self._frozen_since[number]], np.int64)
-        return base64.b64encode(b"".join(part.tobytes() for part in (more, *parts))).decode()
+    def states(self, numbers: Ints) -> list[str]:
+        """What is known of streams, as text."""
+        more = np.stack([self._learned[numbers], self.frozen[numbers], self._frozen_since[numbers]], axis=1)
+        parts = [more, *(getattr(self, name)[numbers] for name in (*_COUNTS, *_FLAGS, "_value"))]
+        data = np.concatenate([np.ascontiguousarray(part).view(np.uint8) for part in parts], axis=1)
+        return [base64.b64encode(row).decode() for row in data]
 
     def restore(self, number: int, state: Any, left: Any = ()) -> None:
         """Go on from what `state` gave, and `left` [channels] where it is known. InvalidArgument for another state."""

@@ -14,11 +14,18 @@ __all__ = ["about", "as_dict", "as_json", "blamed", "how_many", "iso_time"]
 
 #: Channels that stop, of which an incident names so many.
 _STOPS, _STOPPED = ("missing", "stuck"), 10
+_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def as_dict(record: EventRecord) -> dict[str, Any]:
     """Plain data for JSON: the record's fields, and `time_utc`, the time for people and for readers without int64."""
+    curve = {} if record.curve is None else {"curve": plain(record.curve)}
+    return _fields(record) | {"event": plain(record.event)} | curve
+
+
+def _fields(record: EventRecord) -> dict[str, Any]:
+    """As `as_dict`, with the event, which may not be plain, and without the curve."""
     return {
         "id": record.id,
         "sequence": record.sequence,
@@ -27,8 +34,7 @@ def as_dict(record: EventRecord) -> dict[str, Any]:
         "model": record.model,
         "time": record.time,
         "time_utc": iso_time(record.time),
-        "event": plain(record.event),
-        **({} if record.curve is None else {"curve": plain(record.curve)}),
+        "event": record.event,
     }
 
 
@@ -87,7 +93,12 @@ def how_many(event: Mapping[str, Any]) -> str:
 
 def as_json(record: EventRecord) -> str:
     """`as_dict` as one line of ASCII, without a newline; what is not finite becomes null."""
-    return json.dumps(as_dict(record), separators=(",", ":"), allow_nan=False)
+    try:
+        if record.curve is None:
+            return _JSON.encode(_fields(record))  # what comes from the store is plain
+    except (TypeError, ValueError):
+        pass
+    return _JSON.encode(as_dict(record))
 
 
 def iso_time(nanoseconds: int) -> str:

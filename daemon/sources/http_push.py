@@ -193,7 +193,7 @@ class HttpPush(Source):
     async def _listen(self) -> None:
         from aiohttp import web
 
-        from aez.daemon.common.connections import Connections, request_log
+        from aez.daemon.common.connections import Connections, request_log, stop_listening
 
         self._closing = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -217,7 +217,7 @@ class HttpPush(Source):
             await self._closing.wait()
         finally:
             if listener is not None:
-                listener.close()
+                await stop_listening(listener)
             await runner.cleanup()
             await connections.end()
 

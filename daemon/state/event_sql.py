@@ -7,6 +7,7 @@ only when its sequence is above the row's, so that a step that comes again chang
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from aez.codec.common.plain import plain
@@ -23,6 +24,7 @@ __all__ = [
     "stored_record",
 ]
 
+_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 SEVERITIES = ("warning", "serious", "critical")
 
 #: Creates what is missing of the tables; `{number}` is the type of a key that counts up by itself.
@@ -68,7 +70,7 @@ def stored_record(row: tuple[Any, ...]) -> EventRecord:
 
 def event_values(record: EventRecord, moment: int) -> dict[str, Any]:
     """A record's columns; `moment` is when it is stored."""
-    event = plain(record.event)
+    event, text = _as_json(record.event)
     closing = is_closing(record.action)
     start, end = event.get("start_time"), event.get("end_time")
     severity = event.get("severity")
@@ -84,5 +86,14 @@ def event_values(record: EventRecord, moment: int) -> dict[str, Any]:
         "end": (end if isinstance(end, int) else int(record.time)) if closing else None,
         "time": int(record.time),
         "stored": moment,
-        "event": json.dumps(event, separators=(",", ":"), allow_nan=False),
+        "event": text,
     }
+
+
+def _as_json(event: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """What an event tells as plain data, and as JSON."""
+    try:
+        return event, _JSON.encode(event)  # nearly all of them are plain
+    except (TypeError, ValueError):
+        event = plain(event)
+        return event, _JSON.encode(event)

@@ -6,7 +6,7 @@ A step that is there already changes nothing. What is new goes past a desk, whic
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from aez.daemon.common.records import EventRecord, storable
@@ -14,6 +14,7 @@ from aez.daemon.state.event_sql import UPSERT_EVENT, event_values
 
 __all__ = ["Arranged", "Desk", "put_out", "take"]
 
+_JSON = json.JSONEncoder(separators=(",", ":"))
 _OUT = """
 INSERT INTO outbox (id, sequence, action, stream, model, time, event)
 VALUES (:id, :sequence, :action, :stream, :model, :time, :event)
@@ -41,12 +42,17 @@ def take(connection: Any, records: Iterable[EventRecord], now: int, desk: Desk |
     arranged = (
         [Arranged(one, True) for one in fresh] if desk is None or not fresh else desk.arrange(connection, fresh, now)
     )
+    out: list[dict[str, Any]] = []
+    curves: dict[str, Mapping[str, Any]] = {}  # the last one of each event
     for record, sent in arranged:
         step = event_values(record, now)
         if connection.execute(UPSERT_EVENT, step).rowcount == 1 and sent:
-            connection.execute(_OUT, step)
+            out.append(step)
         if record.curve is not None:
-            connection.execute(_CURVE, (step["id"], json.dumps(record.curve, separators=(",", ":"))))
+            curves.pop(step["id"], None)  # so that it stands behind the others
+            curves[step["id"]] = record.curve
+    connection.executemany(_OUT, out)
+    connection.executemany(_CURVE, [(event, _JSON.encode(curve)) for event, curve in curves.items()])
     return len(fresh)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from aez.codec.errors import InvalidArgument
 from aez.daemon.transform.conversion import Conversion
 from aez.daemon.transform.table import Transform
+from aez.daemon.transform.words import Words
 
 __all__ = ["Transforms", "of_source", "shadowed"]
 
@@ -34,7 +35,10 @@ class Transforms:
         if found is None:
             if len(self._of) >= _REMEMBERED:
                 self._of.clear()
-            found = self._of[name] = tuple(one for one in self._all if one.fits(name))
+            own = [one for one in self._all if one.fits(name)]
+            new = next((new for one in own if (new := one.renamed(name))), name)
+            own += [one for one in self._all if isinstance(one, Words) and new != name and one.fits(new)]
+            found = self._of[name] = tuple(own)
         return found
 
     def renamed(self, name: str) -> str:

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Conversion", "is_no_reading"]
+__all__ = ["TRUTH", "Conversion", "is_no_reading"]
+
+#: What is on or off, as texts, in any case.
+TRUTH = {"true": 1.0, "on": 1.0, "false": 0.0, "off": 0.0}
 
 #: Numbers between these, 9.9e37 and SCPI's other ways to say that there is no reading, are missing values.
 _NO_READING = 9.8999e37, 3.5e38

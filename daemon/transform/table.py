@@ -16,7 +16,7 @@ from typing import Literal
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.options import Options, about
-from aez.daemon.transform.conversion import Conversion
+from aez.daemon.transform.conversion import TRUTH, Conversion
 
 __all__ = ["Transform"]
 
@@ -106,8 +106,13 @@ class Transform(Options):
         return re.compile(rf"[+-]?(?:(?:{groups}\d+)(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
     def read(self, text: str) -> float | None:
-        """The number in a text, before scale and offset; None where it is none for this transform."""
+        """The number in a text, before scale and offset; None where it is none for this transform.
+
+        Without a unit true and on, in any case, are 1, and false and off are 0.
+        """
         text = text.strip()
+        if self.unit is None and (truth := TRUTH.get(text.lower())) is not None:
+            return truth
         if self.unit is not None:
             if not text.endswith(self.unit.strip()):
                 return None

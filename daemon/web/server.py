@@ -27,7 +27,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from aez.codec.errors import AezError, InvalidArgument
-from aez.daemon.common.connections import HANDSHAKE_SECONDS, Connections, request_log
+from aez.daemon.common.connections import HANDSHAKE_SECONDS, Connections, request_log, stop_listening
 from aez.daemon.observe.metrics import Metrics
 from aez.daemon.web.access import COOKIE_SECONDS, Gate, Wait
 from aez.daemon.web.alarms import AlarmView, alarm_routes
@@ -225,7 +225,7 @@ class Web:
             await self._end.wait()
         finally:
             if listener is not None:
-                listener.close()
+                await stop_listening(listener)
             await runner.cleanup()
             await connections.end()
 

@@ -50,6 +50,10 @@ class Voices(nn.Module):
         quiet = self.quiet(*extremes, counts)
         score = torch.maximum(score, quiet.amax(1))
         blame = blame + quiet / self.share
+        return self.of_kinds(window, score, blame)
+
+    def of_kinds(self, window: Tensor, score: Tensor, blame: Tensor) -> tuple[Tensor, Tensor]:
+        """`forward` with the voices of quiet channels already in."""
         if self.plain:
             return score, blame
         parts = [blame]

@@ -26,8 +26,13 @@ def bce(probability: Tensor, target: Tensor, present: Tensor | None = None) -> T
     The negative log-likelihood of Bernoulli variables (Bishop 2006, Pattern Recognition and Machine Learning, 4.90);
     for targets between 0 and 1 its least value is their entropy, not 0.
     """
+    return masked_mean(bce_terms(probability, target), present)
+
+
+def bce_terms(probability: Tensor, target: Tensor) -> Tensor:
+    """What `bce` is the mean of, shape of the arguments: -x ln p - (1 - x) ln(1 - p)."""
     p = probability.clamp(MARGIN, 1 - MARGIN)
-    return masked_mean(-target * torch.log(p) - (1 - target) * torch.log1p(-p), present)
+    return -target * torch.log(p) - (1 - target) * torch.log1p(-p)
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -79,6 +84,15 @@ def negative_elbo(nll: Tensor, divergence: Tensor, weight: float = 1.0, least: f
     return nll.mean() + weight * free_bits(divergence, least)
 
 
+def importance_weighted_bound(log_weights: Tensor) -> Tensor:
+    """ln of the mean weight p(x, z) / q(z | x) of k draws, [n] in nats from ln weights [k, n].
+
+    A lower bound of ln p(x) that rises with k from the ELBO on (Burda, Grosse, Salakhutdinov 2016, Importance Weighted
+    Autoencoders, equation 8).
+    """
+    return torch.logsumexp(log_weights, 0) - math.log(len(log_weights))
+
+
 def sparsity_kl(activation: Tensor, rho: float) -> Tensor:
     """KL between Bernoulli(rho) and Bernoulli(activation), shape of `activation` (mean activations in 0..1).
 
@@ -101,6 +115,15 @@ def contractive_penalty(latent: Tensor, x: Tensor, generator: torch.Generator, p
         (pulled,) = torch.autograd.grad(latent, x, v, create_graph=True)
         total = total + pulled.square().flatten(1).sum(1).mean()
     return total / probes
+
+
+def sigmoid_contraction(latent: Tensor, weight: Tensor) -> Tensor:
+    """The same norm, exactly, of one layer of sigmoids: sum_j (h_j (1 - h_j))^2 ||W_j||^2, mean over the batch.
+
+    `latent` h [batch, units] = sigmoid(x @ W.T + b) with W [units, inputs] (Rifai et al. 2011, section 3).
+    """
+    slopes = (latent * (1 - latent)).square()
+    return (slopes * weight.square().sum(1)).sum(1).mean()
 
 
 def masked_mean(values: Tensor, present: Tensor | None) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,15 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class Signature:
-    """Name of a graph, of its inputs, and of its outputs, of which `score` [batch] is the first."""
+    """Name of a graph, of its inputs, and of its outputs, of which `score` [batch] is the first.
+
+    neutral: of inputs that a caller may leave out, what then stands for them in all of a batch, float32 [1, ...].
+    """
 
     graph: str
     takes: Sequence[str]
     gives: Sequence[str]
+    neutral: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def whitening(codes: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
@@ -69,6 +73,7 @@ def export_scored(
     dynamic = [{0: torch.export.Dim("batch", min=1, max=65536)}] * len(example)
     model = to_onnx(graph, dict(zip(signature.takes, example, strict=True)), signature.gives, dynamic)
     tidy(model, signature.graph)
+    _may_be_left_out(model, signature.neutral)
     expected = graph(*map(torch.from_numpy, probe))[0].numpy()
     _describe(model, {**metadata, "probe_shape": list(probe[0].shape), "probe_score": [float(s) for s in expected]})
     for name, array in zip(signature.takes, probe, strict=True):
@@ -78,6 +83,15 @@ def export_scored(
     if difference > TOLERANCE:
         raise ModelError(f"the exported graph's scores differ from torch's by {difference:.2g} of their value")
     return data, expected
+
+
+def _may_be_left_out(model: onnx.ModelProto, neutral: Mapping[str, NDArray[np.float32]]) -> None:
+    """Give inputs a value that stands where a caller leaves them out: an initializer of the input's name."""
+    for taken in model.graph.input:
+        if taken.name in neutral:
+            # One row for all, so its length is not the batch's: runtimes plan memory by the names of lengths.
+            taken.type.tensor_type.shape.dim[0].dim_param = f"{taken.name}_batch"
+            model.graph.initializer.append(onnx.numpy_helper.from_array(neutral[taken.name], taken.name))
 
 
 def _describe(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
@@ -90,7 +104,7 @@ def _describe(model: onnx.ModelProto, metadata: Mapping[str, Any]) -> None:
 def compare_scores(graph: nn.Module, data: bytes, *samples: NDArray[np.float32]) -> float:
     """Largest relative difference of the scores between torch and ONNX Runtime on samples [n, ...] of each input."""
     session = open_session(data, "cpu", threads=1)
-    names = [taken.name for taken in session.inner.get_inputs()]
+    names = [taken.name for taken in onnx.load_from_string(data).graph.input]
     worst = 0.0
     for start in range(0, len(samples[0]), _BATCH):
         batch = [np.ascontiguousarray(array[start : start + _BATCH]) for array in samples]
@@ -110,11 +124,16 @@ def tensor_entry(name: str, shape: Sequence[int | str], unit: str, values: str) 
     return {"name": name, "shape": list(shape), "dtype": "float32", "unit": unit, "range": values}
 
 
-def pack_scored(manifest: Mapping[str, Any], coding: Mapping[str, Any], members: Mapping[str, bytes]) -> Bundle:
-    """The bundle of a detector, in memory; all of its members are needed for scoring.
+def pack_scored(
+    manifest: Mapping[str, Any],
+    coding: Mapping[str, Any],
+    members: Mapping[str, bytes],
+    decoding_members: Sequence[str] | None = None,
+) -> Bundle:
+    """The bundle of a detector or an autoencoder, in memory; by default all members are needed for scoring.
 
     `manifest` comes without `coding`. Raises ModelError where the bundle would not open.
     """
     provenance = {"versions": versions(), **manifest["provenance"]}
-    decoding = {**coding, "decoder_members": sorted(members)}
+    decoding = {**coding, "decoder_members": sorted(members if decoding_members is None else decoding_members)}
     return pack_bundle({**manifest, "coding": decoding, "provenance": provenance}, members)

@@ -16,9 +16,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-OPSET = 18
+#: Operators as of ONNX 1.13, and the form of files as of then: ONNX Runtime 1.15 loads them.
+OPSET, IR_VERSION = 18, 8
 #: Weights with at least this many numbers are stored compactly, under their name with this suffix.
-LARGE, STORED = 4096, "_stored"
+#: Weights of a tensor from which on it is worth a node to store them compactly.
+LARGE, STORED = 256, "_stored"
 
 
 def to_onnx(
@@ -59,6 +61,7 @@ def _quiet_exporter() -> Iterator[None]:
 def tidy(model: onnx.ModelProto, name: str) -> None:
     """Drop in place what runtimes do not need (paths and traces of this machine) and name the graph."""
     model.graph.name = name
+    model.ir_version = IR_VERSION
     model.doc_string = ""
     model.producer_name, model.producer_version = "aez", ""
     del model.metadata_props[:]
@@ -72,14 +75,18 @@ def tidy(model: onnx.ModelProto, name: str) -> None:
 
 
 def store_compactly(model: onnx.ModelProto, kind: int) -> None:
-    """Keep large float32 weights as float16 (int8 for integers) behind a Cast, which runtimes fold when they load."""
+    """Keep float32 weights that `kind`, float16 or int8, holds exactly behind a Cast, which runtimes fold at loading.
+
+    Others, and small ones, stay as they are.
+    """
     for tensor in list(model.graph.initializer):
         values = onnx.numpy_helper.to_array(tensor)
         if tensor.data_type != onnx.TensorProto.FLOAT or values.size < LARGE:
             continue
-        small = values.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
-        if kind == onnx.TensorProto.INT8 and not np.array_equal(small.astype(np.float32), values):
-            raise ValueError(f"{tensor.name}: not 8-bit integers")
+        with np.errstate(over="ignore", invalid="ignore"):
+            small = values.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+        if not np.array_equal(small.astype(np.float32), values):
+            continue
         stored = onnx.numpy_helper.from_array(small, tensor.name + STORED)
         cast_node = onnx.helper.make_node("Cast", [stored.name], [tensor.name], to=onnx.TensorProto.FLOAT)
         model.graph.node.insert(0, cast_node)

@@ -212,6 +212,8 @@ class Trainer:
             self.seconds += now - mark
             mark = now
             self._agree()
+            if window and not self.log:  # something to see before the first row of means
+                self._show(bar, window[-1])
             bar.n = self._shown_progress()
             bar.update(0)  # draws, at most once a second
             done = self._complete() or self._stop
@@ -268,7 +270,11 @@ class Trainer:
     def _report(self, bar: Any, window: list[dict[str, float]]) -> None:
         mean = {key: sum(row[key] for row in window) / len(window) for key in window[0]}
         self._record({"step": self.step, "seconds": round(self.seconds, 1), **mean})
-        bar.set_postfix({key: f"{value:.4g}" for key, value in mean.items()})
+        self._show(bar, mean)
+
+    @staticmethod
+    def _show(bar: Any, figures: Mapping[str, float]) -> None:
+        bar.set_postfix({key: f"{value:.4g}" for key, value in figures.items()}, refresh=False)
 
     def _validate(self, bar: Any) -> None:
         if not self.is_main:

@@ -17,7 +17,7 @@ from aez.export.common.losses import mse
 
 Figures = dict[str, float]
 #: Largest number of weights: a bundle's member holds 32 MiB.
-WEIGHTS_MAX = 7_000_000
+WEIGHTS_MAX = 8_000_000
 #: Of these, the share that the components of a large picture may take.
 COMPONENTS_SHARE = 0.8
 
@@ -32,6 +32,15 @@ class Components(NamedTuple):
     def fitting(self, numbers: int) -> int:
         """The usual number, or as many as a bundle holds for pictures of so many numbers; at least 1."""
         return max(1, min(self.usual, int(COMPONENTS_SHARE * WEIGHTS_MAX / (self.matrices * numbers))))
+
+
+class Affine(NamedTuple):
+    """A network of two products of flat windows: code = x @ into + offset, what it makes = code @ out + mean."""
+
+    into: Tensor
+    offset: Tensor
+    out: Tensor
+    mean: Tensor
 
 
 class Family(nn.Module, ABC):
@@ -103,6 +112,10 @@ class Family(nn.Module, ABC):
 
     def fit(self, x: Tensor, present: Tensor) -> None:
         """Set from the windows [n, time, channels] what has a closed form: starting weights, or all of them."""
+
+    def affine(self) -> Affine | None:
+        """The network as two products, in float64, where it is no more than that, which exports make use of."""
+        return None
 
     def shaped(self, flat: Tensor) -> Tensor:
         """Windows [batch, time, channels] of flat ones [batch, time * channels]."""

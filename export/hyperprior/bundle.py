@@ -17,6 +17,7 @@ from aez.codec.errors import ModelError
 from aez.export.common.provenance import npy_bytes, versions
 from aez.export.hyperprior.graphs import (
     describe_graphs,
+    export_fitted,
     export_graphs,
     load_weights,
     other_weights,
@@ -25,6 +26,7 @@ from aez.export.hyperprior.graphs import (
 )
 from aez.export.hyperprior.network import CELL, HYPER_BLOCKS, PHASES, STRIDE, HyperConfig, HyperpriorNetwork
 from aez.export.hyperprior.tables import count_symbols, fit_tables
+from aez.export.hyperprior.thumbnail import THUMBNAIL, ThumbnailGraph, thumbnail_sides
 
 Network = TypeVar("Network", bound=HyperpriorNetwork)
 
@@ -37,23 +39,32 @@ def export_codec(
     coding: Mapping[str, Any],
     provenance: Mapping[str, Any],
     figures: Mapping[str, Any] | None = None,
+    *,
+    thumbnail: bool = False,
 ) -> Bundle:
     """Fit tables on `pictures` (batches [B, 3, H, W]), export and check the graphs, write the bundle.
 
-    `coding` adds to what the manifest of any network with a hyperprior says under that name. Raises ModelError when the
-    network cannot be exported faithfully, OutputError when the bundle cannot be written.
+    With `thumbnail` there is a graph for pictures at an eighth of their size. `coding` adds to what the manifest of any
+    network with a hyperprior says under that name. Raises ModelError when the network cannot be exported faithfully,
+    OutputError when the bundle cannot be written.
     """
     network = copy.deepcopy(network).eval().cpu()
     try:
         round_stored_weights(network)
+        pictures = list(pictures)
         tables = fit_tables(network, count_symbols(network, pictures))
         graphs = export_graphs(network)
+        sides = signatures(network.config)
+        if thumbnail:
+            sides[THUMBNAIL] = thumbnail_sides(network.config.channels)
+            part = ThumbnailGraph.fitted(network, pictures)
+            graphs[THUMBNAIL] = export_fitted(THUMBNAIL, part, sides[THUMBNAIL], network.config)
     except ValueError as error:
         raise ModelError(f"the network cannot be exported: {error}; its checkpoint stays as it is") from error
     config = network.config
     arrays = {f"{key}.npy": npy_bytes(array) for key, array in _table_arrays(tables).items()}
     members = {f"{key}.onnx": graph for key, graph in graphs.items()} | arrays
-    decoding = [f"{key}.onnx" for key, sides in signatures(config).items() if sides.decodes]
+    decoding = [f"{key}.onnx" for key, side in sides.items() if side.decodes]
     members["other_weights.npy"] = npy_bytes(other_weights(network, graphs))
     manifest = {
         "name": name,
@@ -73,7 +84,7 @@ def export_codec(
             "decoder_members": sorted([*decoding, *arrays]),
             **coding,
         },
-        "graphs": describe_graphs(config),
+        "graphs": describe_graphs(sides),
         "provenance": {"network": config.as_dict(), "versions": versions(), **provenance},
         "figures": dict(figures or {}),
     }

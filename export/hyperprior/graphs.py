@@ -97,7 +97,7 @@ def graph_parts(network: HyperpriorNetwork) -> dict[str, nn.Module]:
     return parts | network.transform_parts()
 
 
-def describe_graphs(config: HyperConfig) -> dict[str, object]:
+def describe_graphs(sides_by_name: Mapping[str, Sides]) -> dict[str, object]:
     """The manifest's `graphs` entry."""
 
     def side(ports: dict[str, Port]) -> list[dict[str, object]]:
@@ -113,8 +113,7 @@ def describe_graphs(config: HyperConfig) -> dict[str, object]:
         ]
 
     return {
-        name: {"inputs": side(sides.inputs), "outputs": side(sides.outputs)}
-        for name, sides in signatures(config).items()
+        name: {"inputs": side(sides.inputs), "outputs": side(sides.outputs)} for name, sides in sides_by_name.items()
     }
 
 
@@ -123,16 +122,22 @@ def round_stored_weights(network: HyperpriorNetwork) -> None:
     """Round in place what bundles store as float16, so that tables and checks see the network that users get.
 
     All but `MANTISSA` bits of the ten are zeros, which compress: a fifth of what travels. The scale path's integers are
-    stored exactly. Raises ValueError for a weight outside float16's range.
+    stored exactly, and gains, which scale the latent itself, with all ten bits. Raises ValueError for a
+    weight outside float16's range.
     """
     for name, parameter in network.named_parameters():
         if parameter.numel() >= LARGE and not name.startswith("scale."):
-            mantissa, exponent = torch.frexp(parameter)
-            steps = 2.0 ** (MANTISSA + 1)
-            rounded = torch.ldexp(torch.round(mantissa * steps) / steps, exponent).half().float()
+            rounded = parameter.half().float() if name.startswith("log_") else round_mantissa(parameter)
             if not bool(torch.isfinite(rounded).all()):
                 raise ValueError(f"a weight of {name} is outside the range of float16")
             parameter.copy_(rounded)
+
+
+def round_mantissa(weights: Tensor) -> Tensor:
+    """Weights with `MANTISSA` bits, which float16 holds; infinite beyond its range."""
+    mantissa, exponent = torch.frexp(weights)
+    steps = 2.0 ** (MANTISSA + 1)
+    return torch.ldexp(torch.round(mantissa * steps) / steps, exponent).half().float()
 
 
 def export_graphs(network: HyperpriorNetwork) -> dict[str, bytes]:
@@ -148,14 +153,28 @@ def export_graphs(network: HyperpriorNetwork) -> dict[str, bytes]:
     return graphs
 
 
+def export_fitted(name: str, part: nn.Module, sides: Sides, config: HyperConfig) -> bytes:
+    """ONNX bytes of a graph beside those of training, checked against torch. Raises ValueError."""
+    part = part.eval()
+    graph = _export(name, part, config, sides)
+    check_graph(name, part, graph, config, _example_cases(name, config, sides))
+    return graph
+
+
 def example_inputs(
-    name: str, config: HyperConfig, batch: int = 2, height: int = 64, width: int = 96, seed: int = 0
+    name: str,
+    config: HyperConfig,
+    batch: int = 2,
+    height: int = 64,
+    width: int = 96,
+    seed: int = 0,
+    sides: Sides | None = None,
 ) -> dict[str, Tensor]:
     """Random inputs of a graph with the statistics of real ones, for pictures of height x width pixels."""
     g = torch.Generator().manual_seed(seed)
     level = torch.randint(0, LEVEL_MAX + 1, (batch,), generator=g).float()
     inputs: dict[str, Tensor] = {}
-    for key, port in signatures(config)[name].inputs.items():
+    for key, port in (sides or signatures(config)[name]).inputs.items():
         if key == "level":
             inputs[key] = level
         elif key == "image":
@@ -172,9 +191,9 @@ def example_inputs(
     return inputs
 
 
-def _export(name: str, part: nn.Module, config: HyperConfig) -> bytes:
-    inputs, outputs, _, unit = signatures(config)[name]
-    example = example_inputs(name, config)
+def _export(name: str, part: nn.Module, config: HyperConfig, sides: Sides | None = None) -> bytes:
+    inputs, outputs, _, unit = sides or signatures(config)[name]
+    example = example_inputs(name, config, sides=sides)
     batch = torch.export.Dim("batch", min=1, max=4096)
     rows, columns = torch.export.Dim("rows", min=1, max=65536), torch.export.Dim("columns", min=1, max=65536)
     shapes = {key: {0: batch} if key == "level" else {0: batch, 2: unit * rows, 3: unit * columns} for key in inputs}
@@ -214,11 +233,11 @@ def check_graph(
     return worst
 
 
-def _example_cases(name: str, config: HyperConfig) -> list[dict[str, Tensor]]:
+def _example_cases(name: str, config: HyperConfig, sides: Sides | None = None) -> list[dict[str, Tensor]]:
     unit = config.alignment
     sizes = [(1, 1, 1), (2, 4, 6), (3, 3, 1), (1, 8, 7)]
     return [
-        example_inputs(name, config, batch, rows * unit, columns * unit, seed)
+        example_inputs(name, config, batch, rows * unit, columns * unit, seed, sides)
         for seed, (batch, rows, columns) in enumerate(sizes)
     ]
 

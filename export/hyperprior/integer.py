@@ -115,10 +115,15 @@ class ScaleContext(nn.Module):
         return state
 
 
-def magnitude(symbols: Tensor) -> Tensor:
-    """Activation 0..252, in units of one: steep for the small symbols, flat from 18 on."""
+def whole_magnitude(symbols: Tensor) -> Tensor:
+    """Activation 0..252, an integer: steep for the small symbols, flat from 18 on."""
     size = symbols.abs()
-    return (48 * size.clamp_max(3) + 6 * size.clamp_max(18)) / ACT_ONE
+    return 48 * size.clamp_max(3) + 6 * size.clamp_max(18)
+
+
+def magnitude(symbols: Tensor) -> Tensor:
+    """`whole_magnitude` in units of one, as training has activations."""
+    return whole_magnitude(symbols) / ACT_ONE
 
 
 class ScaleNetwork(nn.Module):
@@ -295,7 +300,7 @@ class ExactScaleContext(ExactScale):
         self.more = nn.ModuleList(ExactConv(cast(IntegerConv, layer)) for layer in context.more)
 
     def forward(self, state: Tensor, residual: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = _exact_activate(self.enter(torch.cat((state, magnitude(residual) * ACT_ONE), dim=1)))
+        hidden = _exact_activate(self.enter(torch.cat((state, whole_magnitude(residual)), dim=1)))
         state = _exact_activate(self.mix(hidden) + state * WEIGHT_ONE)
         for enter, mix in zip(self.more[::2], self.more[1::2], strict=True):
             state = _exact_activate(mix(_exact_activate(enter(state))) + state * WEIGHT_ONE)

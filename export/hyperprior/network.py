@@ -418,6 +418,11 @@ class HyperpriorNetwork(nn.Module, ABC):
         residual, index, z, _ = self._quantize(image, level)
         return residual, index, z
 
+    def decoded_latent(self, image: Tensor, level: Tensor) -> Tensor:
+        """What a file gives the synthesis, whitened, [B, channels, H/8, W/8]."""
+        residual, _, _, mean = self._quantize(image, level)
+        return (residual + mean) * self.inverse_gain(level)
+
     def _quantize(self, image: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         whitened = self.whitened(image, level)
         z = torch.round(self.hyper_analysis(whitened, level) * self.hyper_gain(level))

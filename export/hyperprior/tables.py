@@ -38,6 +38,8 @@ HYPER_REACH_MAX = 255
 RESIDUAL_SPAN, HYPER_SPAN = REACH_MAX + 1, HYPER_REACH_MAX + 1
 #: Probability that a table leaves to the escape beyond what was counted.
 ESCAPE_FLOOR = 2.0**-20
+#: Significant bits of a table's weights.
+TABLE_BITS = 6
 
 
 @dataclass
@@ -155,7 +157,28 @@ def _table(mass: Float, reach: int) -> npt.NDArray[np.uint32]:
     centre = mass.size // 2
     inside = mass[centre - reach : centre + reach + 1]
     outside = max(mass.sum() - inside.sum(), ESCAPE_FLOOR * mass.sum())
-    return quantize_table(np.append(inside, outside))
+    return _compressible(quantize_table(np.append(inside, outside)))
+
+
+def _compressible(weights: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """A table with `TABLE_BITS` significant bits in nearly every weight, which is half of what tables add to a model.
+
+    From both ends on, what rounding adds or takes goes to the next weights, and what is left over to the middle one or,
+    where that is small, to the largest. The escape stays exact.
+    """
+    symbols = weights[:-1].astype(np.int64)
+    kept = len(symbols) // 2
+    if 4 * symbols[kept] < symbols.max():
+        kept = int(np.argmax(symbols))
+    for side in (symbols[:kept], symbols[:kept:-1]):  # views
+        carried = 0
+        for place, weight in enumerate(side.tolist()):
+            wanted = weight + min(max(carried, -(weight // 32)), weight // 32)
+            shift = max(wanted.bit_length() - TABLE_BITS, 0)
+            side[place] = ((wanted + (1 << shift) // 2) >> shift) << shift
+            carried += weight - int(side[place])
+    symbols[kept] += int(weights[:-1].sum(dtype=np.int64)) - int(symbols.sum())
+    return np.append(symbols, weights[-1]).astype(np.uint32)
 
 
 def _bin_mass(symbols: npt.NDArray[np.int64], sigma: float, cdf: Callable[[Float], Float]) -> Float:

@@ -13,7 +13,7 @@ from aez.codec.bundle.bundle import Bundle
 from aez.export.hyperprior.bundle import export_codec, hyper_reach, round_up, trained_network
 from aez.export.hyperprior.costs import SIDE, kmac_per_pixel, weights
 from aez.export.hyperprior.network import CELL, STRIDE
-from aez.export.photo.network import COEFFICIENTS, PhotoConfig, PhotoNetwork
+from aez.export.photo.network import PhotoConfig, PhotoNetwork
 
 
 def export_photo(
@@ -30,19 +30,12 @@ def export_photo(
     """
     coding = {"analysis_halo": analysis_halo(network.config), "synthesis_halo": synthesis_halo(network.config)}
     figures = {**(figures or {}), "network": costs(network)}
-    return export_codec(network, path, name, pictures, coding, provenance, figures)
+    return export_codec(network, path, name, pictures, coding, provenance, figures, thumbnail=True)
 
 
 def network_from_bundle(bundle: Bundle) -> PhotoNetwork:
     """The network of a bundle, to go on training. Raises ModelError when the bundle holds none of this family."""
-    # In bundles that do not say.
-    unsaid = {
-        "hyper_stride": CELL,
-        "context_blocks": 0,
-        "chroma_coefficients": COEFFICIENTS,
-        "synthesis_coarse_blocks": None,
-    }
-    return trained_network(bundle, PhotoNetwork.family, lambda sizes: PhotoNetwork(PhotoConfig(**{**unsaid, **sizes})))
+    return trained_network(bundle, PhotoNetwork.family, lambda sizes: PhotoNetwork(PhotoConfig(**sizes)))
 
 
 def analysis_halo(config: PhotoConfig) -> int:

@@ -93,6 +93,8 @@ class FrozenTask:
 
     latents: FrozenLatents
     held_out: Tensor
+    #: Whether the entropy model starts anew.
+    anew: bool = True
 
     def parameter_groups(self, model: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
         """Those that are trained; all others stand still."""
@@ -110,7 +112,7 @@ class FrozenTask:
         whitened, level = (of[numbers].to(batch.device).float() for of in (self.latents.whitened, self.latents.level))
         pixels = whitened.shape[2] * whitened.shape[3] * STRIDE**2
         latent_bits, hyper_bits, distortion = network.code_frozen(whitened, level, progress >= ROUNDED_FROM)
-        priced = latent_bits + hyper_weight(progress) * hyper_bits
+        priced = latent_bits + (hyper_weight(progress) if self.anew else 1.0) * hyper_bits
         loss = rate_distortion(priced, pixels, distortion, network.config.lambda_at(level), BALANCE, EVENNESS)
         latent, hyper = (float(bits.detach().mean()) / pixels for bits in (latent_bits, hyper_bits))
         return loss, {"bpp": latent + hyper, "hyper_bpp": hyper}
@@ -135,8 +137,10 @@ def renewed(network: PhotoNetwork, config: PhotoConfig, seed: int) -> PhotoNetwo
     """A network with the transforms of `network`, and an entropy model of the sizes in `config` that starts anew.
 
     What predicts a coefficient from its neighbours in a straight line is carried over, and so are the scales at which
-    nothing is known.
+    nothing is known. Where the sizes are those of `network`, its entropy model is kept: training goes on from it.
     """
+    if config == network.config:
+        return network
     torch.manual_seed(seed)
     fresh = PhotoNetwork(config)
     weights = fresh.state_dict()
@@ -159,7 +163,9 @@ def main(
     latents: int = LATENTS,
     scales: tuple[float, float] = SCALES,
 ) -> Bundle | None:
-    """Train a new entropy model for the bundle `start` and write the bundle `output`; None when it was stopped early.
+    """Train the entropy model of the bundle `start` alone and write `output`; None when it was stopped early.
+
+    It starts anew where that of `start` has other sizes than today's.
 
     `latents` are made of random crops of the pictures in `folder` before the first step, and kept in memory, 384 bytes
     for every 8 x 8 pixels of them; the rest is as in `photo.train.main`, but that one device does all.
@@ -182,9 +188,8 @@ def main(
     crops = RandomCrops(data.training, crop, options.seed, scales)
     frozen = FrozenLatents.of(before, crops, latents, options.seed, options.quiet)
     network = renewed(before, config, options.seed)
-    trainer = Trainer(
-        FrozenTask(frozen, data.held_out), network, Places(latents, options.seed), run_folder(output), options
-    )
+    task = FrozenTask(frozen, data.held_out, anew=network is not before)
+    trainer = Trainer(task, network, Places(latents, options.seed), run_folder(output), options)
     result = train_to_end(trainer, output, resume, start)
     if result is None:
         return None

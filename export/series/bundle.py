@@ -17,7 +17,8 @@ from aez.codec.detect.scaling import StreamScales
 from aez.export.common.provenance import npy_bytes
 from aez.export.common.scored_graph import pack_scored, probe_members, tensor_entry
 from aez.export.series.data.signals import SignalFigures
-from aez.export.series.graph import INPUTS, SEASON_INPUTS, DetectorGraph, export_detector, export_whole
+from aez.export.series.exporting import Takes, export_detector, export_whole
+from aez.export.series.graph import DetectorGraph
 from aez.export.series.seasons.finding import season_windows
 from aez.export.series.seasons.graph import SeasonParts
 from aez.export.series.streams import unscaled
@@ -84,12 +85,12 @@ def pack_detector(
     the phase of a window's rows and its level. Raises ModelError where ONNX Runtime does not compute what torch does.
     """
     metadata = _metadata(graph, described, seasons)
+    takes = Takes(graph.window, scales, seasons)
     checked, probe = (_inputs(some, scales, seasons) for some in (windows[:CHECKED_WINDOWS], make_probe(windows)))
-    data, probe_score = export_detector(graph, metadata, checked, probe, seasons)
-    names = INPUTS if seasons is None else SEASON_INPUTS
-    members = {f"{GRAPH}.onnx": data, **probe_members(dict(zip(names, probe, strict=False)), probe_score)}
+    data, probe_score = export_detector(graph, metadata, checked, probe, takes)
+    members = {f"{GRAPH}.onnx": data, **probe_members(dict(zip(takes.names, probe, strict=True)), probe_score)}
     graphs = {GRAPH: describe_graph(graph, scales is not None, seasons)}
-    if len(data) <= WHOLE_BYTES and (whole := export_whole(graph, metadata, checked, seasons)):
+    if len(data) <= WHOLE_BYTES and (whole := export_whole(graph, metadata, checked, takes)):
         members[f"{WHOLE_GRAPH}.onnx"] = whole[0]
         graphs[WHOLE_GRAPH] = describe_whole(graph, scales is not None, seasons)
     if seasons is not None:
@@ -97,14 +98,7 @@ def pack_detector(
     if scales is not None:
         metadata |= {"stream_scale": {"rows": scales.rows, "streams": list(scales.known)}}
         members |= scale_members(scales)
-    kinds = graph.channel_kinds
-    coding = {
-        **metadata,
-        "score": graph.score_name,
-        "ranges": [[float(low), float(high)] for low, high in zip(kinds.low, kinds.high, strict=True)],
-        "kinds": list(kinds.names),
-        "event_rule": asdict(described.rule),
-    }
+    coding = {**metadata, "score": graph.score_name}
     if described.rows:
         coding["mode"] = ROWS
     if (signals := described.signals) is not None:
@@ -122,13 +116,17 @@ def pack_detector(
 
 
 def _metadata(graph: DetectorGraph, described: Described, seasons: SeasonParts | None) -> dict[str, Any]:
-    """What must be known to call the graph, as plain JSON."""
+    """What must be known to call the graph and to raise the right alarms, as plain JSON."""
+    kinds = graph.channel_kinds
     metadata: dict[str, Any] = {
         "window": graph.window,
         "channels": list(described.channels),
         "units": list(described.units),
+        "ranges": [[float(low), float(high)] for low, high in zip(kinds.low, kinds.high, strict=True)],
+        "kinds": list(kinds.names),
         "period_seconds": described.period,
         "threshold": float(graph.threshold),
+        "event_rule": asdict(described.rule),
     }
     if described.covering_threshold is not None:
         metadata["covering_threshold"] = described.covering_threshold
@@ -143,12 +141,13 @@ def _inputs(
     windows: NDArray[np.float32], scales: StreamScales | None, seasons: SeasonParts | None
 ) -> list[NDArray[np.float32]]:
     """Windows as the packed graph takes them, with what it takes beside them."""
+    beside: list[NDArray[np.float32]] = []
     if seasons is not None:
-        return list(season_windows(seasons.seasons, windows))
+        windows, *beside = season_windows(seasons.seasons, windows)
     if scales is None:
-        return [windows]
+        return [windows, *beside]
     raw, scale = unscaled(windows, scales)
-    return [raw, *scale]
+    return [raw, *scale, *beside]
 
 
 def scale_members(scales: StreamScales) -> dict[str, bytes]:
@@ -202,15 +201,15 @@ def describe_whole(
 
 
 def _taken(graph: DetectorGraph, values: str, scaled: bool, seasons: SeasonParts | None) -> list[Mapping[str, Any]]:
+    each: list[int | str] = ["batch", graph.channels]
+    taken: list[Mapping[str, Any]] = [tensor_entry("window", _window(graph), _SENSORS, values)]
+    if scaled:
+        taken += [tensor_entry("centre", each, _SENSORS, "real"), tensor_entry("width", each, _SENSORS, "above 0")]
     if seasons is not None:
-        phase = tensor_entry("phase", ["batch", graph.window, seasons.seasons.count], "bins", "0: not known")
-        level = tensor_entry("level", ["batch", graph.channels], "the sensors' own, or shares", "0 where not known")
-        return [tensor_entry("window", _window(graph), _SENSORS, values), phase, level]
-    scale = [
-        tensor_entry("centre", ["batch", graph.channels], _SENSORS, "real"),
-        tensor_entry("width", ["batch", graph.channels], _SENSORS, "above 0"),
-    ]
-    return [tensor_entry("window", _window(graph), _SENSORS, values), *(scale if scaled else [])]
+        unit = "widths" if scaled else "the sensors' own, or shares"
+        taken.append(tensor_entry("phase", ["batch", graph.window, seasons.seasons.count], "bins", "0: not known"))
+        taken.append(tensor_entry("level", each, unit, "0 where not known"))
+    return taken
 
 
 _SENSORS = "the sensors' own"

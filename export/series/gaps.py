@@ -11,6 +11,8 @@ SHARES = (0.0, 0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 FACTOR_MOST = 1e6
 #: A share that falls short of 1 by less than this, by rounding, is 1.
 _ROUNDING = 1e-6
+#: Samples of a window for which what gaps do stands in a table, at most.
+TABLE_MOST = 4096
 
 
 class GapFactor(nn.Module):
@@ -53,6 +55,31 @@ class GapFactor(nn.Module):
         factors[0], factors[-1] = factors[1], 1.0
         self.factors.copy_(factors.flip(0).cummax(0).values.flip(0))
         self.usual.fill_(usual)
+
+
+class GapDivisor(nn.Module):
+    """Counts [batch, channels] of what is present in windows -> [batch, 1], what scores are multiplied with.
+
+    That is one over the threshold and the factor for gaps, and 0 where nothing is present. For small windows it is
+    looked up.
+    """
+
+    table: Tensor
+
+    def __init__(self, factor: GapFactor, window: int, channels: int, threshold: float) -> None:
+        super().__init__()
+        self.factor, self.samples, self.threshold = factor, window * channels, threshold
+        if self.samples <= TABLE_MOST:
+            table = 1 / (factor(torch.arange(self.samples + 1) / self.samples) * threshold)
+            table[0] = 0.0
+            self.register_buffer("table", table[:, None])
+
+    def forward(self, counts: Tensor) -> Tensor:
+        total = counts.sum(1)
+        if self.samples <= TABLE_MOST:
+            return nn.functional.embedding(total.to(torch.int64), self.table)
+        factor: Tensor = self.factor(total / self.samples)
+        return (total.clamp_max(1.0) / (factor * self.threshold))[:, None]
 
 
 def usual_share(windows: Tensor) -> float:

@@ -7,33 +7,27 @@ threshold, whatever the network.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aez.codec.errors import InvalidArgument, ModelError
+from aez.codec.errors import InvalidArgument
 from aez.export.channels.inputs import LearnedChannels
 from aez.export.channels.kinds import Kinds, measured
 from aez.export.channels.states import StateEffect
 from aez.export.channels.voices import Voices
 from aez.export.common.batches import gathered, thinned
-from aez.export.common.scored_graph import TOLERANCE, Signature, compare_scores, export_scored, whitening
+from aez.export.common.scored_graph import whitening
 from aez.export.families.base import Family, within
 from aez.export.series.gaps import SHARES, GapFactor, hide, usual_share
 from aez.export.series.recency import Lately, bounded_voice
 from aez.export.series.scaling import ScaleLayer, Scaling
-from aez.export.series.seasons.graph import SeasonGraph, SeasonParts
 
-GRAPH, WHOLE_GRAPH = "detector", "detector_whole"
-#: The last two of graphs that take each stream's scale, and of those that have seasons.
-INPUTS, SEASON_INPUTS = ("window", "centre", "width"), ("window", "phase", "level")
-OUTPUTS, WHOLE_OUTPUTS = ("score", "channel_score", "reconstruction"), ("score", "channel_score")
-Inputs = Sequence[NDArray[np.float32]]
 Kind = Literal["reconstruction", "elbo", "mahalanobis"]
 KINDS: tuple[Kind, ...] = ("reconstruction", "elbo", "mahalanobis")
 Rule = Literal["mean", "max", "largest"]
@@ -95,34 +89,15 @@ class ScoreOptions:
         return self.kinds or (("reconstruction", "mahalanobis") if small else ("reconstruction",))
 
 
-class StreamGraph(nn.Module):
-    """A graph for windows in widths, for windows in the sensors' units and the scale of each one's stream.
-
-    window float32 [batch, time, channels], centre and width [batch, channels] -> what `graph` gives; its third output,
-    where it has one, in the sensors' units.
-    """
-
-    def __init__(self, graph: nn.Module) -> None:
-        super().__init__()
-        self.inner = graph  # an exported module has a `graph` of its own
-
-    def forward(self, window: Tensor, centre: Tensor, width: Tensor) -> tuple[Tensor, ...]:
-        # Over whole windows: with one row for each, runtimes are several times slower.
-        time = window.shape[1]
-        middle, wide = (part.repeat(1, time).reshape(window.shape) for part in (centre, width))
-        score, blame, *raw = self.inner((window - middle) / wide)
-        return (score, blame, *(one * wide + middle for one in raw))
-
-
 class Seen(NamedTuple):
-    """A window as the network sees it: `x` and `present` [batch, time, learned], the latter None where all is there.
+    """A window as the network sees it: `x` and `present` [batch, time, learned].
 
     extremes: lowest and highest of each channel in widths; excess: for what clipping hides of the tail, [batch,
     learned]; said: what states say of `x`, and x is without.
     """
 
     x: Tensor
-    present: Tensor | None
+    present: Tensor
     extremes: tuple[Tensor, Tensor]
     excess: Tensor
     said: Tensor | None
@@ -181,10 +156,10 @@ class DetectorGraph(nn.Module):
         self.register_buffer("latent_whitening", torch.eye(widest).repeat(members, 1, 1))
         self.register_buffer("part_scale", torch.ones(len(self.parts)))
         self.register_buffer("threshold", torch.ones(()))
-        self._small = self.tail * self.width**2 <= _SMALL
-        if self._small:
+        self.small = self.tail * self.width**2 <= _SMALL
+        if self.small:
             self.register_buffer("tail_sum", torch.eye(self.width).repeat(self.tail, 1), persistent=False)
-        self.lately = Lately(self.tail, self.width if self._small else None)
+        self.lately = Lately(self.tail, self.width if self.small else None)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         score, blame, seen, reconstruction, counts = self._scored(window)
@@ -201,7 +176,7 @@ class DetectorGraph(nn.Module):
         And how many samples of the window are there, [batch, learned].
         """
         seen, errors, codes, reconstructions = self._members(window)
-        present = cast(Tensor, seen.present)
+        present = seen.present
         counts = self.over_time(present[:, -self.tail :])
         scores, blames = [], []
         for part, (member, kind) in enumerate(self.parts):
@@ -215,15 +190,26 @@ class DetectorGraph(nn.Module):
 
     def _raw(self, window: Tensor, seen: Seen, reconstruction: Tensor) -> Tensor:
         """The reconstruction in the sensors' units; what the network does not see, or sees in steps, is as it came."""
-        raw = self.scale.inverse(reconstruction if seen.said is None else reconstruction + seen.said)
+        return self.in_place(
+            self.scale.inverse(reconstruction if seen.said is None else reconstruction + seen.said), window
+        )
+
+    def in_place(self, raw: Tensor, window: Tensor) -> Tensor:
+        """A raw reconstruction [batch, time, learned] among the channels of the window that it is of."""
         if self.channel_kinds.plain:
             return raw
         return torch.cat([raw, window], 2).index_select(2, cast(Tensor, self.learned.sources))
 
-    def look(self, window: Tensor, whole: bool = False) -> Seen:
-        """What the network sees of raw windows; `whole`: nothing is missing."""
+    def part_scales(self, member: int) -> dict[Kind, float]:
+        """What each kind of score of a member is multiplied with, but for threshold and gaps."""
+        own = slice(member * len(self.kinds), (member + 1) * len(self.kinds))
+        shares = zip(self.kinds, self.weights[own], self.part_scale[own].tolist(), strict=True)
+        return {kind: weight / scale for kind, weight, scale in shares}
+
+    def look(self, window: Tensor) -> Seen:
+        """What the network sees of raw windows."""
         raw = self.learned(window)
-        widths, present = (self.scale.distance(raw), None) if whole else self.scale.widths(raw)
+        widths, present = self.scale.widths(raw)
         extremes = self.scale.extremes(widths)
         if self.tail < self.window:
             excess = self.scale.excess(widths[:, -self.tail :])
@@ -233,7 +219,7 @@ class DetectorGraph(nn.Module):
         if not self.effect.speaks:
             return Seen(x, present, extremes, excess, None)
         said = self.effect(window)
-        x = x - said if present is None else (x - said) * present
+        x = (x - said) * present
         return Seen(x, present, extremes, excess, said)
 
     def _members(self, window: Tensor) -> tuple[Seen, list[Tensor], list[Tensor], list[Tensor]]:
@@ -243,7 +229,7 @@ class DetectorGraph(nn.Module):
         """
         errors, codes, reconstructions = [], [], []
         seen = self.look(window)
-        x, present = seen.x, cast(Tensor, seen.present)
+        x, present = seen.x, seen.present
         tail = present[:, -self.tail :]
         share = seen.excess * seen.excess
         for member in self.network.members:
@@ -257,7 +243,7 @@ class DetectorGraph(nn.Module):
 
     def over_time(self, values: Tensor) -> Tensor:
         """Sums of [batch, tail, channels] over time."""
-        if self._small and self.tail > 1:
+        if self.small and self.tail > 1:
             # ONNX Runtime's sum over a middle axis costs more than such a product, but for large windows.
             return values.flatten(1) @ cast(Tensor, self.tail_sum)
         return values[:, 0] if self.tail == 1 else values.sum(1)
@@ -325,7 +311,7 @@ class DetectorGraph(nn.Module):
         seen = torch.zeros(self.width, dtype=torch.float64, device=total.device)
         for batch in batches:
             looked, errors, _, _ = self._members(batch)
-            here = cast(Tensor, looked.present)[:, -self.tail :].sum(1).clamp_max(1.0)
+            here = looked.present[:, -self.tail :].sum(1).clamp_max(1.0)
             for member, error in enumerate(errors):
                 total[member] += (error * here).sum(0)
             seen += here.sum(0)
@@ -357,7 +343,7 @@ class DetectorGraph(nn.Module):
     def _parts_of(self, batch: Tensor) -> Tensor:
         """The scores of all parts, [batch, parts]."""
         seen, errors, codes, _ = self._members(batch)
-        counts = cast(Tensor, seen.present)[:, -self.tail :].sum(1)
+        counts = seen.present[:, -self.tail :].sum(1)
         scores = [
             self._part(kind, member, seen.x, errors[member], codes[member], counts)[0] for member, kind in self.parts
         ]
@@ -390,104 +376,3 @@ def part_weights(kinds: Sequence[Kind], members: int) -> list[float]:
         rest = (1 - LATENT_SHARE) / (len(kinds) - 1)
         shares = [LATENT_SHARE if kind == "mahalanobis" else rest for kind in kinds]
     return [share / members for _ in range(members) for share in shares]
-
-
-class WholeGraph(nn.Module):
-    """The scores of a calibrated graph for windows from which nothing is missing, in less than half of the operators.
-
-    window float32 [batch, time, channels], raw -> score [batch], channel_score [batch, channels].
-    """
-
-    def __init__(self, graph: DetectorGraph) -> None:
-        super().__init__()
-        self.detector = graph
-        with torch.no_grad():
-            usual = float(graph.threshold * graph.gap_factor(torch.ones(1)))
-            self.scales = [
-                weight / (float(scale) * usual) for weight, scale in zip(graph.weights, graph.part_scale, strict=True)
-            ]
-            self.register_buffer("normal", 1 / graph.normal)
-
-    def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
-        graph = self.detector
-        seen = graph.look(window, whole=True)
-        share = seen.excess.square()
-        scores, blames = [], []
-        for member, network in enumerate(graph.network.members):
-            code = network.encode(seen.x, torch.ones_like(seen.x))
-            difference = seen.x[:, -graph.tail :] - network.decode(code)[:, -graph.tail :]
-            error = graph.lately(difference * difference) * cast(Tensor, self.normal)[member]
-            relative = bounded_voice(error * share)
-            for kind, scale in zip(graph.kinds, self.scales[member * len(graph.kinds) :], strict=False):
-                score, blame = self._part(kind, member, seen.x, code, relative, scale)
-                scores.append(score)
-                blames.append(blame)
-        score, blame = graph.voices(window, _sum(scores), _sum(blames), seen.extremes)
-        return bounded(score), blame
-
-    def _part(
-        self, kind: Kind, member: int, x: Tensor, code: Tensor, relative: Tensor, scale: float
-    ) -> tuple[Tensor, Tensor]:
-        """Score and blame of one member by one kind, scaled; `relative` [batch, learned]: the error in normal ones."""
-        graph = self.detector
-        if kind == "mahalanobis":
-            distance = graph.distance(member, code) * scale
-            return distance, (distance / relative.mean(1).clamp_min(1e-12))[:, None] * relative
-        if kind == "reconstruction":
-            relative = relative * scale
-            return graph.joined(relative, None), relative
-        divergence = 2 * graph.network.members[member].divergence(x) / (graph.tail * graph.width)
-        return (relative.mean(1) + divergence) * scale, (relative + divergence[:, None]) * scale
-
-
-def export_detector(
-    graph: DetectorGraph,
-    metadata: Mapping[str, Any],
-    windows: Inputs,
-    probe: Inputs,
-    seasons: SeasonParts | None = None,
-) -> tuple[bytes, NDArray[np.float32]]:
-    """(ONNX bytes, scores of the probe) as `export_scored`, on windows [n, time, channels]. Raises ModelError.
-
-    `windows` and `probe` are arrays of windows, and, of a graph for rows in widths, the centre and the width of each
-    one's stream [n, channels]; with `seasons`, the phases of their rows and their levels.
-    """
-    example, taken = _example(graph, windows, seasons)
-    return export_scored(
-        _as_given(graph, graph, windows, seasons), Signature(GRAPH, taken, OUTPUTS), example, metadata, windows, probe
-    )
-
-
-def export_whole(
-    graph: DetectorGraph, metadata: Mapping[str, Any], windows: Inputs, seasons: SeasonParts | None = None
-) -> tuple[bytes, NDArray[np.float32]] | None:
-    """As `export_detector`, of windows from which nothing is missing; None where no window is whole.
-
-    Raises ModelError, also where it scores differently from the other graph.
-    """
-    there = ~np.isnan(windows[0]).any((1, 2))
-    if not there.any():
-        return None
-    whole = [array[there] for array in windows]
-    wrapped = _as_given(graph, WholeGraph(graph.cpu().eval()), windows, seasons)
-    example, taken = _example(graph, windows, seasons)
-    signature = Signature(WHOLE_GRAPH, taken, WHOLE_OUTPUTS)
-    exported = export_scored(wrapped, signature, example, metadata, whole, [array[:1] for array in whole])
-    difference = compare_scores(_as_given(graph, graph, windows, seasons), exported[0], *whole)
-    if difference > TOLERANCE:
-        raise ModelError(f"the scores of whole windows differ by {difference:.2g} of their value")
-    return exported
-
-
-def _as_given(calibrated: DetectorGraph, graph: nn.Module, inputs: Inputs, seasons: SeasonParts | None) -> nn.Module:
-    """The graph as it takes these inputs."""
-    if seasons is not None:
-        return SeasonGraph(graph, seasons, float(calibrated.threshold))
-    return graph if len(inputs) == 1 else StreamGraph(graph)
-
-
-def _example(graph: DetectorGraph, inputs: Inputs, seasons: SeasonParts | None) -> tuple[list[Tensor], Sequence[str]]:
-    """Tensors to trace with, and the names of the inputs."""
-    beside = [torch.ones(3, *array.shape[1:]) for array in inputs[1:]]
-    names = INPUTS if seasons is None else SEASON_INPUTS
-    return [torch.zeros(3, graph.window, graph.channels), *beside], names[: len(inputs)]

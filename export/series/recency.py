@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,20 @@ FEWEST = 2 * PARTS
 LOUD = 100.0
 
 
+def row_weights(time: int) -> tuple[Tensor, Tensor]:
+    """Means over `time` rows, and the share of each in the error, float64 [means, time] and [means, 1].
+
+    The first is over all rows, the others over the parts of which the worst counts; of few rows there are none.
+    """
+    late = 1 + STEEPNESS * ((2 * torch.arange(time, dtype=torch.float64) + 1) / time - 1)
+    rows = late[None] / time
+    if time < FEWEST:
+        return rows, torch.ones(1, 1, dtype=rows.dtype)
+    sizes = [part.numel() for part in torch.arange(time).tensor_split(PARTS)]
+    inside = torch.block_diag(*(torch.full((1, size), 1 / size, dtype=rows.dtype) for size in sizes))
+    return torch.cat([rows, inside]), torch.tensor([1 - WORST] + PARTS * [WORST], dtype=rows.dtype)[:, None]
+
+
 class Lately(nn.Module):
     """Errors [batch, time, channels] as one of each channel, [batch, channels]: a weighted mean, and the worst part.
 
@@ -31,14 +46,7 @@ class Lately(nn.Module):
 
     def __init__(self, time: int, channels: int | None = None) -> None:
         super().__init__()
-        late = 1 + STEEPNESS * ((2 * torch.arange(time, dtype=torch.float64) + 1) / time - 1)
-        rows = late[None] / time
-        share = torch.ones(1, 1, dtype=rows.dtype)
-        if time >= FEWEST:
-            sizes = [part.numel() for part in torch.arange(time).tensor_split(PARTS)]
-            inside = torch.block_diag(*(torch.full((1, size), 1 / size, dtype=rows.dtype) for size in sizes))
-            rows = torch.cat([rows, inside])
-            share = torch.tensor([1 - WORST] + PARTS * [WORST], dtype=rows.dtype)[:, None]
+        rows, share = row_weights(time)
         #: The least weight of a row in a mean.
         self.least = float(rows[rows > 0].min())
         self.time, self.count = time, len(rows)
@@ -63,6 +71,72 @@ class Lately(nn.Module):
         if not self._flat:
             return weights @ values
         return (values.flatten(1) @ weights).reshape(-1, self.count, values.shape[2])
+
+
+class FoldedLately(nn.Module):
+    """`Lately` times a factor [channels], float64, as exported: of flat windows [batch, time * channels].
+
+    flat: for small windows, as one product of everything. With gaps the caller has `sums` of what is present first.
+    """
+
+    def __init__(self, time: int, factor: Tensor, *, flat: bool) -> None:
+        super().__init__()
+        rows, share = row_weights(time)
+        self.time, self.channels, self.count, self._flat = time, len(factor), len(rows), flat
+        self.least = float(rows[0].min()) / 2
+        # Of what is present the parts are counted, so that the counts of all of it are sums of whole numbers.
+        counted = torch.cat([rows[:1], (rows[1:] > 0).to(rows.dtype)])
+        inside = torch.cat([rows[:1], counted[1:]]) * share
+        # The mean and the worst part are the largest of the mean and each part.
+        joined = torch.eye(1, dtype=rows.dtype)
+        if self.count > 1:
+            joined = torch.cat([torch.ones(PARTS, 1), torch.eye(PARTS)], 1).to(rows.dtype)
+        there = (torch.arange(self.count) > 0).to(rows.dtype)[None]
+        self.register_buffer("factor", factor.float())
+        each = factor if flat else torch.ones_like(factor)
+        self._keep("whole", joined @ (rows * share), each)
+        self._keep("inside", inside, each)
+        self._keep("counted", counted, torch.ones_like(factor))
+        self._keep("joined", joined, torch.ones_like(factor))
+        self._keep("all", torch.ones(1, time) if self.count == 1 else there, torch.ones_like(factor))
+
+    def _keep(self, name: str, matrix: Tensor, each: Tensor) -> None:
+        """A matrix of rows, or as one of flat rows with a factor for each channel."""
+        if self._flat:
+            matrix = (matrix.T[:, None, :, None] * torch.diag(each)[None, :, None]).flatten(2).flatten(0, 1)
+        self.register_buffer(name, matrix.float().contiguous(), persistent=False)
+
+    def forward(self, squares: Tensor, sums: Tensor | None) -> Tensor:
+        """[batch, channels]; `squares` are 0 where a sample is missing; `sums` None: nothing is."""
+        if self.time == 1:
+            return squares * cast(Tensor, self.factor)
+        if sums is None:
+            found = self._product("whole", squares)
+        else:
+            found = self._product("inside", squares) / sums.clamp_min(self.least)
+            found = found if self.count == 1 else self._product("joined", found)
+        if self.count > 1:
+            found = found.reshape(-1, PARTS, self.channels).amax(1)
+        elif not self._flat:
+            found = found[:, 0]
+        return found if self._flat else found * cast(Tensor, self.factor)
+
+    def sums(self, present: Tensor) -> Tensor:
+        """What means over `present`, flat, are divided by."""
+        return present if self.time == 1 else self._product("counted", present)
+
+    def counts(self, sums: Tensor, present: Tensor) -> Tensor:
+        """How many samples are present [batch, channels], by their sums or from [batch, time, channels]."""
+        if self.time == 1:
+            return sums
+        found = self._product("all", present.flatten(1) if self.count == 1 else sums)
+        return found if self._flat else found[:, 0]
+
+    def _product(self, name: str, values: Tensor) -> Tensor:
+        matrix = cast(Tensor, getattr(self, name))
+        if self._flat:
+            return values @ matrix
+        return matrix @ (values if values.ndim == 3 else values.reshape(-1, self.time, self.channels))
 
 
 def bounded_voice(relative: Tensor) -> Tensor:

@@ -137,11 +137,16 @@ class ScaleLayer(nn.Module):
 
     def clip(self, widths: Tensor) -> Tensor:
         """Scaled values."""
+        clipped = self.softened(widths)
+        return clipped * self.gain if self._gains else clipped
+
+    def softened(self, widths: Tensor) -> Tensor:
+        """Scaled values before they are shrunk by the gain."""
         clipped = widths.clamp(-LIMIT, LIMIT)
         if self._soft:
             beyond = torch.log(widths.abs().clamp(LIMIT, _FARTHEST)) - math.log(LIMIT)
             clipped = clipped * (1 + beyond * cast(Tensor, self.moved))
-        return clipped * self.gain if self._gains else clipped
+        return clipped
 
     def excess(self, widths: Tensor) -> Tensor:
         """Factor [batch, channels], 1 and up, for what clipping hides of [batch, time, channels].
@@ -156,7 +161,11 @@ class ScaleLayer(nn.Module):
 
     def excess_of(self, lowest: Tensor, highest: Tensor) -> Tensor:
         """`excess` by the extremes."""
-        return torch.log(torch.maximum(-lowest, highest).clamp_min(LIMIT)) + (1 - math.log(LIMIT))
+        return self.excess_by(torch.maximum(-lowest, highest))
+
+    def excess_by(self, largest: Tensor) -> Tensor:
+        """`excess` by the largest distance, perhaps infinite."""
+        return torch.log(largest.clamp(LIMIT, _FARTHEST)) + (1 - math.log(LIMIT))
 
     def inverse(self, scaled: Tensor) -> Tensor:
         """Values in the sensors' units that are scaled to `scaled`."""

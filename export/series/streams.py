@@ -16,9 +16,9 @@ from aez.codec.series.core import Series
 from aez.export.series.graph import DetectorGraph
 from aez.export.series.scaling import LIMIT, Scaling, columns_of
 from aez.export.series.seasons.graph import SeasonGraph, SeasonParts
-from aez.export.series.windows import Rows
+from aez.export.series.windows import Rows, fitted_rows
 
-__all__ = ["fit_scales", "same_period", "scaled", "score_windows", "unit_scaling", "unscaled"]
+__all__ = ["fit_scales", "own_scales", "same_period", "scaled", "score_windows", "unit_scaling", "unscaled"]
 
 #: A new stream learns its scale from so many windows' rows, and from so many rows at least.
 _WINDOWS, _ROWS = 4, 256
@@ -79,6 +79,20 @@ def _own(rows: Rows) -> tuple[list[float], list[float]]:
     )
 
 
+def own_scales(
+    series: Sequence[Series],
+    rows: Sequence[Rows],
+    channels: Sequence[str],
+    window: int,
+    held_out: float,
+    validation: float,
+) -> tuple[StreamScales, list[Rows]]:
+    """The scale of each stream by the rows that fit, and its rows in widths. Raises as `fit_scales`."""
+    fits = [one[: fitted_rows(len(one), window, held_out, validation)] for one in rows]
+    scales = fit_scales([one.name for one in series], fits, window, channels)
+    return scales, [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
+
+
 def scaled(rows: Rows, scale: Scale) -> Rows:
     """Rows [..., channels] in widths from the centre."""
     found: Rows = ((rows - scale.centre) / scale.width).astype(np.float32)
@@ -107,15 +121,17 @@ def score_windows(
 ) -> tuple[Rows, Rows]:
     """Scores and blame of windows [n, time, channels] of one stream; with its scale by a graph for rows in widths.
 
-    With `seasons` by their phases and levels, as `scale`.
+    With `seasons` by their phases and levels, as `scale`, which tell the stream's scale, too.
     """
+    own = scale.scale if isinstance(scale, SeasonInputs) else scale
     with torch.no_grad():
-        if seasons is not None:
+        widths = windows if own is None else scaled(windows, own)
+        if seasons is None:
+            score, blame, _ = graph(torch.from_numpy(widths))
+        else:
             given = scale if isinstance(scale, SeasonInputs) else seasons.seasons.neutral
             phase = np.broadcast_to(given.phase, (*windows.shape[:2], seasons.seasons.count))
             level = np.broadcast_to(given.level, (len(windows), windows.shape[2]))
             whole = SeasonGraph(graph, seasons, float(graph.threshold)).eval()
-            score, blame, _ = whole(*(torch.from_numpy(np.array(one)) for one in (windows, phase, level)))
-        else:
-            score, blame, _ = graph(torch.from_numpy(scaled(windows, scale) if isinstance(scale, Scale) else windows))
+            score, blame, _ = whole(*(torch.from_numpy(np.array(one)) for one in (widths, phase, level)))
     return score.numpy(), blame.numpy()

@@ -44,14 +44,23 @@ from aez.export.series.data.rows import (
 )
 from aez.export.series.data.sampling import few_enough
 from aez.export.series.data.signals import SignalFigures, signal_figures, without_sentinels
-from aez.export.series.data.sufficiency import rare_alarms, refuse_constant, too_few_windows, without_empty
+from aez.export.series.data.sufficiency import margin_of, rare_alarms, refuse_constant, too_few_windows, without_empty
 from aez.export.series.data.suspects import find_suspects, told
 from aez.export.series.graph import DetectorGraph, ScoreOptions
 from aez.export.series.loss import DetectorLoss
-from aez.export.series.seasons.finding import FittedSeasons, find_seasons
-from aez.export.series.seasons.graph import SeasonParts, calibrated_parts
-from aez.export.series.streams import fit_scales, same_period, scaled
-from aez.export.series.windows import Rows, Spans, Split, Windows, finite_rows, fitted_rows, split_rows, suggest_window
+from aez.export.series.seasons.finding import FittedSeasons, find_seasons, of_cycles
+from aez.export.series.seasons.graph import SeasonParts, calibrated_parts, with_neutral
+from aez.export.series.streams import own_scales, same_period
+from aez.export.series.windows import (
+    Rows,
+    Spans,
+    Split,
+    Windows,
+    finite_rows,
+    runs_of,
+    split_rows,
+    suggest_window,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -217,18 +226,17 @@ def fit_detector(
         series, rows, channels, config.kinds, config.window, config.per_stream_scale
     )
     notices += [*unread, *found]
-    season = _seasons(series, rows, period, kinds, config)
+    scales, own = None, rows
+    if config.per_stream_scale:
+        scales, own = own_scales(series, rows, channels, window, config.held_out, VALIDATION)
+    season = _seasons(series, own, period, kinds, config)
     if season is not None and config.window is None:
         window = suggest_window(learned_rows(max(season.left, key=len), kinds), season.window)
+    scales = of_cycles(scales, season)
     with torch.random.fork_rng():
-        empty = build(config.named_family, window, len(kinds.learned), **config.options)
-    validation = VALIDATION if empty.trained else 0.0
-    scales, taken = None, rows if season is None else season.left
-    if config.per_stream_scale:
-        fits = [one[: fitted_rows(len(one), window, config.held_out, validation)] for one in rows]
-        scales = fit_scales([one.name for one in series], fits, window, channels)
-        taken = [scaled(part, scales.known[one.name]) for part, one in zip(rows, series, strict=True)]
-    split, left_out = _split(series, taken, kinds, config, window, validation, notices)
+        trained = build(config.named_family, window, len(kinds.learned), **config.options).trained
+    left = own if season is None else season.left
+    split, left_out = _split(series, left, kinds, config, window, VALIDATION * trained, notices)
     raw = None if scales is None and season is None else rows
     kinds, scaling = scale_learned(split, kinds, channels, raw, bool(config.rows))
     notices += still_notices(kinds, scaling, channels)
@@ -243,6 +251,7 @@ def fit_detector(
     graph.learned.load_state_dict(learned.state_dict())
     graph.effect.load_state_dict(effect.state_dict())
     scores, judged, covering, parts = _calibrated(graph, split, season, config, period)
+    parts = parts and with_neutral(parts, runs_of(own, left_out, window), float(graph.threshold), config.limit.margin)
     teach_voices(graph, split)
     signals = None if config.rows else signal_figures(rows, sentinels, left_out)
     notices += _limit_notices(config, judged, period)
@@ -324,8 +333,8 @@ def _budget_notices(limit: LimitOptions, held_out: int, period: float | None) ->
 def _seasons(
     series: Sequence[Series], rows: Sequence[Rows], period: float | None, kinds: Kinds, config: DetectorConfig
 ) -> FittedSeasons | None:
-    """The seasons of what is measured; none are looked for where each stream has its own scale, or rows no order."""
-    if config.seasons == "none" or config.per_stream_scale or config.rows:
+    """The seasons of what is measured, of rows in widths where each stream has its scale; of rows with an order."""
+    if config.seasons == "none" or config.rows:
         return None
     kept = np.array([kind == "measured" for kind in kinds.names])
     return find_seasons(series, rows, period, config.timezone, days_of(config.holidays), kept)
@@ -386,7 +395,8 @@ def choose_limit(scores: NDArray[np.float32], windows: Windows, config: Detector
         found = percentile(scores, limit.percentile)
     else:
         rows = DAY / period if period else 1440.0
-        found = limit.margin * alarm_budget(_joined(scores, windows, config.rule), limit.alarms, rows, config.rule)
+        smallest = alarm_budget(_joined(scores, windows, config.rule), limit.alarms, rows, config.rule)
+        found = margin_of(limit.alarms, len(scores) / rows, limit.margin) * smallest
     return max(found, 1e-6)
 
 

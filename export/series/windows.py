@@ -124,6 +124,12 @@ def split_rows(
     return split
 
 
+def runs_of(series: Sequence[Rows], left_out: Sequence[Spans], least: int) -> list[Rows]:
+    """Runs of `least` rows and more of each series, without the rows `left_out` of it."""
+    runs = [rows[a:b] for rows, spans in zip(series, left_out, strict=True) for a, b in _between(0, len(rows), spans)]
+    return [run for run in runs if len(run) >= least]
+
+
 def fitted_rows(rows: int, window: int, held_out: float, validation: float) -> int:
     """How many of a series' first rows fit the network, as `split_rows` splits it."""
     middle = _limits(rows, window, held_out, validation)[0]

@@ -24,10 +24,13 @@ from aez.codec.container.chunks import CHUNK_NAMES
 from aez.codec.container.reader import Reader
 from aez.codec.container.writer import Writer
 from aez.codec.errors import AezError
+from aez.codec.pixels.colour import Colour, of_profile
+from aez.codec.pixels.facts import facts_of
 from aez.commands.codec.decode import DecodeJob
 from aez.files import Job
 from tests.kit import places
 from tests.kit.commands import run
+from tests.kit.png_maker import make_png
 from tests.kit.tiny_pictures import coarse
 
 TINY = str(places.TINY)
@@ -68,7 +71,7 @@ def picture(width: int = 70, height: int = 50, mode: str = "RGB") -> Image.Image
 
 def encoded_file(path: Path, **options: Any) -> bytes:
     """A tiled `.aez` file of six tiles, also on the disk."""
-    data = aez.encode(picture(190, 120), model=TINY, **{"tile": 64, **options})
+    data = aez.encode(picture(190, 120), model=TINY, **{"tile": 64, "content": "photo", **options})
     path.write_bytes(data)
     return data
 
@@ -78,12 +81,12 @@ def encoded_file(path: Path, **options: Any) -> bytes:
 
 def test_round_trip(here: Path) -> None:
     picture().save("a.png")
-    encode = run("encode", "a.png", "-o", "a.aez", "-q", "90")
+    encode = run("encode", "a.png", "-o", "a.aez", "-q", "90", "--content", "photo")
     assert (encode.exit_code, encode.stdout) == (0, "")
     note, summary = encode.stderr.splitlines()
     assert re.fullmatch(r"aez: note: a\.png: its [\d,]+ bytes are not fewer than the source's \d+ .*", note)
     assert re.fullmatch(r"aez: encoded 1 file, \d+ bytes in, [\d,]+ out, \d+\.\d{3} bpp, .* MB/s .*", summary)
-    assert (here / "a.aez").read_bytes() == aez.encode(picture(), quality=90, model=TINY)
+    assert (here / "a.aez").read_bytes() == aez.encode(picture(), quality=90, model=TINY, content="photo")
     assert run("decode", "a.aez", "-o", "b.png").exit_code == 0
     assert np.array_equal(np.asarray(Image.open("b.png")), np.asarray(aez.open("a.aez")))
     assert {path.name for path in here.iterdir()} == {"a.png", "a.aez", "b.png"}
@@ -103,7 +106,7 @@ def test_pipes_stay_clean(here: Path) -> None:
 @pytest.mark.parametrize(("option", "value"), [("--bpp", 4.0), ("--max-bytes", 1500), ("--psnr", 30.0)])
 def test_targets(here: Path, option: str, value: float) -> None:
     picture().save("a.png")
-    (record,) = records(run("encode", "a.png", "-o", "a.aez", option, str(value), "--json"))
+    (record,) = records(run("encode", "a.png", "-o", "a.aez", option, str(value), "--content", "photo", "--json"))
     size = (here / "a.aez").stat().st_size
     assert (record["bytes_out"], record["bpp"]) == (size, 8 * size / 3500)
     decoded = np.asarray(aez.open("a.aez")).astype(float)
@@ -118,10 +121,127 @@ def test_options_reach_the_file() -> None:
     image.info["icc_profile"] = b"profile"
     image.save("a.png", icc_profile=b"profile")
     run("encode", "a.png", "-o", "a.aez", "--tile", "64", "--embed-model", "--model", TINY)
-    run("encode", "a.png", "-o", "b.aez", "--no-metadata")
+    assert "--no-metadata is now --strip all" in run("encode", "a.png", "-o", "b.aez", "--no-metadata").stderr
     (first, second) = records(run("info", "a.aez", "b.aez", "--json"))
     assert [chunk["type"] for chunk in first["chunks"]] == ["H", "i", "M", *("T" * 6), "E"]
     assert [chunk["type"] for chunk in second["chunks"]] == ["H", "T", "E"]
+
+
+def test_what_is_stripped_leaves_the_picture_upright(here: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a title"
+    exif.get_ifd(0x8825)[1] = "N"
+    picture().save("a.jpg", exif=exif, xmp=b"<x exif:GPSLatitude='1'/>", dpi=(300, 300))
+    for words in ("gps", "exif", "xmp,icc", "all"):
+        name = words.partition(",")[0]
+        assert run("encode", "a.jpg", "-o", f"{name}.aez", "--strip", words).exit_code == 0
+        assert run("decode", f"{name}.aez", "-o", f"{name}.bmp").exit_code == 0
+        with Image.open(f"{name}.bmp") as shown:
+            assert shown.size == (50, 70)
+        with aez.open(here / f"{name}.aez") as found:
+            tags = found.getexif()
+            assert (tags[0x0112], tags.get(0x010E)) == (6, "a title" if name in ("gps", "xmp") else None)
+            assert (0x8825 in tags) == (name == "xmp")
+            assert found.info.get("xmp", b"") == {"gps": b"<x/>", "exif": b"<x exif:GPSLatitude='1'/>"}.get(name, b"")
+            assert ("dpi" in found.info) == (name != "all")
+    (record,) = records(run("info", "all.aez", "--json"))
+    assert (record["orientation"], record["dpi"]) == (6, None)
+    assert "turned as orientation 6 says" in run("info", "all.aez").stdout
+
+
+@pytest.mark.usefixtures("here")
+def test_colours_that_are_stripped_are_srgb() -> None:
+    wide = Colour((12, 13, 1)).profile(False)
+    picture().save("a.png", icc_profile=wide)
+    strip = run("encode", "a.png", "-o", "a.aez", "--strip", "icc", "-q", "100")
+    assert "a.png: its colours (Display P3) are turned to sRGB" in strip.stderr
+    run("encode", "a.png", "-o", "b.aez", "-q", "100")
+    assert [record["colour"] for record in records(run("info", "a.aez", "b.aez", "--json"))] == ["sRGB", "Display P3"]
+    assert "icc_profile" not in aez.open("a.aez").info
+    assert of_profile(aez.open("b.aez").info["icc_profile"]) == Colour((12, 13, 1))
+    first, second = (np.asarray(aez.open(name)).astype(int) for name in ("a.aez", "b.aez"))
+    assert np.abs(first - second).mean() > 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--strip", "gsp"), "'gsp' cannot be stripped; what can is gps, exif, xmp, icc, dpi and all"),
+        (("--range", "5", "1"), "values from 5 to 1 are no range"),
+        (("--range", "0", "inf"), "are no range"),
+        (("--alpha-quality", "0"), "0 is not in the range 1<=x<=100"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_wrong_ways_to_take_a_picture_apart(options: tuple[str, ...], message: str) -> None:
+    picture().save("a.png")
+    found = run("encode", "a.png", "-o", "a.aez", *options)
+    assert found.exit_code == 2
+    assert message in found.stderr
+    assert not Path("a.aez").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_floating_point_with_a_range() -> None:
+    values = np.linspace(-2, 3, 3500, dtype=np.float32).reshape(50, 70)
+    Image.fromarray(values).save("a.tif")
+    narrow = run("encode", "a.tif", "-o", "a.aez", "--range", "-2", "2.5")
+    assert narrow.exit_code == 5
+    assert "its values from -2 to 3 are not within the range -2..2.5" in narrow.stderr
+    assert run("encode", "a.tif", "-o", "a.aez", "--range", "-2", "4").exit_code == 0
+    (record,) = records(run("info", "a.aez", "--json"))
+    assert (record["bits"], record["range"]) == (16, [-2, 4])
+    assert run("decode", "a.aez", "-o", "b.tif").exit_code == 0
+    assert "PNG has no floating point: 0 and 65535 stand for -2 and 4" in run("decode", "a.aez", "-o", "b.png").stderr
+    again = np.asarray(Image.open("b.tif"))
+    assert again.dtype == np.float32
+    assert np.abs(again - values).mean() < 0.5
+    assert np.asarray(Image.open("b.png")).max() > 10_000
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bits_of_colour_in_and_out(here: Path, suffix: str) -> None:
+    deep = np.asarray(picture()).astype(np.uint16) * 257 + np.arange(70, dtype=np.uint16)[None, :, None]
+    Path("a.png").write_bytes(make_png(deep, 16, 2, before=[("pHYs", bytes.fromhex("00002e2300002e2301"))]))
+    assert run("encode", "a.png", "-o", "a.aez", "-q", "90", "--content", "photo").exit_code == 0
+    assert run("decode", "a.aez", "-o", f"b.{suffix}").exit_code == 0
+    with Image.open(f"b.{suffix}") as written:
+        found = facts_of(written).samples
+        assert written.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+    assert found is not None
+    np.testing.assert_array_equal(found, aez.decode((here / "a.aez").read_bytes(), as_array=True))
+    assert np.unique(found % 257).size > 50
+    assert "JPEG is written with 8 of its 16 bits" in run("decode", "a.aez", "-o", "b.jpg").stderr
+    with pytest.warns(UserWarning, match="16 bits a channel are 8 in a Pillow picture"):
+        aez.open("a.aez").load()
+
+
+@pytest.mark.usefixtures("here")
+def test_metadata_that_a_jpeg_has_no_room_for() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "t" * 70_000
+    picture().save("a.png", exif=exif)
+    assert run("encode", "a.png", "-o", "a.aez").exit_code == 0
+    decode = run("decode", "a.aez", "-o", "a.jpg")
+    assert decode.exit_code == 0
+    assert "JPEG does not take 70046 bytes of exif" in decode.stderr
+    with Image.open("a.jpg") as shown:
+        assert dict(shown.getexif()) == {0x0112: 6}
+
+
+@pytest.mark.usefixtures("here")
+def test_a_background() -> None:
+    picture(mode="RGBA").save("a.png")
+    run("encode", "a.png", "-o", "a.aez")
+    refused = run("decode", "a.aez", "-o", "a.jpg")
+    assert refused.exit_code == 2
+    assert "JPEG cannot hold this picture of mode RGBA; give --background" in refused.stderr
+    assert run("decode", "a.aez", "-o", "a.jpg", "--background", "white").exit_code == 0
+    assert run("decode", "a.aez", "-o", "b.png", "--background", "#ff0000").exit_code == 0
+    for name in ("a.jpg", "b.png"):
+        with Image.open(name) as written:
+            assert written.mode == "RGB"
+    assert "'whiter' is no colour" in run("decode", "a.aez", "-o", "c.jpg", "--background", "whiter").stderr
 
 
 def test_model_that_is_embedded_is_enough(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,9 +289,9 @@ def test_format_that_takes_no_metadata_is_a_note(here: Path) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_what_encoding_loses_is_a_note() -> None:
-    Image.fromarray(np.full((20, 30), 40_000, np.uint16)).save("a.png")
+    Image.fromarray(np.full((20, 30), 1_001, np.uint16)).save("a.png")
     encode = run("encode", "a.png", "-o", "a.aez", "--json")
-    assert "aez: note: a.png: 16-bit grey" in encode.stderr
+    assert "aez: note: a.png: its 16-bit values up to 1001 are kept as 10 bits" in encode.stderr
     assert len(records(encode)[0]["notices"]) == 2
 
 
@@ -277,8 +397,9 @@ def test_verify_finds_wrong_symbols_behind_right_checksums(here: Path) -> None:
     with (here / "a.aez").open("wb") as file:
         writer = Writer(file, reader.header)
         for chunk in reader.chunks():
-            wrong = bytes([chunk.content[0] ^ 1]) if chunk.tile in (2, 5) else chunk.content[:1]
-            writer.tile(chunk.tile, wrong + chunk.content[1:])
+            kind, checksum = chunk.content[:1], chunk.content[1]
+            wrong = checksum ^ (chunk.tile in (2, 5))
+            writer.tile(chunk.tile, kind + bytes([wrong]) + chunk.content[2:])
         writer.close()
     assert run("info", "a.aez").exit_code == 0
     result = run("verify", "a.aez")
@@ -287,7 +408,7 @@ def test_verify_finds_wrong_symbols_behind_right_checksums(here: Path) -> None:
 
 
 def test_verify_checks_the_alpha_plane(here: Path) -> None:
-    (here / "a.aez").write_bytes(aez.encode(picture(mode="RGBA"), model=TINY))
+    (here / "a.aez").write_bytes(aez.encode(picture(mode="RGBA"), model=TINY, content="photo"))
     assert run("verify", "a.aez").stdout == "a.aez: sound (1 tile, model tiny)\n"
 
 
@@ -313,7 +434,7 @@ def test_hardly_anything_left(here: Path, cut: int, command: list[str]) -> None:
         ("encode a.png -o b.aez -q nan", 2, "quality nan is outside 1..100"),
         ("encode a.png -o b.aez --bpp 1 --psnr 30", 2, "give only one of --bpp and --psnr"),
         ("encode a.png -o b.aez --bpp 0.001", 2, "a.png: even quality 1 needs"),
-        ("encode a.png -o b.aez --psnr 99", 2, "a.png: quality 100 gives"),
+        ("encode a.png -o b.aez --psnr 99 --content photo", 2, "a.png: quality 100 gives"),
         ("encode a.png -o b.aez --tile 100", 2, "tile size 100 is not a multiple of 16"),
         ("encode a.png -o - --json", 2, "--json and -o - both take standard output"),
         ("encode a.png a.png -o -", 2, "standard output takes one file"),
@@ -347,7 +468,7 @@ def test_errors_are_one_sentence_and_a_code(here: Path, arguments: str, code: in
     (here / "empty").mkdir()
     (here / "empty.png").touch()
     picture().save("a.png")
-    (here / "a.aez").write_bytes(aez.encode(picture(mode="RGBA"), model=TINY))
+    (here / "a.aez").write_bytes(aez.encode(picture(mode="RGBA"), model=TINY, content="photo"))
     before = {path.name for path in here.rglob("*")}
     result = run(*arguments.split())
     assert result.exit_code == code
@@ -461,7 +582,7 @@ def test_info_as_text(here: Path) -> None:
     data = encoded_file(here / "a.aez", quality=100)
     lines = run("info", "a.aez").stdout.splitlines()
     assert lines[0] == f"a.aez: image 190x120 RGB, quality 100, {len(data):,} bytes, {len(data) * 8 / 22800:.3f} bpp"
-    assert lines[1].endswith("(tiny), 6 tiles of at most 64 pixels a side")
+    assert lines[1].endswith("(tiny), 6 tiles of at most 64 pixels a side (6 learned)")
     tiles = next(line.split() for line in lines if line.split()[0] == CHUNK_NAMES["T"])
     assert tiles[1] == "6"
 

@@ -33,6 +33,7 @@ def gradient(mode: str = "RGB", width: int = 70, height: int = 50) -> Image.Imag
 
 def saved(image: Image.Image, **options: object) -> bytes:
     buffer = io.BytesIO()
+    options = {"content": "photo"} | options  # a gradient would be exact
     image.save(buffer, "AEZ", model="tiny", **options)
     return buffer.getvalue()
 
@@ -51,7 +52,7 @@ def test_round_trip_through_a_file(tmp_path: Path, mode: str) -> None:
 
 def test_round_trip_in_memory_equals_the_function() -> None:
     data = saved(gradient(), quality=40)
-    assert data == aez.encode(gradient(), quality=40, model="tiny")
+    assert data == aez.encode(gradient(), quality=40, model="tiny", content="photo")
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), np.asarray(aez.decode(data)))
 
 
@@ -124,6 +125,18 @@ def test_arguments_of_other_formats_are_told() -> None:
         saved(gradient(), progressive=True, optimize=True)
 
 
+def test_lossless_and_a_largest_error_are_honoured() -> None:
+    image = gradient("RGBA")
+    for options in ({"lossless": True}, {"max_error": 2}):
+        buffer = io.BytesIO()
+        image.save(buffer, "AEZ", **options)
+        found = Image.open(io.BytesIO(buffer.getvalue()))
+        difference = np.asarray(found).astype(int) - np.asarray(image).astype(int)
+        assert np.abs(difference).max() <= options.get("max_error", 0)
+    with pytest.raises(ValueError, match="goes without quality"):
+        image.save(io.BytesIO(), "AEZ", lossless=True, quality=50)
+
+
 def test_damage_is_found_by_verify() -> None:
     data = bytearray(saved(gradient()))
     Image.open(io.BytesIO(bytes(data))).verify()
@@ -141,11 +154,14 @@ def test_targets_reach_the_encoder() -> None:
 
 
 def test_what_is_lost_is_a_warning() -> None:
-    deep = Image.fromarray(np.full((20, 30), 40_000, np.uint16))
-    with pytest.warns(UserWarning, match="16-bit grey") as caught:
-        data = saved(deep)
+    dark = Image.fromarray(np.full((20, 30), 1_001, np.uint16))
+    with pytest.warns(UserWarning, match="kept as 10 bits") as caught:
+        data = saved(dark)
     assert caught[0].filename == __file__
-    assert Image.open(io.BytesIO(data)).mode == "L"
+    opened = Image.open(io.BytesIO(data))
+    assert opened.mode == "I;16"
+    assert opened.getpixel((3, 3)) == pytest.approx(1_000, abs=60)
+    assert opened.mode == "I;16"
 
 
 @pytest.mark.parametrize(

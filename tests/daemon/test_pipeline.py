@@ -146,6 +146,33 @@ def test_an_idle_worker_commits_at_once_and_an_event_does_not_wait() -> None:
         until(lambda: rig.store.positions == {"s": {"n": 1}})
 
 
+class Filling(Sums):
+    """An engine in whose time more comes in: so many bytes of it."""
+
+    def __init__(self, intake: Intake, more: int) -> None:
+        super().__init__()
+        self.intake, self.more = intake, more
+
+    def process(self, samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]:
+        more, self.more = self.more, 0
+        if more:
+            self.intake.put(chunk(b"1\n" * (more // 2), 1))
+        return super().process(samples, ahead=ahead)
+
+
+@pytest.mark.parametrize(("more", "commits"), [(2, 2), (1 << 20, 1)])
+def test_an_event_waits_for_others_only_where_much_has_come_since(more: int, commits: int) -> None:
+    rig = Rig(commit_seconds=3600.0)
+    rig.worker.engine = Filling(rig.intake, more)
+    rig.worker._rest_seconds, rig.worker._last_commit = 3600.0, time.monotonic()  # as if commits took minutes
+    rig.intake.put(chunk(b"101\n"))
+    rig.worker._round()
+    assert rig.store.commits == commits - 1
+    rig.worker._round()
+    rig.worker.settle()
+    assert (rig.store.commits, rig.store.events) == (commits, ["101"])
+
+
 def test_a_store_that_is_full_is_tried_again_and_nothing_is_lost() -> None:
     store = Memory([StoreFull("no room"), StoreFull("no room"), OSError("disk gone")])
     with Rig(store) as rig:

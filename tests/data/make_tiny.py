@@ -21,7 +21,7 @@ from aez.export.photo.bundle import export_photo
 from aez.export.photo.network import PhotoConfig, PhotoNetwork
 
 CONFIG = PhotoConfig(
-    hyper_stride=16,  # the former design, which files of the first models need for ever
+    hyper_stride=16,  # simpler than what ships: hyper-latent and cells on one grid, no magnitudes in contexts
     context_blocks=0,
     hyper_channels=4,
     hyper_width=8,

@@ -12,7 +12,18 @@ import pytest
 from tests.house.test_imports import FOLDERS
 from tests.kit.places import ROOT
 
-DATA = ("py.typed", "FORMAT.md", "models/*.aezm", "page/*.*", "page/vendor/*")
+DATA = (
+    "py.typed",
+    "FORMAT.md",
+    "models/*.aezm",
+    "js/dist/*.js",
+    "js/pages/*.*",
+    "js/pages/*/*",
+    "js/viewer/*",
+    "web/page/*.*",
+    "web/page/vendor/*",
+    "examples/*",
+)
 
 pytestmark = pytest.mark.slow  # they build
 

@@ -18,6 +18,7 @@ FACES = {
     "aez.codec.image": "codec/image/__init__.py",
     "aez.codec.latent": "codec/latent/__init__.py",
     "aez.codec.series": "codec/series/__init__.py",
+    "aez.codec.vectors": "codec/vectors/__init__.py",
     "aez.daemon": "daemon/__init__.py",
     "aez.export": "export/__init__.py",
 }
@@ -87,10 +88,13 @@ def test_the_lists_of_a_face_agree(face: str) -> None:
     assert sorted({**lazy_table(face), **errors}) == sorted(offered(face))
 
 
-def test_the_front_door_offers_its_functions_and_the_errors() -> None:
+def test_the_front_door_offers_its_functions_its_decoder_and_the_errors() -> None:
     errors = [name for name, module in imported(body("aez")).items() if module == "aez.codec.errors"]
-    functions = [node.name for node in body("aez") if isinstance(node, ast.FunctionDef)]
-    assert sorted([*errors, *functions]) == sorted(offered("aez"))
+    defined = {node.name for node in body("aez") if isinstance(node, ast.FunctionDef)}  # some are overloaded
+    functions = [name for name in defined if not name.startswith("_")]
+    lazy = lazy_table("aez")
+    assert sorted([*errors, *functions, *lazy]) == sorted(offered("aez"))
+    assert lazy.items() <= for_checkers("aez").items()
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -107,6 +111,13 @@ def test_a_face_offers_names_once_and_none_that_are_private(face: str) -> None:
     names = offered(face)
     assert len(set(names)) == len(names)
     assert not [name for name in names if name.startswith("_")]
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_no_name_of_a_face_is_that_of_a_file_beside_it(face: str) -> None:
+    """Once the file is imported, the package's attribute is the module, and the name behind it is never found."""
+    beside = {path.stem for path in (ROOT / FACES[face]).parent.iterdir()}
+    assert not beside & set(offered(face))
 
 
 def test_every_package_that_documents_may_name_is_a_face() -> None:

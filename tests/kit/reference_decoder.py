@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 import zlib
 from typing import Any
 
@@ -32,7 +33,7 @@ def number(data: bytes, at: int) -> tuple[int, int]:
 
 def parse(data: bytes) -> dict[str, Any]:
     """Header fields, `chunks` [(type, payload)] and `tiles` [content] of a whole file."""
-    demand(data[:8] == b"\x89AEZ\r\n\x1a\x01", "signature")
+    demand(data[:8] == b"\x89AEZ\r\n\x1a\x02", "signature")
     chunks, index, at = [], b"", 8
     while True:
         start, letter = at, data[at : at + 1]
@@ -56,9 +57,22 @@ def parse(data: bytes) -> dict[str, Any]:
 
 def header(payload: bytes) -> dict[str, Any]:
     demand(payload[0] & 15 == 0, "kind")
-    width, at = number(payload, 1)
+    follows = payload[1]
+    demand(follows < 128, "fields")
+    width, at = number(payload, 2)
     height, at = number(payload, at)
     tile, end = number(payload, at + 10)
+    bits, cicp, value_range, resolution = 8, None, None, None
+    if follows & 8:
+        bits, end = payload[end], end + 1
+    if follows & 16:
+        cicp, end = tuple(payload[end : end + 3]), end + 3
+    if follows & 32:
+        value_range, end = struct.unpack("<2f", payload[end : end + 8]), end + 8
+    if follows & 64:
+        across, end = number(payload, end)
+        down, end = number(payload, end)
+        resolution = across, down
     demand(end == len(payload), "header")
     return {
         "width": width,
@@ -67,6 +81,11 @@ def header(payload: bytes) -> dict[str, Any]:
         "level": int.from_bytes(payload[at : at + 2], "little"),
         "model_id": payload[at + 2 : at + 10],
         "tile": 16 * tile,
+        "orientation": follows % 8 + 1,
+        "bits": bits,
+        "cicp": cicp,
+        "value_range": value_range,
+        "resolution": resolution,
     }
 
 

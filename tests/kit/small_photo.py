@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from aez.codec.bundle.bundle import Bundle
 from aez.export.hyperprior.integer import IntegerConv
+from aez.export.photo.bundle import export_photo
 from aez.export.photo.network import PhotoConfig, PhotoNetwork
+from tests.kit.made_once import MadeOnce
 
 SMALL = PhotoConfig(
     hyper_channels=4,
@@ -58,3 +60,18 @@ def make_network(config: PhotoConfig = SMALL, seed: int = 1) -> PhotoNetwork:
             assert isinstance(out, IntegerConv)
             out.weight.mul_(4)  # so that the scale index follows z and earlier phases
     return network.eval()
+
+
+def exported_once(made_once: MadeOnce) -> Exported:
+    """The network as the export left it, and what was exported, which takes some thirty seconds."""
+
+    def export(folder: Path) -> None:
+        network, pictures = make_network(), make_pictures(8).split(4)
+        bundle = export_photo(network, folder / "small.aezm", "small", pictures, {"data": "noise"}, {"psnr": 30.0})
+        torch.save(network.state_dict(), folder / "network.pt")
+        (folder / "id").write_text(bundle.id)
+
+    folder = made_once("small-photo", export)
+    network, path = make_network(), folder / "small.aezm"
+    network.load_state_dict(torch.load(folder / "network.pt", weights_only=True))
+    return Exported(network, Bundle.open(path), path, (folder / "id").read_text())

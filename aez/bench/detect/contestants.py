@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,22 @@ import numpy.typing as npt
 from aez.bench.detect.data import Case, Values
 from aez.bench.detect.peers import AllOnes, PeerDetector, skab_isolation_forest
 from aez.bench.detect.simple_peers import SeasonalResidual, season_phases
+from aez.codec.bundle.session import open_session
 from aez.codec.detect.adaptive import adapt, alarm_levels
 from aez.codec.detect.covering import covering_mean
+from aez.codec.detect.detector import GRAPH
 from aez.codec.detect.events import DEFAULT_RULE
+from aez.codec.detect.rhythm.seasons import Beside
 from aez.codec.detect.thresholds import alarm_budget
+from aez.codec.errors import UnsupportedInput
+from aez.export.common.int8 import int8_bundle
 from aez.export.series.arrays.estimator import SeriesDetector
+from aez.export.series.bundle import Learned
 from aez.export.series.covering import look_ahead
 from aez.export.series.train import MARGIN
 
 Floats = npt.NDArray[np.float64]
+Windows = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 #: The peers' limit: so many alarms a day on the last part of the training rows, times MARGIN, as for ours.
@@ -82,22 +89,37 @@ class Contestant(Protocol):
         """Raises AezError subclasses for a case that it cannot learn from."""
 
 
+class Int8Detector(SeriesDetector):
+    """Scores by the graph of `aez models export --int8`, window by window as on a small device."""
+
+    def _run(self, windows: Windows, scale: Beside | None) -> tuple[Windows, Windows]:
+        if scale is not None:
+            raise UnsupportedInput("int8 is measured on models that take windows alone")
+        if not hasattr(self, "_session"):
+            bundle = int8_bundle(cast(Learned, self._fitted).pack("int8"))
+            self._session = open_session(bundle.graph(GRAPH), "cpu", threads=1)
+        found = [self._session.run({"window": windows[at : at + 1]}) for at in range(len(windows))]
+        return np.concatenate([one["score"] for one in found]), np.concatenate([one["channel_score"] for one in found])
+
+
 @dataclass(frozen=True)
 class Own:
-    """Our detector: `SeriesDetector` with the same settings for every case."""
+    """Our detector: `SeriesDetector` with the same settings for every case; `int8`: its weights are in int8."""
 
     family: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    int8: bool = False
 
     @property
     def name(self) -> str:
-        return f"aez {self.family}"
+        return f"aez {self.family}{' int8' if self.int8 else ''}"
 
     def judge(self, case: Case, task: Task) -> Verdict:
         start = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            detector = SeriesDetector(self.family, period=case.period_seconds, **self.settings).fit(case.train)
+            made = Int8Detector if self.int8 else SeriesDetector
+            detector = made(self.family, period=case.period_seconds, **self.settings).fit(case.train)
         fitted = time.perf_counter()
         before = min(detector.window_ - 1, len(case.train)) if task.follows else 0
         rows = np.concatenate([case.train[len(case.train) - before :], case.test])

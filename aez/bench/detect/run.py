@@ -42,6 +42,7 @@ def run(
     *,
     quick: bool = False,
     thresholds: bool = False,
+    int8: bool = False,
     jobs: int | None = None,
     progress: bool = False,
 ) -> DetectReport:
@@ -54,6 +55,7 @@ def run(
         peers: names of those to set beside ours, upper and lower case alike; None takes all.
         quick: every third case, and no VUS-PR.
         thresholds: compare ways of choosing our detectors' limit too, on SMD and folders.
+        int8: each of ours also as `aez models export --int8` writes it.
         jobs: processes at a time, one for each core by default; each then computes with one thread.
         progress: a bar on standard error.
 
@@ -64,9 +66,7 @@ def run(
     protocol = PROTOCOLS[kind]
     if thresholds and kind not in WITH_THRESHOLDS:
         raise InvalidArgument("ways of choosing a threshold are compared on SMD and on folders, not here")
-    for family in families:
-        family_class(family)  # raises before anything is measured
-    own = [Own(family, dict(settings or {})) for family in dict.fromkeys(families)]
+    own = _own(families, dict(settings or {}), (False, True) if int8 else (False,))
     contestants = _contestants(protocol, own, peers)
     cases = list(LOADERS[kind](folder))[:: QUICK_STEP if quick else 1]
     jobs = jobs or available_cores()
@@ -92,6 +92,12 @@ def run(
         traces=_traces(results, names, protocol.task),
         thresholds={name: found for name in names if (found := _limits(results, name))},
     )
+
+
+def _own(families: Sequence[str], settings: dict[str, Any], ways: Sequence[bool]) -> list[Own]:
+    for family in families:
+        family_class(family)  # raises before anything is measured
+    return [Own(family, settings, way) for family in dict.fromkeys(families) for way in ways]
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import AezError, UnsupportedInput
 from aez.codec.image.files import Pixels, is_coloured, list_pictures, read_picture, to_planes
+from aez.codec.vectors.idx import read_idx
 
 __all__ = ["PictureClasses", "load_picture_classes"]
 
@@ -19,8 +18,6 @@ _IDX = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-#: Sizes of the kinds of IDX files: magic number and count of dimensions.
-_MAGIC = {3: 0x803, 1: 0x801}
 #: Of each class's folder, every third picture in a drawn order is for the test.
 _TEST_EVERY = 3
 _FEWEST = 30
@@ -79,22 +76,14 @@ def _idx_file(folder: Path, name: str) -> Path | None:
 
 
 def _read_idx(folder: Path, name: str, dimensions: int) -> Pixels:
-    """Bytes of an IDX file: a magic number, the dimensions, both big-endian, and the values."""
+    """Bytes of an IDX file in the folder, gzipped or not. Raises UnsupportedInput."""
     path = _idx_file(folder, name)
     if path is None:
         raise UnsupportedInput(f"{folder} has no {name}.gz")
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise UnsupportedInput(f"{path} cannot be read: {error}") from error
-    start = 4 * (1 + dimensions)
-    numbers = [int(number) for number in np.frombuffer(data[:start][: len(data) // 4 * 4], ">u4")]
-    if len(numbers) < 1 + dimensions or numbers[0] != _MAGIC[dimensions]:
+    values: Pixels = read_idx(path)
+    if values.dtype != np.uint8 or values.ndim != dimensions:
         raise UnsupportedInput(f"{path} is no IDX file of bytes with {dimensions} dimensions")
-    shape = tuple(numbers[1:])
-    if int(np.prod(shape, dtype=object)) != len(data) - start:
-        raise UnsupportedInput(f"{path} is cut off or damaged: {len(data) - start} bytes for {list(shape)}")
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    return values
 
 
 def _load_folders(folders: list[Path], size: int) -> PictureClasses:

@@ -2,7 +2,8 @@
 
 An event opens with some sample, whose time its first step bears; what counts is from just before that sample was
 published until the subscriber's client had the step. Publisher, Mosquitto, monitor and subscriber are four processes
-on one machine.
+on one machine. Each event is one of its own here: by default most of them would go on with the one before, or be one
+incident with those of other streams, and no message would tell of them.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ path = "{model}"
 period_seconds = {period}
 open_after = 2
 close_after = 4
+reopen_seconds = 0
+[alarms]
+group_streams = 0
 [[sources]]
 kind = "mqtt"
 port = {broker}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from aez.codec.common.extras import library
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["bd_psnr", "bd_rate", "monotone_cubic"]
+__all__ = ["bd_psnr", "bd_rate", "monotone_cubic", "rate_at"]
 
 Curve = npt.NDArray[np.float64]
 
@@ -45,6 +45,17 @@ def bd_psnr(rate_a: npt.ArrayLike, psnr_a: npt.ArrayLike, rate_b: npt.ArrayLike,
     The mean over the shared range of log rate; arguments and errors as in `bd_rate`.
     """
     return _mean_gap(_curve(rate_a, psnr_a), _curve(rate_b, psnr_b), "rate")
+
+
+def rate_at(rate: npt.ArrayLike, quality: npt.ArrayLike, wanted: float) -> float | None:
+    """The rate at which a curve has the quality `wanted`, on the same line as `bd_rate`; None beyond its ends.
+
+    Raises InvalidArgument as `bd_rate`, AezError without scipy.
+    """
+    rates, qualities = _curve(rate, quality)
+    if not qualities[0] <= wanted <= qualities[-1]:
+        return None
+    return math.exp(float(monotone_cubic(qualities, rates)(wanted)))
 
 
 def monotone_cubic(x: npt.ArrayLike, y: npt.ArrayLike) -> Any:

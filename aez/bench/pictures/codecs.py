@@ -22,7 +22,8 @@ from PIL import Image, features
 
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.errors import InvalidArgument
-from aez.codec.image.api import decode_picture, encode_picture, load
+from aez.codec.image.api import encode_picture, load
+from aez.codec.image.decoding import decode_picture
 
 __all__ = ["Encoded", "PictureCodec", "aez_codec", "encode_to_size", "standard_peers"]
 

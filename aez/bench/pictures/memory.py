@@ -20,7 +20,8 @@ from aez.bench.machine import describe_environment
 from aez.bench.pictures.files import Picture, load_picture
 from aez.bench.pictures.speed import AEZ, model_option
 from aez.codec.common.extras import library
-from aez.codec.image.api import ModelLike, decode_picture, encode_picture, load
+from aez.codec.image.api import ModelLike, encode_picture, load
+from aez.codec.image.decoding import decode_picture
 
 __all__ = ["large", "soak"]
 

@@ -14,7 +14,8 @@ from PIL import Image
 from aez.bench.machine import describe_environment
 from aez.bench.pictures.files import Picture, load_picture
 from aez.codec.errors import InvalidArgument
-from aez.codec.image.api import ModelLike, decode_picture, encode_picture, load
+from aez.codec.image.api import ModelLike, encode_picture, load
+from aez.codec.image.decoding import decode_picture
 from aez.codec.image.tiles import TILE_DEFAULT
 
 __all__ = ["QUALITIES", "seams", "step_errors"]
@@ -46,7 +47,9 @@ def seams(
         original = _scaled(load_picture(path), width)
         for quality in qualities:
             decoded = np.asarray(
-                decode_picture(encode_picture(original, quality, bundle, tile=tile).data, model=bundle).image
+                decode_picture(
+                    encode_picture(original, quality, bundle, tile=tile, content="photo").data, model=bundle
+                ).image
             )
             for axis in (0, 1):
                 sums[quality] += _steps(original, decoded, tile, axis)

@@ -17,8 +17,10 @@ from aez.codec.container.image_header import ImageHeader
 from aez.codec.container.reader import Reader
 from aez.codec.entropy.tile import symbol_bytes
 from aez.codec.errors import InvalidArgument
-from aez.codec.image.api import ModelLike, decode_picture, encode_picture, load
+from aez.codec.image.api import ModelLike, encode_picture, load
+from aez.codec.image.decoding import decode_picture
 from aez.codec.image.model import ImageModel, open_model
+from aez.codec.image.tile_kinds import split_kind
 from aez.codec.image.tiles import TILE_DEFAULT, decode_latents, ideal_bytes, tile_symbols
 
 __all__ = ["SEAM_PIXELS", "SeamError", "border_mask", "exactness", "other_bytes", "tiling"]
@@ -64,8 +66,8 @@ def tiling(pictures: Iterable[Path], model: ModelLike = None, quality: float = 5
     for path in pictures:
         pixels = load_picture(path)
         height, width = pixels.shape[:2]
-        tiled = encode_picture(pixels, quality, bundle, tile=tile).data
-        whole = encode_picture(pixels, quality, bundle, tile=TILE_DEFAULT).data
+        tiled = encode_picture(pixels, quality, bundle, tile=tile, content="photo").data
+        whole = encode_picture(pixels, quality, bundle, tile=TILE_DEFAULT, content="photo").data
         tiled_bytes, whole_bytes = tiled_bytes + len(tiled), whole_bytes + len(whole)
         header = Reader(io.BytesIO(whole), ImageHeader).header
         ideal, coded = ideal + ideal_bytes(opened, pixels, header), coded + len(whole)
@@ -100,7 +102,9 @@ def tiling(pictures: Iterable[Path], model: ModelLike = None, quality: float = 5
 def other_bytes(data: bytes) -> int:
     """Bytes of a one-tile file outside the entropy coder's words and escapes: framing, header, checksums, index."""
     return len(data) - sum(
-        symbol_bytes(chunk.content) for chunk in Reader(io.BytesIO(data), ImageHeader).chunks() if chunk.type == "T"
+        symbol_bytes(split_kind(chunk.content)[1])
+        for chunk in Reader(io.BytesIO(data), ImageHeader).chunks()
+        if chunk.type == "T"
     )
 
 
@@ -130,7 +134,7 @@ def exactness(
     symbols = 0
     for path in pictures:
         pixels = load_picture(path)
-        data = encode_picture(pixels, quality, bundle, tile=tile).data
+        data = encode_picture(pixels, quality, bundle, tile=tile, content="photo").data
         reader = Reader(io.BytesIO(data), ImageHeader)
         header = reader.header
         wanted = [tile_symbols(open_model(bundle), pixels, header, number) for number in range(header.tiles)]

@@ -20,7 +20,8 @@ from aez.bench.pictures.codecs import standard_peers
 from aez.bench.pictures.files import Picture, load_picture
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.errors import InvalidArgument
-from aez.codec.image.api import ModelLike, decode_picture, encode_picture, load
+from aez.codec.image.api import ModelLike, encode_picture, load
+from aez.codec.image.decoding import decode_picture
 
 __all__ = ["AEZ", "in_turn", "model_option", "speed"]
 

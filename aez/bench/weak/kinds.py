@@ -140,6 +140,17 @@ def _gradients() -> list[Picture]:
     return [_to_bytes(sky), _to_bytes(lights)]
 
 
+def _one_bit() -> list[Picture]:
+    """Dots of two values, and letters without smooth edges."""
+    dithered = Image.fromarray(_scene(HEIGHT, WIDTH)).convert("1")
+    page = Image.fromarray(_page("white", "black")).convert("L").point(lambda level: 255 * (level > 127))
+    return [np.asarray(image.convert("RGB")) for image in (dithered, page)]
+
+
+def _palette() -> list[Picture]:
+    return [np.asarray(Image.fromarray(_scene(HEIGHT, WIDTH)).quantize(64, dither=Image.Dither.NONE).convert("RGB"))]
+
+
 def _noise() -> list[Picture]:
     """Every sample of its own, of all 256 values: nothing can be predicted."""
     y, x = np.mgrid[:256, :256].astype(np.uint32)
@@ -174,6 +185,8 @@ def _kinds() -> Iterator[Kind]:
     yield Kind("screen", f"a window with lists and buttons, {WIDTH}x{HEIGHT}", _screen)
     yield Kind("flat graphics", f"a chart and a sign in flat colours, {WIDTH}x{HEIGHT}", _flat)
     yield Kind("gradients", f"two smooth gradients, {WIDTH}x{HEIGHT}", _gradients)
+    yield Kind("1 bit", f"a dithered landscape and a page in black and white, {WIDTH}x{HEIGHT}", _one_bit)
+    yield Kind("palette", f"a landscape in 64 colours, {WIDTH}x{HEIGHT}", _palette)
     yield Kind("noise", "independent samples of all values, 256x256", _noise)
     for side in TINY_SIDES:
         yield Kind(f"tiny {side}x{side}", f"{TINY_COUNT} crops of a landscape", functools.partial(_tiny, side))

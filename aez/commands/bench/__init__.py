@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from aez.commands.bench import codec, detect, images, latent, monitor, rd, results
+from aez.commands.bench import autoencoders, codec, detect, images, latent, monitor, rd, remote, results
 
 
 @click.group()
@@ -12,6 +12,6 @@ def bench() -> None:
     """Measure models against other formats and detectors."""
 
 
-for _module in (codec, detect, images, latent, monitor, rd, results):
+for _module in (autoencoders, codec, detect, images, latent, monitor, rd, remote, results):
     for _command in _module.COMMANDS:
         bench.add_command(_command)

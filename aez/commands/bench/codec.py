@@ -1,4 +1,4 @@
-"""`aez bench speed|tiles|seams|exact|large|soak`: figures of the codec beyond rate and distortion."""
+"""`aez bench speed|tiles|seams|exact|lossless|large|soak`: figures of the codec beyond rate and distortion."""
 
 from __future__ import annotations
 
@@ -158,7 +158,17 @@ def soak(count: int, model: str | None, as_json: bool) -> None:
     _show(report, as_json, [*lines, f"growth after warming up: {100 * report['growth']:+.1f} %"])
 
 
-COMMANDS = (speed, tiles, seams, exact, large, soak)
+@click.command()
+@pictures
+@options.as_json
+def lossless(pictures: tuple[Path, ...], as_json: bool) -> None:
+    """Bytes without loss beside PNG, lossless WebP and lossless JPEG XL; 16-bit PNG files beside themselves."""
+    from aez.bench.pictures.lossless import measure_lossless
+
+    shared.show(measure_lossless(pictures), as_json)
+
+
+COMMANDS = (speed, tiles, seams, exact, lossless, large, soak)
 
 
 def _pair(what: str, own: float, avif: float) -> str:

@@ -31,6 +31,7 @@ _MODULES = ("torch", "sklearn", "lightning_fabric", "onnx", "onnxscript", "jobli
 )
 @click.option("--peers", metavar="NAME,NAME", help="Which detectors of others to set beside; all by default, or none.")
 @click.option("--quick", is_flag=True, help="Every third case, and no VUS-PR.")
+@click.option("--int8", is_flag=True, help="Each of ours also as `aez models export --int8` writes it.")
 @click.option("--thresholds", is_flag=True, help="Compare ways of choosing our threshold as well, on SMD and folders.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes at a time; by default one for each core.")
 @click.option(
@@ -43,6 +44,7 @@ def detect(
     settings: tuple[str, ...],
     peers: str | None,
     quick: bool,
+    int8: bool,
     thresholds: bool,
     jobs: int | None,
     output: Path | None,
@@ -69,6 +71,7 @@ def detect(
             shared.peer_names(peers),
             quick=quick,
             thresholds=thresholds,
+            int8=int8,
             jobs=jobs,
             progress=sys.stderr.isatty(),
         )
@@ -83,23 +86,28 @@ def detect(
 @click.option(
     "--seconds", type=click.FloatRange(0.01, 600), default=3.0, show_default=True, help="Time for each of the figures."
 )
+@click.option("--int8", is_flag=True, help="Measure what `aez models export --int8` writes as well.")
 @options.as_json
-def detect_speed(model: str, seconds: float, as_json: bool) -> None:
+def detect_speed(model: str, seconds: float, int8: bool, as_json: bool) -> None:
     """Windows per second of a detector on one core, in batches of 32 and one at a time."""
     from aez.bench.detect.speed import speed as measure
 
-    report = measure(model, seconds)
+    report = measure(model, seconds, int8=int8)
     rates = report["windows_per_second"]
     size = f"{report['window']} rows, {report['channels']} channels"
     lines = [
         f"{report['model']}: windows of {size}; one core of {report['machine']['cpu']}",
-        *(f"{title:<24}{_rate(rates[key], '32')}   {_rate(rates[key], '1')}" for title, key in _WAYS),
+        *(f"{title:<24}{_rate(rates[key], '32')}   {_rate(rates[key], '1')}" for title, key in _WAYS if key in rates),
     ]
     messages.result(json.dumps(report, indent=1) if as_json else "\n".join(lines))
 
 
 COMMANDS = (detect, detect_speed)
-_WAYS = (("ONNX Runtime", "onnxruntime"), ("aez.codec.detect.Detector", "detector"))
+_WAYS = (
+    ("ONNX Runtime", "onnxruntime"),
+    ("ONNX Runtime, int8", "int8"),
+    ("aez.codec.detect.Detector", "detector"),
+)
 
 
 def _rate(rates: dict[str, float], batch: str) -> str:

@@ -16,13 +16,14 @@ from aez.batch import Parallel, run_batch
 from aez.codec.common.words import format_duration
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
-from aez.commands.codec.encode_job import AfterEncoding, EncodeJob
+from aez.commands.codec.encode_job import HOW, AfterEncoding, EncodeJob
 from aez.commands.codec.picture_files import judge_picture
 from aez.file_report import FileReport
 from aez.files import Job, plan, refuse_two_results
 from aez.inputs import STDIO, Inputs, find_inputs
 
 SUFFIX = ".aez"
+LOSSLESS_ALPHA = 100
 TARGETS = ("quality", "bpp", "psnr", "ssimulacra2", "max_bytes")
 
 
@@ -35,10 +36,38 @@ TARGETS = ("quality", "bpp", "psnr", "ssimulacra2", "max_bytes")
 @click.option("--psnr", type=float, help="Least PSNR in dB over RGB; by photo.")
 @click.option("--ssimulacra2", type=float, help="Least score of SSIMULACRA 2; needs aez[bench].")
 @click.option("--max-bytes", type=click.IntRange(1), help="Largest size in bytes.")
+@click.option("--lossless", is_flag=True, help="Keep every sample as it is.")
+@click.option("--max-error", type=int, metavar="N", help="Keep every sample within N levels of what it is.")
+@click.option(
+    "--content",
+    type=click.Choice(["auto", "photo", "graphics"]),
+    default="auto",
+    show_default=True,
+    help="Code tiles as photographs, as graphics, or as is cheapest.",
+)
 @options.model
-@click.option("--tile", type=int, help="Side of the tiles that are coded independently, in pixels; by default 1024.")
+@click.option(
+    "--tile",
+    type=int,
+    help="Side of the tiles that are coded independently, in pixels; by default 1024, without a model 2048.",
+)
 @click.option("--embed-model", is_flag=True, help="Store the decoding half of the model in each file.")
-@click.option("--no-metadata", is_flag=True, help="Leave out EXIF (also the orientation), ICC profile and XMP.")
+@click.option(
+    "--strip",
+    multiple=True,
+    metavar="WORD,...",
+    help="Leave out any of gps, exif, xmp, icc (colours become sRGB) and dpi, or all. Pictures stay upright.",
+)
+@click.option("--no-metadata", is_flag=True, help="The old name of --strip all.")
+@click.option("--keep-hidden", is_flag=True, help="Code colours under alpha 0 as they are, which nobody sees.")
+@click.option("--alpha-quality", type=click.IntRange(1, 100), default=100, help="Below 100, alpha of fewer levels.")
+@click.option(
+    "--range",
+    "value_range",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Values of floating-point pictures that become 0 and 65535; others are refused.",
+)
 @click.option("--max-pixels", type=click.IntRange(1), help="Refuse larger pictures; by default about 179 million.")
 @click.option("--only-smaller", is_flag=True, help="Write no file that is not smaller than its source.")
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose results exist.")
@@ -60,11 +89,13 @@ def encode(
 
     IN is a picture, a folder (the pictures in it, known by their content; below it with --recursive) or - for standard
     input. What else lies there is named and counted. Without -o results lie beside their sources. Give at most one of
-    --quality, --bpp, --psnr, --ssimulacra2 and --max-bytes. Without --model it is photo-visual, which looks best at
-    equal bytes, and with --psnr it is photo, which has the highest PSNR.
+    --quality, --bpp, --psnr, --ssimulacra2, --max-bytes, --lossless and --max-error. Without --model it is
+    photo-visual, which looks best at equal bytes, and with --psnr it is photo, which has the highest PSNR.
     """
     targets = {name: given[name] for name in TARGETS}
     _check_targets(targets)
+    exact = _exact(given, targets)
+    how = _how(given)
     if output is not None:
         refuse_two_results(output, as_json)
     found = find_inputs(inputs, judge_picture, recursive=recursive, follow_links=follow_links)
@@ -76,9 +107,8 @@ def encode(
     parallel = Parallel.choose(len(jobs), given["workers"], given["threads"])
     settings = {
         **targets,
-        **_opened(given, parallel.threads),
-        "keep_metadata": not given["no_metadata"],
-        "embed_model": given["embed_model"],
+        **(_opened(given, parallel.threads) if exact is None else _exact_settings(given, exact, parallel.threads)),
+        **how,
     }
     if given["dry_run"]:
         _tell_estimate(jobs, settings, given["max_pixels"], parallel.workers, as_json)
@@ -135,6 +165,49 @@ def _check_targets(targets: dict[str, float | int | None]) -> None:
         raise InvalidArgument(f"give only one of {' and '.join(given)}")
 
 
+def _exact(given: Mapping[str, Any], targets: Mapping[str, float | int | None]) -> int | None:
+    """The largest error of a sample where one is asked for. Raises InvalidArgument for what does not go with it."""
+    if not given["lossless"] and given["max_error"] is None:
+        return None
+    from aez.codec.image.api import check_exact
+
+    others = {**targets, "model": given["model"], "embed_model": given["embed_model"] or None}
+    others["content"] = None if given["content"] == "auto" else given["content"]
+    others["alpha_quality"] = None if given["alpha_quality"] == LOSSLESS_ALPHA else given["alpha_quality"]
+    named = [f"--{name.replace('_', '-')}" for name, value in others.items() if value is not None]
+    return check_exact(given["lossless"], given["max_error"], named)
+
+
+def _exact_settings(given: Mapping[str, Any], bound: int, threads: int | None) -> dict[str, Any]:
+    """As `_opened`, without a model. Raises InvalidArgument."""
+    from aez.codec.container.image_header import TILE_UNIT
+    from aez.codec.image.tiles import check_tile
+
+    if given["tile"] is not None:
+        check_tile(given["tile"], TILE_UNIT)
+    _lift_bound(given["max_pixels"])
+    return {"max_error": bound, "tile": given["tile"], "model": None, "device": given["device"], "threads": threads}
+
+
+def _lift_bound(max_pixels: int | None) -> None:
+    if max_pixels is not None:
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = None  # what is asked for here holds in its place
+
+
+def _how(given: Mapping[str, Any]) -> dict[str, Any]:
+    """How pictures are taken apart, checked once. Raises InvalidArgument."""
+    from aez.codec.image.api import choices_of
+    from aez.codec.pixels.strip import ALL
+
+    if given["no_metadata"]:
+        messages.note("--no-metadata is now --strip all")
+    how = {name: given[name] for name in HOW} | {"strip": ALL if given["no_metadata"] else given["strip"]}
+    choices_of(**how)
+    return how
+
+
 def _opened(given: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
     """Settings that concern all files alike, checked once. Raises ModelError, InvalidArgument."""
     import numpy as np
@@ -144,14 +217,18 @@ def _opened(given: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
     from aez.codec.image.tiles import TILE_DEFAULT, check_tile
 
     tile, device = given["tile"], given["device"]
-    if given["max_pixels"] is not None:
-        from PIL import Image
-
-        Image.MAX_IMAGE_PIXELS = None  # what is asked for here holds in its place
+    _lift_bound(given["max_pixels"])
     bundle = load_for(given["model"], given["psnr"])
     opened = open_model(bundle, device, threads)
     side = TILE_DEFAULT if tile is None else tile
     check_tile(side, opened.geometry.alignment)
     z = np.zeros((opened.geometry.hyper_channels, 1, 1), np.int32)
     opened.predict(z, 0).index()  # opens a session on the device
-    return {"model": bundle, "tile": side, "device": device, "threads": threads}
+    return {
+        "model": bundle,
+        "tile": side,
+        "device": device,
+        "threads": threads,
+        "content": given["content"],
+        "embed_model": given["embed_model"],
+    }

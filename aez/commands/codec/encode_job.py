@@ -18,6 +18,9 @@ from aez.inputs import STDIO
 if TYPE_CHECKING:
     from PIL import Image
 
+#: The settings that tell how a picture is taken apart.
+HOW = ("strip", "keep_hidden", "alpha_quality", "value_range")
+
 
 @dataclass(frozen=True)
 class AfterEncoding:
@@ -75,7 +78,7 @@ class EncodeJob:
         if after.keep_times and before is not None:
             os.utime(job.target, ns=(before.st_atime_ns, before.st_mtime_ns))
         if after.measure or after.delete_source:
-            found["psnr"] = self._verified(job, data, image)
+            found["psnr"] = self.verified(job, data, image)
         if after.delete_source and before is not None:
             now = Path(job.source).stat()
             if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
@@ -83,18 +86,20 @@ class EncodeJob:
             Path(job.source).unlink()
         return found
 
-    def _verified(self, job: Job, data: bytes, image: Image.Image) -> float | None:
+    def verified(self, job: Job, data: bytes, image: Image.Image) -> float | None:
         """PSNR in dB of what stands in the file now, None where it is infinite.
 
         Raises OutputError for anything else than what was written, and what decoding raises.
         """
-        from aez.codec.image.api import decode_picture
-        from aez.codec.image.distortion import psnr
+        from aez.codec.image.api import choices_of, psnr_of
+        from aez.codec.image.decoded import as_shown
+        from aez.codec.image.decoding import decode_picture
         from aez.codec.image.pillow import take_apart
 
         if job.target != STDIO and Path(job.target).read_bytes() != data:
             raise OutputError(f"{job.target} does not hold what was written; the source was kept")
         model, device, threads = (self.settings[key] for key in ("model", "device", "threads"))
-        decoded = decode_picture(data, model=model, device=device, threads=threads).image
-        value = psnr(take_apart(image, False).pixels, take_apart(decoded, False).pixels)
+        decoded = decode_picture(data, model=model, device=device, threads=threads)
+        picture = take_apart(image, choices_of(**{key: self.settings[key] for key in HOW if key in self.settings}))
+        value = psnr_of(picture, as_shown(decoded.pixels, decoded.header.mode))
         return value if math.isfinite(value) else None

@@ -16,11 +16,17 @@ from aez.inputs import STDIO
 _SAMPLE = 8
 
 
-def estimate(jobs: Sequence[Job], settings: dict[str, Any], max_pixels: int | None, workers: int) -> dict[str, Any]:
+def estimate(
+    jobs: Sequence[Job],
+    settings: dict[str, Any],
+    max_pixels: int | None,
+    workers: int,
+    sample: Sequence[Job] | None = None,
+) -> dict[str, Any]:
     """Files, their bytes, and estimates of the bytes and seconds of the batch.
 
-    `tried` pictures were encoded, those that failed aside; the ratio of their bytes is that of all. Raises
-    InvalidArgument where none could be.
+    `tried` pictures were encoded, those that failed aside; the ratio of their bytes is that of all. They are the
+    `sample`, or a few spread over the batch. Raises InvalidArgument where none could be.
     """
     from aez.codec.image.api import encode_picture
     from aez.codec.image.pillow import read_image
@@ -29,7 +35,8 @@ def estimate(jobs: Sequence[Job], settings: dict[str, Any], max_pixels: int | No
         raise InvalidArgument("--dry-run cannot look at standard input, which would be gone; name files")
     bytes_in = bytes_out = tried = 0
     started = time.perf_counter()
-    for job in _spread(jobs):
+    chosen = _spread(jobs) if sample is None else sample
+    for job in chosen:
         try:
             source = Path(job.source).read_bytes()
             data = encode_picture(read_image(io.BytesIO(source), "it", max_pixels), **settings).data
@@ -37,7 +44,7 @@ def estimate(jobs: Sequence[Job], settings: dict[str, Any], max_pixels: int | No
             continue
         bytes_in, bytes_out, tried = bytes_in + len(source), bytes_out + len(data), tried + 1
     if not tried:
-        raise InvalidArgument(f"none of {min(_SAMPLE, len(jobs))} pictures that were tried could be encoded")
+        raise InvalidArgument(f"none of {len(chosen)} pictures that were tried could be encoded")
     seconds = time.perf_counter() - started
     whole = sum(Path(job.source).stat().st_size for job in jobs if Path(job.source).is_file())
     return {

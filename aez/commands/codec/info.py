@@ -12,31 +12,65 @@ from aez import messages
 from aez.batch import run_each
 from aez.commands import options
 from aez.files import read_input
+from aez.inputs import STDIO
 
 
 @click.command()
 @options.files
 @options.as_json
 def info(files: tuple[str, ...], as_json: bool) -> None:
-    """Show size, quality, model and chunks of .aez files; every chunk's checksum is checked."""
-    from aez.codec.image.api import describe
+    """Show size, quality, model and chunks of .aez files; every chunk's checksum is checked.
+
+    FILE may be a URL, of which only the two ends are read (needs aez[remote]); - is standard input.
+    """
+    from aez.codec.image.decoding import describe, describe_ends
+    from aez.codec.remote.address import is_url
+    from aez.codec.remote.file import open_url
 
     def show(name: str) -> None:
-        found = describe(read_input(name))
+        if is_url(name):
+            found = describe_ends(open_url(name))
+        else:
+            found = describe(read_input(name), None if name == STDIO else name)
         messages.result(json.dumps({"file": name, **found}) if as_json else _text(name, found))
 
     sys.exit(run_each(files, show))
 
 
+def _more(found: dict[str, Any]) -> list[str]:
+    """A line of what is not the same in most pictures."""
+    said = [f"{found['bits']} bits a channel"] if found["bits"] > 8 else []
+    if found["range"] is not None:
+        said.append("values {:g} to {:g}".format(*found["range"]))
+    said += [found["colour"]] if found["colour"] != "sRGB" else []
+    said += [f"turned as orientation {found['orientation']} says"] if found["orientation"] > 1 else []
+    if found["dpi"] is not None:
+        said.append("{:g} x {:g} dots per inch".format(*found["dpi"]))
+    if found["alpha_bytes"]:
+        said.append(f"alpha {found['alpha_bytes']:,} bytes")
+    return [f"  {', '.join(said)}"] if said else []
+
+
 def _text(name: str, found: dict[str, Any]) -> str:
     model = found["model"]
-    called = model["name"] or "a model that is not here"
+    name_here = model["name"] or "a model that is not here"
+    called = f"model {model['id']} ({name_here}{', embedded' if model['embedded'] else ''})"
     tiles = f"{found['tiles']} tile{'s' if found['tiles'] > 1 else ''} of at most {found['tile']} pixels a side"
+    if found["kinds"] is None:  # of a URL
+        kinds = "not read"
+        needs_model = model["id"].strip("0") != ""
+    else:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in found["kinds"].items())
+        needs_model = bool(set(found["kinds"]) - {"exact"})
+    quality = f"quality {found['quality']:g}"
+    if found["max_error"] is not None:
+        quality = f"every sample within {found['max_error']} levels" if found["max_error"] else "lossless"
     size = f"{found['bytes']:,} bytes, {found['bpp']:.3f} bpp"
     picture = f"{found['kind']} {found['width']}x{found['height']} {found['mode']}"
     lines = [
-        f"{click.format_filename(name)}: {picture}, quality {found['quality']:g}, {size}",
-        f"  model {model['id']} ({called}{', embedded' if model['embedded'] else ''}), {tiles}",
+        f"{click.format_filename(name)}: {picture}, {quality}, {size}",
+        f"  {called if needs_model else 'no model'}, {tiles} ({kinds})",
+        *_more(found),
         f"  {'chunk':<14}{'count':>8}{'bytes':>14}",
     ]
     totals: dict[str, list[int]] = {}

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle
     from aez.codec.bundle.library import ListedBundle
 
-#: As in aez.codec.detect.detector and aez.codec.detect.pictures, which bring more than a listing needs.
-DETECTOR, PICTURE_DETECTOR = "detector", "picture-detector"
+#: As in codec.detect.detector, codec.detect.pictures and codec.vectors.model, which bring more than a listing needs.
+DETECTOR, PICTURE_DETECTOR, AUTOENCODER = "detector", "picture-detector", "autoencoder"
 #: What a listing tells of a detector.
 DETECTOR_FACTS = ("window", "channels", "period_seconds", "threshold", "score", "event_rule")
+AUTOENCODER_FACTS = ("kind", "shape", "dimensions", "prior", "removes")
 PICTURE_FACTS = ("height", "width", "colours", "threshold", "score")
 CHANNELS_SHOWN = 4
 
@@ -69,6 +70,13 @@ def _verify(name: str) -> None:
         from aez.codec.detect.pictures import PictureDetector
 
         PictureDetector(bundle, "cpu", 1)
+    elif bundle.task == AUTOENCODER:
+        import numpy as np
+
+        from aez.codec.vectors.model import Autoencoder
+
+        opened = Autoencoder(bundle, "cpu", 1)  # as detectors do
+        opened.decode(np.zeros((1, opened.dimensions), np.float32))
     else:
         _run_codec(bundle)
     messages.result(f"{click.format_filename(name)}: sound ({bundle.name}, {bundle.id})")
@@ -101,7 +109,7 @@ def _entry(listing: ListedBundle) -> dict[str, Any]:
     if listing.error:
         return {**entry, "error": listing.error}
     try:
-        return {**entry, **_details(Bundle.open(listing.path))}
+        return {**entry, **_details(Bundle.open(listing.path, half=True))}
     except ModelError as error:
         return {**entry, "error": str(error)}
 
@@ -113,6 +121,8 @@ def _details(bundle: Bundle) -> dict[str, Any]:
         summary |= {name: bundle.coding.get(name) for name in DETECTOR_FACTS}
     elif bundle.task == PICTURE_DETECTOR:
         summary |= {name: bundle.coding.get(name) for name in PICTURE_FACTS}
+    elif bundle.task == AUTOENCODER:
+        summary |= {name: bundle.coding.get(name) for name in AUTOENCODER_FACTS}
     summary["provenance"] = bundle.manifest["provenance"]
     return summary
 
@@ -121,7 +131,8 @@ def _lines(entry: dict[str, Any]) -> Iterator[str]:
     if "error" in entry:
         yield f"{entry['name']}  NOT USABLE: {entry['error']}"
         return
-    yield f"{entry['name']}  {entry['id'][:16]}  {entry['task']}  {entry['bytes']:,} bytes  ({entry['source']})"
+    half = ", decodes only" if entry["half"] else ""
+    yield f"{entry['name']}  {entry['id'][:16]}  {entry['task']}{half}  {entry['bytes']:,} bytes  ({entry['source']})"
     if entry["quality_range"]:
         low, high = entry["quality_range"]
         yield f"  quality {low:g} to {high:g}"
@@ -131,6 +142,9 @@ def _lines(entry: dict[str, Any]) -> Iterator[str]:
         colours = "grey" if entry["colours"] == 1 else "colour"
         yield f"  pictures of {entry['width']} x {entry['height']} pixels, {colours}"
         yield f"  threshold {entry['threshold']:.4g} of {entry['score']}, family {entry['family']}"
+    elif entry["task"] == AUTOENCODER:
+        shape = "x".join(map(str, entry["shape"]))
+        yield f"  {entry['kind']} of {shape} in {entry['dimensions']:,} numbers, family {entry['family']}"
     for key, value in _flat(entry["figures"]):
         yield f"  {key}: {value}"
 

@@ -12,32 +12,36 @@ from aez.batch import run_each
 from aez.codec.errors import CorruptFile
 from aez.commands import options
 from aez.files import read_input
+from aez.inputs import STDIO
 
 
 @click.command()
 @options.files
 @options.model
 def verify(files: tuple[str, ...], model: str | None) -> None:
-    """Check .aez files in full: every chunk's checksum, the symbols of every tile, the alpha plane."""
+    """Check .aez files in full: every chunk's checksum, symbols, samples and alpha of every tile."""
 
     def check(name: str) -> None:
-        tiles, used = check_file(read_input(name), model)
-        found = f"{tiles} tile{'s' if tiles > 1 else ''}, model {used}"
+        tiles, used = check_file(read_input(name), model, None if name == STDIO else name)
+        found = f"{tiles} tile{'s' if tiles > 1 else ''}, {f'model {used}' if used else 'no model'}"
         messages.result(f"{click.format_filename(name)}: sound ({found})")
 
     sys.exit(run_each(files, check))
 
 
-def check_file(data: bytes, model: str | None = None) -> tuple[int, str]:
-    """(count of tiles, name of the model) of a sound file. Raises CorruptFile that names all damage, ModelError."""
+def check_file(data: bytes, model: str | None = None, beside: str | None = None) -> tuple[int, str]:
+    """(count of tiles, name of the model or nothing) of a sound file.
+
+    Raises CorruptFile that names all damage, ModelError.
+    """
     from aez.codec.bundle.library import find_bundle
     from aez.codec.container.chunks import MODEL, TILE
-    from aez.codec.container.image_header import ALPHA, ImageHeader
+    from aez.codec.container.image_header import ImageHeader
     from aez.codec.container.reader import Reader
-    from aez.codec.image.api import MAX_PIXELS
+    from aez.codec.image.decoding import MAX_PIXELS
     from aez.codec.image.model import open_model
-    from aez.codec.image.pillow import decode_alpha
-    from aez.codec.image.tiles import check_plausible, decode_latents
+    from aez.codec.image.tile_kinds import needs_model
+    from aez.codec.image.tiles import check_plausible, check_tile_content
 
     reader = Reader(io.BytesIO(data), ImageHeader, partial=True)
     header = reader.header
@@ -45,17 +49,16 @@ def check_file(data: bytes, model: str | None = None) -> tuple[int, str]:
     chunks = list(reader.chunks())
     damage: list[CorruptFile] = list(reader.damage)
     embedded = next((chunk.content for chunk in chunks if chunk.type == MODEL), None)
-    bundle = find_bundle(model, header.model_id, embedded)
-    opened = open_model(bundle, "cpu")
+    needed = any(chunk.type == TILE and needs_model(chunk.content) for chunk in chunks)
+    bundle = find_bundle(model, header.model_id, embedded, beside) if needed else None
+    opened = None if bundle is None else open_model(bundle, "cpu")
     for chunk in chunks:
         try:
             if chunk.type == TILE:
-                decode_latents(opened, chunk.content, header, chunk.tile)
-            elif chunk.type == ALPHA:
-                decode_alpha(chunk.content, header.width, header.height)
+                check_tile_content(opened, chunk.content, header, chunk.tile)
         except CorruptFile as error:
             where = f"tile {chunk.tile}" if chunk.type == TILE else chunk.info.name
             damage.append(CorruptFile(f"{where}: {error}", error.chunk))
     if damage:
         raise CorruptFile("; ".join(str(error) for error in damage), damage[0].chunk)
-    return header.tiles, bundle.name
+    return header.tiles, "" if bundle is None else bundle.name

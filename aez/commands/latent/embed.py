@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from aez.batch import run_each
 from aez.codec.errors import InvalidArgument
 from aez.commands import options
 from aez.commands.latent import shared as latent_shared
+from aez.commands.vectors import shared as vectors_shared
+from aez.commands.vectors.embed import embed_items
+from aez.commands.vectors.opened import is_autoencoder, only_one, refuse_given
 from aez.files import Job, check_target
 from aez.inputs import STDIO
 
@@ -39,7 +42,7 @@ class _Embedding:
     number: int = field(default=0, init=False)
 
     def one(self, name: str) -> None:
-        from aez.codec.image.upright import take_upright
+        from aez.codec.image.pillow import take_upright
 
         number, self.number = self.number, self.number + 1
         try:
@@ -75,6 +78,7 @@ class _Embedding:
     "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True, help="Type of numbers."
 )
 @latent_shared.model
+@vectors_shared.reading
 @latent_shared.running
 @options.as_json
 def embed(
@@ -89,6 +93,7 @@ def embed(
     threads: int | None,
     force: bool,
     as_json: bool,
+    **reading: Any,
 ) -> None:
     """Write the latents of pictures to one file, for search, training and other programs.
 
@@ -97,11 +102,21 @@ def embed(
 
     OUT.npz holds one array `latents` [N, C, h, w] and its `names` where all latents have one shape, and else an array
     for each picture under its name. OUT.parquet has a row for each picture. Sizes, model and scale stand beside them.
+
+    With a model of `aez train dense` and its like, IN is one DATA as they take it, and the file has a vector for each
+    item, with its name and label.
     """
     from aez.codec.latent.files import LatentFile, check_suffix
 
     if seed is not None and not sample:
         raise InvalidArgument("--seed goes with --sample; without it the latents are means, and nothing is drawn")
+    if is_autoencoder(model):
+        refuse_given(model, log_variance=log_variance, json=as_json)
+        drawing = (seed or 0) if sample else None
+        data = only_one(inputs)
+        embed_items(data, output, model, device, threads, seed=drawing, dtype=dtype, force=force, **reading)
+        return
+    refuse_given(model, **reading)
     check_suffix(output)
     found = latent_shared.all_inputs(inputs)
     names = [one.path for one in found.files]

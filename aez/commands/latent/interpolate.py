@@ -11,6 +11,8 @@ from aez import messages
 from aez.codec.errors import AezError, InvalidArgument
 from aez.commands.codec.picture_files import picture_bytes
 from aez.commands.latent import shared as latent_shared
+from aez.commands.vectors.interpolate import interpolate_items
+from aez.commands.vectors.opened import is_autoencoder
 from aez.files import Job, check_target, write_output
 from aez.inputs import STDIO
 
@@ -64,17 +66,13 @@ def interpolate(
     """Show the way from picture A to picture B through the latent.
 
     A strip holds the pictures side by side, an animation goes there and back again. B is scaled and cut to A's size.
+    With a model of `aez train dense` and its like, A and B are pictures or items such as digits.gz#7.
     """
     suffix = Path(output).suffix.lower()
-    if suffix not in (*_ANIMATIONS, *_STRIPS):
-        raise InvalidArgument(
-            f"{output}: the name ends in {suffix or 'no suffix'}, and it must end in {', '.join(_STRIPS)} for a strip, "
-            f"or in {', '.join(_ANIMATIONS)} for an animation"
-        )
-    if fps is not None and suffix in _STRIPS:
-        raise InvalidArgument("--fps is for animations, and a strip shows all pictures at once; leave it out")
-    if (first, second) == (STDIO, STDIO):
-        raise InvalidArgument("standard input holds one picture; name a file for the other")
+    if is_autoencoder(model):
+        interpolate_items(first, second, output, model, device, threads, steps=steps, mode=mode, fps=fps, force=force)
+        return
+    _check(first, second, output, fps)
     for name in (first, second):
         check_target(Job(name, output), force)
     opened = latent_shared.open_model(model, device, threads)
@@ -108,9 +106,23 @@ def interpolate(
     messages.summary(f"wrote {count} pictures of {width}x{height} to {click.format_filename(output)}")
 
 
+def _check(first: str, second: str, output: str, fps: float | None) -> None:
+    """Refuse a result that is no strip and no animation, and what does not go together. Raises InvalidArgument."""
+    suffix = Path(output).suffix.lower()
+    if suffix not in (*_ANIMATIONS, *_STRIPS):
+        raise InvalidArgument(
+            f"{output}: the name ends in {suffix or 'no suffix'}, and it must end in {', '.join(_STRIPS)} for a strip, "
+            f"or in {', '.join(_ANIMATIONS)} for an animation"
+        )
+    if fps is not None and suffix in _STRIPS:
+        raise InvalidArgument("--fps is for animations, and a strip shows all pictures at once; leave it out")
+    if (first, second) == (STDIO, STDIO):
+        raise InvalidArgument("standard input holds one picture; name a file for the other")
+
+
 def _pixels(name: str) -> NDArray[np.uint8]:
     """The picture uint8 [height, width, 3]; raises UnsupportedInput that names it."""
-    from aez.codec.image.upright import take_upright
+    from aez.codec.image.pillow import take_upright
 
     try:
         picture = take_upright(latent_shared.read_picture(name))

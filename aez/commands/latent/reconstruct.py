@@ -16,6 +16,9 @@ from aez.batch import run_each
 from aez.commands import options
 from aez.commands.codec.picture_files import picture_bytes
 from aez.commands.latent import shared as latent_shared
+from aez.commands.vectors import shared as vectors_shared
+from aez.commands.vectors.opened import is_autoencoder, only_one, refuse_given
+from aez.commands.vectors.reconstruct import reconstruct_items
 from aez.files import Job, check_target, plan, refuse_two_results, write_output
 from aez.inputs import STDIO
 
@@ -133,25 +136,42 @@ class _Reconstructing:
     type=click.FloatRange(1, 100),
     help="Code the picture; by default a latent stays unquantized, and models without one take 50.",
 )
+@click.option(
+    "--bits",
+    type=click.IntRange(1, 8),
+    help="Of models of `aez train dense` and its like: code at so many bits a number.",
+)
 @latent_shared.model
+@vectors_shared.reading
 @latent_shared.running
 @options.as_json
 def reconstruct(
     inputs: tuple[str, ...],
     output: str,
     quality: float | None,
+    bits: int | None,
     model: str,
     device: str,
     threads: int | None,
     force: bool,
     as_json: bool,
+    **reading: Any,
 ) -> None:
     """Show pictures beside what a model makes of them, with a map of the error, PSNR, SSIM and MS-SSIM.
 
     IN is a picture, a folder (the pictures in it; folders inside are left alone) or - for standard input. Pictures are
     turned as EXIF says. In a folder, results are called NAME.reconstruct.png.
+
+    With a model of `aez train dense` and its like, IN is one DATA as they take it; OUT is a sheet of originals above
+    what comes back, or all that comes back as .npy, .npz, .csv or .parquet.
     """
     refuse_two_results(output, as_json)
+    if is_autoencoder(model):
+        refuse_given(model, quality=quality)
+        given = {"bits": bits, "force": force, "as_json": as_json, **reading}
+        reconstruct_items(only_one(inputs), output, model, device, threads, **given)
+        return
+    refuse_given(model, bits=bits, **reading)
     found = latent_shared.all_inputs(inputs)
     jobs = plan(found, output, SUFFIX)
     bundle = _opened(model, device, threads)

@@ -13,6 +13,8 @@ from aez import messages
 from aez.codec.errors import InvalidArgument
 from aez.commands.codec.picture_files import picture_bytes
 from aez.commands.latent import shared as latent_shared
+from aez.commands.vectors.opened import is_autoencoder, refuse_given
+from aez.commands.vectors.sample import sample_items
 from aez.files import Job, check_target, write_output
 from aez.inputs import STDIO
 
@@ -75,8 +77,13 @@ def sample(
     """Draw pictures from the prior of a variational autoencoder.
 
     This shows what the decoder makes of latents that no picture has. It is no generator of photographs: for that, train
-    a diffusion model in the latent. Models without a latent, such as photo, have --prior hyper.
+    a diffusion model in the latent. Models without a latent, such as photo, have --prior hyper. Those of `aez train
+    variational` and `beta` draw items of their own size, on a sheet or as .npy, .npz, .csv or .parquet.
     """
+    if is_autoencoder(model):
+        refuse_given(model, prior=prior if prior != "normal" else None)
+        sample_items(output, count, model, device, threads, seed=seed, temperature=temperature, force=force)
+        return
     width, height = size
     if count * width * height > _SHEET_PIXELS_MAX:
         raise InvalidArgument(

@@ -94,13 +94,13 @@ def run(config: Path, once: bool) -> None:
     """
     found = load_config(config)
     with needs_monitor():
-        from aez.daemon.common.allocator import keep_freed_memory
+        from aez.daemon.common.memory import keep_freed_memory, leave_alone
         from aez.daemon.observe import logs
         from aez.daemon.service.monitor import Monitor
 
         logs.set_up(found.service.log, found.service.log_level)
         keep_freed_memory()
-        sys.exit(Monitor(found, once=once).run())
+        sys.exit(Monitor(found, once=once, opened=leave_alone).run())
 
 
 @monitor.command()
@@ -124,7 +124,7 @@ def replay(config: Path, files: tuple[Path, ...], source: str | None, speed: flo
         if not path.is_file():
             raise UnsupportedInput(f"there is no file {path}")
     with needs_monitor():
-        from aez.daemon.common.allocator import keep_freed_memory
+        from aez.daemon.common.memory import keep_freed_memory
         from aez.daemon.config.reader import SinkConfig
         from aez.daemon.observe import logs
         from aez.daemon.sinks.console import ConsoleOptions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from aez.commands.train.autoencoders import FAMILY_COMMANDS
 from aez.commands.train.images import images
 from aez.commands.train.kl import kl_f8
 from aez.commands.train.photo import photo
@@ -15,5 +16,5 @@ def train() -> None:
     """Train models; needs `pip install 'aez[train]'`."""
 
 
-for _command in (series, images, kl_f8, photo):
+for _command in (series, images, kl_f8, photo, *FAMILY_COMMANDS):
     train.add_command(_command)

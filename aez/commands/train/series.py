@@ -88,7 +88,8 @@ DAY = 86_400.0
     type=click.Choice(("auto", "none")),
     default="auto",
     show_default=True,
-    help="Look for days and weeks in the time column, and judge each row by what is usual at its time.",
+    help="Look for days and weeks in the time column, or a cycle of so many rows where there is none, and judge each "
+    "row by what is usual at its time.",
 )
 @click.option(
     "--timezone",
@@ -281,6 +282,11 @@ def _read(path: Path, period: float | None, stream: str | None, rows: bool, **kn
     return [stitched(parts) for parts in found]
 
 
+def _rhythm(found: Mapping[str, Any]) -> str:
+    kind, bins = found["seasons"][0]["kind"], found["seasons"][0]["bins"]
+    return f"cycle of {bins} rows" if kind == "cycle" else f"rhythm of the {kind} in {found['timezone']}"
+
+
 def _done(bundle: Bundle, output: Path) -> str:
     """One line: the model, its window and threshold, and what it would have raised on held-out data."""
     coding, held_out = bundle.coding, bundle.manifest["figures"]["held_out"]
@@ -291,7 +297,7 @@ def _done(bundle: Bundle, output: Path) -> str:
     elif period:
         alarms += f" ({events * DAY / (windows * period):.2g} a day)"
     found = coding.get("seasons")
-    season = "" if found is None else f"rhythm of the {found['seasons'][0]['kind']} in {found['timezone']}, "
+    season = "" if found is None else f"{_rhythm(found)}, "
     return (
         f"wrote {output}: model {bundle.name} ({bundle.manifest['family']}), {len(coding['channels'])} channels, "
         f"{season}window {coding['window']}, threshold {coding['threshold']:.4g}, {alarms}"

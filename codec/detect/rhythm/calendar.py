@@ -1,4 +1,7 @@
-"""Days, weeks and years by the calendar and the clock on the wall, cut into bins."""
+"""Days, weeks and years by the calendar and the clock on the wall, cut into bins; and cycles without a clock.
+
+A cycle is as a day of a clock that goes by the rows, see `aez.codec.detect.rhythm.cycle`.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from numpy.typing import NDArray
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.zones import to_local
 
-__all__ = ["KINDS", "Calendar", "Kind", "Season", "days_of"]
+__all__ = ["KINDS", "Calendar", "Kind", "Season", "cycle_clock", "days_of"]
 
 Float = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-Kind = Literal["day", "week", "year"]
+Kind = Literal["day", "week", "year", "cycle"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _DAY = 86_400 * 1_000_000_000
 #: 1970-01-01 was a Thursday; weeks begin on Mondays.
@@ -35,7 +38,7 @@ class Season:
     def phases(self, local: Ints, resting: Flags) -> Ints:
         """Bins, 1 to `bins`, of local times, ns; days that are `resting` count as Sundays."""
         day, within = local // _DAY, local % _DAY
-        if self.kind == "day":
+        if self.kind in ("day", "cycle"):
             return within * self.bins // _DAY + 1
         if self.kind == "week":
             weekday = np.where(resting, _SUNDAY, (day + _THURSDAY) % 7)
@@ -69,6 +72,13 @@ class Calendar:
         wall = self.wall(time, local)
         resting = np.isin(wall // _DAY, np.array(self.holidays, np.int64))
         return np.stack([season.phases(wall, resting) for season in self.seasons], axis=1).astype(np.float32)
+
+
+def cycle_clock(place: Ints, bins: int) -> Ints:
+    """The time, ns, of the clock that goes by the rows: `bins` of them are a day."""
+    cycle, within = np.divmod(place, bins)
+    found: Ints = cycle * _DAY - (-within * _DAY // bins)
+    return found
 
 
 def days_of(holidays: Sequence[str]) -> tuple[int, ...]:

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.detect.rhythm.calendar import Calendar
+from aez.codec.detect.rhythm.calendar import Calendar, cycle_clock
+from aez.codec.detect.rhythm.cycle import CycleState, backwards, evidence, moved_on, nearest
 from aez.codec.detect.scaling import Scale
 
 __all__ = [
@@ -53,14 +54,19 @@ _LEAST = 0.05
 
 
 class SeasonInputs(NamedTuple):
-    """Of n windows: phase float32 [n, window, seasons], level float32 [n, channels]; without the n of a single one."""
+    """Of n windows: phase float32 [n, window, seasons], level float32 [n, channels]; without the n of a single one.
+
+    scale: of models that take each stream's too, that of the windows, or of their one stream; the level is in widths.
+    """
 
     phase: Float
     level: Float
+    scale: Scale | None = None
 
     def at(self, which: int | slice | NDArray[np.integer]) -> SeasonInputs:
         """Those of one window, or of several, of many; copies."""
-        return SeasonInputs(self.phase[which].copy(), self.level[which].copy())
+        scale = self.scale if self.scale is None or self.scale.centre.ndim == 1 else self.scale.at(which)
+        return SeasonInputs(self.phase[which].copy(), self.level[which].copy(), scale)
 
 
 #: What a model may take beside windows.
@@ -76,8 +82,13 @@ def of_windows(given: Beside | None, first: int, count: int, size: int) -> Besid
 
 def stacked(several: Sequence[Beside]) -> Beside:
     """Those of several single windows, which are of one kind, as that of as many."""
-    first, second = (np.stack(parts) for parts in zip(*several, strict=True))
-    return Scale(first, second) if isinstance(several[0], Scale) else SeasonInputs(first, second)
+    scales = [one if isinstance(one, Scale) else one.scale for one in several]
+    each = [one for one in scales if one is not None]
+    scale = Scale(*(np.stack(parts) for parts in zip(*each, strict=True))) if each else None
+    if scale is not None and isinstance(several[0], Scale):
+        return scale
+    inputs = [one for one in several if isinstance(one, SeasonInputs)]
+    return SeasonInputs(np.stack([one.phase for one in inputs]), np.stack([one.level for one in inputs]), scale)
 
 
 class KnownLevel(NamedTuple):
@@ -123,9 +134,20 @@ class Seasons:
         return len(self.calendar.seasons)
 
     @property
+    def cycle(self) -> int:
+        """Rows of a period that has no clock; 0 where seasons go by the calendar."""
+        first = self.calendar.seasons[0]
+        return first.bins if first.kind == "cycle" else 0
+
+    @property
+    def cycle_rows(self) -> int:
+        """Rows of a cycle, by how long the level remembers."""
+        return self.cycle or self.memory // (1 if self.calendar.seasons[0].kind == "week" else 3)
+
+    @property
     def learning(self) -> int:
         """Rows that a stream which was not in training teaches its level with."""
-        return max(8, self.memory // 7)
+        return 2 * self.cycle or max(8, self.memory // 7)
 
     def usual(self, phase: Float, level: NDArray[np.floating]) -> tuple[Floats, Floats]:
         """(Centre, width) [n, channels] of rows with these phases [n, seasons] and levels [n, channels]."""
@@ -136,6 +158,10 @@ class Seasons:
         lever = np.where(self.multiplies, centre, 1.0)
         width = self.width[phase[:, 0].astype(np.int64)] * np.where(self.multiplies, np.maximum(1 + moved, _LEAST), 1.0)
         return centre + moved * lever, width
+
+    def bounded(self, level: NDArray[np.floating]) -> Floats:
+        """A level [..., channels] that leaves something of what is usual."""
+        return np.where(self.multiplies, np.maximum(level, _LEAST - 1), level).astype(np.float64)
 
     @property
     def neutral(self) -> SeasonInputs:
@@ -197,6 +223,49 @@ class Following:
         learned = self.left[0] == 0 or bool(np.any(self.level != before))
         self.left[0] = 0 if learned else self.left[0]
         self.block[0] = -1
+
+    def take_cycles(
+        self, number: int, state: CycleState, values: NDArray[np.floating]
+    ) -> tuple[Ints, Ints, Float, Flags]:
+        """Take rows [n, channels] of a stream without a clock, whose state moves.
+
+        Gives place and number of each row [n], its level [n, channels], and whether it opens no event [n]: its level is
+        still being learned, or the first period is not over.
+        """
+        seasons, bins = self.seasons, self.seasons.cycle
+        every = np.arange(1, bins + 1, dtype=np.float32)[:, None]
+        # The first period tells the phase alone.
+        first = max(0, bins - state.seen)
+        taught = np.concatenate([np.full((min(first, len(values)), values.shape[1]), np.nan), values[first:]])
+        places, levels = np.empty(len(values), np.int64), np.empty((len(values), seasons.channels), np.float32)
+        learning = np.arange(len(values)) < first
+        start, own = 0, np.array([number])
+        known: tuple[Floats, Floats] | None = None
+
+        def follow(stop: int) -> None:
+            part, place = slice(start, stop), places[start:stop]
+            told = np.where(learning[part], 0, place % bins + 1)[:, None].astype(np.float32)
+            found, new = self.take(np.repeat(own, stop - start), cycle_clock(place, bins), told, taught[part])
+            levels[part], learning[part] = found, learning[part] | new
+
+        for at, row in enumerate(values):
+            odds = moved_on(state.odds)
+            state.place = places[at] = nearest(state.place, int(np.argmax(odds)), bins)
+            state.seen += 1
+            changes = int(cycle_clock(places[at : at + 1], bins)[0] // seasons.block) != self.block[number]
+            if known is None:
+                known = seasons.usual(every, np.repeat(self.level[number][None], bins, axis=0))
+            away = (row - known[0]) / known[1]
+            state.odds = evidence(odds, np.where(seasons.follows, away, np.nan))
+            if changes:  # the level is another one from here on
+                if start < at:
+                    follow(at)
+                    start = at
+                follow(at + 1)
+                start, known = at + 1, None
+        if start < len(values):
+            follow(len(values))
+        return places, state.seen - len(values) + 1 + np.arange(len(values)), levels, learning
 
     def take(self, stream: Ints, time: Ints, phase: Float, values: NDArray[np.floating]) -> tuple[Float, Flags]:
         """(The level [n, channels] as of each row, whether it was still being learned [n]); rows then move it.
@@ -267,7 +336,7 @@ class Following:
         memory = np.where(new, np.maximum(1, learned + self.seen[streams]), seasons.memory)
         step = self.steps[streams] / (_UNIT * memory * np.maximum(seasons.leverage[1], 1e-30))
         moved = self.level[streams] + np.where(seasons.follows, step, 0.0)
-        self.level[streams] = np.where(seasons.multiplies, np.maximum(moved, _LEAST - 1), moved)
+        self.level[streams] = seasons.bounded(moved)
         self.left[streams] = np.maximum(0, self.left[streams] - self.seen[streams].max(axis=1))
         self.steps[streams], self.seen[streams] = 0, 0
 
@@ -275,19 +344,21 @@ class Following:
 class SeasonStream:
     """The inputs of one stream's windows, row by row: what `aez score`, `SeriesDetector` and other programs ask.
 
-    seasons: the model's. window: rows of a window. name: the stream's, which may have been in training.
+    seasons: the model's. window: rows of a window. name: the stream's, which may have been in training. scale: the
+    stream's, of models that take one.
     """
 
-    def __init__(self, seasons: Seasons, window: int, name: str = "") -> None:
-        self.seasons, self.window = seasons, window
+    def __init__(self, seasons: Seasons, window: int, name: str = "", scale: Scale | None = None) -> None:
+        self.seasons, self.window, self.scale = seasons, window, scale
         self._following = Following(seasons)
         self._following.begin(0, name)
         self._name: str | None = name
         self._before = np.zeros((0, seasons.count), np.float32)
+        self._cycle = CycleState(np.zeros(seasons.cycle))
 
     @property
     def level(self) -> Floats:
-        """As of the next row, [channels]."""
+        """As of the next row, [channels]; in widths where the stream has a scale."""
         found: Floats = self._following.level[0]
         return found
 
@@ -296,10 +367,19 @@ class SeasonStream:
 
         values: [n, channels], NaN = missing. time: int64 [n], ns since 1970 UTC, or what the clock on the wall shows
         where it is `local`; without times the phase is not known, and the level stays. Phases of rows before the first
-        one are not known.
+        one are not known. A model with a cycle tells the phase by the rows alone.
         """
+        if self.scale is not None:
+            values = ((values - self.scale.centre) / self.scale.width).astype(np.float32)
+        return SeasonInputs(*self._told(values, time, local), self.scale)
+
+    def _told(self, values: NDArray[np.floating], time: Ints | None, local: bool) -> tuple[Float, Float]:
+        """As `take`, of values in widths where the stream has a scale."""
         count = len(values)
         none = np.zeros(count, np.int64)
+        if self.seasons.cycle:
+            place, seen, level, _ = self._following.take_cycles(0, self._cycle, values)
+            return backwards(place, seen, self.window, self.seasons.cycle), level
         if time is None:
             phase = np.full((count, self.seasons.count), NEUTRAL_PHASE, np.float32)
             level = np.repeat(self.level[None].astype(np.float32), count, axis=0)
@@ -316,5 +396,5 @@ class SeasonStream:
         every = np.concatenate([padding, self._before, phase])
         self._before = every[len(every) - self.window + 1 :] if self.window > 1 else every[:0]
         if not count:
-            return SeasonInputs(np.empty((0, self.window, phase.shape[1]), np.float32), level)
-        return SeasonInputs(np.lib.stride_tricks.sliding_window_view(every, self.window, axis=0).swapaxes(1, 2), level)
+            return np.empty((0, self.window, phase.shape[1]), np.float32), level
+        return np.lib.stride_tricks.sliding_window_view(every, self.window, axis=0).swapaxes(1, 2), level

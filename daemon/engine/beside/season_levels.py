@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aez.codec.detect.rhythm.seasons import Following, SeasonInputs, Seasons
 from aez.codec.errors import InvalidArgument
@@ -18,6 +19,7 @@ from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column
 
 __all__ = ["SeasonLevels"]
 
+Floats = NDArray[np.float64]
 _ARRAYS = ("level", "steps", "seen")
 _NUMBERS = ("block", "left", "newest")
 
@@ -68,7 +70,28 @@ class SeasonLevels(StreamColumns):
 
     def of(self, number: int) -> SeasonInputs:
         """Those of a stream's last window."""
-        return SeasonInputs(self._phases(self.newest[number : number + 1])[0], self.level[number].astype(np.float32))
+        return SeasonInputs(self._last_phases(number), self.level[number].astype(np.float32))
+
+    def _last_phases(self, number: int) -> Float:
+        found: Float = self._phases(self.newest[number : number + 1])[0]
+        return found
+
+    def of_next(self, number: int) -> SeasonInputs | None:
+        """Those of the window that a stream's last row would end once more; None while its level is learned."""
+        last = self.of(number)
+        again = SeasonInputs(np.concatenate([last.phase[1:], last.phase[-1:]]), last.level)
+        return None if self.left[number] else again
+
+    def jump(self, number: int, by: Floats) -> Floats:
+        """A stream's level jumps by an amount [channels], and what was summed of the block under way is forgotten.
+
+        Returns by how much it did, where there is a least level.
+        """
+        before = self.level[number].copy()
+        self.level[number] = self._seasons.bounded(before + by)
+        self.steps[number], self.seen[number] = 0, 0
+        found: Floats = self.level[number] - before
+        return found
 
     def state(self, number: int) -> dict[str, Any]:
         """Everything about a stream, as plain data for JSON."""

@@ -16,7 +16,7 @@ const REASONS = {
 const REFUSED = "messages that come for it cannot be used";
 const SOURCE = "What it reads cannot be had, so that nothing of it is watched. It goes on by itself once that is mended; aez monitor check --deep tries it.";
 const NO_MODEL = "No pattern in streams of a [[models]] table fits its name. Add one, or let the source take other streams only.";
-const STOPPED = "Missing: no value comes, or none that is a number. Stuck: the value no longer moves. Both are left out of the score until they are back; look at sensor and wiring.";
+const STOPPED = "Missing: no value comes, or none that is a number. Stuck: the value no longer moves. Both are left out of the score until they are back; look at sensor and wiring, or set hold for what is sent on change only.";
 const SINK = "Events wait and are sent once the receiver takes them again. Look at the receiver, its address and its token; aez monitor check --deep tries it.";
 const HELD = { muted: "muted", incident: "told as one incident", capped: "beyond the stream's share of the day" };
 const count = (number, one, many = `${one}s`) => `${number.toLocaleString()} ${number === 1 ? one : many}`;

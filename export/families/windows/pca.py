@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from aez.export.families.base import Components, Family, within
+from aez.export.families.base import Affine, Components, Family, within
 from aez.export.families.principal import components_explaining, principal_components
 
 #: Components at most, and numbers of all of them together, but for windows so large that few would be left.
@@ -45,6 +45,10 @@ class PCA(Family):
 
     def decode(self, latent: Tensor) -> Tensor:
         return self.shaped(latent @ self.basis.T + self.mean)
+
+    def affine(self) -> Affine:
+        mean, basis = self.mean.double(), self.basis.double()
+        return Affine(basis, -mean @ basis, basis.T, mean)
 
     def fit(self, x: Tensor, present: Tensor) -> None:
         """Mean and components of the windows; missing samples are filled with what the components say of them."""

@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, cast
@@ -24,7 +25,7 @@ from aez.codec.detect.rhythm.seasons import Beside, SeasonStream, of_windows
 from aez.codec.detect.scaling import Scale, learned_scale
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.windows import window_batches
-from aez.export.series.arrays.parameters import plain_parameters, saved_parameters
+from aez.export.series.arrays.parameters import plain_parameters, saved_parameters, training_config
 from aez.export.series.arrays.pickling import from_plain_values, plain_values
 from aez.export.series.arrays.tables import (
     Given,
@@ -39,14 +40,15 @@ from aez.export.series.arrays.tables import (
 from aez.export.series.arrays.training_scores import TrainingScores, limit_factor
 from aez.export.series.bundle import Learned
 from aez.export.series.covering import covering_of_runs, look_ahead
-from aez.export.series.graph import Kind, Rule, ScoreOptions
 from aez.export.series.streams import score_windows
-from aez.export.series.train import MARGIN, DetectorConfig, LimitOptions, Method, fit_detector, without_rows
+from aez.export.series.train import MARGIN, fit_detector, without_rows
 
 Floats = NDArray[np.float64]
 Convention = Literal["sklearn", "pyod"]
 CONVENTIONS: tuple[Convention, ...] = ("sklearn", "pyod")
 _BATCH = 256
+#: Above a limit like this the voices beside the network are heard alone.
+_DEAF = 1e30
 #: What belongs to the rows that were learned, and stays behind where a detector is pickled or saved.
 _OF_ROWS = ("decision_scores_", "labels_", "held_out_scores_")
 
@@ -105,6 +107,9 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             `period` or longer `window` given, and neighbouring rows are no more alike than others (with a warning).
         kinds: what channels are, by name (of an array "0", "1", ...), where it is not to be found: measured, state,
             counter or left-out.
+        timezone: that of the days and weeks in the rows of a frame with a clock, such as Europe/Berlin; None: the
+            clock's own, or UTC.
+        holidays: dates that are as Sundays, as text such as 2025-12-25 or as dates.
         per_stream_scale: one model for many alike streams: each is scaled by a centre and width of its own, those of a
             stream that was not in training by its first rows.
         steps, minutes: how long to train; None: as the data need, with early stopping.
@@ -154,6 +159,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         seed: int | None = None,
         rows: bool | None = None,
         kinds: Mapping[str, str] | None = None,
+        timezone: str | None = None,
+        holidays: Sequence[str | date] | None = None,
     ) -> None:
         self.family, self.window, self.options = family, window, options
         self.score_kind, self.rule, self.tail = score_kind, rule, tail
@@ -165,6 +172,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state, self.seed = random_state, seed
         self.covering, self.convention, self.verbose = covering, convention, verbose
         self.rows, self.kinds = rows, kinds
+        self.timezone, self.holidays = timezone, holidays
 
     def fit(self, X: Any, y: object = None, *, streams: ArrayLike | None = None) -> Self:  # noqa: N803
         """Learn from normal rows [time, channels]; `y` is ignored, and `streams` [time] names the stream of each row.
@@ -176,7 +184,7 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         del y
         share = self._checked_share()
-        config, seed = self._config(), self._drawn_seed()
+        config, seed = training_config(self.get_params(deep=False)), self._drawn_seed()
         given = self._given(X, streams, reset=True)
         refuse_short(given, self.window or 1, self.held_out)
         channels = tuple(str(name) for name in getattr(self, "feature_names_in_", range(self.n_features_in_)))
@@ -198,8 +206,13 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         scores = self._scores(given, named)
         limit = fitted.config.limit
         asked = 1 - limit.percentile / 100 if self.rows_ and limit.method == "percentile" else 0.0
-        if (factor := limit_factor(scores, share, asked)) is not None:
-            fitted.graph.threshold.mul_(max(factor, 1e-6))
+        threshold = fitted.graph.threshold.clone()
+        beside = None
+        if share is not None:
+            fitted.graph.threshold.fill_(_DEAF)
+            beside = self._scores(given, named)
+        if (factor := limit_factor(scores, share, asked, beside)) is not None:
+            fitted.graph.threshold.copy_(threshold * max(factor, 1e-6))
             self._fitted, scores = without_rows(fitted, data), self._scores(given, named)
         self.decision_scores_, self.labels_ = scores, (scores > self.threshold_).astype(np.int64)
         self.held_out_scores_ = fitted.scores.astype(np.float64) / float(fitted.graph.threshold)
@@ -345,21 +358,6 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             opened["_training"] = TrainingScores.from_plain(opened["_training"])
         super().__setstate__(opened)
 
-    def _config(self) -> DetectorConfig:
-        kinds = tuple(self.score_kind.split("+")) if self.score_kind else ()
-        return DetectorConfig(
-            family=self.family,
-            window=self.window,
-            options=dict(self.options or {}),
-            score=ScoreOptions(cast(tuple[Kind, ...], kinds), cast(Rule, self.rule), tail=self.tail),
-            limit=LimitOptions(cast(Method, self.threshold), self.percentile, self.risk, self.alarms, self.margin),
-            held_out=self.held_out,
-            robust=self.robust,
-            per_stream_scale=self.per_stream_scale,
-            rows=self.rows,
-            kinds=dict(self.kinds or {}),
-        )
-
     def _checked_share(self) -> float | None:
         """`contamination`, None where the held-out rows set the limit. Raises InvalidArgument, for `convention` too."""
         if self.convention not in CONVENTIONS:
@@ -469,7 +467,8 @@ class SeriesDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             seasons = None if self._fitted.seasons is None else self._fitted.seasons.seasons
         if seasons is None:
             return self._scale(name, part.values)
-        return SeasonStream(seasons, self.window_, name).take(part.values, part.time, part.timezone is None)
+        stream = SeasonStream(seasons, self.window_, name, self._scale(name, part.values))
+        return stream.take(part.values, part.time, part.timezone is None)
 
     def _scale(self, name: str, values: Values) -> Scale | None:
         scales = self._detector().scales if self._fitted is None else self._fitted.scales

@@ -92,13 +92,18 @@ class TrainingScores:
         return np.where(last < 0, 0.0, ranks[lower] + 1 + between)
 
 
-def limit_factor(scores: Floats, share: float | None, asked: float) -> float | None:
+def limit_factor(scores: Floats, share: float | None, asked: float, beside: Floats | None = None) -> float | None:
     """What the limit is to be multiplied by, from the scores of the training rows; None where it is to stay.
 
-    `share` of them shall be outliers. Without one, a limit for single rows that the share `asked` of them is meant to
-    exceed (0: none), and that none does, was put too high by the few that were held out: the loudest exceeds it then.
+    `share` of them shall be outliers; `beside` are the scores of what speaks beside the network, which no limit
+    changes, and whose outliers are among them. Without a share, a limit for single rows that the share `asked` of them
+    is meant to exceed (0: none), and that none does, was put too high by the few that were held out: the loudest
+    exceeds it then.
     """
     if share is not None:
+        if beside is not None and (heard := beside > 1).any():
+            found = float(np.quantile(np.where(heard, np.inf, scores), 1 - share, method="higher"))
+            return min(found, float(np.max(scores, where=~heard, initial=0.0)))
         return float(np.quantile(scores, 1 - share))
     highest = float(scores.max())
     return highest * (1 - 1e-6) if asked * len(scores) >= 1 and highest <= 1 else None

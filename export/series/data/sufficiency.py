@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from aez.codec.errors import UnsupportedInput
 from aez.codec.series.core import Series, select_channels
 from aez.export.series.windows import Rows, Split
 
-__all__ = ["FEWEST_FOR_A_LIMIT", "rare_alarms", "refuse_constant", "too_few_windows", "without_empty"]
+__all__ = ["FEWEST_FOR_A_LIMIT", "margin_of", "rare_alarms", "refuse_constant", "too_few_windows", "without_empty"]
 
 #: With fewer windows to learn and calibrate on, a limit says more about chance than about the data.
 FEWEST_FOR_A_LIMIT = 100
@@ -54,6 +55,18 @@ def too_few_windows(split: Split) -> str | None:
     )
 
 
+def margin_of(alarms: float, days: float, margin: float) -> float:
+    """The limit of a budget of `alarms` a day over the smallest that the held-out `days` allow.
+
+    The margin, and once more for each halving of what the held-out days can tell, or one alarm a day where they are
+    fewer than one.
+    """
+    told = alarms * days
+    if not alarms or alarms >= 1 or told >= 1:
+        return margin
+    return float(margin ** (1 + math.log2(min(1.0, days) / told)))
+
+
 def rare_alarms(alarms: float, days: float, margin: float) -> list[str]:
     """A sentence where a budget of `alarms` a day asks for what the held-out `days` are too short to show."""
     if not alarms or alarms * days >= 1:
@@ -61,7 +74,7 @@ def rare_alarms(alarms: float, days: float, margin: float) -> list[str]:
     span, between = format_duration(days * 86_400), format_duration(86_400 / alarms)
     said = (
         f"one alarm in {between} cannot be seen in the {span} that were held out, so that the limit is "
-        f"{margin:g} times what lets none of them through; more rows make it surer"
+        f"{margin_of(alarms, days, margin):.3g} times what lets none of them through; more rows make it surer"
     )
     return [said]
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from aez.codec.detect.rhythm.calendar import Calendar, Kind, Season
 from aez.codec.detect.rhythm.seasons import Following, KnownLevel, Seasons
-from aez.codec.detect.scaling import RESOLUTION, TINY, robust_centre, robust_scale
+from aez.codec.detect.scaling import RESOLUTION, TINY, StreamScales, robust_centre, robust_scale
 from aez.codec.series.core import Series
+from aez.export.series.seasons.cycles import find_cycle
 from aez.export.series.seasons.profiles import DAY, Folds, Grid, fill_grid, highest, middle, repeats_within
 from aez.export.series.windows import Rows
 
-__all__ = ["FittedSeasons", "find_seasons", "season_windows"]
+__all__ = ["FittedSeasons", "find_seasons", "of_cycles", "season_windows"]
 
 Floats = NDArray[np.float64]
 #: Bins of a day, at most: 5 minutes.
@@ -39,6 +40,8 @@ _PARTS, _NARROWEST = 12, 0.3
 _OUTER = 0.99
 #: Errors beyond so many of their usual size do not make a width.
 _WINSORISED = 4.0
+#: The variance of what is spread evenly over one, to the minus one.
+_UNIFORM = 12.0
 _NS = 1_000_000_000
 
 
@@ -69,7 +72,11 @@ def find_seasons(
     `timezone` is that of people's days, by default what the source says, or UTC. `kept` [channels] are those whose rows
     are put into widths; others stay as they are and have no season. None: all. Raises InvalidArgument for no zone.
     """
-    if period is None or any(one.time is None for one in series) or not all(map(len, rows)):
+    if not all(map(len, rows)):
+        return None
+    if all(one.time is None for one in series):
+        return _without_clock(series, rows, kept)
+    if period is None or any(one.time is None for one in series):
         return None
     each = min(DAY_BINS, round(DAY / period)) if period * FEWEST_ROWS <= DAY else 0
     if not each:
@@ -88,6 +95,22 @@ def find_seasons(
         if found.follows.any() and (best is None or _better(found, best)):
             best = found
     return None if best is None else _fit(best, series, rows, walls, period, kept)
+
+
+def _without_clock(
+    series: Sequence[Series], rows: Sequence[Rows], kept: NDArray[np.bool_] | None
+) -> FittedSeasons | None:
+    """A period of so many rows, as days of a clock that goes by the rows."""
+    kept = np.ones(rows[0].shape[1], bool) if kept is None else kept
+    cycle = find_cycle(rows, kept) if kept.any() else None
+    if cycle is None:
+        return None
+    grid = fill_grid(cycle.walls, rows, cycle.bins, 1)
+    found = _judge(grid, Calendar((Season("cycle", cycle.bins),)))
+    found = replace(found, explained=np.where(kept, found.explained, 0.0))
+    if grid.cycles < FEWEST_CYCLES or not found.follows.any():
+        return None
+    return _fit(found, series, rows, cycle.walls, DAY / cycle.bins, kept)
 
 
 def _time(one: Series) -> NDArray[np.int64]:
@@ -182,9 +205,12 @@ def _fit(
     errors_of = [_errors(seasons, found, *one) for one in zip(rows, walls, levels, strict=True)]
     phases = np.concatenate([_phase(seasons, wall) for wall in walls])[:, 0].astype(np.int64)
     widths = _widths(np.concatenate(errors_of), phases, season, first)
+    if season.kind == "cycle":  # whose phase is known to a bin, and rows begin anywhere within one
+        slope = (np.roll(table, -1, axis=0) - np.roll(table, 1, axis=0)) / 2
+        widths = np.sqrt(np.square(widths) + np.square(slope) / _UNIFORM)
     widths = np.where(follows, np.maximum(widths, _floor(centre)), width)
-    neutral = np.where(follows, np.sqrt(np.mean(np.square(widths), axis=0)), width)
-    seasons = replace(seasons, width=np.concatenate([neutral[None], widths]).astype(np.float32))
+    # Where the phase is not known, rows are held against all phases together, by how far they are from each other.
+    seasons = replace(seasons, width=np.concatenate([width[None], widths]).astype(np.float32))
     left, known = [], {}
     for number, (one, error, wall) in enumerate(zip(series, errors_of, walls, strict=True)):
         level, end = _followed(seasons, found, number, rows[number], wall)
@@ -289,3 +315,10 @@ def season_windows(seasons: Seasons, windows: Rows) -> tuple[Rows, NDArray[np.fl
     centre, width = seasons.usual(flat, np.repeat(level, time, axis=0))
     raw = windows * width.reshape(windows.shape) + centre.reshape(windows.shape)
     return raw.astype(np.float32), phase, level
+
+
+def of_cycles(scales: StreamScales | None, season: FittedSeasons | None) -> StreamScales | None:
+    """The scales, of which a new stream learns its own from a whole cycle at least where there are seasons."""
+    if scales is None or season is None:
+        return scales
+    return replace(scales, rows=max(scales.rows, season.seasons.cycle_rows))

@@ -7,7 +7,7 @@ reconstructs best; so the errors of the last rows of the channels that have seas
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from aez.codec.detect.rhythm.seasons import Seasons
 from aez.export.series.scaling import LIMIT
+from aez.export.series.windows import Rows
 
-__all__ = ["SeasonGraph", "SeasonParts", "calibrated_parts"]
+__all__ = ["SeasonGraph", "SeasonParts", "calibrated_parts", "with_neutral"]
 
+Floats = NDArray[np.float64]
 #: The parts of the score are made alike at this quantile of held-out windows.
 _ALIKE = 0.99
 #: The network's score counts so much beside the last rows' own: it stays loud while what was wrong leaves the window.
@@ -54,6 +56,32 @@ def _mean_square(windows: Tensor, tail: int) -> Tensor:
     return squares.sum(1) / torch.logical_not(missing).to(windows.dtype).sum(1).clamp_min(1.0)
 
 
+def with_neutral(parts: SeasonParts, runs: Iterable[Rows], threshold: float, margin: float) -> SeasonParts:
+    """The parts with a width for rows without a phase at which no run of training rows comes near the threshold.
+
+    runs: in the sensors' units [time, channels]; the highest of them is at 1 / `margin` of it, at a level of 0.
+    """
+    seasons, farthest = parts.seasons, np.zeros(parts.seasons.channels)
+    for run in runs:
+        if len(run) < parts.tail:
+            continue
+        squares = np.square(run.astype(np.float64) - seasons.centre[0][0])
+        there = np.isfinite(squares)
+        sums, counts = (_moving(part, parts.tail) for part in (np.where(there, squares, 0.0), there.astype(np.float64)))
+        farthest = np.maximum(farthest, (sums / np.maximum(counts, 1.0)).max(axis=0))
+    width = seasons.width.copy()
+    wide = np.sqrt(farthest * margin * parts.factor / threshold)
+    width[0] = np.where(seasons.follows, np.maximum(wide, width[0]), width[0])
+    return replace(parts, seasons=replace(seasons, width=width))
+
+
+def _moving(values: Floats, size: int) -> Floats:
+    """Sums over `size` rows [time - size + 1, channels]."""
+    sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+    found: Floats = np.maximum(sums[size:] - sums[:-size], 0.0)
+    return found
+
+
 def calibrated_parts(
     seasons: Seasons, tail: int, batches: Iterable[Tensor], scores: NDArray[np.float32]
 ) -> SeasonParts:
@@ -69,7 +97,9 @@ class SeasonGraph(nn.Module):
     """A graph for windows in widths, for windows in the sensors' units with the phase of their rows and their level.
 
     window float32 [batch, time, channels], phase [batch, time, seasons], whole numbers, level [batch, channels] -> what
-    `graph` gives; its third output, where it has one, in the sensors' units.
+    `graph` gives; its third output, where it has one, in the sensors' units. Phase and level may be those of one window
+    [1, ...] for all. Rows of which the phase is not known are missing to `graph` in the channels that have seasons, and
+    are held against all phases together by themselves.
     """
 
     def __init__(self, graph: nn.Module, parts: SeasonParts, threshold: float) -> None:
@@ -81,12 +111,14 @@ class SeasonGraph(nn.Module):
             self.register_buffer(f"centre{number}", torch.from_numpy(table))
         self.register_buffer("width", torch.from_numpy(parts.seasons.width))
         self.register_buffer("multiplies", torch.from_numpy(parts.seasons.multiplies))
+        self.register_buffer("follows", torch.from_numpy(parts.seasons.follows))
         self.register_buffer("factor", torch.from_numpy(parts.factor / np.float32(threshold)))
 
     def forward(self, window: Tensor, phase: Tensor, level: Tensor) -> tuple[Tensor, ...]:
         centre, width = self.usual(phase, level)
         widths = (window - centre) / width
-        score, blame, *raw = self.inner(widths)
+        unknown = torch.logical_and(phase[:, :, :1] < 1, cast(Tensor, self.follows))
+        score, blame, *raw = self.inner(torch.where(unknown, torch.nan, widths))
         away = _mean_square(widths, self.tail) * cast(Tensor, self.factor)
         return (torch.maximum(score, away.amax(1)), torch.maximum(blame, away), *(one * width + centre for one in raw))
 
@@ -94,7 +126,7 @@ class SeasonGraph(nn.Module):
         """Centre and width, each [batch, time, channels]."""
         centre = _at(cast(Tensor, self.centre0), phase[:, :, 0])
         width = _at(cast(Tensor, self.width), phase[:, :, 0])
-        moved = level[:, None].expand(centre.shape)
+        moved = level[:, None]
         for number in range(1, self.count):
             moved = moved + _at(cast(Tensor, getattr(self, f"centre{number}")), phase[:, :, number])
         if not self._shares:

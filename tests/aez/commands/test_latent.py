@@ -275,7 +275,7 @@ def test_reconstruct_through_the_codec(model: str, options: tuple[str, ...], qua
     arguments = ("-m", model, *options, "--device", "cpu", "--threads", "1", "--json")
     (record,) = records(run("reconstruct", "a.png", "-o", "x.png", *arguments))
     assert abs(record["quality"] - quality) < 0.1
-    assert record["bytes"] == len(aez.encode(picture(), quality, model, device="cpu"))
+    assert record["bytes"] == len(aez.encode(picture(), quality, model, content="photo", device="cpu"))
     assert record["bpp"] == 8 * record["bytes"] / (40 * 24)
 
 

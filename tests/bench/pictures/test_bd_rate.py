@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import integrate, interpolate
 
-from aez.bench.pictures.bd_rate import bd_psnr, bd_rate
+from aez.bench.pictures.bd_rate import bd_psnr, bd_rate, rate_at
 from aez.bench.pictures.rd_report import RdReport
 from aez.codec.errors import AezError, InvalidArgument
 from tests.kit.places import ROOT
@@ -120,3 +120,14 @@ def test_bd_refuses_curves_that_cannot_be_compared(rate: list[float], quality: l
 def test_bd_psnr_refuses_curves_without_a_common_rate() -> None:
     with pytest.raises(InvalidArgument, match="share no range of rate"):
         bd_psnr(RATE_A, PSNR_A, [1, 2], [35, 36])
+
+
+def test_rate_at_a_quality_lies_on_the_curve() -> None:
+    rate, quality = [0.1, 0.2, 0.4, 0.8], [30.0, 33.0, 36.0, 39.0]
+    for bits, decibels in zip(rate, quality, strict=True):
+        assert rate_at(rate, quality, decibels) == pytest.approx(bits)
+    assert rate_at(rate, quality, 34.5) == pytest.approx(0.2 * 2**0.5)  # log rate is a line over quality
+    assert rate_at(rate, quality, 29.9) is None
+    assert rate_at(rate, quality, 39.1) is None
+    with pytest.raises(InvalidArgument):
+        rate_at([0.1], [30.0], 30.0)

@@ -27,7 +27,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """A codec whose picture is the original and `added`: what it was asked for, one entry each time."""
     calls = list[dict[str, Any]]()
 
-    def encode(picture: Picture, quality: float, model: object, tile: int) -> SimpleNamespace:
+    def encode(picture: Picture, quality: float, model: object, tile: int, content: str) -> SimpleNamespace:
+        assert content == "photo"
         del model
         calls.append({"shape": picture.shape, "quality": quality, "tile": tile})
         return SimpleNamespace(data=picture)

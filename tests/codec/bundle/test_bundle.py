@@ -35,7 +35,7 @@ def graph_model(operator: str = "Relu", **attributes: Any) -> onnx.ModelProto:
     weight = helper.make_tensor("w", TensorProto.FLOAT, [2], [1.0, 2.0])
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in "xy")
     graph = helper.make_graph([node, helper.make_node("Add", ["r", "w"], ["y"])], "g", [x], [y], [weight])
-    return helper.make_model(graph)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
 TENSORS = {"inputs": [{"name": "x", "shape": ["batch", 2], "dtype": "float32"}]}
@@ -202,6 +202,21 @@ def test_what_is_no_bundle_is_refused(data: bytes) -> None:
         Bundle.open(data)
 
 
+@pytest.mark.parametrize("spelled", ["1e0", "1.50", "-0", "100E-2", "1.0000000000000001", "1e400"])
+def test_numbers_are_spelled_as_the_id_has_them(spelled: str) -> None:
+    """Who makes the id from the text of the manifest, and who makes it from its numbers, get one id."""
+    manifest = json.dumps(full_manifest(MEMBERS, figures={"psnr": 31.5}))
+    assert Bundle.open(zipped({"manifest.json": manifest.encode(), **MEMBERS}))
+    with pytest.raises(ModelError, match=r"is spelled otherwise|Infinity"):
+        Bundle.open(zipped({"manifest.json": manifest.replace("31.5", spelled).encode(), **MEMBERS}))
+
+
+def test_no_member_of_an_object_comes_twice() -> None:
+    manifest = json.dumps(full_manifest(MEMBERS)).replace('"coding":', '"coding": {}, "coding":')
+    with pytest.raises(ModelError, match="two members of one name"):
+        Bundle.open(zipped({"manifest.json": manifest.encode(), **MEMBERS}))
+
+
 def test_deep_or_impossible_json_is_refused() -> None:
     for text in (b"[" * 100_000, b'{"format": NaN}', b"\xff", b'{"a": "' + bytes(1 << 20) + b'"}'):
         with pytest.raises(ModelError, match=r"manifest\.json"):
@@ -344,7 +359,7 @@ def test_ordinary_graphs_pass() -> None:
     model.graph.node.append(constant)
     model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [2]))  # as old versions did
     model.metadata_props.add(key="a", value="b")
-    assert check_graph(model.SerializeToString(), "g") == GraphInfo(("x",), ("y",))
+    assert check_graph(model.SerializeToString(), "g") == GraphInfo(("x", "w"), ("y",), frozenset({"w"}))
 
 
 def test_the_allowed_operators_are_standard_and_without_subgraphs() -> None:
@@ -362,6 +377,14 @@ def foreign_domain(model: onnx.ModelProto) -> None:
 
 def foreign_opset(model: onnx.ModelProto) -> None:
     model.opset_import.add(domain="com.microsoft", version=1)
+
+
+def newer_operators(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 19
+
+
+def newer_form(model: onnx.ModelProto) -> None:
+    model.ir_version = 11
 
 
 def unknown_operator(model: onnx.ModelProto) -> None:
@@ -430,6 +453,8 @@ def no_graph(model: onnx.ModelProto) -> None:
     [
         (foreign_domain, r"com\.evil"),
         (foreign_opset, r"com\.microsoft"),
+        (newer_operators, "version 19 of the operators, above 18"),
+        (newer_form, "version above 10"),
         (unknown_operator, "Evil"),
         (random_operator, "RandomNormalLike"),
         (control_flow, "field 6|'If'"),

@@ -25,7 +25,8 @@ import random, resource, sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from tests.kit.tiny_pictures import photo, tiny
-from aez.codec.image.api import decode_picture, encode_picture
+from aez.codec.image.api import encode_picture
+from aez.codec.image.decoding import decode_picture
 
 def resident():
     with open("/proc/self/statm") as file:

@@ -15,7 +15,8 @@ import pytest
 
 from aez.codec.bundle.library import find_bundle
 from aez.codec.common.caches import cached, clear_caches
-from aez.codec.image.api import decode_picture, encode_picture
+from aez.codec.image.api import encode_picture
+from aez.codec.image.decoding import decode_picture
 from aez.codec.image.model import open_model
 from aez.codec.latent.model import open_latent_model
 from tests.kit.hand_made_latent_model import bundle as latent_bundle

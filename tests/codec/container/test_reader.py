@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import pickle
 import random
+import struct
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -24,6 +26,7 @@ from aez.codec.container.varint import write_varint
 from aez.codec.container.writer import Writer
 from aez.codec.entropy.tile import PhaseSymbols, TileDecoder, encode_tile
 from aez.codec.errors import AezError, CorruptFile, InvalidArgument, OutputError, TruncatedFile, VersionError
+from aez.codec.image.tile_kinds import TileKind, join_kind, split_kind
 from tests.kit import reference_decoder, small_model
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -60,9 +63,9 @@ def write(header: ImageHeader, tiles: list[bytes], extras: dict[str, bytes] | No
 
 
 def sample() -> bytes:
-    """Four tiles, alpha and EXIF in some 250 bytes."""
+    """Four tiles and EXIF in some 250 bytes."""
     header = ImageHeader(30, 20, "RGBA", 513, ID, 16)
-    return write(header, [bytes([65 + n]) * (30 + n) for n in range(4)], {"x": EXIF, "A": b"alpha"})
+    return write(header, [bytes([65 + n]) * (30 + n) for n in range(4)], {"x": EXIF})
 
 
 def framed(letter: bytes, payload: bytes) -> bytes:
@@ -98,19 +101,24 @@ def golden_tiles(header: ImageHeader) -> list[tuple[Any, Any]]:
 def make_golden(header: ImageHeader, extras: dict[str, bytes]) -> bytes:
     tables = small_model.make_tables()
     contents = [
-        encode_tile(z, [PhaseSymbols(residual, small_model.scale_index(z))], header.level, tables)
+        join_kind(
+            TileKind.LEARNED,
+            encode_tile(z, [PhaseSymbols(residual, small_model.scale_index(z))], header.level, tables),
+        )
         for z, residual in golden_tiles(header)
     ]
     return write(header, contents, extras)
 
 
 GOLDEN_FILES = {
-    "v1_rgb_one_tile": (ImageHeader(37, 50, "RGB", 1024, ID), {}),
-    "v1_rgba_tiles": (
+    "v2_rgb_one_tile": (ImageHeader(37, 50, "RGB", 1024, ID), {}),
+    "v2_rgba_tiles": (
         ImageHeader(40, 70, "RGBA", 2048, ID, 32),
-        {"x": EXIF, "i": ICC, "m": XMP, "A": zlib.compress(bytes(40 * 70))},
+        {"x": EXIF, "i": ICC, "m": XMP},
     ),
-    "v1_grey_model": (ImageHeader(1, 1, "L", 0, ID, 16), {"M": b"a bundle"}),
+    "v2_grey_model": (ImageHeader(1, 1, "L", 0, ID, 16), {"M": b"a bundle"}),
+    "v2_deep_turned": (ImageHeader(20, 33, "RGB", 2000, ID, 64, 6, 12, (9, 16, 0), (-0.5, 1024.0)), {}),
+    "v2_resolution": (ImageHeader(9, 9, "L", 70, ID, 32, 8, resolution=(1181102, 283465)), {"c": bytes(range(36))}),
 }
 
 
@@ -129,15 +137,15 @@ def test_golden_files_decode_for_ever(name: str) -> None:
 
     tables = small_model.make_tables()
     oracle_file = reference_decoder.parse(data)
-    assert {key: oracle_file[key] for key in ("width", "height", "mode", "level", "model_id", "tile")} == vars(header)
+    assert {key: oracle_file[key] for key in vars(header)} == vars(header)
     for number, (z, residual) in enumerate(golden_tiles(header)):
         index = small_model.scale_index(z)
-        decoder = TileDecoder(found["T", number], tables, header.level)
+        decoder = TileDecoder(split_kind(found["T", number])[1], tables, header.level)
         np.testing.assert_array_equal(decoder.hyper(z.shape), z)
         np.testing.assert_array_equal(decoder.residual(index), residual)
         decoder.finish()
 
-        oracle = reference_decoder.Tile(oracle_file["tiles"][number])
+        oracle = reference_decoder.Tile(oracle_file["tiles"][number][1:])
         hyper_tables = [tables.hyper[which].tolist() for which in range(len(tables.hyper))]
         assert oracle.hyper(hyper_tables, tables.numbers.tolist(), header.level, *z.shape[1:]) == z.tolist()
         residual_tables = [tables.residual[which].tolist() for which in range(len(tables.residual))]
@@ -145,7 +153,7 @@ def test_golden_files_decode_for_ever(name: str) -> None:
         oracle.finish()
 
 
-@pytest.mark.parametrize("name", ["v1_rgb_one_tile", "v1_grey_model"])
+@pytest.mark.parametrize("name", ["v2_rgb_one_tile", "v2_grey_model", "v2_deep_turned"])
 def test_golden_files_are_written_the_same(name: str) -> None:
     """The writer's bytes change with a version only (deflate may differ between zlib builds: metadata is left out)."""
     assert make_golden(*GOLDEN_FILES[name]) == (GOLDEN / f"{name}.aez").read_bytes()
@@ -159,17 +167,31 @@ def test_golden_files_are_written_the_same(name: str) -> None:
     height=st.integers(1, 90),
     mode=st.sampled_from(MODES),
     level=st.integers(0, 65535),
+    shown=st.tuples(
+        st.integers(1, 8),
+        st.integers(8, 16),
+        st.sampled_from([None, (9, 16, 1)]),
+        st.sampled_from([None, (0.0, 1.0)]),
+        st.sampled_from([None, (300, 2**32 - 1)]),
+    ),
     unit=st.integers(1, 9),
-    metadata=st.dictionaries(st.sampled_from("ximM"), st.binary(max_size=300)),
+    metadata=st.dictionaries(st.sampled_from("ximcM"), st.binary(max_size=300)),
     data=st.data(),
 )
 @settings(deadline=None)
 def test_round_trip(
-    width: int, height: int, mode: str, level: int, unit: int, metadata: dict[str, bytes], data: st.DataObject
+    width: int,
+    height: int,
+    mode: str,
+    level: int,
+    shown: tuple[int, int, Any, Any, Any],
+    unit: int,
+    metadata: dict[str, bytes],
+    data: st.DataObject,
 ) -> None:
-    header = ImageHeader(width, height, mode, level, ID, unit * 16)
+    header = ImageHeader(width, height, mode, level, ID, unit * 16, *shown)
     tiles = [data.draw(st.binary(max_size=200)) for _ in range(header.tiles)]
-    extras = {**metadata, **({"A": b"\0\1"} if header.has_alpha else {})}
+    extras = {letter: content for letter, content in metadata.items() if letter not in header.refused}
     file = write(header, tiles, extras)
     expected = {
         **{(letter, -1): content for letter, content in extras.items()},
@@ -197,7 +219,7 @@ def test_a_file_may_start_within_a_stream() -> None:
     stream.seek(6)
     reader = Reader(stream)
     assert reader.tile(2) == b"C" * 32
-    assert len(list(reader.chunks())) == 6
+    assert len(list(reader.chunks())) == 5
 
 
 def test_boxes_cover_the_picture_in_raster_order() -> None:
@@ -266,9 +288,9 @@ def test_every_flipped_byte_leaves_the_other_chunks_whole() -> None:
 
 def test_damage_names_type_ordinal_and_offset() -> None:
     file = bytearray(sample())
-    info = read_all(bytes(file))[0].inventory[4]
+    info = read_all(bytes(file))[0].inventory[3]
     file[info.offset + 10] ^= 1
-    with pytest.raises(CorruptFile, match=f"tile chunk \\(number 4 in the file, at byte {info.offset}\\)") as raised:
+    with pytest.raises(CorruptFile, match=f"tile chunk \\(number 3 in the file, at byte {info.offset}\\)") as raised:
         read_all(bytes(file))
     assert raised.value.chunk == "tile"
     assert pickle.loads(pickle.dumps(raised.value)).chunk == "tile"
@@ -286,7 +308,7 @@ def test_in_a_pipe_damage_is_passed_by_its_length() -> None:
 
 def test_one_tile_of_a_damaged_file() -> None:
     file = bytearray(sample())
-    info = read_all(bytes(file))[0].inventory[4]
+    info = read_all(bytes(file))[0].inventory[3]
     file[info.offset + 10] ^= 1
     for data in (file, file[:-1]):
         reader = Reader(io.BytesIO(data), partial=True)
@@ -318,18 +340,17 @@ def test_random_mutations_never_crash() -> None:
     ("letters", "message"),
     [
         ("HT0", "holds 1 of 2 tiles"),
-        ("HT0A", "holds 1 of 2 tiles"),
-        ("HAT1T0", "tile 1 where tile 0"),
-        ("HAT0T0T1", "tile 0 where tile 1"),
-        ("HAT0T1T2", "tile 2 where tile 2 of 2"),
-        ("HAAT0T1", "no place"),
-        ("HHAT0T1", "no place"),
-        ("HT0T1", "no alpha"),
+        ("HT0M", "before the first tile"),
+        ("HMT1T0", "tile 1 where tile 0"),
+        ("HMT0T0T1", "tile 0 where tile 1"),
+        ("HMT0T1T2", "tile 2 where tile 2 of 2"),
+        ("HMMT0T1", "no place"),
+        ("HHMT0T1", "no place"),
         ("T0T1", "where the header should"),
     ],
 )
 def test_files_that_lack_or_repeat_chunks(letters: str, message: str) -> None:
-    ready = {"H": framed(b"H", ImageHeader(17, 9, "LA", 0, ID, 16).pack()), "A": framed(b"A", b"alpha")}
+    ready = {"H": framed(b"H", ImageHeader(17, 9, "LA", 0, ID, 16).pack()), "M": framed(b"M", b"model")}
     chunks: list[bytes] = []
     for letter in letters:
         if letter.isdigit():
@@ -340,10 +361,20 @@ def test_files_that_lack_or_repeat_chunks(letters: str, message: str) -> None:
         read_all(assemble(chunks))
 
 
-def test_alpha_in_a_picture_without_has_no_place() -> None:
-    header = framed(b"H", ImageHeader(9, 9, "L", 0, ID).pack())
-    with pytest.raises(CorruptFile, match="no place"):
-        read_all(assemble([header, framed(b"A", b""), framed(b"T", b"\0")]))
+@pytest.mark.parametrize("letter", [b"x", b"M"])
+def test_what_a_reader_wants_first_does_not_stand_behind_a_tile(letter: bytes) -> None:
+    header = framed(b"H", ImageHeader(17, 9, "L", 0, ID, 16).pack())
+    late = framed(letter, deflate(b"EXIF"))
+    file = assemble([header, framed(b"T", b"\0a"), framed(b"q", b""), late, framed(b"T", b"\1b")])
+    for stream in (io.BytesIO, Pipe):
+        with pytest.raises(CorruptFile, match="before the first tile"):
+            read_all(file, stream)
+    with pytest.raises(CorruptFile, match="behind a tile"):
+        Reader(io.BytesIO(file)).tile(0)
+    writer = Writer(io.BytesIO(), ImageHeader(17, 9, "L", 0, ID, 16))
+    writer.tile(0, b"a")
+    with pytest.raises(InvalidArgument, match="before the first tile"):
+        writer.add(letter.decode(), b"EXIF")
 
 
 def test_other_files_are_no_aez_files() -> None:
@@ -355,25 +386,40 @@ def test_other_files_are_no_aez_files() -> None:
 
 def test_other_versions_kinds_and_modes_need_a_newer_aez() -> None:
     file = sample()
-    with pytest.raises(VersionError, match=r"version 2.*newer"):
-        Reader(io.BytesIO(file[:7] + b"\2" + file[8:]))
+    with pytest.raises(VersionError, match=r"version 3.*newer"):
+        Reader(io.BytesIO(file[:7] + b"\3" + file[8:]))
+    with pytest.raises(VersionError, match=r"version 1.*no released aez"):
+        Reader(io.BytesIO(file[:7] + b"\1" + file[8:]))
     payload = ImageHeader(9, 9, "L", 0, ID).pack()
     for first, message in ((1, "array"), (2, "series"), (3, "unknown"), (0x40, "pixel mode 4")):
         with pytest.raises(VersionError, match=message):
             Reader(io.BytesIO(assemble([framed(b"H", bytes([first]) + payload[1:]), framed(b"T", b"\0")])))
+    for follows in (0x80, 0xC0):
+        with pytest.raises(VersionError, match="fields 0x80"):
+            Reader(io.BytesIO(assemble([framed(b"H", bytes([0, follows]) + payload[2:]), framed(b"T", b"\0")])))
 
 
 @pytest.mark.parametrize(
     "payload",
     [
         b"",
-        b"\0\0\1\0\0" + ID + b"\1",  # width 0
-        b"\0\1\1\0\0" + ID + b"\0",  # tile 0
-        b"\0\1\1\0\0" + ID,  # no tile
-        b"\0\1\1\0\0" + ID + b"\1\0",  # a byte too many
-        b"\0\x81\0\1\0\0" + ID + b"\1",  # padded number
-        b"\0\x80\x80\x80\x80\x08\1\0\0" + ID + b"\1",  # width 2^31
-        b"\0" + b"\xff" * 12 + b"\1\1\0\0" + ID + b"\1",
+        b"\0",
+        b"\0\0\0\1\0\0" + ID + b"\1",  # width 0
+        b"\0\0\1\1\0\0" + ID + b"\0",  # tile 0
+        b"\0\0\1\1\0\0" + ID,  # no tile
+        b"\0\0\1\1\0\0" + ID + b"\x81\1",  # tiles of 2064 pixels
+        b"\0\0\1\1\0\0" + ID + b"\1\0",  # a byte too many
+        b"\0\0\x81\0\1\0\0" + ID + b"\1",  # padded number
+        b"\0\0\x80\x80\x80\x80\x08\1\0\0" + ID + b"\1",  # width 2^31
+        b"\0\0" + b"\xff" * 12 + b"\1\1\0\0" + ID + b"\1",
+        b"\0\x08\1\1\0\0" + ID + b"\1\x08",  # eight bits, said twice
+        b"\0\x08\1\1\0\0" + ID + b"\1\x11",  # 17 bits
+        b"\0\x10\1\1\0\0" + ID + b"\1\1\1\2",  # neither full nor limited range
+        b"\0\x10\1\1\0\0" + ID + b"\1\1\1",  # code points cut off
+        b"\0\x20\1\1\0\0" + ID + b"\1" + struct.pack("<2f", 1, 1),  # an empty range
+        b"\0\x20\1\1\0\0" + ID + b"\1" + struct.pack("<2f", 0, float("nan")),
+        b"\0\x40\1\1\0\0" + ID + b"\1\1",  # one resolution of two
+        b"\0\x40\1\1\0\0" + ID + b"\1\1\0",  # a resolution of nothing
         bytes(65),
     ],
 )
@@ -439,7 +485,7 @@ def test_a_pipe_gives_no_single_tiles_and_is_read_once() -> None:
     reader = Reader(Pipe(sample()))
     with pytest.raises(InvalidArgument, match="pipe"):
         reader.tile(0)
-    assert len(list(reader.chunks())) == 6
+    assert len(list(reader.chunks())) == 5
     with pytest.raises(InvalidArgument, match="once"):
         list(reader.chunks())
 
@@ -461,6 +507,16 @@ def test_tiles_outside_the_picture_are_refused() -> None:
         ({"model_id": b"123"}, "3 bytes"),
         ({"tile": 24}, "24"),
         ({"tile": 0}, "tile size 0"),
+        ({"orientation": 9}, "orientation 9"),
+        ({"bits": 17}, "17 bits"),
+        ({"cicp": (1, 2, 2)}, "code points"),
+        ({"cicp": (1, 256, 1)}, "code points"),
+        ({"value_range": (1.0, 1.0)}, "no range"),
+        ({"value_range": (0.0, math.inf)}, "no range"),
+        ({"value_range": (0.1, 1.0)}, "float32"),
+        ({"value_range": (0.0, 1e39)}, "no range"),
+        ({"resolution": (0, 5)}, "resolution"),
+        ({"resolution": (5, 2**32)}, "resolution"),
     ],
 )
 def test_headers_that_cannot_be_written_are_refused(values: dict[str, Any], message: str) -> None:
@@ -475,22 +531,22 @@ def test_the_writer_demands_its_order() -> None:
             writer.add(letter, b"")
     with pytest.raises(InvalidArgument, match="tile 1"):
         writer.tile(1, b"")
+    writer.add("M", b"")
+    with pytest.raises(InvalidArgument, match="M"):
+        writer.add("M", b"")
+    with pytest.raises(InvalidArgument, match="exceed"):
+        writer.add("x", bytes(METADATA_MAX + 1))
     writer.tile(0, b"")
     with pytest.raises(InvalidArgument, match="only 1 of 2"):
         writer.close()
     writer.tile(1, b"")
     with pytest.raises(InvalidArgument, match="tile 2"):
         writer.tile(2, b"")
-    with pytest.raises(InvalidArgument, match="alpha"):
-        writer.close()
-    writer.add("A", b"")
-    with pytest.raises(InvalidArgument, match="A"):
-        writer.add("A", b"")
-    with pytest.raises(InvalidArgument, match="exceed"):
-        writer.add("x", bytes(METADATA_MAX + 1))
+    with pytest.raises(InvalidArgument, match="before the first tile"):
+        writer.add("x", b"")
     writer.close()
     with pytest.raises(InvalidArgument, match="closed"):
-        writer.add("x", b"")
+        writer.close()
 
 
 def test_a_stream_that_takes_nothing_is_an_output_error() -> None:

@@ -303,3 +303,31 @@ def test_events_are_plain_and_comparable() -> None:
     assert isinstance(event, Event)
     assert event == find_events(marks("###"))[0]
     assert hash(event)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_that_are_alike_are_taken_together_as_one_by_one(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    single, several = (EventTracker(EventRule(close_after=6), ("only",), "pump", "model") for _ in range(2))
+    at = 0
+    for row in range(5):
+        for one in (single, several):
+            one.take(row, 2.0, np.array([1.0]), row)
+    at = 5
+    for _ in range(10):
+        assert several.steady
+        loud = bool(rng.integers(2)) or several.room < 1
+        rows = list(range(at, at + int(rng.integers(1, 20 if loud else several.room + 1))))
+        scores, shares = rng.uniform(1.1, 9, len(rows)).tolist(), rng.uniform(size=(len(rows), 1))
+        if loud:
+            several.take_loud(rows, scores, shares, rows[-1])
+        else:
+            several.take_quiet(rows)
+        for row, score, share in zip(rows, scores, shares, strict=True):
+            assert single.take(row, score if loud else 0.5, share, row) == []
+        at = rows[-1] + 1
+        assert several.state() == single.state()
+    for take in (several.take_quiet, lambda rows: several.take_loud(rows, [2.0], np.ones((1, 1)), 0)):
+        with pytest.raises(InvalidArgument, match="must rise"):
+            take([at - 1])
+    assert several.state() == single.state()

@@ -14,7 +14,7 @@ from PIL import Image
 
 from aez.codec.container.chunks import END, HEADER, TILE
 from aez.codec.errors import CorruptFile
-from aez.codec.image.api import decode_picture
+from aez.codec.image.decoding import decode_picture
 from tests.kit.fuzz_aez import (
     Mutant,
     Original,

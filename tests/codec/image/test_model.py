@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,9 @@ def test_numbers_of_the_manifest_that_do_not_fit_each_other(changes: dict[str, i
         Geometry.of({**CODING, **changes})
 
 
-def test_a_manifest_that_does_not_say_has_its_cells_on_the_grid_of_the_hyper_latent() -> None:
-    assert "state_stride" not in CODING
+def test_cells_lie_on_the_grid_of_the_hyper_latent_where_both_strides_are_equal() -> None:
     g = Geometry.of(CODING)
     assert (g.hyper_stride, g.state_stride, g.cells, g.hyper_cells) == (16, 16, 2, 1)
-    assert g == Geometry.of({**CODING, "state_stride": 16})
 
 
 @pytest.mark.parametrize(
@@ -102,9 +101,10 @@ def test_strides_that_do_not_divide(strides: dict[str, int]) -> None:
         Geometry.of({**CODING, **halos, **strides})
 
 
-def test_a_program_that_knows_no_state_stride_refuses_models_that_need_one() -> None:
-    without = {key: value for key, value in coarse().coding.items() if key != "state_stride"}
-    with pytest.raises(ModelError, match="every position of a cell once"):
+@pytest.mark.parametrize("opened", [tiny, coarse])
+def test_a_model_of_the_former_design_is_refused_in_one_sentence(opened: Callable[[], Bundle]) -> None:
+    without = {key: value for key, value in opened().coding.items() if key != "state_stride"}
+    with pytest.raises(ModelError, match=r"design before the first release; take a shipped one, or train it anew$"):
         Geometry.of(without)
 
 
@@ -386,13 +386,15 @@ def test_numbers_of_hyper_tables_that_do_not_fit(numbers: NDArray[Any], message:
         encode_picture(photo(16, 16), 50, altered, threads=1)
 
 
-def test_fewer_knots_are_fewer_levels(tmp_path: Path) -> None:
+def test_tables_have_all_nine_knots(tmp_path: Path) -> None:
     file = io.BytesIO()
     np.save(file, tiny().array("hyper_numbers")[:3])
     model = ImageModel(altered_bundle(tmp_path, members={"hyper_numbers.npy": file.getvalue()}), "cpu", 1)
-    assert model.tables.hyper_numbers(512).shape == (8, 4)
-    with pytest.raises(InvalidArgument, match=r"level 513 is outside this model's 0\.\.512"):
-        model.tables.hyper_numbers(513)
+    with pytest.raises(ModelError, match="for 3 knots of the quality, not 9"):
+        _ = model.tables
+    assert tiny_model().tables.hyper_numbers(2048).shape == (8, 4)
+    with pytest.raises(InvalidArgument, match=r"level 2049 is outside this model's 0\.\.2048"):
+        tiny_model().tables.hyper_numbers(2049)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 8, 16), (1, 1, 16, 16), (2, 3, 16, 16), (3, 16, 16), (1,)])

@@ -15,12 +15,17 @@ from PIL import Image, ImageCms, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from aez.codec.container.deflate import METADATA_MAX
-from aez.codec.container.image_header import EXIF, ICC, XMP
-from aez.codec.errors import CorruptFile, InvalidArgument, UnsupportedInput
-from aez.codec.image.pillow import Picture, as_shown, decode_alpha, encode_alpha, put_together, read_image, take_apart
+from aez.codec.container.image_header import EXIF, ICC, XMP, ImageHeader
+from aez.codec.errors import InvalidArgument, UnsupportedInput
+from aez.codec.image.decoded import Decoded, as_shown
+from aez.codec.image.pillow import Choices, Picture, read_image, take_apart, take_plain
+from aez.codec.pixels.colour import of_profile
+from aez.codec.pixels.exif import PREFIX
+from aez.codec.pixels.strip import parse_strip
 from tests.kit.tiny_pictures import photo
 
 RGB = photo(20, 30)
+ID = bytes(8)
 GREY = RGB[:, :, 1]
 ALPHA_PLANE = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
 RGB_IMAGE = Image.fromarray(RGB)
@@ -34,6 +39,11 @@ def exif_bytes(orientation: int | None = 6) -> bytes:
     if orientation is not None:
         exif[0x0112] = orientation
     return exif.tobytes()
+
+
+def restored(picture: Picture) -> Image.Image:
+    """What is put together of a picture that was taken apart."""
+    return Decoded(picture.header(0, ID, 64), picture.pixels, picture.alpha, picture.metadata).image
 
 
 def saved(image: Image.Image, picture_format: str, **options: Any) -> io.BytesIO:
@@ -71,7 +81,7 @@ def png(width: int, height: int, colour: int, depth: int, rows: NDArray[Any], **
 
 @pytest.mark.parametrize("array", [RGB, GREY, GREY[:, :, None], np.dstack((RGB, ALPHA_PLANE))[:, :, :4]])
 def test_arrays(array: NDArray[np.uint8]) -> None:
-    picture = take_apart(array)
+    picture = take_apart(array, Choices(keep_hidden=True))
     channels = 1 if array.ndim == 2 else array.shape[2]
     assert picture.mode == {1: "L", 3: "RGB", 4: "RGBA"}[channels]
     expected = np.repeat(GREY[:, :, None], 3, axis=2) if channels == 1 else RGB
@@ -92,8 +102,8 @@ def test_arrays_that_are_views() -> None:
 @pytest.mark.parametrize(
     "array",
     [
-        RGB.astype(np.float32),
-        RGB.astype(np.uint16),
+        RGB.astype(np.int64),
+        np.dstack((RGB, ALPHA_PLANE)).astype(np.float32),
         RGB.astype(bool),
         RGB[:, :, None],
         RGB[0, 0],
@@ -111,12 +121,12 @@ def test_arrays_that_are_no_pictures(array: NDArray[Any]) -> None:
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA"])
 def test_modes_that_are_kept_as_they_are(mode: str) -> None:
     image = Image.merge("RGBA", (*RGB_IMAGE.split(), Image.fromarray(ALPHA_PLANE))).convert(mode)
-    picture = take_apart(image)
+    picture = take_apart(image, Choices(keep_hidden=True))
     assert picture.mode == mode
     assert picture.notices == []
-    restored = put_together(picture.pixels, picture.mode, picture.alpha, {})
-    assert restored.mode == mode
-    np.testing.assert_array_equal(np.asarray(restored), np.asarray(image))
+    again = restored(picture)
+    assert again.mode == mode
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(image))
 
 
 def test_black_and_white() -> None:
@@ -177,7 +187,10 @@ def test_premultiplied_alpha(mode: str) -> None:
 def test_16_bit_grey(mode: str) -> None:
     values = np.array([[0, 127, 128, 129, 257, 65535, 65406]], np.uint16)
     image = Image.frombytes(mode, (7, 1), values.astype(">u2" if mode == "I;16B" else "<u2").tobytes())
-    picture = take_apart(image)
+    deep = take_apart(image)
+    assert (deep.mode, deep.bits, deep.notices) == ("L", 16, [])
+    np.testing.assert_array_equal(deep.pixels[:, :, 0], values)
+    picture = take_plain(image)
     assert picture.mode == "L"
     assert picture.pixels[0, :, 0].tolist() == [0, 0, 0, 1, 1, 255, 254]
     assert picture.notices == ["16-bit grey is kept as 8 bits: the upper half of every value"]
@@ -195,7 +208,7 @@ def test_16_bit_grey(mode: str) -> None:
     ],
 )
 def test_deep_grey(mode: str, values: list[float], expected: list[int], notice: str | None) -> None:
-    picture = take_apart(Image.fromarray(np.array([values], np.int32 if mode == "I" else np.float32)))
+    picture = take_plain(Image.fromarray(np.array([values], np.int32 if mode == "I" else np.float32)))
     assert picture.mode == "L"
     assert picture.pixels[0, :, 0].tolist() == expected
     assert len(picture.notices) == (notice is not None)
@@ -203,7 +216,7 @@ def test_deep_grey(mode: str, values: list[float], expected: list[int], notice: 
 
 
 def test_a_dark_16_bit_pgm_stays_dark() -> None:
-    picture = take_apart(read_image(io.BytesIO(b"P5 2 1 65535\n" + struct.pack(">HH", 200, 100))))
+    picture = take_plain(read_image(io.BytesIO(b"P5 2 1 65535\n" + struct.pack(">HH", 200, 100))))
     assert picture.pixels.max() == 1
     assert "16-bit grey" in picture.notices[0]
 
@@ -212,32 +225,51 @@ def test_a_dark_16_bit_pgm_stays_dark() -> None:
 def test_floating_point_pixels_that_are_no_numbers(value: float) -> None:
     with pytest.raises(UnsupportedInput, match="NaN or infinite"):
         take_apart(Image.fromarray(np.array([[0, value]], np.float32)))
+    with pytest.raises(UnsupportedInput, match="NaN or infinite"):
+        take_plain(Image.fromarray(np.array([[0, value]], np.float32)))
 
 
 @pytest.mark.parametrize(("colour", "channels", "mode"), [(2, 3, "RGB"), (4, 2, "RGBA"), (6, 4, "RGBA")])
 @pytest.mark.parametrize("load_first", [True, False])
 def test_16_bit_colour_is_noticed(colour: int, channels: int, mode: str, load_first: bool) -> None:
-    file = png(5, 4, colour, 16, np.full((4, 5 * channels), 0x1234, ">u2"))
-    picture = take_apart(read_image(file) if load_first else Image.open(file))
+    file = png(5, 4, colour, 16, np.full((4, 5 * channels), 0x7235, ">u2"))
+    picture = take_plain(read_image(file) if load_first else Image.open(file))
     assert picture.mode == mode
     assert picture.notices == ["16-bit colour is kept as 8 bits a channel"]
+    file.seek(0)
+    deep = take_apart(read_image(file) if load_first else Image.open(file))
+    assert (deep.mode, deep.bits, deep.notices) == ({4: "LA"}.get(colour, mode), 16, [])
+    assert (deep.pixels == 0x7235).all()
+    assert deep.alpha is None or (deep.alpha == 0x7235).all()
 
 
 def test_16_bit_colour_with_a_transparent_one() -> None:
-    picture = take_apart(read_image(png(5, 4, 2, 16, np.full((4, 15), 0x1212, ">u2"), tRNS=bytes(6))))
-    assert picture.mode == "RGBA"
-    assert picture.notices == ["16-bit colour is kept as 8 bits a channel"]
+    rows = np.full((4, 15), 0x7213, ">u2")
+    rows[1, 3:6] = 0
+    rows[2, 3:6] = 3  # of which Pillow sees no difference to 0
+    picture = take_apart(read_image(png(5, 4, 2, 16, rows, tRNS=bytes(6))))
+    assert (picture.mode, picture.bits, picture.notices) == ("RGBA", 16, [])
+    assert picture.alpha is not None
+    assert np.argwhere(picture.alpha == 0).tolist() == [[1, 1]]
 
 
 @pytest.mark.parametrize("maxval", [255, 1023, 65535])
 def test_colour_of_a_deep_ppm_is_noticed(maxval: int) -> None:
     size = 1 if maxval == 255 else 2
-    picture = take_apart(read_image(io.BytesIO(b"P6 2 1 %d\n" % maxval + bytes(6 * size))))
+    file = io.BytesIO(b"P6 2 1 %d\n" % maxval + bytes(6 * size))
+    assert take_apart(read_image(file)).bits == {255: 8, 1023: 10, 65535: 8}[maxval]  # black has 8 of 16
+    file.seek(0)
+    picture = take_plain(read_image(file))
     assert picture.notices == ([] if maxval == 255 else ["16-bit colour is kept as 8 bits a channel"])
 
 
 def test_16_bit_grey_with_a_transparent_value() -> None:
-    picture = take_apart(read_image(png(2, 1, 0, 16, np.zeros((1, 2), ">u2"), tRNS=bytes(2))))
+    file = png(2, 1, 0, 16, np.array([[0, 0x7235]], ">u2"), tRNS=bytes(2))
+    deep = take_apart(read_image(file))
+    assert (deep.mode, deep.bits, deep.notices) == ("LA", 16, [])
+    np.testing.assert_array_equal(deep.alpha, [[0, 255]])
+    file.seek(0)
+    picture = take_plain(read_image(file))
     assert picture.mode == "L"
     assert any("transparent value" in notice for notice in picture.notices)
 
@@ -285,42 +317,45 @@ def test_metadata_travels_unchanged(picture_format: str) -> None:
     if picture_format == "AVIF":
         options["exif"] = exif_bytes(orientation=None)  # an AVIF is turned by a property of its own
     picture = apart(RGB_IMAGE, picture_format, **options)
-    assert picture.metadata[ICC] == ICC_PROFILE
+    assert ICC not in picture.metadata  # it is sRGB, which three bytes of the header say
+    assert picture.meta.colour.cicp == (1, 13, 1)
     assert picture.metadata[XMP] == XMP_PACKET
     given, found = Image.Exif(), Image.Exif()
     given.load(options["exif"])
     found.load(picture.metadata[EXIF])
-    assert dict(found) == dict(given)
+    assert picture.meta.orientation == given.get(0x0112, 1)
+    assert {**found, 0x0112: given.get(0x0112, 1)} == {0x0112: 1, **given}
     assert picture.notices == []
 
-    restored = put_together(picture.pixels, "RGB", None, picture.metadata)
-    assert restored.info["exif"] == picture.metadata[EXIF]
-    assert restored.info["icc_profile"] == ICC_PROFILE
-    assert restored.info["xmp"] == XMP_PACKET
-    assert restored.getexif().get(0x0112) == given.get(0x0112)
+    again = restored(picture)
+    assert of_profile(again.info["icc_profile"]).cicp == (1, 13, 1)
+    assert again.info["xmp"] == XMP_PACKET
+    assert again.getexif().get(0x0112, 1) == given.get(0x0112, 1)
+    assert again.getexif()[0x010E] == "a picture"
 
 
 def test_the_bytes_of_a_jpeg_are_those_of_its_segments() -> None:
     picture = apart(RGB_IMAGE, "JPEG", exif=exif_bytes(), xmp=XMP_PACKET)
-    assert picture.metadata == {EXIF: exif_bytes(), XMP: XMP_PACKET}
+    assert picture.metadata == {EXIF: exif_bytes(1).removeprefix(PREFIX), XMP: XMP_PACKET}
+    assert restored(picture).info["exif"] == exif_bytes()
 
 
 def test_an_orientation_is_kept_and_not_applied() -> None:
     picture = apart(RGB_IMAGE, "JPEG", exif=exif_bytes(6))
     assert picture.pixels.shape == RGB.shape
+    assert picture.meta.orientation == 6
 
 
 def test_metadata_can_be_left_out() -> None:
     image = Image.open(saved(RGB_IMAGE, "JPEG", exif=exif_bytes(), icc_profile=ICC_PROFILE, xmp=XMP_PACKET))
-    assert take_apart(image, keep_metadata=False).metadata == {}
+    stripped = take_apart(image, Choices(strip=parse_strip("all")))
+    assert (stripped.metadata, stripped.meta.orientation, stripped.meta.colour.cicp) == ({}, 6, None)
 
 
 def test_exif_that_was_set_on_the_picture() -> None:
     image = RGB_IMAGE.copy()
     image.getexif()[0x0112] = 3
-    found = Image.Exif()
-    found.load(take_apart(image).metadata[EXIF])
-    assert found[0x0112] == 3
+    assert take_apart(image).meta.orientation == 3
 
 
 @pytest.mark.parametrize("content", ["<x/>", bytearray(b"<x/>"), b"<x/>"])
@@ -330,31 +365,41 @@ def test_kinds_of_metadata_that_programs_set(content: Any) -> None:
     exif = Image.Exif()
     exif[0x0112] = 8
     image.info["exif"] = exif
-    assert take_apart(image).metadata == {XMP: b"<x/>", EXIF: exif.tobytes()}
+    assert take_apart(image).metadata == {XMP: b"<x/>"}
+    assert take_apart(image).meta.orientation == 8
 
 
 def test_metadata_that_is_too_large() -> None:
     image = RGB_IMAGE.copy()
-    image.info["icc_profile"] = bytes(METADATA_MAX + 1)
+    image.info["icc_profile"] = image.info["xmp"] = bytes(METADATA_MAX + 1)
     picture = take_apart(image)
     assert picture.metadata == {}
-    assert picture.notices == [f"icc_profile of {METADATA_MAX + 1} bytes is too large and left out"]
+    assert picture.notices == [
+        f"{name} of {METADATA_MAX + 1} bytes is too large and left out" for name in ("XMP", "ICC profile")
+    ]
 
 
-def test_a_tiff_is_turned_and_says_that_its_exif_is_lost() -> None:
+def test_a_tiff_is_turned_and_keeps_its_exif() -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[0x0112] = 6
     turned = apart(RGB_IMAGE, "TIFF", tiffinfo=tags, icc_profile=ICC_PROFILE)
     assert turned.pixels.shape == (30, 20, 3)
-    assert turned.metadata == {ICC: ICC_PROFILE}
+    assert (turned.metadata, turned.meta.orientation, turned.meta.colour.cicp) == ({}, 1, (1, 13, 1))
     assert turned.notices == []
     tags[0x8769] = {0x829A: 0.5}  # exposure time, in the EXIF directory
-    assert apart(RGB_IMAGE, "TIFF", tiffinfo=tags).notices == ["EXIF of a TIFF file is left out"]
+    tags[0x010F] = "maker"
+    picture = apart(RGB_IMAGE, "TIFF", tiffinfo=tags)
+    assert picture.notices == []
+    exif = restored(picture).getexif()
+    assert dict(exif.get_ifd(0x8769)) == {0x829A: 0.5}
+    assert (exif[0x010F], exif.get(0x0112, 1)) == ("maker", 1)
 
 
 def test_damaged_exif_does_not_stop_a_picture() -> None:
     picture = take_apart(read_image(saved(RGB_IMAGE, "JPEG", exif=b"Exif\0\0II*\0 nonsense")))
-    assert picture.metadata[EXIF] == b"Exif\0\0II*\0 nonsense"
+    assert picture.metadata[EXIF] == b"II*\0 nonsense"
+    picture = take_apart(read_image(saved(RGB_IMAGE, "JPEG", exif=b"Exif\0\0nonsense")))
+    assert (picture.metadata, picture.notices) == ({}, ["its EXIF is damaged and left out"])
 
 
 # -- frames -----------------------------------------------------------------------------------------------------------
@@ -427,49 +472,6 @@ def test_a_picture_above_pillows_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_grey_is_the_rounded_mean() -> None:
     pixels = np.array([[[0, 0, 1], [0, 1, 1], [255, 255, 255], [10, 11, 13]]], np.uint8)
-    assert np.asarray(put_together(pixels, "L", None, {})).tolist() == [[0, 1, 255, 11]]
+    assert Decoded(ImageHeader(4, 1, "L", 0, ID), pixels).values.tolist() == [[0, 1, 255, 11]]
     assert as_shown(pixels, "L").tolist() == [[[0] * 3, [1] * 3, [255] * 3, [11] * 3]]
     np.testing.assert_array_equal(as_shown(pixels, "RGBA"), pixels)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (20, 30)])
-def test_alpha_is_exact(shape: tuple[int, int]) -> None:
-    plane = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-    np.testing.assert_array_equal(decode_alpha(encode_alpha(plane), shape[1], shape[0]), plane)
-
-
-def test_alpha_of_a_picture_above_pillows_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    np.testing.assert_array_equal(decode_alpha(encode_alpha(ALPHA_PLANE), 30, 20), ALPHA_PLANE)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"no png",
-        encode_alpha(ALPHA_PLANE)[:60],
-        encode_alpha(ALPHA_PLANE)[:-40],
-        encode_alpha(ALPHA_PLANE[1:]),
-        encode_alpha(np.ascontiguousarray(ALPHA_PLANE.T)),
-        saved(RGB_IMAGE, "PNG").getvalue(),
-        saved(Image.fromarray(ALPHA_PLANE), "GIF").getvalue(),
-        saved(Image.fromarray(ALPHA_PLANE).convert("1"), "PNG").getvalue(),
-        png(1 << 30, 1 << 30, 0, 8, np.zeros((1, 1), np.uint8)).getvalue(),
-    ],
-)
-def test_alpha_that_is_damaged(data: bytes) -> None:
-    with pytest.raises(CorruptFile, match="alpha plane"):
-        decode_alpha(data, 30, 20)
-
-
-def test_every_flip_in_an_alpha_plane_is_an_error_or_harmless() -> None:
-    whole = encode_alpha(ALPHA_PLANE)
-    for position in range(len(whole)):
-        data = bytearray(whole)
-        data[position] ^= 0x10
-        try:
-            plane = decode_alpha(bytes(data), 30, 20)
-        except CorruptFile:
-            continue
-        np.testing.assert_array_equal(plane, ALPHA_PLANE)  # a bit that nothing depends on

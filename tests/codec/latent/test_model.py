@@ -18,7 +18,7 @@ from aez.codec.bundle.bundle import Bundle
 from aez.codec.errors import InvalidArgument, ModelError, OutputError
 from aez.codec.image.api import load
 from aez.codec.image.model import open_model
-from aez.codec.image.upright import take_upright
+from aez.codec.image.pillow import take_upright
 from aez.codec.latent.drawing import animation_bytes, contact_sheet, error_map, fit, side_by_side
 from aez.codec.latent.files import LatentFile
 from aez.codec.latent.model import Latent, LatentGeometry, LatentModel
@@ -275,7 +275,7 @@ def test_codecs_without_a_latent_reconstruct_through_their_file() -> None:
     pixels = noise(20, 30)
     image = aez.reconstruct(pixels, TINY_PHOTO, 30)
     np.testing.assert_array_equal(
-        np.asarray(image), np.asarray(aez.decode(aez.encode(pixels, 30, TINY_PHOTO), model=TINY_PHOTO))
+        np.asarray(image), np.asarray(aez.decode(aez.encode(pixels, 30, TINY_PHOTO, content="photo"), model=TINY_PHOTO))
     )
     np.testing.assert_array_equal(
         np.asarray(aez.reconstruct(pixels, TINY_PHOTO)), np.asarray(aez.reconstruct(pixels, TINY_PHOTO, 50))

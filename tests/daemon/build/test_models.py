@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aez.daemon.build.models import models
+from aez.daemon.build.models import models, watched
 from aez.daemon.config.reader import ConfigError, load
 from tests.kit.frame_models import save_washer_model
 from tests.kit.satellite_model import save_satellite_model
@@ -51,3 +51,21 @@ def test_a_model_that_no_source_can_feed_is_refused(folder: Path, model: str, so
 )
 def test_a_model_that_one_source_may_feed_is_taken(folder: Path, model: str, sources: list[str]) -> None:
     assert opened(folder, model, *sources) == 1
+
+
+def test_hold_says_for_how_long_and_of_which_channels(tmp_path: Path) -> None:
+    save_satellite_model(tmp_path / "telemetry.aezm")
+    path = tmp_path / "monitor.toml"
+
+    def held(told: str) -> int:
+        path.write_text(f'[[models]]\npath = "telemetry.aezm"\n{told}\n[[sources]]\n{LINES}\n')
+        config = load(path)
+        (one,) = watched(config, models(config))
+        return one.held
+
+    assert held("") == held("hold = false") == 0
+    assert held('hold = "2 min"') == 120
+    assert held('hold = { "bus_*" = 5, battery_temperature = false }') == 5
+    for told, said in (("hold = true", "as long as a sensor is silent"), ("hold = { cold = 5 }", "channel 'cold'")):
+        with pytest.raises(ConfigError, match=r"monitor\.toml:1: model .*" + said):
+            held(told)

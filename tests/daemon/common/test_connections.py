@@ -5,7 +5,9 @@ import contextlib
 import gc
 import socket
 
-from aez.daemon.common.connections import Connections
+import pytest
+
+from aez.daemon.common.connections import Connections, stop_listening
 
 
 async def listening(connections: Connections) -> tuple[asyncio.Server, tuple[str, int]]:
@@ -34,6 +36,23 @@ def test_what_is_still_open_is_cut_before_the_loop_ends() -> None:
             with contextlib.suppress(ConnectionResetError):
                 assert peer.recv(1) == b""
             peer.close()
+
+    asyncio.run(run())
+    gc.collect()  # what was left open would be a ResourceWarning, and so an error
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_what_was_accepted_as_the_listener_ended_is_cut_too(turns: int) -> None:
+    """Its transport is made a turn of the loop later."""
+
+    async def run() -> None:
+        connections = Connections(4, asyncio.Protocol)
+        server, address = await listening(connections)
+        with socket.create_connection(address):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await stop_listening(server)
+            await connections.end()
 
     asyncio.run(run())
     gc.collect()  # what was left open would be a ResourceWarning, and so an error

@@ -292,3 +292,15 @@ def test_a_fault_that_is_blamed_on_one_channel_and_then_on_another_is_one_cause(
     assert again.begin(blamed(26.5, ("flow", 0.6))) == 2  # of the two earlier ones one lies a day behind
     with pytest.raises(InvalidArgument, match="cannot be read"):
         Repeats.from_state([["soon"]])
+
+
+def test_a_fault_whose_blame_goes_back_and_forth_is_one_cause() -> None:
+    """Each is known first by a channel that the one before does not have, but they are joined by those of before."""
+    repeats = Repeats()
+    assert repeats.begin(blamed(0, ("wheel", 0.55), ("panel", 0.13))) == 1
+    assert repeats.begin(blamed(2, ("gyro", 0.21), ("battery", 0.21), ("wheel", 0.17))) == 2
+    repeats.end(blamed(2, ("panel", 0.22), ("battery", 0.21), ("wheel", 0.16)))
+    assert repeats.begin(blamed(7, ("gyro", 0.21), ("battery", 0.2), ("wheel", 0.17))) == 3
+    repeats.end(blamed(7, ("panel", 0.22), ("battery", 0.21), ("wheel", 0.16)))
+    assert repeats.same_cause(blamed(11, ("current", 0.31), ("wheel", 0.25), ("gyro", 0.17)))
+    assert not repeats.same_cause(blamed(11, ("signal", 0.5), ("gyro", 0.3)))

@@ -253,7 +253,7 @@ def test_names_stand_in_the_log_once_and_in_the_tables(caplog: pytest.LogCapture
             some.tick(START)
     said = [one.getMessage() for one in caplog.records]
     assert said == [
-        "stream a: channel flow: missing (no value comes)",
+        "stream a: channel flow: missing (no value comes); where it is sent on change only, set hold",
         "stream a: channel heat: stuck (it does not move)",
     ]
     (entry,) = some.describe()
@@ -327,3 +327,38 @@ def test_a_replay_of_the_past_knows_no_absence() -> None:
     some.process([samples(noise(3))])
     some.absent(START + 10**5 * MINUTE, START + 10**6 * MINUTE)
     assert [one.action for one in some.process([samples(noise(5), np.arange(5) + 40)])] == ["silent", "heard"]
+
+
+@pytest.mark.parametrize("step", [1, 7, 60])
+def test_all_channels_renamed_at_once_are_missing_within_ten_rows_and_end_with_the_first_row(step: int) -> None:
+    values = noise(60)
+    other = replace(samples(values), columns=("strom", "hitze"))
+    parts = [take(samples(values), 0, 20), take(other, 20, 40), take(samples(values), 40, 60)]
+    cut = [take(part, at, min(at + step, len(part))) for part in parts for at in range(0, len(part), step)]
+    some, records = engine(), []
+    for number, part in enumerate(cut):
+        records += some.process([part])
+        if number == len(cut) // 2:  # in the midst of it
+            states, some = some.touched(), engine()
+            for name, state in states.items():
+                assert some.restore(name, state) == ""
+    found = steps(records)
+    assert [(action, channels) for action, _, channels in found] == [
+        (action, [name]) for action in ("missing", "present") for name in CHANNELS
+    ]
+    assert {at for action, at, _ in found if action == "present"} == {40}
+    assert all(20 < at <= 30 for action, at, _ in found if action == "missing")
+    assert {one.event["start"] for one in records} == {22}  # before, they might have been late
+
+
+def test_what_else_a_stream_tells_ahead_of_its_rows_is_no_row_of_it() -> None:
+    """Bodies of ten minutes, of another measurement first; then the rows stay away, and the others go on."""
+    values = noise(100)
+    rows, other = samples(values), replace(samples(values), columns=("disk", "memory"))
+    some, records = engine(), []
+    for at in range(0, 60, 10):
+        records += some.process([take(other, at, at + 10), take(rows, at, at + 10)])
+    assert not records
+    assert some.stats().get("dropped.late", 0) == 0
+    records = [one for at in range(60, 100, 10) for one in some.process([take(other, at, at + 10)])]
+    assert [action for action, _, _ in steps(records)] == ["missing"] * len(CHANNELS)

@@ -105,6 +105,35 @@ def test_a_stream_that_loses_samples_is_named_once_with_what_to_do(
     }
 
 
+def test_a_sender_that_tells_mostly_of_other_things_loses_no_channels(caplog: pytest.LogCaptureFixture) -> None:
+    """As in long format, where what a model does not have lies beside the rest, however many lines are read at once."""
+    some = engine()
+    for turn in range(3):
+        mine, other = quiet(200, 200 * turn), replace(quiet(800, 200 * turn), columns=("x", "y"))
+        other = replace(other, time=np.repeat(mine.time, 4), order=np.arange(1000)[np.arange(1000) % 5 > 0], more=True)
+        some.process([other, replace(mine, order=np.arange(1000)[::5])])
+    with caplog.at_level(logging.WARNING):
+        some.tick(START)
+    assert caplog.records == []
+    assert some.stats()["dropped.no_channel"] == 2400
+    assert some.lost() == {"a": {"no_channel": 2400}}
+
+
+def test_streams_that_differ_by_a_date_alone_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Files of a day each are a stream each, where nothing names it: each would begin afresh without a word."""
+    some = engine()
+    with caplog.at_level(logging.WARNING):
+        for name in ("pump-7", "pump-8", "press-2026-01-01", "20260101", "part-19991301", "id-120260101"):
+            some.process([quiet(3, stream=name)])
+        assert caplog.records == []
+        for name in ("press-2026-01-02", "press-2026-01-03", "20260102", "part-19991302", "id-120260102"):
+            some.process([quiet(3, stream=name)])
+    assert [record.getMessage()[:60] for record in caplog.records] == [
+        "streams press-2026-01-01 and press-2026-01-02 differ by a da",
+        "streams 20260101 and 20260102 differ by a date alone, and ea",
+    ]
+
+
 def test_streams_without_a_model_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
     some = engine(streams=["a"])
     some.process([quiet(3, stream="b"), quiet(3, stream="c")])

@@ -1,5 +1,6 @@
 """Following files: whole lines, rotation, restarts at the right byte."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -385,6 +386,25 @@ def test_lineage_lists_rotated_names_oldest_first(tmp_path: Path) -> None:
         append(tmp_path / name, name)
         os.utime(tmp_path / name, (1000 + age, 1000 + age))
     assert [Path(past.path).name for past in lineage(str(tmp_path / "data.csv"))] == [*names, "data.csv"]
+
+
+def test_lineage_is_whole_though_a_listing_lacks_what_is_renamed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["data.jsonl.3", "data.jsonl.2", "data.jsonl.1", "data.jsonl"]
+    for name in names:
+        append(tmp_path / name, name)
+    scandir, lacking = os.scandir, [{"data.jsonl.2"}, {"data.jsonl.1", "data.jsonl"}, set[str](), set[str]()]
+
+    @contextlib.contextmanager
+    def listing(folder: str) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(folder) as entries:
+            missed = lacking.pop(0)
+            yield [entry for entry in entries if entry.name not in missed]
+
+    monkeypatch.setattr(os, "scandir", listing)
+    assert [Path(past.path).name for past in lineage(str(tmp_path / "data.jsonl"))] == names
+    assert not lacking
 
 
 def test_standard_input_hands_on_its_last_line_and_is_done() -> None:

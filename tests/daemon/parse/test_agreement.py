@@ -23,7 +23,7 @@ _NUMBERS = st.one_of(
     _words(
         "0 -0 1 -1 12 1.5 -0.25 1e5 1E+5 1e-5 01 -01 1. .5 -.5 1.e5 1e +1 - -- 1.2.3 0x10 0e0 1e400 1e30 -1e19 NaN "
         "inf -inf Infinity -Infinity nan 9.9e37 -9.91e37 3.4e38 1e39 null true false t F TRUE True None 1_0 1i 3u -3i "
-        "-3u -0u 1.5i "
+        "on Off -3u -0u 1.5i "
         "9223372036854775807i 99999999999999999999 1700000000000000000 12345678901234567890i"
     ),
     st.floats().map(repr),

@@ -1,6 +1,7 @@
 """Worked examples of what is particular to each format, read alone and among many."""
 
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from aez.codec.errors import AezError
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Samples
 from aez.daemon.parse.formats import parser
+from aez.daemon.transform.table import Transform
 from tests.kit.parse_helpers import START, chunk, comparable, counts, encode, messages, rows
 
 Read = Callable[..., tuple[list[Samples], dict[str, int]]]
@@ -300,3 +302,72 @@ def test_pyarrow_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(AezError, match="aez\\[monitor\\]"):
         parser("arrow").parse(chunk(b"1234", "arrow"))
+
+
+def test_an_envelope_gives_the_messages_of_its_list(read: Read) -> None:
+    """As Telegraf's output in JSON, and gateways that send what they gathered."""
+    batch = b'{"metrics":[{"name":"opc","tags":{"host":"a"},"timestamp":1700000000,"fields":{"x":1,"s":"on"}}]}'
+    assert read("json", batch, {"stream": "tags.host"}) == (START, "a", {"fields.x": 1.0})
+    assert read("json", b'{"time":1700000000,"id":"a","seen":[{"x":1}],"note":"n"}', {"stream": "id"}) == (
+        START,
+        "a",
+        {"x": 1.0},
+    )
+    # What has a value of its own is a message, and its list is passed over; of two lists nothing says which.
+    assert read("json", b'{"time":1700000000,"x":1,"alarms":[{"code":7}]}') == (START, "plant", {"x": 1.0})
+    assert np.isnan(read("json", b'{"time":1700000000,"x":null,"alarms":[{"code":7}]}')[2]["x"])
+    assert read("json", b'{"time":1700000000,"a":[{"x":1}],"b":[{"x":2}]}') == {"no_values": 1}
+    assert read("json", b'{"time":1700000000,"a":[{"s":"x"}]}') == {"no_values": 1}
+
+
+def test_what_stands_beside_the_list_of_an_envelope_holds_where_an_object_says_nothing_else() -> None:
+    line = b'{"timestamp":1700000000,"id":"a","seen":[{"x":1},{"x":2,"time":1700000001},{"x":3,"id":"b"},7,{"x":"4"}]}'
+    samples, malformed = parser("json", {"stream": "id", "columns": ["x"]}).parse(chunk(line + b"\n", "json"))
+    found = sorted((moment, stream, values["x"]) for moment, stream, values in rows(samples))
+    assert found == [(START, "a", 1.0), (START, "b", 3.0), (START + 10**9, "a", 2.0)]
+    assert counts(malformed) == {"not_an_object": 1, "wrong_type": 1}
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_of_a_list_only_what_cannot_be_used_is_left_out_and_said_by_itself(count: int) -> None:
+    good = [{"time": START + at, "machine": "m", "a": at} for at in range(count)]
+    bad = [7, {"time": START, "machine": "m", "a": 1e30}, {"time": "never", "machine": "m", "a": 1}]
+    samples, malformed = parser("json", {"stream": "machine"}).parse(chunk(json.dumps(good + bad).encode(), "json"))
+    assert [values for _, _, values in rows(samples)] == [{"a": float(at)} for at in range(count)]
+    assert {(one.reason, one.count, one.stream, bytes(one.data)) for one in malformed} == {
+        ("not_an_object", 1, "", b"7"),
+        ("too_large", 1, "m", json.dumps(bad[1]).encode()),
+        ("bad_time", 1, "m", json.dumps(bad[2]).encode()),
+    }
+    samples, malformed = parser("json", {"stream": "machine"}).parse(chunk(json.dumps(bad).encode(), "json"))
+    assert not samples
+    assert counts(malformed) == {"not_an_object": 1, "too_large": 1, "bad_time": 1}
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_what_is_on_or_off_is_one_or_zero_in_csv_and_where_a_transform_names_its_column(count: int) -> None:
+    texts = ["on", "off", "True", "FALSE", "On", "stopped"]
+    cells = "".join(f"{START + at},{text},{at}\n" for at, text in enumerate(texts * count))
+    samples, malformed = parser("csv", {}).parse(chunk(f"time,valve,a\n{cells}".encode(), "csv"))
+    assert not malformed
+    found = [values.get("valve") for _, _, values in sorted(rows(samples), key=lambda row: row[0] or 0)]
+    assert found == [1.0, 0.0, 1.0, 0.0, 1.0, None] * count
+    lines = "".join(json.dumps({"time": START + at, "valve": text, "a": at}) + "\n" for at, text in enumerate(texts))
+    named = {"transforms": [Transform(columns=("valve",), scale=10.0)]}
+    samples, _ = parser("json", named).parse(chunk(lines.encode(), "json"))
+    assert str([values["valve"] for _, _, values in rows(samples)]) == "[10.0, 0.0, 10.0, 0.0, 10.0, nan]"
+    samples, _ = parser("json", {}).parse(chunk(lines.encode(), "json"))
+    assert all("valve" not in values for _, _, values in rows(samples))
+
+
+def test_a_header_of_another_separator_or_code_is_refused_with_what_to_do() -> None:
+    for data, separator, reason, said in (
+        (b"time;a;b\n2026-01-01;1,5;2\n", ",", "syntax", "';' in it; set separator"),
+        (b"time\ta\n2026-01-01\t1\n", ",", "syntax", "'\\t' in it; set separator"),
+        (b"time,a\n2026-01-01,1\n", ";", "syntax", "',' in it; set separator"),
+        ("time,a\n2026-01-01,1\n".encode("utf-16-le"), ",", "encoding", "UTF-16"),
+    ):
+        samples, malformed = parser("csv", {"separator": separator}).parse(chunk(data, "csv"))
+        assert samples == []
+        assert malformed[0].reason == reason
+        assert said in malformed[0].detail

@@ -188,3 +188,17 @@ def test_a_body_with_the_newest_first_is_turned_round_and_a_cut_of_a_file_is_not
     assert [time for time, _, _ in in_order(whole)] == moments[::-1]
     cut, _ = parser(form).parse(chunk(data, form))
     assert [time for time, _, _ in in_order(cut)] != moments[::-1]
+
+
+@pytest.mark.parametrize("many", [1, 40])
+def test_dates_with_dots_have_the_day_first_as_plants_export_them(many: int) -> None:
+    texts = ["16.03.2026 00:00:01", "29.03.2026 12:30:00.25"]
+    wanted = [datetime(2026, 3, 16, 0, 0, 1, tzinfo=BERLIN), datetime(2026, 3, 29, 12, 30, tzinfo=BERLIN)]
+    for text, moment in zip(texts, wanted, strict=True):
+        found = times([f'{{"time":"{text}","v":1}}'] * many, timezone="Europe/Berlin")
+        assert found == [ns(moment) + (NS // 4 if "." in text[10:] else 0)] * many
+    assert times(['{"time":"2026/03/16 00:00:01","v":1}'] * many, timezone="Europe/Berlin") == [ns(wanted[0])] * many
+    for wrong in ("31.02.2026 00:00:00", "2026.03.16 00:00:00", "03/16/2026 00:00:00"):
+        samples, malformed = parser("json").parse(chunk(f'{{"time":"{wrong}","v":1}}\n'.encode() * many, "json"))
+        assert samples == []
+        assert {one.reason for one in malformed} == {"bad_time"}

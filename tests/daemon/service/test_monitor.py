@@ -68,6 +68,13 @@ def once(folder: Path) -> int:
     return Monitor(load(folder / "monitor.toml"), once=True).run()
 
 
+def test_whoever_runs_it_hears_once_all_is_open(folder: Path) -> None:
+    heard: list[bool] = []
+    monitor = Monitor(load(folder / "monitor.toml"), once=True, opened=lambda: heard.append(monitor.worker.alive))
+    assert monitor.run() == 0
+    assert heard == [True]
+
+
 def stored(folder: Path) -> list[dict[str, Any]]:
     """All events, without what depends on the clock of the day."""
     with Store(folder / "monitor.db") as store:

@@ -17,9 +17,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from aez.bench.load.receiver import Receiver
 from aez.cli import main
 from aez.daemon.config.reader import load
 from aez.daemon.service.monitor import Monitor
+from aez.daemon.simulate.lines import encode
+from aez.daemon.simulate.satellites import Simulation
 from aez.daemon.state.database import StoreFull
 from aez.daemon.state.store import Store
 from tests.kit.brokers import free_port
@@ -296,3 +299,30 @@ def test_hangups_from_the_first_line_on_end_nothing(folder: Path) -> None:
         process.terminate()
     assert process.wait(60) == 0
     process.stderr.close()
+
+
+def test_a_webhook_goes_on_behind_reloads_whatever_they_change(folder: Path) -> None:
+    with Receiver() as receiver:
+        sink = f'[[sinks]]\nkind = "webhook"\nurl = "http://127.0.0.1:{receiver.port}/"\n'
+        with (folder / "monitor.toml").open("a") as file:
+            file.write(sink)
+        monitor = Monitor(load(folder / "monitor.toml"))
+        monitor.start()
+        try:
+            simulation = Simulation(streams=1, seed=1, every=300, first=300, length=60)
+            for turn, pair in enumerate(
+                [
+                    ("batch_seconds = 0.005", "batch_seconds = 0.006"),
+                    ('kind = "webhook"\n', 'kind = "webhook"\ntimeout_seconds = 7\n'),
+                    ('path = "satellite.aezm"\n', 'path = "satellite.aezm"\nupdate_every = 7\nreopen_seconds = 0\n'),
+                ]
+            ):
+                before = len(receiver.steps)
+                change(folder, pair)
+                assert reload(folder).exit_code == 0
+                with (folder / "data.jsonl").open("ab") as file:
+                    for block in simulation.blocks(600, 600 * turn):
+                        file.write(encode(block, "json"))
+                until(lambda: len(receiver.steps) > before, 30)  # noqa: B023 - it is waited for within the loop
+        finally:
+            monitor.end()

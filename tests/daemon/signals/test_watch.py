@@ -229,7 +229,7 @@ def test_cuts_change_nothing_nor_does_a_restart(seed: int, learn: int) -> None:
     before = found(first, rows.part(0, middle), []) if middle else ([], whole[1][:0])
     again = watching(streams, **changes)
     for number in range(streams):
-        again.restore(number, first.state(number), first.left[number].tolist())
+        again.restore(number, first.states(np.array([number]))[0], first.left[number].tolist())
     rest = rows.part(middle, count)
     after = found(again, rest, [])
     assert sorted([*before[0], *after[0]], key=lambda one: (*one[:2], *one[2].key)) == whole[0]
@@ -250,3 +250,29 @@ def test_rows_of_which_every_value_is_no_reading_did_come() -> None:
     assert {(note.kind, note.cause) for note in begun} == {("missing", "no reading comes")}
     assert {note.channels for note in begun} == {(0,), (1,), (2,)}
     assert {row for _, row, note in notes if note.ended} == {30}
+
+
+@pytest.mark.parametrize("cuts", [[], [7], list(range(1, 90)), [29, 30, 31, 60]])
+def test_streams_whose_channels_all_move_teach_what_a_closer_look_finds(
+    cuts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(3).normal(size=(90, 3))
+    values[45:48, 1] = values[44, 1]  # the second stream rests once it has learned, and the third while it does
+    values[5:8, 2] = values[4, 2]
+    rows = of(np.concatenate([values[::1], values[::-1], values]), np.repeat([0, 1, 2], 90))
+    rows = rows.at(np.argsort(rows.row, kind="stable"))
+    quick, careful = (watching(3, figures=Figures(), learn=30) for _ in range(2))
+    wanted_cuts = [3 * cut for cut in cuts]
+    looked: list[int] = []
+    follow = SignalWatch._follow_all
+    monkeypatch.setattr(SignalWatch, "_follow_all", lambda self, *a: (looked.append(1), follow(self, *a)))
+    one = found(quick, rows, wanted_cuts)
+    few = len(looked)
+    monkeypatch.setattr(SignalWatch, "_affected", lambda self, rows, first, heads: np.ones(len(heads), bool))  # noqa: ARG005
+    other = found(careful, rows, wanted_cuts)
+    assert one[0] == other[0]
+    assert (one[1] == other[1]).all()
+    numbers = np.arange(3)
+    assert quick.states(numbers) == careful.states(numbers)
+    if len(cuts) > 50:
+        assert few < len(looked) - few

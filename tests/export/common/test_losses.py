@@ -16,10 +16,12 @@ from aez.export.common.losses import (
     free_bits,
     gaussian_kl,
     gaussian_nll,
+    importance_weighted_bound,
     kl_weight,
     mse,
     negative_elbo,
     reparameterise,
+    sigmoid_contraction,
     sparsity_kl,
 )
 
@@ -58,6 +60,39 @@ def test_gaussian_kl_agrees_with_torch(mean: float, log_variance: float) -> None
 
 def test_sparsity_kl_of_the_worked_example() -> None:
     assert sparsity_kl(torch.tensor(0.3), 0.05).item() == pytest.approx(0.2005, abs=5e-5)
+
+
+def test_sparsity_kl_and_its_gradient_of_the_worked_example() -> None:
+    activation = torch.tensor(0.5, requires_grad=True)
+    divergence = sparsity_kl(activation, 0.1)
+    divergence.backward()
+    assert divergence.item() == pytest.approx(0.368, abs=5e-4)
+    assert activation.grad is not None
+    assert activation.grad.item() == pytest.approx(1.6, abs=1e-6)
+
+
+def test_the_importance_weighted_bound_of_one_draw_is_the_elbo_and_more_draws_raise_it() -> None:
+    # p(x, z) / q(z | x) of a model whose ln p(x) is known: x ~ N(z, 1), z ~ N(0, 1), and q(z | x) is the prior.
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(200, 500, generator=generator)
+    weights = -(1.5 - z).square() / 2 - math.log(2 * math.pi) / 2
+    elbo, exact = weights.mean().item(), -(1.5**2) / 4 - math.log(4 * math.pi) / 2
+    bounds = [importance_weighted_bound(weights[:count]).mean().item() for count in (1, 5, 200)]
+    assert importance_weighted_bound(weights[:1]).tolist() == pytest.approx(weights[0].tolist())
+    assert elbo < bounds[1] < bounds[2] < exact + 0.01
+    assert bounds[2] == pytest.approx(exact, abs=0.02)
+
+
+def test_the_contraction_of_one_layer_is_that_of_finite_differences() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    x = torch.randn(3, 6, generator=generator, dtype=torch.float64)
+    columns = []
+    for number in range(6):
+        step = 1e-6 * torch.eye(6, dtype=torch.float64)[number]
+        columns.append((torch.sigmoid((x + step) @ weight.T) - torch.sigmoid((x - step) @ weight.T)) / 2e-6)
+    wanted = torch.stack(columns, 2).square().sum((1, 2)).mean()
+    assert sigmoid_contraction(torch.sigmoid(x @ weight.T), weight).item() == pytest.approx(wanted.item(), rel=1e-6)
 
 
 @given(st.floats(0.01, 0.99), st.floats(0, 1))

@@ -10,7 +10,7 @@ from scipy import stats
 
 from aez.codec.entropy.hyper_context import CONTEXTS
 from aez.codec.entropy.quality import KNOTS, nearest_knot
-from aez.codec.entropy.tables import TOTAL, TileTables
+from aez.codec.entropy.tables import TOTAL, TileTables, quantize_table
 from aez.export.hyperprior import tables as export_tables
 from aez.export.hyperprior.integer import SCALES, index_to_sigma
 from aez.export.hyperprior.tables import (
@@ -151,9 +151,26 @@ def test_tables_sum_to_the_total_and_hold_every_symbol(tables: TileTables) -> No
 def test_residual_tables_are_symmetric_and_reach_eight_standard_deviations(tables: TileTables) -> None:
     for number in range(SCALES):
         weights = tables.residual[number][:-1].astype(np.int64)
-        assert np.abs(weights - weights[::-1]).max() <= 1  # units left over by rounding go to one side
+        # Units that rounding left over go to one side, and weights have six bits.
+        assert (np.abs(weights - weights[::-1]) <= np.maximum(2, weights / 32)).all()
         sigma = float(index_to_sigma(torch.tensor(float(number))))
         assert tables.residual.reach[number] >= min(8 * sigma, REACH_MAX)
+
+
+def test_weights_but_the_largest_have_six_bits_and_cost_next_to_nothing(tables: TileTables) -> None:
+    for part in (tables.residual, tables.hyper):
+        for number in range(1, len(part)):
+            weights = part[number][:-1].astype(np.int64)
+            lowest = weights & -weights
+            assert np.sum(weights >= 64 * lowest) <= 1, number
+    rng = np.random.default_rng(3)
+    for size in (3, 17, 400, 2001):
+        exact = quantize_table(rng.gamma(0.5, size=size))
+        rounded = export_tables._compressible(exact)
+        assert rounded.min() >= 1
+        assert int(rounded.sum()) == TOTAL
+        share = exact / TOTAL
+        assert abs((share * np.log2(exact / rounded)).sum()) < 3e-4
 
 
 def test_without_counts_a_residual_table_is_close_to_the_density_of_training(network: PhotoNetwork) -> None:

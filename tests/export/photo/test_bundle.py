@@ -69,7 +69,9 @@ def test_a_file_holds_what_the_network_evaluates(exported: Exported, quality: fl
     level = torch.tensor([float(quality_to_level(quality))])
     expected = (network.evaluate(image / 255, level).image * 255)[0].permute(1, 2, 0).numpy()
     pixels = image[0].permute(1, 2, 0).numpy().astype(np.uint8)
-    decoded = np.asarray(aez.decode(aez.encode(pixels, quality=quality, model=exported.bundle), model=exported.bundle))
+    decoded = np.asarray(
+        aez.decode(aez.encode(pixels, quality=quality, model=exported.bundle, content="photo"), model=exported.bundle)
+    )
     difference = np.abs(decoded.astype(np.float64) - expected)
     assert np.median(difference) < 0.51
     assert np.percentile(difference, 99) < 1.1  # a z or a residual at the rounding edge may fall either way
@@ -82,7 +84,11 @@ def test_a_file_is_about_as_long_as_the_evaluated_code_length(exported: Exported
     for quality in (30, 60, 90):
         output = exported.network.evaluate(image, torch.tensor([float(quality_to_level(quality))]))
         bits = float(output.latent_bits + output.hyper_bits)
-        assert 0.5 * bits < 8 * len(aez.encode(pixels, quality=quality, model=exported.bundle)) < 1.5 * bits + 8 * 100
+        assert (
+            0.5 * bits
+            < 8 * len(aez.encode(pixels, quality=quality, model=exported.bundle, content="photo"))
+            < 1.5 * bits + 8 * 100
+        )
 
 
 @pytest.mark.slow
@@ -201,7 +207,7 @@ def test_the_halos_cover_the_receptive_field_and_hardly_more(blocks: tuple[int, 
 def test_tiles_decode_as_the_whole_does_at_their_borders(exported: Exported) -> None:
     """Latents of every tile in one synthesis, and each tile in its halo, as the codec does it."""
     pixels = (make_pictures(1, 256, seed=9)[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)[:200, :250]
-    data = aez.encode(pixels, quality=60, model=exported.bundle, tile=64)
+    data = aez.encode(pixels, quality=60, model=exported.bundle, tile=64, content="photo")
     decoded = np.asarray(aez.decode(data, model=exported.bundle))
     model = ImageModel(exported.bundle, "cpu", 1)
     reader = Reader(io.BytesIO(data), ImageHeader)
@@ -222,7 +228,7 @@ def test_the_committed_small_model_opens_and_codes() -> None:
     """`tests/data/tiny.aezm`, which other tests lean on, still belongs to this code."""
     bundle = Bundle.open(TINY)
     network = network_from_bundle(bundle)
-    assert (network.config.hyper_stride, network.config.context_blocks) == (16, 0)  # it does not say
+    assert (network.config.hyper_stride, network.config.context_blocks) == (16, 0)
     prove_exact(network.scale)
     picture = Image.fromarray(np.full((20, 30, 3), 90, np.uint8))
     decoded = aez.decode(aez.encode(picture, quality=80, model=bundle), model=bundle)

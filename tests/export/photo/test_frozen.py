@@ -228,6 +228,20 @@ def test_a_renewed_network_keeps_transforms_straight_lines_and_scales_and_starts
     assert all(torch.equal(value, renewed(former, config, 5).state_dict()[name]) for name, value in after.items())
 
 
+def test_an_entropy_model_of_the_same_sizes_goes_on_learning_at_the_full_price() -> None:
+    network = make_network()
+    assert renewed(network, network.config, 5) is network
+    latents = FrozenLatents(torch.randn(4, 192, 8, 8).half(), torch.full((4,), 900.0))
+    batch, generator = torch.arange(4), torch.Generator()
+
+    def loss(anew: bool, progress: float) -> float:
+        task = FrozenTask(latents, torch.empty(0), anew=anew)
+        return task.loss(network, batch, generator.manual_seed(1), progress)[0].item()
+
+    assert loss(False, 0.0) > loss(True, 0.0)
+    assert loss(False, 0.9) == loss(True, 0.9)
+
+
 def test_latents_are_those_of_the_first_crops_at_levels_all_over_the_range(pictures: Path) -> None:
     network = make_network()
     crops = RandomCrops(PictureFolder(list_pictures(pictures)), CROP, seed=2)

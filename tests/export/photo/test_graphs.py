@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import getpass
+import re
 import socket
 from pathlib import Path
 
@@ -168,7 +169,9 @@ def test_graphs_hold_standard_operators_and_no_trace_of_this_machine(graphs: dic
     for name, data in graphs.items():
         model = onnx.load_from_string(data)
         assert {node.domain for node in model.graph.node} == {""}, name
-        assert [opset.domain for opset in model.opset_import] == [""]
+        assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
+        assert model.ir_version == 8, "ONNX Runtime 1.15 loads no newer form"
+        assert name[:5] != "scale" or "Div" not in {node.op_type for node in model.graph.node}, "integers need none"
         assert not model.functions
         assert not model.metadata_props
         assert all(not tensor.external_data for tensor in model.graph.initializer)
@@ -179,7 +182,7 @@ def test_large_weights_are_stored_in_half_the_bytes_and_exact_ones_in_a_quarter(
     kinds = {name: set[int]() for name in graphs}
     for name, data in graphs.items():
         for tensor in onnx.load_from_string(data).graph.initializer:
-            if np.prod(tensor.dims) >= LARGE:
+            if np.prod(tensor.dims) >= LARGE and not re.search(r"offset|multiplier", tensor.name):
                 kinds[name].add(tensor.data_type)
     half, int8 = onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8
     assert kinds == {name: {int8 if is_exact(name) else half} for name in SIGNATURES}
@@ -196,7 +199,7 @@ def test_batch_height_and_width_are_free(graphs: dict[str, bytes]) -> None:
 
 
 def test_the_manifest_describes_the_graphs(graphs: dict[str, bytes]) -> None:
-    described = describe_graphs(SMALL)
+    described = describe_graphs(SIGNATURES)
     for name, data in graphs.items():
         model, entry = onnx.load_from_string(data), described[name]
         assert isinstance(entry, dict)
@@ -253,10 +256,10 @@ def test_seven_bits_of_a_stored_mantissa_are_kept_and_rounding_again_changes_not
     seen = 0
     for name, value in stored.named_parameters():
         assert torch.equal(again.get_parameter(name), value), name
-        if value.numel() >= LARGE and not name.startswith("scale."):
+        if value.numel() >= LARGE and not name.startswith(("scale.", "log_")):
             bits = value.detach().half().numpy().view(np.uint16)[np.abs(value.detach().numpy()) > 2**-14]
             assert not (bits & 7).any(), name  # of the ten of a float16
-            assert (bits >> 3 & 1).any(), name
+            assert (bits >> 3 & 1).any() or ".gate." in name, name
             seen += 1
     assert seen > 10
 

@@ -20,7 +20,7 @@ from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series
 from aez.export import SeriesDetector
 from aez.export.series.arrays.tables import without_clock
-from aez.export.series.arrays.training_scores import TrainingScores
+from aez.export.series.arrays.training_scores import TrainingScores, limit_factor
 from aez.export.series.train import main
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -113,6 +113,26 @@ def test_contamination_is_the_share_of_the_training_rows_that_is_flagged() -> No
     for wrong in (0.0, 0.6, -0.1, "some"):
         with pytest.raises(InvalidArgument, match=r"contamination is 'auto', or above 0 and up to 0.5"):
             SeriesDetector(contamination=wrong).fit(values())  # type: ignore[arg-type]
+
+
+def test_rows_that_voices_beside_the_network_flag_are_among_the_contaminated() -> None:
+    rng = np.random.default_rng(0)
+    network, beside = rng.gamma(2, size=1000), np.zeros(1000)
+    beside[:30] = 2.0
+    scores = np.maximum(network, beside)
+    for share, flagged in ((0.05, 0.05), (0.2, 0.2), (0.01, 0.03)):
+        factor = limit_factor(scores, share, 0.0, beside)
+        assert factor is not None
+        assert np.mean(np.maximum(network / factor, beside) > 1) == pytest.approx(flagged, abs=0.0011)
+    assert limit_factor(network, 0.05, 0.0, np.zeros(1000)) == limit_factor(network, 0.05, 0.0)
+    made = SeriesDetector(window=20, contamination=0.035)
+    stuck = values(2000)
+    stuck[1000:1060, 1] = 0.3  # forty windows or so in which a sensor stands still
+    stuck[400:430, 0] += 4  # and fifty that are louder
+    with pytest.warns(UserWarning, match="look like faults"):
+        made.fit(stuck)
+    assert made.labels_.mean() == pytest.approx(0.035, abs=0.001)
+    assert made.labels_[1025:1060].all()
 
 
 def test_a_limit_for_rows_is_exceeded_by_the_loudest_where_some_should_exceed_it() -> None:

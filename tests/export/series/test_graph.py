@@ -21,6 +21,8 @@ from aez.codec.errors import InvalidArgument, ModelError
 from aez.export.common import scored_graph
 from aez.export.common.scored_graph import TOLERANCE, compare_scores
 from aez.export.families.registry import build
+from aez.export.series.exporting import Takes, export_detector, export_whole
+from aez.export.series.folded import FoldedGraph
 from aez.export.series.gaps import SHARES, GapFactor, hide, usual_share
 from aez.export.series.graph import (
     ERROR_FLOOR,
@@ -30,9 +32,6 @@ from aez.export.series.graph import (
     PART_QUANTILE,
     DetectorGraph,
     ScoreOptions,
-    WholeGraph,
-    export_detector,
-    export_whole,
     part_weights,
 )
 from aez.export.series.recency import FEWEST, LOUD, PARTS, STEEPNESS, WORST, Lately, bounded_voice
@@ -433,7 +432,7 @@ def exported() -> Exported:
     graph.threshold.fill_(2.0)
     probe = torch.stack([FRESH[0], broken(FRESH[:1], 2, 4e4)[0]])
     probe[1, 3] = torch.nan
-    data, scores = export_detector(graph, METADATA, [FRESH.numpy()], [probe.numpy()])
+    data, scores = export_detector(graph, METADATA, [FRESH.numpy()], [probe.numpy()], Takes(graph.window))
     return graph, data, probe.numpy(), scores
 
 
@@ -483,7 +482,7 @@ def test_a_graph_that_computes_something_else_is_not_exported(
     assert compare_scores(other, data, FRESH.numpy()) > TOLERANCE
     monkeypatch.setattr(scored_graph, "serialize", lambda _: data)
     with pytest.raises(ModelError, match="the exported graph's scores differ from torch's by"):
-        export_detector(other, METADATA, [FRESH.numpy()], [probe])
+        export_detector(other, METADATA, [FRESH.numpy()], [probe], Takes(other.window))
 
 
 WHOLE_CASES: list[tuple[str, ScoreOptions]] = [
@@ -498,6 +497,65 @@ WHOLE_CASES: list[tuple[str, ScoreOptions]] = [
 ]
 
 
+def wide(family: str, options: ScoreOptions, window: int, channels: int) -> tuple[DetectorGraph, torch.Tensor]:
+    """A calibrated graph of long windows, and fresh ones."""
+    rng = np.random.default_rng(0)
+    rows = np.sin(np.arange(4 * window + 500)[:, None] / 9 + np.arange(channels)) + 0.1 * rng.normal(
+        size=(4 * window + 500, channels)
+    )
+    rows[:, 0] *= rng.random(len(rows)) < 0.02  # bursts, which are shrunk
+    view = np.lib.stride_tricks.sliding_window_view(rows.astype(np.float32), window, axis=0)[::7]
+    windows = torch.from_numpy(view.transpose(0, 2, 1).copy())
+    scaling = fit_scaling(rows)
+    network = build(family, window, channels)
+    with torch.no_grad():
+        network.fit(*ScaleLayer(scaling, window)(windows))
+    graph = DetectorGraph(network.eval(), scaling, options).eval()
+    graph.calibrate(windows.split(64), windows.split(64))
+    return graph, windows
+
+
+FOLDED: list[tuple[str, ScoreOptions, int, int]] = [
+    ("pca", ScoreOptions(), WINDOW, CHANNELS),
+    ("pca", ScoreOptions(), 5, 3),  # too short for parts
+    ("pca", ScoreOptions(), 1, 6),
+    ("pca", ScoreOptions(), 90, 60),  # too large for one product, and for a table of gaps
+    ("pca", ScoreOptions(tail=20), 60, 20),
+    ("pca", ScoreOptions(rule="max", tail=4), WINDOW, CHANNELS),
+    ("pca", ScoreOptions(rule="largest", largest=2), WINDOW, CHANNELS),
+    ("pca", ScoreOptions(("mahalanobis",)), WINDOW, CHANNELS),
+    ("gaussian", ScoreOptions(), WINDOW, CHANNELS),
+    ("dense", ScoreOptions(BOTH, tail=7), WINDOW, CHANNELS),
+    ("variational", ScoreOptions(("elbo", *BOTH), rule="largest", tail=7), WINDOW, CHANNELS),
+    ("ensemble", ScoreOptions(BOTH), WINDOW, CHANNELS),
+]
+
+
+@pytest.mark.parametrize(("family", "options", "window", "channels"), FOLDED)
+def test_folding_changes_no_score(family: str, options: ScoreOptions, window: int, channels: int) -> None:
+    torch.manual_seed(0)
+    graph, windows = wide(family, options, window, channels)
+    graph.threshold.fill_(0.7)
+    graph.voices.quiet.set(np.full(channels, 0.5))
+    windows = windows[:60]
+    gaps = windows.clone()
+    gaps[torch.rand(gaps.shape) < 0.2] = torch.nan
+    gaps[3], gaps[4, window // 3 :], gaps[5, ..., 1] = torch.nan, torch.nan, torch.nan
+    flat = windows.clone()
+    flat[:, :, 0] = flat[:, :1, 0]
+    for some in (windows, gaps, flat, windows * 1e9, windows * 3e38, gaps * 30):
+        score, channel_score, reconstruction = run(graph, some)
+        with torch.no_grad():
+            found = FoldedGraph(graph)(some)
+            whole = FoldedGraph(graph, whole=True)(some)
+        assert found[0].numpy() == pytest.approx(score, rel=5e-5, abs=1e-6)
+        assert found[1].numpy() == pytest.approx(channel_score, rel=1e-4, abs=1e-5)
+        assert found[2].numpy() == pytest.approx(reconstruction, rel=1e-4, abs=1e-4)
+        if not some.isnan().any():
+            assert whole[0].numpy() == pytest.approx(score, rel=5e-5, abs=1e-6)
+            assert whole[1].numpy() == pytest.approx(channel_score, rel=1e-4, abs=1e-5)
+
+
 @pytest.mark.parametrize(("family", "options"), WHOLE_CASES)
 def test_windows_without_gaps_score_the_same_in_their_own_graph(family: str, options: ScoreOptions) -> None:
     graph = make(family, options)
@@ -505,18 +563,19 @@ def test_windows_without_gaps_score_the_same_in_their_own_graph(family: str, opt
     for windows in (FRESH, broken(FRESH), broken(FRESH, 2, -1e9)):
         score, channel_score, _ = run(graph, windows)
         with torch.no_grad():
-            found = WholeGraph(graph)(windows)
+            found = FoldedGraph(graph, whole=True)(windows)
         assert found[0].numpy() == pytest.approx(score, rel=1e-4)
-        assert found[1].numpy() == pytest.approx(channel_score, rel=1e-4, abs=1e-6)
+        assert found[1].numpy() == pytest.approx(channel_score, rel=1e-4, abs=5e-6)
 
 
 @pytest.mark.slow
 def test_the_graph_of_whole_windows_is_exported_without_what_serves_gaps() -> None:
     graph = make()
-    exported = export_whole(graph, METADATA, [FRESH.numpy()])
+    exported = export_whole(graph, METADATA, [FRESH.numpy()], Takes(graph.window))
     assert exported is not None
     operators = [node.op_type for node in onnx.load_from_string(exported[0]).graph.node]
     assert not {"IsNaN", "Where"} & set(operators)
-    full = onnx.load_from_string(export_detector(graph, METADATA, [FRESH.numpy()], [FRESH.numpy()[:2]])[0])
+    both = export_detector(graph, METADATA, [FRESH.numpy()], [FRESH.numpy()[:2]], Takes(graph.window))
+    full = onnx.load_from_string(both[0])
     assert len(operators) < 0.6 * len(full.graph.node)
-    assert export_whole(graph, METADATA, [np.full_like(FRESH.numpy(), np.nan)]) is None
+    assert export_whole(graph, METADATA, [np.full_like(FRESH.numpy(), np.nan)], Takes(graph.window)) is None

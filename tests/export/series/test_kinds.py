@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from aez.codec.detect.detector import Detector, load_detector
-from aez.codec.detect.score_series import score_file
+from aez.codec.detect.score_series import Reading, score_file, score_streams
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series
 from aez.codec.series.reader import read_series
@@ -29,6 +29,7 @@ from aez.export.series.arrays.pickling import from_plain_values, plain_values
 from aez.export.series.bundle import Learned
 from aez.export.series.train import DetectorConfig, Fitted, fit_detector, main, make_bundle, without_rows
 from tests.kit.hostile import COLUMNS
+from tests.kit.modes import write_words
 
 Array = np.ndarray[Any, np.dtype[Any]]
 N = 4000
@@ -111,7 +112,9 @@ def test_states_alone_are_measured() -> None:
 
 def learn(rows: Array, folder: Path, **config: Any) -> Fitted:
     series = Series(rows, tuple(f"c{place}" for place in range(rows.shape[1])), None, name="plant")
-    return fit_detector([series], DetectorConfig(**{"window": 32, **config}), folder, {"quiet": True})
+    return fit_detector(
+        [series], DetectorConfig(**{"window": 32, "seasons": "none", **config}), folder, {"quiet": True}
+    )
 
 
 def score(fitted: Fitted | Learned, rows: Array) -> tuple[Array, Array]:
@@ -263,18 +266,6 @@ def test_whole_windows_have_a_factor_of_exactly_1_whatever_the_channels_sizes(tm
     assert bool((factor(torch.linspace(0, 1, 101)) >= 1).all())
 
 
-def write_words(path: Path, rows: int, seed: int, strange: bool = False) -> Path:
-    """A load that follows a mode told in words; `strange`: for a while in one that nobody knows."""
-    rng = np.random.default_rng(seed)
-    modes = [("idle", "run", "run", "rinse")[row // 25 % 4] for row in range(rows)]
-    load = [{"idle": 0, "run": 6, "rinse": 3}[mode] + rng.normal() for mode in modes]
-    if strange:
-        modes[200:230] = ["boil"] * 30
-    lines = [f"{value:.4f},{mode}" for value, mode in zip(load, modes, strict=True)]
-    path.write_text("load,mode\n" + "\n".join(lines) + "\n")
-    return path
-
-
 def test_words_are_states_and_an_unknown_one_is_the_rarest(tmp_path: Path) -> None:
     files = [write_words(tmp_path / f"{seed}.csv", 3000, seed) for seed in range(2)]
     series = [read_series(path, categories=True)[0] for path in files]
@@ -291,6 +282,12 @@ def test_words_are_states_and_an_unknown_one_is_the_rarest(tmp_path: Path) -> No
     assert strange.notices == (
         "channel mode has words in 30 rows that training never showed; they count as its rarest",
     )
+    lines = (tmp_path / "strange.csv").read_text().splitlines()
+    named = [f"{'two' if 150 <= row < 450 else 'one'},{line}" for row, line in enumerate(lines[1:])]
+    (tmp_path / "streams.csv").write_text("\n".join([f"plant,{lines[0]}", *named]) + "\n")
+    one, two = score_streams(detector, tmp_path / "streams.csv", Reading(stream="plant"))
+    assert not [notice for notice in one.notices if "words" in notice]
+    assert strange.notices[0] in two.notices
 
 
 def test_words_of_several_series_share_a_table() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +18,7 @@ from aez.codec.bundle.bundle import Bundle
 from aez.codec.detect.detector import Detector
 from aez.codec.detect.rhythm.seasons import SEASON_CENTRE, SEASON_WIDTH
 from aez.codec.detect.rhythm.values import read_seasons
-from aez.codec.errors import ModelError
+from aez.codec.errors import InvalidArgument, ModelError
 from aez.codec.series.core import Series
 from aez.export import SeriesDetector
 from aez.export.series.seasons.finding import FittedSeasons, find_seasons
@@ -64,12 +66,18 @@ def test_a_rhythm_that_grows_has_a_level_that_multiplies() -> None:
     assert abs(late.mean()) < 0.5
 
 
-def test_nothing_is_found_in_noise_drift_or_without_a_clock() -> None:
+def test_without_a_clock_the_day_is_a_cycle() -> None:
+    season = found(replace(rhythmic(42), time=None))
+    assert season is not None
+    assert [(one.kind, one.bins) for one in season.seasons.calendar.seasons] == [("cycle", 24)]
+
+
+def test_nothing_is_found_in_noise_and_drift() -> None:
     rng = np.random.default_rng(0)
     usual = rhythmic(42)
     walk = replace(usual, values=np.cumsum(rng.normal(size=usual.values.shape), axis=0))
     orbit = replace(usual, values=np.sin(np.arange(len(usual)) * 2 * np.pi / 17.3)[:, None])
-    for other in (replace(usual, values=rng.normal(size=usual.values.shape)), walk, orbit, replace(usual, time=None)):
+    for other in (replace(usual, values=rng.normal(size=usual.values.shape)), walk, orbit):
         assert found(other) is None
     assert found(rhythmic(2)) is None
     assert found(usual, period=43_200.0) is None  # two rows a day
@@ -186,6 +194,26 @@ def test_the_estimator_gives_the_same_scores_before_and_after_pickling_and_savin
     np.testing.assert_allclose(detector.score(test).score[2:], scores[2:], rtol=1e-3)
     bare = SeriesDetector(window=3, period=3600.0).fit(train.values)
     assert np.isfinite(bare.anomaly_score(test.values)).all()  # rows without a clock have no hours
+
+
+def test_the_estimator_takes_zone_and_holidays_and_loaded_ones_tell_them(tmp_path: Path) -> None:
+    train = rhythmic(42)
+    frame = pd.DataFrame(train.values, columns=list(train.channels), index=pd.to_datetime(train.time, utc=True))
+    days = ["2024-12-25", date(2025, 1, 1)]
+    made = SeriesDetector(window=3, timezone="Europe/Berlin", holidays=days).fit(frame)
+    about = made.save(tmp_path / "m.aezm").coding["seasons"]
+    assert (about["timezone"], about["holidays"]) == ("Europe/Berlin", ["2024-12-25", "2025-01-01"])
+    again = SeriesDetector.load(tmp_path / "m.aezm")
+    assert (again.timezone, again.holidays) == ("Europe/Berlin", ["2024-12-25", "2025-01-01"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"timezone": "Mars/Base"}, "Mars/Base"), ({"holidays": ["Christmas"]}, "holiday 'Christmas' is no date")],
+)
+def test_the_estimator_refuses_zones_and_dates_that_are_none(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        SeriesDetector(window=3, **given).fit(np.random.default_rng(0).normal(size=(300, 2)))
 
 
 def test_none_are_looked_for_where_nobody_wants_any(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What reading a picture from afar costs."""

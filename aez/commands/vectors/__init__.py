@@ -1,0 +1,1 @@
+"""What commands do with autoencoders of pictures and vectors."""

@@ -1,0 +1,98 @@
+// Where bytes come from: memory, or a stream that is read as far as is asked.
+import { InvalidArgument } from "../errors.js";
+
+/** What a file can be handed over as. */
+export type Input = ArrayBuffer | ArrayBufferView | Blob | Response | ReadableStream<Uint8Array>;
+
+/** Bytes in order. `whole` tells whether all of them are here already, and then `size` how many. */
+export interface Source {
+  readonly size: number | null;
+  /** `count` bytes, fewer only at the end. */
+  read(count: number): Promise<Uint8Array>;
+  /** To be called when no more is read. */
+  close(): Promise<void>;
+}
+
+/** The bytes of what lies in memory, without a copy. */
+export function bytesOf(data: ArrayBuffer | ArrayBufferView): Uint8Array {
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return new Uint8Array(data);
+}
+
+export async function openSource(input: Input): Promise<Source> {
+  if (typeof Response !== "undefined" && input instanceof Response) {
+    if (!input.ok)
+      throw new InvalidArgument(`the file could not be fetched: ${input.status} ${input.statusText}`.trim());
+    if (input.body) return new StreamSource(input.body);
+    return new MemorySource(new Uint8Array(await input.arrayBuffer()));
+  }
+  if (typeof Blob !== "undefined" && input instanceof Blob) {
+    return new MemorySource(new Uint8Array(await input.arrayBuffer()));
+  }
+  if (typeof ReadableStream !== "undefined" && input instanceof ReadableStream) return new StreamSource(input);
+  if (ArrayBuffer.isView(input) || Object.prototype.toString.call(input) === "[object ArrayBuffer]") {
+    return new MemorySource(bytesOf(input as ArrayBuffer));
+  }
+  throw new InvalidArgument("a file is handed over as bytes, a Blob, a Response or a ReadableStream");
+}
+
+class MemorySource implements Source {
+  private position = 0;
+  readonly size: number;
+
+  constructor(private readonly bytes: Uint8Array) {
+    this.size = bytes.length;
+  }
+
+  async read(count: number): Promise<Uint8Array> {
+    const taken = this.bytes.subarray(this.position, this.position + count);
+    this.position += taken.length;
+    return taken;
+  }
+
+  async close(): Promise<void> {}
+}
+
+class StreamSource implements Source {
+  readonly size = null;
+  private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  private pieces: Uint8Array[] = [];
+  private held = 0;
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.reader = stream.getReader();
+  }
+
+  async read(count: number): Promise<Uint8Array> {
+    while (this.held < count) {
+      const { value, done } = await this.reader.read();
+      if (done) break;
+      this.pieces.push(value);
+      this.held += value.length;
+    }
+    return this.take(Math.min(count, this.held));
+  }
+
+  private take(count: number): Uint8Array {
+    const first = this.pieces[0];
+    if (first && first.length >= count) {
+      this.pieces[0] = first.subarray(count);
+      this.held -= count;
+      return first.subarray(0, count);
+    }
+    const taken = new Uint8Array(count);
+    for (let at = 0; at < count; ) {
+      const piece = this.pieces.shift() as Uint8Array;
+      const part = piece.subarray(0, count - at);
+      taken.set(part, at);
+      at += part.length;
+      if (part.length < piece.length) this.pieces.unshift(piece.subarray(part.length));
+    }
+    this.held -= count;
+    return taken;
+  }
+
+  async close(): Promise<void> {
+    await this.reader.cancel().catch(() => undefined);
+  }
+}

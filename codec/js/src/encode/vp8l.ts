@@ -1,0 +1,195 @@
+// A plane of bytes as a VP8L bit stream (RFC 9649): one prediction for all, runs, and a prefix code.
+
+const SIGNATURE = 0x2f;
+/** How a pixel is predicted: the mode's number, and the prediction from the pixels to the left, above and between. */
+const PREDICTORS: readonly (readonly [number, (left: number, above: number, corner: number) => number])[] = [
+  [1, (left) => left],
+  [2, (_, above) => above],
+  [12, (left, above, corner) => Math.min(Math.max(left + above - corner, 0), 255)],
+];
+const LITERALS = 256;
+const SYMBOLS = LITERALS + 24;
+const RUN_MAX = 4096;
+const LENGTH_MAX = 15;
+/** The order in which lengths of the code for lengths are written, and the largest of them. */
+const ORDER = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+const ORDER_LENGTH_MAX = 7;
+/** Prediction modes are given for squares of this many pixels. */
+const SQUARE_BITS = 9;
+
+interface Symbols {
+  numbers: number[];
+  /** Bits behind each symbol: how many, and what they say. */
+  extra: [number, number][];
+}
+
+/** The bit stream of a plane [height][width], whose values are in green, red and blue alike. */
+export function encodePlane(width: number, height: number, plane: Uint8Array): Uint8Array {
+  const tried = PREDICTORS.map(([mode, predict]) =>
+    stream(width, height, mode, inRuns(residual(width, plane, predict))),
+  );
+  return tried.reduce((one, other) => (other.length < one.length ? other : one));
+}
+
+function residual(width: number, plane: Uint8Array, predict: (typeof PREDICTORS)[0][1]): Uint8Array {
+  return plane.map((value, at) => {
+    const [column, first] = [at % width, at < width];
+    if (first) return value - (column ? (plane[at - 1] as number) : 0);
+    if (!column) return value - (plane[at - width] as number);
+    return value - predict(plane[at - 1] as number, plane[at - width] as number, plane[at - width - 1] as number);
+  });
+}
+
+/** Literals, and copies of the pixel before where a run is long enough. */
+function inRuns(values: Uint8Array): Symbols {
+  const found: Symbols = { numbers: [], extra: [] };
+  for (let at = 0; at < values.length; ) {
+    let run = 0;
+    while (at && run < RUN_MAX && values[at + run] === values[at - 1]) run++;
+    if (run > 2) {
+      const more = run - 1;
+      const high = 31 - Math.clz32(more);
+      const bits = Math.max(high - 1, 0);
+      found.numbers.push(LITERALS + (more < 4 ? more : 2 * high + ((more >> bits) & 1)));
+      found.extra.push(more < 4 ? [0, 0] : [bits, more & ((1 << bits) - 1)]);
+      at += run;
+    } else {
+      found.numbers.push(values[at++] as number);
+      found.extra.push([0, 0]);
+    }
+  }
+  return found;
+}
+
+function stream(width: number, height: number, mode: number, symbols: Symbols): Uint8Array {
+  const bits = new Bits();
+  bits.put(8, SIGNATURE);
+  bits.put(14, width - 1);
+  bits.put(14, height - 1);
+  bits.put(4, 0);
+  bits.put(3, 0b101); // red and blue are green
+  bits.put(3, 0b001); // a prediction, of which the mode is green in a picture of its own
+  bits.put(3, SQUARE_BITS - 2);
+  bits.put(1, 0);
+  single(bits, mode);
+  for (let code = 0; code < 4; code++) single(bits, 0);
+  bits.put(1, 0); // no more transforms
+  bits.put(2, 0); // no cache of colours, and one group of codes
+  const code = writeCode(bits, symbols.numbers);
+  for (let other = 0; other < 3; other++) single(bits, 0);
+  single(bits, 1); // the pixel to the left
+  symbols.numbers.forEach((number, at) => {
+    code.put(bits, number);
+    bits.put(...(symbols.extra[at] as [number, number]));
+  });
+  return bits.done();
+}
+
+/** A code of one symbol below 256, which takes no bits. */
+function single(bits: Bits, symbol: number): void {
+  bits.put(2, 0b01);
+  bits.put(1, +(symbol > 1));
+  bits.put(symbol > 1 ? 8 : 1, symbol);
+}
+
+/** Chooses and writes a prefix code for symbols. */
+function writeCode(bits: Bits, numbers: readonly number[]): Code {
+  const code = new Code(numbers, SYMBOLS, LENGTH_MAX);
+  const [only] = numbers;
+  if (only !== undefined && numbers.every((number) => number === only)) {
+    single(bits, only);
+    return code;
+  }
+  const { numbers: lengths, extra } = inZeros(code.lengths);
+  const outer = new Code(lengths, ORDER.length, ORDER_LENGTH_MAX);
+  const last = ORDER.reduce((found, symbol, at) => (outer.lengths[symbol] ? at : found), 3);
+  bits.put(1, 0);
+  bits.put(4, last - 3);
+  for (const symbol of ORDER.slice(0, last + 1)) bits.put(3, outer.lengths[symbol] as number);
+  bits.put(1, 0);
+  lengths.forEach((length, at) => {
+    outer.put(bits, length);
+    bits.put(...(extra[at] as [number, number]));
+  });
+  return code;
+}
+
+/** Lengths, with runs of zeros in one symbol: 17 for 3 to 10, 18 for 11 to 138. */
+function inZeros(lengths: Uint8Array): Symbols {
+  const found: Symbols = { numbers: [], extra: [] };
+  for (let at = 0; at < lengths.length; ) {
+    let zeros = 0;
+    while (lengths[at + zeros] === 0 && zeros < 138) zeros++;
+    const run = zeros > 2;
+    found.numbers.push(run ? (zeros > 10 ? 18 : 17) : (lengths[at] as number));
+    found.extra.push(run ? (zeros > 10 ? [7, zeros - 11] : [3, zeros - 3]) : [0, 0]);
+    at += run ? zeros : 1;
+  }
+  return found;
+}
+
+/** A prefix code, whose words are no longer than allowed. */
+class Code {
+  readonly lengths: Uint8Array;
+  private readonly words: Uint32Array;
+  /** A code of one symbol takes no bits. */
+  private readonly free: boolean;
+
+  constructor(numbers: readonly number[], count: number, longest: number) {
+    const counts = new Uint32Array(count);
+    for (const number of numbers) counts[number] = (counts[number] as number) + 1;
+    this.lengths = lengthsOf(counts, longest);
+    this.words = new Uint32Array(count);
+    for (let length = 1, next = 0; length <= longest; length++, next *= 2) {
+      for (let symbol = 0; symbol < count; symbol++) {
+        if (this.lengths[symbol] === length) this.words[symbol] = mirrored(next++, length);
+      }
+    }
+    this.free = counts.filter(Boolean).length === 1;
+  }
+
+  put(bits: Bits, symbol: number): void {
+    if (!this.free) bits.put(this.lengths[symbol] as number, this.words[symbol] as number);
+  }
+}
+
+/** Huffman's lengths; rare symbols count for more until none is too long. */
+function lengthsOf(counts: Uint32Array, longest: number): Uint8Array {
+  const used = [...counts.keys()].filter((symbol) => counts[symbol]);
+  for (let least = 1; ; least *= 2) {
+    const lengths = new Uint8Array(counts.length);
+    let groups = used.map((symbol) => ({ count: Math.max(counts[symbol] as number, least), symbols: [symbol] }));
+    if (used.length === 1) lengths[used[0] as number] = 1;
+    while (groups.length > 1) {
+      groups.sort((one, other) => one.count - other.count);
+      const [one, other] = groups as [(typeof groups)[0], (typeof groups)[0]];
+      const symbols = [...one.symbols, ...other.symbols];
+      for (const symbol of symbols) lengths[symbol] = (lengths[symbol] as number) + 1;
+      groups = [{ count: one.count + other.count, symbols }, ...groups.slice(2)];
+    }
+    if (lengths.every((length) => length <= longest)) return lengths;
+  }
+}
+
+function mirrored(word: number, length: number): number {
+  let out = 0;
+  for (let bit = 0; bit < length; bit++) out |= ((word >> bit) & 1) << (length - 1 - bit);
+  return out;
+}
+
+/** Bits, of each number the lowest first. */
+class Bits {
+  private readonly bytes: number[] = [];
+  private value = 0;
+  private held = 0;
+
+  put(count: number, number: number): void {
+    this.value |= number << this.held;
+    this.held += count;
+    for (; this.held >= 8; this.held -= 8, this.value >>>= 8) this.bytes.push(this.value & 255);
+  }
+
+  done(): Uint8Array {
+    return Uint8Array.from(this.held ? [...this.bytes, this.value & 255] : this.bytes);
+  }
+}

@@ -1,0 +1,19 @@
+// Decodes `.aez` pictures: without ONNX Runtime, without dependencies.
+
+export type { PackedModel } from "./bundle/bundle.js";
+export type { Header, Mode } from "./container/header.js";
+export type { Input } from "./container/source.js";
+export {
+  AezError,
+  CorruptFile,
+  InvalidArgument,
+  ModelError,
+  TruncatedFile,
+  UnsupportedInput,
+  VersionError,
+} from "./errors.js";
+export { type ChunkInfo, contents } from "./image/contents.js";
+export { type DecodeOptions, decode, info, type Tile } from "./image/decode.js";
+export type { Model, Models } from "./image/models.js";
+export { type Metadata, Picture, toBitmap } from "./image/picture.js";
+export * as internals from "./internals.js";

@@ -1,0 +1,1 @@
+"""Files that lie elsewhere, of which only the bytes move that are asked for."""

@@ -1,0 +1,1 @@
+"""The families, one a file; `aez.export.autoencoders.registry` names them."""

@@ -1,0 +1,132 @@
+"""The encoder in JavaScript: files that aez decodes, of the bytes and the error that its own have at equal quality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from aez.codec.bundle.bundle import Bundle
+from aez.codec.bundle.library import find_bundle
+from aez.codec.image.api import encode_picture
+from aez.codec.image.decoding import decode_picture
+from tests.codec.js.test_decoder import phases_of, saved
+from tests.kit.golden_traces import trace_file
+from tests.kit.javascript import EncodeJob, Job, Written, decode_files, encode_files
+from tests.kit.tiny_pictures import lively, photo
+
+QUALITIES = (1, 20, 50, 80, 100)
+#: Height and width: one tile and several, below the alignment and above, odd.
+SIZES = ((1, 1), (15, 40), (33, 64), (100, 129), (64, 64), (150, 200), (97, 31))
+
+
+def rgba(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | int = 255) -> NDArray[np.uint8]:
+    plane = np.broadcast_to(np.asarray(alpha, np.uint8), pixels.shape[:2])
+    return np.dstack([pixels, plane])
+
+
+def half(bundle: Bundle, folder: Path) -> Path:
+    """The encoding half of a bundle as a file."""
+    path = folder / f"{bundle.id}.encoder.aezm"
+    path.write_bytes(bundle.encoding_half())
+    return path
+
+
+def psnr(one: NDArray[Any], other: NDArray[Any]) -> float:
+    error = np.square(one.astype(np.float64) - other).mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def check(bundle: Bundle, sizes: tuple[tuple[int, int], ...], qualities: tuple[int, ...], folder: Path) -> None:
+    """As many bytes as aez writes to 0.5 %, as near the picture to 0.05 dB; and both decoders read one thing."""
+    cases = [(photo(*size), quality) for size in sizes for quality in qualities]
+    model = half(bundle, folder)
+    jobs = [EncodeJob(rgba(pixels), model, {"quality": quality, "tile": 64}) for pixels, quality in cases]
+    written = encode_files(jobs, folder)
+    read = decode_files([Job(one.data, saved(bundle, folder)) for one in written], folder / "read")
+    for (pixels, quality), one, outcome in zip(cases, written, read, strict=True):
+        what = f"{bundle.name} {pixels.shape} {quality}: {one.says}{outcome.says}"
+        options: dict[str, Any] = {"content": "photo", "tile": 64, "threads": 1, "device": "cpu"}
+        expected = encode_picture(pixels, quality, bundle, **options).data
+        assert abs(len(one.data) - len(expected)) <= max(8, 0.005 * len(expected)), what
+        found, theirs = (
+            decode_picture(data, model=bundle, device="cpu", threads=1).values for data in (one.data, expected)
+        )
+        assert abs(psnr(found, pixels) - psnr(theirs, pixels)) <= 0.05, what
+        assert outcome.phases == phases_of(trace_file(one.data, bundle)), what
+        assert outcome.values is not None, what
+        assert np.abs(outcome.values.astype(np.int64) - found).max() <= 1, what
+
+
+def test_thirty_five_pictures(tmp_path: Path) -> None:
+    check(lively(), SIZES, QUALITIES, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["photo-fast", "photo", "photo-visual", "kl-f8", "kl-f8-16"])
+def test_shipped_models(name: str, tmp_path: Path) -> None:
+    check(find_bundle(name), ((100, 129), (33, 200)), (10, 50, 90), tmp_path)
+
+
+def encoded(pixels: NDArray[np.uint8], folder: Path, *options: dict[str, Any]) -> list[Written]:
+    model = half(lively(), folder)
+    return encode_files([EncodeJob(pixels, model, one) for one in options], folder)
+
+
+def test_bytes_rise_with_quality(tmp_path: Path) -> None:
+    written = encoded(rgba(photo(100, 129)), tmp_path, *({"quality": quality} for quality in range(1, 101, 9)))
+    sizes = [len(one.data) for one in written]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > 2 * sizes[0]
+
+
+def test_bits_per_pixel_are_not_exceeded(tmp_path: Path) -> None:
+    sizes = [len(one.data) for one in encoded(rgba(photo(100, 129)), tmp_path, {"quality": 1}, {"quality": 100})]
+    wanted = [sizes[0] + share * (sizes[1] - sizes[0]) for share in (0.2, 0.5, 0.8)]
+    limits = [8 * size / (100 * 129) for size in wanted]
+    for limit, one in zip(
+        wanted, encoded(rgba(photo(100, 129)), tmp_path, *({"bpp": bpp} for bpp in limits)), strict=True
+    ):
+        assert 0.97 * limit < len(one.data) <= limit, one.says
+
+
+def test_what_nobody_sees_costs_as_little_as_in_aez(tmp_path: Path) -> None:
+    pixels = photo(100, 129)
+    rows, columns = np.mgrid[:100, :129]
+    alpha = np.where(np.hypot(rows - 50, columns - 60) < 40, 255, 0).astype(np.uint8)
+    pixels[alpha == 0] = 0  # as canvases have it
+    (one,) = encoded(rgba(pixels, alpha), tmp_path, {"quality": 50, "tile": 64})
+    options: dict[str, Any] = {"content": "photo", "tile": 64, "device": "cpu"}
+    expected = encode_picture(rgba(pixels, alpha), 50, lively(), **options).data
+    assert len(one.data) <= 1.05 * len(expected) + 64
+
+
+def test_alpha_is_kept(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for alpha in (rng.integers(0, 256, (50, 70)), np.tile(np.arange(70), (50, 1)), np.tile(np.arange(50)[:, None], 70)):
+        (one,) = encoded(rgba(photo(50, 70), alpha.astype(np.uint8)), tmp_path, {})
+        found = decode_picture(one.data, model=lively(), device="cpu", threads=1).values
+        assert found.shape == (50, 70, 4)
+        assert (found[:, :, 3] == alpha).all()
+
+
+def test_what_is_asked_for_wrongly_is_refused(tmp_path: Path) -> None:
+    options: list[dict[str, Any]] = [
+        {"quality": 0},
+        {"quality": 101},
+        {"quality": 5, "bpp": 1},
+        {"bpp": -1},
+        {"bpp": 1e-3},
+        {"tile": 65},
+        {"tile": 4096},
+    ]
+    for asked, one in zip(options, encoded(rgba(photo(40, 40)), tmp_path, *options), strict=True):
+        assert (one.error, one.code) == ("InvalidArgument", 2), asked
+    decoder = saved(lively(), tmp_path)
+    assert decoder is not None
+    (one,) = encode_files([EncodeJob(rgba(photo(40, 40)), decoder)], tmp_path)
+    assert (one.error, one.code) == ("ModelError", 4)
+    assert "encoding half" in one.says

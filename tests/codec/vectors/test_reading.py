@@ -1,0 +1,180 @@
+"""Items from files and folders: kinds, names, labels, ranges, one item of many, and what is refused in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aez.codec.errors import AezError, InvalidArgument, UnsupportedInput
+from aez.codec.vectors.items import items_of_array, range_of
+from aez.codec.vectors.reading import Reading, read_items
+from tests.kit.idx_files import idx_bytes
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (30, 6, 5)).astype(np.uint8)
+VECTORS = np.random.default_rng(1).normal(size=(25, 3)).astype(np.float32)
+
+
+def folder_of(path: Path, pictures: np.ndarray, classes: int = 0) -> Path:
+    for number, pixels in enumerate(pictures):
+        place = path / f"class{number % classes}" if classes else path
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / f"{number:03d}.png")
+    return path
+
+
+def test_an_idx_file_is_pictures_with_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "digits"
+    path.write_bytes(idx_bytes(PICTURES))
+    (tmp_path / "labels").write_bytes(idx_bytes(np.arange(30, dtype=np.uint8) % 10))
+    items = read_items(path, Reading(labels=tmp_path / "labels"))
+    assert items.kind == "pictures"
+    assert items.labels is not None
+    assert (items.names[7], items.labels[7], range_of(items)) == ("digits#7", "7", (0.0, 255.0))
+    np.testing.assert_array_equal(items.values, PICTURES)
+
+
+def test_one_item_is_named_by_its_number(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", PICTURES)
+    one = read_items(f"{tmp_path / 'a.npy'}#7")
+    assert one.names == ("a.npy#7",)
+    np.testing.assert_array_equal(one.values, PICTURES[7:8])
+    with pytest.raises(InvalidArgument, match="has the items #0 to #29, and no #30"):
+        read_items(f"{tmp_path / 'a.npy'}#30")
+
+
+def test_a_file_whose_name_has_a_number_is_itself(tmp_path: Path) -> None:
+    Image.fromarray(PICTURES[0]).save(tmp_path / "a#3.png")
+    (tmp_path / "a#3").write_bytes(idx_bytes(PICTURES))
+    assert len(read_items(tmp_path / "a#3")) == 30
+    assert len(read_items(tmp_path / "a#3.png")) == 1
+
+
+def test_an_archive_gives_its_items_and_its_labels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=PICTURES, y=np.arange(30))
+    items = read_items(tmp_path / "a.npz", Reading(label="y"))
+    assert len(items) == 30
+    assert items.labels == tuple(map(str, range(30)))
+    np.savez(tmp_path / "b.npz", one=PICTURES, two=PICTURES)
+    with pytest.raises(InvalidArgument, match="holds one, two; name the items with --array"):
+        read_items(tmp_path / "b.npz")
+    assert len(read_items(tmp_path / "b.npz", Reading(array="two"))) == 30
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_gives_its_columns_of_numbers_and_the_label(tmp_path: Path, delimiter: str) -> None:
+    rows = [delimiter.join(("a", "kind", "b"))] + [delimiter.join((str(n), f"k{n % 2}", str(n / 2))) for n in range(20)]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    items = read_items(tmp_path / "t.csv", Reading(label="kind"))
+    assert (items.kind, items.columns, items.labels) == ("vectors", ("a", "b"), tuple(f"k{n % 2}" for n in range(20)))
+    np.testing.assert_array_equal(items.values[:, 1], np.arange(20, dtype=np.float32) / 2)
+    assert read_items(tmp_path / "t.csv", Reading(ignore=("kind", "b"))).shape == (1,)
+
+
+def test_a_table_without_a_heading_keeps_its_first_row(tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "t.csv", VECTORS, delimiter=",")
+    np.testing.assert_allclose(read_items(tmp_path / "t.csv").values, VECTORS, rtol=1e-6)
+
+
+def test_sub_folders_are_labels(tmp_path: Path) -> None:
+    items = read_items(folder_of(tmp_path / "p", PICTURES, classes=3))
+    assert items.labels == tuple(f"class{n}" for n in range(3) for _ in range(10))
+    assert items.names[0] == "class0/000.png"
+    assert read_items(folder_of(tmp_path / "flat", PICTURES)).labels is None
+
+
+def test_pictures_of_many_sizes_are_brought_to_one_when_asked(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "p", PICTURES)
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(folder / "large.png")
+    with pytest.raises(UnsupportedInput, match=r"have 2 sizes \(5x6, 9x9\); bring them to one with --size WxH"):
+        read_items(folder)
+    assert read_items(folder, Reading(size=(8, 4))).shape == (8, 4)
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "p", PICTURES)
+    (folder / "broken.png").write_bytes(b"no picture")
+    items = read_items(folder)
+    assert len(items) == 30
+    assert [Path(path).name for path, _ in items.skipped] == ["broken.png"]
+
+
+def test_lists_of_a_table_are_vectors(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"v": VECTORS.tolist(), "k": ["x"] * 25}), tmp_path / "v.parquet")
+    items = read_items(tmp_path / "v.parquet", Reading(label="k"))
+    np.testing.assert_allclose(items.values, VECTORS)
+    assert items.columns == ("v[0]", "v[1]", "v[2]")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros(5), r"has the shape \[5\]; give vectors"),
+        (np.zeros((2, 2, 2, 3, 1)), "give vectors"),
+        (np.zeros((4, 3, 8, 8)), "pictures have 1 colour or 3; put the colours last"),
+        (np.zeros((0, 3)), "nothing is in it"),
+        (np.array([["a", "b"]]), "holds text, and items are numbers"),
+        (np.zeros((2, 2), complex), "holds complex numbers"),
+        (np.array([[1, 2], [3, np.nan], [np.inf, 1]]), "2 of 3 items hold NaN or infinity, the first is #1"),
+        (np.zeros((1, 600, 4)), "sides have at most 512"),
+    ],
+)
+def test_arrays_that_are_no_items(values: np.ndarray, message: str) -> None:
+    with pytest.raises(UnsupportedInput, match=message):
+        items_of_array(values, "it")
+
+
+def test_ranges_of_pictures_are_found() -> None:
+    unit = PICTURES.astype(np.float32) / 255
+    assert range_of(items_of_array(unit)) == (0.0, 1.0)
+    assert range_of(items_of_array(unit * 255)) == (0.0, 255.0)
+    assert range_of(items_of_array(VECTORS)) is None
+    for wrong in (unit - 1, unit * 300):
+        with pytest.raises(UnsupportedInput, match=r"pictures have values in 0\.\.1 or 0\.\.255"):
+            range_of(items_of_array(wrong))
+
+
+def bad_files(folder: Path) -> dict[str, tuple[str | Path, Reading, str]]:
+    np.save(folder / "a.npy", PICTURES)
+    (folder / "ten").write_text("\n".join("0123456789"))
+    (folder / "text.csv").write_text("a,name\n1,x\n2,y\n")
+    (folder / "gap.csv").write_text("a,b\n1,\n2,3\n")
+    (folder / "broken.npz").write_bytes(b"PK no archive")
+    (folder / "empty").mkdir()
+    (folder / "noise").write_bytes(b"\1\2\3")
+    return {
+        "absent": (folder / "absent", Reading(), "does not exist"),
+        "labels of another length": (
+            folder / "a.npy",
+            Reading(labels=folder / "ten"),
+            "there are 10 labels and 30 items",
+        ),
+        "no labels": (folder / "a.npy", Reading(labels=folder / "none"), "does not exist; name the file of labels"),
+        "a label of no table": (folder / "a.npy", Reading(label="kind"), "is no table; give --labels FILE"),
+        "no such column": (folder / "text.csv", Reading(label="kind"), "has no column 'kind'; it has a, name"),
+        "text": (
+            folder / "text.csv",
+            Reading(),
+            "column 'name' holds no numbers but string; name it with --label name",
+        ),
+        "gaps": (folder / "gap.csv", Reading(), "column 'b' lacks 1 of 2 values"),
+        "no archive": (folder / "broken.npz", Reading(), "no sound file of NumPy arrays"),
+        "an empty folder": (folder / "empty", Reading(), "no pictures found"),
+        "no picture": (folder / "noise", Reading(), "noise: it is not a picture"),
+    }
+
+
+@pytest.mark.parametrize("what", [
+    "absent", "labels of another length", "no labels", "a label of no table", "no such column", "text", "gaps",
+    "no archive", "an empty folder", "no picture",
+])  # fmt: skip
+def test_files_that_are_no_items(tmp_path: Path, what: str) -> None:
+    source, how, message = bad_files(tmp_path)[what]
+    with pytest.raises(AezError, match=message) as caught:
+        read_items(source, how)
+    assert "\n" not in str(caught.value)
