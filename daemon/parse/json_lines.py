@@ -47,6 +47,8 @@ class JsonLines(LineParser):
             return []
         value = self._loaded(line)
         if isinstance(value, dict):
+            if len(value) == 1 and [] in value.values():
+                return []  # an envelope of nothing, as an empty list is
             inside = self._inside(value)
             return [self._message(value)] if inside is None else [self._part(item) for item in inside]
         if isinstance(value, list) and any(isinstance(item, dict) for item in value):
