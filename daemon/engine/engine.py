@@ -443,8 +443,8 @@ class Engine:
         `scored` rows (`scored.<model>` those of one model), `gap_rows` that were made up, `afresh` streams, `batches`
         run with so many `windows`, fillers included, in `inference_seconds`; samples that were dropped as
         `dropped.<reason>`: late, duplicate, future (far ahead of its stream), no_model, no_channel (none of the model's
-        columns), too_many_streams. `losing.<reason>`: streams that lose samples just now. `clocks.<kind>`: whose clocks are apart. `missing_channels`,
-        `stuck_channels`: just now, of all streams.
+        columns), too_many_streams. `losing.<reason>`: streams that lose samples just now. `clocks.<kind>`: whose
+        clocks are apart. `missing_channels`, `stuck_channels`: just now, of all streams.
         """
         found = dict(self._counts)
         for group in self._groups:

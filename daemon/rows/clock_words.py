@@ -47,7 +47,7 @@ def likely(least: int, most: int) -> int:
 
 
 def western(distance: int, chance: int) -> bool:
-    """Whether a clock so far from this machine's, ns, is as that of a zone behind UTC; what comes may be a minute old."""
+    """Whether a clock so far from this machine's, ns, is as one of a zone behind UTC; it may be a minute old."""
     zones = round(distance / (2 * _QUARTER)) * 2 * _QUARTER
     return -_WEST <= zones < -_QUARTER and chance <= _QUARTER // 3 and -_MINUTE - chance <= distance - zones <= chance
 

@@ -2,9 +2,9 @@
 
 A stream's samples come in one order of time, or in a few that run side by side: `_Track`s. Two of them whose distance
 stays as it is while both go on are clocks apart. Where it shrinks, the one behind catches up: a backlog. Two that bring
-the same channels may also be what came and what had been kept back, by turns, with the same distance for as long as that
-lasts; they are told apart once one repeats the times of the other, or is ahead of this machine's clock. And the whole of
-a stream may stay at the same distance from this machine's clock.
+the same channels may also be what came and what had been kept back, by turns, at the same distance for as long as that
+lasts; they are told apart once one repeats the times of the other, or is ahead of this machine's clock. And the whole
+of a stream may stay at one distance from this machine's clock.
 
 Nothing that is scored depends on it. Of streams whose times rise as they should a look at the steps between them is all
 that it costs.
@@ -25,7 +25,7 @@ __all__ = ["KINDS", "Clocks"]
 
 #: What may be apart.
 KINDS = ("channels", "senders", "machine")
-_SECOND = 10**9
+_SECOND, _NONE = 10**9, Apart("", "")
 #: Times are apart from so many ns on, and so many periods.
 _APART, _APART_PERIODS = 120 * _SECOND, 4
 #: So many changes from one track to the other, over so many times what a distance may vary by chance: ns, or periods.
@@ -40,7 +40,7 @@ _OVER, _OVER_PERIODS = 600 * _SECOND, 30
 _LOOK, _LOOK_PERIODS = 30 * _SECOND, 8
 
 
-@dataclass
+@dataclass(eq=False)
 class _Track:
     """Samples that follow one another. begun: from where on it covers time. heard: when it last came, a steady ns."""
 
@@ -51,7 +51,7 @@ class _Track:
     sources: set[str] = field(default_factory=set)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Pair:
     """Two tracks since their distance stays. distance: by which of them came last."""
 
@@ -67,7 +67,7 @@ class _Pair:
         return min(self.low.newest - self.begun[0], self.high.newest - self.begun[1])
 
 
-@dataclass
+@dataclass(eq=False)
 class _Suspect:
     """A stream of which a sample lay far from the one before. turned: when it last changed tracks, a steady ns."""
 
@@ -177,9 +177,9 @@ class Clocks(StreamColumns):
             if now - suspect.turned > self._over:
                 del self.suspects[number]
                 self.found.pop(number, None)
-            elif number not in self.found or self.found[number].kind == "machine":
-                if (found := self._judged(suspect, wall - now, channels)) is not None:
-                    self.found[number] = found
+            elif self.found.get(number, _NONE).kind in ("", "machine"):
+                found = self._judged(suspect, wall - now, channels)
+                self.found |= {} if found is None else {number: found}
         self._look_at_machines(wall - now)
 
     def _judged(self, suspect: _Suspect, since: int, channels: Sequence[str]) -> Apart | None:
@@ -198,7 +198,9 @@ class Clocks(StreamColumns):
             return senders_apart("channels", low, high, distance, self.apart, self._chance)
         repeats = pair.low.newest > pair.high.begun + self.apart
         impossible = ahead[1] > self.apart and abs(ahead[0]) <= self.apart
-        return senders_apart("senders", low, high, distance, self.apart, self._chance) if repeats or impossible else None
+        if not (repeats or impossible):
+            return None
+        return senders_apart("senders", low, high, distance, self.apart, self._chance)
 
     def _certain(self, pair: _Pair) -> bool:
         enough = pair.turns >= _TURNS and pair.went >= _CHANCES * self._chance

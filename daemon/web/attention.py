@@ -35,7 +35,7 @@ def with_refused(entry: Mapping[str, Any], refused: Mapping[str, Any]) -> dict[s
 
 
 def attention(tables: Sequence[StreamTable], refused: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """`losing`, `stopped` and `clocks`: each with `count`, how many streams they are, and `streams`, at most `SHOWN` entries.
+    """`losing`, `stopped`, `clocks`: each with `count`, of streams, and `streams`, at most `SHOWN` entries.
 
     Those that lost the most samples come first. Of losing streams `reasons` counts all, by reason. refused: streams
     that lose messages, as `RefusedStreams.losing` gives them; of those that no table has, `rows` is None.
