@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,21 @@ def _empty_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AEZ_MODELS", str(tmp_path_factory.mktemp("models")))
         yield
+
+
+@pytest.fixture(scope="session")
+def _exporter() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(autouse=True)
+def _networks_traced_once(_exporter: pytest.MonkeyPatch, made_once: MadeOnce) -> None:
+    """Take torch's exporter by way of what is kept of former exports, from when on torch is there."""
+    if "torch" in sys.modules:
+        from tests.kit.traced_once import trace_once  # needs torch
+
+        trace_once(_exporter, made_once)
 
 
 @pytest.fixture(autouse=True)
