@@ -57,19 +57,15 @@ def _empty_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         yield
 
 
-@pytest.fixture(scope="session")
-def _exporter() -> Iterator[pytest.MonkeyPatch]:
+@pytest.fixture(scope="session", autouse=True)
+def _networks_traced_once(made_once: MadeOnce) -> Iterator[None]:
+    """Take torch's exporter by way of what is kept of former exports, where a module of tests needs torch."""
     with pytest.MonkeyPatch.context() as patch:
-        yield patch
+        if "torch" in sys.modules:
+            from tests.kit.traced_once import trace_once  # needs torch
 
-
-@pytest.fixture(autouse=True)
-def _networks_traced_once(_exporter: pytest.MonkeyPatch, made_once: MadeOnce) -> None:
-    """Take torch's exporter by way of what is kept of former exports, from when on torch is there."""
-    if "torch" in sys.modules:
-        from tests.kit.traced_once import trace_once  # needs torch
-
-        trace_once(_exporter, made_once)
+            trace_once(patch, made_once)
+        yield
 
 
 @pytest.fixture(autouse=True)
