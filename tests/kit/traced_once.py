@@ -6,6 +6,7 @@ weights. What follows, the exporter's optimizer with its folding of constants am
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,8 +83,17 @@ def _lines(module: nn.Module) -> Iterator[str]:
 
 
 def _told(value: object) -> str:
+    """All that a setting says, so that equal texts are equal settings."""
     if isinstance(value, Tensor):
-        return hashlib.sha256(value.detach().cpu().numpy().tobytes()).hexdigest()
+        return _told(value.detach().cpu().numpy())
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}"
+    if dataclasses.is_dataclass(value):
+        return f"{type(value)} {[_told(getattr(value, part.name)) for part in dataclasses.fields(value)]}"
+    if isinstance(value, Mapping):
+        return f"{[(_told(key), _told(one)) for key, one in value.items()]}"
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return f"{type(value)} {[_told(one) for one in value]}"
     told = repr(value)
     # An address says nothing of what lies there: such a network is traced every time.
     return f"{told} {uuid4()}" if " at 0x" in told else told
