@@ -24,7 +24,7 @@ from aez.daemon.common.records import EventRecord, Malformed, Samples, few, firs
 from aez.daemon.engine.event_records import MODEL_CHANGED, NOT_WATCHED, Silence
 from aez.daemon.engine.follower import Follower
 from aez.daemon.engine.gathering import Part, concatenated, join
-from aez.daemon.engine.losing import letters, losers, lost, note_sources, warn
+from aez.daemon.engine.losing import letters, losers, lost, note_sources, tell_clocks, warn
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import DatedNames, Router
 from aez.daemon.engine.rows import Recent, ScoredRows
@@ -263,6 +263,8 @@ class Engine:
     def flush(self, now_ns: int) -> list[EventRecord]:
         """Score the rows that wait for late samples; the data end here. Open events stay open."""
         self._pause()
+        for group in self._groups:
+            tell_clocks(group, now_ns, self._steady())  # what is read at once may have had no tick
         return self._take_waiting() + [
             record for group in self._groups for record in group.flush(now_ns, self.listener)
         ]

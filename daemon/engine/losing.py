@@ -15,7 +15,7 @@ from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.rows.columns import Ints
 from aez.daemon.rows.losses import REASONS, advice
 
-__all__ = ["letters", "losers", "lost", "note_sources", "warn"]
+__all__ = ["letters", "losers", "lost", "note_sources", "tell_clocks", "warn"]
 
 _log = logging.getLogger("aez.daemon.engine")
 #: Samples of a stream that tell by which source it comes, of those that came at once.
@@ -33,9 +33,7 @@ def warn(group: ModelStreams, moment: int, ahead: int, steady: int) -> None:
         _log.warning("%s: samples are not scored (%s): %s", few([names[one] for one in numbers]), reason, why)
     for stopped, text in () if group.signals is None else group.signals.news():
         _log.warning("%s: %s", few(stopped), text)
-    group.rows.clocks.look(moment, steady, group.watched.detector.channels)
-    for said, numbers in group.rows.clocks.news():
-        _log.warning("%s: %s", few([names[one] for one in numbers]), said)
+    tell_clocks(group, moment, steady)
     count = len(names)
     misbegun = np.flatnonzero(group.rows.misbegun[:count])
     group.rows.misbegun[misbegun] = False
@@ -47,6 +45,13 @@ def warn(group: ModelStreams, moment: int, ahead: int, steady: int) -> None:
     if found.size:
         text = "%s: its time is more than %g h ahead of this machine's clock"
         _log.warning(text, few([names[one] for one in found.tolist()]), ahead / 3600e9)
+
+
+def tell_clocks(group: ModelStreams, moment: int, steady: int) -> None:
+    """Name streams whose clocks are apart, once for each kind."""
+    group.rows.clocks.look(moment, steady, group.watched.detector.channels)
+    for said, numbers in group.rows.clocks.news():
+        _log.warning("%s: %s", few([group.names[one] for one in numbers]), said)
 
 
 def note_sources(groups: Sequence[ModelStreams], one: Samples, part: slice, places: Ints) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from aez.codec.common.words import format_duration, listed
 
-__all__ = ["Apart", "Side", "likely", "machine_apart", "senders_apart", "western"]
+__all__ = ["FURTHEST", "Apart", "Side", "likely", "machine_apart", "senders_apart", "western"]
 
 _MINUTE = 60 * 10**9
 #: Zones differ by quarters of an hour, from one another by at most this, and behind UTC are they for so long; ns.
-_QUARTER, _FURTHEST, _WEST = 15 * _MINUTE, 26 * 60 * _MINUTE, 12 * 60 * _MINUTE
+_QUARTER, FURTHEST, _WEST = 15 * _MINUTE, 26 * 60 * _MINUTE, 12 * 60 * _MINUTE
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Side:
 def zone_like(distance: int, chance: int = 0) -> bool:
     """Whether clocks so far apart, ns, may be those of two zones; chance: by how much they may differ beside that."""
     zones = round(distance / _QUARTER) * _QUARTER
-    return zones != 0 and abs(zones) <= _FURTHEST and abs(distance - zones) <= _MINUTE + min(chance, _QUARTER // 3)
+    return zones != 0 and abs(zones) <= FURTHEST and abs(distance - zones) <= _MINUTE + min(chance, _QUARTER // 3)
 
 
 def likely(least: int, most: int) -> int:
@@ -103,6 +103,8 @@ def machine_apart(distance: int, kept: bool) -> Apart:
 def _span(distance: int) -> str:
     """To a minute, so that streams with one cause say the same."""
     minutes = max(1, round(abs(distance) / _MINUTE))
+    if minutes >= 2 * 1440:
+        return f"{round(minutes / 1440)} days"
     if minutes >= 60:
         hours, rest = divmod(minutes, 60)
         return f"{hours} h" if not rest else f"{hours} h {rest} min"

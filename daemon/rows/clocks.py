@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from aez.daemon.rows.clock_words import Apart, Side, likely, machine_apart, senders_apart, western
+from aez.daemon.rows.clock_words import FURTHEST, Apart, Side, likely, machine_apart, senders_apart, western
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
 from aez.daemon.rows.fronts import NEVER
 
@@ -60,11 +60,18 @@ class _Pair:
     turns: int = 0
     distance: dict[bool, int] = field(default_factory=dict)
     begun: tuple[int, int] = (0, 0)
+    since: int = 0  # a steady clock's ns
 
     @property
     def went(self) -> int:
         """How far both went on since, ns."""
         return min(self.low.newest - self.begun[0], self.high.newest - self.begun[1])
+
+    @property
+    def lives(self) -> bool:
+        """Whether they go on about as fast as time does, and are not read from somewhere."""
+        took = max(self.low.heard, self.high.heard) - self.since
+        return took <= 2 * self.went and self.went <= 2 * took
 
 
 @dataclass(eq=False)
@@ -149,11 +156,11 @@ class Clocks(StreamColumns):
         near.newest, near.heard = max(near.newest, end), now
         near.channels |= channels
         if suspect.last is not near and suspect.last in suspect.tracks and suspect.last is not None:
-            self._turn(suspect, suspect.last, near)
+            self._turn(suspect, suspect.last, near, now)
             suspect.turned = now
         suspect.last = near
 
-    def _turn(self, suspect: _Suspect, before: _Track, track: _Track) -> None:
+    def _turn(self, suspect: _Suspect, before: _Track, track: _Track, now: int) -> None:
         low, high = sorted((before, track), key=lambda one: one.newest)
         pair = suspect.pairs.setdefault((id(low), id(high)), _Pair(low, high))
         distance, way = high.newest - low.newest, track is high
@@ -161,7 +168,7 @@ class Clocks(StreamColumns):
         if pair.turns and stays:
             pair.turns += 1
             return
-        pair.turns, pair.distance, pair.begun = 1, {way: distance}, (low.newest, high.newest)
+        pair.turns, pair.distance, pair.begun, pair.since = 1, {way: distance}, (low.newest, high.newest), now
         for one in (low, high):
             one.channels, one.sources = np.zeros_like(one.channels), set()
 
@@ -204,7 +211,9 @@ class Clocks(StreamColumns):
 
     def _certain(self, pair: _Pair) -> bool:
         enough = pair.turns >= _TURNS and pair.went >= _CHANCES * self._chance
-        return enough and min(pair.distance.values()) > self.apart
+        distance = min(pair.distance.values())
+        # Days apart may also be two files that are read by turns.
+        return enough and distance > self.apart and (distance <= FURTHEST or pair.lives)
 
     def _look_at_machines(self, since: int) -> None:
         """Streams whose times go with the clock of this machine, and are far from it."""
