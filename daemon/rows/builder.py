@@ -163,6 +163,7 @@ class RowBuilder(StreamColumns):
         """The stream's clock begins with its next sample; its rows' numbers go on, and what waited is left out."""
         self.aligner.begin_anew(number)
         self.bare.clear(number)
+        self.clocks.clear(number)
         self._leave_out(self.jumps.begin_anew(number))
 
     def _leave_out(self, letters: list[tuple[int, int, Float]]) -> None:

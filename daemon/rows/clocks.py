@@ -187,7 +187,7 @@ class Clocks(StreamColumns):
             elif self.found.get(number, _NONE).kind in ("", "machine"):
                 found = self._judged(suspect, wall - now, channels)
                 self.found |= {} if found is None else {number: found}
-        self._look_at_machines(wall - now)
+        self._look_at_machines(wall - now, now)
 
     def _judged(self, suspect: _Suspect, since: int, channels: Sequence[str]) -> Apart | None:
         """What is apart; `since` is this machine's clock at 0 of the steady one."""
@@ -215,9 +215,9 @@ class Clocks(StreamColumns):
         # Days apart may also be two files that are read by turns.
         return enough and distance > self.apart and (distance <= FURTHEST or pair.lives)
 
-    def _look_at_machines(self, since: int) -> None:
+    def _look_at_machines(self, since: int, now: int) -> None:
         """Streams whose times go with the clock of this machine, and are far from it."""
-        heard = self._heard > 0
+        heard = (self._heard > 0) & (now - self._heard <= self._over)
         ahead = np.where(heard, self._last - since - self._heard, 0)
         off = np.abs(ahead) > self.apart
         self._kept |= heard & ~off

@@ -121,7 +121,13 @@ def test_a_machine_that_is_ahead_of_this_one(off: int) -> None:
 
 def test_a_machine_that_is_behind_is_named_where_zones_are_or_where_it_went_with_the_clock() -> None:
     every = "load flow temp"
-    (text,) = watched(live(60, -5 * HOUR, every))
+    clocks = Clocks(SECOND)
+    clocks.grow(2)
+    (text,) = watched(live(60, -5 * HOUR, every), clocks=clocks)
+    clocks.look((WALL + 500) * SECOND, 1500 * SECOND, CHANNELS)
+    assert clocks.counts()["machine"] == 1
+    clocks.look((WALL + 900) * SECOND, 1900 * SECOND, CHANNELS)  # nothing comes any more
+    assert clocks.counts()["machine"] == 0
     assert "its times are about 5 h behind this machine's clock; where these are local times" in text
     assert watched(live(100, -5 * HOUR - 700, every)) == []  # as where a recording is played
     (text,) = watched(live(50, 0, every) + live(120, -40 * 60 + 200, every, 1, 50))
