@@ -133,7 +133,7 @@ class Clocks(StreamColumns):
             none = np.zeros(values.shape[1], bool)
             begun, newest, heard = (int(one[number]) for one in (self._since, self._last, self._heard))
             tracks = [] if newest == NEVER else [_Track(begun, newest, heard, none)]
-            suspect = self.suspects[number] = _Suspect(tracks, now, *tracks)
+            suspect = self.suspects[number] = _Suspect(tracks, now, tracks[0] if tracks else None)
         starts = np.flatnonzero(leaps)
         if len(starts):
             self._since[number] = time[starts[-1]]

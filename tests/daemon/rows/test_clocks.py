@@ -97,7 +97,9 @@ def test_a_file_that_is_read_at_once_shows_it_too() -> None:
 def test_a_clock_that_is_wrong_by_years_is_found_as_it_comes_and_two_months_read_by_turns_are_none() -> None:
     years = -50 * 365 * 24 * HOUR
     (text,) = watched(live(60, 0, "load flow") + live(60, years, "temp"))
-    assert text.startswith("temp come with times about 18250 days behind those of load, flow: their clocks are apart; set")
+    assert text.startswith(
+        "temp come with times about 18250 days behind those of load, flow: their clocks are apart; set"
+    )
     read = [(at / 1e3, at + off, names) for at in range(9000) for off, names in ((0, "load flow"), (years, "temp"))]
     assert watched(read) == []
 

@@ -251,9 +251,9 @@ def test_streams_of_which_clocks_are_apart_are_named_with_what_to_set(browser: B
     until(lambda: asked(shared, "api/attention")["clocks"]["count"])
     browser.open(shared.address)
     title = "1 stream comes with clocks that are apart"
-    item = "[...document.querySelectorAll('#attention details')].find((one) => one.innerText.startsWith(arguments[0]))"
-    browser.until(f"return {item.replace('arguments[0]', json.dumps(title))}", "it is not named")
-    text = browser.run(f"const found = {item}; found.open = true; return found.innerText", title)
+    found = f"[...document.querySelectorAll('#attention details')].find((one) => one.innerText.startsWith('{title}'))"
+    browser.until(f"return Boolean({found})", "it is not named")
+    text = browser.run(f"const found = {found}; found.open = true; return found.innerText")
     assert "sat-apart" in text
     assert "Wheel_speed, wheel_current come with times about 2 h ahead of those of bus_voltage, " in text
     assert "Reset" in text
