@@ -67,7 +67,7 @@ def senders_apart(kind: str, low: Side, high: Side, distance: int, apart: int, c
         names, rest = listed(list(wrong.channels), 4), listed(list(other.channels), 4)
         said = f"{names} come with times about {span} {way} those of {rest}{_by(wrong, other)}: their clocks are apart"
         more = ""
-    return Apart(kind, f"{said}; {_remedy(distance, chance, wrong, other)}{more}")
+    return Apart(kind, f"{said}; {_remedy(distance, chance, wrong is low, wrong, other)}{more}")
 
 
 def _by(one: Side, other: Side) -> str:
@@ -78,8 +78,8 @@ def _by(one: Side, other: Side) -> str:
     return f" (by source {listed(sorted(one.sources), 2)}, and by {listed(sorted(other.sources), 2)})"
 
 
-def _remedy(distance: int, chance: int, wrong: Side, other: Side) -> str:
-    late = ", or its values come so much later" if wrong.ahead <= 0 else ""
+def _remedy(distance: int, chance: int, behind: bool, wrong: Side, other: Side) -> str:
+    late = ", or its values come so much later" if behind else ""
     if not zone_like(distance, chance):
         return f"set the sender's clock{late}"
     if wrong.sources and not set(wrong.sources) & set(other.sources):

@@ -156,10 +156,12 @@ def _dialect(path: Path, first: Lines, separator: str | None) -> _Dialect:
 
 
 def _units_below(rows: Sequence[Sequence[str]]) -> int:
-    """How many of the rows below the names, two at most, hold texts alone where all the others hold values."""
+    """How many of the rows below the names, two at most, hold texts alone where the others hold values."""
     for count in (2, 1):
-        texts, others = rows[1 : 1 + count], rows[1 + count :]
-        full = {i for i in range(len(rows[0])) if others and all(i < len(row) and _is_value(row[i]) for row in others)}
+        texts = rows[1 : 1 + count]
+        others = [row for row in rows[1 + count :] if row not in (rows[0], *texts)]  # files that were put together
+        values = [sum(i < len(row) and _is_value(row[i]) for row in others) for i in range(len(rows[0]))]
+        full = {i for i, number in enumerate(values) if 2 * number > len(others)}
         if len(others) > 1 and all(_holds_texts(row, full) for row in texts):
             return count
     return 0
