@@ -15,8 +15,6 @@ u32 crc32_of(const u8 *bytes, u32 count, u32 start) {
   return ~crc;
 }
 
-u32 EXPORT(crc32)(const u8 *bytes, u32 count, u32 start) { return crc32_of(bytes, count, start); }
-
 static const u32 ROUND[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98,
     0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786,

@@ -11,6 +11,7 @@ import { minify } from "terser";
 // What package.json exports and what those share, each by its file in dist/ and its source.
 const entries = {
   aez: "index.ts",
+  exact: "exact/index.ts",
   series: "series/index.ts",
   latent: "latent/index.ts",
   encode: "encode/index.ts",
@@ -25,10 +26,12 @@ const home = dirname(dirname(fileURLToPath(import.meta.url)));
 const out = process.argv[2] ?? join(home, "dist");
 const viewer = process.argv[3] ?? join(home, "viewer");
 execFileSync(join(home, "scripts", "kernels.sh"), { stdio: "inherit" });
-const wasm = gzipSync(readFileSync(join(home, "build", "kernels.wasm")), { level: 9 });
 // Text survives every bundler, every server's content types and every policy on fetching.
-writeFileSync(join(home, "build", "kernels.gz.js"), `export default "${wasm.toString("base64")}";\n`);
-writeFileSync(join(home, "build", "kernels.gz.d.ts"), "declare const wasm: string;\nexport default wasm;\n");
+for (const name of ["learned", "exact"]) {
+  const wasm = gzipSync(readFileSync(join(home, "build", `${name}.wasm`)), { level: 9 });
+  writeFileSync(join(home, "build", `${name}.gz.js`), `export default "${wasm.toString("base64")}";\n`);
+  writeFileSync(join(home, "build", `${name}.gz.d.ts`), "declare const wasm: string;\nexport default wasm;\n");
+}
 
 const sources = pathsOf(entries);
 /** Entries import one another as files, so that nothing is loaded twice. */
@@ -49,7 +52,7 @@ const still = readdirSync(join(home, "viewer")).filter((name) => !name.endsWith(
 const kept = [
   ...still.map((name) => [`./${name}`, join(home, "viewer", name)]),
   ...["viewer.js", "encoding.js"].map((name) => [`./${name}`, join(viewer, name)]),
-  ...["aez.js", "encode.js", "page.js", "worker.js", "thread.js"].map((name) => [`../dist/${name}`, join(out, name)]),
+  ...["aez.js", "exact.js", "encode.js", "page.js", "worker.js", "thread.js"].map((name) => [`../dist/${name}`, join(out, name)]),
 ];
 const hash = createHash("sha256");
 for (const [, file] of kept) hash.update(readFileSync(file));

@@ -3,9 +3,9 @@ import { alphaBits, type Header, tileBox } from "../container/header.js";
 import { type Chunk, HEAD_BYTES, Reader, readHead } from "../container/reader.js";
 import { bytesOf, type Input, openSource } from "../container/source.js";
 import { CorruptFile, InvalidArgument, TruncatedFile, UnsupportedInput } from "../errors.js";
-import { inflateAll } from "../exact/inflate.js";
 import { Kernels } from "../network/kernels.js";
 import { type Box, grown, heightOf, widthOf, within } from "./boxes.js";
+import { exactOf } from "./exact.js";
 import type { ImageModel } from "./model.js";
 import { findModel, type Models } from "./models.js";
 import { colorSpaceOf, type Metadata, Picture } from "./picture.js";
@@ -142,7 +142,7 @@ class Decoding {
     const streams = this.options.onTile !== undefined && this.size === null;
     for await (const chunk of reader.chunks()) {
       this.options.signal?.throwIfAborted();
-      this.keep(chunk);
+      await this.keep(chunk);
       if (streams && chunk.type === "T") await this.advance(chunk.tile);
     }
     await this.advance(this.header.tiles);
@@ -150,10 +150,10 @@ class Decoding {
     return new Picture(this.header, this.out, this.alpha, this.metadata(), this.orientation);
   }
 
-  private keep(chunk: Chunk): void {
+  private async keep(chunk: Chunk): Promise<void> {
     if (chunk.type === "T") this.contents.set(chunk.tile, chunk.content);
     else if (chunk.type === "x" || chunk.type === "i" || chunk.type === "m") {
-      const content = inflateAll(this.kernels, chunk.content, METADATA_MAX);
+      const content = (await exactOf(this.kernels)).inflateAll(chunk.content, METADATA_MAX);
       if (!content) throw new CorruptFile(`the chunk ${chunk.type} does not decompress`, chunk.type);
       this.extras.set(chunk.type, content);
     } else this.extras.set(chunk.type, chunk.content);
@@ -171,7 +171,7 @@ class Decoding {
       await this.pause();
       const { columns } = this.header;
       this.decoder.forget(Math.floor((touched[0] ?? number) / columns) * columns);
-      this.show(this.decoder.tile(number, shown), shown);
+      this.show(await this.decoder.tile(number, shown), shown);
       this.doneTiles++;
     }
   }

@@ -1,25 +1,23 @@
 // Decodes the tiles of one file, keeping the latents of few.
 import { FieldError, Fields } from "../container/fields.js";
-import { alphaBits, type Header, hasAlpha, tileBox } from "../container/header.js";
+import { type Header, hasAlpha, tileBox } from "../container/header.js";
 import { CorruptFile, ModelError, VersionError } from "../errors.js";
-import { unpackBits } from "../exact/bits.js";
-import { decodeSamples } from "../exact/samples.js";
 import type { Kernels } from "../network/kernels.js";
 import { aligned, type Box, grown, heightOf, sameBox, spanned, widthOf, within } from "./boxes.js";
+import { exactOf } from "./exact.js";
 import { checkHeader, type ImageModel, type Plane } from "./model.js";
-import { cut, reduced, type Samples } from "./samples.js";
-import { isGrey } from "./values.js";
+import { reduced, type Samples } from "./samples.js";
 
 export const LEARNED = 0;
 export const EXACT = 1;
 const MIXED = 2;
-const BLOCK = 16;
 const THUMBNAIL = 8;
 
-interface Parts {
+/** A tile's content, not yet decoded. */
+export interface Parts {
   symbols: Uint8Array | null;
   exact: Uint8Array | null;
-  /** Which blocks are exact. */
+  /** Which blocks are exact, packed. */
   mask: Uint8Array | null;
   /** Exact samples of alpha; none where the tile is opaque or its exact samples hold alpha. */
   alpha: Uint8Array | null;
@@ -54,29 +52,12 @@ export class RegionDecoder {
   }
 
   /** The part of a tile that is `shown`, to scale. Throws CorruptFile, VersionError. */
-  tile(number: number, shown: Box): Shown {
-    const box = tileBox(this.header, number);
+  async tile(number: number, shown: Box): Promise<Shown> {
     const parts = this.parts(number);
-    const place = within(shown, box, 1);
-    const found = parts.exact && this.exact(parts.exact, box, parts.alpha?.length === 0 && !parts.symbols);
-    const exact = found && reduced(cut(found.colours, place), this.scale);
-    let colours = exact as Samples<Uint16Array>;
-    if (parts.symbols) {
-      colours = this.learned(number, shown);
-      if (exact && parts.mask) colours = this.merged(colours, exact, parts.mask, box, shown);
-    }
-    if (!parts.alpha) return { colours, alpha: null };
-    const alpha = found?.alpha ?? this.alpha(parts.alpha, box);
-    return { colours, alpha: reduced(cut(alpha, place), this.scale) };
-  }
-
-  /** Alpha of a tile by itself. */
-  private alpha(coded: Uint8Array, box: Box): Samples<Uint8Array | Uint16Array> {
-    const [width, height, bits] = [widthOf(box), heightOf(box), alphaBits(this.header)];
-    const data = bits === 8 ? new Uint8Array(width * height) : new Uint16Array(width * height);
-    if (coded.length) data.set(decodeSamples(this.kernels, coded, height, width, 1, bits));
-    else data.fill(2 ** bits - 1);
-    return { width, height, channels: 1, data };
+    const learned = parts.symbols && this.learned(number, shown);
+    if (learned && !parts.exact && !parts.alpha) return { colours: learned, alpha: null };
+    const exact = await exactOf(this.kernels);
+    return exact.completed(this.header, number, parts, learned, shown, this.scale);
   }
 
   /** Forgets latents of tiles before this one. */
@@ -114,54 +95,13 @@ export class RegionDecoder {
       const alpha = hasAlpha(this.header) ? fields.take(fields.varint()) : null;
       if (kind === LEARNED) return { symbols: fields.take(fields.rest), exact: null, mask: null, alpha };
       if (kind === EXACT) return { symbols: null, exact: fields.take(fields.rest), mask: null, alpha };
-      const box = tileBox(this.header, number);
-      const blocks = Math.ceil(heightOf(box) / BLOCK) * Math.ceil(widthOf(box) / BLOCK);
-      const packed = fields.take(fields.varint());
-      const mask = unpackBits(this.kernels, packed, blocks, "the mask of a mixed tile");
+      const mask = fields.take(fields.varint());
       const exact = fields.take(fields.varint());
       return { mask, exact, symbols: fields.take(fields.rest), alpha };
     } catch (error) {
       if (!(error instanceof FieldError)) throw error;
       throw new CorruptFile(`tile ${number}: it ends too early: ${error.message}`, "tile");
     }
-  }
-
-  /** Exact samples of a tile, and the alpha that they may hold. */
-  private exact(data: Uint8Array, box: Box, mayHoldAlpha: boolean): Shown {
-    const { bits } = this.header;
-    const [width, height] = [widthOf(box), heightOf(box)];
-    const channels = isGrey(this.header) ? 1 : 3;
-    const found = decodeSamples(this.kernels, data, height, width, channels, bits, mayHoldAlpha);
-    const count = width * height;
-    const planes = found.length / count;
-    if (planes === 3) return { colours: { width, height, channels: 3, data: found }, alpha: null };
-    const colours = new Uint16Array(3 * count);
-    const alpha = planes % 2 ? null : { width, height, channels: 1, data: new Uint8Array(count) };
-    for (let pixel = 0, from = 0, to = 0; pixel < count; pixel++, from += planes) {
-      for (let channel = 0; channel < 3; channel++) colours[to++] = found[from + (channel % channels)] as number;
-      if (alpha) alpha.data[pixel] = found[from + channels] as number;
-    }
-    return { colours: { width, height, channels: 3, data: colours }, alpha };
-  }
-
-  private merged(
-    learned: Samples<Uint16Array>,
-    exact: Samples<Uint16Array>,
-    mask: Uint8Array,
-    box: Box,
-    shown: Box,
-  ): Samples<Uint16Array> {
-    const inRow = Math.ceil(widthOf(box) / BLOCK);
-    const { width, height, data } = learned;
-    for (let y = 0; y < height; y++) {
-      const row = Math.floor((shown.top - box.top + y * this.scale) / BLOCK) * inRow;
-      for (let x = 0; x < width; x++) {
-        if (!mask[row + Math.floor((shown.left - box.left + x * this.scale) / BLOCK)]) continue;
-        const at = 3 * (y * width + x);
-        for (let channel = at; channel < at + 3; channel++) data[channel] = exact.data[channel] as number;
-      }
-    }
-    return learned;
   }
 
   private learned(number: number, shown: Box): Samples<Uint16Array> {

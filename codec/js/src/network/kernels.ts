@@ -1,14 +1,12 @@
 // The compiled kernels, and the memory that they work on.
 
-import wasm from "../../build/kernels.gz.js";
+import wasm from "../../build/learned.gz.js";
 import { ModelError, UnsupportedInput } from "../errors.js";
 
 /** A place in the kernels' memory, in bytes from its start. */
 export type Pointer = number;
 
-interface Exports {
-  memory: WebAssembly.Memory;
-  __heap_base: WebAssembly.Global;
+interface Exports extends Compiled {
   elementwise(out: Pointer, x: Pointer, channels: number, pixels: number, steps: Pointer, count: number): void;
   convolve(convolution: Pointer): void;
   convolve_depthwise(convolution: Pointer): void;
@@ -39,10 +37,13 @@ interface Exports {
   ): void;
   to_indices(out: Pointer, x: Pointer, count: number): number;
   to_floats(out: Pointer, x: Pointer, count: number): void;
-  crc32(bytes: Pointer, count: number, start: number): number;
   sha256(out: Pointer, bytes: Pointer, count: number): void;
-  decode_vp8l(bytes: Pointer, size: number, columns: number, rows: number, room: Pointer, roomSize: number): Pointer;
-  inflate(result: Pointer, bytes: Pointer, size: number, out: Pointer, limit: number): void;
+}
+
+/** What all compiled kernels have. */
+interface Compiled {
+  memory: WebAssembly.Memory;
+  __heap_base: WebAssembly.Global;
 }
 
 const PAGE = 65536;
@@ -50,26 +51,25 @@ const ALIGNMENT = 16;
 const MEMORY_MAX = 2 ** 32 - PAGE;
 
 /** One instance of the kernels with its memory, of which pieces are taken and given back. */
-export class Kernels {
-  readonly run: Exports;
+export class Kernels<Run extends Compiled = Exports> {
+  readonly run: Run;
   /** Pieces that are free, ascending, none touching the next. */
   private free: { start: Pointer; end: Pointer }[];
   private readonly sizes = new Map<Pointer, number>();
   private scope: Pointer[] | null = null;
 
-  private constructor(exports: Exports) {
+  private constructor(exports: Run) {
     this.run = exports;
     const start = Math.ceil((exports.__heap_base.value as number) / ALIGNMENT) * ALIGNMENT;
     this.free = [{ start, end: exports.memory.buffer.byteLength }];
   }
 
-  static async start(): Promise<Kernels> {
-    if (typeof WebAssembly === "undefined") throw new UnsupportedInput("pictures need WebAssembly, which is not here");
-    const packed = new Response(decodeBase64(wasm)).body as ReadableStream<Uint8Array<ArrayBuffer>>;
-    const bytes = await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  /** Those of a learned picture, or others that are packed in the same way. Throws UnsupportedInput. */
+  static async start<Run extends Compiled = Exports>(packed = wasm): Promise<Kernels<Run>> {
     try {
+      const bytes = await inflated(packed, "gzip");
       const { instance } = await WebAssembly.instantiate(bytes, {});
-      return new Kernels(instance.exports as unknown as Exports);
+      return new Kernels(instance.exports as unknown as Run);
     } catch (error) {
       throw new UnsupportedInput("pictures need WebAssembly with SIMD, which is not here or not allowed", {
         cause: error,
@@ -172,9 +172,10 @@ export class Kernels {
   }
 }
 
-/** What `decode_vp8l` and other kernels give may be 2 GiB and above: as a pointer. */
-export function pointer(result: number): Pointer {
-  return result >>> 0;
+/** What was packed and then written as text. */
+export async function inflated(packed: string, format: CompressionFormat): Promise<Uint8Array<ArrayBuffer>> {
+  const body = new Response(decodeBase64(packed)).body as ReadableStream<Uint8Array<ArrayBuffer>>;
+  return new Uint8Array(await new Response(body.pipeThrough(new DecompressionStream(format))).arrayBuffer());
 }
 
 /** Bytes of base64 text. Throws ModelError. */
