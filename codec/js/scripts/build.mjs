@@ -52,7 +52,10 @@ const still = readdirSync(join(home, "viewer")).filter((name) => !name.endsWith(
 const kept = [
   ...still.map((name) => [`./${name}`, join(home, "viewer", name)]),
   ...["viewer.js", "encoding.js"].map((name) => [`./${name}`, join(viewer, name)]),
-  ...["aez.js", "exact.js", "encode.js", "page.js", "worker.js", "thread.js"].map((name) => [`../dist/${name}`, join(out, name)]),
+  ...["aez.js", "exact.js", "encode.js", "page.js", "worker.js", "thread.js"].map((name) => [
+    `../dist/${name}`,
+    join(out, name),
+  ]),
 ];
 const hash = createHash("sha256");
 for (const [, file] of kept) hash.update(readFileSync(file));
@@ -71,6 +74,7 @@ async function bundle(entryPoints, folder, others, define = {}) {
     outdir: folder,
     plugins: [entriesFrom(others)],
     bundle: true,
+    minifySyntax: true,
     format: "esm",
     target: "es2022",
     legalComments: "none",

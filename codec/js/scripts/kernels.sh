@@ -15,7 +15,7 @@ link() {
         -o "$out" "$@"
 }
 compile convolution "-O2 -fno-unroll-loops"
-compile entropy "-O2 -fno-unroll-loops"
+compile entropy -Os
 compile steps -Os
 for name in hashes inflate layout vp8l; do
     compile $name "-Oz -fno-inline-functions"

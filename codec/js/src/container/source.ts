@@ -20,18 +20,15 @@ export function bytesOf(data: ArrayBuffer | ArrayBufferView): Uint8Array {
 }
 
 export async function openSource(input: Input): Promise<Source> {
-  if (typeof Response !== "undefined" && input instanceof Response) {
+  if (input instanceof Response) {
     if (!input.ok)
       throw new InvalidArgument(`the file could not be fetched: ${input.status} ${input.statusText}`.trim());
     if (input.body) return new StreamSource(input.body);
-    return new MemorySource(new Uint8Array(await input.arrayBuffer()));
   }
-  if (typeof Blob !== "undefined" && input instanceof Blob) {
-    return new MemorySource(new Uint8Array(await input.arrayBuffer()));
-  }
-  if (typeof ReadableStream !== "undefined" && input instanceof ReadableStream) return new StreamSource(input);
+  if (input instanceof Response || input instanceof Blob) return new MemorySource(await input.arrayBuffer());
+  if (input instanceof ReadableStream) return new StreamSource(input);
   if (ArrayBuffer.isView(input) || Object.prototype.toString.call(input) === "[object ArrayBuffer]") {
-    return new MemorySource(bytesOf(input as ArrayBuffer));
+    return new MemorySource(input);
   }
   throw new InvalidArgument("a file is handed over as bytes, a Blob, a Response or a ReadableStream");
 }
@@ -39,9 +36,11 @@ export async function openSource(input: Input): Promise<Source> {
 class MemorySource implements Source {
   private position = 0;
   readonly size: number;
+  private readonly bytes: Uint8Array;
 
-  constructor(private readonly bytes: Uint8Array) {
-    this.size = bytes.length;
+  constructor(data: ArrayBuffer | ArrayBufferView) {
+    this.bytes = bytesOf(data);
+    this.size = this.bytes.length;
   }
 
   async read(count: number): Promise<Uint8Array> {

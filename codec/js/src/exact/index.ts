@@ -4,6 +4,7 @@ import type { Parts, Shown } from "../image/region.js";
 import type { Samples } from "../image/samples.js";
 import { internals } from "../index.js";
 import type { Kernels } from "../network/kernels.js";
+import { contents } from "./contents.js";
 import { inflateAll } from "./inflate.js";
 import { type ExactKernels, startKernels } from "./kernels.js";
 import { completed } from "./tile.js";
@@ -32,6 +33,8 @@ class Exact {
 
 const open = new WeakMap<Kernels, Promise<Exact>>();
 
+export { contents };
+
 export async function openExact(beside: Kernels): Promise<Exact> {
   let found = open.get(beside);
   if (!found) {
@@ -41,4 +44,4 @@ export async function openExact(beside: Kernels): Promise<Exact> {
   return await found;
 }
 
-internals.provideExact({ openExact });
+internals.provideExact({ contents, openExact });

@@ -87,7 +87,13 @@ function readIndices(
 }
 
 /** Values [height][width][channels] of a VP8L bit stream: RGB or RGBA, or the green ones without or with alpha. */
-function decodeVp8l(kernels: ExactKernels, data: Uint8Array, height: number, width: number, channels: number): Uint16Array {
+function decodeVp8l(
+  kernels: ExactKernels,
+  data: Uint8Array,
+  height: number,
+  width: number,
+  channels: number,
+): Uint16Array {
   if (data.length < HEAD_BYTES || data[0] !== SIGNATURE) throw new FieldError("they are no VP8L bit stream");
   const head = new DataView(data.buffer, data.byteOffset).getUint32(1, true);
   if ((head & 0x3fff) + 1 !== width || ((head >>> 14) & 0x3fff) + 1 !== height || head >>> 28 !== 1 - (channels % 2)) {

@@ -2,7 +2,7 @@
 import { alphaBits, type Header, tileBox } from "../container/header.js";
 import { type Box, heightOf, widthOf, within } from "../image/boxes.js";
 import type { Parts, Shown } from "../image/region.js";
-import type { Samples } from "../image/samples.js";
+import { blank, type Samples } from "../image/samples.js";
 import { isGrey } from "../image/values.js";
 import { internals } from "../index.js";
 import { unpackBits } from "./bits.js";
@@ -10,7 +10,7 @@ import type { ExactKernels } from "./kernels.js";
 import { decodeSamples } from "./samples.js";
 
 const BLOCK = 16;
-const { cut, reduced } = internals;
+const { reduced } = internals;
 
 /** A tile from its parts and from what is `shown` of its learned one, to scale. Throws CorruptFile, VersionError. */
 export function completed(
@@ -36,7 +36,12 @@ export function completed(
 }
 
 /** Alpha of a tile by itself. */
-function alphaOf(kernels: ExactKernels, header: Header, coded: Uint8Array, box: Box): Samples<Uint8Array | Uint16Array> {
+function alphaOf(
+  kernels: ExactKernels,
+  header: Header,
+  coded: Uint8Array,
+  box: Box,
+): Samples<Uint8Array | Uint16Array> {
   const [width, height, bits] = [widthOf(box), heightOf(box), alphaBits(header)];
   const data = bits === 8 ? new Uint8Array(width * height) : new Uint16Array(width * height);
   if (coded.length) data.set(decodeSamples(kernels, coded, height, width, 1, bits));
@@ -79,4 +84,17 @@ function merge(
       for (let channel = at; channel < at + 3; channel++) data[channel] = exact.data[channel] as number;
     }
   }
+}
+
+/** The part of samples within a box, of which one corner is 0, 0. */
+function cut<Data extends Uint8Array | Uint16Array>(samples: Samples<Data>, box: Box): Samples<Data> {
+  const { channels } = samples;
+  const [width, height] = [widthOf(box), heightOf(box)];
+  if (width === samples.width && height === samples.height) return samples;
+  const data = blank(samples.data, width * height * channels);
+  for (let row = 0; row < height; row++) {
+    const from = ((box.top + row) * samples.width + box.left) * channels;
+    data.set(samples.data.subarray(from, from + width * channels), row * width * channels);
+  }
+  return { width, height, channels, data };
 }

@@ -54,11 +54,17 @@ export interface DecodeOptions {
   onPhase?: (tile: number, checksum: number) => void;
 }
 
+/** The compiled kernels, which come last in the built file: there they compress better. */
+let packed = "";
 let kernels: Promise<Kernels> | null = null;
 let users = 0;
 let ending: ReturnType<typeof setTimeout> | null = null;
 /** Milliseconds for which the kernels and their memory are kept after the last picture. */
 const KEPT = 10000;
+
+export function provideKernels(text: string): void {
+  packed = text;
+}
 
 /** The header of a file that begins with these bytes, of which 78 are enough. Throws CorruptFile, VersionError. */
 export function info(data: ArrayBuffer | ArrayBufferView): Header {
@@ -85,7 +91,7 @@ export async function withKernels<T>(work: (kernels: Promise<Kernels>) => Promis
   ending = null;
   users++;
   try {
-    kernels ??= Kernels.start();
+    kernels ??= Kernels.start(packed);
     return await work(kernels);
   } catch (error) {
     if (error instanceof RangeError)

@@ -1,9 +1,7 @@
 // A decoded picture.
 import type { Header } from "../container/header.js";
-import { type Numbers, type Samples, turned } from "./samples.js";
-import { joined, levelsOf, lookedUp, toRgba, valuesOf } from "./values.js";
-
-type Stored = Samples<Uint8Array | Uint16Array>;
+import { type Numbers, turned } from "./samples.js";
+import { levelsOf, type Stored, toRgba, valued } from "./values.js";
 
 /** Words beside the pixels, as they stand in the file: EXIF as a TIFF block, an ICC profile, XMP in UTF-8. */
 export interface Metadata {
@@ -22,7 +20,7 @@ export class Picture {
   /** Whole numbers of the bits of the header, as they stand in the file, turned. */
   readonly colours: Stored;
   readonly alpha: Stored | null;
-  private held: Samples | null = null;
+  private held: Numbers | null = null;
 
   constructor(
     readonly header: Header,
@@ -47,11 +45,8 @@ export class Picture {
    * Float32Array where the file has a range of values that are no whole numbers. Alpha is straight.
    */
   get data(): Numbers {
-    if (!this.held) {
-      const values = lookedUp(this.colours, valuesOf(this.header));
-      this.held = this.alpha ? joined(values, this.alpha) : values;
-    }
-    return this.held.data;
+    this.held ??= valued(this.colours, this.alpha, this.header);
+    return this.held;
   }
 
   /** Red, green, blue and straight alpha of 8 bits each, as a canvas takes them. */

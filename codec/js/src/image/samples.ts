@@ -1,5 +1,5 @@
 // Samples of a picture or of a part of it: cut, made smaller, turned.
-import { type Box, heightOf, widthOf } from "./boxes.js";
+import type { Box } from "./boxes.js";
 
 export type Numbers = Uint8Array | Uint8ClampedArray | Uint16Array | Float32Array;
 
@@ -14,19 +14,6 @@ export interface Samples<Data extends Numbers = Numbers> {
 /** Zeros of the type of others. */
 export function blank<Data extends Numbers>(like: Data, count: number): Data {
   return new (like.constructor as new (count: number) => Data)(count);
-}
-
-/** The part of samples within a box, of which one corner is 0, 0. */
-export function cut<Data extends Numbers>(samples: Samples<Data>, box: Box): Samples<Data> {
-  const { channels } = samples;
-  const [width, height] = [widthOf(box), heightOf(box)];
-  if (width === samples.width && height === samples.height) return samples;
-  const data = blank(samples.data, width * height * channels);
-  for (let row = 0; row < height; row++) {
-    const from = ((box.top + row) * samples.width + box.left) * channels;
-    data.set(samples.data.subarray(from, from + width * channels), row * width * channels);
-  }
-  return { width, height, channels, data };
 }
 
 /** Means of blocks of scale x scale samples, rounded half up; those at the edges are cut off there. */

@@ -17,6 +17,11 @@ export interface Node {
   attributes: Record<string, Attribute>;
 }
 
+/** For an operator, or a use of one, that is not run here. */
+export function unsupported({ operator }: Pick<Node, "operator">): ModelError {
+  return new ModelError(`the operator ${operator} needs another runtime`);
+}
+
 export interface Graph {
   nodes: Node[];
   constants: Map<string, Tensor>;

@@ -1,6 +1,5 @@
 // The compiled kernels, and the memory that they work on.
 
-import wasm from "../../build/learned.gz.js";
 import { ModelError, UnsupportedInput } from "../errors.js";
 
 /** A place in the kernels' memory, in bytes from its start. */
@@ -64,8 +63,8 @@ export class Kernels<Run extends Compiled = Exports> {
     this.free = [{ start, end: exports.memory.buffer.byteLength }];
   }
 
-  /** Those of a learned picture, or others that are packed in the same way. Throws UnsupportedInput. */
-  static async start<Run extends Compiled = Exports>(packed = wasm): Promise<Kernels<Run>> {
+  /** Compiled kernels, packed by gzip and base64. Throws UnsupportedInput. */
+  static async start<Run extends Compiled = Exports>(packed: string): Promise<Kernels<Run>> {
     try {
       const bytes = await inflated(packed, "gzip");
       const { instance } = await WebAssembly.instantiate(bytes, {});
@@ -79,7 +78,7 @@ export class Kernels<Run extends Compiled = Exports> {
 
   /** A piece of memory, to be given back by `release`, or at the end of `within`. */
   take(bytes: number): Pointer {
-    const size = Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
+    const size = (Math.ceil(bytes / ALIGNMENT) + 1) * ALIGNMENT; // kernels may read beyond the end
     let at = this.free.findIndex((piece) => piece.end - piece.start >= size);
     if (at < 0) at = this.grow(size);
     const piece = this.free[at] as { start: Pointer; end: Pointer };

@@ -1,7 +1,7 @@
 // From a graph to steps: what is known before is worked out here, what follows a convolution joins it.
 import { ModelError } from "../errors.js";
 import { broadcast, fold, size } from "./fold.js";
-import type { Graph, Node, Tensor } from "./graph.js";
+import { type Graph, type Node, type Tensor, unsupported } from "./graph.js";
 import type { Kernels, Pointer } from "./kernels.js";
 import { LAYOUT, layout } from "./layout.js";
 import type { Plan } from "./runner.js";
@@ -130,7 +130,7 @@ export class Planner {
       const apply = FUNCTIONS[node.operator] as (x: number) => number;
       this.values.set(out, this.push({ kind: "function", x, apply, elements: [], ...this.made(x.shape) }));
     } else {
-      throw new ModelError(`the operator ${node.operator} needs another runtime`);
+      throw unsupported(node);
     }
   }
 
@@ -183,15 +183,13 @@ export class Planner {
       return this.elementwise(left, [this.withTensor(node.operator, left, b)]);
     }
     if (a) {
-      if (node.operator === "Div") throw new ModelError("a number divided by an array is not supported");
+      if (node.operator === "Div") throw unsupported(node);
       const before = node.operator === "Sub" ? [negate] : [];
       const operator = node.operator === "Sub" ? "Add" : node.operator;
       return this.elementwise(right, [...before, this.withTensor(operator, right, a)]);
     }
     const [x, y] = [this.value(left), this.value(right)];
-    if (x.shape.join() !== y.shape.join() || x.padding || y.padding) {
-      throw new ModelError(`arrays of shapes [${x.shape}] and [${y.shape}] are not put together`);
-    }
+    if (x.shape.join() !== y.shape.join() || x.padding || y.padding) throw unsupported(node);
     const later = y.root.made > x.root.made;
     if (node.operator === "Sub") return this.elementwise(right, [negate, this.withValue("Add", x)]);
     if (later && node.operator !== "Div") return this.elementwise(right, [this.withValue(node.operator, x)]);
@@ -207,12 +205,12 @@ export class Planner {
     const kind = ElementKind[operator as "Mul" | "Add" | "Div"];
     const count = tensor.data.length;
     if (count === 1) return { kind: kind + WITH_ONE, a: tensor.data[0] as number, b: 0, values: null };
-    if (broadcast(tensor.shape, shape).join() !== shape.join()) throw new ModelError("an array would grow in between");
+    if (broadcast(tensor.shape, shape).join() !== shape.join()) throw unsupported({ operator });
     const axis = tensor.shape.length - shape.length + 1;
     if (tensor.shape[axis] === count && shape[1] === count) {
       return { kind: kind + WITH_CHANNEL, a: 0, b: 0, values: this.fix(tensor) };
     }
-    if (count !== size(shape)) throw new ModelError(`an array of shape [${tensor.shape}] is not supported here`);
+    if (count !== size(shape)) throw unsupported({ operator });
     return { kind: kind + WITH_EACH, a: 0, b: 0, values: this.fix(tensor) };
   }
 
@@ -220,8 +218,7 @@ export class Planner {
     const x = this.value(node.inputs[0]);
     const weights = this.constant(node.inputs[1]);
     const bias = this.constant(node.inputs[2]);
-    if (!weights || (node.inputs[2] && !bias))
-      throw new ModelError("the weights of a convolution are not known before");
+    if (!weights || (node.inputs[2] && !bias)) throw unsupported(node);
     const { window, shape, spread } = windowOf(node, x, weights);
     const keep = (tensor: Tensor, pack: () => Float32Array) => {
       const found = this.packed.get(tensor.data) ?? this.kernels.put(pack());
