@@ -11,7 +11,7 @@ import { minify } from "terser";
 // What package.json exports and what those share, each by its file in dist/ and its source.
 const entries = {
   aez: "index.ts",
-  exact: "exact/index.ts",
+  rest: "rest/index.ts",
   series: "series/index.ts",
   latent: "latent/index.ts",
   encode: "encode/index.ts",
@@ -52,7 +52,7 @@ const still = readdirSync(join(home, "viewer")).filter((name) => !name.endsWith(
 const kept = [
   ...still.map((name) => [`./${name}`, join(home, "viewer", name)]),
   ...["viewer.js", "encoding.js"].map((name) => [`./${name}`, join(viewer, name)]),
-  ...["aez.js", "exact.js", "encode.js", "page.js", "worker.js", "thread.js"].map((name) => [
+  ...["aez.js", "rest.js", "encode.js", "page.js", "worker.js", "thread.js"].map((name) => [
     `../dist/${name}`,
     join(out, name),
   ]),

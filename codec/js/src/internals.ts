@@ -2,12 +2,11 @@
 export { Bundle } from "./bundle/bundle.js";
 export { unpackModel } from "./bundle/package.js";
 export { crc32 } from "./container/crc32.js";
-export { FieldError, Fields, varintBytes } from "./container/fields.js";
+export { FieldError, Fields, reading, uint32, varintBytes } from "./container/fields.js";
 export { NAMES, Reader } from "./container/reader.js";
 export { openSource } from "./container/source.js";
 export { readTables } from "./entropy/tables.js";
 export { withKernels } from "./image/decode.js";
-export { provideExact } from "./image/exact.js";
 export { ImageModel } from "./image/model.js";
-export { reduced } from "./image/samples.js";
+export { provideRest } from "./image/rest.js";
 export { Kernels } from "./network/kernels.js";

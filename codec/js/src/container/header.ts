@@ -1,6 +1,6 @@
 // The header of a picture: what a reader must know before the first tile.
-import { CorruptFile, VersionError } from "../errors.js";
-import { FieldError, Fields } from "./fields.js";
+import { VersionError } from "../errors.js";
+import { FieldError, Fields, reading } from "./fields.js";
 
 export type Mode = "L" | "LA" | "RGB" | "RGBA";
 /** A rectangle of stored pixels, ends exclusive. */
@@ -49,15 +49,12 @@ export interface Header {
 
 /** The header of a header chunk's payload. Throws VersionError for what is reserved, CorruptFile. */
 export function unpackHeader(payload: Uint8Array): Header {
-  const fields = new Fields(payload);
-  try {
+  return reading("the header chunk is not valid", "header", () => {
+    const fields = new Fields(payload);
     const header = readHeader(fields);
     if (fields.rest) throw new FieldError(`it has ${fields.rest} bytes too many`);
     return header;
-  } catch (error) {
-    if (!(error instanceof FieldError)) throw error;
-    throw new CorruptFile(`the header chunk is not valid: ${error.message}`, "header");
-  }
+  });
 }
 
 function readHeader(fields: Fields): Header {

@@ -1,7 +1,7 @@
 // An `.aez` file as chunks, each checked: a signature, chunks, an index, an end mark.
 import { CorruptFile, TruncatedFile, VersionError } from "../errors.js";
 import { crc32 } from "./crc32.js";
-import { FieldError, Fields, varintBytes } from "./fields.js";
+import { FieldError, Fields, reading, uint32, varintBytes } from "./fields.js";
 import { HEADER_MAX, type Header, hex, unpackHeader } from "./header.js";
 import type { Source } from "./source.js";
 
@@ -41,8 +41,7 @@ export function readHead(bytes: Uint8Array): Header {
   if (head[0] !== 0x48) throw new CorruptFile("no header stands where it should", "header");
   if (size > HEADER_MAX) throw new CorruptFile(`the header chunk gives no length within ${HEADER_MAX} bytes`, "header");
   if (head.length < size + 6) throw new TruncatedFile("the file ends in the header chunk", "header");
-  const checksum = new DataView(head.buffer, head.byteOffset + size + 2, 4).getUint32(0, true);
-  if (crc32(head.subarray(0, size + 2)) !== checksum)
+  if (crc32(head.subarray(0, size + 2)) !== uint32(head, size + 2))
     throw new CorruptFile("the header chunk fails its checksum", "header");
   return unpackHeader(head.subarray(2, size + 2));
 }
@@ -124,8 +123,8 @@ export class Reader {
     const size = payloadSize(octets, called, name);
     const bytes = await this.read(size + 4, called);
     const payload = bytes.subarray(0, size);
-    const checksum = new DataView(bytes.buffer, bytes.byteOffset + size, 4).getUint32(0, true);
-    if (crc32(payload, crc32(octets)) !== checksum) throw new CorruptFile(`${called} fails its checksum`, name);
+    if (crc32(payload, crc32(octets)) !== uint32(bytes, size))
+      throw new CorruptFile(`${called} fails its checksum`, name);
     if (type < "a" && !(type in NAMES)) throw new VersionError(`${called} must be understood: it needs a newer aez`);
     return { type, payload };
   }
@@ -155,8 +154,7 @@ export class Reader {
       throw new CorruptFile("the index does not list the chunks that stand in the file", "index");
     }
     const trailer = await this.read(8, "its end mark");
-    const distance = new DataView(trailer.buffer, trailer.byteOffset, 4).getUint32(0, true);
-    if (distance !== size + 8 || END_MARK.some((byte, at) => byte !== trailer[4 + at])) {
+    if (uint32(trailer) !== size + 8 || END_MARK.some((byte, at) => byte !== trailer[4 + at])) {
       throw new CorruptFile("the end mark behind the index is damaged", "index");
     }
     if ((await this.source.read(1)).length) throw new CorruptFile("bytes follow the end mark", "index");
@@ -175,11 +173,8 @@ function payloadSize(octets: number[], called: string, name: string): number {
 }
 
 function splitTile(payload: Uint8Array): [number, Uint8Array] {
-  const fields = new Fields(payload);
-  try {
+  return reading("a tile chunk holds no tile number", "tile", () => {
+    const fields = new Fields(payload);
     return [fields.varint(), payload.subarray(fields.position)];
-  } catch (error) {
-    if (!(error instanceof FieldError)) throw error;
-    throw new CorruptFile(`a tile chunk holds no tile number: ${error.message}`, "tile");
-  }
+  });
 }

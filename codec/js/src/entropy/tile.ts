@@ -1,5 +1,5 @@
 // The symbols of one tile: what decodes is what was encoded, or an error.
-import { FieldError, Fields } from "../container/fields.js";
+import { FieldError, Fields, reading, uint32 } from "../container/fields.js";
 import { CorruptFile, ModelError } from "../errors.js";
 import type { Kernels, Pointer } from "../network/kernels.js";
 import type { TileTables } from "./tables.js";
@@ -82,10 +82,9 @@ export class TileDecoder {
 }
 
 function parsePayload(payload: Uint8Array): { checksum: number; escapes: Uint32Array; words: Uint32Array } {
-  const fields = new Fields(payload);
-  try {
-    const head = fields.take(4);
-    const checksum = new DataView(head.buffer, head.byteOffset).getUint32(0, true);
+  return reading("a tile's symbols cannot be read", "tile", () => {
+    const fields = new Fields(payload);
+    const checksum = uint32(fields.take(4));
     const before = fields.position;
     const size = fields.varint();
     if (fields.position - before > LENGTH_BYTES) throw new FieldError("a length has more than five bytes");
@@ -94,10 +93,7 @@ function parsePayload(payload: Uint8Array): { checksum: number; escapes: Uint32A
     const words = new Uint32Array(fields.take(fields.rest).slice().buffer);
     if (words.length && !words[words.length - 1]) throw new FieldError("the words end in a zero");
     return { checksum, escapes, words };
-  } catch (error) {
-    if (!(error instanceof FieldError)) throw error;
-    throw new CorruptFile(`a tile's symbols cannot be read: ${error.message}`, "tile");
-  }
+  });
 }
 
 function parseEscapes(bytes: Uint8Array): Uint32Array {

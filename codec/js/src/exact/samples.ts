@@ -1,11 +1,11 @@
 // Exact samples of a tile: indices in VP8L pictures, and what they stand for.
 import type { Fields as Reader } from "../container/fields.js";
-import { CorruptFile, internals, VersionError } from "../index.js";
+import { internals, VersionError } from "../index.js";
 import { unpackBits } from "./bits.js";
 import type { ExactKernels } from "./kernels.js";
 import { copyShapes, unpackBoxes } from "./shapes.js";
 
-const { crc32, FieldError, Fields } = internals;
+const { crc32, FieldError, Fields, reading, uint32 } = internals;
 const [PICTURE, HALVES, LISTED, SHAPES, WITH_ALPHA] = [0, 1, 2, 3, 4];
 const SIGNATURE = 0x2f;
 const HEAD_BYTES = 5;
@@ -25,11 +25,10 @@ export function decodeSamples(
   bits: number,
   mayHoldAlpha = false,
 ): Uint16Array {
-  const fields = new Fields(data);
   const white = 2 ** bits - 1;
-  try {
-    const head = fields.take(4);
-    const checksum = new DataView(head.buffer, head.byteOffset).getUint32(0, true);
+  return reading("exact samples cannot be read", "tile", () => {
+    const fields = new Fields(data);
+    const checksum = uint32(fields.take(4));
     const step = fields.varint();
     let form = fields.byte();
     if (step < 1 || step > white + 1) throw new FieldError(`they have a step of ${step}`);
@@ -54,10 +53,7 @@ export function decodeSamples(
     if (crc32(bits > 8 ? new Uint8Array(indices.buffer) : indices) !== checksum)
       throw new FieldError("their checksum fails");
     return indices;
-  } catch (error) {
-    if (!(error instanceof FieldError)) throw error;
-    throw new CorruptFile(`exact samples cannot be read: ${error.message}`, "tile");
-  }
+  });
 }
 
 function readIndices(
@@ -95,7 +91,7 @@ function decodeVp8l(
   channels: number,
 ): Uint16Array {
   if (data.length < HEAD_BYTES || data[0] !== SIGNATURE) throw new FieldError("they are no VP8L bit stream");
-  const head = new DataView(data.buffer, data.byteOffset).getUint32(1, true);
+  const head = uint32(data, 1);
   if ((head & 0x3fff) + 1 !== width || ((head >>> 14) & 0x3fff) + 1 !== height || head >>> 28 !== 1 - (channels % 2)) {
     throw new FieldError(`a VP8L bit stream is not of ${width}x${height} pixels`);
   }

@@ -5,12 +5,12 @@ import { bytesOf, type Input, openSource } from "../container/source.js";
 import { CorruptFile, InvalidArgument, TruncatedFile, UnsupportedInput } from "../errors.js";
 import { Kernels } from "../network/kernels.js";
 import { type Box, grown, heightOf, widthOf, within } from "./boxes.js";
-import { exactOf } from "./exact.js";
 import type { ImageModel } from "./model.js";
 import { findModel, type Models } from "./models.js";
 import { colorSpaceOf, type Metadata, Picture } from "./picture.js";
 import { needsModel, RegionDecoder, type Shown } from "./region.js";
-import { type Samples, turned, turnedBox } from "./samples.js";
+import { loadRest, restOf } from "./rest.js";
+import type { Numbers, Samples } from "./samples.js";
 import { levelsOf, ofPicture, toRgba } from "./values.js";
 
 const METADATA_MAX = 2 ** 24;
@@ -153,13 +153,20 @@ class Decoding {
     }
     await this.advance(this.header.tiles);
     if (!this.out) throw new CorruptFile("no tile of the picture is whole where it should be decoded", "tile");
-    return new Picture(this.header, this.out, this.alpha, this.metadata(), this.orientation);
+    const alpha = this.alpha && (await this.turned(this.alpha));
+    return new Picture(this.header, await this.turned(this.out), alpha, this.metadata());
+  }
+
+  /** As the picture is shown. */
+  private async turned<Data extends Numbers>(samples: Samples<Data>): Promise<Samples<Data>> {
+    const { orientation } = this;
+    return orientation === 1 ? samples : (await loadRest()).turned(samples, orientation);
   }
 
   private async keep(chunk: Chunk): Promise<void> {
     if (chunk.type === "T") this.contents.set(chunk.tile, chunk.content);
     else if (chunk.type === "x" || chunk.type === "i" || chunk.type === "m") {
-      const content = (await exactOf(this.kernels)).inflateAll(chunk.content, METADATA_MAX);
+      const content = (await restOf(this.kernels)).inflateAll(chunk.content, METADATA_MAX);
       if (!content) throw new CorruptFile(`the chunk ${chunk.type} does not decompress`, chunk.type);
       this.extras.set(chunk.type, content);
     } else this.extras.set(chunk.type, chunk.content);
@@ -177,7 +184,7 @@ class Decoding {
       await this.pause();
       const { columns } = this.header;
       this.decoder.forget(Math.floor((touched[0] ?? number) / columns) * columns);
-      this.show(await this.decoder.tile(number, shown), shown);
+      await this.show(await this.decoder.tile(number, shown), shown);
       this.doneTiles++;
     }
   }
@@ -192,7 +199,7 @@ class Decoding {
     return new RegionDecoder(this.kernels, header, this.model, this.contents, this.scale, this.options.onPhase);
   }
 
-  private show(part: Shown, shown: Box): void {
+  private async show(part: Shown, shown: Box): Promise<void> {
     const { header, box, scale, orientation } = this;
     const colours = ofPicture(part.colours, header);
     const [width, height] = [Math.ceil(widthOf(box) / scale), Math.ceil(heightOf(box) / scale)];
@@ -204,9 +211,10 @@ class Decoding {
       put(this.alpha, part.alpha, place);
     }
     if (!this.options.onTile) return;
-    const opacity = part.alpha && turned(part.alpha, orientation);
-    const { left, top, right, bottom } = turnedBox(place, width, height, orientation);
-    const rgba = toRgba(turned(colours, orientation), levelsOf(header.bits), opacity);
+    const opacity = part.alpha && (await this.turned(part.alpha));
+    const { left, top, right, bottom } =
+      orientation === 1 ? place : (await loadRest()).turnedBox(place, width, height, orientation);
+    const rgba = toRgba(await this.turned(colours), levelsOf(header.bits), opacity);
     const colorSpace = colorSpaceOf(header, this.extras.get("i") ?? null);
     this.options.onTile({ x: left, y: top, width: right - left, height: bottom - top, rgba, colorSpace }, header);
   }

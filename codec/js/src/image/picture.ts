@@ -1,6 +1,6 @@
 // A decoded picture.
 import type { Header } from "../container/header.js";
-import { type Numbers, turned } from "./samples.js";
+import type { Numbers } from "./samples.js";
 import { levelsOf, type Stored, toRgba, valued } from "./values.js";
 
 /** Words beside the pixels, as they stand in the file: EXIF as a TIFF block, an ICC profile, XMP in UTF-8. */
@@ -17,20 +17,15 @@ export class Picture {
   /** Of the pixels here, after turning and scaling. */
   readonly width: number;
   readonly height: number;
-  /** Whole numbers of the bits of the header, as they stand in the file, turned. */
-  readonly colours: Stored;
-  readonly alpha: Stored | null;
   private held: Numbers | null = null;
 
   constructor(
     readonly header: Header,
-    colours: Stored,
-    alpha: Stored | null,
+    /** Whole numbers of the bits of the header, as they stand in the file, turned. */
+    readonly colours: Stored,
+    readonly alpha: Stored | null,
     readonly metadata: Metadata,
-    orientation: number,
   ) {
-    this.colours = turned(colours, orientation);
-    this.alpha = alpha && turned(alpha, orientation);
     this.width = this.colours.width;
     this.height = this.colours.height;
   }

@@ -1,12 +1,12 @@
 // Decodes the tiles of one file, keeping the latents of few.
-import { FieldError, Fields } from "../container/fields.js";
+import { Fields, reading } from "../container/fields.js";
 import { type Header, hasAlpha, tileBox } from "../container/header.js";
 import { CorruptFile, ModelError, VersionError } from "../errors.js";
 import type { Kernels } from "../network/kernels.js";
 import { aligned, type Box, grown, heightOf, sameBox, spanned, widthOf, within } from "./boxes.js";
-import { exactOf } from "./exact.js";
 import { checkHeader, type ImageModel, type Plane } from "./model.js";
-import { reduced, type Samples } from "./samples.js";
+import { restOf } from "./rest.js";
+import type { Samples } from "./samples.js";
 
 export const LEARNED = 0;
 export const EXACT = 1;
@@ -55,9 +55,11 @@ export class RegionDecoder {
   async tile(number: number, shown: Box): Promise<Shown> {
     const parts = this.parts(number);
     const learned = parts.symbols && this.learned(number, shown);
-    if (learned && !parts.exact && !parts.alpha) return { colours: learned, alpha: null };
-    const exact = await exactOf(this.kernels);
-    return exact.completed(this.header, number, parts, learned, shown, this.scale);
+    const small = this.model !== null && this.isSmall(this.model);
+    const fits = small || this.scale === 1;
+    if (learned && fits && !parts.exact && !parts.alpha) return { colours: learned, alpha: null };
+    const rest = await restOf(this.kernels);
+    return rest.completed(this.header, number, parts, learned, shown, this.scale, small);
   }
 
   /** Forgets latents of tiles before this one. */
@@ -90,20 +92,18 @@ export class RegionDecoder {
     const content = this.content(number);
     const kind = content[0] as number;
     if (kind > MIXED) throw new VersionError(`the file has a tile of kind ${kind}, which needs a newer aez`);
-    const fields = new Fields(content.subarray(1));
-    try {
+    return reading(`tile ${number}: it ends too early`, "tile", () => {
+      const fields = new Fields(content.subarray(1));
       const alpha = hasAlpha(this.header) ? fields.take(fields.varint()) : null;
       if (kind === LEARNED) return { symbols: fields.take(fields.rest), exact: null, mask: null, alpha };
       if (kind === EXACT) return { symbols: null, exact: fields.take(fields.rest), mask: null, alpha };
       const mask = fields.take(fields.varint());
       const exact = fields.take(fields.varint());
       return { mask, exact, symbols: fields.take(fields.rest), alpha };
-    } catch (error) {
-      if (!(error instanceof FieldError)) throw error;
-      throw new CorruptFile(`tile ${number}: it ends too early: ${error.message}`, "tile");
-    }
+    });
   }
 
+  /** What is shown of the learned tile: to scale where the model has thumbnails of it, else as it is. */
   private learned(number: number, shown: Box): Samples<Uint16Array> {
     const { model, header } = this;
     if (!model) throw new CorruptFile(`tile ${number} needs a model, and the header names none`, "header");
@@ -112,7 +112,7 @@ export class RegionDecoder {
     const small = this.isSmall(model);
     const part = within(shown, seen, small ? this.scale : 1);
     const [width, height] = [widthOf(part), heightOf(part)];
-    const samples = model.withImage(y, header.level, small, (image, rows, columns) => {
+    return model.withImage(y, header.level, small, (image, rows, columns) => {
       const out = this.kernels.take(6 * width * height);
       const white = 2 ** header.bits - 1;
       const { run } = this.kernels;
@@ -121,7 +121,6 @@ export class RegionDecoder {
       }
       return { width, height, channels: 3, data: this.kernels.shorts(out, 3 * width * height).slice() };
     });
-    return small ? samples : reduced(samples, this.scale);
   }
 
   /** Latents of `seen` from all tiles that touch it; where those have none, a tile's own ones with edges repeated. */

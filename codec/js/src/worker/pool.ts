@@ -132,7 +132,7 @@ export class Pool {
     } finally {
       options.signal?.removeEventListener("abort", stop);
     }
-    return new Picture(header, colours.samples as never, alpha.samples, metadata as unknown as Metadata, 1);
+    return new Picture(header, colours.samples as never, alpha.samples, metadata as unknown as Metadata);
   }
 
   /** What a worker gives for a file or a region of it; where there are no workers, what is made here. */
@@ -342,7 +342,7 @@ async function here(file: Arriving, options: DecodeOptions, region: DecodeOption
 }
 
 function pictureOf({ header, colours, alpha, metadata }: Done): Picture {
-  return new Picture(header, colours, alpha, metadata, 1);
+  return new Picture(header, colours, alpha, metadata);
 }
 
 function errorOf({ name, message, chunk }: SentError): Error {

@@ -2,32 +2,32 @@
 import type { Header } from "../container/header.js";
 import type { Input } from "../container/source.js";
 import { UnsupportedInput } from "../errors.js";
-import type { ChunkInfo } from "../exact/contents.js";
 import type { Kernels } from "../network/kernels.js";
+import type { ChunkInfo } from "../rest/contents.js";
 
-type Module = typeof import("../exact/index.js");
+type Module = typeof import("../rest/index.js");
 /** What it does for a picture, with kernels of its own. */
-export type Exact = Awaited<ReturnType<Module["openExact"]>>;
+export type Rest = Awaited<ReturnType<Module["openRest"]>>;
 
 let given: Module | null = null;
 
 /** Takes the module from whoever loads it before: where `import()` is forbidden, as in service workers. */
-export function provideExact(module: Module): void {
+export function provideRest(module: Module): void {
   given = module;
 }
 
-async function load(): Promise<Module> {
+export async function loadRest(): Promise<Module> {
   try {
-    given ??= await import("../exact/index.js");
+    given ??= await import("../rest/index.js");
     return given;
   } catch (error) {
-    throw new UnsupportedInput("this needs exact.js, which could not be loaded", { cause: error });
+    throw new UnsupportedInput("this needs rest.js, which could not be loaded", { cause: error });
   }
 }
 
 /** Throws UnsupportedInput where it cannot be loaded. */
-export async function exactOf(kernels: Kernels): Promise<Exact> {
-  return await (await load()).openExact(kernels);
+export async function restOf(kernels: Kernels): Promise<Rest> {
+  return await (await loadRest()).openRest(kernels);
 }
 
 /**
@@ -35,5 +35,5 @@ export async function exactOf(kernels: Kernels): Promise<Exact> {
  * TruncatedFile, VersionError.
  */
 export async function contents(input: Input): Promise<{ header: Header; chunks: ChunkInfo[] }> {
-  return await (await load()).contents(input);
+  return await (await loadRest()).contents(input);
 }

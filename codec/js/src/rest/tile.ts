@@ -1,18 +1,17 @@
 // A tile that is not a learned one alone: its exact samples, which blocks they have, and its alpha.
 import { alphaBits, type Header, tileBox } from "../container/header.js";
+import { unpackBits } from "../exact/bits.js";
+import type { ExactKernels } from "../exact/kernels.js";
+import { decodeSamples } from "../exact/samples.js";
 import { type Box, heightOf, widthOf, within } from "../image/boxes.js";
 import type { Parts, Shown } from "../image/region.js";
-import { blank, type Samples } from "../image/samples.js";
+import type { Samples } from "../image/samples.js";
 import { isGrey } from "../image/values.js";
-import { internals } from "../index.js";
-import { unpackBits } from "./bits.js";
-import type { ExactKernels } from "./kernels.js";
-import { decodeSamples } from "./samples.js";
+import { cut, reduced } from "./samples.js";
 
 const BLOCK = 16;
-const { reduced } = internals;
 
-/** A tile from its parts and from what is `shown` of its learned one, to scale. Throws CorruptFile, VersionError. */
+/** A tile from its parts and from what is `shown` of its learned one, which is `small` where it is to scale already. Throws CorruptFile, VersionError. */
 export function completed(
   kernels: ExactKernels,
   header: Header,
@@ -21,6 +20,7 @@ export function completed(
   learned: Samples<Uint16Array> | null,
   shown: Box,
   scale: number,
+  small: boolean,
 ): Shown {
   const box = tileBox(header, number);
   const place = within(shown, box, 1);
@@ -28,8 +28,9 @@ export function completed(
   const mask = parts.mask && unpackBits(kernels, parts.mask, blocks, "the mask of a mixed tile");
   const found = parts.exact && exactPart(kernels, header, parts.exact, box, parts.alpha?.length === 0 && !learned);
   const exact = found && reduced(cut(found.colours, place), scale);
-  if (learned && exact && mask) merge(learned, exact, mask, box, shown, scale);
-  const colours = learned ?? (exact as Samples<Uint16Array>);
+  const fitting = small ? learned : learned && reduced(learned, scale);
+  if (fitting && exact && mask) merge(fitting, exact, mask, box, shown, scale);
+  const colours = fitting ?? (exact as Samples<Uint16Array>);
   if (!parts.alpha) return { colours, alpha: null };
   const alpha = found?.alpha ?? alphaOf(kernels, header, parts.alpha, box);
   return { colours, alpha: reduced(cut(alpha, place), scale) };
@@ -84,17 +85,4 @@ function merge(
       for (let channel = at; channel < at + 3; channel++) data[channel] = exact.data[channel] as number;
     }
   }
-}
-
-/** The part of samples within a box, of which one corner is 0, 0. */
-function cut<Data extends Uint8Array | Uint16Array>(samples: Samples<Data>, box: Box): Samples<Data> {
-  const { channels } = samples;
-  const [width, height] = [widthOf(box), heightOf(box)];
-  if (width === samples.width && height === samples.height) return samples;
-  const data = blank(samples.data, width * height * channels);
-  for (let row = 0; row < height; row++) {
-    const from = ((box.top + row) * samples.width + box.left) * channels;
-    data.set(samples.data.subarray(from, from + width * channels), row * width * channels);
-  }
-  return { width, height, channels, data };
 }
