@@ -22,6 +22,8 @@ const entries = {
   page: "page/index.ts",
 };
 
+/** Bytes of the main entry, compressed by gzip -9. */
+const LIMIT = 25000;
 const home = dirname(dirname(fileURLToPath(import.meta.url)));
 const out = process.argv[2] ?? join(home, "dist");
 const viewer = process.argv[3] ?? join(home, "viewer");
@@ -46,6 +48,7 @@ const entriesFrom = (folder) => ({
   },
 });
 await bundle(sources, out, ".");
+checkSize(join(out, "aez.js"));
 await bundle(pathsOf({ viewer: "viewer/index.ts", encoding: "viewer/encoding.ts" }), viewer, "../dist");
 // The service worker keeps all files of the page, and takes others once one of them has changed.
 const still = readdirSync(join(home, "viewer")).filter((name) => !name.endsWith(".js"));
@@ -63,6 +66,13 @@ await bundle(pathsOf({ "service-worker": "viewer/service-worker.ts" }), viewer, 
   VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)),
   FILES: JSON.stringify(kept.map(([name]) => name)),
 });
+
+/** What every page with a picture loads is held to its size. */
+function checkSize(file) {
+  const bytes = gzipSync(readFileSync(file), { level: 9 }).length;
+  if (bytes > LIMIT) throw new Error(`${file} has ${bytes} bytes compressed, more than ${LIMIT}`);
+  console.log(`${file}: ${bytes} bytes compressed (gzip -9)`);
+}
 
 function pathsOf(files) {
   return Object.fromEntries(Object.entries(files).map(([name, file]) => [name, join(home, "src", file)]));
@@ -82,7 +92,8 @@ async function bundle(entryPoints, folder, others, define = {}) {
     write: false,
   });
   mkdirSync(folder, { recursive: true });
-  const compress = { passes: 3, keep_fargs: false, pure_getters: true, unsafe_arrows: true, unsafe_methods: true };
+  const unsafe = { unsafe: true, unsafe_arrows: true, unsafe_methods: true, unsafe_proto: true }; // none of numbers
+  const compress = { passes: 5, keep_fargs: false, pure_getters: true, ...unsafe };
   const format = { comments: /webpackIgnore|@vite-ignore/ };
   for (const { path, text } of built.outputFiles) {
     const { code } = await minify(text, { module: true, ecma: 2020, compress, format });

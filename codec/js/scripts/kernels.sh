@@ -14,7 +14,7 @@ link() {
     wasm-ld --no-entry --strip-all -z stack-size=65536 --export=__heap_base --gc-sections --compress-relocations \
         -o "$out" "$@"
 }
-compile convolution "-O2 -fno-unroll-loops"
+compile convolution -Os
 compile entropy -Os
 compile steps -Os
 for name in hashes inflate layout vp8l; do

@@ -8,5 +8,6 @@ export { openSource } from "./container/source.js";
 export { readTables } from "./entropy/tables.js";
 export { withKernels } from "./image/decode.js";
 export { ImageModel } from "./image/model.js";
+export { pictureOf } from "./image/picture.js";
 export { provideRest } from "./image/rest.js";
 export { Kernels } from "./network/kernels.js";

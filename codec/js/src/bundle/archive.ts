@@ -17,8 +17,8 @@ const unsound = (cause?: unknown): ModelError => new ModelError("the bundle is n
 
 /** Bytes by name. Throws ModelError. */
 export function unzip(data: Uint8Array): Map<string, Uint8Array> {
-  if (data.length > BUNDLE_MAX) throw new ModelError(`the bundle is larger than ${BUNDLE_MAX} bytes`);
   try {
+    if (data.length > BUNDLE_MAX) throw unsound();
     return entries(data, new DataView(data.buffer, data.byteOffset, data.length));
   } catch (error) {
     if (error instanceof RangeError) throw unsound(error);
@@ -42,10 +42,9 @@ function entries(data: Uint8Array, view: DataView): Map<string, Uint8Array> {
     const local = view.getUint32(at + 42, true);
     if (view.getUint32(at, true) !== ENTRY || view.getUint32(local, true) !== LOCAL) throw unsound();
     const name = new TextDecoder().decode(data.subarray(at + 46, at + 46 + nameLength));
-    if (method || flags & 1 || packed !== size || size > (name === "manifest.json" ? MANIFEST_MAX : MEMBER_MAX)) {
-      throw new ModelError(`the bundle's member ${name} is compressed, encrypted or too large`);
-    }
-    if (!NAME.test(name)) throw new ModelError(`the bundle holds ${name}, which is none of its members`);
+    const limit = name === "manifest.json" ? MANIFEST_MAX : MEMBER_MAX;
+    if (!NAME.test(name) || method || flags & 1 || packed !== size || size > limit)
+      throw new ModelError(`the bundle's member ${name} has no place in it, is compressed, encrypted or too large`);
     const first = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
     if (first + size > data.length || members.has(name)) throw unsound();
     const bytes = data.subarray(first, first + size);

@@ -88,8 +88,7 @@ export class Bundle {
 }
 
 function check(manifest: Json, wanted: string | null): Manifest {
-  if (!isObject(manifest)) throw new ModelError("the bundle's manifest is no object");
-  const { format, name, task, coding, members } = manifest;
+  const { format, name, task, coding, members } = isObject(manifest) ? manifest : {};
   if (format !== FORMAT) throw new ModelError(`the bundle has format ${format}, and this aez reads format ${FORMAT}`);
   if (typeof name !== "string" || !isObject(coding) || !isObject(members) || !isTextList(coding.decoder_members)) {
     throw new ModelError("the bundle's manifest lacks what every bundle needs");

@@ -18,7 +18,6 @@ const RESOLUTION_MAX = 2 ** 32 - 1;
 const TILE_UNIT = 16;
 const TILE_MAX = 2048;
 const LEVEL_MAX = 2048;
-const KINDS = ["image", "array", "series"];
 
 /** What the header of a picture says; sizes are those of stored pixels. */
 export interface Header {
@@ -61,9 +60,7 @@ function readHeader(fields: Fields): Header {
   const first = fields.byte();
   const kind = first & 15;
   if (kind) {
-    throw new VersionError(
-      `the file holds media of kind ${kind} (${KINDS[kind] ?? "unknown"}), which needs a newer aez`,
-    );
+    throw new VersionError(`the file holds no picture but media of kind ${kind}, which needs a newer aez`);
   }
   const mode = MODES[first >> 4];
   if (!mode) throw new VersionError(`the file has pixel mode ${first >> 4}, which needs a newer aez`);

@@ -7,7 +7,7 @@ import { Kernels } from "../network/kernels.js";
 import { type Box, grown, heightOf, widthOf, within } from "./boxes.js";
 import type { ImageModel } from "./model.js";
 import { findModel, type Models } from "./models.js";
-import { colorSpaceOf, type Metadata, Picture } from "./picture.js";
+import { colorSpaceOf, type Metadata, type Picture, pictureOf } from "./picture.js";
 import { needsModel, RegionDecoder, type Shown } from "./region.js";
 import { loadRest, restOf } from "./rest.js";
 import type { Numbers, Samples } from "./samples.js";
@@ -154,7 +154,7 @@ class Decoding {
     await this.advance(this.header.tiles);
     if (!this.out) throw new CorruptFile("no tile of the picture is whole where it should be decoded", "tile");
     const alpha = this.alpha && (await this.turned(this.alpha));
-    return new Picture(this.header, await this.turned(this.out), alpha, this.metadata());
+    return await pictureOf(this.header, await this.turned(this.out), alpha, this.metadata());
   }
 
   /** As the picture is shown. */

@@ -1,7 +1,8 @@
 // A decoded picture.
 import type { Header } from "../container/header.js";
+import { loadRest } from "./rest.js";
 import type { Numbers } from "./samples.js";
-import { levelsOf, type Stored, toRgba, valued } from "./values.js";
+import { isPlain, levelsOf, type Stored, toRgba, valued } from "./values.js";
 
 /** Words beside the pixels, as they stand in the file: EXIF as a TIFF block, an ICC profile, XMP in UTF-8. */
 export interface Metadata {
@@ -53,6 +54,12 @@ export class Picture {
   get colorSpace(): PredefinedColorSpace {
     return colorSpaceOf(this.header, this.metadata.icc);
   }
+}
+
+/** With what gives its values, where they are not plain bytes. Throws UnsupportedInput where that cannot be loaded. */
+export async function pictureOf(...parts: ConstructorParameters<typeof Picture>): Promise<Picture> {
+  if (!isPlain(parts[0])) await loadRest();
+  return new Picture(...parts);
 }
 
 export function colorSpaceOf({ cicp }: Header, icc: Uint8Array | null): PredefinedColorSpace {

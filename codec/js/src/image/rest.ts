@@ -16,6 +16,11 @@ export function provideRest(module: Module): void {
   given = module;
 }
 
+/** Loaded before, for what gives at once. */
+export function theRest(): Module {
+  return given as Module;
+}
+
 export async function loadRest(): Promise<Module> {
   try {
     given ??= await import("../rest/index.js");

@@ -1,34 +1,26 @@
 // What samples stand for: bytes, whole numbers of 16 bits, or floating-point numbers.
 import type { Header } from "../container/header.js";
+import { theRest } from "./rest.js";
 import { blank, type Numbers, type Samples } from "./samples.js";
 
 export type Stored = Samples<Uint8Array | Uint16Array>;
 
-const TOP = 65535;
+export const TOP = 65535;
 
 /** Samples of 0..top as those of 0..wanted, rounded. */
-function scaled(sample: number, top: number, wanted: number): number {
+export function scaled(sample: number, top: number, wanted: number): number {
   return Math.floor((sample * wanted + Math.floor(top / 2)) / top);
-}
-
-/** The value of each sample, by its number. */
-function valuesOf({ bits, range }: Header): Numbers {
-  const top = 2 ** bits - 1;
-  const all = Array.from({ length: top + 1 }, (_, sample) => sample);
-  if (!range) return bits === 8 ? Uint8Array.from(all) : Uint16Array.from(all, (sample) => scaled(sample, top, TOP));
-  const [low, high] = range;
-  const step = (high - low) / top;
-  const values = all.map((sample) => sample * step + low);
-  if (Number.isInteger(step) && Number.isInteger(low) && low >= 0 && high <= TOP) {
-    return high < 256 ? Uint8Array.from(values) : Uint16Array.from(values);
-  }
-  return Float32Array.from(values);
 }
 
 /** The nearest of 256 levels of each sample, by its number. */
 export function levelsOf(bits: number): Uint8Array {
   const top = 2 ** bits - 1;
   return Uint8Array.from({ length: top + 1 }, (_, sample) => scaled(sample, top, 255));
+}
+
+/** Whether samples stand for themselves. */
+export function isPlain({ bits, range }: Header): boolean {
+  return bits === 8 && !range;
 }
 
 /** Whether a picture has one channel beside alpha. */
@@ -54,7 +46,7 @@ export function ofPicture(samples: Samples<Uint16Array>, header: Header): Stored
 
 /** What the samples of a picture stand for, and alpha behind each pixel's. */
 export function valued(colours: Stored, alpha: Stored | null, header: Header): Numbers {
-  const table = valuesOf(header);
+  const table = isPlain(header) ? Uint8Array.from({ length: 256 }, (_, sample) => sample) : theRest().valuesOf(header);
   const { channels } = colours;
   const count = colours.width * colours.height;
   const data = blank(table, count * (alpha ? channels + 1 : channels));

@@ -1,6 +1,6 @@
 // The compiled kernels, and the memory that they work on.
 
-import { ModelError, UnsupportedInput } from "../errors.js";
+import { UnsupportedInput } from "../errors.js";
 
 /** A place in the kernels' memory, in bytes from its start. */
 export type Pointer = number;
@@ -160,10 +160,10 @@ export class Kernels<Run extends Compiled = Exports> {
     const last = this.free[this.free.length - 1];
     const missing = size - (last?.end === end ? last.end - last.start : 0);
     try {
-      if (end + missing > MEMORY_MAX) throw new RangeError("the address space ends");
+      if (end + missing > MEMORY_MAX) throw new RangeError();
       memory.grow(Math.ceil(missing / PAGE));
     } catch (error) {
-      throw new UnsupportedInput(`the picture needs ${size} bytes more of memory than there are`, { cause: error });
+      throw new UnsupportedInput("the picture needs more memory than there is", { cause: error });
     }
     if (last?.end === end) last.end = memory.buffer.byteLength;
     else this.free.push({ start: end, end: memory.buffer.byteLength });
@@ -177,14 +177,10 @@ export async function inflated(packed: string, format: CompressionFormat): Promi
   return new Uint8Array(await new Response(body.pipeThrough(new DecompressionStream(format))).arrayBuffer());
 }
 
-/** Bytes of base64 text. Throws ModelError. */
+/** Bytes of base64 text. Throws what `atob` throws. */
 export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  try {
-    const characters = atob(text);
-    const bytes = new Uint8Array(characters.length);
-    for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
-    return bytes;
-  } catch (error) {
-    throw new ModelError("bytes that are packed as text are damaged", { cause: error });
-  }
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  return bytes;
 }

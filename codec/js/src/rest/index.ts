@@ -10,6 +10,7 @@ import type { Kernels } from "../network/kernels.js";
 import { contents } from "./contents.js";
 import { turned, turnedBox } from "./samples.js";
 import { completed } from "./tile.js";
+import { valuesOf } from "./values.js";
 
 /** What it does with kernels that live as long as those of the learned parts. */
 class Rest {
@@ -36,7 +37,7 @@ class Rest {
 
 const open = new WeakMap<Kernels, Promise<Rest>>();
 
-export { contents, turned, turnedBox };
+export { contents, turned, turnedBox, valuesOf };
 
 export async function openRest(beside: Kernels): Promise<Rest> {
   let found = open.get(beside);
@@ -47,4 +48,4 @@ export async function openRest(beside: Kernels): Promise<Rest> {
   return await found;
 }
 
-internals.provideRest({ contents, openRest, turned, turnedBox });
+internals.provideRest({ contents, openRest, turned, turnedBox, valuesOf });
