@@ -93,7 +93,7 @@ async function bundle(entryPoints, folder, others, define = {}) {
   });
   mkdirSync(folder, { recursive: true });
   const unsafe = { unsafe: true, unsafe_arrows: true, unsafe_methods: true, unsafe_proto: true }; // none of numbers
-  const compress = { passes: 5, keep_fargs: false, pure_getters: true, ...unsafe };
+  const compress = { passes: 3, keep_fargs: false, pure_getters: true, ...unsafe };
   const format = { comments: /webpackIgnore|@vite-ignore/ };
   for (const { path, text } of built.outputFiles) {
     const { code } = await minify(text, { module: true, ecma: 2020, compress, format });

@@ -60,10 +60,10 @@ function checkSignature(found: Uint8Array): void {
 /** Reads a file from its start: `open`, then `chunks`. */
 export class Reader {
   private position = 0;
-  private ordinal = 0;
-  private nextTile = 0;
-  private readonly seen = new Set<string>();
-  private readonly index: number[] = [];
+  #ordinal = 0;
+  #nextTile = 0;
+  readonly #seen = new Set<string>();
+  readonly #index: number[] = [];
 
   private constructor(
     private readonly source: Source,
@@ -87,41 +87,41 @@ export class Reader {
   async *chunks(): AsyncGenerator<Chunk, void, void> {
     for (;;) {
       const start = this.position;
-      const { type, payload } = await this.frame();
+      const { type, payload } = await this.#frame();
       if (type === "E") {
-        await this.checkEnd(payload, this.position - start);
+        await this.#checkEnd(payload, this.position - start);
         break;
       }
-      this.index.push(type.charCodeAt(0), ...varintBytes(this.position - start));
-      const chunk = this.inOrder(type, payload, this.position - start);
+      this.#index.push(type.charCodeAt(0), ...varintBytes(this.position - start));
+      const chunk = this.#inOrder(type, payload, this.position - start);
       if (type in NAMES) yield chunk;
     }
-    if (this.nextTile < this.header.tiles) {
-      throw new CorruptFile(`the file holds ${this.nextTile} of ${this.header.tiles} tiles`, "tile");
+    if (this.#nextTile < this.header.tiles) {
+      throw new CorruptFile(`the file holds ${this.#nextTile} of ${this.header.tiles} tiles`, "tile");
     }
   }
 
-  private async read(count: number, what: string): Promise<Uint8Array> {
+  async #read(count: number, what: string): Promise<Uint8Array> {
     const bytes = await this.source.read(count);
     this.position += bytes.length;
     if (bytes.length < count) {
-      throw new TruncatedFile(`the file ends in ${what}, after ${this.nextTile} of ${this.header.tiles} tiles`);
+      throw new TruncatedFile(`the file ends in ${what}, after ${this.#nextTile} of ${this.header.tiles} tiles`);
     }
     return bytes;
   }
 
-  private async frame(): Promise<{ type: string; payload: Uint8Array }> {
+  async #frame(): Promise<{ type: string; payload: Uint8Array }> {
     const start = this.position;
-    const letter = (await this.read(1, `byte ${start}, before its index`))[0] as number;
+    const letter = (await this.#read(1, `byte ${start}, before its index`))[0] as number;
     const type = String.fromCharCode(letter);
     if (!/[A-Za-z]/.test(type)) throw new CorruptFile(`byte ${start} starts no chunk`);
     const name = NAMES[type] ?? `unknown chunk ${type}`;
-    const called = `the ${name} chunk (number ${++this.ordinal} in the file, at byte ${start})`;
+    const called = `the ${name} chunk (number ${++this.#ordinal} in the file, at byte ${start})`;
     const octets = [letter];
-    do octets.push((await this.read(1, called))[0] as number);
+    do octets.push((await this.#read(1, called))[0] as number);
     while (octets.length <= LENGTH_BYTES && (octets[octets.length - 1] as number) > 0x7f);
     const size = payloadSize(octets, called, name);
-    const bytes = await this.read(size + 4, called);
+    const bytes = await this.#read(size + 4, called);
     const payload = bytes.subarray(0, size);
     if (crc32(payload, crc32(octets)) !== uint32(bytes, size))
       throw new CorruptFile(`${called} fails its checksum`, name);
@@ -129,31 +129,31 @@ export class Reader {
     return { type, payload };
   }
 
-  private inOrder(type: string, payload: Uint8Array, bytes: number): Chunk {
+  #inOrder(type: string, payload: Uint8Array, bytes: number): Chunk {
     const name = NAMES[type] ?? type;
     const { header } = this;
     if (type === "T") {
       const [tile, content] = splitTile(payload);
-      if (tile !== this.nextTile || tile >= header.tiles) {
-        throw new CorruptFile(`tile ${tile} stands where tile ${this.nextTile} of ${header.tiles} should be`, "tile");
+      if (tile !== this.#nextTile || tile >= header.tiles) {
+        throw new CorruptFile(`tile ${tile} stands where tile ${this.#nextTile} of ${header.tiles} should be`, "tile");
       }
-      this.nextTile++;
+      this.#nextTile++;
       return { type, content, tile, bytes };
     }
     const refused = header.cicp !== null && (type === "i" || type === "c");
-    const late = type in NAMES && this.nextTile > 0;
-    if (type === "H" || refused || late || this.seen.has(type)) {
+    const late = type in NAMES && this.#nextTile > 0;
+    if (type === "H" || refused || late || this.#seen.has(type)) {
       throw new CorruptFile(`the ${name} chunk has no place in this file`, name);
     }
-    if (type in NAMES) this.seen.add(type);
+    if (type in NAMES) this.#seen.add(type);
     return { type, content: payload, tile: -1, bytes };
   }
 
-  private async checkEnd(payload: Uint8Array, size: number): Promise<void> {
-    if (payload.length !== this.index.length || payload.some((byte, at) => byte !== this.index[at])) {
+  async #checkEnd(payload: Uint8Array, size: number): Promise<void> {
+    if (payload.length !== this.#index.length || payload.some((byte, at) => byte !== this.#index[at])) {
       throw new CorruptFile("the index does not list the chunks that stand in the file", "index");
     }
-    const trailer = await this.read(8, "its end mark");
+    const trailer = await this.#read(8, "its end mark");
     if (uint32(trailer) !== size + 8 || END_MARK.some((byte, at) => byte !== trailer[4 + at])) {
       throw new CorruptFile("the end mark behind the index is damaged", "index");
     }

@@ -34,18 +34,18 @@ export async function openSource(input: Input): Promise<Source> {
 }
 
 class MemorySource implements Source {
-  private position = 0;
+  #position = 0;
   readonly size: number;
-  private readonly bytes: Uint8Array;
+  readonly #bytes: Uint8Array;
 
   constructor(data: ArrayBuffer | ArrayBufferView) {
-    this.bytes = bytesOf(data);
-    this.size = this.bytes.length;
+    this.#bytes = bytesOf(data);
+    this.size = this.#bytes.length;
   }
 
   async read(count: number): Promise<Uint8Array> {
-    const taken = this.bytes.subarray(this.position, this.position + count);
-    this.position += taken.length;
+    const taken = this.#bytes.subarray(this.#position, this.#position + count);
+    this.#position += taken.length;
     return taken;
   }
 
@@ -54,44 +54,44 @@ class MemorySource implements Source {
 
 class StreamSource implements Source {
   readonly size = null;
-  private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
-  private pieces: Uint8Array[] = [];
-  private held = 0;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  #pieces: Uint8Array[] = [];
+  #held = 0;
 
   constructor(stream: ReadableStream<Uint8Array>) {
-    this.reader = stream.getReader();
+    this.#reader = stream.getReader();
   }
 
   async read(count: number): Promise<Uint8Array> {
-    while (this.held < count) {
-      const { value, done } = await this.reader.read();
+    while (this.#held < count) {
+      const { value, done } = await this.#reader.read();
       if (done) break;
-      this.pieces.push(value);
-      this.held += value.length;
+      this.#pieces.push(value);
+      this.#held += value.length;
     }
-    return this.take(Math.min(count, this.held));
+    return this.#take(Math.min(count, this.#held));
   }
 
-  private take(count: number): Uint8Array {
-    const first = this.pieces[0];
+  #take(count: number): Uint8Array {
+    const first = this.#pieces[0];
     if (first && first.length >= count) {
-      this.pieces[0] = first.subarray(count);
-      this.held -= count;
+      this.#pieces[0] = first.subarray(count);
+      this.#held -= count;
       return first.subarray(0, count);
     }
     const taken = new Uint8Array(count);
     for (let at = 0; at < count; ) {
-      const piece = this.pieces.shift() as Uint8Array;
+      const piece = this.#pieces.shift() as Uint8Array;
       const part = piece.subarray(0, count - at);
       taken.set(part, at);
       at += part.length;
-      if (part.length < piece.length) this.pieces.unshift(piece.subarray(part.length));
+      if (part.length < piece.length) this.#pieces.unshift(piece.subarray(part.length));
     }
-    this.held -= count;
+    this.#held -= count;
     return taken;
   }
 
   async close(): Promise<void> {
-    await this.reader.cancel().catch(() => undefined);
+    await this.#reader.cancel().catch(() => undefined);
   }
 }

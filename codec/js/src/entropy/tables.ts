@@ -16,8 +16,8 @@ const unfit = (): ModelError => new ModelError("the model's tables are not whole
 export class TileTables {
   readonly hyper: Pointer;
   readonly residual: Pointer;
-  private readonly numbers: Uint8Array;
-  private readonly knots: number;
+  readonly #numbers: Uint8Array;
+  readonly #knots: number;
 
   /** Throws ModelError where they do not fit. */
   constructor(
@@ -30,10 +30,10 @@ export class TileTables {
     if (shape.length !== 3 || contexts !== CONTEXTS || found !== channels || !knots) {
       throw unfit();
     }
-    this.numbers = data as Uint8Array;
-    this.knots = knots;
+    this.#numbers = data as Uint8Array;
+    this.#knots = knots;
     const hyper = readTables(bundle, "hyper");
-    if (this.numbers.some((number) => !number || number >= hyper.length)) {
+    if (this.#numbers.some((number) => !number || number >= hyper.length)) {
       throw unfit();
     }
     this.hyper = store(kernels, hyper);
@@ -44,8 +44,8 @@ export class TileTables {
   hyperNumbers(level: number): Uint8Array {
     const count = CONTEXTS * this.channels;
     const knot = Math.floor((level + LEVELS_PER_KNOT / 2) / LEVELS_PER_KNOT);
-    if (knot >= this.knots) throw unfit();
-    return this.numbers.subarray(knot * count, (knot + 1) * count);
+    if (knot >= this.#knots) throw unfit();
+    return this.#numbers.subarray(knot * count, (knot + 1) * count);
   }
 }
 

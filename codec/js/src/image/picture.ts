@@ -18,7 +18,7 @@ export class Picture {
   /** Of the pixels here, after turning and scaling. */
   readonly width: number;
   readonly height: number;
-  private held: Numbers | null = null;
+  #held: Numbers | null = null;
 
   constructor(
     readonly header: Header,
@@ -41,8 +41,8 @@ export class Picture {
    * Float32Array where the file has a range of values that are no whole numbers. Alpha is straight.
    */
   get data(): Numbers {
-    this.held ??= valued(this.colours, this.alpha, this.header);
-    return this.held;
+    this.#held ??= valued(this.colours, this.alpha, this.header);
+    return this.#held;
   }
 
   /** Red, green, blue and straight alpha of 8 bits each, as a canvas takes them. */

@@ -36,8 +36,8 @@ export function needsModel(content: Uint8Array): boolean {
 
 /** Decodes tiles of a file, of which those that a tile touches have to be there. */
 export class RegionDecoder {
-  private readonly latents = new Map<number, Plane | null>();
-  private readonly kernels: Kernels;
+  readonly #latents = new Map<number, Plane | null>();
+  readonly #kernels: Kernels;
 
   constructor(
     kernels: Kernels,
@@ -47,49 +47,49 @@ export class RegionDecoder {
     private readonly scale: number,
     private readonly onPhase: (tile: number, checksum: number) => void = () => undefined,
   ) {
-    this.kernels = kernels;
+    this.#kernels = kernels;
     if (model) checkHeader(header.level, header.tile, model.geometry);
   }
 
   /** The part of a tile that is `shown`, to scale. Throws CorruptFile, VersionError. */
   async tile(number: number, shown: Box): Promise<Shown> {
-    const parts = this.parts(number);
-    const learned = parts.symbols && this.learned(number, shown);
-    const small = this.model !== null && this.isSmall(this.model);
+    const parts = this.#parts(number);
+    const learned = parts.symbols && this.#learned(number, shown);
+    const small = this.model !== null && this.#isSmall(this.model);
     const fits = small || this.scale === 1;
     if (learned && fits && !parts.exact && !parts.alpha) return { colours: learned, alpha: null };
-    const rest = await restOf(this.kernels);
+    const rest = await restOf(this.#kernels);
     return rest.completed(this.header, number, parts, learned, shown, this.scale, small);
   }
 
   /** Forgets latents of tiles before this one. */
   forget(before: number): void {
-    for (const number of this.latents.keys()) if (number < before) this.latents.delete(number);
+    for (const number of this.#latents.keys()) if (number < before) this.#latents.delete(number);
   }
 
   /** The part of a tile's surroundings that is looked at for what is `shown` of it. */
   seen(shown: Box, model: ImageModel): Box {
     const unit = model.geometry.alignment;
-    const halo = this.isSmall(model) ? unit : model.geometry.synthesis_halo;
-    return grown(spanned(shown, unit), halo, this.whole(unit));
+    const halo = this.#isSmall(model) ? unit : model.geometry.synthesis_halo;
+    return grown(spanned(shown, unit), halo, this.#whole(unit));
   }
 
-  private isSmall(model: ImageModel): boolean {
+  #isSmall(model: ImageModel): boolean {
     return this.scale === THUMBNAIL && model.geometry.latent_stride === THUMBNAIL && model.hasThumbnail;
   }
 
-  private whole(unit: number): Box {
+  #whole(unit: number): Box {
     return aligned({ left: 0, top: 0, right: this.header.width, bottom: this.header.height }, unit);
   }
 
-  private content(number: number): Uint8Array {
+  #content(number: number): Uint8Array {
     const content = this.contents.get(number);
     if (!content?.length) throw new CorruptFile(`tile ${number} is not in the file, or empty`, "tile");
     return content;
   }
 
-  private parts(number: number): Parts {
-    const content = this.content(number);
+  #parts(number: number): Parts {
+    const content = this.#content(number);
     const kind = content[0] as number;
     if (kind > MIXED) throw new VersionError(`the file has a tile of kind ${kind}, which needs a newer aez`);
     return reading(`tile ${number}: it ends too early`, "tile", () => {
@@ -104,36 +104,36 @@ export class RegionDecoder {
   }
 
   /** What is shown of the learned tile: to scale where the model has thumbnails of it, else as it is. */
-  private learned(number: number, shown: Box): Samples<Uint16Array> {
+  #learned(number: number, shown: Box): Samples<Uint16Array> {
     const { model, header } = this;
     if (!model) throw new CorruptFile(`tile ${number} needs a model, and the header names none`, "header");
     const seen = this.seen(shown, model);
-    const y = this.assembled(model, number, seen);
-    const small = this.isSmall(model);
+    const y = this.#assembled(model, number, seen);
+    const small = this.#isSmall(model);
     const part = within(shown, seen, small ? this.scale : 1);
     const [width, height] = [widthOf(part), heightOf(part)];
     return model.withImage(y, header.level, small, (image, rows, columns) => {
-      const out = this.kernels.take(6 * width * height);
+      const out = this.#kernels.take(6 * width * height);
       const white = 2 ** header.bits - 1;
-      const { run } = this.kernels;
+      const { run } = this.#kernels;
       if (!run.to_samples(out, image, rows, columns, part.top, part.left, height, width, white)) {
         throw new ModelError("the model gives pixels that are not numbers for this latent");
       }
-      return { width, height, channels: 3, data: this.kernels.shorts(out, 3 * width * height).slice() };
+      return { width, height, channels: 3, data: this.#kernels.shorts(out, 3 * width * height).slice() };
     });
   }
 
   /** Latents of `seen` from all tiles that touch it; where those have none, a tile's own ones with edges repeated. */
-  private assembled(model: ImageModel, number: number, seen: Box): Plane {
+  #assembled(model: ImageModel, number: number, seen: Box): Plane {
     const { alignment: unit, latent_stride: stride, channels } = model.geometry;
     const box = aligned(tileBox(this.header, number), unit);
-    const own = this.latent(model, number) as Plane;
+    const own = this.#latent(model, number) as Plane;
     if (sameBox(seen, box)) return own;
     const [rows, columns] = [heightOf(seen) / stride, widthOf(seen) / stride];
     const y: Plane = { rows, columns, data: new Float32Array(channels * rows * columns) };
     copyPlane(y, within(seen, seen, stride), own, within(seen, box, stride), channels);
     for (const other of this.touched(seen)) {
-      const part = other === number ? null : this.latent(model, other);
+      const part = other === number ? null : this.#latent(model, other);
       if (!part) continue;
       const otherBox = aligned(tileBox(this.header, other), unit);
       const shared = grown(otherBox, 0, seen);
@@ -159,14 +159,14 @@ export class RegionDecoder {
   }
 
   /** y of a tile, or null of one without. */
-  private latent(model: ImageModel, number: number): Plane | null {
-    const kept = this.latents.get(number);
+  #latent(model: ImageModel, number: number): Plane | null {
+    const kept = this.#latents.get(number);
     if (kept !== undefined) return kept;
-    const { symbols } = this.parts(number);
+    const { symbols } = this.#parts(number);
     const box = aligned(tileBox(this.header, number), model.geometry.alignment);
     const seen = (checksum: number) => this.onPhase(number, checksum);
     const found = symbols && model.latents(symbols, heightOf(box), widthOf(box), this.header.level, seen);
-    this.latents.set(number, found);
+    this.#latents.set(number, found);
     return found;
   }
 }

@@ -53,14 +53,14 @@ const MEMORY_MAX = 2 ** 32 - PAGE;
 export class Kernels<Run extends Compiled = Exports> {
   readonly run: Run;
   /** Pieces that are free, ascending, none touching the next. */
-  private free: { start: Pointer; end: Pointer }[];
-  private readonly sizes = new Map<Pointer, number>();
-  private scope: Pointer[] | null = null;
+  #free: { start: Pointer; end: Pointer }[];
+  readonly #sizes = new Map<Pointer, number>();
+  #scope: Pointer[] | null = null;
 
   private constructor(exports: Run) {
     this.run = exports;
     const start = Math.ceil((exports.__heap_base.value as number) / ALIGNMENT) * ALIGNMENT;
-    this.free = [{ start, end: exports.memory.buffer.byteLength }];
+    this.#free = [{ start, end: exports.memory.buffer.byteLength }];
   }
 
   /** Compiled kernels, packed by gzip and base64. Throws UnsupportedInput. */
@@ -79,50 +79,50 @@ export class Kernels<Run extends Compiled = Exports> {
   /** A piece of memory, to be given back by `release`, or at the end of `within`. */
   take(bytes: number): Pointer {
     const size = (Math.ceil(bytes / ALIGNMENT) + 1) * ALIGNMENT; // kernels may read beyond the end
-    let at = this.free.findIndex((piece) => piece.end - piece.start >= size);
-    if (at < 0) at = this.grow(size);
-    const piece = this.free[at] as { start: Pointer; end: Pointer };
+    let at = this.#free.findIndex((piece) => piece.end - piece.start >= size);
+    if (at < 0) at = this.#grow(size);
+    const piece = this.#free[at] as { start: Pointer; end: Pointer };
     const start = piece.start;
     piece.start += size;
-    if (piece.start === piece.end) this.free.splice(at, 1);
-    this.sizes.set(start, size);
-    this.scope?.push(start);
+    if (piece.start === piece.end) this.#free.splice(at, 1);
+    this.#sizes.set(start, size);
+    this.#scope?.push(start);
     return start;
   }
 
   release(start: Pointer): void {
-    const end = start + (this.sizes.get(start) ?? 0);
-    this.sizes.delete(start);
-    let at = this.free.findIndex((piece) => piece.start > start);
-    if (at < 0) at = this.free.length;
-    this.free.splice(at, 0, { start, end });
+    const end = start + (this.#sizes.get(start) ?? 0);
+    this.#sizes.delete(start);
+    let at = this.#free.findIndex((piece) => piece.start > start);
+    if (at < 0) at = this.#free.length;
+    this.#free.splice(at, 0, { start, end });
     for (const left of [at, at - 1]) {
-      const [one, next] = [this.free[left], this.free[left + 1]];
-      if (one && next && one.end === next.start) this.free.splice(left, 2, { start: one.start, end: next.end });
+      const [one, next] = [this.#free[left], this.#free[left + 1]];
+      if (one && next && one.end === next.start) this.#free.splice(left, 2, { start: one.start, end: next.end });
     }
   }
 
   /** What `work` gives; memory that it took is given back. */
   within<T>(work: () => T): T {
-    const outer = this.scope;
+    const outer = this.#scope;
     const taken: Pointer[] = [];
-    this.scope = taken;
+    this.#scope = taken;
     try {
       return work();
     } finally {
-      this.scope = outer;
+      this.#scope = outer;
       for (const start of taken) this.release(start);
     }
   }
 
   /** What `work` gives; memory that it took stays, whatever `within` is around it. */
   keeping<T>(work: () => T): T {
-    const outer = this.scope;
-    this.scope = null;
+    const outer = this.#scope;
+    this.#scope = null;
     try {
       return work();
     } finally {
-      this.scope = outer;
+      this.#scope = outer;
     }
   }
 
@@ -154,10 +154,10 @@ export class Kernels<Run extends Compiled = Exports> {
     return new Uint16Array(this.run.memory.buffer, start, count);
   }
 
-  private grow(size: number): number {
+  #grow(size: number): number {
     const { memory } = this.run;
     const end = memory.buffer.byteLength;
-    const last = this.free[this.free.length - 1];
+    const last = this.#free[this.#free.length - 1];
     const missing = size - (last?.end === end ? last.end - last.start : 0);
     try {
       if (end + missing > MEMORY_MAX) throw new RangeError();
@@ -166,8 +166,8 @@ export class Kernels<Run extends Compiled = Exports> {
       throw new UnsupportedInput("the picture needs more memory than there is", { cause: error });
     }
     if (last?.end === end) last.end = memory.buffer.byteLength;
-    else this.free.push({ start: end, end: memory.buffer.byteLength });
-    return this.free.length - 1;
+    else this.#free.push({ start: end, end: memory.buffer.byteLength });
+    return this.#free.length - 1;
   }
 }
 

@@ -2,7 +2,7 @@
 import { ModelError } from "../errors.js";
 
 /** A damaged graph has no hash that a bundle lists: more than this is told to nobody. */
-const unreadable = (): ModelError => new ModelError("a graph of the model cannot be read");
+export const unreadable = (): ModelError => new ModelError("a graph of the model cannot be read");
 
 /** A field of a message: a whole number, or the bytes of what has a length. */
 export interface Field {
