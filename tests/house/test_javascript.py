@@ -72,8 +72,10 @@ def test_the_locked_packages_name_no_host() -> None:
 
 
 def test_the_main_entry_is_small() -> None:
-    """What it does not need comes by `import()`. `scripts/build.mjs` holds it to 25,000 bytes with Node's zlib, of which
-    another one may make a little more."""
+    """What it does not need comes by `import()`.
+
+    `scripts/build.mjs` holds it to 25,000 bytes with Node's zlib, of which another one may make a little more.
+    """
     main = (PACKAGE / "dist" / "aez.js").read_bytes()
     assert len(gzip.compress(main, 9)) < 25200
     assert b'import("./rest.js")' in main
