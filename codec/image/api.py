@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from aez.codec.image import distortion
 from aez.codec.image.content.choice import Content, ExactTiles, ModelTiles, check_content
 from aez.codec.image.content.opacity import alpha_of
 from aez.codec.image.decoded import as_shown
-from aez.codec.image.model import ImageModel, open_model
+from aez.codec.image.model import ImageModel, ModelLike, open_model
 from aez.codec.image.pillow import Choices, ImageLike, Picture, take_apart
 from aez.codec.image.region import RegionDecoder
 from aez.codec.image.targets import OutOfReach, Target, find_level
@@ -36,7 +35,6 @@ from aez.codec.pixels.alpha import LOSSLESS as ALPHA_LOSSLESS
 from aez.codec.pixels.depth import Samples, to_8_bits
 from aez.codec.pixels.strip import ALL, parse_strip
 
-ModelLike = str | os.PathLike[str] | bytes | Bundle | None
 QUALITY_DEFAULT = 50.0
 #: No file comes near this many bits per pixel; more is not asked for.
 BPP_MAX = 1e6
