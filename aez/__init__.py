@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from aez.codec.bundle.bundle import Bundle
-    from aez.codec.image.api import ModelLike
     from aez.codec.image.arriving import Decoder
+    from aez.codec.image.model import ModelLike
     from aez.codec.image.pillow import ImageLike
     from aez.codec.latent.api import PlainImage
     from aez.pillow import OpenedPicture

@@ -29,7 +29,6 @@ from aez.codec.image.reducing import SCALES
 from aez.codec.pixels.depth import holds_integers
 from aez.codec.pixels.metadata import restore_info
 from aez.codec.remote.address import is_url
-from aez.codec.remote.file import open_url
 
 FORMAT, SUFFIX, MIME = "AEZ", ".aez", "image/aez"
 _METADATA = ("exif", "icc_profile", "xmp")
@@ -251,6 +250,8 @@ class OpenedPicture(AezImageFile):
         #: What has no path to be opened anew by; it stays open, and whoever opened it closes it.
         self._given: Any = None
         if is_url(source):
+            from aez.codec.remote.file import open_url
+
             self._given = open_url(source)
             super().__init__(self._given)
         elif isinstance(source, str | os.PathLike):

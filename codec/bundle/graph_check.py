@@ -109,14 +109,21 @@ class _Checker:
             self._fields_left -= 1
             if self._fields_left < 0:
                 raise ValueError(f"it has more than {FIELDS_MAX} fields")
-            key, position = _varint(data, position)
+            key = data[position]
+            if key < 0x80:  # as nearly always
+                position += 1
+            else:
+                key, position = _varint(data, position)
             number, wire = key >> 3, key & 7
             if wire == _VARINT:
                 value, position = _varint(data, position)
                 yield number, value
                 continue
             if wire == _BYTES:
-                size, position = _varint(data, position)
+                if position < len(data) and data[position] < 0x80:
+                    size, position = data[position], position + 1
+                else:
+                    size, position = _varint(data, position)
             elif wire in _FIXED_SIZES:
                 size = _FIXED_SIZES[wire]
             else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,16 +26,15 @@ from aez.codec.image import distortion
 from aez.codec.image.content.choice import Content, ExactTiles, ModelTiles, check_content
 from aez.codec.image.content.opacity import alpha_of
 from aez.codec.image.decoded import as_shown
-from aez.codec.image.model import ImageModel, open_model
+from aez.codec.image.model import ImageModel, ModelLike, open_model
 from aez.codec.image.pillow import Choices, ImageLike, Picture, take_apart
 from aez.codec.image.region import RegionDecoder
 from aez.codec.image.targets import OutOfReach, Target, find_level
-from aez.codec.image.tiles import TILE_DEFAULT, Box, check_tile
+from aez.codec.image.tiles import TILE_DEFAULT, Box, check_tile, usual_tile
 from aez.codec.pixels.alpha import LOSSLESS as ALPHA_LOSSLESS
 from aez.codec.pixels.depth import Samples, to_8_bits
 from aez.codec.pixels.strip import ALL, parse_strip
 
-ModelLike = str | os.PathLike[str] | bytes | Bundle | None
 QUALITY_DEFAULT = 50.0
 #: No file comes near this many bits per pixel; more is not asked for.
 BPP_MAX = 1e6
@@ -96,9 +94,9 @@ def encode_picture(
     is the one that looks best, or with a `psnr` the one with the highest PSNR. `lossless`, or a `max_error` of each
     sample (in levels of the stored samples), take their place and need no model. `content` says whether tiles are coded
     as photographs, as graphics, or as is cheapest. `tile` is the side of the independently coded tiles (1024, without a
-    model 2048), `embed_model` stores the decoding half of the model inside. `progress(done, total)` counts tiles. `how`
-    are the keyword arguments of `choices_of`. Raises InvalidArgument (also for a target that no quality reaches),
-    UnsupportedInput, ModelError; TypeError for what is no number where one belongs.
+    model and of thin pictures 2048), `embed_model` stores the decoding half of the model inside. `progress(done,
+    total)` counts tiles. `how` are the keyword arguments of `choices_of`. Raises InvalidArgument (also for a target
+    that no quality reaches), UnsupportedInput, ModelError; TypeError for what is no number where one belongs.
     """
     targets = {"quality": quality, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2, "max_bytes": max_bytes}
     switches = {"lossless": lossless, "embed_model": embed_model}
@@ -113,9 +111,10 @@ def encode_picture(
         return _encode_exact(take_apart(image, _exactly(choices_of(**how))), bound, tile, progress)
     bundle = load_for(model, psnr)
     opened = open_model(bundle, device, threads)
-    side = TILE_DEFAULT if tile is None else tile
-    check_tile(side, opened.geometry.alignment)
+    check_tile(TILE_DEFAULT if tile is None else tile, opened.geometry.alignment)
     picture = take_apart(image, choices_of(**how))
+    height, width = picture.pixels.shape[:2]
+    side = usual_tile(width, height) if tile is None else tile
     embedded = bundle.decoding_half() if embed_model else None
     job = _EncodeJob(opened, picture, side, embedded, progress, ModelTiles(opened, content, alpha_of(picture)))
     level, data = _encode_to(job, given)

@@ -14,10 +14,9 @@ from aez.codec.container.chunks import MODEL
 from aez.codec.container.feeder import Feeder
 from aez.codec.container.image_header import ImageHeader
 from aez.codec.errors import CorruptFile, InvalidArgument
-from aez.codec.image.api import ModelLike
 from aez.codec.image.decoded import Decoded
 from aez.codec.image.decoding import MAX_PIXELS, open_for
-from aez.codec.image.model import Float, ImageModel
+from aez.codec.image.model import Float, ImageModel, ModelLike
 from aez.codec.image.region import RegionDecoder
 from aez.codec.image.tile_kinds import needs_model
 from aez.codec.image.tiles import Box, check_plausible

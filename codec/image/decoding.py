@@ -21,9 +21,8 @@ from aez.codec.container.reader import Reader
 from aez.codec.entropy.quality import level_to_quality
 from aez.codec.errors import AezError, CorruptFile, InvalidArgument, ModelError
 from aez.codec.exact.samples import bound_of, step_of
-from aez.codec.image.api import ModelLike
 from aez.codec.image.decoded import Decoded
-from aez.codec.image.model import Geometry, ImageModel, open_model
+from aez.codec.image.model import Geometry, ImageModel, ModelLike, open_model
 from aez.codec.image.reducing import check_scale
 from aez.codec.image.region import RegionDecoder, payload_of
 from aez.codec.image.tile_kinds import TileKind, kind_of, needs_model

@@ -22,6 +22,8 @@ from aez.codec.errors import ModelError
 
 Float = NDArray[np.float32]
 Number = TypeVar("Number", bound=np.generic)
+#: A model by path, name or id, as bytes, or opened; None where it is to be found.
+ModelLike = str | os.PathLike[str] | bytes | Bundle | None
 TASK = "image-codec"
 _INTEGERS = {
     "alignment": (2, 64),

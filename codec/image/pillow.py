@@ -33,6 +33,12 @@ _RGB_MODES = ("YCbCr", "HSV", "RGBX")
 _ORIENTATION = 274  # EXIF tag
 
 
+class Loss(str):
+    """A notice of what is in the source and nowhere else: who has it may not delete the source."""
+
+    __slots__ = ()
+
+
 @dataclass
 class Picture:
     """A picture taken apart: `pixels` uint8 or uint16 [height, width, 3], `alpha` uint8 or uint16 [height, width].
@@ -209,9 +215,16 @@ def _loaded(image: Image.Image, notices: list[str]) -> tuple[Image.Image, Facts]
     if image.width < 1 or image.height < 1:
         raise UnsupportedInput(f"a picture of {image.width}x{image.height} pixels holds nothing to encode")
     facts = facts_of(image)  # loading makes Pillow forget them
+    if facts.preview_of:
+        raise UnsupportedInput(
+            f"what can be read of it is a preview of {facts.preview_of}, {image.width}x{image.height} pixels; "
+            "develop it first, or open the preview and save it as a picture of its own"
+        )
     with _pillow_errors("the picture"):
         image.load()
         _note_frames(image, notices)
+    if facts.beside:
+        notices.append(Loss(f"not kept: {', '.join(facts.beside)}"))
     return image, facts
 
 
@@ -383,9 +396,11 @@ def _note_frames(image: Image.Image, notices: list[str]) -> None:
         frames = getattr(image, "n_frames", 1)
     except Exception:  # noqa: BLE001 - counting reads later frames; damage there is no reason to refuse this one
         frames = 1
-    if frames > 1:
+    if frames > 1 and image.format == "PSD":
+        notices.append(Loss(f"its {frames} layers are kept as what they show together"))
+    elif frames > 1:
         which = "the first" if image.tell() == 0 else f"number {image.tell() + 1}"
-        notices.append(f"only {which} of {frames} frames is kept")
+        notices.append(Loss(f"only {which} of {frames} frames is kept"))
 
 
 def _from_deep_grey(image: Image.Image, notices: list[str]) -> Image.Image:

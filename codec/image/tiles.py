@@ -28,6 +28,8 @@ from aez.codec.image.tile_kinds import (
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 TILE_DEFAULT, TILE_MIN = 1024, 64
+#: Pixels of the shorter side up to which a picture counts as thin: a tile of it has few, and costs as many bytes.
+_THIN = 128
 #: Symbols are refused above this size; no sane model comes near it.
 SYMBOL_MAX = 1 << 19
 
@@ -72,6 +74,11 @@ class Box:
             slice((self.top - origin.top) // stride, (self.bottom - origin.top) // stride),
             slice((self.left - origin.left) // stride, (self.right - origin.left) // stride),
         )
+
+
+def usual_tile(width: int, height: int) -> int:
+    """The side of a picture's tiles where none is asked for; a thin picture has longer ones."""
+    return TILE_MAX if min(width, height) <= _THIN else TILE_DEFAULT
 
 
 def check_tile(tile: int, unit: int) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from aez.codec.image.api import QUALITY_DEFAULT, ModelLike, encode_picture, load
+from aez.codec.image.api import QUALITY_DEFAULT, encode_picture, load
 from aez.codec.image.decoded import as_shown
 from aez.codec.image.decoding import decode_picture
+from aez.codec.image.model import ModelLike
 from aez.codec.image.pillow import Plain, take_upright
 from aez.codec.latent.model import LATENT_MODEL, Latent, open_latent_model
 

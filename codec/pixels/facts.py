@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from aez.codec.pixels.beside import left_beside, stands_for
+
 __all__ = ["Facts", "attach_facts", "check_facts", "facts_of", "is_as_stored", "mark_as_stored"]
 
 _DEEP_RAW_MODE = re.compile(r"([A-Za-z]+;16)([BLN])")
@@ -44,7 +46,7 @@ class Facts:
     of white, where the file says it and it is not 65535. `significant`: bits of each sample, where the file says it.
     `is_grey`: all channels are one. `clear`: the grey that is transparent, of a file with 2 or 4 bits a sample, which
     Pillow compares with other numbers. `cicp`: colour code points of H.273. `exif`: the block of a file that keeps EXIF
-    elsewhere.
+    elsewhere. `beside`: what the file has besides and nobody reads. `preview_of`: what the picture only stands for.
     """
 
     deep: bool = False
@@ -55,6 +57,8 @@ class Facts:
     clear: int | None = None
     cicp: tuple[int, int, int] | None = None
     exif: bytes | None = None
+    beside: tuple[str, ...] = ()
+    preview_of: str = ""
 
 
 def attach_facts(image: Image.Image) -> None:
@@ -101,7 +105,11 @@ def _find(image: Image.Image) -> Facts:
     if not isinstance(image, ImageFile.ImageFile):
         return Facts()
     with contextlib.suppress(Exception), _file_of(image) as file:  # what cannot be told is left to Pillow
-        return _read(image, file)
+        facts = Facts(deep=_is_deep(image), preview_of=stands_for(image, file))
+        if facts.preview_of:
+            return facts
+        file.seek(0)
+        return replace(_read(image, file), beside=left_beside(image, file))
     return Facts(deep=_is_deep(image))
 
 

@@ -20,8 +20,9 @@ from aez.bench.machine import describe_environment
 from aez.bench.pictures.files import Picture, load_picture
 from aez.bench.pictures.speed import AEZ, model_option
 from aez.codec.common.extras import library
-from aez.codec.image.api import ModelLike, encode_picture, load
+from aez.codec.image.api import encode_picture, load
 from aez.codec.image.decoding import decode_picture
+from aez.codec.image.model import ModelLike
 
 __all__ = ["large", "soak"]
 

@@ -14,8 +14,9 @@ from PIL import Image
 from aez.bench.machine import describe_environment
 from aez.bench.pictures.files import Picture, load_picture
 from aez.codec.errors import InvalidArgument
-from aez.codec.image.api import ModelLike, encode_picture, load
+from aez.codec.image.api import encode_picture, load
 from aez.codec.image.decoding import decode_picture
+from aez.codec.image.model import ModelLike
 from aez.codec.image.tiles import TILE_DEFAULT
 
 __all__ = ["QUALITIES", "seams", "step_errors"]

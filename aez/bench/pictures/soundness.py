@@ -17,9 +17,9 @@ from aez.codec.container.image_header import ImageHeader
 from aez.codec.container.reader import Reader
 from aez.codec.entropy.tile import symbol_bytes
 from aez.codec.errors import InvalidArgument
-from aez.codec.image.api import ModelLike, encode_picture, load
+from aez.codec.image.api import encode_picture, load
 from aez.codec.image.decoding import decode_picture
-from aez.codec.image.model import ImageModel, open_model
+from aez.codec.image.model import ImageModel, ModelLike, open_model
 from aez.codec.image.tile_kinds import split_kind
 from aez.codec.image.tiles import TILE_DEFAULT, decode_latents, ideal_bytes, tile_symbols
 

@@ -20,8 +20,9 @@ from aez.bench.pictures.codecs import standard_peers
 from aez.bench.pictures.files import Picture, load_picture
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.errors import InvalidArgument
-from aez.codec.image.api import ModelLike, encode_picture, load
+from aez.codec.image.api import encode_picture, load
 from aez.codec.image.decoding import decode_picture
+from aez.codec.image.model import ModelLike
 
 __all__ = ["AEZ", "in_turn", "model_option", "speed"]
 

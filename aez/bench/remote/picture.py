@@ -13,7 +13,8 @@ from aez.codec.container.image_header import ImageHeader
 from aez.codec.container.reader import Reader
 from aez.codec.container.writer import Writer
 from aez.codec.errors import InvalidArgument
-from aez.codec.image.api import ModelLike, encode_picture
+from aez.codec.image.api import encode_picture
+from aez.codec.image.model import ModelLike
 
 __all__ = ["repeated_file", "texture"]
 

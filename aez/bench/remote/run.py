@@ -16,8 +16,8 @@ from aez.bench.remote.server import RangeServer, serving
 from aez.bench.table_text import aligned
 from aez.codec.common.progress import progress_bar
 from aez.codec.errors import InvalidArgument, UnsupportedInput
-from aez.codec.image.api import ModelLike
 from aez.codec.image.decoding import describe
+from aez.codec.image.model import ModelLike
 from aez.pillow import OpenedPicture
 
 __all__ = ["RemoteReport", "run"]

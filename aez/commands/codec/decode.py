@@ -13,7 +13,6 @@ import click
 from aez.batch import FileOutcome, Parallel, Progress, run_batch
 from aez.codec.errors import CorruptFile, InvalidArgument
 from aez.codec.remote.address import file_name, is_url
-from aez.codec.remote.file import open_url
 from aez.commands import options
 from aez.commands.codec.picture_files import Background, decoded_bytes, find_format
 from aez.files import Job, check_target, plan, read_input, refuse_two_results, write_output
@@ -64,6 +63,8 @@ class DecodeJob:
 
         beside = None if source == STDIO or is_url(source) else source
         if is_url(source):
+            from aez.codec.remote.file import open_url
+
             with open_url(source) as far:
                 if self.settings["region"] is not None and self.settings["scale"] == 1 and self.fit is None:
                     settings = {name: value for name, value in self.settings.items() if name != "scale"}

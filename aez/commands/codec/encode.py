@@ -49,7 +49,7 @@ TARGETS = ("quality", "bpp", "psnr", "ssimulacra2", "max_bytes")
 @click.option(
     "--tile",
     type=int,
-    help="Side of the tiles that are coded independently, in pixels; by default 1024, without a model 2048.",
+    help="Side of the independently coded tiles in pixels; by default 1024, without a model or if thin 2048.",
 )
 @click.option("--embed-model", is_flag=True, help="Store the decoding half of the model in each file.")
 @click.option(
@@ -220,13 +220,12 @@ def _opened(given: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
     _lift_bound(given["max_pixels"])
     bundle = load_for(given["model"], given["psnr"])
     opened = open_model(bundle, device, threads)
-    side = TILE_DEFAULT if tile is None else tile
-    check_tile(side, opened.geometry.alignment)
+    check_tile(TILE_DEFAULT if tile is None else tile, opened.geometry.alignment)
     z = np.zeros((opened.geometry.hyper_channels, 1, 1), np.int32)
     opened.predict(z, 0).index()  # opens a session on the device
     return {
         "model": bundle,
-        "tile": side,
+        "tile": tile,
         "device": device,
         "threads": threads,
         "content": given["content"],

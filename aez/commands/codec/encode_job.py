@@ -43,7 +43,7 @@ class EncodeJob:
 
     def __call__(self, job: Job, progress: Progress) -> FileOutcome:
         from aez.codec.image.api import encode_picture
-        from aez.codec.image.pillow import read_image
+        from aez.codec.image.pillow import Loss, read_image
 
         started = time.perf_counter()
         check_target(job, self.force)
@@ -57,11 +57,14 @@ class EncodeJob:
         if larger:
             end = "and was left out" if self.after.only_smaller else "(--only-smaller leaves it out)"
             notices.append(f"its {len(encoded.data):,} bytes are not fewer than the source's {len(source):,} {end}")
+        is_whole = not any(isinstance(notice, Loss) for notice in encoded.notices)
+        if self.after.delete_source and not is_whole:
+            notices.append("its source has more than its result, and is not deleted")
         written = not (larger and self.after.only_smaller)
         details = {"width": image.width, "height": image.height, "quality": round(encoded.quality, 2)}
         if written:
             write_output(job.target, encoded.data, self.force)
-            details |= self._look_again(job, encoded.data, image, before)
+            details |= self._look_again(job, encoded.data, image, before, is_whole)
         return FileOutcome(
             bytes_in=len(source),
             bytes_out=len(encoded.data) if written else 0,
@@ -73,13 +76,15 @@ class EncodeJob:
             written=written,
         )
 
-    def _look_again(self, job: Job, data: bytes, image: Image.Image, before: os.stat_result | None) -> dict[str, Any]:
+    def _look_again(
+        self, job: Job, data: bytes, image: Image.Image, before: os.stat_result | None, is_whole: bool
+    ) -> dict[str, Any]:
         after, found = self.after, {}
         if after.keep_times and before is not None:
             os.utime(job.target, ns=(before.st_atime_ns, before.st_mtime_ns))
         if after.measure or after.delete_source:
             found["psnr"] = self.verified(job, data, image)
-        if after.delete_source and before is not None:
+        if after.delete_source and is_whole and before is not None:
             now = Path(job.source).stat()
             if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
                 raise OutputError("it changed while it was being encoded, and was kept; its result is of what it was")

@@ -42,8 +42,8 @@ def find_format(suffix: str) -> str:
     """Pillow's name of the format with a suffix such as `.png`. Raises InvalidArgument."""
     from PIL import Image
 
-    Image.init()
-    name = Image.registered_extensions().get(suffix.lower())
+    Image.preinit()  # the usual formats; all of them take much longer
+    name = Image.EXTENSION.get(suffix.lower()) or Image.registered_extensions().get(suffix.lower())
     if name is None or name not in Image.SAVE:
         shown = suffix or "a file without suffix"
         raise InvalidArgument(f"pictures cannot be written as {shown}; use .png, .webp, .tiff or .jpg, or --format")

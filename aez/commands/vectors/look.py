@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +43,8 @@ def look(
     items, what each number of the code stands for beside PCA's components, active units, and histograms of the codes.
     It holds everything that it shows.
     """
+    from importlib import metadata
+
     from aez.codec.common.extras import library
     from aez.codec.report.autoencoder_page import AutoencoderLook, autoencoder_page
 

@@ -131,6 +131,12 @@ def test_a_source_goes_once_its_result_is_whole(archive: Path, monkeypatch: pyte
     assert tree(archive / "in") >= {"flat.png", "2019/c.png"}  # not written, not given
     assert not {"a.png", "b.bmp"} & tree(archive / "in")
 
+    noisy(8).save("in/pages.tif", save_all=True, append_images=[noisy(9)])
+    found = run("encode", "in/pages.tif", "-o", "pages.aez", *options)
+    assert found.exit_code == 0
+    assert "is not deleted" in found.stderr
+    assert "pages.tif" in tree(archive / "in")  # the second one is nowhere else
+
     from aez.codec.image import decoding
 
     def broken(*_: Any, **__: Any) -> Any:

@@ -370,6 +370,12 @@ def test_tile_sizes_that_are_not_written(tile: int) -> None:
         check_tile(tile, 16)
 
 
+@pytest.mark.parametrize(("width", "height", "tiles"), [(2048, 20, 1), (20, 2049, 2), (1025, 129, 2)])
+def test_thin_pictures_have_longer_tiles(width: int, height: int, tiles: int) -> None:
+    data = encode_picture(photo(height, width), model=tiny()).data
+    assert Reader(io.BytesIO(data), ImageHeader).header.tiles == tiles
+
+
 def test_headers_that_no_file_can_back() -> None:
     def header(width: int, height: int, tile: int = 1024) -> ImageHeader:
         return ImageHeader(width, height, "RGB", LEVEL, bytes(8), tile)
