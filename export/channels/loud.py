@@ -25,7 +25,7 @@ _TINY = 1e-12
 
 
 class LoudVoice(nn.Module):
-    """Blame [batch, channels] by the network, at its threshold -> score [batch, channels], 0 to `TOP`; 0 until `set`."""
+    """Blame [batch, channels] by the network, at its threshold -> scores of that shape, 0 to `TOP`; 0 until `set`."""
 
     share: Tensor
 

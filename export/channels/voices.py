@@ -18,8 +18,8 @@ class Voices(nn.Module):
     """Joins the voices with the network's score, on the scale on which 1 is the threshold.
 
     The score is the largest of the network's, the quietest and the loudest channel's and the rare states', and to it
-    comes that of the channel that moves and never did. `share` is how much of a channel's score reaches the whole one: a voice is blamed
-    so much that both agree.
+    comes that of the channel that moves and never did. `share` is how much of a channel's score reaches the whole one:
+    a voice is blamed so much that both agree. A loud channel is blamed already.
     """
 
     order: Tensor
