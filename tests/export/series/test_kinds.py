@@ -87,7 +87,7 @@ def test_a_coarse_sensor_and_short_data_are_measured() -> None:
     assert kind_of(np.arange(1000) % 2.0, windowed=False)[0] == "measured"
 
 
-@pytest.mark.parametrize("usual", [0.4, 0.7, 1.0])
+@pytest.mark.parametrize("usual", [0.5, 0.7, 1.0])
 def test_counts_of_errors_are_measured(usual: float) -> None:
     errors = np.random.default_rng(0).poisson(usual, 4000).astype(float)
     assert len(np.unique(errors)) <= FEW
