@@ -1,4 +1,4 @@
-"""What is said beside the network, within bounds: of channels too quiet, too loud, that never moved, of rare states."""
+"""What is said beside the network, within bounds: of channels that are too quiet, that never moved, of rare states."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from aez.export.channels.kinds import Kinds
-from aez.export.channels.loud import LoudVoice
 from aez.export.channels.quiet import QuietVoice
 from aez.export.channels.states import RareStates
 from aez.export.channels.still import StillVoice
@@ -17,9 +16,9 @@ __all__ = ["Voices"]
 class Voices(nn.Module):
     """Joins the voices with the network's score, on the scale on which 1 is the threshold.
 
-    The score is the largest of the network's, the quietest and the loudest channel's and the rare states', and to it
-    comes that of the channel that moves and never did. `share` is how much of a channel's score reaches the whole one:
-    a voice is blamed so much that both agree. A loud channel is blamed already.
+    The score is the largest of the network's, the quietest channel's and the rare states', and to it comes that of the
+    channel that moves and never did. `share` is how much of a channel's score reaches the whole one: a voice is blamed
+    so much that both agree.
     """
 
     order: Tensor
@@ -28,7 +27,6 @@ class Voices(nn.Module):
         super().__init__()
         learned, still, states = kinds.learned, kinds.places("constant"), kinds.places("state")
         self.quiet, self.still, self.rare = QuietVoice(window, len(learned)), StillVoice(kinds), RareStates(kinds)
-        self.loud = LoudVoice(len(learned))
         self.plain, self.share = kinds.plain, share
         self._still, self._states = bool(still), bool(states)
         places = [*learned, *still, *states]
@@ -50,7 +48,7 @@ class Voices(nn.Module):
         None where all are.
         """
         quiet = self.quiet(*extremes, counts)
-        score = torch.maximum(score, torch.maximum(quiet, self.loud(blame)).amax(1))
+        score = torch.maximum(score, quiet.amax(1))
         blame = blame + quiet / self.share
         return self.of_kinds(window, score, blame)
 

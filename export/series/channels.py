@@ -13,10 +13,9 @@ from aez.codec.common.words import listed
 from aez.codec.series.core import Series, select_channels
 from aez.export.channels.inputs import LearnedChannels, learned_rows
 from aez.export.channels.kinds import Kinds, all_measured, find_kinds
-from aez.export.channels.loud import FEWEST_CHANNELS, FEWEST_WINDOWS
 from aez.export.channels.quiet import least_motion
 from aez.export.channels.states import StateEffect, fit_effect
-from aez.export.common.batches import Batches, spread
+from aez.export.common.batches import spread
 from aez.export.series.graph import DetectorGraph
 from aez.export.series.scaling import ScaleLayer, Scaling, fit_scaling
 from aez.export.series.streams import unit_scaling
@@ -28,7 +27,6 @@ __all__ = ["kinds_and_window", "make_inputs", "scale_learned", "still_notices", 
 EFFECT_WINDOWS, _EFFECT_NUMBERS = 4_000, 20_000_000
 #: Numbers of the rows at most that say how often combinations of states come.
 _STATE_NUMBERS = 2**24
-_BATCH = 1024
 
 
 def kinds_and_window(
@@ -94,15 +92,11 @@ def make_inputs(split: Split, scaling: Scaling, kinds: Kinds, window: int) -> tu
     return learned, effect
 
 
-@torch.no_grad()
 def teach_voices(graph: DetectorGraph, split: Split) -> None:
-    """Let the voices of a graph that has its threshold hear what the windows of a split are like."""
+    """Let the graph's voices hear what the windows of a split are like."""
     kinds, scaling = graph.channel_kinds, graph.scaling
     runs = [learned_rows(run, kinds) for part in (split.fit, split.validation, split.held_out) for run in part.runs]
     graph.voices.quiet.set(least_motion(runs, graph.window, scaling.centre, scaling.scale))
-    if graph.options.rule == "mean" and graph.width >= FEWEST_CHANNELS and len(split.held_out) >= FEWEST_WINDOWS:
-        batches = Batches(split.held_out, min(_BATCH, len(split.held_out) // 100))
-        graph.voices.loud.set(torch.stack([graph.network_blame(batch).amax(0) for batch in batches]).numpy())
     if kinds.places("state"):
         graph.voices.rare.learn(_some_rows(split.fit), _some_rows(split.held_out))
 

@@ -14,7 +14,6 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from aez.export.channels.loud import TOP as LOUDEST
 from aez.export.channels.quiet import TOP as QUIETEST
 from aez.export.families.base import Affine, Family
 from aez.export.series.gaps import GapDivisor
@@ -53,7 +52,6 @@ class FoldedGraph(nn.Module):
     centre: Tensor
     quiet_slope: Tensor
     quiet_offset: Tensor
-    loud_share: Tensor
     units: Tensor
 
     def __init__(self, graph: DetectorGraph, *, whole: bool = False) -> None:
@@ -64,7 +62,6 @@ class FoldedGraph(nn.Module):
         self._listens = bool(quiet.offset.any())
         #: The score comes in such units, in which a quiet channel's voice is its blame.
         self.unit = graph.voices.share if self._listens else 1.0
-        self._hears = bool(graph.voices.loud.share.any())
         self._bare = folds_gain(graph)
         with torch.no_grad():
             self.members = nn.ModuleList(_Member(graph, number, self.unit, whole) for number in self._numbers)
@@ -74,7 +71,6 @@ class FoldedGraph(nn.Module):
             slope = -quiet.slope / self.unit
             self.register_buffer("quiet_slope", torch.diag(slope) if len(slope) <= _DIAGONAL_MOST else slope)
             self.register_buffer("quiet_offset", quiet.offset / self.unit)
-            self.register_buffer("loud_share", graph.voices.loud.share / self.unit)
             self.register_buffer("units", torch.full((graph.width, 1), self.unit))
             if not whole:
                 self.gaps = GapDivisor(graph.gap_factor, graph.window, graph.width, float(graph.threshold))
@@ -136,18 +132,17 @@ class FoldedGraph(nn.Module):
         there: There | None,
     ) -> tuple[Tensor, Tensor]:
         """Score [batch] and blame [batch, channels] with the voices."""
-        said, voices = [score], self.detector.voices
-        if self._hears:
-            said.append((blame * self.loud_share).clamp_max(LOUDEST / self.unit))
-        if extremes is not None:
+        voices = self.detector.voices
+        if extremes is None:
+            score = score[:, 0]
+        else:
             quiet = self._quiet(extremes[1] - extremes[0])
             if there is not None:
                 counts = there.counts if self.tail == self.window else there.present.sum(1)
                 quiet = torch.where(counts >= self.window / 2, quiet, 0.0)
-            said.append(quiet)
+            score = torch.cat([score, quiet], 1).amax(1)
+            score = score if self.unit == 1 else score * self.unit
             blame = blame + quiet
-        score = score[:, 0] if len(said) == 1 else torch.cat(said, 1).amax(1)
-        score = score if self.unit == 1 else score * self.unit
         score, blame = voices.of_kinds(window, score, blame)
         return score.clamp(0.0, HIGHEST), blame
 

@@ -170,10 +170,6 @@ class DetectorGraph(nn.Module):
         """The score [batch] without the voices."""
         return bounded(self._scored(window)[0])
 
-    def network_blame(self, window: Tensor) -> Tensor:
-        """The blame [batch, learned] without the voices."""
-        return self._scored(window)[1]
-
     def _scored(self, window: Tensor) -> tuple[Tensor, Tensor, Seen, Tensor, Tensor]:
         """The network's part: score [batch], blame [batch, learned], what it saw, and the reconstruction of that.
 

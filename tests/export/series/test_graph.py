@@ -537,7 +537,6 @@ def test_folding_changes_no_score(family: str, options: ScoreOptions, window: in
     graph, windows = wide(family, options, window, channels)
     graph.threshold.fill_(0.7)
     graph.voices.quiet.set(np.full(channels, 0.5))
-    graph.voices.loud.share.copy_(torch.linspace(0, 0.5, channels))
     windows = windows[:60]
     gaps = windows.clone()
     gaps[torch.rand(gaps.shape) < 0.2] = torch.nan

@@ -19,8 +19,6 @@ from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series
 from aez.codec.series.reader import read_series
 from aez.export.channels.kinds import FEW, find_kinds
-from aez.export.channels.loud import TOP as LOUD_TOP
-from aez.export.channels.loud import LoudVoice
 from aez.export.channels.quiet import least_motion
 from aez.export.channels.states import TOP as RARE_TOP
 from aez.export.channels.still import COMMAND_TOP
@@ -161,29 +159,6 @@ def test_a_dead_sensor_is_heard_without_a_word_of_the_network(tmp_path: Path) ->
     fitted.graph.voices.quiet.set(np.zeros(20))
     assert (found > 1).all()
     assert (score(fitted, broken)[0] < found).all()
-
-
-def test_one_shifted_sensor_of_forty_is_not_thinned_out_in_the_mean(tmp_path: Path) -> None:
-    fitted = learn(sensors(N, 40), tmp_path)
-    fresh = sensors(1000, 40, seed=1)
-    assert (score(fitted, fresh)[0] < 1).all()
-    fresh[500:600, 7] += 4
-    found, blame = score(fitted, fresh)
-    assert (found[500:569] > 1).all()
-    assert (blame[500:569].argmax(1) == 7).all()
-    fitted.graph.voices.loud.share.zero_()
-    assert (score(fitted, fresh)[0] < 1).all()
-
-
-def test_channels_with_bursts_are_not_called_loud() -> None:
-    rng = np.random.default_rng(0)
-    steady, bursts = rng.chisquare(30, size=N), rng.pareto(1.5, size=N)
-    blame = np.stack([steady, bursts, np.zeros(N)], axis=1).astype(np.float32)
-    voice = LoudVoice(3)
-    voice.set(blame)
-    heard = voice(torch.from_numpy(10 * blame.max(0, keepdims=True)))
-    assert heard[0].tolist() == [LOUD_TOP, 0, 0]
-    assert (voice(torch.from_numpy(blame)) < 0.3).all()
 
 
 def test_channels_that_rest_now_and_then_are_not_called_quiet() -> None:
