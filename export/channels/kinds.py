@@ -24,6 +24,11 @@ CHOICES: tuple[ChannelKind, ...] = ("measured", "state", "counter", "left-out")
 FEW, STATES_MOST = 8, 64
 #: Its changes skip values in between in at least this share; those of a coarse sensor hardly do.
 _JUMPS = 0.2
+#: Counts of what happens in a row (errors, retries) are no states: from 0 up, of so many values, the highest one rare
+#: beside the most frequent, and neighbours equal at most so much more often than any two rows.
+_COUNTS_FEWEST, _COUNTS_RARE, _COUNTS_ALIKE = 4, 0.1, 1.1
+#: What counts as another peak of their shares, of the highest.
+_COUNTS_PEAK = 0.02
 #: Fewer values than this tell no kind but that nothing moves.
 FEWEST = 50
 #: Of a counter's steps, the share that may go down (it starts again) and the share that goes up at least.
@@ -154,7 +159,8 @@ def _kind(columns: Sequence[Floats], windowed: bool) -> tuple[ChannelKind, str]:
     if len(values) < FEWEST:
         return "measured", ""
     distinct = np.unique(values)
-    if len(distinct) == 2 or (len(distinct) <= FEW and _jumps(columns, distinct)):
+    few = len(distinct) <= FEW and _jumps(columns, distinct) and not _counts(columns, distinct)
+    if len(distinct) == 2 or few:
         return ("state" if windowed else "measured"), ""
     large = bool(np.median(np.abs(values)) > _WHOLE_MOST and np.all(values == np.rint(values)))
     if large and len(distinct) > _DISTINCT * len(values):
@@ -185,6 +191,19 @@ def _jumps(columns: Sequence[Floats], distinct: Floats) -> bool:
     moves = np.concatenate([np.abs(np.diff(np.searchsorted(distinct, one))) for one in columns])
     moves = moves[moves > 0]
     return bool(len(moves) and np.mean(moves > 1) >= _JUMPS)
+
+
+def _counts(columns: Sequence[Floats], distinct: Floats) -> bool:
+    """Whether few whole numbers say how often something happened: fewer rows the more, and nothing of it stays."""
+    if distinct[0] != 0 or len(distinct) < _COUNTS_FEWEST:
+        return False
+    places = [np.searchsorted(distinct, one) for one in columns]
+    share = np.bincount(np.concatenate(places)) / sum(map(len, places))
+    moves = np.diff(share)
+    rises = (moves > _COUNTS_PEAK * share.max())[np.abs(moves) > _COUNTS_PEAK * share.max()]
+    unimodal = not np.any(np.diff(rises.astype(int)) > 0)
+    stays = np.mean(np.concatenate([np.diff(one) == 0 for one in places]))
+    return bool(unimodal and share[-1] < _COUNTS_RARE * share.max() and stays <= _COUNTS_ALIKE * np.sum(share**2))
 
 
 def _state_values(rows: Sequence[Rows], place: int) -> tuple[float, ...]:

@@ -9,7 +9,8 @@ same number of alarms.
 What it shows: how a detector is made and used without a line of Python, and faults of some seconds found in hours of
 readings. The page `line-report.html` is what one would send to a colleague.
 Where it is weak: what touches few of fifty sensors is thinned out where the score is a mean over all of them; from
-Python, `rule="largest"` looks at the three worst. A slide that lags (slip) is found by neither. And faults among the
+Python, `rule="largest"` looks at the three worst. A slide that lags (slip) is found by neither, as it stays within what
+all other sensors leave open, and a loose contact of a sensor that reads nought anyway by nothing. And faults among the
 rows to learn from that nobody has marked raise the limit above those that one looks for: a line of the table shows
 what is left with as many faults there as in production.
 

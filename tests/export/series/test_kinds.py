@@ -18,7 +18,7 @@ from aez.codec.detect.score_series import Reading, score_file, score_streams
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.core import Series
 from aez.codec.series.reader import read_series
-from aez.export.channels.kinds import find_kinds
+from aez.export.channels.kinds import FEW, find_kinds
 from aez.export.channels.quiet import least_motion
 from aez.export.channels.states import TOP as RARE_TOP
 from aez.export.channels.still import COMMAND_TOP
@@ -83,6 +83,14 @@ def test_a_coarse_sensor_and_short_data_are_measured() -> None:
     assert kind_of(coarse)[0] == "measured"
     assert kind_of(np.arange(14) % 2.0)[0] == "measured"
     assert kind_of(np.arange(1000) % 2.0, windowed=False)[0] == "measured"
+
+
+@pytest.mark.parametrize("usual", [0.5, 0.7, 1.0])
+def test_counts_of_errors_are_measured(usual: float) -> None:
+    errors = np.random.default_rng(0).poisson(usual, 4000).astype(float)
+    assert len(np.unique(errors)) <= FEW
+    assert kind_of(errors) == ("measured", [])
+    assert kind_of(np.repeat(errors, 20))[0] == "state"  # what stays is a state
 
 
 def test_a_user_says_what_a_channel_is() -> None:
