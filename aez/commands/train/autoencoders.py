@@ -196,6 +196,7 @@ def _train(
         items = read_items(data, how)
         tested = None if test is None else read_items(test, vectors_shared.without_labels_file(how))
         vectors_shared.tell_skipped(items)
+        vectors_shared.tell_numbering(items)
         train_options.forget_run(output, force, resume)
         draws = chosen.pop("draws", DRAWS)
         given = {key: value for key, value in {"latent": latent, **chosen}.items() if value is not None}

@@ -65,4 +65,15 @@ def tell_skipped(items: Items) -> None:
     """Say which pictures could not be read."""
     if items.skipped:
         names = listed([path for path, _ in items.skipped], 5)
-        messages.warning(f"{len(items.skipped):,} pictures cannot be read and are left out: {names}")
+        count = len(items.skipped)
+        said = "1 picture cannot be read and is" if count == 1 else f"{count:,} pictures cannot be read and are"
+        messages.warning(f"{said} left out: {names}")
+
+
+def tell_numbering(items: Items) -> None:
+    """Say which columns seem to number the rows, from which nothing is to be learned."""
+    from aez.codec.vectors.tables import numbering
+
+    if items.kind == "vectors" and (found := numbering(items.values, items.columns)):
+        said = f"column {found[0]!r} seems" if len(found) == 1 else f"columns {listed(found, 5)} seem"
+        messages.warning(f"{said} to number the rows; leave it out with --ignore {','.join(found)}")
