@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,17 @@ def _empty_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     """Keep the models that the person running the tests has installed out of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AEZ_MODELS", str(tmp_path_factory.mktemp("models")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _networks_traced_once(made_once: MadeOnce) -> Iterator[None]:
+    """Take torch's exporter by way of what is kept of former exports, where a module of tests needs torch."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "torch" in sys.modules:
+            from tests.kit.traced_once import trace_once  # needs torch
+
+            trace_once(patch, made_once)
         yield
 
 

