@@ -293,7 +293,7 @@ def _facts(model: Autoencoder) -> Iterator[tuple[str, str]]:
 
 def _plot(png: bytes, text: str) -> str:
     """A figure with axes, which narrow screens scroll: shrunk to them its numbers could not be read."""
-    width = int.from_bytes(png[16:20])  # where a PNG states it
+    width = int.from_bytes(png[16:20], "big")  # where a PNG states it
     return _figure(png, text).replace("<figure>", f'<figure class="plot" style="--own: {width}px">', 1)
 
 

@@ -16,13 +16,10 @@ from aez.codec.common.extras import library
 from aez.codec.common.words import listed
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 
-__all__ = ["SUFFIXES", "numbering", "read_table", "texts"]
+__all__ = ["SUFFIXES", "read_table", "texts"]
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 _DELIMITERS = ",;\t"
-#: What columns are called that number rows, and rows of which that can be said.
-_NUMBERED_LEAST = 10
-_NUMBERING = ("id", "index", "key", "nr", "no", "number", "row", "unnamed: 0")
 
 
 def read_table(
@@ -135,21 +132,6 @@ def _no_numbers(column: Any, name: str, path: Path) -> str:
         f"{path}: column {name!r} holds no numbers but {column.type}; name it with --label {name} or leave it out "
         f"with --ignore {name}"
     )
-
-
-def numbering(values: NDArray[Any], columns: Sequence[str]) -> tuple[str, ...]:
-    """Names of columns that seem to number the rows: they rise evenly, or are called so and say nothing twice."""
-    found = []
-    if len(values) < _NUMBERED_LEAST:
-        return ()
-    for at, name in enumerate(columns):
-        column = values[:, at].astype(np.float64)
-        even = np.linspace(column[0], column[-1], len(column))
-        rises = column[-1] > column[0] and np.abs(column - even).max() <= 1e-6 * np.abs(column).max()
-        called = name.strip().lower() in _NUMBERING or name.lower().endswith(("_id", " id"))
-        if rises or (called and len(np.unique(column)) == len(column) and not (column % 1).any()):
-            found.append(name)
-    return tuple(found)
 
 
 def _is_numeric(kind: Any) -> bool:

@@ -68,12 +68,3 @@ def tell_skipped(items: Items) -> None:
         count = len(items.skipped)
         said = "1 picture cannot be read and is" if count == 1 else f"{count:,} pictures cannot be read and are"
         messages.warning(f"{said} left out: {names}")
-
-
-def tell_numbering(items: Items) -> None:
-    """Say which columns seem to number the rows, from which nothing is to be learned."""
-    from aez.codec.vectors.tables import numbering
-
-    if items.kind == "vectors" and (found := numbering(items.values, items.columns)):
-        said = f"column {found[0]!r} seems" if len(found) == 1 else f"columns {listed(found, 5)} seem"
-        messages.warning(f"{said} to number the rows; leave it out with --ignore {','.join(found)}")

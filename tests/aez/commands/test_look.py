@@ -71,6 +71,7 @@ def test_pictures_with_labels_and_a_log(folder: Path, tmp_path: Path) -> None:
     text, images = page(tmp_path / "vae.html", *given)
     assert len(images) == 10
     assert sum(getattr(image, "n_frames", 1) > 1 for image in images) == 1  # the animation, without equal frames
+    assert text.count('<figure class="plot" style="--own: ') == 4  # these scroll on a phone
     assert "Coloured by label" in text
     assert "KL divergence" in text
     assert "at even shares of the prior" in text

@@ -11,7 +11,6 @@ from PIL import Image
 from aez.codec.errors import AezError, InvalidArgument, UnsupportedInput
 from aez.codec.vectors.items import items_of_array, range_of
 from aez.codec.vectors.reading import Reading, read_items
-from aez.codec.vectors.tables import numbering
 from tests.kit.idx_files import idx_bytes
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (30, 6, 5)).astype(np.uint8)
@@ -89,17 +88,6 @@ def test_a_column_without_a_name_has_one(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(", a \n0,1.5\n1,2.5\n")
     assert read_items(tmp_path / "t.csv").columns == ("column 1", "a")
     assert read_items(tmp_path / "t.csv", Reading(ignore=("column 1",))).columns == ("a",)
-
-
-def test_columns_that_number_the_rows_are_found() -> None:
-    rng = np.random.default_rng(0)
-    drawn, shuffled = rng.normal(size=(50, 1)), rng.permutation(50)[:, None]
-    counted, times = np.arange(50)[:, None] + 70_000, np.arange(50)[:, None] * 0.1
-    constant, sorted_ = np.ones((50, 1)), np.sort(drawn, axis=0)
-    columns = ("drawn", "shuffled", "counted", "times", "constant", "sorted", "customer_id", "id")
-    values = np.hstack([drawn, shuffled, counted, times, constant, sorted_, shuffled, drawn])
-    assert numbering(values.astype(np.float32), columns) == ("counted", "times", "customer_id")
-    assert numbering(values[:3].astype(np.float32), columns) == ()
 
 
 def test_sub_folders_are_labels(tmp_path: Path) -> None:
