@@ -42,11 +42,13 @@ _UNITS, _MOVED = 24, 2.0
 _PRINCIPAL = 2000
 #: A unit is active above this variance of its mean where the prior is N(0, 1) (Burda et al. 2016); else this share.
 _ACTIVE = 0.01
+#: The family that does not learn step by step.
+_CLOSED = "pca"
 _STYLE = """
 figure { margin: 0 0 1rem; } figure img { width: auto; max-width: 100%; image-rendering: auto; }
 figcaption { color: #5c6673; font-size: .9rem; max-width: 60rem; margin: .3rem 0 0; }
 @media (max-width: 48rem) {
-  .plot { overflow-x: auto; } .plot img { max-width: none; width: calc(var(--own) * .8); }
+  .plot { overflow-x: auto; } .plot img { max-width: none; width: calc(var(--own) * .7); }
 }
 .beside { display: flex; flex-wrap: wrap; gap: 2.5rem; } .beside figure { flex: 1 1 24rem; }
 """
@@ -190,6 +192,9 @@ def _verdict(look: AutoencoderLook) -> str:
 
 def _losses(look: AutoencoderLook) -> Iterator[str]:
     yield "<h2>How it learned</h2>"
+    if look.model.family == _CLOSED:
+        yield "<p>Its components have a closed form: no steps were needed.</p>"
+        return
     if not look.log:
         yield "<p>The log of its run, MODEL.run/metrics.jsonl, does not lie beside the model.</p>"
         return

@@ -90,6 +90,7 @@ def test_vectors_without_a_log_in_three_axes(folder: Path, tmp_path: Path) -> No
 def test_a_code_of_one_number(folder: Path, tmp_path: Path) -> None:
     text, _ = page(tmp_path / "p.html", folder / "rows.csv", "-m", folder / "pca.aezm", "--ignore", "kind")
     assert "1 of 1 numbers of the code are active" in text
+    assert "Its components have a closed form" in text
 
 
 def test_figures_of_the_page_are_those_of_the_codes(folder: Path) -> None:
