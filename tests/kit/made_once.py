@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-#: Gives the folder of that name, which the function has filled in one of the processes.
-MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
+@dataclass(frozen=True)
+class MadeOnce:
+    """Folders that all processes of a run have in common, in `common`."""
 
-def folders_made_once(factory: pytest.TempPathFactory, several: bool) -> MadeOnce:
-    """Folders that all processes of this run have in common; `several`: pytest-xdist runs it in more than one."""
-    base = factory.getbasetemp()
-    common = (base.parent if several else base) / "shared"
-    common.mkdir(exist_ok=True)
+    common: Path
 
-    def get(name: str, make: Callable[[Path], object]) -> Path:
-        folder, new = common / name, common / f"{name}.new"
-        with FileLock(common / f"{name}.lock"):
+    def __call__(self, name: str, make: Callable[[Path], object]) -> Path:
+        """The folder of that name, which the function has filled in one of the processes."""
+        folder, new = self.common / name, self.common / f"{name}.new"
+        with FileLock(self.common / f"{name}.lock"):
             if not folder.exists():
                 shutil.rmtree(new, ignore_errors=True)  # of a process whose making failed
                 new.mkdir()
@@ -29,4 +28,10 @@ def folders_made_once(factory: pytest.TempPathFactory, several: bool) -> MadeOnc
                 new.rename(folder)
         return folder
 
-    return get
+
+def folders_made_once(factory: pytest.TempPathFactory, several: bool) -> MadeOnce:
+    """`several`: pytest-xdist runs the tests in more than one process."""
+    base = factory.getbasetemp()
+    common = (base.parent if several else base) / "shared"
+    common.mkdir(exist_ok=True)
+    return MadeOnce(common)

@@ -54,6 +54,8 @@ _ALL_PHOTO_SHARE = 0.95
 #: Bits per pixel and their worth that the model takes at least where something is drawn, and exact samples where a
 #: photograph is; and how many times its bytes a tile of both costs with what its photograph loses.
 _DRAWN_COST, _PHOTO_COST, _SPARE = 2.0, 3.0, 1.5
+#: Share of its bytes that a quick form of exact samples has left at best after a longer search.
+_SEARCHED = 0.6
 
 #: Most pixels among which the most common colour is looked for.
 _LOOKED_AT = 1 << 20
@@ -159,8 +161,10 @@ class ModelTiles:
         ):
             yield _Candidate(learned, 0.0)
             return
-        yield _Candidate(learned, self._error(tile, learned))
-        yield self._exact_one(tile, flat=False)
+        one = _Candidate(learned, self._error(tile, learned))
+        yield one
+        reached = psnr_of(one.error) >= least_psnr(level)
+        yield self._exact_one(tile, False, rival=one.cost(tile.pixels, level) if reached else math.inf)
 
     def _size(self, content: bytes, tile: _Tile) -> int:
         """Bytes of a tile with alpha by itself."""
@@ -211,10 +215,11 @@ class ModelTiles:
             whole = encode_tile_pixels(self.model, tile.picture, tile.header, tile.number)
             yield _Candidate(whole, self._error(tile, whole, ~photo))
 
-    def _exact_one(self, tile: _Tile, flat: bool, photo: Mask | None = None) -> _Candidate:
+    def _exact_one(self, tile: _Tile, flat: bool, photo: Mask | None = None, rival: float = math.inf) -> _Candidate:
         """Exact samples, or such within a step, whichever is cheaper at the level.
 
-        With a `photo` they have one colour there, and the error is what they lose elsewhere.
+        With a `photo` they have one colour there, and the error is what they lose elsewhere. Where they cannot come
+        below the cost of a `rival`, no time is spent on searching their shortest form.
         """
         bits, level = tile.header.bits, tile.header.level
         samples = tile.samples(photo)
@@ -227,6 +232,9 @@ class ModelTiles:
                 quick = self._coded(tile, samples, scaled, photo is None, quick=True)
                 tried.append((_Candidate(quick, error).cost(tile.pixels, level), scaled, error))
         _, scaled, error = min(tried)
+        quick = self._coded(tile, samples, scaled, photo is None, quick=True)
+        if _Candidate(quick, error).cost(tile.pixels, level, round(_SEARCHED * len(quick))) > rival:
+            return _Candidate(quick, error)
         return _Candidate(self._coded(tile, samples, scaled, photo is None), error)
 
     def _coded(self, tile: _Tile, samples: Pixels, step: int, whole: bool, quick: bool = False) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import signal
 import subprocess
 import sys
@@ -18,12 +19,12 @@ from aez.codec.bundle.bundle import Bundle
 from aez.codec.image.distortion import psnr
 from aez.commands.collection.state import FOLDER
 from tests.kit.made_once import MadeOnce
-from tests.kit.places import TINY
+from tests.kit.places import ROOT, TINY
 from tests.kit.small_photo import exported_once, make_pictures
 from tests.kit.tiny_pictures import altered_bundle
 
 #: `aez`, which sends itself a signal where a function is called for the nth time; figures from few points. With a model
-#: at hand it is what training makes.
+#: at hand it is what training makes; without one the network is traced for its graphs as in the tests.
 SCRIPT = """
 import functools, importlib, os, shutil, sys
 from aez.commands.collection import command, learning, measuring
@@ -31,6 +32,12 @@ learning._CHECKPOINT_SECONDS, measuring._PEER_POINTS, measuring._DISTANCES = 0.0
 if made := os.environ.get("TRAINED"):
     learning.learn = lambda collection, device: shutil.copy(made, collection.model)
     command._check_installed = lambda eye: None
+else:
+    from pathlib import Path
+    from pytest import MonkeyPatch
+    from tests.kit.made_once import MadeOnce
+    from tests.kit.traced_once import trace_once
+    trace_once(MonkeyPatch(), MadeOnce(Path(os.environ["COMMON"])))
 module, path, number, count = sys.argv[1], sys.argv[2].split("."), int(sys.argv[3]), int(sys.argv[4])
 owner = functools.reduce(getattr, path[:-1], importlib.import_module(module))
 real, calls = getattr(owner, path[-1]), []
@@ -125,7 +132,9 @@ def test_killed_in_every_stage_but_training(at_hand: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_training(scans: Path, made_once: MadeOnce) -> None:
+def test_killed_in_training(scans: Path, made_once: MadeOnce, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMON", str(made_once.common))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     Path("models/photo.aezm").write_bytes(exported_once(made_once).path.read_bytes())
     checkpoint = Path("out", FOLDER, "scans.aezm.run", "checkpoint.pt")
     killed("aez.export.common.trainer", "Trainer._train_step", 4)

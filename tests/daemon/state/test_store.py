@@ -236,7 +236,7 @@ def test_many_threads_write_and_read_at_once(store: Store) -> None:
             if batch:
                 got += [one.record.id for one in batch]
                 store.delivered(name, batch[0].number, batch[-1].number)
-        assert got == [record.id for record in steps(200)]
+        assert got == [record.id for record in steps(60)]
 
     def reader() -> None:
         while not done.is_set():
@@ -247,7 +247,7 @@ def test_many_threads_write_and_read_at_once(store: Store) -> None:
     threads += [threading.Thread(target=guarded, args=(reader,)) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for record in steps(200):
+    for record in steps(60):
         store.commit({"file": {"id": record.id}}, {"pump": record.id.encode()}, [record])
     done.set()
     for thread in threads:

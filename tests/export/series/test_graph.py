@@ -519,7 +519,7 @@ FOLDED: list[tuple[str, ScoreOptions, int, int]] = [
     ("pca", ScoreOptions(), WINDOW, CHANNELS),
     ("pca", ScoreOptions(), 5, 3),  # too short for parts
     ("pca", ScoreOptions(), 1, 6),
-    ("pca", ScoreOptions(), 90, 60),  # too large for one product, and for a table of gaps
+    ("pca", ScoreOptions(), 64, 65),  # too large for one product, and for a table of gaps
     ("pca", ScoreOptions(tail=20), 60, 20),
     ("pca", ScoreOptions(rule="max", tail=4), WINDOW, CHANNELS),
     ("pca", ScoreOptions(rule="largest", largest=2), WINDOW, CHANNELS),
