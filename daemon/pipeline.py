@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -309,7 +309,7 @@ class Worker:
             rows = sum(map(len, found))
             self.rows += rows
             self.metrics.samples.labels(source).inc(rows)
-            samples += found
+            samples += [replace(one, source=source) for one in found]
             if malformed:
                 self._refuse(source, malformed)
             self._unusable.take(source, rows, malformed)

@@ -30,7 +30,7 @@ _EPOCHS = ((10**17, 1), (10**14, 10**3), (10**11, 10**6), (10**8, 10**9))
 _YEAR_1990, _YEAR_2100 = 631_152_000, 4_102_444_800
 _LIMIT = 2.0**63
 _OFFSET = re.compile(r"\d\d:\d\d.*?\s*(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)$", re.IGNORECASE)
-_DATE = r"^\s*\d{4}[-/]\d\d[-/]\d\d\s*$"
+_DATE = r"^\s*(\d{4}[-/]\d\d[-/]\d\d|\d\d\.\d\d\.\d{4})\s*$"
 _TIME_OF_DAY = r"^\s*\d\d:\d\d(:\d\d([.,]\d{1,9})?)?\s*$"
 #: What turns other spellings of ISO 8601 into the one that Arrow reads.
 _SPELLINGS = (

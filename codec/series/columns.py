@@ -27,6 +27,7 @@ __all__ = [
     "from_arrow",
     "from_numpy",
     "is_category",
+    "is_nested",
     "numbers",
     "strings",
     "texts_of",
@@ -213,6 +214,12 @@ class Wordbook:
             raise UnsupportedInput(f"column {name!r} has more than {WORDS_MOST} words, and is no category; ignore it")
         self.strange[name] = strange[codes]
         return table[codes]
+
+
+def is_nested(column: Column) -> bool:
+    """Whether the first value is an object or a list of JSON, as a text."""
+    texts, codes = ([], np.full(1, -1)) if isinstance(column, np.ndarray) else texts_of(column)
+    return bool(len(codes)) and int(codes[0]) >= 0 and texts[codes[0]].startswith(("{", "["))
 
 
 def is_category(columns: Sequence[Column]) -> bool:

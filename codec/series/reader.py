@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.clock import TableClock, find_clock, names_time
-from aez.codec.series.columns import Column, Wordbook, Words, excerpt, is_category, numbers
+from aez.codec.series.columns import Column, Wordbook, Words, excerpt, is_category, is_nested, numbers
 from aez.codec.series.core import Series, joined, nearest_names, part_of
 from aez.codec.series.open_table import open_table
 from aez.codec.series.streams import NAMES_STREAMS, Labels, MixedStreams, parted, summary_of
@@ -186,7 +186,10 @@ class SeriesReader(Iterator[Series]):
         blocks = [block for block in itertools.islice(table.blocks, 2) if block.rows]
         if sum(block.rows for block in blocks) < 2:
             count = "one row" if blocks else "no rows"
-            raise UnsupportedInput(f"{path} has {count}, and a series has at least two")
+            hint = ""
+            if blocks and any(is_nested(column) for column in blocks[0].columns.values()):
+                hint = "; what is nested in it is not read: write an object a row, each on a line of its own"
+            raise UnsupportedInput(f"{path} has {count}, and a series has at least two{hint}")
         columns = blocks[0].columns
         self.dropped: dict[str, str] = dict(table.dropped)
         if table.stream is not None:

@@ -20,6 +20,7 @@ from aez.daemon.engine.event_records import MODEL_CHANGED, STATE_LOST
 from aez.daemon.files.followed import FileOptions
 from aez.daemon.incidents.desk import AlarmDesk
 from aez.daemon.observe.traces import Traces
+from aez.daemon.parse.names import time_columns
 from aez.daemon.scores.files import Rotation
 from aez.daemon.scores.log import ScoreLog, Selection
 from aez.daemon.sinks.alertmanager import AlertmanagerOptions
@@ -45,7 +46,7 @@ def source(config: Configuration, entry: SourceConfig, *, once: bool = False) ->
         raise refused(config, entry.line, f"source {entry.name}", error) from error
     if entry.parse.header:
         made.without_header()
-    made.read_csv(entry.parse.separator, (entry.parse.time,) if entry.parse.time else TIME_COLUMNS)
+    made.read_csv(entry.parse.separator, time_columns(entry.parse.time) or TIME_COLUMNS)
     made.leave_out(own_files(config))
     return made
 

@@ -14,7 +14,7 @@ SIGNAL_ENDS: Mapping[str, str] = {"silent": "heard", "missing": "present", "stuc
 #: Actions behind which nothing more comes of an event, unless it reopens.
 CLOSING = ("close", *SIGNAL_ENDS.values())
 #: What the column of the time is called where nobody says.
-TIME_COLUMNS = ("time", "timestamp", "ts")
+TIME_COLUMNS = ("time", "timestamp", "ts", "Time", "Timestamp", "TIME", "TIMESTAMP", "TS")
 #: Where a source stands, as plain JSON: what it needs to go on behind a chunk after a restart.
 Position = Mapping[str, Any]
 
@@ -61,6 +61,7 @@ class Samples:
         int64 [n] rises and tells each row's place among all of them, and `more` whether the Samples behind these are of
         the same reading. None and False where these stand alone.
     wide: rows of several sets are among these, and a missing value may be that of a column which its message had not.
+    source: the name of their source in the configuration; empty where nobody says.
     """
 
     streams: Sequence[str]
@@ -72,6 +73,7 @@ class Samples:
     order: npt.NDArray[np.int64] | None = None
     more: bool = False
     wide: bool = False
+    source: str = ""
 
     def __len__(self) -> int:
         return len(self.time)

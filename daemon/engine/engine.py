@@ -24,7 +24,7 @@ from aez.daemon.common.records import EventRecord, Malformed, Samples, few, firs
 from aez.daemon.engine.event_records import MODEL_CHANGED, NOT_WATCHED, Silence
 from aez.daemon.engine.follower import Follower
 from aez.daemon.engine.gathering import Part, concatenated, join
-from aez.daemon.engine.losing import letters, losers, lost, warn
+from aez.daemon.engine.losing import letters, losers, lost, note_sources, tell_clocks, warn
 from aez.daemon.engine.model_streams import ModelStreams
 from aez.daemon.engine.routing import DatedNames, Router
 from aez.daemon.engine.rows import Recent, ScoredRows
@@ -166,6 +166,7 @@ class Engine:
         there = np.flatnonzero(np.bincount(numbers, minlength=len(one.streams)))
         places = np.full((len(one.streams), 2), -1, np.int64)
         places[there] = [self._place(one.streams[number]) for number in there.tolist()]
+        note_sources(self._groups, one, part, places)
         index = places[:, 1].take(numbers)
         model = places[:, 0].take(numbers)
         bad = np.abs(moments) > _FURTHEST  # the least of int64 stays below 0
@@ -247,7 +248,7 @@ class Engine:
     def _warn(self, now: int) -> None:
         """Name in the log what streams lose samples, and note which they are."""
         for group in self._groups:
-            warn(group, now, self._future)
+            warn(group, now, self._future, self._steady())
         self.losing = losers(self._groups, list(self._without_model))
         self.stopped = [one for group in self._groups if group.signals for one in group.signals.first(group.names)]
         fresh = list(self._without_model)[self._told :]
@@ -262,6 +263,8 @@ class Engine:
     def flush(self, now_ns: int) -> list[EventRecord]:
         """Score the rows that wait for late samples; the data end here. Open events stay open."""
         self._pause()
+        for group in self._groups:
+            tell_clocks(group, now_ns, self._steady())  # what is read at once may have had no tick
         return self._take_waiting() + [
             record for group in self._groups for record in group.flush(now_ns, self.listener)
         ]
@@ -442,8 +445,8 @@ class Engine:
         `scored` rows (`scored.<model>` those of one model), `gap_rows` that were made up, `afresh` streams, `batches`
         run with so many `windows`, fillers included, in `inference_seconds`; samples that were dropped as
         `dropped.<reason>`: late, duplicate, future (far ahead of its stream), no_model, no_channel (none of the model's
-        columns), too_many_streams. `losing.<reason>`: streams that lose samples just now. `missing_channels`,
-        `stuck_channels`: just now, of all streams.
+        columns), too_many_streams. `losing.<reason>`: streams that lose samples just now. `clocks.<kind>`: whose
+        clocks are apart. `missing_channels`, `stuck_channels`: just now, of all streams.
         """
         found = dict(self._counts)
         for group in self._groups:
@@ -457,6 +460,7 @@ class Engine:
         for group in self._groups:
             self._add(found, {} if group.signals is None else group.signals.counts())
             self._add(found, {f"losing.{reason}": count for reason, count in group.rows.losses.losers().items()})
+            self._add(found, {f"clocks.{kind}": count for kind, count in group.rows.clocks.counts().items()})
         found["losing.no_model"] = len(self._without_model)
         return found
 

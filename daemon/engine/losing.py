@@ -10,19 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from aez.daemon.common.records import Malformed, few
+from aez.daemon.common.records import Malformed, Samples, few
 from aez.daemon.engine.model_streams import ModelStreams
+from aez.daemon.rows.columns import Ints
 from aez.daemon.rows.losses import REASONS, advice
 
-__all__ = ["letters", "losers", "lost", "warn"]
+__all__ = ["letters", "losers", "lost", "note_sources", "tell_clocks", "warn"]
 
 _log = logging.getLogger("aez.daemon.engine")
+#: Samples of a stream that tell by which source it comes, of those that came at once.
+_NOTED = 8
 
 
-def warn(group: ModelStreams, moment: int, ahead: int) -> None:
+def warn(group: ModelStreams, moment: int, ahead: int, steady: int) -> None:
     """Name streams that lose samples or channels, once for each reason, and those whose time is ahead of the clock.
 
-    moment: the clock's time, and ahead: how far a stream may be ahead of it, ns.
+    moment: the clock's time, and ahead: how far a stream may be ahead of it, ns. steady: of a clock that nobody sets.
     """
     names, losses = group.names, group.rows.losses
     for reason, numbers in losses.news():
@@ -30,6 +33,7 @@ def warn(group: ModelStreams, moment: int, ahead: int) -> None:
         _log.warning("%s: samples are not scored (%s): %s", few([names[one] for one in numbers]), reason, why)
     for stopped, text in () if group.signals is None else group.signals.news():
         _log.warning("%s: %s", few(stopped), text)
+    tell_clocks(group, moment, steady)
     count = len(names)
     misbegun = np.flatnonzero(group.rows.misbegun[:count])
     group.rows.misbegun[misbegun] = False
@@ -41,6 +45,25 @@ def warn(group: ModelStreams, moment: int, ahead: int) -> None:
     if found.size:
         text = "%s: its time is more than %g h ahead of this machine's clock"
         _log.warning(text, few([names[one] for one in found.tolist()]), ahead / 3600e9)
+
+
+def tell_clocks(group: ModelStreams, moment: int, steady: int) -> None:
+    """Name streams whose clocks are apart, once for each kind."""
+    group.rows.clocks.look(moment, steady, group.watched.detector.channels)
+    for said, numbers in group.rows.clocks.news():
+        _log.warning("%s: %s", few([group.names[one] for one in numbers]), said)
+
+
+def note_sources(groups: Sequence[ModelStreams], one: Samples, part: slice, places: Ints) -> None:
+    """By which sources samples of streams came whose clocks may be apart; places: model and number of each stream."""
+    for at, group in enumerate(groups):
+        suspects = group.rows.clocks.suspects
+        if not (suspects and one.source):
+            continue
+        mine = [place for place in np.flatnonzero(places[:, 0] == at).tolist() if int(places[place, 1]) in suspects]
+        for place in mine:
+            for time in one.time[part][one.stream[part] == place][-_NOTED:].tolist():
+                group.rows.clocks.note_source(int(places[place, 1]), one.source, time)
 
 
 def losers(groups: Iterable[ModelStreams], without_model: Sequence[str]) -> list[Mapping[str, Any]]:

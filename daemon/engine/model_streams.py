@@ -484,6 +484,7 @@ class ModelStreams(StreamColumns):
             ),
             self.period,
             {} if self.signals is None else self.signals.all_stopped(),
+            {number: found.text for number, found in self.rows.clocks.found.items()},
         )
 
     def recent(self, number: int) -> Recent:

@@ -44,7 +44,7 @@ class StreamTable:
     since 1970 UTC of the newest sample, negative where there was none. score: float32 [n], that of the last row, NaN
     where this process scored none. limit: float32 [n]. silent: [n]. events: the id of the event that is open.
     lost: what they lose. period: ns between rows, None without a clock. stopped: the channels that are "missing" and
-    "stuck", of streams where any is.
+    "stuck", of streams where any is. clocks: of streams whose clocks are apart, which, by how much and what to do.
     """
 
     model: str
@@ -58,6 +58,7 @@ class StreamTable:
     lost: Lost | None = None
     period: int | None = None
     stopped: Mapping[int, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    clocks: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -74,7 +75,7 @@ class StreamTable:
 
         lost: how many samples were not scored, by reason. losing: the reason by which it loses samples just now,
         losing_since: when that began (ns), and advice: what to do about it; None where it loses none. missing, stuck:
-        names of channels.
+        names of channels. clocks: which are apart, and what to do, or None.
         """
         score, newest, event = float(self.score[number]), int(self.newest[number]), self.events.get(number)
         return {
@@ -88,6 +89,7 @@ class StreamTable:
             "event": event,
             **self._losses(number),
             **{kind: list(self.stopped.get(number, {}).get(kind, ())) for kind in ("missing", "stuck")},
+            "clocks": self.clocks.get(number),
         }
 
     def reason(self, number: int) -> str | None:

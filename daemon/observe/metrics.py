@@ -117,6 +117,7 @@ class Metrics:
         self.losing = make.gauge(
             "aez_streams_losing_samples", "Streams of which samples are not scored, more than by chance", "reason"
         )
+        self.clocks = make.gauge("aez_streams_clocks_apart", "Streams of which clocks are apart", "kind")
         self.adopted = make.gauge("aez_adopted_streams", "Streams that moved for good and whose level was taken")
         self.held_events = make.gauge("aez_held_events", "Open events that are recorded and not sent", "reason")
         self.mutes = make.gauge("aez_mutes", "Mutes by hand and maintenance windows that hold just now")
@@ -167,6 +168,9 @@ class Metrics:
                 continue
             if kind == "losing":
                 self.losing.labels(label).set(value)
+                continue
+            if kind == "clocks":
+                self.clocks.labels(label).set(value)
                 continue
             grown = self._grown("engine", name, value)
             if grown <= 0:

@@ -15,12 +15,13 @@ from itertools import groupby
 
 import numpy as np
 
+from aez.codec.common.table_head import are_units, is_preamble, unnamed
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.columns import MISSING
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.parse.lines import Layout, LineParser, text_of
-from aez.daemon.parse.names import Admit, Origin
+from aez.daemon.parse.names import Admit, Origin, time_columns
 from aez.daemon.parse.numbers import FLOAT, INTEGER, float_of
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import Message, MessageFault, MessageFaults
@@ -92,6 +93,8 @@ class CsvRows(LineParser):
         if self.options.header:
             return b"", data
         first, _, rest = data.partition(b"\n")
+        while rest and chunk.header is None and is_preamble(first.decode("utf-8", "replace")):
+            first, _, rest = rest.partition(b"\n")
         first = first.removeprefix(_BOM).rstrip(b"\r")
         if chunk.header is None:
             return first, rest
@@ -110,8 +113,10 @@ class CsvRows(LineParser):
                 raise MessageFault("syntax", f"the header names one column, with {other!r} in it; set separator")
         if len(names) > self.limits.columns:
             raise MessageFault("too_many_columns", f"the header names {len(names):,} columns")
-        if len(set(names)) < len(names) or "" in names:
-            raise MessageFault("syntax", "the header names a column twice, or leaves one without a name")
+        names = unnamed(names)
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise MessageFault("syntax", f"the header names the column {twice[:100]!r} twice")
         for name in names:
             self.mapper.check_name(name, self.limits.name_bytes)
         self._columns = tuple(names)
@@ -133,7 +138,7 @@ class CsvRows(LineParser):
         if not line.strip(_BLANKS):
             return []
         cells = [cell.strip() for cell in self._cells(text_of(line))]
-        if tuple(cells) == self._columns:  # the header once more, as files that were put together have it
+        if tuple(cells) == self._columns or are_units(cells):  # as files that were put together have it, and loggers
             return []
         if len(cells) != len(self._columns):
             reason = "missing_column" if len(cells) < len(self._columns) else "syntax"
@@ -150,11 +155,13 @@ class CsvRows(LineParser):
         mapper = self.mapper
         time_name = mapper.time_name(self._columns)
         moment = None if time_name is None else _time(cells[self._columns.index(time_name)])
+        if mapper.time_parts:
+            moment = mapper.joined_time(dict(zip(self._columns, cells, strict=True)))
         if self.options.time and moment is None:
             raise MessageFault("no_time", f"the row has no {self.options.time!r}")
         values = {}
         for name, cell in zip(self._columns, cells, strict=True):
-            if name == time_name or name in mapper.tags:
+            if name == time_name or name in mapper.beside:
                 continue
             if mapper.takes(name):
                 value = self._value(cell, name)
@@ -184,6 +191,8 @@ class CsvRows(LineParser):
 
     def learn(self, line: bytes) -> Layout | None:
         mapper, spans = self.mapper, []
+        if mapper.time_parts:
+            return None
         place = 0
         for raw in line.split(self.delimiters):
             spans.append(_span(raw, place))
@@ -252,7 +261,7 @@ def _time(cell: str) -> int | float | str | None:
 
 def check_header(options: Options) -> None:
     """Raise InvalidArgument when columns that the options name are not in the header that they give."""
-    named = {*options.columns, *options.tags, *([options.time] if options.time else [])}
+    named = {*options.columns, *options.tags, *time_columns(options.time)}
     lacking = sorted(named - set(options.header)) if options.header else []
     if lacking:
         raise InvalidArgument(f"option header lacks {lacking[0]!r}, which another option names")

@@ -47,6 +47,8 @@ class JsonLines(LineParser):
             return []
         value = self._loaded(line)
         if isinstance(value, dict):
+            if len(value) == 1 and [] in value.values():
+                return []  # an envelope of nothing, as an empty list is
             inside = self._inside(value)
             return [self._message(value)] if inside is None else [self._part(item) for item in inside]
         if isinstance(value, list) and any(isinstance(item, dict) for item in value):
@@ -70,7 +72,7 @@ class JsonLines(LineParser):
         beside = dict(_flat(rest, ""))
         time_name = mapper.time_name(beside)
         for name, value in beside.items():
-            if name == time_name or name in mapper.tags or not mapper.takes(name):
+            if name == time_name or name in mapper.beside or not mapper.takes(name):
                 continue
             if not isinstance(value, str | list) or mapper.transforms.of(name):
                 return None
@@ -123,13 +125,15 @@ class JsonLines(LineParser):
         mapper, magnitude = self.mapper, self.limits.magnitude
         time_name = mapper.time_name(item)
         moment = None if time_name is None else item[time_name]
+        if mapper.time_parts:
+            moment = mapper.joined_time(item)
         if self.options.time and moment is None:
             raise MessageFault("no_time", f"the message has no {self.options.time!r}")
         if isinstance(moment, bool) or not isinstance(moment, int | float | str | None):
             raise MessageFault("bad_time", f"{time_name!r} is neither a number nor a text")
         values = {}
         for name, value in item.items():
-            if name == time_name or name in mapper.tags or not mapper.takes(name):
+            if name == time_name or name in mapper.beside or not mapper.takes(name):
                 continue
             transformed = bool(mapper.transforms.of(name)) and not isinstance(value, list)
             if isinstance(value, str | list) and not mapper.wanted and not transformed:
@@ -146,7 +150,7 @@ class JsonLines(LineParser):
 
     def learn(self, line: bytes) -> Layout | None:
         # Of a list, or a bare number, the places of the values are no names.
-        if not line.lstrip().startswith(b"{") or line.count(b",") > _SEGMENTS:
+        if not line.lstrip().startswith(b"{") or line.count(b",") > _SEGMENTS or self.mapper.time_parts:
             return None
         scalars = list(_scalars(line))
         names = [name for name, _, _, _ in scalars if name is not None]

@@ -17,7 +17,7 @@ from aez.daemon.parse.results import BadPart, Message, MessageFault
 from aez.daemon.transform.columns import Transforms
 from aez.daemon.transform.conversion import Conversion
 
-__all__ = ["Admit", "ChannelNames", "Mapper", "Origin", "StreamNames", "fill"]
+__all__ = ["Admit", "ChannelNames", "Mapper", "Origin", "StreamNames", "fill", "time_columns"]
 
 #: Topic (or None) and source of a chunk.
 Origin = tuple[str | None, str]
@@ -66,6 +66,11 @@ def _holed(template: str) -> str:
 def _columns(template: str) -> tuple[str, ...]:
     """The columns that a template is filled from."""
     return tuple(dict.fromkeys(name for name in _HOLE.findall(template) if _is_column(name)))
+
+
+def time_columns(time: str | None) -> tuple[str, ...]:
+    """The columns that the option `time` names: one, or the holes of a template."""
+    return () if time is None else tuple(dict.fromkeys(_HOLE.findall(time))) or (time,)
 
 
 class StreamNames:
@@ -143,6 +148,9 @@ class Mapper:
         self.wanted = frozenset(options.columns)
         named = () if options.channel is None else _columns(_holed(options.channel))
         self.tags = frozenset([*names.columns, *options.tags, *named])
+        #: Columns that the time is put together from, where there is more than one.
+        self.time_parts = time_columns(options.time) if _HOLE.search(options.time or "") else ()
+        self.beside = self.tags.union(self.time_parts)
         self._names: set[str] = set()
         self.transforms = Transforms(options.transforms)
         self.order = {self.renamed(name): i for i, name in enumerate(options.columns)}
@@ -154,6 +162,14 @@ class Mapper:
     def time_name(self, names: Iterable[str] | Mapping[str, Any]) -> str | None:
         """The column of the time among these."""
         return next((name for name in self.times if name in names), None)
+
+    def joined_time(self, cells: Mapping[str, Any]) -> str | None:
+        """The time of a message that has it in parts; None where it lacks one."""
+        found = [cells.get(name) for name in self.time_parts]
+        if not all(isinstance(one, str | int | float) and str(one).strip() for one in found):
+            return None
+        told = {name: str(one).strip() for name, one in zip(self.time_parts, found, strict=True)}
+        return _HOLE.sub(lambda hole: told[hole[1]], self.options.time or "")
 
     def sorted(self, columns: Iterable[str]) -> tuple[str, ...]:
         """New names in the order of Samples: as configured, or by name."""

@@ -25,8 +25,8 @@ _HOLE = re.compile(r"\{([^{}]*)\}")
 class Options(options.Options):
     """Column mapping by name. Raises InvalidArgument, naming the option, for what cannot be.
 
-    time: a message without the column is malformed. None: `time`, `timestamp` or `ts`, whichever comes first, or else
-        the time of arrival.
+    time: a message without the column is malformed; a template, of CSV and JSON, puts it together from several. None:
+        `time`, `timestamp` or `ts`, also in capitals, whichever comes first, or else the time of arrival.
     timezone: of texts, and of timestamps of Arrow, that name none; None: UTC.
     time_unit: "auto" tells seconds, milli-, micro- or nanoseconds since 1970 apart by magnitude. Texts are ISO 8601 in
         any case, or such numbers of 9 digits and more. Of line protocol the default is "ns".
@@ -39,7 +39,9 @@ class Options(options.Options):
     transforms: what becomes of columns on the way in; a configuration has them in tables of their own.
     """
 
-    time: str | None = field(default=None, metadata=about("the column with the time"))
+    time: str | None = field(
+        default=None, metadata=about("the column with the time, or a template such as {Date} {Time} of CSV and JSON")
+    )
     time_unit: Literal["auto", "s", "ms", "us", "ns"] | None = field(
         default=None, metadata=about("of times that are numbers; told by their magnitude by default")
     )
@@ -90,7 +92,7 @@ class Options(options.Options):
             raise InvalidArgument(f"option separator must be one character, not {self.separator!r}")
         if self.complete and not self.columns:
             raise InvalidArgument("option complete needs columns, which name what a message must have")
-        for name in ("stream", "value", "channel"):
+        for name in ("stream", "value", "channel", "time"):
             if re.search(r"[{}]", _HOLE.sub("", getattr(self, name) or "")):
                 raise InvalidArgument(f"option {name} has a brace without its partner: {getattr(self, name)!r}")
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, by_stream, column, entries, runs
 from aez.daemon.rows.fronts import NEVER, Fronts, FrontState, highest_before
 
 __all__ = ["Aligner", "AlignerState"]
@@ -138,10 +138,7 @@ class Aligner(StreamColumns):
         self.went = self.stepped = np.empty(0, np.int64)
         if not len(stream):
             return self._nothing()
-        if (stream[1:] < stream[:-1]).any():
-            # Of 16 bits NumPy sorts by radix, ten times faster.
-            order = np.argsort(stream.astype(np.uint16) if stream.max() < 1 << 16 else stream, kind="stable")
-            stream, time, values = stream[order], time[order], values.take(order, axis=0)
+        stream, time, values = by_stream(stream, time, values)
         first = runs(stream)
         heads = stream[first]
         new = ~self._begun[heads]

@@ -10,7 +10,8 @@ import numpy as np
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.aligner import LETTERS, Aligner
 from aez.daemon.rows.bare import Bare
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column
+from aez.daemon.rows.clocks import Clocks
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, by_stream, column
 from aez.daemon.rows.jumps import Jumps, Sifted
 from aez.daemon.rows.losses import Losses
 
@@ -64,10 +65,11 @@ class RowBuilder(StreamColumns):
         self.aligner = Aligner(channels, period, lateness, max(gap, min(held, _MADE_UP)), quiet)
         self._held = held
         self.jumps, self.losses, self.bare = Jumps(channels, bound, period), Losses(), Bare(period)
+        self.clocks = Clocks(period)
         self.letters: list[Letter] = []
         self.future = 0
         self._wait = max(_WAIT_SECONDS * _SECOND, _WAIT_PERIODS * (period or 0))
-        self._tables: tuple[StreamColumns, ...] = (self.aligner, self.jumps, self.losses, self.bare)
+        self._tables: tuple[StreamColumns, ...] = (self.aligner, self.jumps, self.losses, self.bare, self.clocks)
 
     def grow(self, size: int) -> None:
         super().grow(size)
@@ -99,6 +101,8 @@ class RowBuilder(StreamColumns):
         lost: dict[str, list[Ints]] = {} if bare is None else {"no_channel": [stream[bare]]}
         if (counts := self.bare.take(stream, time, bare, self.newest)) is not None:
             stream, time, values = stream[counts], time[counts], values[counts]
+        stream, time, values = by_stream(stream, time, values)
+        self.clocks.take(stream, time, values, now)
         went: list[Ints] = []
         for one in self.jumps.sift(stream, time, values, now):
             yield self._align(one, now)
@@ -159,6 +163,7 @@ class RowBuilder(StreamColumns):
         """The stream's clock begins with its next sample; its rows' numbers go on, and what waited is left out."""
         self.aligner.begin_anew(number)
         self.bare.clear(number)
+        self.clocks.clear(number)
         self._leave_out(self.jumps.begin_anew(number))
 
     def _leave_out(self, letters: list[tuple[int, int, Float]]) -> None:

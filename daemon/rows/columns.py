@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Flags", "Float", "Ints", "StreamColumns", "any_of", "column", "entries", "runs"]
+__all__ = ["Flags", "Float", "Ints", "StreamColumns", "any_of", "by_stream", "column", "entries", "runs"]
 
 Float = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -89,6 +89,15 @@ class StreamColumns:
             getattr(self, name)[number] = kind.empty
         for name in self._entries:
             getattr(self, name).pop(number, None)
+
+
+def by_stream(stream: Ints, time: Ints, values: Float) -> tuple[Ints, Ints, Float]:
+    """Samples sorted by stream, and in the order of their arrival within each."""
+    if not (stream[1:] < stream[:-1]).any():
+        return stream, time, values
+    # Of 16 bits NumPy sorts by radix, ten times faster.
+    order = np.argsort(stream.astype(np.uint16) if stream.max() < 1 << 16 else stream, kind="stable")
+    return stream[order], time[order], values.take(order, axis=0)
 
 
 def runs(stream: Ints) -> Ints:

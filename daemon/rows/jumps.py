@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, by_stream, column, entries, runs
 from aez.daemon.rows.fronts import highest_before
 
 __all__ = ["AGAINST", "CONFIRM", "Jumps", "Sifted"]
@@ -89,9 +89,7 @@ class Jumps(StreamColumns):
         if self.bound is None or not len(stream):
             yield Sifted(stream, time, values, [])
             return
-        if (stream[1:] < stream[:-1]).any():
-            order = np.argsort(stream.astype(np.uint16) if stream.max() < 1 << 16 else stream, kind="stable")
-            stream, time, values = stream[order], time[order], values.take(order, axis=0)
+        stream, time, values = by_stream(stream, time, values)
         first = runs(stream)
         heads = stream[first]
         self._heard[heads] = now

@@ -97,13 +97,14 @@ class Losses(StreamColumns):
         told = lost.copy()
         told[~in_a_row, _NO_CHANNEL] = 0  # a sender may well tell of other things, too
         bad: Flags = told[:, :_GAPS].sum(axis=1) >= _SHARE * seen
-        bad &= in_a_row | (told[:, :_GAPS].sum(axis=1) < seen)  # a sender that repeats itself is none
+        repeats = ~in_a_row & (told[:, :_GAPS].sum(axis=1) >= seen)  # a sender that repeats itself: nothing follows
+        bad &= ~repeats
         bad |= gaps >= _GAP_SHARE
         self._windows[heads] = np.where(bad, self._windows[heads] + np.maximum(1, seen // _WINDOW), 0)
         loses = in_a_row | (self._windows[heads] >= _WINDOWS)
         worst = told.argmax(axis=1)
         known = self.losing[heads] > 0
-        self.losing[heads] = np.where(loses, worst + 1, np.where(bad, self.losing[heads], 0))
+        self.losing[heads] = np.where(loses, worst + 1, np.where(bad | repeats, self.losing[heads], 0))
         self.since[heads[loses & ~known]] = time.time_ns()
         self._fresh[heads[loses], worst[loses]] = True
         self.interval[heads] = (newest[heads] - self._since[heads]) / 1e9 / seen

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aez.codec.common.table_head import are_units, is_preamble
 from aez.daemon.common.records import TIME_COLUMNS, first
 
 __all__ = ["CsvLines", "LineCutter", "Part", "tell_columns"]
@@ -36,7 +37,7 @@ class CsvLines:
 
     A line is one of names that begins as the one before does, or with a name that is gone, and has no number in it:
     the same names, or others, and any number of them. So is a line of as many cells, all of them different texts, also
-    where the time belongs: of names that are all new. Names decide what columns are, and places never do.
+    where the time belongs: of names that are all new, and no units. Names decide what columns are, and places never do.
 
     separator: of cells, one character. times: what the column of the time may be called.
     """
@@ -105,7 +106,7 @@ class CsvLines:
         for at in self._without_time(lines, start, place):
             end = lines.find(b"\n", at) + 1 or len(lines)
             cells = self._names(_text(lines[at:end]))
-            if len(cells) == len(names) == len(set(cells)) and all(map(_may_be_name, cells)):
+            if len(cells) == len(names) == len(set(cells)) and all(map(_may_be_name, cells)) and not are_units(cells):
                 return at, end
         return -1, -1
 
@@ -160,7 +161,7 @@ class LineCutter:
     A line longer than that is handed on cut, as its first `line_bytes` + 1 bytes and a newline, so that the parser
     sees that it is too long and counts it; the rest of it is skipped.
 
-    with_header: the first line is kept in `header` and not handed on.
+    with_header: the first line is kept in `header` and not handed on, nor is what stands above the names of columns.
     skipping: the input starts, or stands, inside a line of which the rest is to be skipped.
     header: the first line without its end, where there is one; given for input that starts behind it.
     """
@@ -191,11 +192,10 @@ class LineCutter:
                 self.rest = b""
                 return b"", len(block)
             self.skipping = False
-        if self.with_header and self.header is None:
-            end = block.find(b"\n", start)
-            if end >= 0:
-                self.header = block[start:end].decode("utf-8", "replace").rstrip("\r")
-                start = end + 1
+        while self.with_header and self.header is None and (end := block.find(b"\n", start)) >= 0:
+            line = block[start:end].decode("utf-8", "replace").rstrip("\r")
+            self.header = None if is_preamble(line) else line
+            start = end + 1
         header_open = self.with_header and self.header is None
         end = start if header_open else block.rfind(b"\n", start) + 1 or start
         lines, self.rest = block[start:end], block[end:]

@@ -35,7 +35,8 @@ class MonitorOverview:
     rates: rows, scored and dropped a second since the look before; of the first one, since the monitor's start.
     gauges: lag_seconds, queue_chunks, open_events and memory_bytes, where the monitor shows them.
     problems: why it is not ready.
-    losing: streams that lose samples just now, a sentence each; stopped: those with channels that are missing or stuck.
+    losing: streams that lose samples just now, a sentence each; stopped: those with channels that are missing or stuck;
+    clocks: those whose clocks are apart, and what to do.
     unwatched: streams that no model is for, in a sentence.
     held: open events that are recorded and not sent, how many by why: muted, incident, capped.
     mutes: those that hold, a line each, with end and reason.
@@ -53,6 +54,7 @@ class MonitorOverview:
     mutes: list[str] = field(default_factory=list)
     sinks: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    clocks: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -89,6 +91,7 @@ class Watcher:
             self._client.problems(),
             losing,
             stopped=_stopped(streams),
+            clocks=[f"{one['stream']}: {one['clocks']}" for one in streams if one.get("clocks")],
             unwatched=[_unwatched(one) for one in summary.get("losing", []) if one["reason"] == "no_model"],
             held={why: count for why, count in summary.get("held", {}).items() if count},
             mutes=_mutes(self._client.get_json("/api/mutes")),

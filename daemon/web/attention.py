@@ -35,7 +35,7 @@ def with_refused(entry: Mapping[str, Any], refused: Mapping[str, Any]) -> dict[s
 
 
 def attention(tables: Sequence[StreamTable], refused: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """`losing` and `stopped`: each with `count`, how many streams they are, and `streams`, at most `SHOWN` entries.
+    """`losing`, `stopped`, `clocks`: each with `count`, of streams, and `streams`, at most `SHOWN` entries.
 
     Those that lost the most samples come first. Of losing streams `reasons` counts all, by reason. refused: streams
     that lose messages, as `RefusedStreams.losing` gives them; of those that no table has, `rows` is None.
@@ -59,7 +59,9 @@ def attention(tables: Sequence[StreamTable], refused: Sequence[Mapping[str, Any]
     shown = [table.entry(number) for _, table, number in losing[:SHOWN]]
     shown = [with_refused(one, beside[one["stream"]]) if one["stream"] in beside else one for one in shown]
     shown = sorted([*shown, *by_message], key=lambda one: (-sum(one["lost"].values()), one["stream"]))
+    off = [(table, number) for table in tables for number in table.clocks if number < len(table)]
     return {
+        "clocks": {"count": len(off), "streams": [table.entry(number) for table, number in off[:SHOWN]]},
         "losing": {"count": len(losing) + len(by_message), "reasons": dict(reasons), "streams": shown[:SHOWN]},
         "stopped": {"count": len(stopped), "streams": [table.entry(number) for table, number in stopped[:SHOWN]]},
     }

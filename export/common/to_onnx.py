@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 #: Operators as of ONNX 1.13, and the form of files as of then: ONNX Runtime 1.15 loads them.
 OPSET, IR_VERSION = 18, 8
-#: Weights with at least this many numbers are worth a node that stores them compactly, under their name with this suffix.
+#: Weights with at least so many numbers are worth a node that stores them compactly, under their name with this suffix.
 LARGE, STORED = 256, "_stored"
 
 

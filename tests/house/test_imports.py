@@ -55,7 +55,7 @@ RULES: dict[str, str] = {
         "codec.bundle daemon.common daemon.files daemon.incidents daemon.mutes daemon.parse daemon.sinks "
         "daemon.sources daemon.transform"
     ),
-    "daemon.rows": "",
+    "daemon.rows": "codec.common",
     "daemon.signals": "daemon.common daemon.rows",
     "daemon.alarms": "codec.detect daemon.common daemon.rows",
     "daemon.mutes": "codec.series daemon.common",

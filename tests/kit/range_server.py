@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from aez.bench.remote.server import Answer, RangeServer, serving
 
@@ -18,6 +19,8 @@ class OddServer(RangeServer):
     etag: str = '"1"'
     #: Whole files alone.
     ranges: bool = True
+    #: Of several ranges: all of them in one answer, or the first alone, or the whole file.
+    several: Literal["all", "first", "none"] = "all"
     #: No more than so many bytes of each answer, whatever its length says.
     cut: int | None = None
     #: The first so many answers are sound.
@@ -32,6 +35,8 @@ class OddServer(RangeServer):
     def answer(self, path: str, wanted: str) -> Answer:
         if path.startswith("moved/"):
             return Answer(302, {"Location": f"/{path.removeprefix('moved/')}"})
+        if "," in wanted and self.several != "all":
+            wanted = wanted.partition(",")[0] if self.several == "first" else ""
         right = super().answer(path, wanted if self.ranges else "")
         right = dataclasses.replace(right, headers={**right.headers, "ETag": self.etag})
         if len(self.answers) < self.sound:
@@ -39,8 +44,10 @@ class OddServer(RangeServer):
         time.sleep(self.wait)
         if right.status != 206 or self.status is not None:
             return Answer(self.status or right.status, right.headers, right.body)
-        headers = {**right.headers, "Content-Range": self.content_range or right.headers["Content-Range"]}
-        return Answer(206, headers, right.body[: self.cut], right.start, len(right.body))
+        headers = dict(right.headers)
+        if self.content_range is not None:
+            headers["Content-Range"] = self.content_range
+        return Answer(206, headers, right.body[: self.cut], right.spans, len(right.body))
 
 
 @contextmanager

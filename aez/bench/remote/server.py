@@ -13,17 +13,18 @@ from typing import Any
 
 __all__ = ["Answer", "RangeServer", "serving"]
 
-_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+_RANGES = re.compile(r"bytes=(\d+-\d+(?:,\d+-\d+)*)")
+_BOUNDARY = "aez_boundary"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server says: the `body` begins at byte `start` of the file; `length` is the one it tells."""
+    """What the server says: the `body` has the `spans` of the file; `length` is the one it tells."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
-    start: int = 0
+    spans: tuple[tuple[int, int], ...] = ()
     length: int | None = None
 
 
@@ -50,14 +51,29 @@ class RangeServer:
         data = self.files.get(path)
         if data is None:
             return Answer(404, {})
-        asked = _RANGE.fullmatch(wanted)
+        asked = _RANGES.fullmatch(wanted)
         if asked is None:
             return Answer(200, {}, data)
-        start = int(asked[1])
-        body = data[start : int(asked[2]) + 1]
-        if not body:
-            return Answer(416, {})
-        return Answer(206, {"Content-Range": f"bytes {start}-{start + len(body) - 1}/{len(data)}"}, body, start)
+        spans = [(int(first), int(last) + 1) for first, last in (one.split("-") for one in asked[1].split(","))]
+        return _part(data, *spans[0]) if len(spans) == 1 else _parts([_part(data, *span) for span in spans])
+
+
+def _part(data: bytes, start: int, stop: int) -> Answer:
+    body = data[start:stop]
+    if not body:
+        return Answer(416, {})
+    stop = start + len(body)
+    return Answer(206, {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}, body, ((start, stop),))
+
+
+def _parts(parts: list[Answer]) -> Answer:
+    """Several ranges in one answer (RFC 9110, 14.6)."""
+    if any(part.status != 206 for part in parts):
+        return Answer(416, {})
+    heads = [f"\r\n--{_BOUNDARY}\r\nContent-Range: {part.headers['Content-Range']}\r\n\r\n" for part in parts]
+    body = b"".join(head.encode() + part.body for head, part in zip(heads, parts, strict=True))
+    kind = {"Content-Type": f"multipart/byteranges; boundary={_BOUNDARY}"}
+    return Answer(206, kind, body + f"\r\n--{_BOUNDARY}--\r\n".encode(), tuple(part.spans[0] for part in parts))
 
 
 class _Handler(BaseHTTPRequestHandler):

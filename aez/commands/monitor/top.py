@@ -133,7 +133,7 @@ def _said(seen: MonitorOverview) -> list[str]:
     """What is wrong or held back, the most urgent first."""
     held = [f"{count:,} {_HELD.get(why, why)}" for why, count in seen.held.items()]
     kept = [f"open events that were not sent: {', '.join(held)}"] if held else []
-    return [*seen.problems, *seen.sinks, *seen.unwatched, *seen.losing, *seen.stopped, *kept, *seen.mutes]
+    return [*seen.problems, *seen.sinks, *seen.unwatched, *seen.losing, *seen.clocks, *seen.stopped, *kept, *seen.mutes]
 
 
 def _shortened(said: list[str], width: int) -> list[str]:
@@ -154,6 +154,7 @@ def _head(seen: MonitorOverview, address: str) -> str:
         f"{len(states):,} streams",
         *(f"{states.count(state):,} {state}" for state in ("event", "silent") if state in states),
         *([f"{len(seen.losing):,} lose samples"] if seen.losing else []),
+        *([f"{len(seen.clocks):,} with clocks apart"] if seen.clocks else []),
         *([f"{len(seen.stopped):,} with channels missing or stuck"] if seen.stopped else []),
         f"{seen.rates['rows']:,.0f} rows/s",
     ]

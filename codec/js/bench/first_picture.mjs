@@ -13,6 +13,7 @@ const home = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = process.argv[2];
 const files = {
   "/aez.js": join(home, "dist", "aez.js"),
+  "/rest.js": join(home, "dist", "rest.js"),
   "/model.js": join(folder, "model.js"),
   "/picture.aez": join(folder, "picture.aez"),
 };

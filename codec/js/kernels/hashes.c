@@ -15,17 +15,23 @@ u32 crc32_of(const u8 *bytes, u32 count, u32 start) {
   return ~crc;
 }
 
-u32 EXPORT(crc32)(const u8 *bytes, u32 count, u32 start) { return crc32_of(bytes, count, start); }
+// The first 32 bits of the fractional parts of cube roots and of square roots of the first primes.
+static u32 rounds[64], starts[8];
 
-static const u32 ROUND[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98,
-    0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786,
-    0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8,
-    0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13,
-    0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819,
-    0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a,
-    0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,
-    0xc67178f2};
+static u32 fraction(double root) { return (u32)((root - __builtin_floor(root)) * 4294967296.0); }
+
+static void find_roots(void) {
+  u32 found = 0;
+  for (u32 n = 2; found < 64; n++) {
+    u32 divisor = 2;
+    while (n % divisor) divisor++;
+    if (divisor < n) continue;
+    double root = 7;  // above all of them: Newton's method comes down from there
+    for (u32 i = 0; i < 16; i++) root -= (root * root * root - n) / (3 * root * root);
+    if (found < 8) starts[found] = fraction(__builtin_sqrt(n));
+    rounds[found++] = fraction(root);
+  }
+}
 
 static u32 turn(u32 x, u32 by) { return x >> by | x << (32 - by); }
 
@@ -40,7 +46,7 @@ static void digest_block(u32 *h, const u8 *bytes) {
   for (u32 i = 0; i < 8; i++) s[i] = h[i];
   for (u32 i = 0; i < 64; i++) {
     u32 e = s[4], a = s[0];
-    u32 t = s[7] + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & s[5]) ^ (~e & s[6])) + ROUND[i] + w[i];
+    u32 t = s[7] + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & s[5]) ^ (~e & s[6])) + rounds[i] + w[i];
     u32 u = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
     for (u32 k = 7; k; k--) s[k] = s[k - 1];
     s[4] += t;
@@ -51,7 +57,9 @@ static void digest_block(u32 *h, const u8 *bytes) {
 
 // out[32]: the digest of the bytes.
 void EXPORT(sha256)(u8 *out, const u8 *bytes, u32 count) {
-  u32 h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  u32 h[8];
+  if (!rounds[0]) find_roots();
+  for (u32 i = 0; i < 8; i++) h[i] = starts[i];
   u8 last[128];
   u32 whole = count & ~63u, rest = count - whole, size = rest < 56 ? 64 : 128;
   for (u32 i = 0; i < whole; i += 64) digest_block(h, bytes + i);

@@ -1,72 +1,52 @@
 // Elementwise arithmetic in place: float32 as ONNX's operators do it, each rounded on its own.
 #include "steps.h"
 
-#define EACH(vector, scalar)                                   \
-  {                                                            \
-    u32 i = 0;                                                 \
-    for (; i + 4 <= count; i += 4) {                           \
-      v128_t v = wasm_v128_load(x + i);                        \
-      wasm_v128_store(x + i, vector);                          \
-    }                                                          \
-    for (; i < count; i++) {                                   \
-      float v = x[i];                                          \
-      x[i] = scalar;                                           \
-    }                                                          \
-    break;                                                     \
-  }
+// x[0..count), a multiple of four.
+#define EACH(vector)                      \
+  for (u32 i = 0; i < count; i += 4) {    \
+    v128_t v = wasm_v128_load(x + i);     \
+    wasm_v128_store(x + i, vector);       \
+  }                                       \
+  break;
 
-static void with_one(i32 kind, float *x, u32 count, float c) {
-  v128_t cs = wasm_f32x4_splat(c);
+#define OTHER (each ? wasm_v128_load(values + i) : one)
+
+// With one number, or with one for each element.
+static void combine(i32 kind, float *x, u32 count, const float *values, i32 each) {
+  v128_t one = wasm_v128_load32_splat(values);
   switch (kind) {
-    case 0: EACH(wasm_f32x4_mul(v, cs), v * c)
-    case 1: EACH(wasm_f32x4_add(v, cs), v + c)
-    default: EACH(wasm_f32x4_div(v, cs), v / c)
+    case 0: EACH(wasm_f32x4_mul(v, OTHER))
+    case 1: EACH(wasm_f32x4_add(v, OTHER))
+    default: EACH(wasm_f32x4_div(v, OTHER))
   }
 }
 
-static void with_each(i32 kind, float *x, u32 count, const float *t) {
+static void apply_step(const Step *step, float *x, u32 count, u32 channel, u32 first) {
+  i32 kind = step->kind;
+  if (kind < LEAKY_RELU) {
+    i32 with = kind % 3;
+    combine(kind / 3, x, count, with == 0 ? &step->a : step->values + (with == 1 ? channel : first), with == 2);
+    return;
+  }
+  v128_t a = wasm_v128_load32_splat(&step->a), b = wasm_v128_load32_splat(&step->b);
   switch (kind) {
-    case 0: EACH(wasm_f32x4_mul(v, wasm_v128_load(t + i)), v * t[i])
-    case 1: EACH(wasm_f32x4_add(v, wasm_v128_load(t + i)), v + t[i])
-    default: EACH(wasm_f32x4_div(v, wasm_v128_load(t + i)), v / t[i])
+    case LEAKY_RELU: EACH(wasm_v128_bitselect(wasm_f32x4_mul(v, a), v, wasm_f32x4_lt(v, wasm_f32x4_const_splat(0))))
+    case FLOOR: EACH(wasm_f32x4_floor(v))
+    case CLIP: EACH(wasm_f32x4_min(wasm_f32x4_max(v, a), b))
+    case ABS: EACH(wasm_f32x4_abs(v))
   }
 }
 
-static void leaky_relu(float *x, u32 count, float slope) {
-  v128_t slopes = wasm_f32x4_splat(slope), zero = wasm_f32x4_const_splat(0);
-  u32 i = 0;
-  for (; i + 4 <= count; i += 4) {
-    v128_t v = wasm_v128_load(x + i);
-    v128_t scaled = wasm_f32x4_mul(v, slopes);
-    wasm_v128_store(x + i, wasm_v128_bitselect(scaled, v, wasm_f32x4_lt(v, zero)));
-  }
-  for (; i < count; i++) x[i] = x[i] < 0 ? x[i] * slope : x[i];
-}
-
-static void clip(float *x, u32 count, float low, float high) {
-  v128_t lows = wasm_f32x4_splat(low), highs = wasm_f32x4_splat(high);
-  u32 i = 0;
-  for (; i + 4 <= count; i += 4)
-    wasm_v128_store(x + i, wasm_f32x4_min(wasm_f32x4_max(wasm_v128_load(x + i), lows), highs));
-  for (; i < count; i++) x[i] = x[i] < low ? low : x[i] > high ? high : x[i];
-}
-
+// The last elements are worked on in a vector of their own; beside the values for them others may be read, which lie in
+// memory that each piece has beyond its end.
 void apply_steps(const Step *steps, u32 step_count, float *x, u32 count, u32 channel, u32 first) {
-  for (const Step *step = steps; step < steps + step_count; step++) {
-    i32 kind = step->kind;
-    if (kind < LEAKY_RELU) {
-      if (kind % 3 == 0) with_one(kind / 3, x, count, step->a);
-      else if (kind % 3 == 1) with_one(kind / 3, x, count, step->values[channel]);
-      else with_each(kind / 3, x, count, step->values + first);
-      continue;
-    }
-    switch (kind) {
-      case LEAKY_RELU: leaky_relu(x, count, step->a); break;
-      case FLOOR: EACH(wasm_f32x4_floor(v), __builtin_floorf(v))
-      case CLIP: clip(x, count, step->a, step->b); break;
-      case ABS: EACH(wasm_f32x4_abs(v), __builtin_fabsf(v))
-    }
-  }
+  u32 whole = count & ~3u, rest = count & 3;
+  for (const Step *step = steps; step < steps + step_count; step++) apply_step(step, x, whole, channel, first);
+  if (!rest) return;
+  float last[4] = {0};
+  for (u32 i = 0; i < rest; i++) last[i] = x[whole + i];
+  for (const Step *step = steps; step < steps + step_count; step++) apply_step(step, last, 4, channel, first + whole);
+  for (u32 i = 0; i < rest; i++) x[whole + i] = last[i];
 }
 
 // Elements taken at once, so that they stay in the nearest cache from step to step.

@@ -11,11 +11,11 @@ import { build } from "esbuild";
 
 const [half, out] = process.argv.slice(2);
 const home = dirname(dirname(fileURLToPath(import.meta.url)));
-const contents = 'export { Bundle } from "./src/bundle/bundle.js"; export { Kernels } from "./src/network/kernels.js";';
+const contents = 'export { Bundle } from "./src/bundle/bundle.js"; export { sha256 } from "./src/bundle/sha256.js";';
 const reader = join(home, "build", "bundle.mjs");
 await build({ stdin: { contents, resolveDir: home }, bundle: true, format: "esm", outfile: reader });
-const { Bundle, Kernels } = await import(reader);
+const { Bundle, sha256 } = await import(reader);
 const bytes = await readFile(half);
-const { id, name } = new Bundle(await Kernels.start(), new Uint8Array(bytes), null, true);
+const { id, name } = new Bundle(sha256, new Uint8Array(bytes), null, true);
 const packed = deflateRawSync(bytes, { level: 9 }).toString("base64");
 await writeFile(out, `export default ${JSON.stringify({ id, name, size: bytes.length, packed })};\n`);

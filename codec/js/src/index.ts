@@ -12,8 +12,14 @@ export {
   UnsupportedInput,
   VersionError,
 } from "./errors.js";
-export { type ChunkInfo, contents } from "./image/contents.js";
 export { type DecodeOptions, decode, info, type Tile } from "./image/decode.js";
 export type { Model, Models } from "./image/models.js";
 export { type Metadata, Picture, toBitmap } from "./image/picture.js";
+export { contents } from "./image/rest.js";
 export * as internals from "./internals.js";
+export type { ChunkInfo } from "./rest/contents.js";
+
+import packed from "../build/learned.gz.js";
+import { provideKernels } from "./image/decode.js";
+
+provideKernels(packed);

@@ -51,7 +51,7 @@ def open_npz(path: Path, array: str | None, time_column: str | None, ignore: Col
                 with _opened(path, archive, member) as stream:
                     heads[member.removesuffix(".npy")] = _npy_head(path, member, stream)
     if not heads:
-        raise UnsupportedInput(f"{path} is a zip file without arrays; save a spreadsheet as CSV")
+        raise UnsupportedInput(f"{path} is a zip file without arrays; save a spreadsheet as CSV, unpack others")
     name = _chosen(path, array, [member for member in heads if member != time_column])
     shape, _, dtype = heads[name]
     width = _width(path, name, shape, dtype)

@@ -10,11 +10,12 @@ import io
 import json
 import re
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from aez.codec.common.table_head import is_preamble, unnamed
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.columns import MISSING, Column, arrow, from_arrow
 from aez.codec.series.score_files import STREAM, values_of_line
@@ -37,7 +38,7 @@ class Lines:
 
     text: bytes
     number: int
-    skip: int = 0  #: lines with content at the beginning that are not rows
+    heads: frozenset[bytes] = frozenset()  #: lines that are no rows wherever they stand, without their ends
 
     @functools.cached_property
     def rows(self) -> bytes:
@@ -46,8 +47,8 @@ class Lines:
         # The regular expression is slow beside these searches, and most files need it nowhere.
         if text[:1] in b" \r\n" or any(mark in text for mark in (b"#", b"\n\n", b"\n\r", b"\n ")):
             text = _IDLE.sub(b"", text)
-        for _ in range(self.skip):
-            text = text.partition(b"\n")[2]
+        if any(head in text for head in self.heads):
+            text = b"".join(line for line in text.splitlines(keepends=True) if line.rstrip(b"\r\n") not in self.heads)
         return text
 
     def place(self, row: int) -> str:
@@ -55,9 +56,9 @@ class Lines:
 
     def line_of(self, row: int) -> int:
         """The number in the file of a line that is a row."""
-        left = row + self.skip
+        left = row
         for number, line in enumerate(self.text.split(b"\n"), self.number):
-            if not _IDLE.fullmatch(line):
+            if not _IDLE.fullmatch(line) and line.rstrip(b"\r") not in self.heads:
                 if not left:
                     return number
                 left -= 1
@@ -124,20 +125,21 @@ class _Dialect:
     separator: str
     names: tuple[str, ...]
     unnamed: frozenset[str]
-    header: bool  #: the first row holds the names
+    heads: frozenset[bytes]  #: lines of names and units, and what stands above them
 
 
 def open_csv(path: Path, first: Lines, rest: Iterator[Lines], separator: str | None) -> Table:
     """Columns and blocks of rows of a CSV file of any dialect."""
     pa = arrow("pyarrow.csv")
     dialect = _dialect(path, first, separator)
-    lines = chain(Lines(first.text, first.number, skip=int(dialect.header)), rest)
+    lines = (Lines(part.text, part.number, dialect.heads) for part in chain(first, rest))
     return Table(_csv_blocks(pa, path, lines, dialect), unnamed=dialect.unnamed)
 
 
 def _dialect(path: Path, first: Lines, separator: str | None) -> _Dialect:
-    lines = first.rows.split(b"\n", _SAMPLE_LINES)[:_SAMPLE_LINES]
-    sample = [line.decode("utf-8").rstrip("\r") for line in lines if line]
+    lines = [line.rstrip(b"\r") for line in first.rows.split(b"\n", _SAMPLE_LINES)[:_SAMPLE_LINES] if line]
+    above = next((place for place, line in enumerate(lines) if not is_preamble(line.decode("utf-8"))), 0)
+    sample = [line.decode("utf-8") for line in lines[above:]]
     if separator is None:
         separator = _sniffed(sample)
     rows = [_fields(line, separator) for line in sample]
@@ -145,10 +147,29 @@ def _dialect(path: Path, first: Lines, separator: str | None) -> _Dialect:
     header = comment is None and _is_header(rows)
     given = comment if comment is not None else [field.strip() for field in rows[0]] if header else []
     width = len(given) or statistics.mode(len(row) for row in rows)
-    names = [given[i] if i < len(given) and given[i] else f"c{i}" for i in range(width)]
+    given += [""] * (width - len(given))
+    names = unnamed(given)
     refuse_repeated(path, names)
-    unnamed = frozenset(name for i, name in enumerate(names) if i >= len(given) or not given[i])
-    return _Dialect(separator, tuple(names), unnamed, header)
+    nameless = frozenset(name for name, said in zip(names, given, strict=True) if not said)
+    heads = lines[: above + (1 + _units_below(rows) if header else 0)]
+    return _Dialect(separator, tuple(names), nameless, frozenset(heads))
+
+
+def _units_below(rows: Sequence[Sequence[str]]) -> int:
+    """How many of the rows below the names, two at most, hold texts alone where the others hold values."""
+    for count in (2, 1):
+        texts = rows[1 : 1 + count]
+        others = [row for row in rows[1 + count :] if row not in (rows[0], *texts)]  # files that were put together
+        values = [sum(i < len(row) and _is_value(row[i]) for row in others) for i in range(len(rows[0]))]
+        full = {i for i, number in enumerate(values) if 2 * number > len(others)}
+        if len(others) > 1 and all(_holds_texts(row, full) for row in texts):
+            return count
+    return 0
+
+
+def _holds_texts(row: Sequence[str], columns: Collection[int]) -> bool:
+    said = [(place in columns, cell) for place, cell in enumerate(row) if cell.strip()]
+    return any(among for among, _ in said) and not any(_is_value(cell) for _, cell in said)
 
 
 def _sniffed(sample: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ const REFUSED = "messages that come for it cannot be used";
 const SOURCE = "What it reads cannot be had, so that nothing of it is watched. It goes on by itself once that is mended; aez monitor check --deep tries it.";
 const NO_MODEL = "No pattern in streams of a [[models]] table fits its name. Add one, or let the source take other streams only.";
 const STOPPED = "Missing: no value comes, or none that is a number. Stuck: the value no longer moves. Both are left out of the score until they are back; look at sensor and wiring, or set hold for what is sent on change only.";
+const CLOCKS = "Their rows are put together of values that do not belong together, are scored at the wrong hour, or not at all. Once the clock is right again Reset lets a stream begin anew.";
 const SINK = "Events wait and are sent once the receiver takes them again. Look at the receiver, its address and its token; aez monitor check --deep tries it.";
 const HELD = { muted: "muted", incident: "told as one incident", capped: "beyond the stream's share of the day" };
 const count = (number, one, many = `${one}s`) => `${number.toLocaleString()} ${number === 1 ? one : many}`;
@@ -24,7 +25,7 @@ const count = (number, one, many = `${one}s`) => `${number.toLocaleString()} ${n
 export class Attention {
   constructor() {
     this.items = new Map();
-    this.found = { losing: { count: 0, reasons: {}, streams: [] }, stopped: { count: 0, streams: [] } };
+    this.found = { losing: { count: 0, reasons: {}, streams: [] }, stopped: { count: 0, streams: [] }, clocks: { count: 0, streams: [] } };
     this.muted = { by_hand: [], windows: [] };
     this.asked = "";
     this.total = 0; // streams
@@ -58,7 +59,7 @@ export class Attention {
 
   show() {
     if (!this.whole) return;
-    const items = [...this.sources(), ...this.sinks(), ...this.losing(), ...this.stopped(), ...this.held(), ...this.mutes()];
+    const items = [...this.sources(), ...this.sinks(), ...this.losing(), ...this.clocks(), ...this.stopped(), ...this.held(), ...this.mutes()];
     const urgent = items.some((one) => one.kind !== "calm") || this.whole.problems.length > 0;
     keyed(this.list, this.items, items, (one) => one.key, (one) => this.make(one), (made, one) => this.fill(made, one));
     byId("all-well").hidden = urgent;
@@ -168,6 +169,14 @@ export class Attention {
       found.push({ ...losingItem("no_model", one.count), said: NO_MODEL, figure: named(one.streams, one.count), rows });
     }
     return found.sort((one, other) => other.number - one.number);
+  }
+
+  clocks() {
+    const { count: number, streams } = this.found.clocks ?? { count: 0 };
+    if (!number) return [];
+    const rows = streams.map((one) => ({ key: one.stream, name: one.stream, link: true, what: sentence(one.clocks), actions: streamActions(one.stream) }));
+    if (streams.length < number) rows.push({ key: "\n more", name: `and ${(number - streams.length).toLocaleString()} more`, what: "" });
+    return [{ key: "clocks", kind: "bad", title: `${count(number, "stream comes", "streams come")} with clocks that are apart`, figure: named(streams.map((one) => one.stream), number), said: CLOCKS, rows }];
   }
 
   stopped() {

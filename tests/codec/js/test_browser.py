@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from aez.codec.bundle.bundle import Bundle
-from aez.codec.image.decoding import decode_picture
+from aez.codec.image.decoding import decode_picture, describe
 from tests.codec.golden.test_vectors import FOLDER, REFUSED, VECTORS, model_of
 from tests.codec.js.test_decoder import phases_of
 from tests.kit.browser import Browser, browser, window  # noqa: F401
@@ -167,3 +167,27 @@ def test_a_page_encodes_and_workers_decode(browser: Browser, address: str, folde
         assert found["error"] == "TruncatedFile3"
         assert (found["begun"], found["without"]) == (workers, not workers)
         assert found["drawn"] == 1100 * 1000
+
+
+_SERVICE = """
+import { decode } from "/aez.js";
+import "/rest.js";
+addEventListener("message", async ({ data, source }) => {
+  const picture = await decode(await fetch(data)).catch((error) => ({ width: String(error) }));
+  source.postMessage(picture.width);
+});
+"""
+_ASK = """
+globalThis.found = null;
+navigator.serviceWorker.addEventListener("message", ({ data }) => { globalThis.found = data; });
+navigator.serviceWorker.register("/service.js", { type: "module" });
+navigator.serviceWorker.ready.then(({ active }) => active.postMessage("/golden/exact_rgb.aez"));
+"""
+
+
+def test_a_service_worker_decodes_what_needs_the_rest(browser: Browser, address: str, folder: Path) -> None:  # noqa: F811
+    """Where `import()` is forbidden, it is imported before."""
+    (folder / "service.js").write_text(_SERVICE)
+    browser.open(f"{address}/index.html")
+    browser.run(_ASK)
+    assert browser.until("return found", "nothing came") == describe((FOLDER / "exact_rgb.aez").read_bytes())["width"]

@@ -86,6 +86,7 @@ def test_a_picture_of_tiles_is_shown_in_a_box_of_its_size(browser: Browser, serv
     assert len(progress) > 1
     assert len(set(browser.run("return pixels('one')"))) > 8
     assert browser.complaints() == []
+    assert "/dist/rest.js" not in dict(server.asked), "a learned picture needs the main file alone"
 
 
 def test_a_turned_picture_stands_upright(browser: Browser, server: PageServer) -> None:  # noqa: F811
@@ -100,6 +101,7 @@ def test_a_turned_picture_stands_upright(browser: Browser, server: PageServer) -
     expected = shown(picture.image_of_8_bits, header["orientation"])
     found = browser.run("return pixels('one')")
     assert max(abs(one - other) for one, other in zip(found, expected, strict=True)) <= 1
+    assert "/dist/rest.js" in dict(server.asked)
 
 
 def test_the_box_is_there_with_the_first_bytes_and_tiles_as_they_come(browser: Browser, server: PageServer) -> None:  # noqa: F811

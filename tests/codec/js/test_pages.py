@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
 
 from aez.codec.vectors.files import VectorFile
 from aez.codec.vectors.model import load_autoencoder
@@ -83,7 +84,7 @@ def test_a_file_is_scored_to_its_end(
     (root / "bad.aezm").write_bytes((root / "pump.aezm").read_bytes()[:5000])
     browser.open(f"{address}/pages/series/index.html?model=/bad.aezm&csv=/test.csv")
     browser.until("return document.querySelector('#says.wrong')", "no refusal came")
-    assert browser.text("#says") == "the bundle is no zip file"
+    assert browser.text("#says") == "the bundle is no sound zip file"
     assert browser.hosts() == {address.removeprefix("http://")}
     assert browser.complaints() == []
 
@@ -173,6 +174,12 @@ def test_a_latent_is_explored(browser: Browser, explored: str) -> None:  # noqa:
     )
     browser.until(f"return document.getElementById('picture').toDataURL() === '{before}'", "no way back")
     assert after != before
+    # On the map the way between the two is dragged along: from the middle, where it begins, to its end and beyond.
+    across = int(0.3 * browser.run("return document.getElementById('map').clientWidth"))
+    drag = ActionChains(browser.driver).move_to_element(browser.find("#map")).click_and_hold()
+    drag.move_by_offset(across // 2, 0).move_by_offset(across, 0).release().perform()
+    browser.until(f"return document.getElementById('picture').toDataURL() === '{after}'", "no way there")
+    assert browser.run("return document.getElementById('share').value") == "1"
     browser.until("return document.getElementById('strip').width > 9 * 12", "no strip came")
     browser.click("#save-way")
     said = browser.until(

@@ -7,6 +7,7 @@ import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -14,6 +15,7 @@ from aez.codec.errors import AezError, UnsupportedInput
 from aez.codec.remote import http
 from aez.codec.remote.address import is_url, shown
 from aez.codec.remote.file import FIRST_BYTES, RemoteFile, Spans, open_url
+from aez.codec.remote.http import HttpRanges
 from tests.kit.range_server import OddServer, serve
 
 DATA = random.Random(0).randbytes(300_000)
@@ -102,6 +104,29 @@ def test_a_web_server_sends_what_is_asked_for_alone(server: OddServer) -> None:
         assert far.seek(0, io.SEEK_END) == len(DATA)
 
 
+@pytest.mark.parametrize(("several", "requests"), [("all", 1), ("first", 4), ("none", 4)])
+def test_more_than_two_ranges_are_one_request_where_the_server_knows_such(
+    server: OddServer, several: Literal["all", "first", "none"], requests: int
+) -> None:
+    """Where it does not, that is asked once for each file."""
+    server.several = several
+    spans = [(10_000, 11_000), (100_000, 100_001), (250_000, len(DATA))]
+    far = HttpRanges(server.url("a.aez"))
+    far.begin(100)
+    for known in (False, True):
+        server.answers.clear()
+        assert far.fetch(spans) == [DATA[start:stop] for start, stop in spans]
+        assert len(server.answers) == requests - (known and requests > 1)
+
+
+def test_several_ranges_of_another_version_are_refused(server: OddServer) -> None:
+    far = HttpRanges(server.url("a.aez"))
+    far.begin(100)
+    server.etag = '"2"'
+    with pytest.raises(UnsupportedInput, match="it changed while it was read; open it anew"):
+        far.fetch([(100, 200), (10_000, 11_000), (100_000, 100_001)])
+
+
 def test_a_store_of_fsspec_is_read_in_ranges(tmp_path: Path) -> None:
     path = tmp_path / "a b.bin"
     path.write_bytes(DATA)
@@ -134,7 +159,8 @@ def test_a_store_of_fsspec_is_read_in_ranges(tmp_path: Path) -> None:
 def test_a_server_that_does_wrong_is_told_of(
     server: OddServer, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, object], reason: str
 ) -> None:
-    monkeypatch.setattr(http, "TIMEOUT_SECONDS", 0.2)
+    if "wait" in wrong:
+        monkeypatch.setattr(http, "TIMEOUT_SECONDS", 0.2)
     for name, value in wrong.items():
         setattr(server, name, value)
     with pytest.raises(UnsupportedInput) as caught:

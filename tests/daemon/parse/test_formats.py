@@ -318,6 +318,8 @@ def test_an_envelope_gives_the_messages_of_its_list(read: Read) -> None:
     assert np.isnan(read("json", b'{"time":1700000000,"x":null,"alarms":[{"code":7}]}')[2]["x"])
     assert read("json", b'{"time":1700000000,"a":[{"x":1}],"b":[{"x":2}]}') == {"no_values": 1}
     assert read("json", b'{"time":1700000000,"a":[{"s":"x"}]}') == {"no_values": 1}
+    assert read("json", b'{"time":1700000000,"a":[]}') == {"no_values": 1}
+    assert parser("json").parse(chunk(b'{"metrics":[]}\n', "json")) == ([], [])
 
 
 def test_what_stands_beside_the_list_of_an_envelope_holds_where_an_object_says_nothing_else() -> None:

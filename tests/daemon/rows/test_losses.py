@@ -50,6 +50,20 @@ def test_a_few_lost_ones_are_chance() -> None:
     assert to.news() == []
 
 
+def test_a_stream_of_which_nothing_is_left_after_some_was_lost_is_not_well() -> None:
+    to = losses()
+    take(to, 0, 50)
+    take(to, 0, 200)  # a sender that repeats itself loses nothing
+    take(to, 0, 200, late=200)
+    assert losing(to)[0] is None
+    take(to, 0, 200, late=100)
+    assert losing(to)[0] == "late"
+    take(to, 0, 200, late=200)
+    assert losing(to)[0] == "late"
+    take(to, 0, 40)
+    assert losing(to)[0] is None
+
+
 def test_a_share_that_lasts_is_none_and_is_told_once_for_each_reason() -> None:
     to = losses()
     for at in range(10):

@@ -129,3 +129,16 @@ def test_a_run_that_lost_nothing_says_nothing(caplog: pytest.LogCaptureFixture) 
     write(rows(100))
     assert Monitor(load(Path("monitor.toml")), once=True).run() == 0
     assert not [one for one in caplog.messages if "in this run" in one or "not scored" in one]
+
+
+def test_a_file_that_is_read_at_once_names_clocks_that_are_apart(caplog: pytest.LogCaptureFixture) -> None:
+    Path("monitor.toml").write_text(CONFIG.format(web="enabled = false"))
+    found = []
+    for at, one in enumerate(rows(60)):
+        wheel = {name: one.pop(name) for name in ("wheel_speed", "wheel_current")}
+        ahead = {"time": 1_767_225_600 + at + 7200, "stream": "sat-01"}
+        found += [one | {"time": 1_767_225_600 + at}, ahead | wheel]
+    write(found)
+    assert Monitor(load(Path("monitor.toml")), once=True).run() == 0
+    (said,) = [one for one in caplog.messages if "clocks are apart" in one]
+    assert said.startswith("stream sat-01: wheel_speed, wheel_current come with times about 2 h ahead of those of bus_")

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.web.test_page import CONTRAST, OPENER, Process
+from tests.daemon.web.test_page import CHANNELS, CONTRAST, OPENER, Process
 from tests.kit.browser import Browser, browser, window  # noqa: F401 - fixtures
 from tests.kit.commands import run
+from tests.kit.waiting import until
 
 ITEMS = "return [...document.querySelectorAll('#attention details')].map((one) => one.innerText)"
 PAGER = '[[sinks]]\nkind = "webhook"\nname = "pager"\nurl = "http://127.0.0.1:9/hook"\n'
@@ -238,6 +239,25 @@ STOPPED = {
         ],
     },
 }
+
+
+def test_streams_of_which_clocks_are_apart_are_named_with_what_to_set(browser: Browser, shared: Process) -> None:  # noqa: F811
+    values = dict(zip(CHANNELS, shared.values[0].tolist(), strict=True))
+    wheel = {name: values.pop(name) for name in ("wheel_speed", "wheel_current")}
+    with shared.data.open("a") as file:
+        for row in range(40):
+            for off, part in ((0, values), (7200, wheel)):
+                file.write(json.dumps({"stream": "sat-apart", "time": 1.7e9 + row + off, **part}) + "\n")
+    until(lambda: asked(shared, "api/attention")["clocks"]["count"])
+    browser.open(shared.address)
+    title = "1 stream comes with clocks that are apart"
+    found = f"[...document.querySelectorAll('#attention details')].find((one) => one.innerText.startsWith('{title}'))"
+    browser.until(f"return Boolean({found})", "it is not named")
+    text = browser.run(f"const found = {found}; found.open = true; return found.innerText")
+    assert "sat-apart" in text
+    assert "Wheel_speed, wheel_current come with times about 2 h ahead of those of bus_voltage, " in text
+    assert "Reset" in text
+    fits(browser, "clocks")
 
 
 def test_channels_that_are_missing_or_stuck_are_named(browser: Browser, shared: Process) -> None:  # noqa: F811

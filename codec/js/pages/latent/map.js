@@ -13,7 +13,7 @@ const COLOURS = [
   "#9988dd",
 ];
 const REACH = 3.2; // deviations from the mean to an edge
-const NEAR = 12; // pixels within which a click takes a point
+export const NEAR = 12; // pixels within which a click takes a point, or a drag the way between two
 
 export class CodeMap {
   constructor(canvas) {
@@ -61,6 +61,15 @@ export class CodeMap {
       if (away < least) [best, least] = [number, away];
     });
     return best;
+  }
+
+  /** How far a place is from the way between two codes, and at which share of it. */
+  wayFrom(x, y, from, to) {
+    const [start, end] = [from, to].map((one) => [0, 1].map((axis) => this.pixel(one[this.axes[axis]], axis)));
+    const [dx, dy] = [end[0] - start[0], end[1] - start[1]];
+    const along = ((x - start[0]) * dx + (y - start[1]) * dy) / (dx * dx + dy * dy || 1);
+    const share = Math.min(Math.max(along, 0), 1);
+    return { share, away: Math.hypot(start[0] + share * dx - x, start[1] + share * dy - y) };
   }
 
   drawPoints() {

@@ -3,11 +3,12 @@ import { Autoencoder } from "../../dist/latent.js";
 import { openAsked, takeDrops } from "../files.js";
 import { codesOf, spreadOf } from "./codes.js";
 import { drawItems, filmOf } from "./drawing.js";
-import { CodeMap } from "./map.js";
+import { CodeMap, NEAR } from "./map.js";
 
 const part = (id) => document.getElementById(id);
 const map = new CodeMap(part("map"));
 const STEPS = 9; // pictures of a strip
+const REST = 150; // milliseconds without a change after which the strip is drawn
 const REACH = 2.5; // deviations that sliders and strips go
 const SLIDERS = 64;
 let model = null;
@@ -17,7 +18,7 @@ let spread = null;
 let code = null;
 let ends = [null, null];
 let stale = true; // what is decoded is not the code's
-let stripStale = true;
+let strip = null; // the one that is to be drawn: since when, and its items so far
 let times = [];
 
 function say(what, wrong = false) {
@@ -103,7 +104,13 @@ function moved() {
     input.value = code[input.dataset.at];
     input.nextElementSibling.textContent = code[input.dataset.at].toFixed(2);
   }
-  stale = stripStale = true;
+  stale = true;
+  restrip();
+}
+
+/** The strip is to be drawn anew, once the code rests. */
+function restrip() {
+  strip = { since: performance.now(), items: [] };
 }
 
 function between(share) {
@@ -127,15 +134,13 @@ function frame() {
     const median = [...times].sort((one, other) => one - other)[times.length >> 1];
     part("time").textContent = `decoded and drawn in ${median.toFixed(1)} ms`;
     map.draw(code, ...ends);
-  } else if (model && stripStale) {
-    // In a frame in which nothing else is to do.
-    stripStale = false;
-    const shares = Array.from({ length: STEPS }, (_, at) => (2 * at) / (STEPS - 1) - 1);
-    drawItems(
-      part("strip"),
-      model,
-      shares.map((share) => model.decode(swept(share))),
-    );
+  } else if (model && strip && performance.now() - strip.since > REST) {
+    // One item a frame, so that a slider that moves again is never late.
+    strip.items.push(model.decode(swept((2 * strip.items.length) / (STEPS - 1) - 1)));
+    if (strip.items.length === STEPS) {
+      drawItems(part("strip"), model, strip.items);
+      strip = null;
+    }
   }
   requestAnimationFrame(frame);
 }
@@ -172,14 +177,22 @@ function placeOf(event) {
 }
 
 let pressed = null;
+let along = false; // whether the way between the two pictures is followed
 part("map").onpointerdown = (event) => {
   pressed = placeOf(event);
+  along = ends.every(Boolean) && map.wayFrom(...pressed, ...ends).away < NEAR;
   part("map").setPointerCapture(event.pointerId);
 };
 part("map").onpointermove = (event) => {
   if (!pressed) return;
   const place = placeOf(event);
   if (Math.hypot(place[0] - pressed[0], place[1] - pressed[1]) < 3) return;
+  if (along) {
+    part("share").value = map.wayFrom(...place, ...ends).share;
+    code = between(part("share").valueAsNumber);
+    moved();
+    return;
+  }
   for (const axis of [0, 1]) code[map.axes[axis]] = map.value(place[axis], axis);
   moved();
 };
@@ -202,9 +215,7 @@ part("map").onkeydown = (event) => {
   moved();
 };
 part("across").onchange = part("up").onchange = showMap;
-part("swept").onchange = () => {
-  stripStale = true;
-};
+part("swept").onchange = restrip;
 part("zero").onclick = () => {
   code = Float32Array.from(spread.mean);
   moved();
@@ -224,7 +235,8 @@ addEventListener("resize", () => {
   if (model) showMap();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  stale = stripStale = true;
+  stale = true;
+  restrip();
 });
 takeDrops(part("drop"), open);
 await openAsked(["model", "vectors"], open, say);

@@ -40,7 +40,7 @@ export class Bundle {
   readonly name: string;
   readonly family: string;
   readonly coding: JsonObject;
-  private readonly members: Map<string, Uint8Array>;
+  readonly #members: Map<string, Uint8Array>;
 
   /**
    * `hash` is SHA-256 in hex digits, or the kernels that have it; `task` what the model has to be for, null
@@ -61,7 +61,7 @@ export class Bundle {
         throw new ModelError(`the bundle's member ${name} is damaged: the hash is not the one in the manifest`);
       }
     }
-    this.members = members;
+    this.#members = members;
     this.name = manifest.name;
     this.family = String(manifest.family ?? "");
     this.coding = manifest.coding;
@@ -69,27 +69,26 @@ export class Bundle {
   }
 
   has(name: string): boolean {
-    return this.members.has(name);
+    return this.#members.has(name);
   }
 
   graph(name: string): Uint8Array {
-    return this.member(`${name}.onnx`);
+    return this.#member(`${name}.onnx`);
   }
 
   array(name: string, type: string): ReturnType<typeof parseNpy> {
-    return parseNpy(this.member(`${name}.npy`), name, type);
+    return parseNpy(this.#member(`${name}.npy`), name, type);
   }
 
-  private member(name: string): Uint8Array {
-    const found = this.members.get(name);
+  #member(name: string): Uint8Array {
+    const found = this.#members.get(name);
     if (!found) throw new ModelError(`model ${this.name} (${this.id.slice(0, 16)}): ${name} is not in it`);
     return found;
   }
 }
 
 function check(manifest: Json, wanted: string | null): Manifest {
-  if (!isObject(manifest)) throw new ModelError("the bundle's manifest is no object");
-  const { format, name, task, coding, members } = manifest;
+  const { format, name, task, coding, members } = isObject(manifest) ? manifest : {};
   if (format !== FORMAT) throw new ModelError(`the bundle has format ${format}, and this aez reads format ${FORMAT}`);
   if (typeof name !== "string" || !isObject(coding) || !isObject(members) || !isTextList(coding.decoder_members)) {
     throw new ModelError("the bundle's manifest lacks what every bundle needs");

@@ -10,16 +10,16 @@ const TOKEN =
 /** A value, and of every object in it the text that ids are made of: sorted names, no white space, ASCII. */
 export function parseJson(data: Uint8Array): { value: Json; spelled: Map<Json, string> } {
   const spelled = new Map<Json, string>();
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
-  } catch (error) {
-    throw new ModelError("the bundle's manifest is no UTF-8", { cause: error });
-  }
+  let text = "";
   let at = 0;
   const refuse = (): never => {
     throw new ModelError(`the bundle's manifest is not JSON as it should be, before character ${at}`);
   };
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
+  } catch {
+    refuse();
+  }
   const next = (): RegExpExecArray => {
     TOKEN.lastIndex = at;
     const token = TOKEN.exec(text) ?? refuse();

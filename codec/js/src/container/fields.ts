@@ -1,7 +1,24 @@
 // Numbers in the bytes: LEB128, and fields read one after another.
 
+import { CorruptFile } from "../errors.js";
+
 /** What does not fit into a payload; whoever reads it says what that means for the file. */
 export class FieldError extends Error {}
+
+/** What `read` gives; what does not fit makes the `chunk` corrupt, which `what` begins to tell. */
+export function reading<T>(what: string, chunk: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof FieldError)) throw error;
+    throw new CorruptFile(`${what}: ${error.message}`, chunk);
+  }
+}
+
+/** A number of four bytes. */
+export function uint32(bytes: Uint8Array, at = 0): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+}
 
 /** Reads numbers from a payload that passed its checksum. */
 export class Fields {

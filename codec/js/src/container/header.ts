@@ -1,6 +1,6 @@
 // The header of a picture: what a reader must know before the first tile.
-import { CorruptFile, VersionError } from "../errors.js";
-import { FieldError, Fields } from "./fields.js";
+import { VersionError } from "../errors.js";
+import { FieldError, Fields, reading } from "./fields.js";
 
 export type Mode = "L" | "LA" | "RGB" | "RGBA";
 /** A rectangle of stored pixels, ends exclusive. */
@@ -18,7 +18,6 @@ const RESOLUTION_MAX = 2 ** 32 - 1;
 const TILE_UNIT = 16;
 const TILE_MAX = 2048;
 const LEVEL_MAX = 2048;
-const KINDS = ["image", "array", "series"];
 
 /** What the header of a picture says; sizes are those of stored pixels. */
 export interface Header {
@@ -49,24 +48,19 @@ export interface Header {
 
 /** The header of a header chunk's payload. Throws VersionError for what is reserved, CorruptFile. */
 export function unpackHeader(payload: Uint8Array): Header {
-  const fields = new Fields(payload);
-  try {
+  return reading("the header chunk is not valid", "header", () => {
+    const fields = new Fields(payload);
     const header = readHeader(fields);
     if (fields.rest) throw new FieldError(`it has ${fields.rest} bytes too many`);
     return header;
-  } catch (error) {
-    if (!(error instanceof FieldError)) throw error;
-    throw new CorruptFile(`the header chunk is not valid: ${error.message}`, "header");
-  }
+  });
 }
 
 function readHeader(fields: Fields): Header {
   const first = fields.byte();
   const kind = first & 15;
   if (kind) {
-    throw new VersionError(
-      `the file holds media of kind ${kind} (${KINDS[kind] ?? "unknown"}), which needs a newer aez`,
-    );
+    throw new VersionError(`the file holds no picture but media of kind ${kind}, which needs a newer aez`);
   }
   const mode = MODES[first >> 4];
   if (!mode) throw new VersionError(`the file has pixel mode ${first >> 4}, which needs a newer aez`);

@@ -1,7 +1,7 @@
 // An `.aez` file as chunks, each checked: a signature, chunks, an index, an end mark.
 import { CorruptFile, TruncatedFile, VersionError } from "../errors.js";
 import { crc32 } from "./crc32.js";
-import { FieldError, Fields, varintBytes } from "./fields.js";
+import { FieldError, Fields, reading, uint32, varintBytes } from "./fields.js";
 import { HEADER_MAX, type Header, hex, unpackHeader } from "./header.js";
 import type { Source } from "./source.js";
 
@@ -41,8 +41,7 @@ export function readHead(bytes: Uint8Array): Header {
   if (head[0] !== 0x48) throw new CorruptFile("no header stands where it should", "header");
   if (size > HEADER_MAX) throw new CorruptFile(`the header chunk gives no length within ${HEADER_MAX} bytes`, "header");
   if (head.length < size + 6) throw new TruncatedFile("the file ends in the header chunk", "header");
-  const checksum = new DataView(head.buffer, head.byteOffset + size + 2, 4).getUint32(0, true);
-  if (crc32(head.subarray(0, size + 2)) !== checksum)
+  if (crc32(head.subarray(0, size + 2)) !== uint32(head, size + 2))
     throw new CorruptFile("the header chunk fails its checksum", "header");
   return unpackHeader(head.subarray(2, size + 2));
 }
@@ -61,10 +60,10 @@ function checkSignature(found: Uint8Array): void {
 /** Reads a file from its start: `open`, then `chunks`. */
 export class Reader {
   private position = 0;
-  private ordinal = 0;
-  private nextTile = 0;
-  private readonly seen = new Set<string>();
-  private readonly index: number[] = [];
+  #ordinal = 0;
+  #nextTile = 0;
+  readonly #seen = new Set<string>();
+  readonly #index: number[] = [];
 
   private constructor(
     private readonly source: Source,
@@ -88,75 +87,74 @@ export class Reader {
   async *chunks(): AsyncGenerator<Chunk, void, void> {
     for (;;) {
       const start = this.position;
-      const { type, payload } = await this.frame();
+      const { type, payload } = await this.#frame();
       if (type === "E") {
-        await this.checkEnd(payload, this.position - start);
+        await this.#checkEnd(payload, this.position - start);
         break;
       }
-      this.index.push(type.charCodeAt(0), ...varintBytes(this.position - start));
-      const chunk = this.inOrder(type, payload, this.position - start);
+      this.#index.push(type.charCodeAt(0), ...varintBytes(this.position - start));
+      const chunk = this.#inOrder(type, payload, this.position - start);
       if (type in NAMES) yield chunk;
     }
-    if (this.nextTile < this.header.tiles) {
-      throw new CorruptFile(`the file holds ${this.nextTile} of ${this.header.tiles} tiles`, "tile");
+    if (this.#nextTile < this.header.tiles) {
+      throw new CorruptFile(`the file holds ${this.#nextTile} of ${this.header.tiles} tiles`, "tile");
     }
   }
 
-  private async read(count: number, what: string): Promise<Uint8Array> {
+  async #read(count: number, what: string): Promise<Uint8Array> {
     const bytes = await this.source.read(count);
     this.position += bytes.length;
     if (bytes.length < count) {
-      throw new TruncatedFile(`the file ends in ${what}, after ${this.nextTile} of ${this.header.tiles} tiles`);
+      throw new TruncatedFile(`the file ends in ${what}, after ${this.#nextTile} of ${this.header.tiles} tiles`);
     }
     return bytes;
   }
 
-  private async frame(): Promise<{ type: string; payload: Uint8Array }> {
+  async #frame(): Promise<{ type: string; payload: Uint8Array }> {
     const start = this.position;
-    const letter = (await this.read(1, `byte ${start}, before its index`))[0] as number;
+    const letter = (await this.#read(1, `byte ${start}, before its index`))[0] as number;
     const type = String.fromCharCode(letter);
     if (!/[A-Za-z]/.test(type)) throw new CorruptFile(`byte ${start} starts no chunk`);
     const name = NAMES[type] ?? `unknown chunk ${type}`;
-    const called = `the ${name} chunk (number ${++this.ordinal} in the file, at byte ${start})`;
+    const called = `the ${name} chunk (number ${++this.#ordinal} in the file, at byte ${start})`;
     const octets = [letter];
-    do octets.push((await this.read(1, called))[0] as number);
+    do octets.push((await this.#read(1, called))[0] as number);
     while (octets.length <= LENGTH_BYTES && (octets[octets.length - 1] as number) > 0x7f);
     const size = payloadSize(octets, called, name);
-    const bytes = await this.read(size + 4, called);
+    const bytes = await this.#read(size + 4, called);
     const payload = bytes.subarray(0, size);
-    const checksum = new DataView(bytes.buffer, bytes.byteOffset + size, 4).getUint32(0, true);
-    if (crc32(payload, crc32(octets)) !== checksum) throw new CorruptFile(`${called} fails its checksum`, name);
+    if (crc32(payload, crc32(octets)) !== uint32(bytes, size))
+      throw new CorruptFile(`${called} fails its checksum`, name);
     if (type < "a" && !(type in NAMES)) throw new VersionError(`${called} must be understood: it needs a newer aez`);
     return { type, payload };
   }
 
-  private inOrder(type: string, payload: Uint8Array, bytes: number): Chunk {
+  #inOrder(type: string, payload: Uint8Array, bytes: number): Chunk {
     const name = NAMES[type] ?? type;
     const { header } = this;
     if (type === "T") {
       const [tile, content] = splitTile(payload);
-      if (tile !== this.nextTile || tile >= header.tiles) {
-        throw new CorruptFile(`tile ${tile} stands where tile ${this.nextTile} of ${header.tiles} should be`, "tile");
+      if (tile !== this.#nextTile || tile >= header.tiles) {
+        throw new CorruptFile(`tile ${tile} stands where tile ${this.#nextTile} of ${header.tiles} should be`, "tile");
       }
-      this.nextTile++;
+      this.#nextTile++;
       return { type, content, tile, bytes };
     }
     const refused = header.cicp !== null && (type === "i" || type === "c");
-    const late = type in NAMES && this.nextTile > 0;
-    if (type === "H" || refused || late || this.seen.has(type)) {
+    const late = type in NAMES && this.#nextTile > 0;
+    if (type === "H" || refused || late || this.#seen.has(type)) {
       throw new CorruptFile(`the ${name} chunk has no place in this file`, name);
     }
-    if (type in NAMES) this.seen.add(type);
+    if (type in NAMES) this.#seen.add(type);
     return { type, content: payload, tile: -1, bytes };
   }
 
-  private async checkEnd(payload: Uint8Array, size: number): Promise<void> {
-    if (payload.length !== this.index.length || payload.some((byte, at) => byte !== this.index[at])) {
+  async #checkEnd(payload: Uint8Array, size: number): Promise<void> {
+    if (payload.length !== this.#index.length || payload.some((byte, at) => byte !== this.#index[at])) {
       throw new CorruptFile("the index does not list the chunks that stand in the file", "index");
     }
-    const trailer = await this.read(8, "its end mark");
-    const distance = new DataView(trailer.buffer, trailer.byteOffset, 4).getUint32(0, true);
-    if (distance !== size + 8 || END_MARK.some((byte, at) => byte !== trailer[4 + at])) {
+    const trailer = await this.#read(8, "its end mark");
+    if (uint32(trailer) !== size + 8 || END_MARK.some((byte, at) => byte !== trailer[4 + at])) {
       throw new CorruptFile("the end mark behind the index is damaged", "index");
     }
     if ((await this.source.read(1)).length) throw new CorruptFile("bytes follow the end mark", "index");
@@ -175,11 +173,8 @@ function payloadSize(octets: number[], called: string, name: string): number {
 }
 
 function splitTile(payload: Uint8Array): [number, Uint8Array] {
-  const fields = new Fields(payload);
-  try {
+  return reading("a tile chunk holds no tile number", "tile", () => {
+    const fields = new Fields(payload);
     return [fields.varint(), payload.subarray(fields.position)];
-  } catch (error) {
-    if (!(error instanceof FieldError)) throw error;
-    throw new CorruptFile(`a tile chunk holds no tile number: ${error.message}`, "tile");
-  }
+  });
 }

@@ -20,33 +20,32 @@ export function bytesOf(data: ArrayBuffer | ArrayBufferView): Uint8Array {
 }
 
 export async function openSource(input: Input): Promise<Source> {
-  if (typeof Response !== "undefined" && input instanceof Response) {
+  if (input instanceof Response) {
     if (!input.ok)
       throw new InvalidArgument(`the file could not be fetched: ${input.status} ${input.statusText}`.trim());
     if (input.body) return new StreamSource(input.body);
-    return new MemorySource(new Uint8Array(await input.arrayBuffer()));
   }
-  if (typeof Blob !== "undefined" && input instanceof Blob) {
-    return new MemorySource(new Uint8Array(await input.arrayBuffer()));
-  }
-  if (typeof ReadableStream !== "undefined" && input instanceof ReadableStream) return new StreamSource(input);
+  if (input instanceof Response || input instanceof Blob) return new MemorySource(await input.arrayBuffer());
+  if (input instanceof ReadableStream) return new StreamSource(input);
   if (ArrayBuffer.isView(input) || Object.prototype.toString.call(input) === "[object ArrayBuffer]") {
-    return new MemorySource(bytesOf(input as ArrayBuffer));
+    return new MemorySource(input);
   }
   throw new InvalidArgument("a file is handed over as bytes, a Blob, a Response or a ReadableStream");
 }
 
 class MemorySource implements Source {
-  private position = 0;
+  #position = 0;
   readonly size: number;
+  readonly #bytes: Uint8Array;
 
-  constructor(private readonly bytes: Uint8Array) {
-    this.size = bytes.length;
+  constructor(data: ArrayBuffer | ArrayBufferView) {
+    this.#bytes = bytesOf(data);
+    this.size = this.#bytes.length;
   }
 
   async read(count: number): Promise<Uint8Array> {
-    const taken = this.bytes.subarray(this.position, this.position + count);
-    this.position += taken.length;
+    const taken = this.#bytes.subarray(this.#position, this.#position + count);
+    this.#position += taken.length;
     return taken;
   }
 
@@ -55,44 +54,44 @@ class MemorySource implements Source {
 
 class StreamSource implements Source {
   readonly size = null;
-  private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
-  private pieces: Uint8Array[] = [];
-  private held = 0;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  #pieces: Uint8Array[] = [];
+  #held = 0;
 
   constructor(stream: ReadableStream<Uint8Array>) {
-    this.reader = stream.getReader();
+    this.#reader = stream.getReader();
   }
 
   async read(count: number): Promise<Uint8Array> {
-    while (this.held < count) {
-      const { value, done } = await this.reader.read();
+    while (this.#held < count) {
+      const { value, done } = await this.#reader.read();
       if (done) break;
-      this.pieces.push(value);
-      this.held += value.length;
+      this.#pieces.push(value);
+      this.#held += value.length;
     }
-    return this.take(Math.min(count, this.held));
+    return this.#take(Math.min(count, this.#held));
   }
 
-  private take(count: number): Uint8Array {
-    const first = this.pieces[0];
+  #take(count: number): Uint8Array {
+    const first = this.#pieces[0];
     if (first && first.length >= count) {
-      this.pieces[0] = first.subarray(count);
-      this.held -= count;
+      this.#pieces[0] = first.subarray(count);
+      this.#held -= count;
       return first.subarray(0, count);
     }
     const taken = new Uint8Array(count);
     for (let at = 0; at < count; ) {
-      const piece = this.pieces.shift() as Uint8Array;
+      const piece = this.#pieces.shift() as Uint8Array;
       const part = piece.subarray(0, count - at);
       taken.set(part, at);
       at += part.length;
-      if (part.length < piece.length) this.pieces.unshift(piece.subarray(part.length));
+      if (part.length < piece.length) this.#pieces.unshift(piece.subarray(part.length));
     }
-    this.held -= count;
+    this.#held -= count;
     return taken;
   }
 
   async close(): Promise<void> {
-    await this.reader.cancel().catch(() => undefined);
+    await this.#reader.cancel().catch(() => undefined);
   }
 }

@@ -52,7 +52,7 @@ export async function encode(pixels: Pixels, options: EncodeOptions): Promise<Ui
     throw new InvalidArgument(`bpp ${bpp} is not a positive number`);
   }
   return await internals.withKernels(async (starting) => {
-    const encoder = openEncoder(await starting, options.model);
+    const encoder = await openEncoder(await starting, options.model);
     const job = new Encoding(encoder, pixels, options);
     if (bpp === undefined) return await job.run(level);
     const count = pixels.width * pixels.height;
@@ -141,16 +141,16 @@ function levelOf({ quality, bpp }: EncodeOptions): number {
 }
 
 /** The encoder of a model, of which few are kept open. Throws ModelError. */
-function openEncoder(kernels: Kernels, given: Model): TileEncoder {
+async function openEncoder(kernels: Kernels, given: Model): Promise<TileEncoder> {
   if (typeof given !== "object" || given === null) throw new ModelError("encoding needs the half of a model for it");
   const warm = open.get(kernels) ?? [];
-  const found = warm.find((one) => one.given === given)?.encoder ?? new TileEncoder(opened(kernels, given));
+  const found = warm.find((one) => one.given === given)?.encoder ?? new TileEncoder(await opened(kernels, given));
   open.set(kernels, [{ given, encoder: found }, ...warm.filter((one) => one.given !== given)].slice(0, OPEN_MAX));
   return found;
 }
 
-function opened(kernels: Kernels, given: Model): ImageModel {
-  const bytes = "packed" in given ? internals.unpacked(kernels, given) : bytesOf(given);
+async function opened(kernels: Kernels, given: Model): Promise<ImageModel> {
+  const bytes = "packed" in given ? await internals.unpackModel(given) : bytesOf(given);
   const bundle = new internals.Bundle(kernels, bytes, undefined, true);
   if (!bundle.has(`${"latent" in bundle.coding ? "latent_" : ""}analysis.onnx`)) {
     throw new ModelError(`this is the decoding half of model ${bundle.name}: encoding needs its encoding half`);

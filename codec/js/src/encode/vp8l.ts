@@ -1,4 +1,4 @@
-// A plane of bytes as a VP8L bit stream (RFC 9649): one prediction for all, runs, and a prefix code.
+// A plane of bytes as a VP8L bit stream (RFC 9649): one prediction for all, matches, and prefix codes.
 
 const SIGNATURE = 0x2f;
 /** How a pixel is predicted: the mode's number, and the prediction from the pixels to the left, above and between. */
@@ -9,7 +9,12 @@ const PREDICTORS: readonly (readonly [number, (left: number, above: number, corn
 ];
 const LITERALS = 256;
 const SYMBOLS = LITERALS + 24;
-const RUN_MAX = 4096;
+const DISTANCES = 40;
+const [MATCH_MIN, MATCH_MAX] = [4, 4096];
+/** Places that are looked at for the longest match, and bits of what they are found by. */
+const [PLACES_MAX, HASH_BITS] = [64, 15];
+/** Numbers of distances up to this name places near a pixel; the largest of all. */
+const [FAR, FARTHEST] = [120, 2 ** 20];
 const LENGTH_MAX = 15;
 /** The order in which lengths of the code for lengths are written, and the largest of them. */
 const ORDER = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -17,16 +22,23 @@ const ORDER_LENGTH_MAX = 7;
 /** Prediction modes are given for squares of this many pixels. */
 const SQUARE_BITS = 9;
 
+type Extra = readonly [count: number, bits: number];
+
 interface Symbols {
   numbers: number[];
   /** Bits behind each symbol: how many, and what they say. */
-  extra: [number, number][];
+  extra: Extra[];
+}
+
+/** Literals and lengths of matches, and how far back each match lies. */
+interface Matched extends Symbols {
+  distances: Map<number, { number: number; extra: Extra }>;
 }
 
 /** The bit stream of a plane [height][width], whose values are in green, red and blue alike. */
 export function encodePlane(width: number, height: number, plane: Uint8Array): Uint8Array {
   const tried = PREDICTORS.map(([mode, predict]) =>
-    stream(width, height, mode, inRuns(residual(width, plane, predict))),
+    stream(width, height, mode, matched(width, residual(width, plane, predict))),
   );
   return tried.reduce((one, other) => (other.length < one.length ? other : one));
 }
@@ -40,28 +52,76 @@ function residual(width: number, plane: Uint8Array, predict: (typeof PREDICTORS)
   });
 }
 
-/** Literals, and copies of the pixel before where a run is long enough. */
-function inRuns(values: Uint8Array): Symbols {
-  const found: Symbols = { numbers: [], extra: [] };
+/** Literals, and matches with what came before, the longest at each place. */
+function matched(width: number, values: Uint8Array): Matched {
+  const found: Matched = { numbers: [], extra: [], distances: new Map() };
+  const finder = new Finder(values);
   for (let at = 0; at < values.length; ) {
-    let run = 0;
-    while (at && run < RUN_MAX && values[at + run] === values[at - 1]) run++;
-    if (run > 2) {
-      const more = run - 1;
-      const high = 31 - Math.clz32(more);
-      const bits = Math.max(high - 1, 0);
-      found.numbers.push(LITERALS + (more < 4 ? more : 2 * high + ((more >> bits) & 1)));
-      found.extra.push(more < 4 ? [0, 0] : [bits, more & ((1 << bits) - 1)]);
-      at += run;
-    } else {
-      found.numbers.push(values[at++] as number);
+    const { length, distance } = finder.longest(at);
+    if (length < MATCH_MIN) {
+      found.numbers.push(values[at] as number);
       found.extra.push([0, 0]);
+    } else {
+      const [number, extra] = prefixed(length);
+      const [place, rest] = prefixed(distance === 1 ? 2 : distance === width ? 1 : distance + FAR);
+      found.distances.set(found.numbers.length, { number: place, extra: rest });
+      found.numbers.push(LITERALS + number);
+      found.extra.push(extra);
     }
+    const end = at + (length < MATCH_MIN ? 1 : length);
+    while (at < end) finder.add(at++);
   }
   return found;
 }
 
-function stream(width: number, height: number, mode: number, symbols: Symbols): Uint8Array {
+/** A number from 1 on as a symbol and bits behind it. */
+function prefixed(number: number): [number, Extra] {
+  const less = number - 1;
+  if (less < 4) return [less, [0, 0]];
+  const high = 31 - Math.clz32(less);
+  const bits = high - 1;
+  return [2 * high + ((less >> bits) & 1), [bits, less & ((1 << bits) - 1)]];
+}
+
+/** Finds matches among places whose next bytes have the same hash, the last ones first. */
+class Finder {
+  private readonly heads = new Int32Array(1 << HASH_BITS).fill(-1);
+  private readonly before: Int32Array;
+
+  constructor(private readonly values: Uint8Array) {
+    this.before = new Int32Array(values.length);
+  }
+
+  add(at: number): void {
+    const hash = this.hash(at);
+    this.before[at] = this.heads[hash] as number;
+    this.heads[hash] = at;
+  }
+
+  longest(at: number): { length: number; distance: number } {
+    const { values } = this;
+    const limit = Math.min(MATCH_MAX, values.length - at);
+    let best = { length: 0, distance: 0 };
+    let place = this.heads[this.hash(at)] as number;
+    const first = Math.max(0, at - FARTHEST + FAR);
+    for (let tries = 0; place >= first && tries < PLACES_MAX && best.length < limit; tries++) {
+      let length = 0;
+      while (length < limit && values[place + length] === values[at + length]) length++;
+      if (length > best.length) best = { length, distance: at - place };
+      place = this.before[place] as number;
+    }
+    return best;
+  }
+
+  private hash(at: number): number {
+    const { values } = this;
+    let word = 0;
+    for (let i = 0; i < MATCH_MIN; i++) word = (word << 8) | (values[at + i] ?? 0);
+    return Math.imul(word, 0x9e3779b1) >>> (32 - HASH_BITS);
+  }
+}
+
+function stream(width: number, height: number, mode: number, symbols: Matched): Uint8Array {
   const bits = new Bits();
   bits.put(8, SIGNATURE);
   bits.put(14, width - 1);
@@ -75,12 +135,17 @@ function stream(width: number, height: number, mode: number, symbols: Symbols): 
   for (let code = 0; code < 4; code++) single(bits, 0);
   bits.put(1, 0); // no more transforms
   bits.put(2, 0); // no cache of colours, and one group of codes
-  const code = writeCode(bits, symbols.numbers);
+  const code = writeCode(bits, symbols.numbers, SYMBOLS);
   for (let other = 0; other < 3; other++) single(bits, 0);
-  single(bits, 1); // the pixel to the left
+  const places = [...symbols.distances.values()].map(({ number }) => number);
+  const far = writeCode(bits, places.length ? places : [0], DISTANCES);
   symbols.numbers.forEach((number, at) => {
     code.put(bits, number);
-    bits.put(...(symbols.extra[at] as [number, number]));
+    bits.put(...(symbols.extra[at] as Extra));
+    const distance = symbols.distances.get(at);
+    if (!distance) return;
+    far.put(bits, distance.number);
+    bits.put(...distance.extra);
   });
   return bits.done();
 }
@@ -93,8 +158,8 @@ function single(bits: Bits, symbol: number): void {
 }
 
 /** Chooses and writes a prefix code for symbols. */
-function writeCode(bits: Bits, numbers: readonly number[]): Code {
-  const code = new Code(numbers, SYMBOLS, LENGTH_MAX);
+function writeCode(bits: Bits, numbers: readonly number[], count: number): Code {
+  const code = new Code(numbers, count, LENGTH_MAX);
   const [only] = numbers;
   if (only !== undefined && numbers.every((number) => number === only)) {
     single(bits, only);
@@ -109,7 +174,7 @@ function writeCode(bits: Bits, numbers: readonly number[]): Code {
   bits.put(1, 0);
   lengths.forEach((length, at) => {
     outer.put(bits, length);
-    bits.put(...(extra[at] as [number, number]));
+    bits.put(...(extra[at] as Extra));
   });
   return code;
 }

@@ -10,12 +10,14 @@ const CONTEXTS = 8;
 const SYMBOL_LIMIT = 2 ** 20;
 const LEVELS_PER_KNOT = 256;
 
+const unfit = (): ModelError => new ModelError("the model's tables are not whole, or of another model");
+
 /** All tables that a tile needs: the pointers of those of hyper-latents and of residuals, and which is used where. */
 export class TileTables {
   readonly hyper: Pointer;
   readonly residual: Pointer;
-  private readonly numbers: Uint8Array;
-  private readonly knots: number;
+  readonly #numbers: Uint8Array;
+  readonly #knots: number;
 
   /** Throws ModelError where they do not fit. */
   constructor(
@@ -26,13 +28,13 @@ export class TileTables {
     const { shape, data } = bundle.array("hyper_numbers", "|u1");
     const [knots, contexts, found] = shape;
     if (shape.length !== 3 || contexts !== CONTEXTS || found !== channels || !knots) {
-      throw new ModelError(`there are hyper tables for [${shape}], not for ${channels} channels`);
+      throw unfit();
     }
-    this.numbers = data as Uint8Array;
-    this.knots = knots;
+    this.#numbers = data as Uint8Array;
+    this.#knots = knots;
     const hyper = readTables(bundle, "hyper");
-    if (this.numbers.some((number) => !number || number >= hyper.length)) {
-      throw new ModelError(`hyper tables have other numbers than 1..${hyper.length - 1}`);
+    if (this.#numbers.some((number) => !number || number >= hyper.length)) {
+      throw unfit();
     }
     this.hyper = store(kernels, hyper);
     this.residual = store(kernels, readTables(bundle, "residual"));
@@ -42,8 +44,8 @@ export class TileTables {
   hyperNumbers(level: number): Uint8Array {
     const count = CONTEXTS * this.channels;
     const knot = Math.floor((level + LEVELS_PER_KNOT / 2) / LEVELS_PER_KNOT);
-    if (knot >= this.knots) throw new ModelError(`quality level ${level} is above those of the model's tables`);
-    return this.numbers.subarray(knot * count, (knot + 1) * count);
+    if (knot >= this.#knots) throw unfit();
+    return this.#numbers.subarray(knot * count, (knot + 1) * count);
   }
 }
 
@@ -53,7 +55,7 @@ export function readTables(bundle: Bundle, name: string): Uint32Array[] {
   const starts = Array.from(bundle.array(`${name}_starts`, "<i8").data as BigInt64Array, Number);
   const count = starts.length - 1;
   if (count < 1 || count > TABLES_MAX || starts[0] !== 0 || starts[count] !== weights.length) {
-    throw new ModelError(`the starts of the ${count} ${name} tables do not span ${weights.length} weights`);
+    throw unfit();
   }
   return starts.slice(1).map((end, number) => {
     const table = weights.subarray(starts[number], end);
@@ -64,7 +66,7 @@ export function readTables(bundle: Bundle, name: string): Uint32Array[] {
       sums[entry + 1] = sum;
     });
     if (table.length < 2 || table.length % 2 || table.length > 2 * SYMBOL_LIMIT || sum !== TOTAL) {
-      throw new ModelError(`the ${name} table ${number} is not 2m + 2 positive weights with the sum 2^24`);
+      throw unfit();
     }
     return sums;
   });

@@ -1,5 +1,5 @@
 // The symbols of one tile: what decodes is what was encoded, or an error.
-import { FieldError, Fields } from "../container/fields.js";
+import { FieldError, Fields, reading, uint32 } from "../container/fields.js";
 import { CorruptFile, ModelError } from "../errors.js";
 import type { Kernels, Pointer } from "../network/kernels.js";
 import type { TileTables } from "./tables.js";
@@ -14,8 +14,8 @@ const [NO_TABLE, NO_ESCAPE] = [1, 2];
 
 /** Decodes the parts of a tile in the order of their coding; memory is taken from the scope of the caller. */
 export class TileDecoder {
-  private readonly coder: Pointer;
-  private readonly expected: number;
+  readonly #coder: Pointer;
+  readonly #expected: number;
 
   /** Throws CorruptFile. */
   constructor(
@@ -24,11 +24,11 @@ export class TileDecoder {
     payload: Uint8Array,
   ) {
     const { checksum, escapes, words } = parsePayload(payload);
-    this.expected = checksum;
+    this.#expected = checksum;
     const escapesAt = kernels.put(escapes);
     const coder = Uint32Array.of(0, 0, kernels.put(words), words.length, escapesAt, escapes.length, 0, 0);
-    this.coder = kernels.put(coder);
-    kernels.run.start_coder(this.coder);
+    this.#coder = kernels.put(coder);
+    kernels.run.start_coder(this.#coder);
   }
 
   /** z: int32 [channels][rows][columns]. */
@@ -42,7 +42,7 @@ export class TileDecoder {
     kernels.integers(z, count).fill(0);
     for (let phase = 0; phase < PHASES; phase++) {
       kernels.run.hyper_tables(z, channels, rows, columns, phase, numbers, index);
-      this.take(this.tables.hyper, index, count, part);
+      this.#take(this.tables.hyper, index, count, part);
       const [sum, found] = [kernels.integers(z, count), kernels.integers(part, count)];
       for (let i = 0; i < count; i++) sum[i] = (sum[i] as number) + (found[i] as number);
     }
@@ -51,29 +51,29 @@ export class TileDecoder {
 
   /** Residuals of the next phase, int32, for its indices, bytes. */
   residual(index: Pointer, count: number, out: Pointer): void {
-    this.take(this.tables.residual, index, count, out);
+    this.#take(this.tables.residual, index, count, out);
   }
 
   /** The checksum of the symbols so far. */
   get checksum(): number {
-    return this.kernels.words(this.coder, CODER_WORDS)[CHECKSUM_WORD] as number;
+    return this.kernels.words(this.#coder, CODER_WORDS)[CHECKSUM_WORD] as number;
   }
 
   /** Throws CorruptFile unless everything was decoded, and rightly. */
   finish(): void {
-    if (this.checksum !== this.expected) {
+    if (this.checksum !== this.#expected) {
       throw new CorruptFile(
         "a tile's symbols do not have its checksum: the file is damaged or of another model",
         "tile",
       );
     }
-    if (!this.kernels.run.is_finished(this.coder)) throw new CorruptFile("a tile holds more than its symbols", "tile");
+    if (!this.kernels.run.is_finished(this.#coder)) throw new CorruptFile("a tile holds more than its symbols", "tile");
   }
 
-  private take(tables: Pointer, index: Pointer, count: number, out: Pointer): void {
+  #take(tables: Pointer, index: Pointer, count: number, out: Pointer): void {
     this.kernels.within(() => {
       const order = this.kernels.take(4 * count);
-      const outcome = this.kernels.run.decode_symbols(this.coder, tables, index, count, out, order);
+      const outcome = this.kernels.run.decode_symbols(this.#coder, tables, index, count, out, order);
       if (outcome === NO_TABLE) throw new ModelError("the scale graph gives an index that has no table");
       if (outcome === NO_ESCAPE) throw new CorruptFile("a tile needs more escapes than it has", "tile");
       if (outcome) throw new CorruptFile("a tile's escape stands for a number that is too large", "tile");
@@ -82,10 +82,9 @@ export class TileDecoder {
 }
 
 function parsePayload(payload: Uint8Array): { checksum: number; escapes: Uint32Array; words: Uint32Array } {
-  const fields = new Fields(payload);
-  try {
-    const head = fields.take(4);
-    const checksum = new DataView(head.buffer, head.byteOffset).getUint32(0, true);
+  return reading("a tile's symbols cannot be read", "tile", () => {
+    const fields = new Fields(payload);
+    const checksum = uint32(fields.take(4));
     const before = fields.position;
     const size = fields.varint();
     if (fields.position - before > LENGTH_BYTES) throw new FieldError("a length has more than five bytes");
@@ -94,10 +93,7 @@ function parsePayload(payload: Uint8Array): { checksum: number; escapes: Uint32A
     const words = new Uint32Array(fields.take(fields.rest).slice().buffer);
     if (words.length && !words[words.length - 1]) throw new FieldError("the words end in a zero");
     return { checksum, escapes, words };
-  } catch (error) {
-    if (!(error instanceof FieldError)) throw error;
-    throw new CorruptFile(`a tile's symbols cannot be read: ${error.message}`, "tile");
-  }
+  });
 }
 
 function parseEscapes(bytes: Uint8Array): Uint32Array {

@@ -1,10 +1,10 @@
 // Arrays of yes and no as compressed bytes.
-import { CorruptFile } from "../errors.js";
-import type { Kernels } from "../network/kernels.js";
+import { CorruptFile } from "../index.js";
 import { inflateAll } from "./inflate.js";
+import type { ExactKernels } from "./kernels.js";
 
 /** `count` bits, a byte each; errors say `what` they are. Throws CorruptFile. */
-export function unpackBits(kernels: Kernels, packed: Uint8Array, count: number, what: string): Uint8Array {
+export function unpackBits(kernels: ExactKernels, packed: Uint8Array, count: number, what: string): Uint8Array {
   const size = Math.ceil(count / 8);
   const octets = inflateAll(kernels, packed, size);
   if (octets?.length !== size) throw new CorruptFile(`${what} does not have ${size} bytes`, "tile");

@@ -1,5 +1,5 @@
 // Raw DEFLATE, bounded on both sides.
-import type { Kernels } from "../network/kernels.js";
+import type { ExactKernels } from "./kernels.js";
 
 /** What was packed, whether that is all of it, and how many bytes of the input it took. */
 export interface Inflated {
@@ -9,7 +9,7 @@ export interface Inflated {
 }
 
 /** At most `limit` bytes of what was packed. */
-export function inflate(kernels: Kernels, packed: Uint8Array, limit: number): Inflated {
+export function inflate(kernels: ExactKernels, packed: Uint8Array, limit: number): Inflated {
   return kernels.within(() => {
     const result = kernels.take(12);
     const bytes = kernels.put(packed);
@@ -26,7 +26,7 @@ export function inflate(kernels: Kernels, packed: Uint8Array, limit: number): In
 }
 
 /** All that was packed, where it has at most `limit` bytes and ends where the input does; null otherwise. */
-export function inflateAll(kernels: Kernels, packed: Uint8Array, limit: number): Uint8Array | null {
+export function inflateAll(kernels: ExactKernels, packed: Uint8Array, limit: number): Uint8Array | null {
   const { data, ended, consumed } = inflate(kernels, packed, limit);
   return ended && consumed === packed.length ? data : null;
 }

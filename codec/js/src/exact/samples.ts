@@ -1,11 +1,11 @@
 // Exact samples of a tile: indices in VP8L pictures, and what they stand for.
-import { crc32 } from "../container/crc32.js";
-import { FieldError, Fields } from "../container/fields.js";
-import { CorruptFile, VersionError } from "../errors.js";
-import { type Kernels, pointer } from "../network/kernels.js";
+import type { Fields as Reader } from "../container/fields.js";
+import { internals, VersionError } from "../index.js";
 import { unpackBits } from "./bits.js";
+import type { ExactKernels } from "./kernels.js";
 import { copyShapes, unpackBoxes } from "./shapes.js";
 
+const { crc32, FieldError, Fields, reading, uint32 } = internals;
 const [PICTURE, HALVES, LISTED, SHAPES, WITH_ALPHA] = [0, 1, 2, 3, 4];
 const SIGNATURE = 0x2f;
 const HEAD_BYTES = 5;
@@ -17,7 +17,7 @@ const ROOM = 2 ** 22;
  * CorruptFile, VersionError for a form that is not known.
  */
 export function decodeSamples(
-  kernels: Kernels,
+  kernels: ExactKernels,
   data: Uint8Array,
   height: number,
   width: number,
@@ -25,11 +25,10 @@ export function decodeSamples(
   bits: number,
   mayHoldAlpha = false,
 ): Uint16Array {
-  const fields = new Fields(data);
   const white = 2 ** bits - 1;
-  try {
-    const head = fields.take(4);
-    const checksum = new DataView(head.buffer, head.byteOffset).getUint32(0, true);
+  return reading("exact samples cannot be read", "tile", () => {
+    const fields = new Fields(data);
+    const checksum = uint32(fields.take(4));
     const step = fields.varint();
     let form = fields.byte();
     if (step < 1 || step > white + 1) throw new FieldError(`they have a step of ${step}`);
@@ -54,15 +53,12 @@ export function decodeSamples(
     if (crc32(bits > 8 ? new Uint8Array(indices.buffer) : indices) !== checksum)
       throw new FieldError("their checksum fails");
     return indices;
-  } catch (error) {
-    if (!(error instanceof FieldError)) throw error;
-    throw new CorruptFile(`exact samples cannot be read: ${error.message}`, "tile");
-  }
+  });
 }
 
 function readIndices(
-  kernels: Kernels,
-  fields: Fields,
+  kernels: ExactKernels,
+  fields: Reader,
   form: number,
   top: number,
   read: (bytes: Uint8Array) => Uint16Array,
@@ -87,9 +83,15 @@ function readIndices(
 }
 
 /** Values [height][width][channels] of a VP8L bit stream: RGB or RGBA, or the green ones without or with alpha. */
-function decodeVp8l(kernels: Kernels, data: Uint8Array, height: number, width: number, channels: number): Uint16Array {
+function decodeVp8l(
+  kernels: ExactKernels,
+  data: Uint8Array,
+  height: number,
+  width: number,
+  channels: number,
+): Uint16Array {
   if (data.length < HEAD_BYTES || data[0] !== SIGNATURE) throw new FieldError("they are no VP8L bit stream");
-  const head = new DataView(data.buffer, data.byteOffset).getUint32(1, true);
+  const head = uint32(data, 1);
   if ((head & 0x3fff) + 1 !== width || ((head >>> 14) & 0x3fff) + 1 !== height || head >>> 28 !== 1 - (channels % 2)) {
     throw new FieldError(`a VP8L bit stream is not of ${width}x${height} pixels`);
   }
@@ -97,7 +99,8 @@ function decodeVp8l(kernels: Kernels, data: Uint8Array, height: number, width: n
     const bytes = kernels.put(data);
     const size = ROOM + 16 * width * height + 64 * data.length;
     const room = kernels.take(size);
-    const found = pointer(kernels.run.decode_vp8l(bytes, data.length, width, height, room, size));
+    // Above 2 GiB it comes as a negative number.
+    const found = kernels.run.decode_vp8l(bytes, data.length, width, height, room, size) >>> 0;
     if (!found) throw new FieldError("a VP8L bit stream is damaged");
     const pixels = kernels.words(found, width * height);
     const values = new Uint16Array(channels * pixels.length);

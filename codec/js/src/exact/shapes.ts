@@ -1,7 +1,9 @@
 // Shapes that a picture has several times, such as letters: each is shown once and copied to its other places.
-import { FieldError, Fields } from "../container/fields.js";
-import type { Kernels } from "../network/kernels.js";
+import { internals } from "../index.js";
 import { inflateAll } from "./inflate.js";
+import type { ExactKernels } from "./kernels.js";
+
+const { FieldError, Fields } = internals;
 
 const PACKED_MAX = 2 ** 20;
 /** Of the pixels of a tile: what all boxes together may have. */
@@ -17,7 +19,7 @@ interface Box {
 }
 
 /** The boxes within a tile, in their order. Throws FieldError. */
-export function unpackBoxes(kernels: Kernels, packed: Uint8Array, height: number, width: number): Box[] {
+export function unpackBoxes(kernels: ExactKernels, packed: Uint8Array, height: number, width: number): Box[] {
   const unpacked = inflateAll(kernels, packed, PACKED_MAX);
   if (!unpacked) throw new FieldError("their list of shapes does not decompress");
   const fields = new Fields(unpacked);

@@ -3,14 +3,14 @@ import { alphaBits, type Header, tileBox } from "../container/header.js";
 import { type Chunk, HEAD_BYTES, Reader, readHead } from "../container/reader.js";
 import { bytesOf, type Input, openSource } from "../container/source.js";
 import { CorruptFile, InvalidArgument, TruncatedFile, UnsupportedInput } from "../errors.js";
-import { inflateAll } from "../exact/inflate.js";
 import { Kernels } from "../network/kernels.js";
 import { type Box, grown, heightOf, widthOf, within } from "./boxes.js";
 import type { ImageModel } from "./model.js";
 import { findModel, type Models } from "./models.js";
-import { colorSpaceOf, type Metadata, Picture } from "./picture.js";
+import { colorSpaceOf, type Metadata, type Picture, pictureOf } from "./picture.js";
 import { needsModel, RegionDecoder, type Shown } from "./region.js";
-import { type Samples, turned, turnedBox } from "./samples.js";
+import { loadRest, restOf } from "./rest.js";
+import type { Numbers, Samples } from "./samples.js";
 import { levelsOf, ofPicture, toRgba } from "./values.js";
 
 const METADATA_MAX = 2 ** 24;
@@ -54,11 +54,17 @@ export interface DecodeOptions {
   onPhase?: (tile: number, checksum: number) => void;
 }
 
+/** The compiled kernels, which come last in the built file: there they compress better. */
+let packed = "";
 let kernels: Promise<Kernels> | null = null;
 let users = 0;
 let ending: ReturnType<typeof setTimeout> | null = null;
 /** Milliseconds for which the kernels and their memory are kept after the last picture. */
 const KEPT = 10000;
+
+export function provideKernels(text: string): void {
+  packed = text;
+}
 
 /** The header of a file that begins with these bytes, of which 78 are enough. Throws CorruptFile, VersionError. */
 export function info(data: ArrayBuffer | ArrayBufferView): Header {
@@ -85,7 +91,7 @@ export async function withKernels<T>(work: (kernels: Promise<Kernels>) => Promis
   ending = null;
   users++;
   try {
-    kernels ??= Kernels.start();
+    kernels ??= Kernels.start(packed);
     return await work(kernels);
   } catch (error) {
     if (error instanceof RangeError)
@@ -142,18 +148,25 @@ class Decoding {
     const streams = this.options.onTile !== undefined && this.size === null;
     for await (const chunk of reader.chunks()) {
       this.options.signal?.throwIfAborted();
-      this.keep(chunk);
+      await this.keep(chunk);
       if (streams && chunk.type === "T") await this.advance(chunk.tile);
     }
     await this.advance(this.header.tiles);
     if (!this.out) throw new CorruptFile("no tile of the picture is whole where it should be decoded", "tile");
-    return new Picture(this.header, this.out, this.alpha, this.metadata(), this.orientation);
+    const alpha = this.alpha && (await this.turned(this.alpha));
+    return await pictureOf(this.header, await this.turned(this.out), alpha, this.metadata());
   }
 
-  private keep(chunk: Chunk): void {
+  /** As the picture is shown. */
+  private async turned<Data extends Numbers>(samples: Samples<Data>): Promise<Samples<Data>> {
+    const { orientation } = this;
+    return orientation === 1 ? samples : (await loadRest()).turned(samples, orientation);
+  }
+
+  private async keep(chunk: Chunk): Promise<void> {
     if (chunk.type === "T") this.contents.set(chunk.tile, chunk.content);
     else if (chunk.type === "x" || chunk.type === "i" || chunk.type === "m") {
-      const content = inflateAll(this.kernels, chunk.content, METADATA_MAX);
+      const content = (await restOf(this.kernels)).inflateAll(chunk.content, METADATA_MAX);
       if (!content) throw new CorruptFile(`the chunk ${chunk.type} does not decompress`, chunk.type);
       this.extras.set(chunk.type, content);
     } else this.extras.set(chunk.type, chunk.content);
@@ -171,7 +184,7 @@ class Decoding {
       await this.pause();
       const { columns } = this.header;
       this.decoder.forget(Math.floor((touched[0] ?? number) / columns) * columns);
-      this.show(this.decoder.tile(number, shown), shown);
+      await this.show(await this.decoder.tile(number, shown), shown);
       this.doneTiles++;
     }
   }
@@ -186,7 +199,7 @@ class Decoding {
     return new RegionDecoder(this.kernels, header, this.model, this.contents, this.scale, this.options.onPhase);
   }
 
-  private show(part: Shown, shown: Box): void {
+  private async show(part: Shown, shown: Box): Promise<void> {
     const { header, box, scale, orientation } = this;
     const colours = ofPicture(part.colours, header);
     const [width, height] = [Math.ceil(widthOf(box) / scale), Math.ceil(heightOf(box) / scale)];
@@ -198,9 +211,10 @@ class Decoding {
       put(this.alpha, part.alpha, place);
     }
     if (!this.options.onTile) return;
-    const opacity = part.alpha && turned(part.alpha, orientation);
-    const { left, top, right, bottom } = turnedBox(place, width, height, orientation);
-    const rgba = toRgba(turned(colours, orientation), levelsOf(header.bits), opacity);
+    const opacity = part.alpha && (await this.turned(part.alpha));
+    const { left, top, right, bottom } =
+      orientation === 1 ? place : (await loadRest()).turnedBox(place, width, height, orientation);
+    const rgba = toRgba(await this.turned(colours), levelsOf(header.bits), opacity);
     const colorSpace = colorSpaceOf(header, this.extras.get("i") ?? null);
     this.options.onTile({ x: left, y: top, width: right - left, height: bottom - top, rgba, colorSpace }, header);
   }

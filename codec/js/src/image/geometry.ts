@@ -23,6 +23,8 @@ export type Geometry = Record<keyof typeof LIMITS, number> & {
   phases: readonly (readonly Position[])[];
 };
 
+const unfit = (): ModelError => new ModelError("the sizes and phases in the model's manifest do not fit together");
+
 /** Throws ModelError for a missing or absurd number. */
 export function geometryOf(coding: Record<string, unknown>): Geometry {
   const numbers = {} as Record<keyof typeof LIMITS, number>;
@@ -40,7 +42,7 @@ export function geometryOf(coding: Record<string, unknown>): Geometry {
     state_stride % latent_stride ||
     synthesis_halo % alignment
   ) {
-    throw new ModelError("the model's strides, alignment and halo do not divide");
+    throw unfit();
   }
   const cells = state_stride / latent_stride;
   return { ...numbers, cells, phases: phasesOf(coding.phases, cells) };
@@ -58,7 +60,7 @@ function phasesOf(listed: unknown, cells: number): Position[][] {
     }
   }
   if (found.has(-1) || found.size !== cells * cells || phases.some((phase) => !phase.length)) {
-    throw new ModelError("the model's phases do not name every position of a cell once");
+    throw unfit();
   }
   return phases;
 }

@@ -25,7 +25,7 @@ const WORD = 4;
 export class ImageModel {
   readonly geometry: Geometry;
   readonly tables: TileTables;
-  private readonly networks = new Map<string, Network>();
+  readonly #networks = new Map<string, Network>();
 
   /** Throws ModelError. */
   constructor(
@@ -55,10 +55,10 @@ export class ImageModel {
     level: number,
     onPhase: (checksum: number) => void,
   ): Plane {
-    return this.kernels.within(() => this.decode(symbols, height, width, level, onPhase));
+    return this.kernels.within(() => this.#decode(symbols, height, width, level, onPhase));
   }
 
-  private decode(
+  #decode(
     symbols: Uint8Array,
     height: number,
     width: number,
@@ -108,7 +108,7 @@ export class ImageModel {
         const [means, steps] = [kernels.floats(numbers, count), kernels.floats(here, count)];
         return means.map((mean, at) => mean + (steps[at] as number));
       });
-      this.put(y, found, positions, cells);
+      this.#put(y, found, positions, cells);
       coded += positions.length;
     }
     decoder.finish();
@@ -126,12 +126,7 @@ export class ImageModel {
   }
 
   /** The latents of one phase, position after position, to their places in y. */
-  private put(
-    y: Plane,
-    part: Float32Array,
-    positions: Geometry["phases"][number],
-    cells: readonly [number, number],
-  ): void {
+  #put(y: Plane, part: Float32Array, positions: Geometry["phases"][number], cells: readonly [number, number]): void {
     const { cells: n, channels } = this.geometry;
     const [height, width] = cells;
     let from = 0;
@@ -170,10 +165,10 @@ export class ImageModel {
   }
 
   network(name: string): Network {
-    let found = this.networks.get(name);
+    let found = this.#networks.get(name);
     if (!found) {
       found = new Network(this.kernels, this.bundle.graph(name), name);
-      this.networks.set(name, found);
+      this.#networks.set(name, found);
     }
     return found;
   }

@@ -1,9 +1,9 @@
 // Where the model of a file comes from: the file itself, or whoever calls.
 import { Bundle, type PackedModel } from "../bundle/bundle.js";
+import { unpackModel } from "../bundle/package.js";
 import { bytesOf } from "../container/source.js";
 import { ModelError } from "../errors.js";
-import { inflateAll } from "../exact/inflate.js";
-import { decodeBase64, type Kernels } from "../network/kernels.js";
+import type { Kernels } from "../network/kernels.js";
 import { ImageModel } from "./model.js";
 
 /** A bundle or its decoding half: its bytes, or a package of one. */
@@ -31,7 +31,7 @@ export async function findModel(
   const alone = models instanceof ArrayBuffer || ArrayBuffer.isView(models);
   const given = (alone ? undefined : embedded) ?? (await chosen(kernels, id, models));
   const known = warm.find((model) => model === opened.get(given));
-  const bundle = known?.bundle ?? new Bundle(kernels, "packed" in given ? unpacked(kernels, given) : bytesOf(given));
+  const bundle = known?.bundle ?? new Bundle(kernels, "packed" in given ? await unpackModel(given) : bytesOf(given));
   if (!bundle.id.startsWith(id)) {
     throw new ModelError(`the file needs model ${id}, and ${bundle.name} is model ${bundle.id.slice(0, 16)}`);
   }
@@ -52,11 +52,4 @@ async function chosen(kernels: Kernels, id: string, models: Models | undefined):
   for (const one of plain) if (plain.length === 1 || new Bundle(kernels, bytesOf(one)).id.startsWith(id)) return one;
   const had = packages.length ? `, only ${packages.map((one) => one.id.slice(0, 16)).join(", ")}` : "";
   throw new ModelError(`there is no model ${id}${had}: give the package of its decoding half, or its .aezm file`);
-}
-
-/** The bundle of a package. Throws ModelError. */
-export function unpacked(kernels: Kernels, model: PackedModel): Uint8Array {
-  const bytes = inflateAll(kernels, decodeBase64(model.packed), model.size);
-  if (bytes?.length !== model.size) throw new ModelError(`the package of model ${model.id.slice(0, 16)} is damaged`);
-  return bytes;
 }

@@ -1,9 +1,8 @@
 // A decoded picture.
 import type { Header } from "../container/header.js";
-import { type Numbers, type Samples, turned } from "./samples.js";
-import { joined, levelsOf, lookedUp, toRgba, valuesOf } from "./values.js";
-
-type Stored = Samples<Uint8Array | Uint16Array>;
+import { loadRest } from "./rest.js";
+import type { Numbers } from "./samples.js";
+import { isPlain, levelsOf, type Stored, toRgba, valued } from "./values.js";
 
 /** Words beside the pixels, as they stand in the file: EXIF as a TIFF block, an ICC profile, XMP in UTF-8. */
 export interface Metadata {
@@ -19,20 +18,15 @@ export class Picture {
   /** Of the pixels here, after turning and scaling. */
   readonly width: number;
   readonly height: number;
-  /** Whole numbers of the bits of the header, as they stand in the file, turned. */
-  readonly colours: Stored;
-  readonly alpha: Stored | null;
-  private held: Samples | null = null;
+  #held: Numbers | null = null;
 
   constructor(
     readonly header: Header,
-    colours: Stored,
-    alpha: Stored | null,
+    /** Whole numbers of the bits of the header, as they stand in the file, turned. */
+    readonly colours: Stored,
+    readonly alpha: Stored | null,
     readonly metadata: Metadata,
-    orientation: number,
   ) {
-    this.colours = turned(colours, orientation);
-    this.alpha = alpha && turned(alpha, orientation);
     this.width = this.colours.width;
     this.height = this.colours.height;
   }
@@ -47,11 +41,8 @@ export class Picture {
    * Float32Array where the file has a range of values that are no whole numbers. Alpha is straight.
    */
   get data(): Numbers {
-    if (!this.held) {
-      const values = lookedUp(this.colours, valuesOf(this.header));
-      this.held = this.alpha ? joined(values, this.alpha) : values;
-    }
-    return this.held.data;
+    this.#held ??= valued(this.colours, this.alpha, this.header);
+    return this.#held;
   }
 
   /** Red, green, blue and straight alpha of 8 bits each, as a canvas takes them. */
@@ -63,6 +54,12 @@ export class Picture {
   get colorSpace(): PredefinedColorSpace {
     return colorSpaceOf(this.header, this.metadata.icc);
   }
+}
+
+/** With what gives its values, where they are not plain bytes. Throws UnsupportedInput where that cannot be loaded. */
+export async function pictureOf(...parts: ConstructorParameters<typeof Picture>): Promise<Picture> {
+  if (!isPlain(parts[0])) await loadRest();
+  return new Picture(...parts);
 }
 
 export function colorSpaceOf({ cicp }: Header, icc: Uint8Array | null): PredefinedColorSpace {

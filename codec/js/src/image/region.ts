@@ -1,25 +1,23 @@
 // Decodes the tiles of one file, keeping the latents of few.
-import { FieldError, Fields } from "../container/fields.js";
-import { alphaBits, type Header, hasAlpha, tileBox } from "../container/header.js";
+import { Fields, reading } from "../container/fields.js";
+import { type Header, hasAlpha, tileBox } from "../container/header.js";
 import { CorruptFile, ModelError, VersionError } from "../errors.js";
-import { unpackBits } from "../exact/bits.js";
-import { decodeSamples } from "../exact/samples.js";
 import type { Kernels } from "../network/kernels.js";
 import { aligned, type Box, grown, heightOf, sameBox, spanned, widthOf, within } from "./boxes.js";
 import { checkHeader, type ImageModel, type Plane } from "./model.js";
-import { cut, reduced, type Samples } from "./samples.js";
-import { isGrey } from "./values.js";
+import { restOf } from "./rest.js";
+import type { Samples } from "./samples.js";
 
 export const LEARNED = 0;
 export const EXACT = 1;
 const MIXED = 2;
-const BLOCK = 16;
 const THUMBNAIL = 8;
 
-interface Parts {
+/** A tile's content, not yet decoded. */
+export interface Parts {
   symbols: Uint8Array | null;
   exact: Uint8Array | null;
-  /** Which blocks are exact. */
+  /** Which blocks are exact, packed. */
   mask: Uint8Array | null;
   /** Exact samples of alpha; none where the tile is opaque or its exact samples hold alpha. */
   alpha: Uint8Array | null;
@@ -38,8 +36,8 @@ export function needsModel(content: Uint8Array): boolean {
 
 /** Decodes tiles of a file, of which those that a tile touches have to be there. */
 export class RegionDecoder {
-  private readonly latents = new Map<number, Plane | null>();
-  private readonly kernels: Kernels;
+  readonly #latents = new Map<number, Plane | null>();
+  readonly #kernels: Kernels;
 
   constructor(
     kernels: Kernels,
@@ -49,152 +47,93 @@ export class RegionDecoder {
     private readonly scale: number,
     private readonly onPhase: (tile: number, checksum: number) => void = () => undefined,
   ) {
-    this.kernels = kernels;
+    this.#kernels = kernels;
     if (model) checkHeader(header.level, header.tile, model.geometry);
   }
 
   /** The part of a tile that is `shown`, to scale. Throws CorruptFile, VersionError. */
-  tile(number: number, shown: Box): Shown {
-    const box = tileBox(this.header, number);
-    const parts = this.parts(number);
-    const place = within(shown, box, 1);
-    const found = parts.exact && this.exact(parts.exact, box, parts.alpha?.length === 0 && !parts.symbols);
-    const exact = found && reduced(cut(found.colours, place), this.scale);
-    let colours = exact as Samples<Uint16Array>;
-    if (parts.symbols) {
-      colours = this.learned(number, shown);
-      if (exact && parts.mask) colours = this.merged(colours, exact, parts.mask, box, shown);
-    }
-    if (!parts.alpha) return { colours, alpha: null };
-    const alpha = found?.alpha ?? this.alpha(parts.alpha, box);
-    return { colours, alpha: reduced(cut(alpha, place), this.scale) };
-  }
-
-  /** Alpha of a tile by itself. */
-  private alpha(coded: Uint8Array, box: Box): Samples<Uint8Array | Uint16Array> {
-    const [width, height, bits] = [widthOf(box), heightOf(box), alphaBits(this.header)];
-    const data = bits === 8 ? new Uint8Array(width * height) : new Uint16Array(width * height);
-    if (coded.length) data.set(decodeSamples(this.kernels, coded, height, width, 1, bits));
-    else data.fill(2 ** bits - 1);
-    return { width, height, channels: 1, data };
+  async tile(number: number, shown: Box): Promise<Shown> {
+    const parts = this.#parts(number);
+    const learned = parts.symbols && this.#learned(number, shown);
+    const small = this.model !== null && this.#isSmall(this.model);
+    const fits = small || this.scale === 1;
+    if (learned && fits && !parts.exact && !parts.alpha) return { colours: learned, alpha: null };
+    const rest = await restOf(this.#kernels);
+    return rest.completed(this.header, number, parts, learned, shown, this.scale, small);
   }
 
   /** Forgets latents of tiles before this one. */
   forget(before: number): void {
-    for (const number of this.latents.keys()) if (number < before) this.latents.delete(number);
+    for (const number of this.#latents.keys()) if (number < before) this.#latents.delete(number);
   }
 
   /** The part of a tile's surroundings that is looked at for what is `shown` of it. */
   seen(shown: Box, model: ImageModel): Box {
     const unit = model.geometry.alignment;
-    const halo = this.isSmall(model) ? unit : model.geometry.synthesis_halo;
-    return grown(spanned(shown, unit), halo, this.whole(unit));
+    const halo = this.#isSmall(model) ? unit : model.geometry.synthesis_halo;
+    return grown(spanned(shown, unit), halo, this.#whole(unit));
   }
 
-  private isSmall(model: ImageModel): boolean {
+  #isSmall(model: ImageModel): boolean {
     return this.scale === THUMBNAIL && model.geometry.latent_stride === THUMBNAIL && model.hasThumbnail;
   }
 
-  private whole(unit: number): Box {
+  #whole(unit: number): Box {
     return aligned({ left: 0, top: 0, right: this.header.width, bottom: this.header.height }, unit);
   }
 
-  private content(number: number): Uint8Array {
+  #content(number: number): Uint8Array {
     const content = this.contents.get(number);
     if (!content?.length) throw new CorruptFile(`tile ${number} is not in the file, or empty`, "tile");
     return content;
   }
 
-  private parts(number: number): Parts {
-    const content = this.content(number);
+  #parts(number: number): Parts {
+    const content = this.#content(number);
     const kind = content[0] as number;
     if (kind > MIXED) throw new VersionError(`the file has a tile of kind ${kind}, which needs a newer aez`);
-    const fields = new Fields(content.subarray(1));
-    try {
+    return reading(`tile ${number}: it ends too early`, "tile", () => {
+      const fields = new Fields(content.subarray(1));
       const alpha = hasAlpha(this.header) ? fields.take(fields.varint()) : null;
       if (kind === LEARNED) return { symbols: fields.take(fields.rest), exact: null, mask: null, alpha };
       if (kind === EXACT) return { symbols: null, exact: fields.take(fields.rest), mask: null, alpha };
-      const box = tileBox(this.header, number);
-      const blocks = Math.ceil(heightOf(box) / BLOCK) * Math.ceil(widthOf(box) / BLOCK);
-      const packed = fields.take(fields.varint());
-      const mask = unpackBits(this.kernels, packed, blocks, "the mask of a mixed tile");
+      const mask = fields.take(fields.varint());
       const exact = fields.take(fields.varint());
       return { mask, exact, symbols: fields.take(fields.rest), alpha };
-    } catch (error) {
-      if (!(error instanceof FieldError)) throw error;
-      throw new CorruptFile(`tile ${number}: it ends too early: ${error.message}`, "tile");
-    }
+    });
   }
 
-  /** Exact samples of a tile, and the alpha that they may hold. */
-  private exact(data: Uint8Array, box: Box, mayHoldAlpha: boolean): Shown {
-    const { bits } = this.header;
-    const [width, height] = [widthOf(box), heightOf(box)];
-    const channels = isGrey(this.header) ? 1 : 3;
-    const found = decodeSamples(this.kernels, data, height, width, channels, bits, mayHoldAlpha);
-    const count = width * height;
-    const planes = found.length / count;
-    if (planes === 3) return { colours: { width, height, channels: 3, data: found }, alpha: null };
-    const colours = new Uint16Array(3 * count);
-    const alpha = planes % 2 ? null : { width, height, channels: 1, data: new Uint8Array(count) };
-    for (let pixel = 0, from = 0, to = 0; pixel < count; pixel++, from += planes) {
-      for (let channel = 0; channel < 3; channel++) colours[to++] = found[from + (channel % channels)] as number;
-      if (alpha) alpha.data[pixel] = found[from + channels] as number;
-    }
-    return { colours: { width, height, channels: 3, data: colours }, alpha };
-  }
-
-  private merged(
-    learned: Samples<Uint16Array>,
-    exact: Samples<Uint16Array>,
-    mask: Uint8Array,
-    box: Box,
-    shown: Box,
-  ): Samples<Uint16Array> {
-    const inRow = Math.ceil(widthOf(box) / BLOCK);
-    const { width, height, data } = learned;
-    for (let y = 0; y < height; y++) {
-      const row = Math.floor((shown.top - box.top + y * this.scale) / BLOCK) * inRow;
-      for (let x = 0; x < width; x++) {
-        if (!mask[row + Math.floor((shown.left - box.left + x * this.scale) / BLOCK)]) continue;
-        const at = 3 * (y * width + x);
-        for (let channel = at; channel < at + 3; channel++) data[channel] = exact.data[channel] as number;
-      }
-    }
-    return learned;
-  }
-
-  private learned(number: number, shown: Box): Samples<Uint16Array> {
+  /** What is shown of the learned tile: to scale where the model has thumbnails of it, else as it is. */
+  #learned(number: number, shown: Box): Samples<Uint16Array> {
     const { model, header } = this;
     if (!model) throw new CorruptFile(`tile ${number} needs a model, and the header names none`, "header");
     const seen = this.seen(shown, model);
-    const y = this.assembled(model, number, seen);
-    const small = this.isSmall(model);
+    const y = this.#assembled(model, number, seen);
+    const small = this.#isSmall(model);
     const part = within(shown, seen, small ? this.scale : 1);
     const [width, height] = [widthOf(part), heightOf(part)];
-    const samples = model.withImage(y, header.level, small, (image, rows, columns) => {
-      const out = this.kernels.take(6 * width * height);
+    return model.withImage(y, header.level, small, (image, rows, columns) => {
+      const out = this.#kernels.take(6 * width * height);
       const white = 2 ** header.bits - 1;
-      const { run } = this.kernels;
+      const { run } = this.#kernels;
       if (!run.to_samples(out, image, rows, columns, part.top, part.left, height, width, white)) {
         throw new ModelError("the model gives pixels that are not numbers for this latent");
       }
-      return { width, height, channels: 3, data: this.kernels.shorts(out, 3 * width * height).slice() };
+      return { width, height, channels: 3, data: this.#kernels.shorts(out, 3 * width * height).slice() };
     });
-    return small ? samples : reduced(samples, this.scale);
   }
 
   /** Latents of `seen` from all tiles that touch it; where those have none, a tile's own ones with edges repeated. */
-  private assembled(model: ImageModel, number: number, seen: Box): Plane {
+  #assembled(model: ImageModel, number: number, seen: Box): Plane {
     const { alignment: unit, latent_stride: stride, channels } = model.geometry;
     const box = aligned(tileBox(this.header, number), unit);
-    const own = this.latent(model, number) as Plane;
+    const own = this.#latent(model, number) as Plane;
     if (sameBox(seen, box)) return own;
     const [rows, columns] = [heightOf(seen) / stride, widthOf(seen) / stride];
     const y: Plane = { rows, columns, data: new Float32Array(channels * rows * columns) };
     copyPlane(y, within(seen, seen, stride), own, within(seen, box, stride), channels);
     for (const other of this.touched(seen)) {
-      const part = other === number ? null : this.latent(model, other);
+      const part = other === number ? null : this.#latent(model, other);
       if (!part) continue;
       const otherBox = aligned(tileBox(this.header, other), unit);
       const shared = grown(otherBox, 0, seen);
@@ -220,14 +159,14 @@ export class RegionDecoder {
   }
 
   /** y of a tile, or null of one without. */
-  private latent(model: ImageModel, number: number): Plane | null {
-    const kept = this.latents.get(number);
+  #latent(model: ImageModel, number: number): Plane | null {
+    const kept = this.#latents.get(number);
     if (kept !== undefined) return kept;
-    const { symbols } = this.parts(number);
+    const { symbols } = this.#parts(number);
     const box = aligned(tileBox(this.header, number), model.geometry.alignment);
     const seen = (checksum: number) => this.onPhase(number, checksum);
     const found = symbols && model.latents(symbols, heightOf(box), widthOf(box), this.header.level, seen);
-    this.latents.set(number, found);
+    this.#latents.set(number, found);
     return found;
   }
 }

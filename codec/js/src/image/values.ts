@@ -1,26 +1,15 @@
 // What samples stand for: bytes, whole numbers of 16 bits, or floating-point numbers.
 import type { Header } from "../container/header.js";
+import { theRest } from "./rest.js";
 import { blank, type Numbers, type Samples } from "./samples.js";
 
-const TOP = 65535;
+export type Stored = Samples<Uint8Array | Uint16Array>;
+
+export const TOP = 65535;
 
 /** Samples of 0..top as those of 0..wanted, rounded. */
-function scaled(sample: number, top: number, wanted: number): number {
+export function scaled(sample: number, top: number, wanted: number): number {
   return Math.floor((sample * wanted + Math.floor(top / 2)) / top);
-}
-
-/** The value of each sample, by its number. */
-export function valuesOf({ bits, range }: Pick<Header, "bits" | "range">): Numbers {
-  const top = 2 ** bits - 1;
-  const all = Array.from({ length: top + 1 }, (_, sample) => sample);
-  if (!range) return bits === 8 ? Uint8Array.from(all) : Uint16Array.from(all, (sample) => scaled(sample, top, TOP));
-  const [low, high] = range;
-  const step = (high - low) / top;
-  const values = all.map((sample) => sample * step + low);
-  if (Number.isInteger(step) && Number.isInteger(low) && low >= 0 && high <= TOP) {
-    return high < 256 ? Uint8Array.from(values) : Uint16Array.from(values);
-  }
-  return Float32Array.from(values);
 }
 
 /** The nearest of 256 levels of each sample, by its number. */
@@ -29,13 +18,18 @@ export function levelsOf(bits: number): Uint8Array {
   return Uint8Array.from({ length: top + 1 }, (_, sample) => scaled(sample, top, 255));
 }
 
+/** Whether samples stand for themselves. */
+export function isPlain({ bits, range }: Header): boolean {
+  return bits === 8 && !range;
+}
+
 /** Whether a picture has one channel beside alpha. */
 export function isGrey(header: Header): boolean {
   return header.mode === "L" || header.mode === "LA";
 }
 
 /** Samples of three channels as those of a picture: of one channel where it is grey, in bytes where they fit. */
-export function ofPicture(samples: Samples<Uint16Array>, header: Header): Samples<Uint8Array | Uint16Array> {
+export function ofPicture(samples: Samples<Uint16Array>, header: Header): Stored {
   const { width, height } = samples;
   const grey = isGrey(header);
   const channels = grey ? 1 : 3;
@@ -50,31 +44,21 @@ export function ofPicture(samples: Samples<Uint16Array>, header: Header): Sample
   return { width, height, channels, data };
 }
 
-/** Samples looked up in a table of what each stands for. */
-export function lookedUp<Data extends Numbers>(samples: Samples<Uint8Array | Uint16Array>, table: Data): Samples<Data> {
-  const data = new (table.constructor as new (count: number) => Data)(samples.data.length);
-  for (let i = 0; i < data.length; i++) data[i] = table[samples.data[i] as number] as number;
-  return { ...samples, data };
-}
-
-/** Colours with an alpha plane behind them, in their type. */
-export function joined(colours: Samples, alpha: Samples<Uint8Array | Uint16Array>): Samples {
-  const { width, height, channels } = colours;
-  const data = blank(colours.data, width * height * (channels + 1));
-  let from = 0;
-  for (let pixel = 0, to = 0; pixel < width * height; pixel++) {
-    for (let channel = 0; channel < channels; channel++) data[to++] = colours.data[from++] as number;
-    data[to++] = alpha.data[pixel] as number;
+/** What the samples of a picture stand for, and alpha behind each pixel's. */
+export function valued(colours: Stored, alpha: Stored | null, header: Header): Numbers {
+  const table = isPlain(header) ? Uint8Array.from({ length: 256 }, (_, sample) => sample) : theRest().valuesOf(header);
+  const { channels } = colours;
+  const count = colours.width * colours.height;
+  const data = blank(table, count * (alpha ? channels + 1 : channels));
+  for (let pixel = 0, from = 0, to = 0; pixel < count; pixel++) {
+    for (let channel = 0; channel < channels; channel++) data[to++] = table[colours.data[from++] as number] as number;
+    if (alpha) data[to++] = alpha.data[pixel] as number;
   }
-  return { width, height, channels: channels + 1, data };
+  return data;
 }
 
 /** Samples as red, green, blue and alpha of 8 bits, as a canvas takes them. */
-export function toRgba(
-  samples: Samples<Uint8Array | Uint16Array>,
-  levels: Uint8Array,
-  alpha: Samples<Uint8Array | Uint16Array> | null,
-): Uint8ClampedArray<ArrayBuffer> {
+export function toRgba(samples: Stored, levels: Uint8Array, alpha: Stored | null): Uint8ClampedArray<ArrayBuffer> {
   const count = samples.width * samples.height;
   const data = new Uint8ClampedArray(4 * count);
   const deep = alpha?.data instanceof Uint16Array;

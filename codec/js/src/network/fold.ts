@@ -1,6 +1,6 @@
 // Operators on small arrays whose values are known before a picture is: everything that hangs on the level alone.
 import { ModelError } from "../errors.js";
-import type { Node, Tensor } from "./graph.js";
+import { type Node, type Tensor, unsupported } from "./graph.js";
 
 const INTEGER = 7;
 
@@ -227,6 +227,6 @@ export function fold(node: Node, inputs: (Tensor | undefined)[]): Tensor {
       };
     }
     default:
-      throw new ModelError(`the operator ${operator} needs another runtime`);
+      throw unsupported(node);
   }
 }

@@ -1,14 +1,11 @@
 // The compiled kernels, and the memory that they work on.
 
-import wasm from "../../build/kernels.gz.js";
-import { ModelError, UnsupportedInput } from "../errors.js";
+import { UnsupportedInput } from "../errors.js";
 
 /** A place in the kernels' memory, in bytes from its start. */
 export type Pointer = number;
 
-interface Exports {
-  memory: WebAssembly.Memory;
-  __heap_base: WebAssembly.Global;
+interface Exports extends Compiled {
   elementwise(out: Pointer, x: Pointer, channels: number, pixels: number, steps: Pointer, count: number): void;
   convolve(convolution: Pointer): void;
   convolve_depthwise(convolution: Pointer): void;
@@ -39,10 +36,13 @@ interface Exports {
   ): void;
   to_indices(out: Pointer, x: Pointer, count: number): number;
   to_floats(out: Pointer, x: Pointer, count: number): void;
-  crc32(bytes: Pointer, count: number, start: number): number;
   sha256(out: Pointer, bytes: Pointer, count: number): void;
-  decode_vp8l(bytes: Pointer, size: number, columns: number, rows: number, room: Pointer, roomSize: number): Pointer;
-  inflate(result: Pointer, bytes: Pointer, size: number, out: Pointer, limit: number): void;
+}
+
+/** What all compiled kernels have. */
+interface Compiled {
+  memory: WebAssembly.Memory;
+  __heap_base: WebAssembly.Global;
 }
 
 const PAGE = 65536;
@@ -50,26 +50,25 @@ const ALIGNMENT = 16;
 const MEMORY_MAX = 2 ** 32 - PAGE;
 
 /** One instance of the kernels with its memory, of which pieces are taken and given back. */
-export class Kernels {
-  readonly run: Exports;
+export class Kernels<Run extends Compiled = Exports> {
+  readonly run: Run;
   /** Pieces that are free, ascending, none touching the next. */
-  private free: { start: Pointer; end: Pointer }[];
-  private readonly sizes = new Map<Pointer, number>();
-  private scope: Pointer[] | null = null;
+  #free: { start: Pointer; end: Pointer }[];
+  readonly #sizes = new Map<Pointer, number>();
+  #scope: Pointer[] | null = null;
 
-  private constructor(exports: Exports) {
+  private constructor(exports: Run) {
     this.run = exports;
     const start = Math.ceil((exports.__heap_base.value as number) / ALIGNMENT) * ALIGNMENT;
-    this.free = [{ start, end: exports.memory.buffer.byteLength }];
+    this.#free = [{ start, end: exports.memory.buffer.byteLength }];
   }
 
-  static async start(): Promise<Kernels> {
-    if (typeof WebAssembly === "undefined") throw new UnsupportedInput("pictures need WebAssembly, which is not here");
-    const packed = new Response(decodeBase64(wasm)).body as ReadableStream<Uint8Array<ArrayBuffer>>;
-    const bytes = await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  /** Compiled kernels, packed by gzip and base64. Throws UnsupportedInput. */
+  static async start<Run extends Compiled = Exports>(packed: string): Promise<Kernels<Run>> {
     try {
+      const bytes = await inflated(packed, "gzip");
       const { instance } = await WebAssembly.instantiate(bytes, {});
-      return new Kernels(instance.exports as unknown as Exports);
+      return new Kernels(instance.exports as unknown as Run);
     } catch (error) {
       throw new UnsupportedInput("pictures need WebAssembly with SIMD, which is not here or not allowed", {
         cause: error,
@@ -79,51 +78,51 @@ export class Kernels {
 
   /** A piece of memory, to be given back by `release`, or at the end of `within`. */
   take(bytes: number): Pointer {
-    const size = Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
-    let at = this.free.findIndex((piece) => piece.end - piece.start >= size);
-    if (at < 0) at = this.grow(size);
-    const piece = this.free[at] as { start: Pointer; end: Pointer };
+    const size = (Math.ceil(bytes / ALIGNMENT) + 1) * ALIGNMENT; // kernels may read beyond the end
+    let at = this.#free.findIndex((piece) => piece.end - piece.start >= size);
+    if (at < 0) at = this.#grow(size);
+    const piece = this.#free[at] as { start: Pointer; end: Pointer };
     const start = piece.start;
     piece.start += size;
-    if (piece.start === piece.end) this.free.splice(at, 1);
-    this.sizes.set(start, size);
-    this.scope?.push(start);
+    if (piece.start === piece.end) this.#free.splice(at, 1);
+    this.#sizes.set(start, size);
+    this.#scope?.push(start);
     return start;
   }
 
   release(start: Pointer): void {
-    const end = start + (this.sizes.get(start) ?? 0);
-    this.sizes.delete(start);
-    let at = this.free.findIndex((piece) => piece.start > start);
-    if (at < 0) at = this.free.length;
-    this.free.splice(at, 0, { start, end });
+    const end = start + (this.#sizes.get(start) ?? 0);
+    this.#sizes.delete(start);
+    let at = this.#free.findIndex((piece) => piece.start > start);
+    if (at < 0) at = this.#free.length;
+    this.#free.splice(at, 0, { start, end });
     for (const left of [at, at - 1]) {
-      const [one, next] = [this.free[left], this.free[left + 1]];
-      if (one && next && one.end === next.start) this.free.splice(left, 2, { start: one.start, end: next.end });
+      const [one, next] = [this.#free[left], this.#free[left + 1]];
+      if (one && next && one.end === next.start) this.#free.splice(left, 2, { start: one.start, end: next.end });
     }
   }
 
   /** What `work` gives; memory that it took is given back. */
   within<T>(work: () => T): T {
-    const outer = this.scope;
+    const outer = this.#scope;
     const taken: Pointer[] = [];
-    this.scope = taken;
+    this.#scope = taken;
     try {
       return work();
     } finally {
-      this.scope = outer;
+      this.#scope = outer;
       for (const start of taken) this.release(start);
     }
   }
 
   /** What `work` gives; memory that it took stays, whatever `within` is around it. */
   keeping<T>(work: () => T): T {
-    const outer = this.scope;
-    this.scope = null;
+    const outer = this.#scope;
+    this.#scope = null;
     try {
       return work();
     } finally {
-      this.scope = outer;
+      this.#scope = outer;
     }
   }
 
@@ -155,36 +154,33 @@ export class Kernels {
     return new Uint16Array(this.run.memory.buffer, start, count);
   }
 
-  private grow(size: number): number {
+  #grow(size: number): number {
     const { memory } = this.run;
     const end = memory.buffer.byteLength;
-    const last = this.free[this.free.length - 1];
+    const last = this.#free[this.#free.length - 1];
     const missing = size - (last?.end === end ? last.end - last.start : 0);
     try {
-      if (end + missing > MEMORY_MAX) throw new RangeError("the address space ends");
+      if (end + missing > MEMORY_MAX) throw new RangeError();
       memory.grow(Math.ceil(missing / PAGE));
     } catch (error) {
-      throw new UnsupportedInput(`the picture needs ${size} bytes more of memory than there are`, { cause: error });
+      throw new UnsupportedInput("the picture needs more memory than there is", { cause: error });
     }
     if (last?.end === end) last.end = memory.buffer.byteLength;
-    else this.free.push({ start: end, end: memory.buffer.byteLength });
-    return this.free.length - 1;
+    else this.#free.push({ start: end, end: memory.buffer.byteLength });
+    return this.#free.length - 1;
   }
 }
 
-/** What `decode_vp8l` and other kernels give may be 2 GiB and above: as a pointer. */
-export function pointer(result: number): Pointer {
-  return result >>> 0;
+/** What was packed and then written as text. */
+export async function inflated(packed: string, format: CompressionFormat): Promise<Uint8Array<ArrayBuffer>> {
+  const body = new Response(decodeBase64(packed)).body as ReadableStream<Uint8Array<ArrayBuffer>>;
+  return new Uint8Array(await new Response(body.pipeThrough(new DecompressionStream(format))).arrayBuffer());
 }
 
-/** Bytes of base64 text. Throws ModelError. */
+/** Bytes of base64 text. Throws what `atob` throws. */
 export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  try {
-    const characters = atob(text);
-    const bytes = new Uint8Array(characters.length);
-    for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
-    return bytes;
-  } catch (error) {
-    throw new ModelError("bytes that are packed as text are damaged", { cause: error });
-  }
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  return bytes;
 }

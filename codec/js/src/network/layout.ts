@@ -1,7 +1,7 @@
 // Operators that move numbers and change none.
 import { ModelError } from "../errors.js";
 import { axisOf, numbers, reshaped, size, sliced, stridesOf } from "./fold.js";
-import type { Node } from "./graph.js";
+import { type Node, unsupported } from "./graph.js";
 import type { Planner } from "./planner.js";
 import type { Piece, Value } from "./steps.js";
 
@@ -33,10 +33,10 @@ export function layout(planner: Planner, node: Node, given?: Value): Value[] {
     offset: x.offset + offset,
     step: null,
   });
-  if (x.padding) throw new ModelError("padding is supported before convolutions alone");
+  if (x.padding) throw unsupported(node);
   switch (node.operator) {
     case "Cast":
-      if (node.attributes.to !== 1) throw new ModelError("numbers in between are float32 alone");
+      if (node.attributes.to !== 1) throw unsupported(node);
       return [view(x.shape)];
     case "Reshape":
     case "Squeeze":
@@ -65,9 +65,7 @@ export function layout(planner: Planner, node: Node, given?: Value): Value[] {
       return [padded(node, x, numbers(second))];
     default:
       // Expand and Tile that repeat nothing.
-      if (size(x.shape) === 1 || numbers(second).some((length) => length !== 1)) {
-        throw new ModelError(`the operator ${node.operator} needs another runtime`);
-      }
+      if (size(x.shape) === 1 || numbers(second).some((length) => length !== 1)) throw unsupported(node);
       return [view(x.shape)];
   }
 }
@@ -81,7 +79,7 @@ function split(
   const axis = axisOf(node, x.shape.length);
   const length = x.shape[axis] as number;
   const count = node.outputs.length;
-  if (size(x.shape.slice(0, axis)) !== 1) throw new ModelError("arrays are split along their channels alone");
+  if (size(x.shape.slice(0, axis)) !== 1) throw unsupported(node);
   let at = 0;
   return node.outputs.map((_, part) => {
     const taken = sizes ? (sizes[part] as number) : Math.min(Math.ceil(length / count), length - at);
@@ -96,7 +94,7 @@ function concat(planner: Planner, node: Node): Value {
   const parts = node.inputs.map((name) => planner.value(name));
   const first = parts[0] as Value;
   const axis = axisOf(node, first.shape.length);
-  if (size(first.shape.slice(0, axis)) !== 1) throw new ModelError("arrays are joined along their channels alone");
+  if (size(first.shape.slice(0, axis)) !== 1) throw unsupported(node);
   const shape = [...first.shape];
   shape[axis] = parts.reduce((sum, part) => sum + (part.shape[axis] as number), 0);
   let to = 0;
@@ -110,7 +108,7 @@ function concat(planner: Planner, node: Node): Value {
 
 function picked(planner: Planner, node: Node, x: Value, places: number[]): Value {
   const axis = axisOf(node, x.shape.length);
-  if (size(x.shape.slice(0, axis)) !== 1) throw new ModelError("arrays are picked from along their channels alone");
+  if (size(x.shape.slice(0, axis)) !== 1) throw unsupported(node);
   const count = size(x.shape.slice(axis + 1));
   const shape = x.shape.map((length, place) => (place === axis ? places.length : length));
   const pieces = places.map((place, at): Piece => {
@@ -125,7 +123,7 @@ function depthToSpace(planner: Planner, node: Node, x: Value): Value {
   const side = Number(node.attributes.blocksize);
   const [, depth, rows, columns] = x.shape as [number, number, number, number];
   const channels = depth / (side * side);
-  if (node.attributes.mode !== "CRD") throw new ModelError("DepthToSpace of this mode needs another runtime");
+  if (node.attributes.mode !== "CRD") throw unsupported(node);
   const plane = rows * columns;
   const strides = [side * side * plane, columns, side * plane, 1, plane];
   const moved = rearranged(planner, x, [channels, rows, side, columns, side], strides, 0);
@@ -165,6 +163,6 @@ function rearranged(
 
 function padded(node: Node, x: Value, pads: number[]): Value {
   const even = pads.join() === [0, 0, 1, 1, 0, 0, 1, 1].join();
-  if (!even || node.attributes.mode !== "edge") throw new ModelError("padding of this kind needs another runtime");
+  if (!even || node.attributes.mode !== "edge") throw unsupported(node);
   return { ...x, padding: 1, step: null };
 }

@@ -12,19 +12,19 @@ const PLANS_MAX = 4;
 export class Network {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  private readonly graph: Graph;
-  private readonly plans = new Map<string, Plan>();
-  private readonly packed = new Map<Tensor["data"], Pointer>();
+  readonly #graph: Graph;
+  readonly #plans = new Map<string, Plan>();
+  readonly #packed = new Map<Tensor["data"], Pointer>();
 
   constructor(
     private readonly kernels: Kernels,
     data: Uint8Array,
     readonly name: string,
   ) {
-    this.graph = parseGraph(data);
-    this.inputs = this.graph.inputs;
-    this.outputs = this.graph.outputs;
-    this.foldConstants();
+    this.#graph = parseGraph(data);
+    this.inputs = this.#graph.inputs;
+    this.outputs = this.#graph.outputs;
+    this.#foldConstants();
   }
 
   /**
@@ -36,7 +36,7 @@ export class Network {
     level: number,
     outputs: Record<string, { at: Pointer; shape: readonly number[] }>,
   ): void {
-    const found = this.planFor(inputs, level);
+    const found = this.#planFor(inputs, level);
     this.outputs.forEach((name, number) => {
       const expected = outputs[name];
       const shape = found.outputs[number] as readonly number[];
@@ -48,29 +48,29 @@ export class Network {
     runPlan(this.kernels, found, pointers(this.inputs, inputs), pointers(this.outputs, outputs));
   }
 
-  private planFor(inputs: Record<string, { shape: readonly number[] }>, level: number): Plan {
+  #planFor(inputs: Record<string, { shape: readonly number[] }>, level: number): Plan {
     const shapes = this.inputs.map((name) => (name === "level" ? null : inputs[name]?.shape));
     if (shapes.includes(undefined)) throw new ModelError(`the ${this.name} graph takes ${this.inputs.join(", ")}`);
     const key = `${level} ${shapes.join(" ")}`;
-    let found = this.plans.get(key);
+    let found = this.#plans.get(key);
     if (!found) {
       const batched = shapes.map((shape) => (shape ? [1, ...shape] : null));
-      found = this.kernels.keeping(() => plan(this.kernels, this.graph, batched, level, this.packed));
+      found = this.kernels.keeping(() => plan(this.kernels, this.#graph, batched, level, this.#packed));
     }
-    this.plans.delete(key);
-    this.plans.set(key, found);
-    for (const [oldest, plan] of this.plans) {
-      if (this.plans.size <= PLANS_MAX) break;
+    this.#plans.delete(key);
+    this.#plans.set(key, found);
+    for (const [oldest, plan] of this.#plans) {
+      if (this.#plans.size <= PLANS_MAX) break;
       for (const pointer of plan.fixed) this.kernels.release(pointer);
-      this.plans.delete(oldest);
+      this.#plans.delete(oldest);
     }
     return found;
   }
 
   /** Nodes that hang on nothing but constants become constants. */
-  private foldConstants(): void {
-    const { constants } = this.graph;
-    this.graph.nodes = this.graph.nodes.filter((node) => {
+  #foldConstants(): void {
+    const { constants } = this.#graph;
+    this.#graph.nodes = this.#graph.nodes.filter((node) => {
       if (node.operator === "Split" || node.outputs.length !== 1) return true;
       if (!node.inputs.every((name) => !name || constants.has(name))) return true;
       const inputs = node.inputs.map((name) => constants.get(name));

@@ -1,6 +1,9 @@
 // The wire format of protobuf, as far as ONNX uses it.
 import { ModelError } from "../errors.js";
 
+/** A damaged graph has no hash that a bundle lists: more than this is told to nobody. */
+export const unreadable = (): ModelError => new ModelError("a graph of the model cannot be read");
+
 /** A field of a message: a whole number, or the bytes of what has a length. */
 export interface Field {
   number: number;
@@ -23,10 +26,10 @@ export function* fields(data: Uint8Array): Generator<Field> {
       number |= BigInt(octet & 0x7f) << (7n * place);
       if (octet < 0x80) return BigInt.asIntN(64, number);
     }
-    throw new ModelError("a graph has a number of more than ten bytes");
+    throw unreadable();
   };
   const byte = (): number => {
-    if (at >= data.length) throw new ModelError("a graph ends in the middle of a number");
+    if (at >= data.length) throw unreadable();
     return data[at++] as number;
   };
   while (at < data.length) {
@@ -37,14 +40,14 @@ export function* fields(data: Uint8Array): Generator<Field> {
       continue;
     }
     const size = wire === 2 ? Number(varint()) : wire === 1 ? 8 : wire === 5 ? 4 : -1;
-    if (size < 0 || size > data.length - at) throw new ModelError("a graph has a field that cannot be read");
+    if (size < 0 || size > data.length - at) throw unreadable();
     yield { number: key >> 3, value: data.subarray(at, at + size) };
     at += size;
   }
 }
 
 export function message(field: Field): Uint8Array {
-  if (typeof field.value === "bigint") throw new ModelError("a graph has a number where a message should be");
+  if (typeof field.value === "bigint") throw unreadable();
   return field.value;
 }
 

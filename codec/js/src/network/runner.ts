@@ -45,53 +45,53 @@ class Run {
   ) {}
 
   step(step: Step): void {
-    const out = this.root(step.out);
+    const out = this.#root(step.out);
     const channels = step.shape[1] ?? 1;
-    this.list(step.elements);
+    this.#list(step.elements);
     switch (step.kind) {
       case "elementwise": {
         const pixels = step.out.size / channels;
-        this.kernels.run.elementwise(out, this.at(step.x), channels, pixels, this.elements, step.elements.length);
+        this.kernels.run.elementwise(out, this.#at(step.x), channels, pixels, this.elements, step.elements.length);
         break;
       }
       case "convolution":
-        this.convolve(step.window, out, step.x, step.shape, step.elements.length);
+        this.#convolve(step.window, out, step.x, step.shape, step.elements.length);
         break;
       case "rearrange": {
         const numbers = this.kernels.integers(this.head, 2 * step.sizes.length);
         numbers.set(step.sizes);
         numbers.set(step.strides, step.sizes.length);
         const strides = this.head + step.sizes.length * WORD;
-        this.kernels.run.rearrange(out, this.at(step.x) + step.first * WORD, this.head, strides);
+        this.kernels.run.rearrange(out, this.#at(step.x) + step.first * WORD, this.head, strides);
         break;
       }
       case "copy": {
         const floats = this.kernels.floats(0, this.kernels.run.memory.buffer.byteLength / WORD);
         for (const { from, first, count, to } of step.pieces) {
-          const start = this.at(from) / WORD + first;
+          const start = this.#at(from) / WORD + first;
           floats.copyWithin(out / WORD + to, start, start + count);
         }
         break;
       }
       case "function": {
-        const from = this.kernels.floats(this.at(step.x), step.out.size);
+        const from = this.kernels.floats(this.#at(step.x), step.out.size);
         const to = this.kernels.floats(out, step.out.size);
         for (let i = 0; i < to.length; i++) to[i] = step.apply(from[i] as number);
       }
     }
   }
 
-  private root(root: Root): Pointer {
+  #root(root: Root): Pointer {
     if (root.kind === "fixed") return root.at;
     if (root.kind === "arena") return this.arena + root.at * WORD;
     return (root.kind === "input" ? this.inputs : this.outputs)[root.at] as Pointer;
   }
 
-  private at(value: Value): Pointer {
-    return this.root(value.root) + value.offset * WORD;
+  #at(value: Value): Pointer {
+    return this.#root(value.root) + value.offset * WORD;
   }
 
-  private list(elements: readonly Element[]): void {
+  #list(elements: readonly Element[]): void {
     const words = this.kernels.words(this.elements, elements.length * ELEMENT_WORDS);
     const floats = this.kernels.floats(this.elements, elements.length * ELEMENT_WORDS);
     elements.forEach(({ kind, a, b, values }, number) => {
@@ -99,18 +99,18 @@ class Run {
       words[first] = kind;
       floats[first + 1] = a;
       floats[first + 2] = b;
-      words[first + 3] = values ? this.at(values) : 0;
+      words[first + 3] = values ? this.#at(values) : 0;
     });
   }
 
-  private convolve(window: Window, out: Pointer, x: Value, shape: readonly number[], elements: number): void {
+  #convolve(window: Window, out: Pointer, x: Value, shape: readonly number[], elements: number): void {
     const [, channelsIn, rows, columns] = x.shape as [number, number, number, number];
     const [, channelsOut, rowsOut, columnsOut] = shape as [number, number, number, number];
     this.kernels
       .words(this.head, CONVOLUTION_WORDS)
       .set([
         out,
-        this.at(x),
+        this.#at(x),
         window.weights,
         window.bias,
         this.panel,

@@ -1,6 +1,5 @@
 // Convolutions: which ones there are kernels for, and their weights in the order that those read.
-import { ModelError } from "../errors.js";
-import type { Node, Tensor } from "./graph.js";
+import { type Node, type Tensor, unsupported } from "./graph.js";
 import type { Value, Window } from "./steps.js";
 
 const BLOCK = 4;
@@ -27,7 +26,7 @@ export function windowOf(node: Node, x: Value, weights: Tensor): { window: Windo
   const stride = strides[0] as number;
   const pad = pads[0] as number;
   const even = side === width && strides[1] === stride && pads.every((one) => one === pad) && !(pad && x.padding);
-  if (x.shape.length !== 4 || !even || dilations.some((one) => one !== 1)) refuse(node, weights);
+  if (x.shape.length !== 4 || !even || dilations.some((one) => one !== 1)) throw unsupported(node);
   const window: Window = {
     channels: out,
     side,
@@ -40,23 +39,19 @@ export function windowOf(node: Node, x: Value, weights: Tensor): { window: Windo
   };
   if (turned) {
     const [into, outOf] = weights.shape as [number, number];
-    if (side !== stride || group !== 1 || window.pad || into !== channels) refuse(node, weights);
+    if (side !== stride || group !== 1 || window.pad || into !== channels) throw unsupported(node);
     Object.assign(window, { channels: outOf * side * side, side: 1, stride: 1 });
     return { window, shape: [1, window.channels, rows, columns], spread: side };
   }
   const inner = weights.shape[1] as number;
   if (window.depthwise) {
     if (group !== channels || out !== channels || inner !== 1 || side !== 3 || stride !== 1 || window.pad !== 1)
-      refuse(node, weights);
+      throw unsupported(node);
   } else if (inner !== channels) {
-    refuse(node, weights);
+    throw unsupported(node);
   }
   const length = (pixels: number) => Math.floor((pixels + 2 * window.pad - side) / stride) + 1;
   return { window, shape: [1, out, length(rows), length(columns)], spread: 1 };
-}
-
-function refuse(node: Node, weights: Tensor): never {
-  throw new ModelError(`a ${node.operator} with weights [${weights.shape}] needs another runtime`);
 }
 
 /** Weights [channels / 4, rounded up][depth][4], zeros where there is no channel; of a 3x3 one over each channel as they are. */

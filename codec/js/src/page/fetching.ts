@@ -14,13 +14,15 @@ export interface Arriving {
   stream: ReadableStream<Uint8Array>;
 }
 
-/** A file of which the header has arrived. Throws InvalidArgument where it cannot be fetched, CorruptFile, VersionError. */
+/** A file of which the header has arrived; `asked` where the browser has just asked for it itself. Throws InvalidArgument where it cannot be fetched, CorruptFile, VersionError. */
 export async function fetchPicture(
   address: string,
   signal: AbortSignal,
   credentials: RequestCredentials = "same-origin",
+  asked = false,
 ): Promise<Arriving> {
-  const response = await fetch(address, { signal, credentials }).catch((error: unknown) => {
+  const cache = asked ? "force-cache" : "default";
+  const response = await fetch(address, { signal, credentials, cache }).catch((error: unknown) => {
     signal.throwIfAborted();
     const why = "there is no network, no such server, or it lets no other page read it";
     throw new InvalidArgument(`${address} could not be fetched: ${why}`, { cause: error });

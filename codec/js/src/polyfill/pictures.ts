@@ -17,7 +17,11 @@ export class Shared {
   error: unknown = null;
   private readonly made: string[] = [];
 
-  constructor(readonly address: string) {
+  /** `asked`: the browser has asked for it already, so that it is in its cache as a rule. */
+  constructor(
+    readonly address: string,
+    private readonly asked: boolean,
+  ) {
     this.shown = this.transparent(1, 1);
   }
 
@@ -48,7 +52,7 @@ export class Shared {
 
   private async run(): Promise<void> {
     const { signal } = this.ending;
-    const { header, stream } = await fetchPicture(this.address, signal);
+    const { header, stream } = await fetchPicture(this.address, signal, "same-origin", this.asked);
     const scale = scaleOf(header);
     this.change(this.transparent(...shownSize(header)));
     const canvas = document.createElement("canvas");

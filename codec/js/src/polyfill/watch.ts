@@ -93,16 +93,16 @@ class Watch {
   private write(holder: Holder): void {
     for (const [name, taken] of this.taken.get(holder) ?? []) {
       if (name === "type") continue;
-      taken.now = replaced(name, taken.before, (address) => this.picture(address).shown);
+      taken.now = replaced(name, taken.before, (address) => this.picture(address, holder).shown);
       if (holder.getAttribute(name) !== taken.now) holder.setAttribute(name, taken.now);
     }
   }
 
-  private picture(given: string): Shared {
+  private picture(given: string, holder: Holder): Shared {
     const address = new URL(given, document.baseURI).href;
     let picture = this.pictures.get(address);
     if (!picture) {
-      picture = new Shared(address);
+      picture = new Shared(address, isAsked(holder, address));
       picture.onChange = () => this.changed(address);
       this.pictures.set(address, picture);
     }
@@ -156,6 +156,15 @@ class Watch {
       this.pictures.delete(address);
     }
   }
+}
+
+/**
+ * Whether the browser asked for a picture before this began, as for what stands in the HTML. Of another origin it asked
+ * without what a script needs to read the answer.
+ */
+function isAsked(holder: Holder, address: string): boolean {
+  if (!(holder instanceof HTMLImageElement) || holder.currentSrc !== address) return false;
+  return (holder.complete || holder.loading !== "lazy") && new URL(address).origin === location.origin;
 }
 
 /** The words of an attribute with all addresses of pictures replaced. */

@@ -188,7 +188,7 @@ export class Detector {
     for (const name of ["window", ...this.beside]) {
       const packed = about.get(`probe_${name}`);
       if (packed === undefined) throw new ModelError(`the model has no probe of its input ${name}`);
-      const values = new Float32Array(decodeBase64(packed).buffer);
+      const values = probeOf(packed, name);
       const count = values.length / (windows[0] as number);
       const shape = name === "window" ? windows.slice(1) : this.shapeBeside(name, count);
       this.shapes[name] = shape;
@@ -210,5 +210,13 @@ export class Detector {
   /** The shape of an input without the batch: one number a channel, or seasons for each row of the window. */
   private shapeBeside(name: string, count: number): number[] {
     return name === "phase" ? [this.window, count / this.window] : [count];
+  }
+}
+
+function probeOf(packed: string, name: string): Float32Array {
+  try {
+    return new Float32Array(decodeBase64(packed).buffer);
+  } catch (error) {
+    throw new ModelError(`the model's probe of its input ${name} is damaged`, { cause: error });
   }
 }

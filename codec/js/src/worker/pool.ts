@@ -8,10 +8,11 @@ import {
   type Input,
   InvalidArgument,
   info,
+  internals,
   type Metadata,
   type Model,
   ModelError,
-  Picture,
+  type Picture,
   TruncatedFile,
   UnsupportedInput,
   VersionError,
@@ -132,7 +133,7 @@ export class Pool {
     } finally {
       options.signal?.removeEventListener("abort", stop);
     }
-    return new Picture(header, colours.samples as never, alpha.samples, metadata as unknown as Metadata, 1);
+    return await internals.pictureOf(header, colours.samples as never, alpha.samples, metadata as unknown as Metadata);
   }
 
   /** What a worker gives for a file or a region of it; where there are no workers, what is made here. */
@@ -341,8 +342,8 @@ async function here(file: Arriving, options: DecodeOptions, region: DecodeOption
   return { type: "done", job: -1, header, colours, alpha, metadata };
 }
 
-function pictureOf({ header, colours, alpha, metadata }: Done): Picture {
-  return new Picture(header, colours, alpha, metadata, 1);
+async function pictureOf({ header, colours, alpha, metadata }: Done): Promise<Picture> {
+  return await internals.pictureOf(header, colours, alpha, metadata);
 }
 
 function errorOf({ name, message, chunk }: SentError): Error {

@@ -1,8 +1,7 @@
 // What a file holds, without its pictures.
-import type { Header } from "../container/header.js";
-import { NAMES, Reader } from "../container/reader.js";
-import { type Input, openSource } from "../container/source.js";
+import { type Header, type Input, internals } from "../index.js";
 
+const { NAMES, openSource, Reader } = internals;
 /** Milliseconds after which others get their turn. */
 const TURN = 12;
 const KINDS = ["learned", "exact", "mixed"] as const;
