@@ -42,9 +42,14 @@ _UNITS, _MOVED = 24, 2.0
 _PRINCIPAL = 2000
 #: A unit is active above this variance of its mean where the prior is N(0, 1) (Burda et al. 2016); else this share.
 _ACTIVE = 0.01
+#: The family that does not learn step by step.
+_CLOSED = "pca"
 _STYLE = """
 figure { margin: 0 0 1rem; } figure img { width: auto; max-width: 100%; image-rendering: auto; }
 figcaption { color: #5c6673; font-size: .9rem; max-width: 60rem; margin: .3rem 0 0; }
+@media (max-width: 48rem) {
+  .plot { overflow-x: auto; } .plot img { max-width: none; width: calc(var(--own) * .7); }
+}
 .beside { display: flex; flex-wrap: wrap; gap: 2.5rem; } .beside figure { flex: 1 1 24rem; }
 """
 
@@ -187,10 +192,13 @@ def _verdict(look: AutoencoderLook) -> str:
 
 def _losses(look: AutoencoderLook) -> Iterator[str]:
     yield "<h2>How it learned</h2>"
+    if look.model.family == _CLOSED:
+        yield "<p>Its components have a closed form: no steps were needed.</p>"
+        return
     if not look.log:
         yield "<p>The log of its run, MODEL.run/metrics.jsonl, does not lie beside the model.</p>"
         return
-    yield _figure(losses_png(look.log), "The run's log: the loss, and what it is made of, each on its own.")
+    yield _plot(losses_png(look.log), "The run's log: the loss, and what it is made of, each on its own.")
 
 
 def _reconstructions(look: AutoencoderLook, tiles: ItemTiles) -> Iterator[str]:
@@ -223,7 +231,7 @@ def _points(look: AutoencoderLook, axes: int) -> Iterator[str]:
     if points.shape[1] < 2:
         points, names = np.concatenate([points, np.zeros_like(points)], 1)[:, :2], [*names, ""]
     text += " Coloured by label." if look.items.labels is not None else " Give --label or --labels for colours."
-    yield _figure(points_png(points, look.items.labels, names), text)
+    yield _plot(points_png(points, look.items.labels, names), text)
 
 
 def _manifold(look: AutoencoderLook, tiles: ItemTiles) -> Iterator[str]:
@@ -264,14 +272,14 @@ def _features(look: AutoencoderLook, tiles: ItemTiles) -> Iterator[str]:
 def _units(look: AutoencoderLook) -> Iterator[str]:
     what = "the variance of its mean exceeds 0.01" if look.model.has_prior else "it has 1% of the largest variance"
     yield "<h2>Active units</h2>"
-    yield _figure(
+    yield _plot(
         variances_png(look.variances, look.divergences, look.active_from),
         f"{look.active:,} of {look.model.dimensions:,} numbers are active: of such a one {what}.",
     )
     yield "<h2>Histograms of the codes</h2>"
     prior = " Red: the prior, which all codes together should follow." if look.model.has_prior else ""
     png = histograms_png(look.codes.mean, look.variances, look.model.has_prior)
-    yield _figure(png, f"The means of the numbers that vary most.{prior}")
+    yield _plot(png, f"The means of the numbers that vary most.{prior}")
 
 
 def _facts(model: Autoencoder) -> Iterator[tuple[str, str]]:
@@ -286,6 +294,12 @@ def _facts(model: Autoencoder) -> Iterator[tuple[str, str]]:
         yield str(name).replace("_", " "), str(value)
     if data := manifest["provenance"].get("data"):
         yield "learned from", str(data)
+
+
+def _plot(png: bytes, text: str) -> str:
+    """A figure with axes, which narrow screens scroll: shrunk to them its numbers could not be read."""
+    width = int.from_bytes(png[16:20], "big")  # where a PNG states it
+    return _figure(png, text).replace("<figure>", f'<figure class="plot" style="--own: {width}px">', 1)
 
 
 def _figure(data: bytes, text: str, kind: str = "png") -> str:

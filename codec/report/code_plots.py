@@ -80,7 +80,10 @@ def variances_png(variances: Float, divergences: Float | None, limit: float) -> 
     panels[0].bar(place, np.maximum(variances[order], 1e-12), color=_INK, width=0.85)
     panels[0].axhline(limit, color=_LIMIT, lw=1.2, ls="--", label=f"active above {limit:.3g}")
     panels[0].set_yscale("log")
-    panels[0].set_ylim(max(min(float(variances[order].min()), limit) / 2, limit / 100, 1e-12), None)
+    panels[0].set_ylim(
+        max(min(float(variances[order].min()), limit) / 2, limit / 100, 1e-12),
+        6 * max(float(variances[order].max()), limit),
+    )
     panels[0].set_title("variance of each number's mean over the items", fontsize=10, loc="left")
     panels[0].legend(frameon=False, fontsize=8)
     if divergences is not None:

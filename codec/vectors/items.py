@@ -24,7 +24,8 @@ class Items:
 
     values: [n, height, width], [n, height, width, 3] (pictures), or [n, numbers] (vectors), uint8 or float32, finite.
     names: of each, such as `digits.gz#7`. labels: of each, or None. columns: names of a vector's numbers, where the
-    data has them. skipped: what could not be read, and why.
+    data has them. skipped: what could not be read, and why. changed: how pictures of files were brought to one shape,
+    such as `120x90 in colour to 28x28 in grey`, or nothing.
     """
 
     values: NDArray[Any]
@@ -33,6 +34,7 @@ class Items:
     labels: tuple[str, ...] | None = None
     columns: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    changed: str = ""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -59,17 +61,14 @@ class Items:
 def items_of_array(values: NDArray[Any], name: str = "array", columns: Sequence[str] = ()) -> Items:
     """The items of an array [n, numbers], [n, height, width] or [n, height, width, 1 or 3]; of 1 colour it is dropped.
 
-    uint8 stays as it is, and other numbers become float32. Raises UnsupportedInput for arrays of other ranks and types,
-    empty ones, NaN and infinity.
+    Colours that come first, as in PyTorch, are put last. uint8 stays as it is, and other numbers become float32. Raises
+    UnsupportedInput for arrays of other ranks and types, empty ones, NaN and infinity.
     """
     values = np.asarray(values)
     if values.dtype.kind not in "buif":
         raise UnsupportedInput(f"{name} holds {_said(values.dtype)}, and items are numbers")
-    if values.ndim == 4 and values.shape[3] == 1:
-        values = values[..., 0]
-    if values.ndim == 4 and values.shape[3] != 3:
-        hint = "; put the colours last" if values.shape[1] in (1, 3) else ""
-        raise UnsupportedInput(f"{name} has the shape {list(values.shape)}, and pictures have 1 colour or 3{hint}")
+    if values.ndim == 4:
+        values = _colours_last(values, name)
     if values.ndim not in (2, 3, 4):
         raise UnsupportedInput(
             f"{name} has the shape {list(values.shape)}; give vectors [n, numbers] or pictures [n, height, width] or "
@@ -86,6 +85,15 @@ def items_of_array(values: NDArray[Any], name: str = "array", columns: Sequence[
     if values.dtype != np.uint8:
         values = _finite(values, name)
     return Items(values, kind, tuple(f"{name}#{number}" for number in range(len(values))), columns=tuple(columns))
+
+
+def _colours_last(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """Pictures [n, height, width, 3], or of one colour [n, height, width]. Raises UnsupportedInput."""
+    if values.shape[3] not in (1, 3) and values.shape[1] in (1, 3):
+        values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+    if values.shape[3] not in (1, 3):
+        raise UnsupportedInput(f"{name} has the shape {list(values.shape)}, and pictures have 1 colour or 3")
+    return values[..., 0] if values.shape[3] == 1 else values
 
 
 def range_of(items: Items) -> tuple[float, float] | None:

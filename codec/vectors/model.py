@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.bundle.library import find_bundle
 from aez.codec.bundle.session import Session, open_session
+from aez.codec.common.words import listed
 from aez.codec.errors import InvalidArgument, ModelError
 from aez.codec.vectors.coding import CodeCoder
 from aez.codec.vectors.items import NUMBERS_MAX, Items
@@ -94,26 +95,47 @@ class Autoencoder:
         return Reading(how.label, how.labels, how.ignore, how.array, (self.shape[0], self.shape[1]), colours)
 
     def values(self, items: Items) -> NDArray[Any]:
-        """The items' values in the model's units, [n, *shape]: bytes for a model of 0..1 are divided by 255.
+        """The items' values in the model's units, [n, *shape], as `in_range` gives them.
 
-        Raises InvalidArgument for items of another kind or shape.
+        Columns of a table are taken by their names where both have some. Raises InvalidArgument for items of another
+        kind, shape or range, and for other columns.
         """
         if items.kind != self.kind or items.shape != self.shape:
             raise InvalidArgument(
                 f"model {self.bundle.name} takes {self.kind} of {_by(self.shape)}, and these are {items.kind} of "
-                f"{_by(items.shape)}"
+                f"{_by(items.shape)}{_more_columns(items.columns, self.columns)}"
             )
-        if self.range is None:
+        if self.kind == "pictures":
+            return self.in_range(items)
+        if not items.columns or not self.columns or items.columns == self.columns:
             return items.values
-        if self.range[1] == 1 and items.values.dtype == np.uint8:
-            return items.values.astype(np.float32) / np.float32(255)
-        low, high = float(items.values.min()), float(items.values.max())
-        if low < 0 or high > self.range[1]:
+        if missing := [name for name in self.columns if name not in items.columns]:
             raise InvalidArgument(
-                f"model {self.bundle.name} takes pictures in 0..{self.range[1]:g}, and values lie in "
-                f"{low:.4g}..{high:.4g}"
+                f"model {self.bundle.name} takes the columns {listed(self.columns, 12)}, and {missing[0]!r} is not "
+                f"among {listed(items.columns, 12)}"
             )
-        return items.values
+        return items.values[:, [items.columns.index(name) for name in self.columns]]
+
+    def in_range(self, items: Items) -> NDArray[Any]:
+        """Pictures of any size in the model's range: bytes for a model of 0..1, and shares for one of 0..255, scaled.
+
+        Raises InvalidArgument for values outside both.
+        """
+        assert self.range is not None
+        highest = self.range[1]
+        if items.values.dtype == np.uint8:
+            given = 255.0
+        else:
+            low, high = float(items.values.min()), float(items.values.max())
+            if low < 0 or high > highest:
+                raise InvalidArgument(
+                    f"model {self.bundle.name} takes pictures in 0..{highest:g}, and values lie in "
+                    f"{low:.4g}..{high:.4g}; scale or clip them"
+                )
+            given = 1.0 if high <= 1 else 255.0
+        if given == highest:
+            return items.values
+        return items.values.astype(np.float32) / np.float32(given / highest)
 
     def encode(self, values: NDArray[Any], progress: Progress | None = None) -> Codes:
         """Codes of values [n, *shape] in the model's units. Raises InvalidArgument, ModelError."""
@@ -242,6 +264,14 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 def _wrong(name: str, value: object) -> ModelError:
     return ModelError(f"the model's manifest says {name} = {str(value)[:80]}, which an autoencoder cannot have")
+
+
+def _more_columns(given: Sequence[str], known: Sequence[str]) -> str:
+    """What to do about columns that a model does not know."""
+    more = [name for name in given if name not in known]
+    if not known or not more or len(given) - len(more) != len(known):
+        return ""
+    return f"; leave out what it does not know with --ignore {','.join(more)}"
 
 
 def _by(shape: Sequence[int]) -> str:

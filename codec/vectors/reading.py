@@ -23,6 +23,8 @@ __all__ = ["Reading", "read_items"]
 #: Names of arrays that are taken for the items of an NPZ file that holds several.
 _USUAL = ("x", "data", "images", "values", "vectors", "latents", "x_train", "arr_0")
 
+_TAKEN = "pictures, IDX, NPY and NPZ files, and tables (.csv, .tsv, .parquet)"
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -133,7 +135,7 @@ def _read_pictures(root: Path, paths: Sequence[Path], how: Reading) -> Items:
             names.append(str(path.relative_to(root)))
         except AezError as error:
             if len(paths) == 1:
-                raise UnsupportedInput(f"{path}: {error}") from error
+                raise UnsupportedInput(f"{path}: {error}; items are in {_TAKEN}") from error
             skipped.append((str(path), str(error)))
     if not found:
         raise UnsupportedInput(f"none of the {len(paths)} pictures in {root} can be read: {skipped[0][1]}")
@@ -144,12 +146,22 @@ def _read_pictures(root: Path, paths: Sequence[Path], how: Reading) -> Items:
             f"the pictures in {root} have {len(sizes)} sizes ({shown}); bring them to one with --size WxH"
         )
     height, width = how.size or sizes[0]
-    colours = how.colours or (3 if any(is_coloured(one) for one in found) else 1)
+    coloured = any(is_coloured(one) for one in found)
+    colours = how.colours or (3 if coloured else 1)
     planes = np.stack([to_planes(one, height, width, colours) for one in found])
     values = planes[:, 0] if colours == 1 else np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-    items = replace(items_of_array(values, root.name), names=tuple(names), skipped=tuple(skipped))
+    changed = _changed(sizes, (height, width), grey=coloured and colours == 1)
+    items = replace(items_of_array(values, root.name), names=tuple(names), skipped=tuple(skipped), changed=changed)
     folders = tuple(Path(name).parts[0] if len(Path(name).parts) > 1 else "" for name in names)
     return items.labelled(folders) if any(folders) else items
+
+
+def _changed(sizes: Sequence[tuple[int, ...]], wanted: tuple[int, int], *, grey: bool) -> str:
+    """How pictures of these sizes were brought to one and perhaps to grey; nothing where they were so already."""
+    if sizes == [wanted] and not grey:
+        return ""
+    given, made = (listed([f"{width}x{height}" for height, width in some], 3) for some in (sizes, [wanted]))
+    return f"{given} in colour to {made} in grey" if grey else f"{given} to {made}"
 
 
 def _sized(items: Items, how: Reading) -> Items:
@@ -181,6 +193,8 @@ def _read_labels(path: Path, count: int) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise UnsupportedInput(f"{path} cannot be read as labels, one a line: {error}") from error
     lines = [line.strip() for line in lines if line.strip()]
+    if path.suffix.lower() in (".csv", ".tsv") and lines and all("," in line or "\t" in line for line in lines):
+        raise UnsupportedInput(f"{path} has several columns; give a file with a label a line, in the items' order")
     return tuple(lines[1:] if len(lines) == count + 1 else lines)
 
 

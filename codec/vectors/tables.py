@@ -27,10 +27,11 @@ def read_table(
 ) -> tuple[NDArray[np.float32], tuple[str, ...], tuple[str, ...] | None]:
     """(Values [n, columns], names of the columns, labels) of a table; the label's column is none of the values.
 
-    A Parquet column of lists of one length, as `aez embed` writes, is as many columns. Raises UnsupportedInput for text
+    A Parquet column of lists of one length, as `aez embed` writes, is as many columns. A table without a heading has no
+    names, and its columns are f0, f1 ... for `label` and `ignore`. Raises UnsupportedInput for text
     and missing values, InvalidArgument for a column that is not there.
     """
-    table = _arrow_table(path)
+    table, headed = _arrow_table(path)
     names = list(table.column_names)
     if unknown := [name for name in [*([label] if label else []), *ignore] if name not in names]:
         raise InvalidArgument(f"{path} has no column {unknown[0]!r}; it has {listed(names, 12)}")
@@ -47,7 +48,7 @@ def read_table(
         columns += [name] if part.shape[1] == 1 else [f"{name}[{number}]" for number in range(part.shape[1])]
     if not parts:
         raise UnsupportedInput(f"{path} has no columns of numbers beside its label; give 1 or more")
-    return np.concatenate(parts, axis=1), tuple(columns), labels
+    return np.concatenate(parts, axis=1), tuple(columns) if headed else (), labels
 
 
 def texts(column: Any) -> tuple[str, ...]:
@@ -57,28 +58,33 @@ def texts(column: Any) -> tuple[str, ...]:
     )
 
 
-def _arrow_table(path: Path) -> Any:
+def _arrow_table(path: Path) -> tuple[Any, bool]:
+    """(Table, whether it has a heading)."""
     pa = library("pyarrow", "monitor")
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return library("pyarrow.parquet", "monitor").read_table(path)
+            return library("pyarrow.parquet", "monitor").read_table(path), True
         return _csv_table(path)
-    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise UnsupportedInput(f"{path} is not written in UTF-8; save it so") from error
+    except (pa.ArrowException, OSError, csv.Error) as error:
         reason = str(error).strip().splitlines() or ["it is damaged"]
         raise UnsupportedInput(f"{path} cannot be read as a table: {reason[0]}") from error
 
 
-def _csv_table(path: Path) -> Any:
+def _csv_table(path: Path) -> tuple[Any, bool]:
     arrow_csv = library("pyarrow.csv", "monitor")
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next(itertools.islice(file, 1), "")
     delimiter = max(_DELIMITERS, key=first.count)
     headed = not all(_is_number(field) for field in next(csv.reader([first], delimiter=delimiter), [""]))
-    return arrow_csv.read_csv(
+    table = arrow_csv.read_csv(
         path,
         read_options=arrow_csv.ReadOptions(autogenerate_column_names=not headed),
         parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
     )
+    names = [name.strip() or f"column {number}" for number, name in enumerate(table.column_names, 1)]
+    return table.rename_columns(names), headed
 
 
 def _is_number(text: str) -> bool:
@@ -105,11 +111,27 @@ def _numbers(column: Any, name: str, path: Path) -> NDArray[np.float32]:
             if len(set(rows)) == 1:
                 return to_numpy(inner).astype(np.float32).reshape(len(column), -1)
     if not _is_numeric(column.type):
-        raise UnsupportedInput(
-            f"{path}: column {name!r} holds no numbers but {column.type}; name it with --label {name} or leave it out "
-            f"with --ignore {name}"
-        )
+        raise UnsupportedInput(_no_numbers(column, name, path))
     return to_numpy(column).astype(np.float32)[:, None]
+
+
+def _no_numbers(column: Any, name: str, path: Path) -> str:
+    """What is wrong with a column that is none of numbers: all of it, or some values."""
+    if library("pyarrow", "monitor").types.is_string(column.type):
+        values = column.to_pylist()
+        wrong = [at for at, value in enumerate(values) if not _is_number(value)]
+        if all(_is_number(value.replace(",", ".", 1)) for value in values):
+            return f"{path}: column {name!r} holds {values[wrong[0]]!r}; write decimals with a point"
+        if len(wrong) <= len(values) // 2:
+            return (
+                f"{path}: column {name!r} holds numbers and, in {len(wrong):,} of {len(values):,} rows, something "
+                f"else, the first {values[wrong[0]]!r} in row {wrong[0] + 1:,}; mend these or leave the column out "
+                f"with --ignore {name}"
+            )
+    return (
+        f"{path}: column {name!r} holds no numbers but {column.type}; name it with --label {name} or leave it out "
+        f"with --ignore {name}"
+    )
 
 
 def _is_numeric(kind: Any) -> bool:

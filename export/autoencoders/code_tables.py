@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,10 @@ _SILENT = 0.25
 _SCALES = tuple(0.15 * 2 ** (k / 2) for k in range(30))
 _REACH = 8.0
 _FLOOR = 2.0**-20
+#: Bits of a table's whole, and about those of a symbol beyond its reach.
+_PRECISION, _ESCAPED_BITS = 24, 16
+#: Numbers of codes that are counted for tables, items that they are of at least, and numbers counted at a time.
+_COUNTED, _COUNTED_LEAST, _TOGETHER = 1 << 25, 4096, 1 << 18
 
 
 @torch.no_grad()
@@ -48,7 +52,8 @@ def code_members(network: Network, codes: Tensor) -> dict[str, NDArray[Any]]:
             step = noise / gain.double().numpy()
         steps[bits - 1] = np.where(shown > _SILENT * noise, step, 0)
     tables = list(_tables())
-    numbers = np.stack([_best_tables((codes - mean).numpy(), step, tables) for step in steps])
+    away = _counted(codes - mean)
+    numbers = np.stack([_best_tables(away, step, tables) for step in steps])
     kept = [0, *sorted(set(numbers.ravel().tolist()) - {0})]
     packed = Tables.from_list([tables[number] for number in kept])
     return {
@@ -121,21 +126,47 @@ def _laplace(x: float) -> float:
     return tail if x < 0 else 1 - tail
 
 
+def _counted(centred: Tensor) -> NDArray[np.float32]:
+    """Magnitudes [dimensions, items] of codes, for `_best_tables`.
+
+    Of very many numbers those of evenly spread items: the shape of a distribution is known from them.
+    """
+    stride = max(1, min(len(centred) // _COUNTED_LEAST, -(-centred.numel() // _COUNTED)))
+    away: NDArray[np.float32] = centred[::stride].abs().T.contiguous().numpy()
+    return away
+
+
 def _best_tables(
-    centred: NDArray[np.float32], step: NDArray[np.float32], tables: list[NDArray[np.uint32]]
+    away: NDArray[np.float32], step: NDArray[np.float32], tables: Sequence[NDArray[np.uint32]]
 ) -> NDArray[np.int64]:
     """For each dimension the number of the table that codes its symbols in the fewest bits; 0 without a step."""
     found = np.zeros(step.size, np.int64)
-    costs = [24 - np.log2(table.astype(np.float64)) for table in tables]
-    for number in np.flatnonzero(step > 0):
-        values, counts = np.unique(
-            np.abs(np.rint(centred[:, number] / step[number])).astype(np.int64), return_counts=True
-        )
-        bits = [math.inf]
-        for cost in costs[1:]:
-            reach = (len(cost) - 2) // 2
-            escaped = values > reach
-            taken = np.where(escaped, cost[-1] + 16, cost[np.minimum(values, reach) + reach])
-            bits.append(float(taken @ counts))
-        found[number] = int(np.argmin(bits))
+    used = np.flatnonzero(step > 0)
+    costs = _costs(tables)
+    # Dimensions of about the same reach are counted together, so that none pays for the longest tail of all.
+    widest = np.rint(away.max(1)[used] / step[used]).clip(max=len(costs) - 1).astype(np.int64)
+    order = np.argsort(widest, kind="stable")
+    used, widest = used[order], widest[order]
+    start = 0
+    while start < used.size:
+        count, most = 1, min(used.size - start, max(1, _TOGETHER // away.shape[1]))
+        while count < most and (count + 1) * (widest[start + count] + 1) <= _TOGETHER:
+            count += 1
+        here, places = used[start : start + count], int(widest[start + count - 1]) + 1
+        symbols = np.rint(away[here] / step[here, None]).clip(max=places - 1)
+        symbols += np.arange(0, count * places, places, dtype=np.float32)[:, None]  # exact below 2^24
+        counts = np.bincount(symbols.astype(np.int64).ravel(), minlength=count * places).reshape(count, places)
+        found[here] = 1 + np.argmin(counts @ costs[:places], axis=1)
+        start += count
     return found
+
+
+def _costs(tables: Sequence[NDArray[np.uint32]]) -> NDArray[np.float64]:
+    """Bits of each symbol's absolute value, [values, tables but the first]; the last value stands for all above it."""
+    reaches = [(len(table) - 2) // 2 for table in tables[1:]]
+    costs = np.empty((max(reaches) + 2, len(reaches)))
+    for number, (table, reach) in enumerate(zip(tables[1:], reaches, strict=True)):
+        bits = _PRECISION - np.log2(table.astype(np.float64))
+        costs[: reach + 1, number] = bits[reach:-1]
+        costs[reach + 1 :, number] = bits[-1] + _ESCAPED_BITS
+    return costs

@@ -152,7 +152,7 @@ def _kind(columns: Sequence[Floats], windowed: bool) -> tuple[ChannelKind, str]:
     small = values.astype(np.float32)
     if len(values) >= FEWEST:
         steps = np.concatenate([np.diff(one) for one in columns])
-        if np.mean(steps < 0) <= _RESETS and np.mean(steps > 0) >= _RISES:
+        if _rises(steps):
             return _counter(values, steps, windowed)
     if small.min() == small.max():
         return "constant", ""
@@ -173,8 +173,7 @@ def _counter(values: Floats, steps: Floats, windowed: bool) -> tuple[ChannelKind
     low, high = float(values.min()), float(values.max())
     if any(_CLOCK[0] * unit <= low and high <= _CLOCK[1] * unit for unit in _CLOCK_UNITS):
         return "left-out", "holds times, as a clock counts them, and is left out"
-    middle = float(np.median(rises))
-    if np.mean(np.abs(rises - middle) > _STEADY * middle) < _STEADY:
+    if _is_steady(rises):
         return "left-out", "counts on evenly, as row numbers do, and is left out"
     usual = float(np.median(rises[rises > 0]))
     if usual < _RESOLVED * float(np.spacing(np.float32(max(abs(low), abs(high))))):
@@ -182,6 +181,21 @@ def _counter(values: Floats, steps: Floats, windowed: bool) -> tuple[ChannelKind
     if not windowed:
         return "left-out", "counts up, which says nothing of a row by itself, and is left out; give its rate"
     return "counter", "counts up, and its steps from row to row are learned instead"
+
+
+def numbers_rows(values: Floats) -> bool:
+    """Whether a column's values count on evenly from row to row, as row numbers and clocks do."""
+    steps = np.diff(values)
+    return len(values) >= FEWEST and _rises(steps) and _is_steady(steps[steps >= 0])
+
+
+def _rises(steps: Floats) -> bool:
+    return bool(np.mean(steps < 0) <= _RESETS and np.mean(steps > 0) >= _RISES)
+
+
+def _is_steady(rises: Floats) -> bool:
+    middle = float(np.median(rises))
+    return bool(np.mean(np.abs(rises - middle) > _STEADY * middle) < _STEADY)
 
 
 def _jumps(columns: Sequence[Floats], distinct: Floats) -> bool:

@@ -29,23 +29,35 @@ BLUE, GREY, RED = "#1f4e79", "#8a8f98", "#c4212f"
 
 @dataclass(frozen=True)
 class Options:
-    """Where results go, whether little training will do, and the data, if any are given."""
+    """Where results go, whether little training will do, the data, if any are given, kind of noise, and passes."""
 
     out: Path
     quick: bool
     data: Path | None
+    noise: str = ""
+    epochs: float = 0
 
 
-def read_options(description: str, arguments: Sequence[str] | None, data: str = "") -> Options:
-    """The command line that all recipes have; `data` says what a folder given first holds, where one may be given."""
+def read_options(
+    description: str, arguments: Sequence[str] | None, data: str = "", noises: Sequence[str] = (), epochs: float = 0
+) -> Options:
+    """The command line that all recipes have; `data` says what a folder given first holds, where one may be given.
+
+    Of `noises`, where there are any, the first is the default of --noise; `epochs` is that of --epochs.
+    """
     parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     if data:
         parser.add_argument("data", nargs="?", type=Path, help=data)
     parser.add_argument("--out", type=Path, default=OUT, help=f"folder for picture and figures, by default {OUT}")
     parser.add_argument("--quick", action="store_true", help="train little, to see that it runs; figures mean little")
+    if noises:
+        parser.add_argument("--noise", choices=noises, default=noises[0], help="kind of noise")
+    if epochs:
+        parser.add_argument("--epochs", type=float, default=epochs, help=f"passes over the data, by default {epochs:g}")
     given = parser.parse_args(arguments)
     given.out.mkdir(parents=True, exist_ok=True)
-    return Options(given.out, given.quick, getattr(given, "data", None))
+    rest = {name: getattr(given, name) for name in ("noise", "epochs") if name in given}
+    return Options(given.out, given.quick, getattr(given, "data", None), **rest)
 
 
 MNIST_LIKE = "folder with the four files of MNIST or Fashion-MNIST; without it scikit-learn's digits are taken"

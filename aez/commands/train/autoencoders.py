@@ -11,6 +11,7 @@ import click
 
 from aez import messages
 from aez.codec.common.extras import needs
+from aez.codec.common.words import listed
 from aez.codec.errors import InvalidArgument, OutputError
 from aez.commands import options
 from aez.commands.train import options as train_options
@@ -18,8 +19,11 @@ from aez.commands.vectors import shared as vectors_shared
 
 if TYPE_CHECKING:
     from aez.codec.bundle.bundle import Bundle
+    from aez.codec.vectors.items import Items
 
 Function = Callable[..., None]
+#: What columns are called that number rows in any order.
+_NUMBERING = ("id", "index", "key", "nr", "no", "number", "row", "unnamed: 0")
 
 
 def _widths(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -196,6 +200,7 @@ def _train(
         items = read_items(data, how)
         tested = None if test is None else read_items(test, vectors_shared.without_labels_file(how))
         vectors_shared.tell_skipped(items)
+        _tell_numbering(items)
         train_options.forget_run(output, force, resume)
         draws = chosen.pop("draws", DRAWS)
         given = {key: value for key, value in {"latent": latent, **chosen}.items() if value is not None}
@@ -214,6 +219,23 @@ def _train(
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)
     messages.summary(_done(bundle, output))
+
+
+def _tell_numbering(items: Items) -> None:
+    """Say which columns seem to number the rows: nothing is to be learned from them."""
+    import numpy as np
+
+    from aez.export.channels.kinds import numbers_rows
+
+    found = []
+    for place, name in enumerate(items.columns):
+        column = items.values[:, place].astype(np.float64)
+        named = name.lower() in _NUMBERING or name.lower().endswith(("_id", " id"))
+        if numbers_rows(column) or (named and len(np.unique(column)) == len(column) and not (column % 1).any()):
+            found.append(name)
+    if found:
+        said = f"column {found[0]!r} seems" if len(found) == 1 else f"columns {listed(found, 5)} seem"
+        messages.warning(f"{said} to number the rows; leave out what means nothing with --ignore {','.join(found)}")
 
 
 def _done(bundle: Bundle, output: Path) -> str:

@@ -85,7 +85,7 @@ def _read(model: Autoencoder, source: str, how: Reading) -> tuple[Items, NDArray
     shared.tell_skipped(items)
     if items.kind == model.kind == "vectors" and items.shape == (1,) != model.shape:
         return items.chosen(_first()), items.values[None, :, 0]
-    return items, items.values if items.kind == "pictures" == model.kind else model.values(items)
+    return items, model.in_range(items) if items.kind == "pictures" == model.kind else model.values(items)
 
 
 def _first() -> NDArray[Any]:

@@ -35,11 +35,13 @@ def open_autoencoder(ref: str, device: str, threads: int | None) -> Autoencoder:
 
 
 def read_for(model: Autoencoder, source: str, how: Reading) -> tuple[Items, NDArray[Any]]:
-    """(Items, their values in the model's units); says what is left out. Raises AezError."""
+    """(Items, their values in the model's units); says what is left out or squeezed. Raises AezError."""
     from aez.codec.vectors.reading import read_items
 
     items = read_items(source, model.reading(how))
     shared.tell_skipped(items)
+    if items.changed:
+        messages.note(f"pictures are squeezed for model {model.bundle.name}: {items.changed}")
     return items, model.values(items)
 
 

@@ -103,7 +103,8 @@ def tell(record: dict[str, Any], as_json: bool) -> None:
     if as_json:
         messages.result(json.dumps(record))
         return
-    said = [f"{record['items']:,} items: mean squared error {record['mse']:.5g}"]
+    count = "1 item" if record["items"] == 1 else f"{record['items']:,} items"
+    said = [f"{count}: mean squared error {record['mse']:.5g}"]
     if record.get("psnr") is not None:
         said.append(f"PSNR {record['psnr']:.2f} dB")
     if "bytes_an_item" in record:

@@ -65,4 +65,6 @@ def tell_skipped(items: Items) -> None:
     """Say which pictures could not be read."""
     if items.skipped:
         names = listed([path for path, _ in items.skipped], 5)
-        messages.warning(f"{len(items.skipped):,} pictures cannot be read and are left out: {names}")
+        count = len(items.skipped)
+        said = "1 picture cannot be read and is" if count == 1 else f"{count:,} pictures cannot be read and are"
+        messages.warning(f"{said} left out: {names}")

@@ -56,6 +56,17 @@ def test_training_makes_a_bundle_and_says_how_good_it_is(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("data")
+def test_columns_that_number_the_rows_are_warned_of() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.normal(size=60), np.arange(60) + 70_000, rng.permutation(60), np.sort(rng.normal(size=60))], 1)
+    np.savetxt("t.csv", rows, "%.6g", ",", header="a,counted,customer_id,sorted", comments="")
+    said = run("train", "pca", "t.csv", "-o", "m.aezm").stderr
+    assert "columns counted, customer_id seem to number the rows; leave out" in said
+    assert "--ignore counted,customer_id\n" in said
+    assert run("train", "pca", "t.csv", "-o", "n.aezm", "--ignore", "counted,customer_id").stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("data")
 def test_items_beside_what_comes_back(models: dict[str, Path]) -> None:
     done = run("reconstruct", "rings.npy", "-m", models["dense"], "-o", "sheet.png", "--json", "--bits", 4)
     found = json.loads(done.stdout)

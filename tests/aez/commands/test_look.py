@@ -71,6 +71,7 @@ def test_pictures_with_labels_and_a_log(folder: Path, tmp_path: Path) -> None:
     text, images = page(tmp_path / "vae.html", *given)
     assert len(images) == 10
     assert sum(getattr(image, "n_frames", 1) > 1 for image in images) == 1  # the animation, without equal frames
+    assert text.count('<figure class="plot" style="--own: ') == 4  # these scroll on a phone
     assert "Coloured by label" in text
     assert "KL divergence" in text
     assert "at even shares of the prior" in text
@@ -89,6 +90,7 @@ def test_vectors_without_a_log_in_three_axes(folder: Path, tmp_path: Path) -> No
 def test_a_code_of_one_number(folder: Path, tmp_path: Path) -> None:
     text, _ = page(tmp_path / "p.html", folder / "rows.csv", "-m", folder / "pca.aezm", "--ignore", "kind")
     assert "1 of 1 numbers of the code are active" in text
+    assert "Its components have a closed form" in text
 
 
 def test_figures_of_the_page_are_those_of_the_codes(folder: Path) -> None:

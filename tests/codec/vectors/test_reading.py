@@ -78,6 +78,18 @@ def test_a_table_without_a_heading_keeps_its_first_row(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_items(tmp_path / "t.csv").values, VECTORS, rtol=1e-6)
 
 
+def test_a_table_without_a_heading_names_no_columns(tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "t.csv", VECTORS, delimiter=",")
+    assert read_items(tmp_path / "t.csv").columns == ()
+    assert read_items(tmp_path / "t.csv", Reading(ignore=("f1",))).shape == (2,)
+
+
+def test_a_column_without_a_name_has_one(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(", a \n0,1.5\n1,2.5\n")
+    assert read_items(tmp_path / "t.csv").columns == ("column 1", "a")
+    assert read_items(tmp_path / "t.csv", Reading(ignore=("column 1",))).columns == ("a",)
+
+
 def test_sub_folders_are_labels(tmp_path: Path) -> None:
     items = read_items(folder_of(tmp_path / "p", PICTURES, classes=3))
     assert items.labels == tuple(f"class{n}" for n in range(3) for _ in range(10))
@@ -90,7 +102,13 @@ def test_pictures_of_many_sizes_are_brought_to_one_when_asked(tmp_path: Path) ->
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(folder / "large.png")
     with pytest.raises(UnsupportedInput, match=r"have 2 sizes \(5x6, 9x9\); bring them to one with --size WxH"):
         read_items(folder)
-    assert read_items(folder, Reading(size=(8, 4))).shape == (8, 4)
+    items = read_items(folder, Reading(size=(8, 4)))
+    assert (items.shape, items.changed) == ((8, 4), "5x6, 9x9 to 4x8")
+    coloured = np.zeros((9, 9, 3), np.uint8)
+    coloured[..., 0] = 200
+    Image.fromarray(coloured).save(folder / "large.png")
+    assert read_items(folder / "large.png", Reading(size=(8, 4), colours=1)).changed == "9x9 in colour to 4x8 in grey"
+    assert read_items(folder / "large.png").changed == ""
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
@@ -116,7 +134,7 @@ def test_lists_of_a_table_are_vectors(tmp_path: Path) -> None:
     [
         (np.zeros(5), r"has the shape \[5\]; give vectors"),
         (np.zeros((2, 2, 2, 3, 1)), "give vectors"),
-        (np.zeros((4, 3, 8, 8)), "pictures have 1 colour or 3; put the colours last"),
+        (np.zeros((4, 2, 8, 8)), r"has the shape \[4, 2, 8, 8\], and pictures have 1 colour or 3"),
         (np.zeros((0, 3)), "nothing is in it"),
         (np.array([["a", "b"]]), "holds text, and items are numbers"),
         (np.zeros((2, 2), complex), "holds complex numbers"),
@@ -127,6 +145,14 @@ def test_lists_of_a_table_are_vectors(tmp_path: Path) -> None:
 def test_arrays_that_are_no_items(values: np.ndarray, message: str) -> None:
     with pytest.raises(UnsupportedInput, match=message):
         items_of_array(values, "it")
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_colours_that_come_first_are_put_last(colours: int) -> None:
+    first = np.random.default_rng(2).integers(0, 256, (4, colours, 6, 5)).astype(np.uint8)
+    items = items_of_array(first)
+    assert items.shape == ((6, 5) if colours == 1 else (6, 5, 3))
+    np.testing.assert_array_equal(items.values.reshape(4, 6, 5, colours)[2, 1, 4], first[2, :, 1, 4])
 
 
 def test_ranges_of_pictures_are_found() -> None:
@@ -143,6 +169,10 @@ def bad_files(folder: Path) -> dict[str, tuple[str | Path, Reading, str]]:
     np.save(folder / "a.npy", PICTURES)
     (folder / "ten").write_text("\n".join("0123456789"))
     (folder / "text.csv").write_text("a,name\n1,x\n2,y\n")
+    (folder / "mixed.csv").write_text("a,b\n1,2\n2,?\n3,4\n")
+    (folder / "comma.csv").write_text("a;b\n1,5;2\n2;3\n")
+    (folder / "pairs.csv").write_text("file,label\na.png,cat\n")
+    (folder / "latin.csv").write_text("gr\u00f6\u00dfe,b\n1,2\n", encoding="latin-1")
     (folder / "gap.csv").write_text("a,b\n1,\n2,3\n")
     (folder / "broken.npz").write_bytes(b"PK no archive")
     (folder / "empty").mkdir()
@@ -162,16 +192,25 @@ def bad_files(folder: Path) -> dict[str, tuple[str | Path, Reading, str]]:
             Reading(),
             "column 'name' holds no numbers but string; name it with --label name",
         ),
+        "one value is none": (
+            folder / "mixed.csv",
+            Reading(),
+            r"'b' holds numbers and, in 1 of 3 rows, something else, the first '\?' in row 2",
+        ),
+        "decimal commas": (folder / "comma.csv", Reading(), "'a' holds '1,5'; write decimals with a point"),
+        "a table of labels": (folder / "a.npy", Reading(labels=folder / "pairs.csv"), "has several columns"),
         "gaps": (folder / "gap.csv", Reading(), "column 'b' lacks 1 of 2 values"),
         "no archive": (folder / "broken.npz", Reading(), "no sound file of NumPy arrays"),
         "an empty folder": (folder / "empty", Reading(), "no pictures found"),
-        "no picture": (folder / "noise", Reading(), "noise: it is not a picture"),
+        "no picture": (folder / "noise", Reading(), "noise: it is not a picture.*; items are in pictures, IDX"),
+        "another encoding": (folder / "latin.csv", Reading(), "latin.csv is not written in UTF-8; save it so"),
     }
 
 
 @pytest.mark.parametrize("what", [
     "absent", "labels of another length", "no labels", "a label of no table", "no such column", "text", "gaps",
-    "no archive", "an empty folder", "no picture",
+    "one value is none", "decimal commas", "a table of labels", "no archive", "an empty folder", "no picture",
+    "another encoding",
 ])  # fmt: skip
 def test_files_that_are_no_items(tmp_path: Path, what: str) -> None:
     source, how, message = bad_files(tmp_path)[what]

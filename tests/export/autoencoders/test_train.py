@@ -160,3 +160,34 @@ def test_gains_by_projections_are_those_of_numbers_moved_one_by_one() -> None:
     codes = torch.randn(64, 6)
     exact = code_tables._gains(network, codes, torch.full((6,), 0.01))
     torch.testing.assert_close(code_tables._projected_gains(network, codes), exact, rtol=0.15, atol=0)
+
+
+def bits_by_hand(away: np.ndarray, step: float, table: np.ndarray) -> float:
+    """What a table takes for one dimension's symbols, a value after the other."""
+    reach = (len(table) - 2) // 2
+    symbols = [int(np.rint(one / np.float32(step))) for one in away]
+    return sum(24 - np.log2(float(table[reach + s])) if s <= reach else 40 - np.log2(float(table[-1])) for s in symbols)
+
+
+def test_the_tables_of_codes_are_those_that_take_the_fewest_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    shapes = np.where(np.arange(12) % 2, rng.normal(size=(60, 12)), rng.laplace(size=(60, 12)))
+    away = np.abs(shapes * np.geomspace(0.01, 300, 12)).astype(np.float32).T.copy()
+    step = np.where(np.arange(12) == 3, 0, 0.1).astype(np.float32)
+    away[5, 7] = 1e6  # beyond the reach of every table
+    tables = list(code_tables._tables())
+    wanted = [
+        int(np.argmin([bits_by_hand(a, s, t) for t in tables[1:]])) + 1 if s else 0
+        for a, s in zip(away, step, strict=True)
+    ]
+    assert code_tables._best_tables(away, step, tables).tolist() == wanted
+    monkeypatch.setattr(code_tables, "_TOGETHER", 1)
+    assert code_tables._best_tables(away, step, tables).tolist() == wanted
+
+
+def test_of_very_many_codes_evenly_spread_ones_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = torch.arange(60.0).reshape(20, 3) - 30
+    np.testing.assert_array_equal(code_tables._counted(codes), codes.abs().T)
+    monkeypatch.setattr(code_tables, "_COUNTED", 20)
+    monkeypatch.setattr(code_tables, "_COUNTED_LEAST", 5)
+    np.testing.assert_array_equal(code_tables._counted(codes), codes[::3].abs().T)
