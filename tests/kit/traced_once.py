@@ -7,6 +7,7 @@ weights. What follows, the exporter's optimizer with its folding of constants am
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import onnx_ir
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from tests.kit.made_once import MadeOnce
 
@@ -43,6 +45,9 @@ def trace_once(patch: pytest.MonkeyPatch, made_once: MadeOnce) -> None:
         program.optimize()
         return program
 
+    # It registers all operators anew for every graph, which takes longer than some graphs do.
+    registry = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
+    patch.setattr(ONNXRegistry, "from_torchlib", registry)
     traced_once.given = export  # type: ignore[attr-defined]
     patch.setattr(torch.onnx, "export", traced_once)
 
