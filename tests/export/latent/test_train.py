@@ -22,10 +22,10 @@ from aez.export.latent import train as train_kl
 from aez.export.latent.losses import Reconstruction
 from aez.export.latent.network import ENCODING, KlConfig
 from aez.export.latent.train import KlLosses, KlTask, KlTraining, main, prepare
+from tests.export.latent.test_network import SMALL
 from tests.kit.places import TINY
 from tests.kit.small_photo import make_pictures
 
-SMALL = KlConfig(hyper_channels=4, hyper_width=8, encoder_blocks=1, decoder_blocks=1, expansion=0.25)
 GAME = KlLosses(rate=True, adversarial=0.1, adversarial_from=0.5)
 
 
