@@ -66,6 +66,7 @@ LABELS = {
     "reason": {"syntax", "late", "duplicate", "future", "no_channel", "gaps", "no_model", *REASONS},
     "action": {"open", "update", "changed", "reopen", *CLOSING, *SIGNAL_ENDS},
     "result": {"success", "failure"},
+    "kind": {"channels", "senders", "machine"},
 }
 OTHER_LABELS = {"__name__", "job", "instance", "le", "id", "device", "version", "major", "minor", "patchlevel"}
 HEALTHY = 'count_over_time(aez_ready{job="aez"}[1m]) >= 5 and increase(aez_commits_total[1m]) > 0'

@@ -190,10 +190,13 @@ def _exact_settings(given: Mapping[str, Any], bound: int, threads: int | None) -
 
 
 def _lift_bound(max_pixels: int | None) -> None:
+    """What is asked for holds in place of Pillow's bound, until the command ends."""
     if max_pixels is not None:
         from PIL import Image
 
-        Image.MAX_IMAGE_PIXELS = None  # what is asked for here holds in its place
+        bound = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        click.get_current_context().call_on_close(lambda: setattr(Image, "MAX_IMAGE_PIXELS", bound))
 
 
 def _how(given: Mapping[str, Any]) -> dict[str, Any]:

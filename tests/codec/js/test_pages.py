@@ -175,6 +175,8 @@ def test_a_latent_is_explored(browser: Browser, explored: str) -> None:  # noqa:
     browser.until(f"return document.getElementById('picture').toDataURL() === '{before}'", "no way back")
     assert after != before
     # On the map the way between the two is dragged along: from the middle, where it begins, to its end and beyond.
+    # All of it has to be in view: else its middle is that of the part that is.
+    browser.run("document.getElementById('map').scrollIntoView({block: 'center'})")
     across = int(0.3 * browser.run("return document.getElementById('map').clientWidth"))
     drag = ActionChains(browser.driver).move_to_element(browser.find("#map")).click_and_hold()
     drag.move_by_offset(across // 2, 0).move_by_offset(across, 0).release().perform()
