@@ -1,6 +1,7 @@
 // Warm decoding in Node beside aez in Python on one thread, by turns in one run: `node bench/warm.mjs FOLDER [PYTHON]`.
 //
-// FOLDER holds picture.aez and model.aezm, the half that decodes it. Times are processor time; PYTHON has aez.
+// FOLDER holds picture.aez and model.aezm, the half of a model that aez brings which decodes it.
+// Times are processor time; PYTHON has aez.
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,17 +15,16 @@ const half = join(folder, "model.aezm");
 const SCRIPT = `
 import sys, time
 from pathlib import Path
-from aez.codec.bundle.bundle import Bundle
 from aez.codec.image.decoding import decode_picture
-data, bundle = Path(sys.argv[1]).read_bytes(), Bundle.open(Path(sys.argv[2]))
+data = Path(sys.argv[1]).read_bytes()
 for _ in sys.stdin:
     start = time.process_time()
-    decode_picture(data, model=bundle, device="cpu", threads=1)
+    decode_picture(data, device="cpu", threads=1)
     print(time.process_time() - start, flush=True)
 `;
 
 const environment = { ...process.env, OMP_NUM_THREADS: "1" };
-const child = spawn(python, ["-c", SCRIPT, file, half], { env: environment, stdio: ["pipe", "pipe", "inherit"] });
+const child = spawn(python, ["-c", SCRIPT, file], { env: environment, stdio: ["pipe", "pipe", "inherit"] });
 const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
 const bytes = await readFile(file);
 const model = await readFile(half);
