@@ -44,7 +44,8 @@ async def stop_listening(listener: asyncio.Server) -> None:
     """
     loop = asyncio.get_running_loop()
     for listening in listener.sockets:
-        with contextlib.suppress(NotImplementedError):  # Windows' loop has no readers to take away
+        # asyncio's loop of Windows accepts without readers, has none to take away, and says so with this error.
+        with contextlib.suppress(NotImplementedError):
             loop.remove_reader(listening)
     for _ in range(_TURNS_TO_END):
         await asyncio.sleep(0)
