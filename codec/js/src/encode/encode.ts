@@ -18,7 +18,7 @@ export interface Pixels {
 }
 
 export interface EncodeOptions {
-  /** The half of a model that encodes, or a whole one: its bytes, or a package of scripts/model.mjs. */
+  /** The half of a model that encodes, or a whole one: its bytes, or a package of `aez-model`. */
   model: Model;
   /** 1..100; 50 where neither is given. */
   quality?: number;

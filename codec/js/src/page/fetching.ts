@@ -1,5 +1,6 @@
 // A file from the network: its header as soon as that is there, its bytes when they are wanted.
 import { type Header, InvalidArgument, info, TruncatedFile, UnsupportedInput } from "../index.js";
+import { turn } from "./turns.js";
 
 /** Bytes that arrive before somebody reads them, at most. */
 const AHEAD = 2 ** 22;
@@ -21,6 +22,8 @@ export async function fetchPicture(
   credentials: RequestCredentials = "same-origin",
   asked = false,
 ): Promise<Arriving> {
+  await turn();
+  signal.throwIfAborted();
   const cache = asked ? "force-cache" : "default";
   const response = await fetch(address, { signal, credentials, cache }).catch((error: unknown) => {
     signal.throwIfAborted();
