@@ -15,6 +15,11 @@ export interface Arriving {
   stream: ReadableStream<Uint8Array>;
 }
 
+/** An address as the page reads it; what is none stays as it is. */
+export function absolute(address: string): string {
+  return URL.canParse(address, document.baseURI) ? new URL(address, document.baseURI).href : address;
+}
+
 /** A file of which the header has arrived; `asked` where the browser has just asked for it itself. Throws InvalidArgument where it cannot be fetched, CorruptFile, VersionError. */
 export async function fetchPicture(
   address: string,
