@@ -105,7 +105,7 @@ def test_what_nobody_sees_costs_as_little_as_in_aez(tmp_path: Path) -> None:
 
 
 def test_drawings_are_kept_without_loss_in_fewer_bytes(tmp_path: Path) -> None:
-    """Lists of colours of every packing, one colour alone, and colours under alpha 0, beside tiles that are a photograph."""
+    """Lists of colours of every packing, one colour alone, colours under alpha 0, and a photograph beside."""
     rng = np.random.default_rng(1)
     stripes = np.add.outer(np.arange(65), np.arange(101)) // 5
     for count in (1, 2, 3, 4, 5, 16, 17, 256):
@@ -121,12 +121,13 @@ def test_drawings_are_kept_without_loss_in_fewer_bytes(tmp_path: Path) -> None:
     values = decode_picture(one.data, device="cpu", threads=1).values
     assert (values[alpha > 0] == rgba(pixels, alpha)[alpha > 0]).all()
     assert (values[:, :, 3] == alpha).all()
-    both = np.hstack([photo(64, 64), np.full((64, 64, 3), 40, np.uint8)])
-    (mixed,) = encoded(rgba(both), tmp_path, {"tile": 64})
+    drawn = colours[stripes[:64, :64] % 3]
+    both = np.hstack([photo(64, 64), drawn])
+    (mixed,) = encoded(rgba(both), tmp_path, {"tile": 64, "quality": 100})
     assert describe(mixed.data)["model"]["id"] == lively().id[:16]
     (outcome,) = decode_files([Job(mixed.data, saved(lively(), tmp_path))], tmp_path / "read")
     assert outcome.values is not None, outcome.says
-    assert (outcome.values[:, 64:] == 40).all()
+    assert (outcome.values[:, 64:] == drawn).all()
 
 
 def test_alpha_is_kept(tmp_path: Path) -> None:
@@ -136,6 +137,9 @@ def test_alpha_is_kept(tmp_path: Path) -> None:
         found = decode_picture(one.data, model=lively(), device="cpu", threads=1).values
         assert found.shape == (50, 70, 4)
         assert (found[:, :, 3] == alpha).all()
+    alpha = np.add.outer(np.arange(70), np.arange(150)).astype(np.uint8)  # each tile has its own
+    (one,) = encoded(rgba(photo(70, 150), alpha), tmp_path, {"tile": 64})
+    assert (decode_picture(one.data, model=lively(), device="cpu", threads=1).values[:, :, 3] == alpha).all()
 
 
 def test_what_is_asked_for_wrongly_is_refused(tmp_path: Path) -> None:

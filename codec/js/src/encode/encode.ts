@@ -107,7 +107,8 @@ class Encoding {
         const drawing = this.drawing(done, box);
         const content = drawing && drawing.length <= learned.length ? drawing : learned;
         writer.tile(content, this.transparent ? this.alpha(done, box) : null);
-        this.options.onProgress?.(++done, tiles);
+        done++;
+        this.options.onProgress?.(done, tiles);
       }
     }
     return writer.finish();
