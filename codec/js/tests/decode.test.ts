@@ -16,6 +16,7 @@ import {
   ModelError,
   type PackedModel,
   type Tile,
+  toBitmap,
   UnsupportedInput,
 } from "../src/index.js";
 
@@ -125,6 +126,7 @@ test("aez-model makes a package of a model, and says what is none", async () => 
 test("what is asked for wrongly, or too much, is refused", async () => {
   await assert.rejects(decode(tiles, { model, region: [0, 0, 62, 1] }), InvalidArgument);
   await assert.rejects(decode(tiles, { model, scale: 3 }), InvalidArgument);
+  await assert.rejects(toBitmap(await decode(tiles, { model })), UnsupportedInput); // here is no browser
   await assert.rejects(decode(tiles, { model, maxPixels: 61 * 83 - 1 }), UnsupportedInput);
   await assert.rejects(decode("learned_tiles.aez" as unknown as Blob), InvalidArgument);
   await assert.rejects(decode(new Response("gone", { status: 404 })), InvalidArgument);
