@@ -49,6 +49,11 @@ streams = click.option(
 )
 series_reading = in_order(
     click.option("--time-column", metavar="NAME", help="The column with the times; by default it is found."),
+    click.option(
+        "--time-unit",
+        type=click.Choice(["s", "ms", "us", "ns", "days"]),
+        help="Of times that are numbers, by default told by their size; days are those of spreadsheets.",
+    ),
     click.option("--array", metavar="NAME", help="The array of an NPZ file that holds the values."),
     click.option(
         "--resample",

@@ -175,10 +175,10 @@ class ArrowRows:
             if kind.tz is None and self.options.timezone is not None:
                 moments, later = from_local(moments, self.options.timezone)
         elif pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
-            moments, wrong = times.from_integers(_whole_numbers(column), self.mapper.unit)
+            moments, wrong, later = times.from_integers(_whole_numbers(column), self.mapper.unit, self.options.timezone)
         elif pa.types.is_floating(kind) or pa.types.is_uint64(kind):
             floats = to_numpy(column.cast(pa.float64(), safe=False), math.nan)
-            moments, wrong = times.from_floats(floats, self.mapper.unit)
+            moments, wrong, later = times.from_floats(floats, self.mapper.unit, self.options.timezone)
         elif pa.types.is_string(kind):
             moments, wrong, later = times.from_texts(column, self.mapper.unit, self.options.timezone)
         else:
@@ -190,7 +190,9 @@ class ArrowRows:
             else:
                 arrival = self.clock.arrivals(len(good), chunk.received)
                 moments = np.where(missing, arrival + np.arange(len(good)), moments)
-        good.refuse(wrong, "bad_time", f"{name!r} holds what is no time")
+        if wrong.any():
+            example = column[int(np.argmax(wrong))].as_py()
+            good.refuse(wrong, "bad_time", f"{name!r}: {times.why_none(example, self.mapper.unit)}")
         return np.asarray(moments, np.int64), later
 
     def _values(self, batch: Any, names: Sequence[str], good: _Good) -> tuple[NDArray[np.float32], tuple[str, ...]]:

@@ -15,7 +15,7 @@ from itertools import groupby
 
 import numpy as np
 
-from aez.codec.common.table_head import are_units, is_preamble, unnamed
+from aez.codec.common.table_head import are_units, is_annotation, is_long_result, is_preamble, unnamed
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.columns import MISSING
 from aez.daemon.common.limits import Limits
@@ -38,6 +38,10 @@ _HEADERS = 16
 #: What a cell that was passed over as a text must not be, for it might be a number in another row.
 _NO_PROSE = (
     r'(?i)"|^\s*[-+.0-9]|^\s*(inf|infinity|true|false|on|off|' + "|".join(map(re.escape, sorted(MISSING))) + r")\s*$"
+)
+_LONG_RESULT = (
+    'a result of InfluxDB with the value of one field a row; set channel = "_field", columns = ["_value"] and '
+    'stream, such as "{_measurement}/{host}", or pivot it before it is exported'
 )
 _FORBIDDEN_KEY = r'"|^$|^\s|\s$'
 
@@ -111,6 +115,8 @@ class CsvRows(LineParser):
             names = [name.strip() for name in self._cells(text_of(header))]
             if len(names) == 1 and (other := next((one for one in _SEPARATORS if one in names[0]), "")):
                 raise MessageFault("syntax", f"the header names one column, with {other!r} in it; set separator")
+        if is_long_result(names) and not self.options.channel:
+            raise MessageFault("syntax", _LONG_RESULT)
         if len(names) > self.limits.columns:
             raise MessageFault("too_many_columns", f"the header names {len(names):,} columns")
         names = unnamed(names)
@@ -136,6 +142,8 @@ class CsvRows(LineParser):
 
     def read(self, line: bytes, origin: Origin) -> Iterable[Message]:  # noqa: ARG002
         if not line.strip(_BLANKS):
+            return []
+        if line[:1] in b'#"' and is_annotation(line.decode("utf-8", "replace")):
             return []
         cells = [cell.strip() for cell in self._cells(text_of(line))]
         if tuple(cells) == self._columns or are_units(cells):  # as files that were put together have it, and loggers

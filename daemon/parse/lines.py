@@ -389,7 +389,7 @@ class _Work:
         ):
             try:
                 if bad:
-                    raise MessageFault("bad_time", f"{str(message.time)[:100]!r} is no time")
+                    raise MessageFault("bad_time", times.why_none(message.time, mapper.unit))
                 stream = self._stream(message.keys, origin)
             except MessageFault as fault:
                 self._refuse(fault.of(message.keys), _raw(message.raw, line), origin)
@@ -433,22 +433,25 @@ def _moments(
 ) -> tuple[NDArray[np.int64], Flags, NDArray[np.int64] | None]:
     """Times of a slot, flags of those that need care, and how much later each may be, see `from_texts`."""
     starts, ends = _slot(spans, slot)
-    unit = mapper.unit
+    unit, zone = mapper.unit, mapper.options.timezone
     if kind in ("text", "cell"):
         column = skeleton.texts(text, starts, ends)
-        moments, wrong, later = times.from_texts(column, unit, mapper.options.timezone)
+        moments, wrong, later = times.from_texts(column, unit, zone)
         return moments, wrong | _matches(column, r"^\s*[-+.0-9eE]*\s*$") if kind == "cell" else wrong, later
     whole, other = skeleton.integers(text, starts, ends)
-    moments, wrong = times.from_integers(whole, unit)
+    moments, wrong, later = times.from_integers(whole, unit, zone)
     wrong |= other
     if kind == "number" and other.any():
         # A whole number that is none of int64 must not come back as a rounded one.
         rows = np.flatnonzero(other)
         rows = rows[~skeleton.is_integer(text, starts[rows], ends[rows])]
         values, bad = skeleton.numbers(text, starts[rows], ends[rows], {})
-        moments[rows], late = times.from_floats(values, unit)
+        moments[rows], late, twice = times.from_floats(values, unit, zone)
         wrong[rows] = bad | late
-    return moments, wrong, None
+        if twice is not None:
+            later = np.zeros(len(moments), np.int64) if later is None else later
+            later[rows] = twice
+    return moments, wrong, later
 
 
 def _matches(column: Any, pattern: str) -> Flags:

@@ -126,7 +126,7 @@ def test_tap_shows_samples_as_the_monitor_reads_them_and_leaves_it_alone() -> No
 def test_tap_as_json_shows_values_and_what_is_malformed() -> None:
     configure(FILE)
     with Path("data.jsonl").open("ab") as file:
-        file.write(b'{bad\n{"stream": "x\\u001b[31m", "time": 1, "a": 1}\n')
+        file.write(b'{bad\n{"stream": "x\\u001b[31m", "time": 1700000000, "a": 1}\n')
     result = aez("tap", "monitor.toml", "--from-start", "--json", "--rows", "202")
     assert result.returncode == 0
     found = [json.loads(line) for line in result.stdout.splitlines()]

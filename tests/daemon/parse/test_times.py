@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -202,3 +203,52 @@ def test_dates_with_dots_have_the_day_first_as_plants_export_them(many: int) -> 
         samples, malformed = parser("json").parse(chunk(f'{{"time":"{wrong}","v":1}}\n'.encode() * many, "json"))
         assert samples == []
         assert {one.reason for one in malformed} == {"bad_time"}
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "arrow"])
+def test_days_of_spreadsheets_are_times_where_they_are_called_so(form: str) -> None:
+    """Excel's numbers, whole and broken, beside one another: local times, to the millisecond."""
+    texts, wanted = local(datetime(2026, 10, 24, 23, 30, tzinfo=UTC), 3 * 3600, 20)
+    zero = datetime(1899, 12, 30, tzinfo=UTC)
+    days = [(datetime.fromisoformat(text).replace(tzinfo=UTC) - zero) / timedelta(days=1) for text in texts]
+    made = parser(form, {"time": "time", "time_unit": "days", "timezone": "Europe/Berlin"})
+    if form == "arrow":
+        sink = io.BytesIO()
+        table = pa.table({"time": days, "a": [1.0] * len(days)})
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        data = sink.getvalue()
+    else:
+        cells = [f"{day:.10f}".rstrip("0").rstrip(".") for day in days]
+        lines = (
+            [f'{{"time":{cell},"a":1}}' for cell in cells] if form == "json" else ["time,a", *(f"{c},1" for c in cells)]
+        )
+        data = "\n".join(lines).encode()
+    samples, malformed = made.parse(chunk(data, form))
+    assert not malformed
+    assert [moment for moment, _, _ in rows(samples)] == wanted
+    if form == "csv":
+        comma = parser(form, {"time_unit": "days", "separator": ";"})
+        (found,), _ = comma.parse(chunk(b"time;a\n45627,5;1\n45627;2\n", form))
+        assert found.time.tolist() == [ns(datetime(2024, 12, 1, hour, tzinfo=UTC)) for hour in (12, 0)]
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "arrow"])
+@pytest.mark.parametrize("cell", [45627.5, 45627, 12])
+def test_numbers_that_are_no_time_since_1970_are_refused_with_what_to_set(form: str, cell: float) -> None:
+    if form == "arrow":
+        sink = io.BytesIO()
+        table = pa.table({"time": [cell], "a": [1.0]})
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        data = sink.getvalue()
+    else:
+        data = (json_lines([cell])[0] if form == "json" else f"time,a\n{cell},1\n").encode()
+    samples, (letter,) = parser(form).parse(chunk(data, form))
+    assert (samples, letter.reason) == ([], "bad_time")
+    says = (
+        "too small to be a time since 1970" if cell == 12 else "is 2024-12-01 .* in the days of spreadsheets, or counts"
+    )
+    assert re.search(rf'{cell} {says}.*; set time_unit = "days" or "s"|{says}', letter.detail)
+    (found,), malformed = parser(form, {"time_unit": "s"}).parse(chunk(data, form))
+    assert (found.time.tolist(), malformed) == ([int(cell * NS)], [])
