@@ -16,6 +16,9 @@ from aez.daemon.sources.frames import FrameOptions
 __all__ = ["replay"]
 
 _SUFFIXES = {
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
     ".csv": "csv",
     ".lp": "line",
     ".line": "line",
@@ -45,9 +48,7 @@ def replay(
         known = ", ".join(one.name for one in config.sources)
         raise InvalidArgument(f"{config.label} has no source {source!r}; it has {known}")
     paths = [str(path.absolute()) for path in files]
-    format = entry.format
-    if (found := {_SUFFIXES.get(path.suffix.lower()) for path in files}) and len(found) == 1 and None not in found:
-        format = str(found.pop())
+    format = _format(files, entry.format)
     options: SourceOptions
     if format == "image":
         kind, options = "frames", FrameOptions(paths=paths, follow=False)
@@ -68,3 +69,16 @@ def replay(
     if code == EXIT_FORCED:
         raise InvalidArgument("the replay was interrupted")
     return monitor.counts()
+
+
+def _format(files: Sequence[Path], usual: str) -> str:
+    """The one format that the files' names tell, or the usual one. Raises InvalidArgument for several."""
+    formats: dict[str, Path] = {}
+    for path in files:
+        name = path.name.lower().removesuffix(".gz")
+        formats.setdefault(_SUFFIXES.get(Path(name).suffix, usual), path)
+    if len(formats) > 1:
+        (first, one), (second, other) = list(formats.items())[:2]
+        text = f"{one} is read as {first} and {other} as {second}; replay files of one format at a time"
+        raise InvalidArgument(text)
+    return next(iter(formats), usual)

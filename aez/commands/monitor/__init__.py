@@ -109,7 +109,7 @@ def run(config: Path, once: bool) -> None:
 @click.option("--source", metavar="NAME", help="Read them as this source of the configuration would; the first one.")
 @click.option(
     "--speed",
-    type=click.FloatRange(0, min_open=True),
+    type=options.Finite(0, min_open=True),
     metavar="X",
     help="Seconds of the data's own time in a second, 1 for real time; by default as fast as it goes.",
 )
@@ -121,8 +121,11 @@ def replay(config: Path, files: tuple[Path, ...], source: str | None, speed: flo
     """
     found = load_config(config)
     for path in files:
+        if path.is_dir():
+            raise UnsupportedInput(f"{path} is a folder; name the files in it")
         if not path.is_file():
-            raise UnsupportedInput(f"there is no file {path}")
+            what = "is a pipe or device, and a replay reads files" if path.exists() else "does not exist"
+            raise UnsupportedInput(f"{path} {what}")
     with needs_monitor():
         from aez.daemon.common.memory import keep_freed_memory
         from aez.daemon.config.reader import SinkConfig
