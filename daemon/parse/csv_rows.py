@@ -20,7 +20,7 @@ from aez.codec.errors import InvalidArgument
 from aez.codec.series.columns import MISSING
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.parse.lines import Layout, LineParser, text_of
+from aez.daemon.parse.lines import Layout, LineParser, no_text, text_of
 from aez.daemon.parse.names import Admit, Origin, time_columns
 from aez.daemon.parse.numbers import FLOAT, INTEGER, float_of
 from aez.daemon.parse.options import Options
@@ -110,8 +110,8 @@ class CsvRows(LineParser):
         if not names:
             if len(header) > self.limits.line_bytes:
                 raise MessageFault("too_long", "the line of column names is too long")
-            if b"\x00" in header:
-                raise MessageFault("encoding", "the line of column names has bytes of 0, as UTF-16 has; UTF-8 is read")
+            if said := no_text(header):
+                raise MessageFault("encoding", f"the line of column names: {said}")
             names = [name.strip() for name in self._cells(text_of(header))]
             if len(names) == 1 and (other := next((one for one in _SEPARATORS if one in names[0]), "")):
                 raise MessageFault("syntax", f"the header names one column, with {other!r} in it; set separator")

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from aez.daemon.parse.lines import Layout, LineParser, text_of
+from aez.daemon.parse.lines import Layout, LineParser, no_text, text_of
 from aez.daemon.parse.names import Origin, fill
 from aez.daemon.parse.numbers import value_of
 from aez.daemon.parse.results import BadPart, Message, MessageFault
@@ -101,6 +101,8 @@ class JsonLines(LineParser):
         try:
             return _decoder.decode(text)
         except json.JSONDecodeError as error:
+            if said := no_text(line):
+                raise MessageFault("encoding", said) from None
             raise MessageFault("syntax", f"not JSON: {error.msg} at character {error.pos}") from None
         except RecursionError:
             raise MessageFault("too_deep", "the message nests too deep") from None

@@ -27,7 +27,7 @@ from aez.daemon.parse.results import BadPart, ChunkRows, Message, MessageFault, 
 from aez.daemon.parse.skeleton import Skeleton, Spans, Text
 from aez.daemon.transform.conversion import Conversion, is_no_reading
 
-__all__ = ["BadPart", "Layout", "LineParser", "Message", "text_of"]
+__all__ = ["BadPart", "Layout", "LineParser", "Message", "no_text", "text_of"]
 
 Flags = NDArray[np.bool_]
 
@@ -38,6 +38,12 @@ _FEW, _KEPT, _VAIN = 8, 32, 4
 #: Bytes that are read at a time: arrays that fit into the cache, and that the allocator keeps, are twice as fast.
 _BLOCK = 524_288
 _BOM = b"\xef\xbb\xbf"
+_MAGICS = {
+    b"\x1f\x8b": "it is packed with gzip, which files are unpacked from whose name ends in .gz",
+    b"PAR1": 'it is Parquet; set format = "arrow" and follow = false',
+    b"ARROW1": 'it is Arrow; set format = "arrow" and follow = false',
+    b"PK\x03\x04": "it is a workbook or a zip archive; save it as CSV",
+}
 #: A number that names a stream, written as Python writes it.
 _WHOLE_KEY = r"^(0|-?[1-9][0-9]{0,17})$"
 
@@ -472,4 +478,12 @@ def text_of(line: bytes) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        raise MessageFault("encoding", f"byte {error.start} is not UTF-8") from None
+        raise MessageFault("encoding", no_text(line) or f"byte {error.start} is not UTF-8") from None
+
+
+def no_text(line: bytes) -> str:
+    """What a line is the beginning of, or a part, that is no text in UTF-8; nothing where that cannot be told."""
+    for magic, said in _MAGICS.items():
+        if line.startswith(magic):
+            return said
+    return "it has bytes of 0, as UTF-16 has; UTF-8 is read" if b"\x00" in line[:64] else ""

@@ -9,11 +9,11 @@ from pathlib import Path
 from aez.codec.errors import InvalidArgument
 from aez.daemon.config.reader import Configuration, SinkConfig, SourceConfig
 from aez.daemon.files.followed import FileOptions
-from aez.daemon.service.monitor import EXIT_FORCED, Monitor
+from aez.daemon.service.monitor import Monitor
 from aez.daemon.sources.base import SourceOptions
 from aez.daemon.sources.frames import FrameOptions
 
-__all__ = ["replay"]
+__all__ = ["Replayed", "replay"]
 
 _SUFFIXES = {
     ".json": "json",
@@ -29,6 +29,20 @@ _SUFFIXES = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Replayed:
+    """What came of a replay.
+
+    rows: that came in. refused: messages that could not be used. unread: why not all of the files was read, or nothing.
+    interrupted: whether a signal ended it before its end.
+    """
+
+    rows: int
+    refused: int
+    unread: str
+    interrupted: bool
+
+
 def replay(
     config: Configuration,
     files: Sequence[Path],
@@ -37,11 +51,11 @@ def replay(
     *,
     speed: float | None = None,
     sinks: Sequence[SinkConfig] = (),
-) -> dict[str, int]:
+) -> Replayed:
     """Score files as the source of that name (by default the first) would; `folder` takes the state and events.
 
     speed: seconds of the data's own time in a second; None: as fast as it goes. sinks: get the steps of events.
-    Returns the numbers of `rows` and of `refused` messages. Raises InvalidArgument for no such source.
+    Raises InvalidArgument for no such source, and for files of several formats.
     """
     entry = next((one for one in config.sources if source in (None, one.name)), None)
     if entry is None:
@@ -65,10 +79,10 @@ def replay(
         service=service,
     )
     monitor = Monitor(changed, once=True, speed=speed)
-    code = monitor.run()
-    if code == EXIT_FORCED:
-        raise InvalidArgument("the replay was interrupted")
-    return monitor.counts()
+    monitor.run()
+    counts = monitor.counts()
+    unread = " ".join(monitor.running.sources.statuses().values())
+    return Replayed(counts["rows"], counts["refused"], unread.rstrip("."), monitor.interrupted)
 
 
 def _format(files: Sequence[Path], usual: str) -> str:
