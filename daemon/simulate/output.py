@@ -178,7 +178,7 @@ def _mqtt(address: str) -> Iterator[Callable[[str, bytes], None]]:
     _check_address(address)
     place = urllib.parse.urlsplit(address)
     topic = urllib.parse.unquote(place.path.lstrip("/"))
-    if not topic or {"+", "#"} & set(topic) or place.query or place.fragment:
+    if not topic or "+" in topic or {"#", "?"} & set(address):
         raise InvalidArgument(f"an MQTT output is mqtt://HOST:PORT/TOPIC, a topic without wildcards, not {address}")
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.max_inflight_messages_set(1000)

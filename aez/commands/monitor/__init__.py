@@ -125,7 +125,8 @@ def replay(config: Path, files: tuple[Path, ...], source: str | None, speed: flo
         if path.is_dir():
             raise UnsupportedInput(f"{path} is a folder; name the files in it")
         if not path.is_file():
-            what = "is a pipe or device, and a replay reads files" if path.exists() else "does not exist"
+            pipe = path.exists() or str(path) == "-"
+            what = "is a pipe or device, and a replay reads files" if pipe else "does not exist"
             raise UnsupportedInput(f"{path} {what}")
     with needs_monitor():
         from aez.daemon.common.memory import keep_freed_memory

@@ -241,13 +241,17 @@ def test_replay_gives_the_same_events_and_leaves_the_state_alone(here: Path) -> 
     assert {path.name: path.read_bytes() for path in here.glob("monitor.db")} == before
     (here / "data.csv").write_text("time,stream,a\n")
     (here / "folder").mkdir()
+    refused = aez("replay", "monitor.toml", "data.jsonl", "data.csv")
+    assert (refused.returncode, "replay files of one format at a time" in refused.stderr) == (2, True), refused.stderr
     for files, code, said in (
-        (["data.jsonl", "data.csv"], 2, "replay files of one format at a time"),
         (["folder"], 5, "folder is a folder; name the files in it"),
+        (["-"], 5, "a replay reads files"),
         (["/dev/null"], 5, "a replay reads files"),
     ):
-        refused = aez("replay", "monitor.toml", *files)
-        assert (refused.returncode, said in refused.stderr) == (code, True), refused.stderr
+        at_once = run("replay", "monitor.toml", *files)
+        assert (at_once.exit_code, said in at_once.stderr) == (code, True), at_once.stderr
+    swapped = run("replay", "data.jsonl", "monitor.toml")
+    assert (swapped.exit_code, "the configuration comes first" in swapped.stderr) == (2, True), swapped.stderr
 
 
 @pytest.mark.slow
