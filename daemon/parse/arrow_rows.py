@@ -23,7 +23,7 @@ from aez.daemon.parse import times
 from aez.daemon.parse.names import Admit, ChannelNames, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
-from aez.daemon.parse.times import ArrivalClock
+from aez.daemon.parse.times import ArrivalClock, UnreadTime
 from aez.daemon.transform.conversion import is_no_reading
 
 __all__ = ["ArrowRows"]
@@ -42,7 +42,7 @@ class ArrowRows:
         self.names = StreamNames(options, limits, admit)
         self.mapper = Mapper(options, self.names, "auto", limits.magnitude)
         self.channels = ChannelNames.of(options, self.mapper, limits)
-        self.clock = ArrivalClock()
+        self.clock, self.unread_time = ArrivalClock(), UnreadTime()
         self.local = LocalTimes()
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
@@ -159,6 +159,8 @@ class ArrowRows:
         if name is None:
             if self.options.time:
                 raise MessageFault("no_time", f"the batch has no {self.options.time!r}")
+            for message in batch.slice(0, 2).to_pylist():
+                self.unread_time.look(message)
             return self.clock.arrivals(len(good), chunk.received) + np.arange(len(good)), None
         column = _plain(batch.column(name))
         kind, missing = column.type, np.zeros(len(good), bool)

@@ -163,6 +163,8 @@ class CsvRows(LineParser):
         mapper = self.mapper
         time_name = mapper.time_name(self._columns)
         moment = None if time_name is None else _time(cells[self._columns.index(time_name)])
+        if time_name is None and not self.options.time:
+            self.unread_time.look(dict(zip(self._columns, cells, strict=True)))
         if mapper.time_parts:
             moment = mapper.joined_time(dict(zip(self._columns, cells, strict=True)))
         if self.options.time and moment is None:

@@ -127,6 +127,8 @@ class JsonLines(LineParser):
         mapper, magnitude = self.mapper, self.limits.magnitude
         time_name = mapper.time_name(item)
         moment = None if time_name is None else item[time_name]
+        if time_name is None and not self.options.time:
+            self.unread_time.look(item)
         if mapper.time_parts:
             moment = mapper.joined_time(item)
         if self.options.time and moment is None:

@@ -86,6 +86,7 @@ class LineParser(ABC):
         self.mapper = Mapper(options, self.names, self.unit, limits.magnitude)
         self.channels = ChannelNames.of(options, self.mapper, limits)
         self.clock = times.ArrivalClock()
+        self.unread_time = times.UnreadTime()
         self.local = LocalTimes()
         self.layouts: list[Layout] = []
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from aez.codec.common.extras import library
 from aez.codec.series.zones import from_local
 from aez.daemon.parse.options import UNITS
 
-__all__ = ["ArrivalClock", "from_floats", "from_integers", "from_objects", "from_texts", "why_none"]
+__all__ = ["ArrivalClock", "UnreadTime", "from_floats", "from_integers", "from_objects", "from_texts", "why_none"]
 
 Times = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -40,6 +40,10 @@ _DATES = (
     (re.compile(r"^(\d{4})/(\d\d)/(\d\d) +(\d\d:\d\d.*)$"), r"\1-\2-\3 \4"),
 )
 _LEAP = re.compile(r"(.*\d\d:\d\d:)60((?:[.,]\d+)?(?:\s*(?:[Zz]|[+-]\d\d(?::?\d\d)?))?\s*)")
+#: Messages that are looked at for a time, what such columns may be called, and times of our days.
+_LOOKS = 8
+_CALLED = re.compile(r"time|stamp|date|epoch|clock|zeit|datum|heure|fecha|hora|tijd|utc", re.IGNORECASE)
+_OURS = (631_152_000 * 10**9, 4_102_444_800 * 10**9)
 _RANGE = (datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC))
 
 
@@ -59,6 +63,44 @@ class ArrivalClock:
         first = max(int(min(received, now) * 1e9) + self._ahead, self._last + 1)
         self._last = first + rows
         return first
+
+
+class UnreadTime:
+    """Looks for a column that seems to hold the time, where messages have none that is read as such.
+
+    column: its name, once one was found; empty before. A few messages are looked at, and it has to move on in them.
+    """
+
+    def __init__(self) -> None:
+        self.column = ""
+        self._before: dict[str, int] = {}
+        self._left = _LOOKS
+
+    def look(self, message: Mapping[str, Any]) -> None:
+        """Look at a message, as names and what they hold."""
+        if self.column or not self._left:
+            return
+        self._left -= 1
+        found = {name: time for name, value in message.items() if (time := _likely(name, value)) is not None}
+        rising = [name for name, time in found.items() if time > self._before.get(name, time)]
+        self.column = rising[0] if rising else ""
+        self._before = found
+
+
+def _likely(name: str, value: Any) -> int | None:
+    """A time that a column may hold: a text with the time of day, or a number of our days that is called so."""
+    if isinstance(value, datetime):
+        return int(value.timestamp() * 1e9)
+    if isinstance(value, str) and ":" in value:
+        moment = _one(value, "auto", None)
+        return None if moment is None else moment[0]
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or not _CALLED.search(name):
+        return None
+    try:
+        (time,), (wrong,), _ = from_floats(np.array([float(value)]), "auto")
+    except (ValueError, OverflowError):
+        return None
+    return int(time) if not wrong and _OURS[0] <= time < _OURS[1] else None
 
 
 def _units(magnitude: NDArray[Any], unit: str) -> NDArray[np.int64]:

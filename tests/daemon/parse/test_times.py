@@ -15,6 +15,8 @@ import pytest
 
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.zones import from_local, settled
+from aez.daemon.common.limits import Limits
+from aez.daemon.parse.by_source import SourceParsers
 from aez.daemon.parse.formats import parser
 from aez.daemon.parse.options import Options
 from tests.kit.parse_helpers import START, chunk, rows
@@ -252,3 +254,40 @@ def test_numbers_that_are_no_time_since_1970_are_refused_with_what_to_set(form: 
     assert re.search(rf'{cell} {says}.*; set time_unit = "days" or "s"|{says}', letter.detail)
     (found,), malformed = parser(form, {"time_unit": "s"}).parse(chunk(data, form))
     assert (found.time.tolist(), malformed) == ([int(cell * NS)], [])
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "arrow"])
+@pytest.mark.parametrize(
+    ("name", "values", "told"),
+    [
+        ("Zeitpunkt", ["2026-03-02 10:00:00", "2026-03-02 10:00:01"], True),
+        ("made", ["2026-03-02 10:00:00", "2026-03-02 10:00:00"], False),  # it stands still
+        ("measured_at_time", [1_772_445_600, 1_772_445_601], True),
+        ("bytes", [1_772_445_600, 1_772_445_601], False),
+        ("response_time", [0.5, 0.7], False),
+    ],
+)
+def test_a_column_that_seems_to_hold_the_time_is_named_once(
+    form: str, name: str, values: list[Any], told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    if form == "arrow":
+        sink = io.BytesIO()
+        table = pa.table({name: values, "a": [1.0, 2.0]})
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        data = sink.getvalue()
+    elif form == "json":
+        data = "\n".join(json.dumps({name: value, "a": 1.0}) for value in values).encode()
+    else:
+        data = "\n".join([f"{name},a", *(f"{value},1" for value in values)]).encode()
+    parsers = SourceParsers({"plant": Options()}, Limits())
+    for _ in range(2):
+        parsers.parse_many([chunk(data, form)])
+    said = [record.getMessage() for record in caplog.records]
+    wanted = (
+        f"source plant: its messages get the time of their arrival, and {name!r} seems to hold it; set time = {name!r}"
+    )
+    assert said == ([wanted] if told else [])
+    caplog.clear()
+    SourceParsers({"plant": Options(time=name)}, Limits()).parse_many([chunk(data, form)])
+    assert not caplog.records
