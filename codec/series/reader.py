@@ -151,15 +151,7 @@ def read_batches(
             numbers, a row whose time cannot be read, or (at the end) no value at all.
         InvalidArgument: an option names a column or array that is not there, or has an impossible value.
     """
-    if time_unit not in (None, *TIME_UNITS):
-        raise InvalidArgument(f"time_unit is one of {', '.join(TIME_UNITS)}, not {time_unit!r}")
-    if rows < 1:
-        raise InvalidArgument(f"a batch has at least 1 row, not {rows}")
-    if isinstance(channels, str) or isinstance(ignore, str):
-        raise InvalidArgument("channels and ignore are lists of names, not one text")
-    both = sorted(set(channels or ()) & set(ignore))
-    if both:
-        raise InvalidArgument(f"{both[0]!r} is both asked for and to be ignored")
+    _check_arguments(rows, time_unit, channels, ignore)
     path = Path(path)
     if stream is not None and stream in {*(channels or ()), time_column}:
         raise InvalidArgument(f"{stream!r} cannot name the streams and be something else, too")
@@ -169,6 +161,19 @@ def read_batches(
     book = Wordbook(words)
     clock = (time_column, time_unit)
     return SeriesReader(path, table, rows, name, clock, channels, ignore, stream, book, categories)
+
+
+def _check_arguments(rows: int, time_unit: str | None, channels: Sequence[str] | None, ignore: Sequence[str]) -> None:
+    """Raise InvalidArgument for what no file could fit."""
+    if time_unit not in (None, *TIME_UNITS):
+        raise InvalidArgument(f"time_unit is one of {', '.join(TIME_UNITS)}, not {time_unit!r}")
+    if rows < 1:
+        raise InvalidArgument(f"a batch has at least 1 row, not {rows}")
+    if isinstance(channels, str) or isinstance(ignore, str):
+        raise InvalidArgument("channels and ignore are lists of names, not one text")
+    both = sorted(set(channels or ()) & set(ignore))
+    if both:
+        raise InvalidArgument(f"{both[0]!r} is both asked for and to be ignored")
 
 
 class SeriesReader(Iterator[Series]):
