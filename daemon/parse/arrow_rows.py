@@ -159,7 +159,7 @@ class ArrowRows:
         if name is None:
             if self.options.time:
                 raise MessageFault("no_time", f"the batch has no {self.options.time!r}")
-            for message in batch.slice(0, 2).to_pylist():
+            for message in _first_messages(batch):
                 self.unread_time.look(message)
             return self.clock.arrivals(len(good), chunk.received) + np.arange(len(good)), None
         column = _plain(batch.column(name))
@@ -321,6 +321,21 @@ class _StreamCodes:
         """Codes of these rows, each with how many have it."""
         counts = np.bincount(self.codes[rows], minlength=len(self))
         return [(code, int(counts[code])) for code in np.flatnonzero(counts).tolist()]
+
+
+def _first_messages(batch: Any) -> list[dict[str, Any]]:
+    """The first two rows as names and what they hold, of columns that may hold a time."""
+    types, few = library("pyarrow", "monitor").types, batch.slice(0, 2)
+    found: list[dict[str, Any]] = [{} for _ in range(few.num_rows)]
+    for name, column in zip(few.schema.names, few.columns, strict=True):
+        values: Sequence[Any] = ()
+        if types.is_timestamp(column.type):  # which Python's own times cannot hold to the nanosecond
+            values = list(_whole_numbers(column))
+        elif types.is_integer(column.type) or types.is_floating(column.type) or types.is_string(column.type):
+            values = column.to_pylist()
+        for message, value in zip(found, values, strict=False):
+            message[name] = value
+    return found
 
 
 def _numbers(column: Any) -> NDArray[Any]:

@@ -77,7 +77,7 @@ class UnreadTime:
         self._left = _LOOKS
 
     def look(self, message: Mapping[str, Any]) -> None:
-        """Look at a message, as names and what they hold."""
+        """Look at a message, as names and what they hold; np.int64 are times by type, ns."""
         if self.column or not self._left:
             return
         self._left -= 1
@@ -89,8 +89,8 @@ class UnreadTime:
 
 def _likely(name: str, value: Any) -> int | None:
     """A time that a column may hold: a text with the time of day, or a number of our days that is called so."""
-    if isinstance(value, datetime):
-        return int(value.timestamp() * 1e9)
+    if isinstance(value, np.int64):
+        return int(value)
     if isinstance(value, str) and ":" in value:
         moment = _one(value, "auto", None)
         return None if moment is None else moment[0]

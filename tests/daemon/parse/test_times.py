@@ -272,7 +272,8 @@ def test_a_column_that_seems_to_hold_the_time_is_named_once(
 ) -> None:
     if form == "arrow":
         sink = io.BytesIO()
-        table = pa.table({name: values, "a": [1.0, 2.0]})
+        typed = pa.array(values).cast(pa.timestamp("ns")) if told and isinstance(values[0], str) else pa.array(values)
+        table = pa.table({name: typed, "a": [1.0, 2.0]})
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
         data = sink.getvalue()
