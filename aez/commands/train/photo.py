@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +13,9 @@ from aez import messages
 from aez.codec.common.extras import needs
 from aez.codec.errors import InvalidArgument
 from aez.commands.train import options as train_options
+
+if TYPE_CHECKING:
+    from aez.codec.bundle.bundle import Bundle
 
 
 @click.command()
@@ -79,13 +81,11 @@ def photo(
     on from there.
     """
     train_options.check(output, minutes, steps, resume, start, force)
-    if decoder_only and start is None and not resume:
-        raise InvalidArgument("--decoder-only needs a trained encoder; give --from")
-    if colour_steps < 1 and start is None and not resume:
-        raise InvalidArgument("--colour-steps changes a trained model; give --from")
+    changed = {"--decoder-only": decoder_only, "--colour-steps": colour_steps < 1}
+    if start is None and not resume:
+        _check_anew({**changed, "--frozen-latent": frozen_latent})
     if frozen_latent:
-        others = {"--size": size, "--decoder-only": decoder_only, "--colour-steps": colour_steps < 1}
-        _check_frozen(start, resume, {f"--loss {loss}": loss != "mse", **others})
+        _check_frozen({f"--loss {loss}": loss != "mse", "--size": size, **changed})
     train_options.check_crop(crop, loss != "mse")
     from aez.codec.bundle.library import find_bundle
 
@@ -103,21 +103,25 @@ def photo(
             "crop": crop,
             "scales": scales,
         }
-        main = frozen.main
+        main: Callable[..., Bundle | None] = frozen.main
         if not frozen_latent:
+            main = train.main
             config = {"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size]
             rounded_from = 0.0 if decoder_only else ROUNDED_FROM
-            changes = {"rounded_from": rounded_from, "colour_steps": colour_steps}
-            main = partial(train.main, distortion=loss, config=config, **changes)
+            given |= {"distortion": loss, "config": config, "rounded_from": rounded_from, "colour_steps": colour_steps}
         bundle = main(folder, output, **given)
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)
     messages.summary(f"wrote {output}: model {bundle.name}, {bundle.id}")
 
 
-def _check_frozen(start: str | None, resume: bool, others: Mapping[str, object]) -> None:
-    """Raise InvalidArgument where `--frozen-latent` has no model to go on from, or another option contradicts it."""
-    if start is None and not resume:
-        raise InvalidArgument("--frozen-latent needs a trained model; give --from")
+def _check_anew(others: Mapping[str, object]) -> None:
+    """Raise InvalidArgument for the first option given that changes a trained model, where there is none."""
+    if wrong := next((name for name, given in others.items() if given), None):
+        raise InvalidArgument(f"{wrong} needs a trained model; give --from")
+
+
+def _check_frozen(others: Mapping[str, object]) -> None:
+    """Raise InvalidArgument where another option contradicts `--frozen-latent`."""
     if wrong := [name for name, given in others.items() if given]:
         raise InvalidArgument(f"--frozen-latent trains the entropy model alone; leave out {', '.join(wrong)}")
