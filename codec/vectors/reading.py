@@ -18,7 +18,7 @@ from aez.codec.vectors.idx import looks_like_idx, read_idx
 from aez.codec.vectors.items import Items, items_of_array
 from aez.codec.vectors.tables import SUFFIXES, read_table
 
-__all__ = ["Reading", "read_items"]
+__all__ = ["Reading", "places", "read_items"]
 
 #: Names of arrays that are taken for the items of an NPZ file that holds several.
 _USUAL = ("x", "data", "images", "values", "vectors", "latents", "x_train", "arr_0")
@@ -60,6 +60,13 @@ def read_items(source: str | Path, how: Reading | None = None) -> Items:
     if number >= len(items):
         raise InvalidArgument(f"{path} has the items #0 to #{len(items) - 1}, and no #{number}")
     return items.chosen(np.array([number]))
+
+
+def places(source: str | Path, names: Sequence[str]) -> list[Path]:
+    """Where the items of a source lie, by their names: two of one place are the same item."""
+    path, _ = _parted(str(source))
+    folder = (path if path.is_dir() else path.parent).resolve()
+    return [folder / name for name in names]
 
 
 def _parted(source: str) -> tuple[Path, int | None]:
