@@ -30,7 +30,7 @@ from aez.codec.common.progress import progress_bar
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.export.common.fabric import open_fabric
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT, CHECKPOINT_FORMAT = "checkpoint.pt", 1
 Tensors = tuple[Tensor, ...] | list[Tensor]
 SEED_MAX = 2**32 - 1
 #: The log gets a row of means after so many steps.
@@ -146,7 +146,7 @@ class Trainer:
 
     @property
     def checkpoint_path(self) -> Path:
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT
 
     @property
     def _metrics_path(self) -> Path:
@@ -170,10 +170,9 @@ class Trainer:
         Raises UnsupportedInput or InvalidArgument for a checkpoint that is missing, damaged, in the way or of another
         network; InvalidArgument for a run that diverges; OutputError where the folder cannot be written.
         """
+        check_checkpoint(self.folder, resume)
         if resume:
             self._load()
-        elif self.checkpoint_path.exists():
-            raise InvalidArgument(f"{self.folder} holds a checkpoint; give --resume to go on or remove it")
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
             if self.is_main:  # rows written after the checkpoint are written again
@@ -418,6 +417,15 @@ def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], N
         torch._foreach_lerp_(average, current, 1 - kept)
 
     return update
+
+
+def check_checkpoint(folder: Path, resume: bool) -> None:
+    """Raise InvalidArgument for a checkpoint that is in the way, UnsupportedInput for none to resume from."""
+    there = (folder / CHECKPOINT).exists()
+    if there and not resume:
+        raise InvalidArgument(f"{folder} holds a checkpoint; give --resume to go on or remove it")
+    if resume and not there:
+        raise UnsupportedInput(f"{folder / CHECKPOINT}: no checkpoint to resume from; train without --resume")
 
 
 def load_checkpoint(path: Path) -> Mapping[str, Any]:

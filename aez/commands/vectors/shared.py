@@ -62,7 +62,9 @@ def without_labels_file(how: Reading) -> Reading:
 
 
 def tell_skipped(items: Items) -> None:
-    """Say which pictures could not be read."""
+    """Say which pictures could not be read, and what was not kept of the others."""
+    for notice in items.notices:
+        messages.note(notice)
     if items.skipped:
         names = listed([path for path, _ in items.skipped], 5)
         count = len(items.skipped)

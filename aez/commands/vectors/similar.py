@@ -90,7 +90,7 @@ def similar(
         share = precision(numbers, found.file.labels, asked.labels)
     if output is not None:
         _write_sheet(output, autoencoder, values, _pictures(autoencoder, found, how), numbers, force)
-    if (left_out := int((own >= 0).sum())):
+    if left_out := int((own >= 0).sum()):
         those = "the query is" if len(asked) == 1 else f"{left_out:,} of {len(asked):,} queries are"
         messages.note(f"{those} in the index and not listed as similar to itself; --keep-query lists it")
     _tell(asked, found.file, numbers, distances, share, as_json)

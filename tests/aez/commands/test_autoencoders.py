@@ -70,6 +70,7 @@ def test_columns_that_number_the_rows_are_warned_of() -> None:
 def test_items_beside_what_comes_back(models: dict[str, Path]) -> None:
     done = run("reconstruct", "rings.npy", "-m", models["dense"], "-o", "sheet.png", "--json", "--bits", 4)
     found = json.loads(done.stdout)
+    assert done.stderr == "aez: wrote 40 of 200 items, evenly spread, to sheet.png\n"
     assert size_of("sheet.png") == (10 * (12 * 6 + 4) - 4, 8 * (12 * 6 + 4) - 4)
     assert (found["items"], found["bits"], found["dimensions"]) == (200, 4, 5)
     assert found["bytes_an_item"] == pytest.approx(2.5, abs=0.6)
@@ -168,14 +169,26 @@ def test_the_nearest_items_are_found(models: dict[str, Path]) -> None:
     run("embed", "rings.npy", "-m", models["pca"], "-o", "v.parquet")
     model = models["conv"]
     run("embed", "rings.npy", "-m", model, "-o", "v.npz", "--labels", "labels.npy")
-    done = run("similar", "rings.npy#7", "--index", "v.npz", "-m", model, "-k", 3, "-o", "near.png", "--json")
+    asked = ("similar", "rings.npy#7", "--index", "v.npz", "-m", model, "-k", 3, "-o", "near.png", "--json")
+    done = run(*asked, "--keep-query")
     assert done.exit_code == 0, done.stderr
     (row,) = json.loads(done.stdout)["neighbours"]
     assert row["names"][0] == "rings.npy#7"
     assert row["distances"][0] == pytest.approx(0, abs=1e-3)
     assert size_of("near.png")[0] == 4 * (12 * 6 + 4) - 4
-    all_of_them = run("similar", "rings.npy", "--index", "v.npz", "-m", model, "-k", 1, "--labels", "labels.npy")
-    assert "precision at 1 by label: 1.0000" in all_of_them.stdout
+    done = run(*asked, "-f")
+    (others,) = json.loads(done.stdout)["neighbours"]
+    assert others["names"][:2] == row["names"][1:]
+    assert "note: the query is in the index and not listed as similar to itself; --keep-query lists it" in done.stderr
+    all_of_them = ("similar", "rings.npy", "--index", "v.npz", "-m", model, "-k", 1, "--labels", "labels.npy")
+    assert "precision at 1 by label: 1.0000" in run(*all_of_them, "--keep-query").stdout
+    done = run(*all_of_them)
+    assert "note: 200 of 200 queries are in the index" in done.stderr
+    assert float(done.stdout.rpartition(" ")[2]) < 0.9
+    Path("elsewhere").mkdir()  # a file of the same name is another one
+    np.save("elsewhere/rings.npy", np.load("rings.npy"))
+    (other,) = json.loads(run(asked[0], "elsewhere/rings.npy#7", *asked[2:], "-f").stdout)["neighbours"]
+    assert other["names"][0] == "rings.npy#7"
     wrong = run("similar", "rings.npy#7", "--index", "v.npz", "-m", models["dense"])
     assert (wrong.exit_code, "holds vectors of the model conv" in wrong.stderr) == (2, True)
 
