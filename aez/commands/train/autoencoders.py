@@ -201,6 +201,7 @@ def _train(
         if _is_trained(family) and (resume or not force):
             check_checkpoint(run_folder(output), resume)
         items = read_items(data, how)
+        vectors_shared.refuse_idle(data, items, how)
         tested = None if test is None else read_items(test, vectors_shared.without_labels_file(how))
         vectors_shared.tell_skipped(items)
         _tell_numbering(items)

@@ -205,6 +205,13 @@ def test_the_nearest_items_are_found(models: dict[str, Path]) -> None:
         (("embed", "rings.npy", "-m", "dense", "-o", "x.npz", "--sample"), 2, "model dense gives none"),
         (("embed", "rings.npy", "-m", "dense", "-o", "x.npz", "--labels", "none"), 5, "name the file of labels"),
         (("similar", "rings.npy#0", "--index", "labels.npy", "-m", "dense"), 5, "has the shape [200]; give vectors"),
+        (
+            ("train", "pca", "vectors.npy", "-o", "x.aezm", "--size", "8x8"),
+            2,
+            "--size is for pictures, and vectors.npy",
+        ),
+        (("train", "pca", "vectors.npy", "-o", "x.aezm", "--ignore", "a"), 2, "--ignore is for tables, and"),
+        (("train", "pca", "rings.npy", "-o", "x.aezm", "--array", "a"), 2, "--array is for .npz files, and"),
         (("train", "conv", "vectors.npy", "-o", "x.aezm"), 2, "convolutions are for pictures"),
         (("train", "dense", "rings.npy#0", "-o", "x.aezm"), 5, "1 picture is too few"),
         (("train", "dense", "rings.npy", "-o", "x.aezm", "--layers", "a,b"), 2, "are no widths of layers"),
