@@ -38,7 +38,7 @@ else:
         from lightning_fabric import Fabric
 
 
-def open_fabric(device: str, devices: int, precision: str) -> Fabric:
+def open_fabric(device: str, devices: int | str, precision: str) -> Fabric:
     """A Fabric for `cpu`, `cuda` or `auto`, whichever is there, and one of its precisions or `auto`.
 
     Raises InvalidArgument where there is no such device.

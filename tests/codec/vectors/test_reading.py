@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -146,10 +147,13 @@ def test_lists_of_a_table_are_vectors(tmp_path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    parquet.write_table(pa.table({"v": VECTORS.tolist(), "k": ["x"] * 25}), tmp_path / "v.parquet")
+    prices = [Decimal(number) / 4 for number in range(25)]
+    table = pa.table({"v": VECTORS.tolist(), "k": ["x"] * 25, "price": prices})
+    parquet.write_table(table, tmp_path / "v.parquet")
     items = read_items(tmp_path / "v.parquet", Reading(label="k"))
-    np.testing.assert_allclose(items.values, VECTORS)
-    assert items.columns == ("v[0]", "v[1]", "v[2]")
+    np.testing.assert_allclose(items.values[:, :3], VECTORS)
+    np.testing.assert_array_equal(items.values[:, 3], np.arange(25) / 4)
+    assert items.columns == ("v[0]", "v[1]", "v[2]", "price")
 
 
 @pytest.mark.parametrize(
