@@ -138,7 +138,8 @@ def parted(items: Items, test: Items | None, seed: int = 0) -> tuple[Items, Item
         few = np.sort(rng.permutation(len(test))[:TESTED_MAX])
         return items, test.chosen(few)
     if len(items) < FEWEST:
-        raise UnsupportedInput(f"{len(items)} {items.kind} are too few for a sweep; give {FEWEST} or more")
+        said = f"{len(items)} {items.kind} are" if len(items) > 1 else f"1 {items.kind.removesuffix('s')} is"
+        raise UnsupportedInput(f"{said} too few for a sweep; give {FEWEST} or more")
     order = rng.permutation(len(items))
     count = min(max(1, round(_TESTED * len(items))), TESTED_MAX)
     return items.chosen(np.sort(order[count:])), items.chosen(np.sort(order[:count]))
