@@ -57,16 +57,16 @@ def test_an_elbow_is_where_gains_end() -> None:
 
 def test_beta_measures_each_price_and_goes_on_with_what_lies_there(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    found = sweep("beta", pictures, "--betas", "4,1", "--latent", 3, "-o", out)
-    assert [point["settings"]["beta"] for point in found["points"]] == [1, 4]
+    found = sweep("beta", pictures, "--betas", "4,0.5", "--latent", 3, "-o", out)
+    assert [point["settings"]["beta"] for point in found["points"]] == [0.5, 4]
     for point in found["points"]:
         assert {"mse", "psnr", "kl", "active_units"} <= set(point["figures"])
         assert 0 <= point["figures"]["active_units"] <= 3
     names = {path.name for path in out.iterdir()}
-    assert {"beta.json", "beta.txt", "beta.png", "manifold-1.png", "manifold-4.png"} <= names
+    assert {"beta.json", "beta.txt", "beta.png", "manifold-0.5.png", "manifold-4.png"} <= names
     before = {path: path.stat().st_mtime_ns for path in (out / "networks").glob("*.aezm")}
-    assert len(before) == 2
-    again = sweep("beta", pictures, "--betas", "1,4", "--latent", 3, "-o", out)
+    assert sorted(path.name[: -len("012345678901.aezm")] for path in before) == ["beta-0.5-", "beta-4-"]
+    again = sweep("beta", pictures, "--betas", "0.5,4", "--latent", 3, "-o", out)
     assert {path: path.stat().st_mtime_ns for path in (out / "networks").glob("*.aezm")} == before
     assert again["points"] == found["points"]
 
@@ -100,7 +100,7 @@ def test_noise_says_where_the_network_helps(pictures: Path, tmp_path: Path) -> N
 
 
 def test_noise_of_pictures_in_colour() -> None:
-    coloured = items_of_array(np.stack([rings(60, side=32)] * 3, axis=-1), "coloured")
+    coloured = items_of_array(np.stack([rings(60, side=16)] * 3, axis=-1), "coloured")
     budget = Budget(steps=2, device="cpu")
     found = noise.run(coloured, "coloured", kinds=("speckle",), levels=(0.3,), budget=budget)
     (point,) = found.points
