@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.image.pillow import read_image, take_plain
 
-__all__ = ["PictureLike", "is_coloured", "list_pictures", "read_picture", "seen", "to_planes"]
+__all__ = ["PictureLike", "is_coloured", "list_pictures", "read_noticed", "read_picture", "seen", "to_planes"]
 
 Pixels = NDArray[np.uint8]
 PictureLike = Image.Image | Pixels
@@ -32,9 +32,14 @@ def list_pictures(folder: Path) -> list[Path]:
 
 def read_picture(path: str | os.PathLike[str]) -> Pixels:
     """A file as `seen`. Raises UnsupportedInput that says why it cannot be read, without naming it."""
+    return read_noticed(path)[0]
+
+
+def read_noticed(path: str | os.PathLike[str]) -> tuple[Pixels, list[str]]:
+    """`read_picture`, and what is not kept of the picture, a few words each."""
     try:
         with Path(path).open("rb") as file:
-            return seen(read_image(file, "it"))
+            return _noticed(read_image(file, "it"))
     except FileNotFoundError:
         raise UnsupportedInput("it does not exist") from None
     except IsADirectoryError:
@@ -48,14 +53,19 @@ def seen(picture: PictureLike) -> Pixels:
 
     Arrays are uint8 [H, W] or [H, W, 1..4]. Raises UnsupportedInput and InvalidArgument as `take_plain`.
     """
+    return _noticed(picture)[0]
+
+
+def _noticed(picture: PictureLike) -> tuple[Pixels, list[str]]:
     if isinstance(picture, Image.Image):
         picture = _turned(picture)
     taken = take_plain(picture)
     if taken.alpha is None:
-        return taken.pixels
+        return taken.pixels, taken.notices
+    notices = taken.notices + ["what is transparent is shown over white"] * bool((taken.alpha < 255).any())
     alpha = taken.alpha[:, :, None].astype(np.uint16)
     over: Pixels = ((taken.pixels * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return over
+    return over, notices
 
 
 def to_planes(pixels: Pixels, height: int, width: int, colours: int) -> Pixels:

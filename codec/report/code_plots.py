@@ -28,19 +28,33 @@ _LABELS, _HISTOGRAMS, _NUMBERS = 20, 24, 256
 
 def losses_png(log: Sequence[Mapping[str, float]]) -> bytes:
     """Each figure of a run's log in a panel of its own, training beside validation."""
-    found = {key.removeprefix("validation_") for row in log for key in row if key not in _OTHER} - {"validation"}
-    names = [name for name in _TITLES if name in found] + sorted(found - set(_TITLES))
+    names, titles = shown_figures(log)
     figure, panels = _panels(len(names), 3, 4.2, 3.0)
     for panel, name in zip(panels, names, strict=False):
         held_out = "validation" if name == "loss" else f"validation_{name}"
         for key, label, colour in ((name, "training", _INK), (held_out, "held out", _LIMIT)):
             if points := [(row["step"], row[key]) for row in log if key in row and np.isfinite(row[key])]:
                 panel.plot(*zip(*points, strict=True), marker=".", ms=4, lw=1.2, color=colour, label=label)
-        panel.set_title(_TITLES.get(name, name.replace("_", " ")), fontsize=10, loc="left")
+        panel.set_title(titles[name], fontsize=10, loc="left")
         panel.set_xlabel("step", fontsize=9)
         panel.legend(frameon=False, fontsize=8)
         panel.grid(alpha=0.3)
     return _png(figure)
+
+
+def shown_figures(log: Sequence[Mapping[str, float]]) -> tuple[list[str], dict[str, str]]:
+    """(Figures of a run's log in the order in which they are drawn, their titles).
+
+    A loss that is one of the figures and nothing more is drawn once, under both names.
+    """
+    found = {key.removeprefix("validation_") for row in log for key in row if key not in _OTHER} - {"validation"}
+    names = [name for name in _TITLES if name in found] + sorted(found - set(_TITLES))
+    titles = {name: _TITLES.get(name, name.replace("_", " ")) for name in names}
+    for name in names[1:] if "loss" in names else []:
+        if all(row.get("loss") == row.get(name) for row in log):
+            titles[name] = f"loss = {titles[name]}"
+            return [one for one in names if one != "loss"], titles
+    return names, titles
 
 
 def points_png(points: Float, labels: Sequence[str] | None, names: Sequence[str]) -> bytes:

@@ -43,7 +43,8 @@ def read_idx(path: Path, dimensions: int | None = None) -> NDArray[Any]:
     """
     try:
         data = path.read_bytes()
-        data = gzip.decompress(data) if data[:2] == _GZIP or path.suffix == ".gz" else data
+        # Browsers unpack what they load, and leave the name as it was.
+        data = gzip.decompress(data) if data[:2] == _GZIP else data
     except (OSError, EOFError, zlib.error) as error:
         raise UnsupportedInput(f"{path} cannot be read: {error}") from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _TYPES or not 1 <= data[3] <= _DIMENSIONS_MAX:

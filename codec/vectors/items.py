@@ -24,7 +24,8 @@ class Items:
 
     values: [n, height, width], [n, height, width, 3] (pictures), or [n, numbers] (vectors), uint8 or float32, finite.
     names: of each, such as `digits.gz#7`. labels: of each, or None. columns: names of a vector's numbers, where the
-    data has them. skipped: what could not be read, and why. changed: how pictures of files were brought to one shape,
+    data has them. skipped: what could not be read, and why. notices: what was not kept of pictures, a sentence each.
+    changed: how pictures of files were brought to one shape,
     such as `120x90 in colour to 28x28 in grey`, or nothing.
     """
 
@@ -34,6 +35,7 @@ class Items:
     labels: tuple[str, ...] | None = None
     columns: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    notices: tuple[str, ...] = ()
     changed: str = ""
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from aez.codec.common.extras import library
 from aez.codec.errors import InvalidArgument
 
-__all__ = ["METRICS", "nearest", "precision"]
+__all__ = ["METRICS", "nearest", "nearest_others", "precision"]
 
 Float = NDArray[np.float32]
 METRICS = ("euclidean", "cosine")
@@ -42,6 +42,23 @@ def nearest(
     # Of directions the squared distance is 2 - 2 cosine.
     distances: Float = squares / np.float32(2) if metric == "cosine" else np.sqrt(squares)
     return numbers, distances
+
+
+def nearest_others(
+    index: Float, queries: Float, count: int, metric: str, own: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Float]:
+    """As `nearest`, without the vector of the query itself, whose number in `index` is in `own`, or -1.
+
+    Where all others are fewer than `count`, as many as there are. Raises InvalidArgument where there are none.
+    """
+    if not (own >= 0).any():
+        return nearest(index, queries, min(count, len(index)), metric)
+    count = min(count, len(index) - 1)
+    if not count:
+        raise InvalidArgument("the index holds nothing but the query itself")
+    numbers, distances = nearest(index, queries, count + 1, metric)
+    kept = np.argsort(numbers == own[:, None], axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(numbers, kept, 1), np.take_along_axis(distances, kept, 1)
 
 
 def precision(numbers: NDArray[np.int64], labels: Sequence[str], asked: Sequence[str]) -> float:

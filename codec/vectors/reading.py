@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,16 +14,18 @@ from numpy.typing import NDArray
 
 from aez.codec.common.words import listed
 from aez.codec.errors import AezError, InvalidArgument, UnsupportedInput
-from aez.codec.image.files import Pixels, is_coloured, list_pictures, read_picture, to_planes
+from aez.codec.image.files import Pixels, is_coloured, list_pictures, read_noticed, to_planes
 from aez.codec.vectors.idx import looks_like_idx, read_idx
 from aez.codec.vectors.items import Items, items_of_array
 from aez.codec.vectors.tables import SUFFIXES, read_table
 
-__all__ = ["Reading", "read_items"]
+__all__ = ["Reading", "places", "read_items"]
 
 #: Names of arrays that are taken for the items of an NPZ file that holds several.
 _USUAL = ("x", "data", "images", "values", "vectors", "latents", "x_train", "arr_0")
 
+#: What is said at most of what is not kept of pictures: most is the same for all.
+_NOTICES = 5
 _TAKEN = "pictures, IDX, NPY and NPZ files, and tables (.csv, .tsv, .parquet)"
 
 
@@ -62,6 +65,13 @@ def read_items(source: str | Path, how: Reading | None = None) -> Items:
     return items.chosen(np.array([number]))
 
 
+def places(source: str | Path, names: Sequence[str]) -> list[Path]:
+    """Where the items of a source lie, by their names: two of one place are the same item."""
+    path, _ = _parted(str(source))
+    folder = (path if path.is_dir() else path.parent).resolve()
+    return [folder / name for name in names]
+
+
 def _parted(source: str) -> tuple[Path, int | None]:
     """File and number of `FILE#7`; a file that is called so is itself."""
     head, mark, tail = source.rpartition("#")
@@ -74,16 +84,17 @@ def _read(path: Path, how: Reading) -> Items:
     suffix = path.suffix.lower()
     if path.is_dir():
         return _read_pictures(path, list_pictures(path), how)
-    if suffix == ".npz":
+    is_idx = looks_like_idx(path)  # whatever it is called
+    if suffix == ".npz" and not is_idx:
         return _read_npz(path, how)
-    if suffix in SUFFIXES:
+    if suffix in SUFFIXES and not is_idx:
         values, columns, labels = read_table(path, how.label, how.ignore)
         return replace(items_of_array(values, path.name, columns), labels=labels)
     if how.label is not None:
         raise InvalidArgument(f"--label names a column, and {path} is no table; give --labels FILE")
-    if suffix == ".npy":
+    if suffix == ".npy" and not is_idx:
         return _sized(items_of_array(_load(path), path.name), how)
-    if looks_like_idx(path):
+    if is_idx:
         return _sized(items_of_array(read_idx(path), path.name), how)
     return _read_pictures(path.parent, [path], how)
 
@@ -92,7 +103,11 @@ def _load(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UnsupportedInput(f"{path} is no sound file of NumPy arrays: {error}") from error
+        said = str(error)
+        reason = "it begins as none" if "pickled" in said else said  # NumPy's advice is to trust it
+        if "Object arrays" in said:
+            reason = "it holds Python objects, and items are numbers"
+        raise UnsupportedInput(f"{path} is no sound file of NumPy arrays: {reason}") from error
 
 
 def _read_npz(path: Path, how: Reading) -> Items:
@@ -129,9 +144,12 @@ def _read_pictures(root: Path, paths: Sequence[Path], how: Reading) -> Items:
     found: list[Pixels] = []
     names: list[str] = []
     skipped: list[tuple[str, str]] = []
+    lost: Counter[str] = Counter()
     for path in paths:
         try:
-            found.append(read_picture(path))
+            pixels, notices = read_noticed(path)
+            found.append(pixels)
+            lost.update(notices)
             names.append(str(path.relative_to(root)))
         except AezError as error:
             if len(paths) == 1:
@@ -151,7 +169,10 @@ def _read_pictures(root: Path, paths: Sequence[Path], how: Reading) -> Items:
     planes = np.stack([to_planes(one, height, width, colours) for one in found])
     values = planes[:, 0] if colours == 1 else np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
     changed = _changed(sizes, (height, width), grey=coloured and colours == 1)
-    items = replace(items_of_array(values, root.name), names=tuple(names), skipped=tuple(skipped), changed=changed)
+    said = tuple(f"{count:,} of {len(found):,} pictures: {text}" for text, count in lost.most_common(_NOTICES))
+    items = replace(
+        items_of_array(values, root.name), names=tuple(names), skipped=tuple(skipped), notices=said, changed=changed
+    )
     folders = tuple(Path(name).parts[0] if len(Path(name).parts) > 1 else "" for name in names)
     return items.labelled(folders) if any(folders) else items
 

@@ -110,6 +110,8 @@ def _numbers(column: Any, name: str, path: Path) -> NDArray[np.float32]:
             rows = [len(one) for one in column]
             if len(set(rows)) == 1:
                 return to_numpy(inner).astype(np.float32).reshape(len(column), -1)
+    if kinds.is_decimal(column.type):
+        column = column.cast(pa.float64())
     if not _is_numeric(column.type):
         raise UnsupportedInput(_no_numbers(column, name, path))
     return to_numpy(column).astype(np.float32)[:, None]

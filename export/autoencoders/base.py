@@ -45,7 +45,7 @@ class Subject:
     @property
     def usual_code(self) -> int:
         """Numbers of a code where nobody says them."""
-        return CODE if self.pictures else min(CODE, max(CODE_LEAST, self.numbers // CODE_SHARE))
+        return CODE if self.pictures else min(CODE, max(CODE_LEAST, self.numbers // CODE_SHARE), self.numbers)
 
 
 class Network(nn.Module, ABC):

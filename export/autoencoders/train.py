@@ -41,6 +41,8 @@ EPOCHS, STEPS_LEAST, BATCH = 20, 1000, 256
 #: Items from which units, closed forms and tables are taken.
 _MEASURED = 20_000
 _VALIDATIONS = 20
+#: A share of copies among the held-out items that nobody should take for chance.
+_COPIES = 0.2
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ def learn_autoencoder(
     order = np.random.default_rng(0).permutation(len(items))
     count = min(max(1, round(HELD_OUT * len(items))), HELD_OUT_MAX)
     held_out, learned = Taken(items.values, np.sort(order[:count])), Taken(items.values, np.sort(order[count:]))
+    _tell_copies(held_out, learned)
     options = default_options(config.family, len(learned), epochs, **(changes or {}))
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
@@ -184,6 +187,19 @@ def learn_autoencoder(
             result = Trainer(task, network, Shuffled(learned, options.seed), folder, options).run(resume)
             network = cast(Network, result.model)
     return LearnedAutoencoder(network.cpu().eval(), config, items, held_out, learned, result)
+
+
+def _tell_copies(held_out: Taken, learned: Taken) -> None:
+    """Warn where what is held out was mostly learned all the same, as copies."""
+    known = {hash(learned.values[number].tobytes()) for number in learned.numbers}
+    copies = sum(hash(held_out.values[number].tobytes()) in known for number in held_out.numbers)
+    if copies > _COPIES * len(held_out):
+        logger.warning(
+            "aez: warning: %d of %d held-out items are copies of items that are learned from: their error says little "
+            "about new ones; leave copies out, or give others with --test",
+            copies,
+            len(held_out),
+        )
 
 
 def make_bundle(

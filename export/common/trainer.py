@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from aez.codec.common.progress import progress_bar
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
+from aez.export.common.fabric import open_fabric
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT, CHECKPOINT_FORMAT = "checkpoint.pt", 1
 Tensors = tuple[Tensor, ...] | list[Tensor]
 SEED_MAX = 2**32 - 1
 #: The log gets a row of means after so many steps.
@@ -123,7 +123,7 @@ class Trainer:
         self, task: Task, model: nn.Module, data: Dataset[Tensor], folder: Path, options: TrainOptions
     ) -> None:
         self.task, self.folder, self.options, self.data = task, folder, options, data
-        self.fabric = _fabric(options)
+        self.fabric = open_fabric(options.device, options.devices, options.precision)
         self.fabric.launch()
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         groups = task.parameter_groups(model, options.learning_rate)
@@ -146,7 +146,7 @@ class Trainer:
 
     @property
     def checkpoint_path(self) -> Path:
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT
 
     @property
     def _metrics_path(self) -> Path:
@@ -170,10 +170,9 @@ class Trainer:
         Raises UnsupportedInput or InvalidArgument for a checkpoint that is missing, damaged, in the way or of another
         network; InvalidArgument for a run that diverges; OutputError where the folder cannot be written.
         """
+        check_checkpoint(self.folder, resume)
         if resume:
             self._load()
-        elif self.checkpoint_path.exists():
-            raise InvalidArgument(f"{self.folder} holds a checkpoint; give --resume to go on or remove it")
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
             if self.is_main:  # rows written after the checkpoint are written again
@@ -204,6 +203,7 @@ class Trainer:
     def _loop(self, bar: Any) -> None:
         saved = mark = time.monotonic()
         window: list[dict[str, float]] = []
+        shown = False
         for batch in self._batches():
             figures = self._train_step(batch)
             if all(map(math.isfinite, figures.values())):
@@ -212,9 +212,12 @@ class Trainer:
             self.seconds += now - mark
             mark = now
             self._agree()
-            if window and not self.log:  # something to see before the first row of means
-                self._show(bar, window[-1])
             bar.n = self._shown_progress()
+            if window and not self.log:  # something to see before the first row of means, from the first step on
+                self._show(bar, window[-1])
+                if not shown:
+                    bar.refresh()
+                shown = True
             bar.update(0)  # draws, at most once a second
             done = self._complete() or self._stop
             if window and (self.step % REPORT_EVERY == 0 or done):
@@ -416,6 +419,15 @@ def moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], N
     return update
 
 
+def check_checkpoint(folder: Path, resume: bool) -> None:
+    """Raise InvalidArgument for a checkpoint that is in the way, UnsupportedInput for none to resume from."""
+    there = (folder / CHECKPOINT).exists()
+    if there and not resume:
+        raise InvalidArgument(f"{folder} holds a checkpoint; give --resume to go on or remove it")
+    if resume and not there:
+        raise UnsupportedInput(f"{folder / CHECKPOINT}: no checkpoint to resume from; train without --resume")
+
+
 def load_checkpoint(path: Path) -> Mapping[str, Any]:
     """A checkpoint as the trainer wrote it. Raises UnsupportedInput when it is missing or not one."""
     try:
@@ -427,24 +439,6 @@ def load_checkpoint(path: Path) -> Mapping[str, Any]:
     if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
         raise UnsupportedInput(f"{path}: not a checkpoint of this version; remove it and train without --resume")
     return state
-
-
-def _fabric(options: TrainOptions) -> Fabric:
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise InvalidArgument("device cuda was asked for, but torch finds no CUDA device; use auto or cpu")
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    devices = options.devices if device == "cuda" else 1
-    precision = options.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if device == "cuda" or _cpu_has_bfloat16() else "32-true"
-    return Fabric(accelerator=device, devices=devices, precision=cast(Any, precision))
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; where it does not, autocast is many times slower."""
-    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _quiet_worker(_: int) -> None:

@@ -87,11 +87,11 @@ class Sweep:
         settings |= {"seed": self.seed, "items": len(items), "sum": _sum(items.values)}
         name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
         place = self.folder / f"{label.replace(' ', '-')}-{name}"
-        bundle_path, record_path = place.with_suffix(".aezm"), place.with_suffix(".json")
+        # Not with_suffix, which would cut the label "beta 0.5" and the sum of its settings at the point.
+        bundle_path, record_path, run = (place.with_name(place.name + end) for end in (".aezm", ".json", ".run"))
         if bundle_path.exists() and record_path.exists():
             with contextlib.suppress(OSError, ValueError, KeyError):
                 return Trained(load_autoencoder(bundle_path), float(json.loads(record_path.read_text())["seconds"]))
-        run = place.with_suffix(".run")
         bound = {"steps": self.steps} if self.minutes is None else {"minutes": self.minutes}
         changes = {**bound, "seed": self.seed, "device": self.device, "quiet": True}
         start = time.monotonic()
@@ -138,7 +138,8 @@ def parted(items: Items, test: Items | None, seed: int = 0) -> tuple[Items, Item
         few = np.sort(rng.permutation(len(test))[:TESTED_MAX])
         return items, test.chosen(few)
     if len(items) < FEWEST:
-        raise UnsupportedInput(f"{len(items)} {items.kind} are too few for a sweep; give {FEWEST} or more")
+        said = f"{len(items)} {items.kind} are" if len(items) > 1 else f"1 {items.kind.removesuffix('s')} is"
+        raise UnsupportedInput(f"{said} too few for a sweep; give {FEWEST} or more")
     order = rng.permutation(len(items))
     count = min(max(1, round(_TESTED * len(items))), TESTED_MAX)
     return items.chosen(np.sort(order[count:])), items.chosen(np.sort(order[:count]))

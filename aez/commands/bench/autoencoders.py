@@ -72,6 +72,7 @@ def _sweep(name: str, data: str, test: str | None, output: Path | None, as_json:
 
     sweep = import_module(f"aez.bench.autoencoders.{name}")
     items = read_items(data, how)
+    vectors_shared.refuse_idle(data, items, how)
     vectors_shared.tell_skipped(items)
     tested = None if test is None else read_items(test, vectors_shared.without_labels_file(how))
     run = {key: given.pop(key) for key in ("minutes", "steps", "seed", "device")}

@@ -194,10 +194,14 @@ def _train(
         from aez.codec.vectors.reading import read_items
         from aez.export.autoencoders.figures import DRAWS
         from aez.export.autoencoders.train import AutoencoderConfig, main
-        from aez.export.common.run_files import check_output
+        from aez.export.common.run_files import check_output, run_folder
+        from aez.export.common.trainer import check_checkpoint
 
         check_output(output)
+        if _is_trained(family) and (resume or not force):
+            check_checkpoint(run_folder(output), resume)
         items = read_items(data, how)
+        vectors_shared.refuse_idle(data, items, how)
         tested = None if test is None else read_items(test, vectors_shared.without_labels_file(how))
         vectors_shared.tell_skipped(items)
         _tell_numbering(items)
@@ -252,10 +256,15 @@ def _done(bundle: Bundle, output: Path) -> str:
     )
 
 
+def _is_trained(family: str) -> bool:
+    """Whether a family learns step by step; the other has a closed form."""
+    return family != "pca"
+
+
 def _command(family: str) -> click.Command:
     """The command of a family."""
     said, own = _FAMILIES[family]
-    trained = family != "pca"
+    trained = _is_trained(family)
 
     def run(**given: Any) -> None:
         reading = {key: given.pop(key) for key in vectors_shared.READING}

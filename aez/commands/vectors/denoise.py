@@ -66,12 +66,12 @@ def denoise(
         record |= after | {f"{key}_before": value for key, value in before.items()}
     if whole:
         _write_whole(output, autoencoder, made, items, force)
+        written = opened.counted(len(items))
     else:
-        write_result(output, autoencoder, items, [values, made], force)
-    if clean is None:
-        opened.say_wrote(output, f"{len(items):,} items without noise")
-    else:
+        written = write_result(output, autoencoder, items, [values, made], force)
+    if clean is not None:
         tell(record, as_json)
+    opened.say_wrote(output, f"{written} without noise")
 
 
 def _read(model: Autoencoder, source: str, how: Reading) -> tuple[Items, NDArray[Any]]:

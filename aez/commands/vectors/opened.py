@@ -67,6 +67,12 @@ def some_of(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
+def counted(items: int, shown: int | None = None) -> str:
+    """So many items in words; on a sheet `shown` of them."""
+    said = "1 item" if items == 1 else f"{items:,} items"
+    return said if shown in (None, items) else f"{shown:,} of {said}, evenly spread,"
+
+
 def say_wrote(output: str, what: str) -> None:
     """One line about the result."""
     messages.summary(f"wrote {what} to {output}")

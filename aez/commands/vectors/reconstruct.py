@@ -47,12 +47,13 @@ def reconstruct_items(
         coded = coder.encode(codes)
         codes, size = coder.decode(coded, len(codes)), len(coded)
     made = autoencoder.decode(codes)
-    write_result(output, autoencoder, items, [values, made], force)
+    written = write_result(output, autoencoder, items, [values, made], force)
     record = {"input": data, "output": output, "model": autoencoder.bundle.name, "items": len(items)}
     record |= figures(autoencoder, values, made) | {"dimensions": autoencoder.dimensions}
     if size is not None:
         record |= {"bits": bits, "bytes": size, "bytes_an_item": round(size / len(items), 3)}
     tell(record, as_json)
+    opened.say_wrote(output, written)
 
 
 def check_result(output: str, model: Autoencoder) -> None:
@@ -69,8 +70,11 @@ def check_result(output: str, model: Autoencoder) -> None:
     format_of(output)
 
 
-def write_result(output: str, model: Autoencoder, items: Items, rows: list[NDArray[Any]], force: bool) -> None:
-    """Write the last of the rows as values, or some items of each row on a sheet, above each other. Raises AezError."""
+def write_result(output: str, model: Autoencoder, items: Items, rows: list[NDArray[Any]], force: bool) -> str:
+    """Write the last of the rows as values, or some items of each row on a sheet, above each other; says which.
+
+    Raises AezError.
+    """
     from aez.codec.latent.drawing import contact_sheet
     from aez.codec.vectors.drawing import interleaved, pixels_of
     from aez.codec.vectors.files import VALUE_SUFFIXES, write_values
@@ -78,12 +82,13 @@ def write_result(output: str, model: Autoencoder, items: Items, rows: list[NDArr
 
     if Path(output).suffix.lower() in VALUE_SUFFIXES:
         write_values(output, rows[-1], model.columns, items.names, force)
-        return
+        return opened.counted(len(items))
     assert model.range is not None
     some = opened.some_of(len(items), SHOWN)
     pictures = [pixels_of(row[some], model.range[1]) for row in rows]
     sheet = contact_sheet(interleaved(pictures, COLUMNS), COLUMNS)
     write_output(output, picture_bytes(sheet, format_of(output)), force)
+    return opened.counted(len(items), len(some))
 
 
 def figures(model: Autoencoder, wanted: NDArray[Any], made: NDArray[Any]) -> dict[str, Any]:
@@ -103,8 +108,7 @@ def tell(record: dict[str, Any], as_json: bool) -> None:
     if as_json:
         messages.result(json.dumps(record))
         return
-    count = "1 item" if record["items"] == 1 else f"{record['items']:,} items"
-    said = [f"{count}: mean squared error {record['mse']:.5g}"]
+    said = [f"{opened.counted(record['items'])}: mean squared error {record['mse']:.5g}"]
     if record.get("psnr") is not None:
         said.append(f"PSNR {record['psnr']:.2f} dB")
     if "bytes_an_item" in record:

@@ -11,6 +11,7 @@ import click
 
 from aez import messages
 from aez.codec.common.words import listed
+from aez.codec.errors import InvalidArgument
 from aez.commands import options
 
 if TYPE_CHECKING:
@@ -61,8 +62,24 @@ def without_labels_file(how: Reading) -> Reading:
     return replace(how, labels=None)
 
 
+def refuse_idle(data: str, items: Items, how: Reading) -> None:
+    """Refuse options of reading that say nothing to these data. Raises InvalidArgument."""
+    from aez.codec.vectors.tables import SUFFIXES
+
+    suffix = Path(data).suffix.lower()
+    for option, given, idle in (
+        ("--size is for pictures", how.size, items.kind == "vectors"),
+        ("--ignore is for tables", how.ignore, suffix not in SUFFIXES),
+        ("--array is for .npz files", how.array, suffix != ".npz"),
+    ):
+        if given and idle:
+            raise InvalidArgument(f"{option}, and {data} is something else; leave it out")
+
+
 def tell_skipped(items: Items) -> None:
-    """Say which pictures could not be read."""
+    """Say which pictures could not be read, and what was not kept of the others."""
+    for notice in items.notices:
+        messages.note(notice)
     if items.skipped:
         names = listed([path for path, _ in items.skipped], 5)
         count = len(items.skipped)

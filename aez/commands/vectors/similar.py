@@ -35,6 +35,7 @@ class _Index:
 
     file: VectorFile
     items: Items | None
+    source: str
 
 
 @click.command()
@@ -45,6 +46,7 @@ class _Index:
 @shared.model
 @click.option("-k", "--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="Neighbours.")
 @click.option("--distance", type=click.Choice(["euclidean", "cosine"]), default="euclidean", show_default=True)
+@click.option("--keep-query", is_flag=True, help="List the query itself, too, where it is in the index.")
 @click.option("-o", "--output", metavar="OUT.png", help="A contact sheet: a query and its neighbours in each row.")
 @shared.reading
 @latent_shared.running
@@ -55,6 +57,7 @@ def similar(
     model: str,
     count: int,
     distance: str,
+    keep_query: bool,
     output: str | None,
     device: str,
     threads: int | None,
@@ -64,10 +67,13 @@ def similar(
 ) -> None:
     """Find the items that are most like QUERY by the distance of their codes.
 
-    QUERY is an item such as digits.gz#7, a picture, or many items. Where index and query have labels, it says how many
+    QUERY is an item such as digits.gz#7, a picture, or many items. Of those that are in the index themselves the others
+    are found. Where index and query have labels, it says how many
     of the neighbours have the query's. Labels that are given are those of QUERY.
     """
-    from aez.codec.vectors.neighbours import nearest, precision
+    import numpy as np
+
+    from aez.codec.vectors.neighbours import nearest_others, precision
 
     if output is not None:
         refuse_two_results(output, as_json)
@@ -77,13 +83,16 @@ def similar(
     how = shared.reading_of(**reading)
     asked, values = opened.read_for(autoencoder, query, how)
     found = _index(autoencoder, index, shared.without_labels_file(how))
-    count = min(count, len(found.file.names))
-    numbers, distances = nearest(found.file.vectors, autoencoder.encode(values).mean, count, distance)
+    own = np.full(len(asked), -1) if keep_query else _own(query, asked, found)
+    numbers, distances = nearest_others(found.file.vectors, autoencoder.encode(values).mean, count, distance, own)
     share = None
     if asked.labels is not None and found.file.labels is not None:
         share = precision(numbers, found.file.labels, asked.labels)
     if output is not None:
         _write_sheet(output, autoencoder, values, _pictures(autoencoder, found, how), numbers, force)
+    if left_out := int((own >= 0).sum()):
+        those = "the query is" if len(asked) == 1 else f"{left_out:,} of {len(asked):,} queries are"
+        messages.note(f"{those} in the index and not listed as similar to itself; --keep-query lists it")
     _tell(asked, found.file, numbers, distances, share, as_json)
 
 
@@ -98,14 +107,26 @@ def _index(model: Autoencoder, source: str, how: Reading) -> _Index:
                 f"{source} holds vectors of the model {file.about.get('model', 'of another program')}, and those of "
                 f"{model.bundle.name} are other ones; embed the items again"
             )
-        return _Index(file, None)
+        return _Index(file, None, file.about.get("source", ""))
     items, values = opened.read_for(model, source, how)
-    return _Index(VectorFile(items.names, items.labels, model.encode(values).mean, {}), items)
+    return _Index(VectorFile(items.names, items.labels, model.encode(values).mean, {}), items, source)
+
+
+def _own(query: str, asked: Items, index: _Index) -> NDArray[Any]:
+    """The number of each query in the index where it is the same item, by file and name; -1 where it is not there."""
+    import numpy as np
+
+    from aez.codec.vectors.reading import places
+
+    if not index.source:
+        return np.full(len(asked), -1)
+    numbers = {place: number for number, place in enumerate(places(index.source, index.file.names))}
+    return np.array([numbers.get(place, -1) for place in places(query, asked.names)])
 
 
 def _pictures(model: Autoencoder, index: _Index, how: Reading) -> NDArray[Any]:
     """The values of the indexed items. Raises InvalidArgument where they are not here any more."""
-    source = index.file.about.get("source", "")
+    source = index.source
     if index.items is not None:
         return model.values(index.items)
     if not source or not Path(source).exists():

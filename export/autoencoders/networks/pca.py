@@ -24,7 +24,8 @@ class PCA(Network):
         super().__init__(subject, latent)
         if self.latent > subject.numbers:
             raise InvalidArgument(
-                f"items of {subject.numbers:,} numbers have no more components than that; {self.latent:,} are asked for"
+                f"{self.latent:,} components are asked for, and of items of {subject.numbers:,} numbers there are no "
+                "more components than numbers; give a smaller --latent"
             )
         self.shape = (subject.colours, *subject.shape[:2]) if subject.pictures else subject.shape
         self.register_buffer("mean", torch.zeros(subject.numbers))

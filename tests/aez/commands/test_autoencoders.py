@@ -60,16 +60,19 @@ def test_columns_that_number_the_rows_are_warned_of() -> None:
     rng = np.random.default_rng(0)
     rows = np.stack([rng.normal(size=60), np.arange(60) + 70_000, rng.permutation(60), np.sort(rng.normal(size=60))], 1)
     np.savetxt("t.csv", rows, "%.6g", ",", header="a,counted,customer_id,sorted", comments="")
-    said = run("train", "pca", "t.csv", "-o", "m.aezm").stderr
+    asked = ("train", "pca", "t.csv", "-o", "m.aezm", "--latent", 9)  # too many, which is said behind it at once
+    said = run(*asked).stderr
     assert "columns counted, customer_id seem to number the rows; leave out" in said
     assert "--ignore counted,customer_id\n" in said
-    assert run("train", "pca", "t.csv", "-o", "n.aezm", "--ignore", "counted,customer_id").stderr.count("\n") == 1
+    (line,) = run(*asked, "--ignore", "counted,customer_id").stderr.splitlines()
+    assert "9 components are asked for, and of items of 2 numbers" in line
 
 
 @pytest.mark.usefixtures("data")
 def test_items_beside_what_comes_back(models: dict[str, Path]) -> None:
     done = run("reconstruct", "rings.npy", "-m", models["dense"], "-o", "sheet.png", "--json", "--bits", 4)
     found = json.loads(done.stdout)
+    assert done.stderr == "aez: wrote 40 of 200 items, evenly spread, to sheet.png\n"
     assert size_of("sheet.png") == (10 * (12 * 6 + 4) - 4, 8 * (12 * 6 + 4) - 4)
     assert (found["items"], found["bits"], found["dimensions"]) == (200, 4, 5)
     assert found["bytes_an_item"] == pytest.approx(2.5, abs=0.6)
@@ -139,21 +142,35 @@ def test_noise_is_removed_from_items_and_from_large_pictures(models: dict[str, P
     assert "is of the family conv and did not learn to remove noise" in other.stderr
 
 
+WAVE = np.sin(np.arange(700) / 4).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def of_windows(made_once: MadeOnce) -> Path:
+    """A model that removes noise from windows of WAVE."""
+
+    def make(folder: Path) -> None:
+        np.save(folder / "windows.npy", np.lib.stride_tricks.sliding_window_view(WAVE[:400], 16))
+        made = run("train", "denoising", folder / "windows.npy", "-o", folder / "w.aezm", "--level", 0.5, "--latent", 3,
+                   "--steps", 600, "--lr", 0.005, "--device", "cpu")  # fmt: skip
+        assert made.exit_code == 0, made.stderr
+
+    return made_once("of_windows", make) / "w.aezm"
+
+
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("suffix", [".csv", ".npy"])
-def test_noise_is_removed_from_a_series_by_a_model_of_windows(suffix: str) -> None:
-    wave = np.sin(np.arange(700) / 4).astype(np.float32)
-    np.save("windows.npy", np.lib.stride_tricks.sliding_window_view(wave[:400], 16))
-    made = run("train", "denoising", "windows.npy", "-o", "w.aezm", "--level", 0.5, "--latent", 3,
-               "--steps", 600, "--lr", 0.005, "--device", "cpu")  # fmt: skip
-    assert made.exit_code == 0, made.stderr
+def test_noise_is_removed_from_a_series_by_a_model_of_windows(of_windows: Path, suffix: str) -> None:
+    wave = WAVE
     noisy = wave[400:] + 0.4 * np.random.default_rng(0).normal(size=300)
     for name, values in (("noisy", noisy), ("clean", wave[400:])):
         if suffix == ".csv":
             Path(f"{name}.csv").write_text("level\n" + "\n".join(map(str, values)) + "\n")
         else:
             np.save(f"{name}.npy", values[:, None].astype(np.float32))
-    done = run("denoise", f"noisy{suffix}", "-m", "w.aezm", "-o", f"out{suffix}", "--clean", f"clean{suffix}", "--json")
+    done = run(
+        "denoise", f"noisy{suffix}", "-m", of_windows, "-o", f"out{suffix}", "--clean", f"clean{suffix}", "--json"
+    )
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["mse"] < 0.5 * found["mse_before"]
@@ -168,14 +185,26 @@ def test_the_nearest_items_are_found(models: dict[str, Path]) -> None:
     run("embed", "rings.npy", "-m", models["pca"], "-o", "v.parquet")
     model = models["conv"]
     run("embed", "rings.npy", "-m", model, "-o", "v.npz", "--labels", "labels.npy")
-    done = run("similar", "rings.npy#7", "--index", "v.npz", "-m", model, "-k", 3, "-o", "near.png", "--json")
+    asked = ("similar", "rings.npy#7", "--index", "v.npz", "-m", model, "-k", 3, "-o", "near.png", "--json")
+    done = run(*asked, "--keep-query")
     assert done.exit_code == 0, done.stderr
     (row,) = json.loads(done.stdout)["neighbours"]
     assert row["names"][0] == "rings.npy#7"
     assert row["distances"][0] == pytest.approx(0, abs=1e-3)
     assert size_of("near.png")[0] == 4 * (12 * 6 + 4) - 4
-    all_of_them = run("similar", "rings.npy", "--index", "v.npz", "-m", model, "-k", 1, "--labels", "labels.npy")
-    assert "precision at 1 by label: 1.0000" in all_of_them.stdout
+    done = run(*asked, "-f")
+    (others,) = json.loads(done.stdout)["neighbours"]
+    assert others["names"][:2] == row["names"][1:]
+    assert "note: the query is in the index and not listed as similar to itself; --keep-query lists it" in done.stderr
+    all_of_them = ("similar", "rings.npy", "--index", "v.npz", "-m", model, "-k", 1, "--labels", "labels.npy")
+    assert "precision at 1 by label: 1.0000" in run(*all_of_them, "--keep-query").stdout
+    done = run(*all_of_them)
+    assert "note: 200 of 200 queries are in the index" in done.stderr
+    assert float(done.stdout.rpartition(" ")[2]) < 0.9
+    Path("elsewhere").mkdir()  # a file of the same name is another one
+    np.save("elsewhere/rings.npy", np.load("rings.npy"))
+    (other,) = json.loads(run(asked[0], "elsewhere/rings.npy#7", *asked[2:], "-f").stdout)["neighbours"]
+    assert other["names"][0] == "rings.npy#7"
     wrong = run("similar", "rings.npy#7", "--index", "v.npz", "-m", models["dense"])
     assert (wrong.exit_code, "holds vectors of the model conv" in wrong.stderr) == (2, True)
 
@@ -192,6 +221,13 @@ def test_the_nearest_items_are_found(models: dict[str, Path]) -> None:
         (("embed", "rings.npy", "-m", "dense", "-o", "x.npz", "--sample"), 2, "model dense gives none"),
         (("embed", "rings.npy", "-m", "dense", "-o", "x.npz", "--labels", "none"), 5, "name the file of labels"),
         (("similar", "rings.npy#0", "--index", "labels.npy", "-m", "dense"), 5, "has the shape [200]; give vectors"),
+        (
+            ("train", "pca", "vectors.npy", "-o", "x.aezm", "--size", "8x8"),
+            2,
+            "--size is for pictures, and vectors.npy",
+        ),
+        (("train", "pca", "vectors.npy", "-o", "x.aezm", "--ignore", "a"), 2, "--ignore is for tables, and"),
+        (("train", "pca", "rings.npy", "-o", "x.aezm", "--array", "a"), 2, "--array is for .npz files, and"),
         (("train", "conv", "vectors.npy", "-o", "x.aezm"), 2, "convolutions are for pictures"),
         (("train", "dense", "rings.npy#0", "-o", "x.aezm"), 5, "1 picture is too few"),
         (("train", "dense", "rings.npy", "-o", "x.aezm", "--layers", "a,b"), 2, "are no widths of layers"),

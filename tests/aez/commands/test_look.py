@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from aez.codec.report.autoencoder_page import AutoencoderLook
+from aez.codec.report.code_plots import shown_figures
 from aez.codec.vectors.items import items_of_array
 from aez.codec.vectors.model import load_autoencoder
 from tests.kit.commands import run
@@ -76,6 +77,14 @@ def test_pictures_with_labels_and_a_log(folder: Path, tmp_path: Path) -> None:
     assert "KL divergence" in text
     assert "at even shares of the prior" in text
     assert "does not lie beside" not in text
+
+
+def test_a_loss_that_is_the_error_is_drawn_once() -> None:
+    same = [{"step": 1, "loss": 0.5, "mse": 0.5, "norm": 1.0}, {"step": 1, "validation": 0.4, "validation_mse": 0.4}]
+    names, titles = shown_figures(same)
+    assert names == ["mse"]
+    assert titles["mse"] == "loss = reconstruction: mean squared error"
+    assert shown_figures([*same, {"step": 2, "loss": 0.6, "mse": 0.5}])[0] == ["loss", "mse"]
 
 
 def test_vectors_without_a_log_in_three_axes(folder: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from tests.kit.idx_files import idx_bytes
 @pytest.mark.parametrize("shape", [(5,), (2, 3), (4, 3, 2)])
 def test_every_type_is_read_to_the_bit(tmp_path: Path, dtype: str, shape: tuple[int, ...]) -> None:
     values = np.arange(np.prod(shape)).astype(dtype).reshape(shape)
-    for name, data in (("plain", idx_bytes(values)), ("packed.gz", gzip.compress(idx_bytes(values)))):
+    plain = idx_bytes(values)
+    for name, data in (("plain", plain), ("packed.gz", gzip.compress(plain)), ("unpacked.gz", plain)):
         path = tmp_path / name
         path.write_bytes(data)
         assert looks_like_idx(path)

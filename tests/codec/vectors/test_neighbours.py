@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from aez.codec.errors import InvalidArgument
 from aez.codec.vectors import nearest, precision
-from aez.codec.vectors.neighbours import METRICS
+from aez.codec.vectors.neighbours import METRICS, nearest_others
 
 
 def vectors(count: int, seed: int) -> np.ndarray:  # type: ignore[type-arg]
@@ -29,6 +30,23 @@ def test_exact_neighbours_are_those_of_all_distances() -> None:
     every = np.linalg.norm(index[None] - asked[:, None], axis=2)
     np.testing.assert_array_equal(numbers, np.argsort(every, axis=1)[:, :3])
     np.testing.assert_allclose(distances, np.sort(every, axis=1)[:, :3], rtol=1e-4)
+
+
+def test_an_item_is_not_its_own_neighbour() -> None:
+    index = vectors(20, 0)
+    index[7] = index[3]  # a copy of another name is a neighbour
+    own = np.array([3, 5, -1])
+    asked = index[[3, 5, 9]]
+    numbers, distances = nearest_others(index, asked, 4, "euclidean", own)
+    every = np.linalg.norm(index[None] - asked[:, None], axis=2)
+    every[[0, 1], [3, 5]] = np.inf
+    assert (numbers[0, 0], distances[0, 0]) == (7, 0)
+    assert not (numbers == own[:, None]).any()
+    np.testing.assert_allclose(distances, np.sort(every, axis=1)[:, :4], rtol=1e-4, atol=1e-3)
+    assert nearest_others(index, asked, 50, "cosine", own)[0].shape == (3, 19)
+    assert nearest_others(index, asked, 50, "cosine", np.full(3, -1))[0].shape == (3, 20)
+    with pytest.raises(InvalidArgument, match="nothing but the query itself"):
+        nearest_others(index[:1], index[:1], 1, "cosine", np.array([0]))
 
 
 def test_precision_is_the_share_with_the_label() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,12 @@ def test_an_idx_file_is_pictures_with_numbers(tmp_path: Path) -> None:
     assert items.labels is not None
     assert (items.names[7], items.labels[7], range_of(items)) == ("digits#7", "7", (0.0, 255.0))
     np.testing.assert_array_equal(items.values, PICTURES)
+
+
+@pytest.mark.parametrize("name", ["digits.csv", "digits.npy", "digits.npz"])
+def test_an_idx_file_is_known_by_what_it_holds(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(idx_bytes(PICTURES)))
+    np.testing.assert_array_equal(read_items(tmp_path / name).values, PICTURES)
 
 
 def test_one_item_is_named_by_its_number(tmp_path: Path) -> None:
@@ -119,14 +127,33 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> 
     assert [Path(path).name for path, _ in items.skipped] == ["broken.png"]
 
 
+def test_what_is_not_kept_of_pictures_is_said(tmp_path: Path) -> None:
+    deep = PICTURES.astype(np.uint16) * 257
+    for number in range(3):
+        Image.fromarray(deep[number]).save(tmp_path / f"{number}.png")
+    clear = Image.fromarray(PICTURES[0])
+    clear.putalpha(Image.fromarray(np.full(PICTURES[0].shape, 99, np.uint8)))
+    clear.save(tmp_path / "clear.png")
+    clear.putalpha(255)
+    clear.save(tmp_path / "solid.png")
+    assert read_items(tmp_path).notices == (
+        "3 of 5 pictures: 16-bit grey is kept as 8 bits: the upper half of every value",
+        "1 of 5 pictures: what is transparent is shown over white",
+    )
+    assert read_items(tmp_path / "solid.png").notices == ()
+
+
 def test_lists_of_a_table_are_vectors(tmp_path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    parquet.write_table(pa.table({"v": VECTORS.tolist(), "k": ["x"] * 25}), tmp_path / "v.parquet")
+    prices = [Decimal(number) / 4 for number in range(25)]
+    table = pa.table({"v": VECTORS.tolist(), "k": ["x"] * 25, "price": prices})
+    parquet.write_table(table, tmp_path / "v.parquet")
     items = read_items(tmp_path / "v.parquet", Reading(label="k"))
-    np.testing.assert_allclose(items.values, VECTORS)
-    assert items.columns == ("v[0]", "v[1]", "v[2]")
+    np.testing.assert_allclose(items.values[:, :3], VECTORS)
+    np.testing.assert_array_equal(items.values[:, 3], np.arange(25) / 4)
+    assert items.columns == ("v[0]", "v[1]", "v[2]", "price")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +202,8 @@ def bad_files(folder: Path) -> dict[str, tuple[str | Path, Reading, str]]:
     (folder / "latin.csv").write_text("gr\u00f6\u00dfe,b\n1,2\n", encoding="latin-1")
     (folder / "gap.csv").write_text("a,b\n1,\n2,3\n")
     (folder / "broken.npz").write_bytes(b"PK no archive")
+    np.save(folder / "objects.npy", np.array([{}, {}], dtype=object))
+    (folder / "noise.npy").write_bytes(b"\1\2\3 and more")
     (folder / "empty").mkdir()
     (folder / "noise").write_bytes(b"\1\2\3")
     return {
@@ -201,6 +230,8 @@ def bad_files(folder: Path) -> dict[str, tuple[str | Path, Reading, str]]:
         "a table of labels": (folder / "a.npy", Reading(labels=folder / "pairs.csv"), "has several columns"),
         "gaps": (folder / "gap.csv", Reading(), "column 'b' lacks 1 of 2 values"),
         "no archive": (folder / "broken.npz", Reading(), "no sound file of NumPy arrays"),
+        "objects": (folder / "objects.npy", Reading(), "it holds Python objects, and items are numbers"),
+        "no array": (folder / "noise.npy", Reading(), "no sound file of NumPy arrays: it begins as none"),
         "an empty folder": (folder / "empty", Reading(), "no pictures found"),
         "no picture": (folder / "noise", Reading(), "noise: it is not a picture.*; items are in pictures, IDX"),
         "another encoding": (folder / "latin.csv", Reading(), "latin.csv is not written in UTF-8; save it so"),
@@ -210,7 +241,7 @@ def bad_files(folder: Path) -> dict[str, tuple[str | Path, Reading, str]]:
 @pytest.mark.parametrize("what", [
     "absent", "labels of another length", "no labels", "a label of no table", "no such column", "text", "gaps",
     "one value is none", "decimal commas", "a table of labels", "no archive", "an empty folder", "no picture",
-    "another encoding",
+    "another encoding", "objects", "no array",
 ])  # fmt: skip
 def test_files_that_are_no_items(tmp_path: Path, what: str) -> None:
     source, how, message = bad_files(tmp_path)[what]

@@ -59,6 +59,7 @@ def test_every_weight_learns(family: str, what: str) -> None:
 
 
 def test_layers_follow_from_the_data() -> None:
+    assert [Subject((numbers,)).usual_code for numbers in (1, 4, 40, 784)] == [1, 2, 10, 32]
     assert usual_layers(784, 32) == (256, 128)
     assert usual_layers(3072, 32) == (1024, 512)
     assert usual_layers(4, 3) == (16, 8)

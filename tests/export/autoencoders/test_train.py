@@ -126,6 +126,15 @@ def test_a_posterior_that_collapses_is_warned_of_while_training(
     assert "of 8 numbers of the code vary over the items; give a lower --beta" in said[0]
 
 
+def test_held_out_items_that_were_learned_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    twice = np.concatenate([rings(40)] * 2)
+    for number, (values, warnings) in enumerate([(twice, 1), (rings(80), 0)]):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            learn_autoencoder(items_of_array(values), AutoencoderConfig("pca"), tmp_path / str(number))
+        assert ["held-out items are copies" in one.getMessage() for one in caplog.records] == [True] * warnings
+
+
 def test_epochs_count_passes() -> None:
     assert default_options("dense", 1000, 3).steps == 12
     assert default_options("conv", 1000, 3).steps == 24
