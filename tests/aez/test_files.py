@@ -75,7 +75,7 @@ def test_the_same_input_twice_is_an_error(folder: Path) -> None:
     first = str(folder / "x.png")
     jobs = planned([first, first], str(folder / "out"))
     assert jobs[0].error is None
-    with pytest.raises(InvalidArgument, match=r"x\.aez is the result of .*x\.png"):
+    with pytest.raises(InvalidArgument, match="it is given twice"):
         check_target(jobs[1], force=True)
 
 
