@@ -48,7 +48,8 @@ def plan(inputs: Inputs, output: str | None, suffix: str, *, make_folders: bool 
     `output` is a file for one input, or a folder, which is made when missing: where it is one already, ends with a
     slash, or has several inputs to hold; None puts each result beside its input. Results are named after their inputs
     with `suffix`, those in a folder at the same place below `output`; where two would have one name, or names that are
-    one where upper and lower case are, both keep the suffix of their input (`a.jpg.aez`, `A.png.aez`). Raises InvalidArgument, OutputError.
+    one where upper and lower case are, both keep the suffix of their input (`a.jpg.aez`, `A.png.aez`). Raises
+    InvalidArgument, OutputError.
     """
     files = inputs.files
     several = len(files) > 1 or inputs.in_folder
@@ -64,7 +65,9 @@ def plan(inputs: Inputs, output: str | None, suffix: str, *, make_folders: bool 
         raise InvalidArgument("a result in a folder is named after its input; name a file with -o for standard input")
     places = [Path(found.path) if output is None else Path(output) / found.place for found in files]
     short = [str(_renamed(place, suffix)) for place in places]
-    taken = Counter(_one(target) for _, target in {(found.path, target) for found, target in zip(files, short, strict=True)})
+    taken = Counter(
+        _one(target) for _, target in {(found.path, target) for found, target in zip(files, short, strict=True)}
+    )
     jobs: list[Job] = []
     owners: dict[str, str] = {}
     for found, place, target in zip(files, places, short, strict=True):

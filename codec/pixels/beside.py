@@ -33,10 +33,9 @@ _JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
 _SAMSUNG_END, _SAMSUNG_SMALL = b"SEFT", 4096
 #: PNG chunks that are read or described elsewhere, or say nothing that a viewer would show: the palette's use, the time
 #: of the last change, what was behind it in a browser, where ImageMagick and macOS had it in a window or in memory.
-_PNG_KNOWN = frozenset(
-    "IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP tEXt zTXt iTXt pHYs eXIf acTL fcTL fdAT "
-    "bKGD hIST tIME iDOT CgBI vpAg caNv orNT".split()
-)
+_PNG_NAMES = """IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP tEXt zTXt iTXt pHYs eXIf acTL fcTL fdAT
+bKGD hIST tIME iDOT CgBI vpAg caNv orNT"""
+_PNG_KNOWN = frozenset(re.findall("[A-Za-z]+", _PNG_NAMES))
 _GAIN_MAP = b"hdrgm:Version"
 
 
