@@ -51,6 +51,8 @@ def plan(inputs: Inputs, output: str | None, suffix: str, *, make_folders: bool 
     one where upper and lower case are, both keep the suffix of their input (`a.jpg.aez`, `A.png.aez`). Raises
     InvalidArgument, OutputError.
     """
+    if output == "":
+        raise InvalidArgument("the name of the result is empty")
     files = inputs.files
     several = len(files) > 1 or inputs.in_folder
     if output == STDIO:

@@ -292,7 +292,7 @@ def test_format_that_takes_no_metadata_is_a_note(here: Path) -> None:
     ("name", "said"),
     [
         ("b.gif", "GIF is written with 256 of its colours and without half-transparent pixels"),
-        ("b.ico", "ICO is written with 128x91 of its 300x214 pixels"),
+        ("b.ico", "ICO is written with 128x91 pixels in place of 300x214"),
     ],
 )
 def test_fewer_colours_or_pixels_are_a_note(here: Path, name: str, said: str) -> None:

@@ -157,7 +157,7 @@ def deep_pictures(path: Path) -> Iterator[tuple[str, Deep]]:
     planes = [np.asarray(one.resize((2 * width, 2 * height), Image.Resampling.BICUBIC)) for one in large]
     yield f"{path.stem} enlarged", _rounded(257.0 * np.stack(planes, axis=2)[:height, :width])
     grey = np.rint(pixels.mean(axis=2))
-    yield f"{path.stem} sums", _rounded(16 * _means(grey, 4)) << 4
+    yield f"{path.stem} sums", _rounded(16 * 16 * _means(grey, 4))
     relief = value_noise(height // 2, width // 2, 64, len(path.stem))
     yield f"{path.stem} depth", _rounded(800 + 1500 * relief + 1500 * (1 - _means(grey, 2) / 255))
 

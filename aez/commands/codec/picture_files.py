@@ -112,7 +112,9 @@ def _note_less(image: Image.Image, picture_format: str, written: io.BytesIO, not
         with Image.open(written) as icon:
             sides = icon.size
         if sides != image.size:
-            notices.append("{} is written with {}x{} of its {}x{} pixels".format(picture_format, *sides, *image.size))
+            notices.append(
+                "{} is written with {}x{} pixels in place of {}x{}".format(picture_format, *sides, *image.size)
+            )
 
 
 def _save_options(

@@ -204,6 +204,7 @@ def test_a_score_of_the_eye_is_a_target(archive: Path) -> None:
         ("encode in/a.png -o x.aez --report no/r.csv", 6, "no/r.csv cannot be written: No such file or directory"),
         ("encode in/a.png -o x.aez --max-pixels 99", 5, "has 96x64 pixels, more than the 99 allowed"),
         ("encode in/a.png -o x.aez --ssimulacra2 nan", 2, "a SSIMULACRA 2 of nan cannot be reached"),
+        ("encode in/a.png -o x.aez --report -", 2, "the report is a file"),
         ("encode - --dry-run", 2, "--dry-run cannot look at standard input"),
     ],
 )
@@ -212,6 +213,14 @@ def test_what_cannot_be_is_one_sentence(archive: Path, arguments: str, code: int
     assert (found.exit_code, message in found.stderr) == (code, True), found.stderr
     assert not (archive / "x.aez").exists()
     assert (archive / "in" / "a.png").exists()
+
+
+@pytest.mark.parametrize("arguments", [("",), ("in", "-o", ""), ("in/a.png", "-o", "")])
+def test_names_of_variables_that_are_not_set(archive: Path, arguments: tuple[str, ...]) -> None:
+    before = tree(archive)
+    found = run("encode", *arguments)
+    assert (found.exit_code, "is empty" in found.stderr) == (2, True), found.stderr
+    assert tree(archive) == before
 
 
 def process(*arguments: str) -> subprocess.Popen[bytes]:
