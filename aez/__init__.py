@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from typing import IO, TYPE_CHECKING, Any, Literal, overload
@@ -74,11 +75,12 @@ def encode(
     """
     from aez.codec.image.api import encode_picture
 
-    if isinstance(image, str | os.PathLike):
-        from aez.codec.image.pillow import read_image
+    with contextlib.ExitStack() as stack:
+        if isinstance(image, str | os.PathLike):
+            from aez.codec.image.pillow import read_image
 
-        image = read_image(os.fspath(image), os.fspath(image))
-    encoded = encode_picture(image, quality, model, **options)
+            image = stack.enter_context(read_image(os.fspath(image), os.fspath(image)))
+        encoded = encode_picture(image, quality, model, **options)
     for notice in encoded.notices:
         warnings.warn(notice, UserWarning, stacklevel=2)
     return encoded.data

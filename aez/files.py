@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +27,17 @@ class Job:
     error: AezError | None = None
 
 
-def read_input(name: str) -> bytes:
-    """All bytes of a file or of standard input. Raises UnsupportedInput."""
+def read_input(name: str, signature: bytes = b"") -> bytes:
+    """All bytes of a file or of standard input; of one that does not begin with `signature` only enough to tell.
+
+    Raises UnsupportedInput.
+    """
+    if name == STDIO and sys.stdin is None:
+        raise UnsupportedInput("standard input is closed")
     try:
-        return sys.stdin.buffer.read() if name == STDIO else Path(name).read_bytes()
+        with nullcontext(sys.stdin.buffer) if name == STDIO else Path(name).open("rb") as file:
+            head = file.read(len(signature) + 1)
+            return head + file.read() if head.startswith(signature) else head
     except OSError as error:
         raise UnsupportedInput(f"it cannot be read: {_reason(error)}") from error
 
@@ -38,9 +47,12 @@ def plan(inputs: Inputs, output: str | None, suffix: str, *, make_folders: bool 
 
     `output` is a file for one input, or a folder, which is made when missing: where it is one already, ends with a
     slash, or has several inputs to hold; None puts each result beside its input. Results are named after their inputs
-    with `suffix`, those in a folder at the same place below `output`; where two would have one name, both keep the
-    suffix of their input (`a.jpg.aez`, `a.png.aez`). Raises InvalidArgument, OutputError.
+    with `suffix`, those in a folder at the same place below `output`; where two would have one name, or names that are
+    one where upper and lower case are, both keep the suffix of their input (`a.jpg.aez`, `A.png.aez`). Raises
+    InvalidArgument, OutputError.
     """
+    if output == "":
+        raise InvalidArgument("the name of the result is empty")
     files = inputs.files
     several = len(files) > 1 or inputs.in_folder
     if output == STDIO:
@@ -55,18 +67,29 @@ def plan(inputs: Inputs, output: str | None, suffix: str, *, make_folders: bool 
         raise InvalidArgument("a result in a folder is named after its input; name a file with -o for standard input")
     places = [Path(found.path) if output is None else Path(output) / found.place for found in files]
     short = [str(_renamed(place, suffix)) for place in places]
-    taken = Counter(target for _, target in {(found.path, target) for found, target in zip(files, short, strict=True)})
+    taken = Counter(
+        _one(target) for _, target in {(found.path, target) for found, target in zip(files, short, strict=True)}
+    )
     jobs: list[Job] = []
     owners: dict[str, str] = {}
     for found, place, target in zip(files, places, short, strict=True):
-        name = target if taken[target] == 1 else f"{place}{suffix}"
-        error = InvalidArgument(f"{name} is the result of {owners[name]}; rename one") if name in owners else None
+        name = target if taken[_one(target)] == 1 else f"{place}{suffix}"
+        error = _clash(name, found.path, owners[name]) if name in owners else None
         owners.setdefault(name, found.path)
         jobs.append(Job(found.path, name, error))
     if make_folders and output is not None:
         for folder in {Path(output), *(Path(job.target).parent for job in jobs)}:
             _make_folder(folder)
     return jobs
+
+
+def _one(target: str) -> str:
+    """What is the same for names that some systems take for one."""
+    return unicodedata.normalize("NFC", target).casefold()
+
+
+def _clash(name: str, source: str, owner: str) -> InvalidArgument:
+    return InvalidArgument("it is given twice" if source == owner else f"{name} is the result of {owner}; rename one")
 
 
 def _renamed(place: Path, suffix: str) -> Path:

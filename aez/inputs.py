@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aez import messages
-from aez.codec.errors import UnsupportedInput
+from aez.codec.errors import InvalidArgument, UnsupportedInput
 
 STDIO = "-"
 #: Files of one reason that are named; the others are counted.
@@ -62,8 +62,10 @@ def find_inputs(given: Sequence[str], judge: Judge, *, recursive: bool = False, 
     """The files, and in place of each folder what lies in it, or with `recursive` below it.
 
     In folders, hidden files are left out, and links unless `follow_links`. Raises UnsupportedInput for a folder that
-    cannot be read, or holds nothing to work on.
+    cannot be read, or holds nothing to work on; InvalidArgument for an empty name, as of a variable that is not set.
     """
+    if not all(given):
+        raise InvalidArgument("the name of an input is empty; the folder that you are in is .")
     inputs = Inputs()
     for name in given:
         if name == STDIO or not Path(name).is_dir():

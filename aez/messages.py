@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import traceback
 
@@ -14,6 +15,7 @@ from aez.codec.errors import OutputError
 #: Exit code of a defect, as `sysexits.h` has it.
 EXIT_DEFECT = 70
 DEBUG = "AEZ_DEBUG"
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def result(text: str) -> None:
@@ -49,9 +51,12 @@ def summary(text: str) -> None:
 
 
 def _say(line: str) -> None:
-    """A line on standard error; one that is full or closed ends no work."""
+    """A line on standard error; one that is full or closed ends no work.
+
+    Line breaks and what else steers a terminal, which names of files may hold, are spelled out.
+    """
     with contextlib.suppress(OSError):
-        click.echo(line, err=True)
+        click.echo(_STEERING.sub(lambda found: repr(found[0])[1:-1], line), err=True)
 
 
 def unexpected(problem: BaseException) -> str:

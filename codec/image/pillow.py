@@ -145,11 +145,16 @@ def _pillow_errors(name: str, source: IO[bytes] | str | None = None) -> Iterator
     except AezError:
         raise
     except UnidentifiedImageError:
-        wanted = unread_format(_head(source))
+        head = _head(source)
+        wanted = unread_format(head)
         what = f"a picture in {wanted}" if wanted else "not a picture that can be read here"
+        what = what if head or source is None else "empty"
         raise UnsupportedInput(f"{name} is {what}") from None
     except Image.DecompressionBombError as error:
-        raise UnsupportedInput(f"{name} is too large: {error}") from error
+        count = str(error).split(",")[0]  # without what it could be
+        raise UnsupportedInput(
+            f"{name} is too large: {count}; raise max_pixels (Pillow's MAX_IMAGE_PIXELS) if it is to be trusted"
+        ) from error
     except FileNotFoundError:
         raise UnsupportedInput(f"{name} does not exist") from None
     except OSError as error:

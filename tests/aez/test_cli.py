@@ -31,7 +31,7 @@ from aez.files import Job
 from tests.kit import places
 from tests.kit.commands import run
 from tests.kit.png_maker import make_png
-from tests.kit.tiny_pictures import coarse
+from tests.kit.tiny_pictures import coarse, photo
 
 TINY = str(places.TINY)
 SHIPPED = places.ROOT / "codec" / "models" / "photo.aezm"
@@ -288,6 +288,19 @@ def test_format_that_takes_no_metadata_is_a_note(here: Path) -> None:
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("b.gif", "GIF is written with 256 of its colours and without half-transparent pixels"),
+        ("b.ico", "ICO is written with 128x91 pixels in place of 300x214"),
+    ],
+)
+def test_fewer_colours_or_pixels_are_a_note(here: Path, name: str, said: str) -> None:
+    (here / "a.aez").write_bytes(aez.encode(photo(214, 300), lossless=True))
+    result = run("decode", "a.aez", "-o", name)
+    assert (result.exit_code, f"aez: note: a.aez: {said}\n" in result.stderr) == (0, True), result.stderr
+
+
 def test_what_encoding_loses_is_a_note() -> None:
     Image.fromarray(np.full((20, 30), 1_001, np.uint16)).save("a.png")
     encode = run("encode", "a.png", "-o", "a.aez", "--json")
@@ -440,7 +453,7 @@ def test_hardly_anything_left(here: Path, cut: int, command: list[str]) -> None:
         ("encode a.png a.png -o -", 2, "standard output takes one file"),
         ("encode a.png -o b.aez --model nix", 4, "there is no model nix"),
         ("encode a.png -o b.aez --model ./a.png", 4, "is not usable: it is no sound zip file"),
-        ("encode empty.png -o b.aez", 5, "empty.png: it is not a picture that can be read here"),
+        ("encode empty.png -o b.aez", 5, "empty.png: it is empty"),
         ("encode empty -o b.aez", 5, "the folder empty holds no file for this command"),
         ("encode missing.png -o b.aez", 5, "missing.png: it cannot be read: No such file or directory"),
         ("encode a.png -o no/b.aez", 6, "a.png: the folder no does not exist"),

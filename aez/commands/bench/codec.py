@@ -160,12 +160,13 @@ def soak(count: int, model: str | None, as_json: bool) -> None:
 
 @click.command()
 @pictures
+@click.option("--deep", is_flag=True, help="Make pictures of 12 and 16 bits of them, or of an .npz with a cube.")
 @options.as_json
-def lossless(pictures: tuple[Path, ...], as_json: bool) -> None:
+def lossless(pictures: tuple[Path, ...], deep: bool, as_json: bool) -> None:
     """Bytes without loss beside PNG, lossless WebP and lossless JPEG XL; 16-bit PNG files beside themselves."""
-    from aez.bench.pictures.lossless import measure_lossless
+    from aez.bench.pictures.lossless import measure_deep, measure_lossless
 
-    shared.show(measure_lossless(pictures), as_json)
+    shared.show(measure_deep(pictures) if deep else measure_lossless(pictures), as_json)
 
 
 COMMANDS = (speed, tiles, seams, exact, lossless, large, soak)

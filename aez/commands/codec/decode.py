@@ -59,6 +59,7 @@ class DecodeJob:
 
     def _decoded(self, source: str, progress: Progress) -> tuple[Decoded, int]:
         """The picture, and the bytes of its file; for a region of a file far away, only what it needs is read."""
+        from aez.codec.container.chunks import SIGNATURE
         from aez.codec.image.decoding import decode_picture, decode_region
 
         beside = None if source == STDIO or is_url(source) else source
@@ -71,7 +72,7 @@ class DecodeJob:
                     return decode_region(far, **settings), far.seek(0, os.SEEK_END)
                 data = far.read()
         else:
-            data = read_input(source)
+            data = read_input(source, SIGNATURE[:-1])
         settings = {**self.settings, **self._scale(data), "beside": beside, "progress": progress}
         return decode_picture(data, **settings), len(data)
 

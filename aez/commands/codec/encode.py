@@ -140,6 +140,8 @@ def _check_after(after: AfterEncoding, jobs: list[Job], report: str | None) -> N
     for name, asked in (("--delete-source", after.delete_source), ("--keep-times", after.keep_times)):
         if asked and streams:
             raise InvalidArgument(f"{name} goes with files, not with standard input or output")
+    if report == STDIO:
+        raise InvalidArgument("the report is a file; lines on standard output are those of --json")
     if report is not None and any(Path(report).resolve() == Path(job.target).resolve() for job in jobs):
         raise InvalidArgument(f"{report} is the result of a picture; give the report another name")
 

@@ -23,6 +23,7 @@ def info(files: tuple[str, ...], as_json: bool) -> None:
 
     FILE may be a URL, of which only the two ends are read (needs aez[remote]); - is standard input.
     """
+    from aez.codec.container.chunks import SIGNATURE
     from aez.codec.image.decoding import describe, describe_ends
     from aez.codec.remote.address import is_url
     from aez.codec.remote.file import open_url
@@ -31,7 +32,7 @@ def info(files: tuple[str, ...], as_json: bool) -> None:
         if is_url(name):
             found = describe_ends(open_url(name))
         else:
-            found = describe(read_input(name), None if name == STDIO else name)
+            found = describe(read_input(name, SIGNATURE[:-1]), None if name == STDIO else name)
         messages.result(json.dumps({"file": name, **found}) if as_json else _text(name, found))
 
     sys.exit(run_each(files, show))

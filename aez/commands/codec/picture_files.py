@@ -26,6 +26,7 @@ _NO_ALPHA = frozenset({"JPEG", "MPO", "PPM"})
 _DEEP_GREY = frozenset({"JPEG2000", "PPM"})
 #: Lossy formats are written finely: what they lose comes on top of what the codec lost.
 LOSSY_QUALITY = 95
+_GIF_COLOURS = 256
 #: Bytes of EXIF, or of XMP, in a JPEG file, where a segment must hold it.
 _JPEG_SEGMENT = {"exif": 65533, "xmp": 65504}
 _TIFF_XMP, _TIFF_ICC = 700, 34675  # tags
@@ -97,7 +98,23 @@ def _written(
         raise InvalidArgument(
             f"{picture_format} cannot hold this picture of mode {image.mode} ({error}); use png or tiff"
         ) from error
+    _note_less(image, picture_format, buffer, notices)
     return buffer.getvalue()
+
+
+def _note_less(image: Image.Image, picture_format: str, written: io.BytesIO, notices: list[str]) -> None:
+    """Say where a writer takes fewer colours or pixels than there are: GIF has a palette, an icon its largest size."""
+    if picture_format == "GIF" and image.mode != "P" and image.getcolors(_GIF_COLOURS) is None:
+        notices.append(f"GIF is written with {_GIF_COLOURS} of its colours and without half-transparent pixels")
+    if picture_format in ("ICO", "ICNS"):
+        from PIL import Image
+
+        with Image.open(written) as icon:
+            sides = icon.size
+        if sides != image.size:
+            notices.append(
+                "{} is written with {}x{} pixels in place of {}x{}".format(picture_format, *sides, *image.size)
+            )
 
 
 def _save_options(
@@ -108,7 +125,7 @@ def _save_options(
         settings = {key: image.info[key] for key in METADATA if image.info.get(key)}
     if "dpi" in image.info:
         settings["dpi"] = image.info["dpi"]
-    if picture_format in ("JPEG", "WEBP", "AVIF"):
+    if picture_format in ("JPEG", "WEBP", "AVIF", "PDF"):
         settings["quality"] = LOSSY_QUALITY
     if picture_format in ("JPEG", "MPO"):
         _fit_segments(settings, picture_format, notices)
@@ -161,8 +178,8 @@ def _deep_bytes(decoded: Decoded, picture_format: str, notices: list[str]) -> by
     """A PNG or TIFF with all bits."""
     import numpy as np
 
+    from aez.codec.pixels.deep_files import png_bytes, tiff_bytes
     from aez.codec.pixels.exif import PREFIX
-    from aez.commands.codec.deep_files import png_bytes, tiff_bytes
 
     info, values, bits = decoded.image.info, decoded.values, decoded.header.bits
     exif, icc, xmp = info.get("exif", b""), info.get("icc_profile", b""), info.get("xmp", b"")
@@ -237,5 +254,6 @@ def judge_picture(path: Path) -> LeftOut | None:
         return LeftOut(str(path), f"a picture in {wanted}", failed=True)
     Image.init()
     if path.suffix.lower() in _OTHER_PICTURES or Image.registered_extensions().get(path.suffix.lower()) in Image.OPEN:
-        return LeftOut(str(path), "it is called a picture, and cannot be read as one", failed=True)
+        why = "it is called a picture, and cannot be read as one" if path.stat().st_size else "it is empty"
+        return LeftOut(str(path), why, failed=True)
     return LeftOut(str(path), "no pictures")

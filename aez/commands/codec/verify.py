@@ -20,9 +20,10 @@ from aez.inputs import STDIO
 @options.model
 def verify(files: tuple[str, ...], model: str | None) -> None:
     """Check .aez files in full: every chunk's checksum, symbols, samples and alpha of every tile."""
+    from aez.codec.container.chunks import SIGNATURE
 
     def check(name: str) -> None:
-        tiles, used = check_file(read_input(name), model, None if name == STDIO else name)
+        tiles, used = check_file(read_input(name, SIGNATURE[:-1]), model, None if name == STDIO else name)
         found = f"{tiles} tile{'s' if tiles > 1 else ''}, {f'model {used}' if used else 'no model'}"
         messages.result(f"{click.format_filename(name)}: sound ({found})")
 

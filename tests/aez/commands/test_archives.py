@@ -84,12 +84,14 @@ def test_pictures_that_cannot_be_read_are_failures(archive: Path) -> None:
     (archive / "in" / "phone.jpg").write_bytes(HEIC)
     (archive / "in" / "cut.png").write_bytes((archive / "in" / "a.png").read_bytes()[:20])
     (archive / "in" / "raw.cr2").write_bytes(b"raw")
+    (archive / "in" / "empty.jpg").touch()
     found = run("encode", "in", "-o", "out", "-q", "10")
     assert found.exit_code == 1
     assert "in/phone.jpg: a picture in HEIC, which takes `pip install pillow-heif`\n" in found.stderr
     assert "in/cut.png: it is called a picture, and cannot be read as one\n" in found.stderr
     assert "in/raw.cr2: it is called a picture, and cannot be read as one\n" in found.stderr
-    assert found.stderr.endswith("3 of 5 files failed\n")
+    assert "in/empty.jpg: it is empty\n" in found.stderr
+    assert found.stderr.endswith("4 of 6 files failed\n")
     alone = run("encode", "in/phone.jpg", "-o", "x.aez")
     assert (alone.exit_code, "is a picture in HEIC" in alone.stderr) == (5, True)
 
@@ -202,6 +204,7 @@ def test_a_score_of_the_eye_is_a_target(archive: Path) -> None:
         ("encode in/a.png -o x.aez --report no/r.csv", 6, "no/r.csv cannot be written: No such file or directory"),
         ("encode in/a.png -o x.aez --max-pixels 99", 5, "has 96x64 pixels, more than the 99 allowed"),
         ("encode in/a.png -o x.aez --ssimulacra2 nan", 2, "a SSIMULACRA 2 of nan cannot be reached"),
+        ("encode in/a.png -o x.aez --report -", 2, "the report is a file"),
         ("encode - --dry-run", 2, "--dry-run cannot look at standard input"),
     ],
 )
@@ -210,6 +213,14 @@ def test_what_cannot_be_is_one_sentence(archive: Path, arguments: str, code: int
     assert (found.exit_code, message in found.stderr) == (code, True), found.stderr
     assert not (archive / "x.aez").exists()
     assert (archive / "in" / "a.png").exists()
+
+
+@pytest.mark.parametrize("arguments", [("",), ("in", "-o", ""), ("in/a.png", "-o", "")])
+def test_names_of_variables_that_are_not_set(archive: Path, arguments: tuple[str, ...]) -> None:
+    before = tree(archive)
+    found = run("encode", *arguments)
+    assert (found.exit_code, "is empty" in found.stderr) == (2, True), found.stderr
+    assert tree(archive) == before
 
 
 def process(*arguments: str) -> subprocess.Popen[bytes]:
@@ -247,3 +258,19 @@ def test_closed_standard_streams_lose_no_result(archive: Path) -> None:
     assert (archive / "a.aez").exists()
     closed = subprocess.run(f"{line} - >&-", shell=True, check=False, capture_output=True)
     assert (closed.returncode, b"standard output is closed" in closed.stderr) == (6, True)
+    nothing = subprocess.run(f"{sys.executable} -m aez decode - -o x.png <&-", shell=True, capture_output=True)
+    assert (nothing.returncode, b"standard input is closed" in nothing.stderr) == (5, True)
+
+
+def test_what_is_no_file_of_ours_is_not_read_to_its_end() -> None:
+    with Path("/dev/zero").open("rb") as endless:
+        command = [sys.executable, "-m", "aez", "decode", "-", "-o", "x.png"]
+        found = subprocess.run(command, stdin=endless, capture_output=True, timeout=60)
+    assert (found.returncode, b"this is no .aez file" in found.stderr) == (3, True)
+
+
+def test_names_do_not_steer_the_terminal(archive: Path) -> None:
+    name = "two\nlines\x1b[31m.png"
+    (archive / name).write_bytes(b"")
+    found = run("encode", name, "-o", "x.aez")
+    assert found.stderr == "aez: error: two\\nlines\\x1b[31m.png: it is empty\n"

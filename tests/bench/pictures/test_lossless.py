@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aez.bench.pictures.lossless import measure_lossless
-from aez.codec.errors import InvalidArgument
+from aez.bench.pictures.lossless import deep_pictures, measure_deep, measure_lossless
+from aez.codec.errors import InvalidArgument, UnsupportedInput
 from tests.kit.tiny_pictures import photo
 
 
@@ -32,3 +32,38 @@ def test_every_format_is_measured_that_can_be(tmp_path: Path, monkeypatch: pytes
     assert json.loads(report.to_json())["times"]["JPEG XL"] is None
     with pytest.raises(InvalidArgument, match="name one picture"):
         measure_lossless([])
+
+
+def test_deep_pictures_are_made_and_measured(tmp_path: Path) -> None:
+    Image.fromarray(photo(40, 50)).save(tmp_path / "eight.png")
+    cube = np.arange(30 * 20 * 41, dtype=np.uint16).reshape(30, 20, 41) * 7
+    np.savez(tmp_path / "scene.npz", cube=cube)
+    made = dict(deep_pictures(tmp_path / "eight.png"))
+    assert {name: values.shape for name, values in made.items()} == {
+        "eight in light": (20, 24, 3),
+        "eight enlarged": (40, 48, 3),
+        "eight sums": (10, 12),
+        "eight depth": (20, 24),
+    }
+    assert not (made["eight sums"] % 16).any()
+    report = measure_deep([tmp_path / "eight.png", tmp_path / "scene.npz"])
+    assert {one.picture: one.bits for one in report.pictures} == {
+        "eight in light": 16,
+        "eight enlarged": 16,
+        "eight sums": 12,
+        "eight depth": 12,
+        "scene band 0": 16,
+        "scene band 20": 16,
+        "scene band 40": 16,
+    }
+    assert all(one.bytes["aez"] and one.bytes["PNG"] for one in report.pictures)
+    assert report.times("WebP") is None
+
+
+@pytest.mark.parametrize("name", ["none.npz", "flat.npz", "tiny.png"])
+def test_what_gives_no_deep_picture_is_said(tmp_path: Path, name: str) -> None:
+    np.savez(tmp_path / "none.npz", other=np.zeros(3))
+    np.savez(tmp_path / "flat.npz", cube=np.zeros((3, 3), np.uint16))
+    Image.new("RGB", (3, 3)).save(tmp_path / "tiny.png")
+    with pytest.raises(UnsupportedInput, match=r"cube|too small"):
+        measure_deep([tmp_path / name])

@@ -33,6 +33,12 @@ def jpeg(behind: bytes = b"", **options: Any) -> bytes:
     return buffer.getvalue() + behind
 
 
+def saved(image_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    RGB.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
 def psd(layers: int) -> bytes:
     """A picture of 2 x 1 grey pixels, of empty layers."""
     layer = struct.pack(">4iH", 0, 0, 0, 0, 0) + b"8BIMnorm" + bytes(4) + struct.pack(">I", 12) + bytes(12)
@@ -84,6 +90,10 @@ def test_one_picture_that_calls_itself_small_is_whole() -> None:
         (jpeg(FILM), "the film behind it (motion photo)"),
         (jpeg(xmp=b'<rdf:Description hdrgm:Version="1.0"/>'), "its gain map (Ultra HDR)"),
         (psd(3), "its 3 layers are kept as what they show together"),
+        (jpeg(b"PK\3\4" + bytes(20), progressive=True), "not kept: the 24 bytes behind it"),
+        (jpeg(b"x" * 5000 + b"SEFT"), "not kept: the 5,004 bytes behind it"),
+        (saved("PNG") + b"PK\3\4", "not kept: the 4 bytes behind it"),
+        (saved("ICO", sizes=[(16, 16), (24, 24), (30, 30)]), "not kept: its other "),
     ],
 )
 def test_what_is_left_is_said(data: bytes, expected: str) -> None:
@@ -91,6 +101,22 @@ def test_what_is_left_is_said(data: bytes, expected: str) -> None:
     assert expected in said
 
 
-@pytest.mark.parametrize("data", [jpeg(), jpeg(b"\0" * 100), tiff({270: (2, "a page")}), psd(1)])
+#: EXIF with the end of a JPEG in it, as that of a thumbnail.
+THUMBNAIL = Image.Exif()
+THUMBNAIL[0x927C] = b"\xff\xd8\xff\xd9PK"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        jpeg(),
+        jpeg(b"\0" * 100),
+        jpeg(b"time zone" + b"SEFT"),
+        jpeg(exif=THUMBNAIL, progressive=True),
+        tiff({270: (2, "a page")}),
+        psd(1),
+        saved("ICO", sizes=[(16, 16)]),
+    ],
+)
 def test_plain_files_say_nothing(data: bytes) -> None:
     assert notices(data) == []

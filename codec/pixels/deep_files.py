@@ -19,13 +19,16 @@ _ROWS = 64
 _DEFLATE = 8
 
 
-def png_bytes(values: Values, chunks: list[tuple[bytes, bytes]]) -> bytes:
-    """A PNG of uint16 values [height, width] or [height, width, 2..4], with `chunks` (name, content) before them."""
+def png_bytes(values: Values, chunks: list[tuple[bytes, bytes]], effort: int = 6) -> bytes:
+    """A PNG of uint16 values [height, width] or [height, width, 2..4], with `chunks` (name, content) before them.
+
+    `effort` 1..9 is zlib's.
+    """
     values = values.reshape(*values.shape[:2], -1)
     height, width, channels = values.shape
     head = struct.pack(">IIBBBBB", width, height, 16, _PNG_COLOURS[channels], 0, 0, 0)
     parts = [b"\x89PNG\r\n\x1a\n", _png_chunk(b"IHDR", head), *(_png_chunk(*chunk) for chunk in chunks)]
-    packer = zlib.compressobj(6)
+    packer = zlib.compressobj(effort)
     above = np.zeros(width * channels * 2, np.uint8)
     for row in range(0, height, _ROWS):
         lines = values[row : row + _ROWS].astype(">u2").reshape(-1, width * channels).view(np.uint8)
