@@ -43,6 +43,7 @@ def run(
     quick: bool = False,
     thresholds: bool = False,
     int8: bool = False,
+    only: Sequence[str] = (),
     jobs: int | None = None,
     progress: bool = False,
 ) -> DetectReport:
@@ -56,6 +57,7 @@ def run(
         quick: every third case, and no VUS-PR.
         thresholds: compare ways of choosing our detectors' limit too, on SMD and folders.
         int8: each of ours also as `aez models export --int8` writes it.
+        only: names of the cases to measure; none for all.
         jobs: processes at a time, one for each core by default; each then computes with one thread.
         progress: a bar on standard error.
 
@@ -68,7 +70,7 @@ def run(
         raise InvalidArgument("ways of choosing a threshold are compared on SMD and on folders, not here")
     own = _own(families, dict(settings or {}), (False, True) if int8 else (False,))
     contestants = _contestants(protocol, own, peers)
-    cases = list(LOADERS[kind](folder))[:: QUICK_STEP if quick else 1]
+    cases = _chosen_cases(list(LOADERS[kind](folder)), only, QUICK_STEP if quick and not only else 1)
     jobs = jobs or available_cores()
     pairs = [(contestant, case) for case in cases for contestant in contestants]
     outcomes = _examined(pairs, _Examiner(protocol, quick, thresholds), jobs, progress)
@@ -92,6 +94,14 @@ def run(
         traces=_traces(results, names, protocol.task),
         thresholds={name: found for name in names if (found := _limits(results, name))},
     )
+
+
+def _chosen_cases(cases: list[Case], only: Sequence[str], step: int) -> list[Case]:
+    names = [case.name for case in cases]
+    for name in only:
+        if name not in names:
+            raise InvalidArgument(f"case {name!r} is not there; use {', '.join(names)}")
+    return [case for case in cases if not only or case.name in only][::step]
 
 
 def _own(families: Sequence[str], settings: dict[str, Any], ways: Sequence[bool]) -> list[Own]:
