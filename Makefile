@@ -23,6 +23,9 @@ TEST := $(VENV)/.installed-test
 HEADERS := $(VENV)/include/onnxruntime
 HEADERS_FROM := com.github.asus4.onnxruntime@0.4.9
 
+# Tests start many programs, and each would compile every module again where Python is told to keep no bytecode.
+test test-fast coverage: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-fast coverage js site lint clean
 
 demo: $(BASE)
