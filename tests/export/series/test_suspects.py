@@ -46,6 +46,17 @@ def test_what_is_suspected_lies_about_the_events_and_nowhere_else() -> None:
     assert all(bad[start - 16 : end + 16].any() for start, end in spans)
 
 
+def test_most_of_a_tenth_is_suspected_where_much_of_it_is_learned_at_first() -> None:
+    rows, bad = contaminated(0.1, 1, sample.wandering)
+    (spans,) = find_suspects([rows.astype(np.float32)], 24, [()])
+    flags = np.zeros(len(rows), bool)
+    for start, end in spans:
+        flags[start:end] = True
+    assert flags[bad].mean() > 0.8  # a quarter, with one bound for all rounds
+    assert flags[~bad].mean() < 0.1
+    assert find_suspects([sample.wandering(6000, 1).astype(np.float32)], 24, [()]) == [[]]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_normal_noise_bursts_of_busy_servers_and_two_ways_of_being_normal_are_not_suspected(seed: int) -> None:
     rng = np.random.default_rng(seed)
