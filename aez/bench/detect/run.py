@@ -54,7 +54,7 @@ def run(
         families: ours, each with the same settings for all cases.
         settings: parameters of `SeriesDetector`, as from `parse_settings`.
         peers: names of those to set beside ours, upper and lower case alike; None takes all.
-        quick: every third case, and no VUS-PR.
+        quick: no VUS-PR, and every third case unless `only` says which.
         thresholds: compare ways of choosing our detectors' limit too, on SMD and folders.
         int8: each of ours also as `aez models export --int8` writes it.
         only: names of the cases to measure; none for all.
@@ -64,8 +64,7 @@ def run(
     Raises InvalidArgument for names that do not exist and for thresholds elsewhere, UnsupportedInput for a folder that
     is no benchmark, AezError where a peer's library is missing or none of our detectors could learn from any case.
     """
-    kind = benchmark_kind(folder)
-    protocol = PROTOCOLS[kind]
+    protocol = PROTOCOLS[kind := benchmark_kind(folder)]
     if thresholds and kind not in WITH_THRESHOLDS:
         raise InvalidArgument("ways of choosing a threshold are compared on SMD and on folders, not here")
     own = _own(families, dict(settings or {}), (False, True) if int8 else (False,))
