@@ -220,6 +220,7 @@ class Worker:
         return future.done()
 
     def _run(self) -> None:
+        self._wall = time.time_ns()  # a clock that is set before the first tick is one that is set, too
         try:
             while not self._give_up.is_set():
                 self._round()

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Finite(click.FloatRange):
+    """A number in a range that is one: click takes nan for any, and infinity where there is no upper bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return found
 
 
 def in_order(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -49,10 +60,15 @@ streams = click.option(
 )
 series_reading = in_order(
     click.option("--time-column", metavar="NAME", help="The column with the times; by default it is found."),
+    click.option(
+        "--time-unit",
+        type=click.Choice(["s", "ms", "us", "ns", "days"]),
+        help="Of times that are numbers, by default told by their size; days are those of spreadsheets.",
+    ),
     click.option("--array", metavar="NAME", help="The array of an NPZ file that holds the values."),
     click.option(
         "--resample",
-        type=click.FloatRange(0, min_open=True),
+        type=Finite(0, min_open=True),
         metavar="SECONDS",
         help="Put rows on an even clock first: the mean of each so many seconds.",
     ),

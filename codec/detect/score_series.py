@@ -39,6 +39,7 @@ class Reading:
     """
 
     time_column: str | None = None
+    time_unit: str | None = None
     separator: str | None = None
     array: str | None = None
     resample: float | None = None
@@ -148,6 +149,7 @@ def score_streams(
         path,
         reading.stream,
         time_column=reading.time_column,
+        time_unit=reading.time_unit,
         channels=detector.channels,
         separator=reading.separator,
         array=reading.array,
@@ -265,6 +267,7 @@ class _SeriesFile:
             self.path,
             rows=_ROWS,
             time_column=given.time_column,
+            time_unit=given.time_unit,
             channels=self.detector.channels,
             separator=given.separator,
             array=given.array,

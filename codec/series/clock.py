@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.common.epochs import DAYS, are_likely_days, days_or_count, from_days, told_unit
+from aez.codec.errors import UnsupportedInput
 from aez.codec.series.columns import Column, arrow, numbers, strings
 
-__all__ = ["TableClock", "find_clock", "names_time"]
+__all__ = ["TIME_UNITS", "TableClock", "find_clock", "names_time"]
 
 Times = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -24,9 +26,10 @@ _NAMES = (
 )
 _HINTS = {"time", "timestamp", "datetime", "date", "epoch", "clock"}
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "sec": 10**9}
+#: Units that may be said, and names that say that seconds are counted.
+TIME_UNITS = ("s", "ms", "us", "ns", DAYS)
+_COUNTS = ("t", "seconds", "elapsed", "elapsedtime")
 _UNIT = re.compile(r"[\s_.(\[]+(ns|us|µs|ms|s|sec)[)\]]?$", re.IGNORECASE)
-#: Smallest magnitude of the times since 1970 in each unit: from 1973 on, none is taken for another.
-_EPOCHS = ((10**17, 1), (10**14, 10**3), (10**11, 10**6), (10**8, 10**9))
 _YEAR_1990, _YEAR_2100 = 631_152_000, 4_102_444_800
 _LIMIT = 2.0**63
 _OFFSET = re.compile(r"\d\d:\d\d.*?\s*(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)$", re.IGNORECASE)
@@ -50,7 +53,8 @@ class TableClock:
 
     columns: tuple[str, ...]  #: one, or a column of dates and one of times of day
     timezone: str | None
-    unit: int | None = None  #: ns in one unit of a number; None: texts, or times by type
+    unit: int | None = None  #: ns in one unit of a number; None: texts, times by type, or days
+    days: bool = False  #: numbers are days of a spreadsheet
     zoned: bool = False  #: texts end with a zone
 
     def read(self, table: Mapping[str, Column]) -> tuple[Times, Flags, Column]:
@@ -61,6 +65,10 @@ class TableClock:
         column = _joined(table, self.columns)
         if isinstance(column, np.ndarray) and column.dtype.kind == "M":
             return column.view(np.int64), np.isnat(column), column
+        if self.days:
+            values, wrong = numbers(column)
+            times, none = from_days(values)
+            return times, wrong | none, column
         if self.unit is not None:
             return *_from_numbers(column, self.unit), column
         if isinstance(column, np.ndarray):  # numbers or nothing, where the rows before have texts
@@ -74,6 +82,7 @@ def find_clock(
     named: str | None = None,
     unnamed: Collection[str] = (),
     timezones: Mapping[str, str] | None = None,
+    unit: str | None = None,
 ) -> TableClock | None:
     """The clock of a table, judged by its first rows; None when it has none.
 
@@ -83,9 +92,10 @@ def find_clock(
     table and texts in ISO 8601 under any name. Numbers under a name that only hints at time (`sample_time`), or
     without a name in the first column, must all be there, not fall, and lie between 1990 and 2100. A column of dates
     goes together with one of times of day. `named` is a column that holds the times whatever its name, with numbers
-    of any kind.
+    of any kind. `unit` is what numbers are in, one of TIME_UNITS; raises UnsupportedInput where it has to be said,
+    because they may as well be days of a spreadsheet.
     """
-    find = _Finder(table, timezones or {})
+    find = _Finder(table, timezones or {}, unit)
     if named is not None:
         return find.anyhow(named)
     ways: list[tuple[Callable[[str], TableClock | None], list[str]]] = [
@@ -102,19 +112,21 @@ def find_clock(
 class _Finder:
     table: Mapping[str, Column]
     timezones: Mapping[str, str]
+    unit: str | None = None
 
     def anyhow(self, name: str) -> TableClock | None:
-        return self.by_type(name) or self._numbers(name, lambda values: _epoch(values) or _counted(name))
+        return self.by_type(name) or self._numbers(name, lambda values: _epoch(values) or self._counted(name, values))
 
     def by_name(self, name: str) -> TableClock | None:
         def unit(values: NDArray[np.float64]) -> int | None:
-            counted = _plain(name) != "date" and _rising(values)  # 20240131 is not a number of seconds
-            return _epoch(values) or (_counted(name) if counted else None)
+            counted = self._counted(name, values)
+            # 20240131 is not a number of seconds.
+            return _epoch(values) or (counted if _plain(name) != "date" and _rising(values) else None)
 
         return self.by_type(name) or self._numbers(name, unit)
 
     def with_care(self, name: str) -> TableClock | None:
-        clock = self._numbers(name, _recent_epoch)
+        clock = self._numbers(name, _recent_epoch, told=False)
         return None if clock is None or clock.read(self.table)[1].any() else clock
 
     def by_type(self, name: str) -> TableClock | None:
@@ -127,15 +139,29 @@ class _Finder:
             columns = (name, *list(times)[:1])
         return _text_clock(columns, _joined(self.table, columns))
 
-    def _numbers(self, name: str, unit_of: Callable[[NDArray[np.float64]], int | None]) -> TableClock | None:
+    def _numbers(
+        self, name: str, unit_of: Callable[[NDArray[np.float64]], int | None], told: bool = True
+    ) -> TableClock | None:
         values, wrong = numbers(self.table[name])
         values = values[np.isfinite(values)]
         if not len(values) or wrong.sum() > len(values):
             return None
+        if told and self.unit is not None:
+            days = self.unit == DAYS
+            zone = "UTC" if not days and _epoch(values) else None
+            return TableClock((name,), zone, None if days else _UNITS[self.unit], days)
         unit = unit_of(values)
         if unit is None:
             return None
         return TableClock((name,), "UTC" if _epoch(values) else None, unit)
+
+    def _counted(self, name: str, values: NDArray[np.float64]) -> int:
+        """ns in a unit of a count. Raises UnsupportedInput for one that may as well be days of a spreadsheet."""
+        if not (_UNIT.search(name) or _plain(name) in _COUNTS) and are_likely_days(values):
+            raise UnsupportedInput(
+                f"column {name!r}: {days_or_count(values[0])}; say which by the time unit, {DAYS} or s (--time-unit)"
+            )
+        return _counted(name)
 
 
 def names_time(name: str) -> bool:
@@ -219,8 +245,7 @@ def _all_match(column: Any, pattern: str) -> bool:
 
 def _epoch(values: NDArray[np.float64]) -> int | None:
     """ns in a unit of these times since 1970; None when they are too small for that."""
-    middle = float(np.median(np.abs(values)))
-    return next((unit for least, unit in _EPOCHS if middle >= least), None)
+    return told_unit(float(np.median(np.abs(values))))
 
 
 def _rising(values: NDArray[np.float64]) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument, UnsupportedInput
-from aez.codec.series.clock import TableClock, find_clock, names_time
+from aez.codec.series.clock import TIME_UNITS, TableClock, find_clock, names_time
 from aez.codec.series.columns import Column, Wordbook, Words, excerpt, is_category, is_nested, numbers
 from aez.codec.series.core import Series, joined, nearest_names, part_of
 from aez.codec.series.open_table import open_table
@@ -39,6 +39,7 @@ def read_series(
     path: str | Path,
     *,
     time_column: str | None = None,
+    time_unit: str | None = None,
     channels: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     separator: str | None = None,
@@ -51,6 +52,7 @@ def read_series(
     reader = read_batches(
         path,
         time_column=time_column,
+        time_unit=time_unit,
         channels=channels,
         ignore=ignore,
         separator=separator,
@@ -67,6 +69,7 @@ def read_streams(
     stream: str,
     *,
     time_column: str | None = None,
+    time_unit: str | None = None,
     channels: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     separator: str | None = None,
@@ -83,6 +86,7 @@ def read_streams(
     reader = read_batches(
         path,
         time_column=time_column,
+        time_unit=time_unit,
         channels=channels,
         ignore=ignore,
         separator=separator,
@@ -105,6 +109,7 @@ def read_batches(
     *,
     rows: int = 65_536,
     time_column: str | None = None,
+    time_unit: str | None = None,
     channels: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     separator: str | None = None,
@@ -126,6 +131,8 @@ def read_batches(
         path: the file.
         rows: in every batch but the last.
         time_column: the column with the times; by default it is found (`aez.codec.series.clock`). Of an NPZ, an array.
+        time_unit: of times that are numbers, `s`, `ms`, `us` or `ns` since 1970, or `days` as spreadsheets count them,
+            which are local times; by default told by their size, and by the column's name.
         channels: the columns to read, in this order; by default all that hold numbers.
         ignore: columns to leave out, labels for instance; they may be absent, unless another's name is nearly the same.
         separator: of a text file; by default found among `,` `;` tab `|` and blanks.
@@ -144,13 +151,7 @@ def read_batches(
             numbers, a row whose time cannot be read, or (at the end) no value at all.
         InvalidArgument: an option names a column or array that is not there, or has an impossible value.
     """
-    if rows < 1:
-        raise InvalidArgument(f"a batch has at least 1 row, not {rows}")
-    if isinstance(channels, str) or isinstance(ignore, str):
-        raise InvalidArgument("channels and ignore are lists of names, not one text")
-    both = sorted(set(channels or ()) & set(ignore))
-    if both:
-        raise InvalidArgument(f"{both[0]!r} is both asked for and to be ignored")
+    _check_arguments(rows, time_unit, channels, ignore)
     path = Path(path)
     if stream is not None and stream in {*(channels or ()), time_column}:
         raise InvalidArgument(f"{stream!r} cannot name the streams and be something else, too")
@@ -158,7 +159,21 @@ def read_batches(
     table = open_table(path, separator=separator, array=array, time_column=time_column, ignore=ignore)
     name = _SUFFIXES.sub("", path.name) if name is None else name
     book = Wordbook(words)
-    return SeriesReader(path, table, rows, name, time_column, channels, ignore, stream, book, categories)
+    clock = (time_column, time_unit)
+    return SeriesReader(path, table, rows, name, clock, channels, ignore, stream, book, categories)
+
+
+def _check_arguments(rows: int, time_unit: str | None, channels: Sequence[str] | None, ignore: Sequence[str]) -> None:
+    """Raise InvalidArgument for what no file could fit."""
+    if time_unit not in (None, *TIME_UNITS):
+        raise InvalidArgument(f"time_unit is one of {', '.join(TIME_UNITS)}, not {time_unit!r}")
+    if rows < 1:
+        raise InvalidArgument(f"a batch has at least 1 row, not {rows}")
+    if isinstance(channels, str) or isinstance(ignore, str):
+        raise InvalidArgument("channels and ignore are lists of names, not one text")
+    both = sorted(set(channels or ()) & set(ignore))
+    if both:
+        raise InvalidArgument(f"{both[0]!r} is both asked for and to be ignored")
 
 
 class SeriesReader(Iterator[Series]):
@@ -170,7 +185,7 @@ class SeriesReader(Iterator[Series]):
         table: Table,
         rows: int,
         name: str,
-        time_column: str | None,
+        clock: tuple[str | None, str | None],
         channels: Sequence[str] | None,
         ignore: Sequence[str],
         stream: str | None = None,
@@ -199,7 +214,7 @@ class SeriesReader(Iterator[Series]):
             if stream not in columns:
                 raise InvalidArgument(f"{path} has no column of streams {nearest_names([stream], list(columns))}")
             self.dropped[stream] = NAMES_STREAMS
-        self._clock = self._find_clock(table, columns, time_column, channels)
+        self._clock = self._find_clock(table, columns, *clock, channels)
         if categories:
             self._find_categories(blocks, channels)
         self.channels = self._find_channels(table, columns, channels)
@@ -246,20 +261,28 @@ class SeriesReader(Iterator[Series]):
                 self.dropped[name] = "ignored"
 
     def _find_clock(
-        self, table: Table, columns: dict[str, Column], named: str | None, channels: Sequence[str] | None
+        self,
+        table: Table,
+        columns: dict[str, Column],
+        named: str | None,
+        unit: str | None,
+        channels: Sequence[str] | None,
     ) -> TableClock | None:
         if named is not None and (named not in columns or named in self.dropped):
             raise InvalidArgument(f"{self._path} has no time column {nearest_names([named], list(columns))}")
         named = named or table.clock
         left_out = {*self.dropped, *(channels or ())} - {named}
         candidates = {name: column for name, column in columns.items() if name not in left_out}
-        clock = find_clock(candidates, named=named, unnamed=table.unnamed, timezones=table.timezones)
+        with self._explained():
+            clock = find_clock(candidates, named=named, unnamed=table.unnamed, timezones=table.timezones, unit=unit)
         if clock is None and named is not None:
             example = excerpt(columns[named], 0)
             raise UnsupportedInput(
                 f"{self._path}: column {named!r} holds no times, but {example}; write them as 2024-01-31 23:59:59 "
                 "(ISO 8601) or as seconds since 1970"
             )
+        if clock is None and unit is not None:
+            raise UnsupportedInput(f"{self._path} has no column of times, of which {unit} is the unit; name it")
         return clock
 
     def _find_channels(self, table: Table, columns: dict[str, Column], asked: Sequence[str] | None) -> tuple[str, ...]:

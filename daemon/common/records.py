@@ -14,7 +14,7 @@ SIGNAL_ENDS: Mapping[str, str] = {"silent": "heard", "missing": "present", "stuc
 #: Actions behind which nothing more comes of an event, unless it reopens.
 CLOSING = ("close", *SIGNAL_ENDS.values())
 #: What the column of the time is called where nobody says.
-TIME_COLUMNS = ("time", "timestamp", "ts", "Time", "Timestamp", "TIME", "TIMESTAMP", "TS")
+TIME_COLUMNS = ("time", "timestamp", "ts", "Time", "Timestamp", "TIME", "TIMESTAMP", "TS", "_time")
 #: Where a source stands, as plain JSON: what it needs to go on behind a chunk after a restart.
 Position = Mapping[str, Any]
 

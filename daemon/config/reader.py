@@ -168,21 +168,22 @@ def load(path: str | os.PathLike[str], environment: Mapping[str, str] | None = N
     `environment` stands for the process's own.
     """
     label = os.fspath(path)
+    first = "" if Path(path).suffix.lower() in ("", ".toml") else "; the configuration comes first, a .toml file"
     try:
         with Path(path).open("rb") as file:
             data = file.read(_CONFIG_MAX + 1)
     except OSError as error:
         raise ConfigError([Fault(label, 1, "", f"it cannot be read: {error.strerror or error}")]) from error
     if len(data) > _CONFIG_MAX:
-        raise ConfigError([Fault(label, 1, "", "it has more than 1 MiB, so it is hardly a configuration")])
+        raise ConfigError([Fault(label, 1, "", f"it has more than 1 MiB, so it is hardly a configuration{first}")])
     try:
         text = data.decode()
         document = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Fault(label, line, "", "it is not UTF-8 text")]) from error
+        raise ConfigError([Fault(label, line, "", f"it is not UTF-8 text{first}")]) from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([_syntax_fault(label, str(error))]) from error
+        raise ConfigError([_syntax_fault(label, str(error), first)]) from error
     except ValueError as error:  # Python reads no whole number of more than 4,300 digits
         raise ConfigError([Fault(label, 1, "", "a whole number in it has too many digits")]) from error
     except RecursionError as error:
@@ -202,10 +203,11 @@ _RENAME = "it has a table of its own now: write [[transform]] with source, colum
 _TOO_DEEP = "its arrays or tables are nested too deeply"
 
 
-def _syntax_fault(label: str, message: str) -> Fault:
+def _syntax_fault(label: str, message: str, first: str) -> Fault:
     line = message.partition("at line ")[2].partition(",")[0]
     reason = message.partition(" (at ")[0]
-    return Fault(label, int(line) if line.isdigit() else 1, "", f"this is not TOML: {reason[:1].lower()}{reason[1:]}")
+    said = f"this is not TOML: {reason[:1].lower()}{reason[1:]}{first}"
+    return Fault(label, int(line) if line.isdigit() else 1, "", said)
 
 
 class _Reader:

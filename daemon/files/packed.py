@@ -69,8 +69,14 @@ class _PackedFile:
                 self.header = file.readline(self._line_bytes).decode("utf-8", "replace").rstrip("\r\n")
             file.seek(self.offset)
             cutter = LineCutter(self._line_bytes, self._with_header, self.skipping, self.header)
-            while data := file.read(size):
+            damage: Exception | None = None
+            while damage is None:
+                data, damage = _read_most(file, size)
+                if not data:
+                    break
                 yield from self._step(cutter, *cutter.feed(data))
+            if damage is not None:
+                raise damage
             yield from self._step(cutter, *cutter.finish())
         self.ended = True
 
@@ -154,6 +160,19 @@ class PackedFiles:
                 except OSError:
                     continue
         return sorted(found, key=lambda path: (found[path], path))
+
+
+def _read_most(file: gzip.GzipFile, size: int) -> tuple[bytes, Exception | None]:
+    """So many bytes, fewer at the end or where what follows is damaged, and what that raised."""
+    parts: list[bytes] = []
+    left = size
+    try:
+        while left and (data := file.read1(left)):
+            parts.append(data)
+            left -= len(data)
+    except DAMAGED as error:
+        return b"".join(parts), error
+    return b"".join(parts), None
 
 
 def _read_before(file: gzip.GzipFile, known: Iterable[Mapping[str, Any]]) -> int:

@@ -27,6 +27,6 @@ class UnusableSources:
         before = self._row[source]
         self._row[source] = 0 if rows else before + sum(letter.count for letter in malformed)
         if before < _MESSAGES <= self._row[source]:
-            last = malformed[-1]
+            last = next((letter for letter in reversed(malformed) if letter.data), malformed[-1])
             text = "source %s: nothing of what it sends can be used (%s: %s); aez monitor tap --malformed shows it"
             _log.warning(text, source, last.reason, last.detail)

@@ -23,7 +23,7 @@ from aez.daemon.parse import times
 from aez.daemon.parse.names import Admit, ChannelNames, Mapper, Origin, StreamNames
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
-from aez.daemon.parse.times import ArrivalClock
+from aez.daemon.parse.times import ArrivalClock, UnreadTime
 from aez.daemon.transform.conversion import is_no_reading
 
 __all__ = ["ArrowRows"]
@@ -42,7 +42,7 @@ class ArrowRows:
         self.names = StreamNames(options, limits, admit)
         self.mapper = Mapper(options, self.names, "auto", limits.magnitude)
         self.channels = ChannelNames.of(options, self.mapper, limits)
-        self.clock = ArrivalClock()
+        self.clock, self.unread_time = ArrivalClock(), UnreadTime()
         self.local = LocalTimes()
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
@@ -159,6 +159,8 @@ class ArrowRows:
         if name is None:
             if self.options.time:
                 raise MessageFault("no_time", f"the batch has no {self.options.time!r}")
+            for message in _first_messages(batch):
+                self.unread_time.look(message)
             return self.clock.arrivals(len(good), chunk.received) + np.arange(len(good)), None
         column = _plain(batch.column(name))
         kind, missing = column.type, np.zeros(len(good), bool)
@@ -175,10 +177,10 @@ class ArrowRows:
             if kind.tz is None and self.options.timezone is not None:
                 moments, later = from_local(moments, self.options.timezone)
         elif pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
-            moments, wrong = times.from_integers(_whole_numbers(column), self.mapper.unit)
+            moments, wrong, later = times.from_integers(_whole_numbers(column), self.mapper.unit, self.options.timezone)
         elif pa.types.is_floating(kind) or pa.types.is_uint64(kind):
             floats = to_numpy(column.cast(pa.float64(), safe=False), math.nan)
-            moments, wrong = times.from_floats(floats, self.mapper.unit)
+            moments, wrong, later = times.from_floats(floats, self.mapper.unit, self.options.timezone)
         elif pa.types.is_string(kind):
             moments, wrong, later = times.from_texts(column, self.mapper.unit, self.options.timezone)
         else:
@@ -190,7 +192,9 @@ class ArrowRows:
             else:
                 arrival = self.clock.arrivals(len(good), chunk.received)
                 moments = np.where(missing, arrival + np.arange(len(good)), moments)
-        good.refuse(wrong, "bad_time", f"{name!r} holds what is no time")
+        if wrong.any():
+            example = column[int(np.argmax(wrong))].as_py()
+            good.refuse(wrong, "bad_time", f"{name!r}: {times.why_none(example, self.mapper.unit)}")
         return np.asarray(moments, np.int64), later
 
     def _values(self, batch: Any, names: Sequence[str], good: _Good) -> tuple[NDArray[np.float32], tuple[str, ...]]:
@@ -317,6 +321,21 @@ class _StreamCodes:
         """Codes of these rows, each with how many have it."""
         counts = np.bincount(self.codes[rows], minlength=len(self))
         return [(code, int(counts[code])) for code in np.flatnonzero(counts).tolist()]
+
+
+def _first_messages(batch: Any) -> list[dict[str, Any]]:
+    """The first two rows as names and what they hold, of columns that may hold a time."""
+    types, few = library("pyarrow", "monitor").types, batch.slice(0, 2)
+    found: list[dict[str, Any]] = [{} for _ in range(few.num_rows)]
+    for name, column in zip(few.schema.names, few.columns, strict=True):
+        values: Sequence[Any] = ()
+        if types.is_timestamp(column.type):  # which Python's own times cannot hold to the nanosecond
+            values = list(_whole_numbers(column))
+        elif types.is_integer(column.type) or types.is_floating(column.type) or types.is_string(column.type):
+            values = column.to_pylist()
+        for message, value in zip(found, values, strict=False):
+            message[name] = value
+    return found
 
 
 def _numbers(column: Any) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from aez.daemon.parse.options import Options
 from aez.daemon.transform.words import ModelWords, WordTables
 
 __all__ = ["SourceParsers"]
+
+_log = logging.getLogger("aez.daemon.pipeline")
 
 
 def _nowhere(stream: str) -> int | None:  # noqa: ARG001 - the shape of a place
@@ -43,6 +46,7 @@ class SourceParsers:
         self._options, self._limits, self._admit = options, limits, admit
         self._place, self._models, self._newest = place, models, newest
         self._made: dict[tuple[str, str], Parser] = {}
+        self._told: set[str] = set()  # sources of which the log has that no time is read
 
     def prepare(self, source: str, format: str) -> Parser:
         """The parser of a source's chunks of that format. Raises InvalidArgument for options that it does not take."""
@@ -58,8 +62,18 @@ class SourceParsers:
         """Samples and malformed messages of chunks of one source and format; none of a source that was taken out."""
         if chunks[0].source not in self._options:
             return [], []
-        samples, malformed = self.prepare(chunks[0].source, chunks[0].format).parse_many(chunks)
+        made = self.prepare(chunks[0].source, chunks[0].format)
+        samples, malformed = made.parse_many(chunks)
+        if made.unread_time.column:
+            self._tell(chunks[0].source, made.unread_time.column)
         return [self._words.placed(one) for one in samples] if self._words else samples, malformed
+
+    def _tell(self, source: str, column: str) -> None:
+        """Say once that messages get the time of their arrival, although one seems to stand in them."""
+        if source not in self._told:
+            self._told.add(source)
+            text = "source %s: its messages get the time of their arrival, and %r seems to hold it; set time = %r"
+            _log.warning(text, source, column, column)
 
     def _frames(self, stream: str) -> FrameModel | None:
         """The model that watches a stream's frames: the first that takes the stream, if it is one of pictures."""

@@ -15,12 +15,12 @@ from itertools import groupby
 
 import numpy as np
 
-from aez.codec.common.table_head import are_units, is_preamble, unnamed
+from aez.codec.common.table_head import are_units, is_annotation, is_long_result, is_preamble, unnamed
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.columns import MISSING
 from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
-from aez.daemon.parse.lines import Layout, LineParser, text_of
+from aez.daemon.parse.lines import Layout, LineParser, no_text, text_of
 from aez.daemon.parse.names import Admit, Origin, time_columns
 from aez.daemon.parse.numbers import FLOAT, INTEGER, float_of
 from aez.daemon.parse.options import Options
@@ -38,6 +38,10 @@ _HEADERS = 16
 #: What a cell that was passed over as a text must not be, for it might be a number in another row.
 _NO_PROSE = (
     r'(?i)"|^\s*[-+.0-9]|^\s*(inf|infinity|true|false|on|off|' + "|".join(map(re.escape, sorted(MISSING))) + r")\s*$"
+)
+_LONG_RESULT = (
+    'a result of InfluxDB with the value of one field a row; set channel = "_field", columns = ["_value"] and '
+    'stream, such as "{_measurement}/{host}", or pivot it before it is exported'
 )
 _FORBIDDEN_KEY = r'"|^$|^\s|\s$'
 
@@ -106,11 +110,13 @@ class CsvRows(LineParser):
         if not names:
             if len(header) > self.limits.line_bytes:
                 raise MessageFault("too_long", "the line of column names is too long")
-            if b"\x00" in header:
-                raise MessageFault("encoding", "the line of column names has bytes of 0, as UTF-16 has; UTF-8 is read")
+            if said := no_text(header):
+                raise MessageFault("encoding", f"the line of column names: {said}")
             names = [name.strip() for name in self._cells(text_of(header))]
             if len(names) == 1 and (other := next((one for one in _SEPARATORS if one in names[0]), "")):
                 raise MessageFault("syntax", f"the header names one column, with {other!r} in it; set separator")
+        if is_long_result(names) and not self.options.channel:
+            raise MessageFault("syntax", _LONG_RESULT)
         if len(names) > self.limits.columns:
             raise MessageFault("too_many_columns", f"the header names {len(names):,} columns")
         names = unnamed(names)
@@ -137,6 +143,8 @@ class CsvRows(LineParser):
     def read(self, line: bytes, origin: Origin) -> Iterable[Message]:  # noqa: ARG002
         if not line.strip(_BLANKS):
             return []
+        if line[:1] in b'#"' and is_annotation(line.decode("utf-8", "replace")):
+            return []
         cells = [cell.strip() for cell in self._cells(text_of(line))]
         if tuple(cells) == self._columns or are_units(cells):  # as files that were put together have it, and loggers
             return []
@@ -155,6 +163,8 @@ class CsvRows(LineParser):
         mapper = self.mapper
         time_name = mapper.time_name(self._columns)
         moment = None if time_name is None else _time(cells[self._columns.index(time_name)])
+        if time_name is None and not self.options.time:
+            self.unread_time.look(dict(zip(self._columns, cells, strict=True)))
         if mapper.time_parts:
             moment = mapper.joined_time(dict(zip(self._columns, cells, strict=True)))
         if self.options.time and moment is None:

@@ -11,6 +11,7 @@ from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Malformed, Samples
 from aez.daemon.parse.names import Admit
 from aez.daemon.parse.options import Options
+from aez.daemon.parse.times import UnreadTime
 
 if TYPE_CHECKING:
     from aez.daemon.frames.models import FrameModels
@@ -25,6 +26,7 @@ class Parser(Protocol):
     """A parser of one source's messages; it learns from them what they look like, and belongs to one thread."""
 
     local: LocalTimes
+    unread_time: UnreadTime
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
         """The rows of a chunk, those of one set of columns together in the order of arrival, and what is malformed."""

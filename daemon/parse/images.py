@@ -27,7 +27,7 @@ from aez.daemon.frames.pictures import shrunk
 from aez.daemon.parse.names import Admit, StreamNames
 from aez.daemon.parse.options import Options
 from aez.daemon.parse.results import ChunkRows, MessageFault, MessageFaults, RowPart
-from aez.daemon.parse.times import ArrivalClock
+from aez.daemon.parse.times import ArrivalClock, UnreadTime
 
 __all__ = ["Images"]
 
@@ -54,7 +54,7 @@ class Images:
         Image.init()
         self._formats = [name for name in _FORMATS if name in Image.OPEN]
         self.names = StreamNames(options, limits, admit)
-        self.clock, self.local = ArrivalClock(), LocalTimes()
+        self.clock, self.local, self.unread_time = ArrivalClock(), LocalTimes(), UnreadTime()
 
     def parse(self, chunk: Chunk) -> tuple[list[Samples], list[Malformed]]:
         return self.parse_many([chunk])

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from aez.daemon.parse.lines import Layout, LineParser, text_of
+from aez.daemon.parse.lines import Layout, LineParser, no_text, text_of
 from aez.daemon.parse.names import Origin, fill
 from aez.daemon.parse.numbers import value_of
 from aez.daemon.parse.results import BadPart, Message, MessageFault
@@ -101,6 +101,8 @@ class JsonLines(LineParser):
         try:
             return _decoder.decode(text)
         except json.JSONDecodeError as error:
+            if said := no_text(line):
+                raise MessageFault("encoding", said) from None
             raise MessageFault("syntax", f"not JSON: {error.msg} at character {error.pos}") from None
         except RecursionError:
             raise MessageFault("too_deep", "the message nests too deep") from None
@@ -125,6 +127,8 @@ class JsonLines(LineParser):
         mapper, magnitude = self.mapper, self.limits.magnitude
         time_name = mapper.time_name(item)
         moment = None if time_name is None else item[time_name]
+        if time_name is None and not self.options.time:
+            self.unread_time.look(item)
         if mapper.time_parts:
             moment = mapper.joined_time(item)
         if self.options.time and moment is None:

@@ -27,7 +27,7 @@ from aez.daemon.parse.results import BadPart, ChunkRows, Message, MessageFault, 
 from aez.daemon.parse.skeleton import Skeleton, Spans, Text
 from aez.daemon.transform.conversion import Conversion, is_no_reading
 
-__all__ = ["BadPart", "Layout", "LineParser", "Message", "text_of"]
+__all__ = ["BadPart", "Layout", "LineParser", "Message", "no_text", "text_of"]
 
 Flags = NDArray[np.bool_]
 
@@ -38,6 +38,12 @@ _FEW, _KEPT, _VAIN = 8, 32, 4
 #: Bytes that are read at a time: arrays that fit into the cache, and that the allocator keeps, are twice as fast.
 _BLOCK = 524_288
 _BOM = b"\xef\xbb\xbf"
+_MAGICS = {
+    b"\x1f\x8b": "it is packed with gzip, which files are unpacked from whose name ends in .gz",
+    b"PAR1": 'it is Parquet; set format = "arrow" and follow = false',
+    b"ARROW1": 'it is Arrow; set format = "arrow" and follow = false',
+    b"PK\x03\x04": "it is a workbook or a zip archive; save it as CSV",
+}
 #: A number that names a stream, written as Python writes it.
 _WHOLE_KEY = r"^(0|-?[1-9][0-9]{0,17})$"
 
@@ -80,6 +86,7 @@ class LineParser(ABC):
         self.mapper = Mapper(options, self.names, self.unit, limits.magnitude)
         self.channels = ChannelNames.of(options, self.mapper, limits)
         self.clock = times.ArrivalClock()
+        self.unread_time = times.UnreadTime()
         self.local = LocalTimes()
         self.layouts: list[Layout] = []
 
@@ -389,7 +396,7 @@ class _Work:
         ):
             try:
                 if bad:
-                    raise MessageFault("bad_time", f"{str(message.time)[:100]!r} is no time")
+                    raise MessageFault("bad_time", times.why_none(message.time, mapper.unit))
                 stream = self._stream(message.keys, origin)
             except MessageFault as fault:
                 self._refuse(fault.of(message.keys), _raw(message.raw, line), origin)
@@ -433,22 +440,25 @@ def _moments(
 ) -> tuple[NDArray[np.int64], Flags, NDArray[np.int64] | None]:
     """Times of a slot, flags of those that need care, and how much later each may be, see `from_texts`."""
     starts, ends = _slot(spans, slot)
-    unit = mapper.unit
+    unit, zone = mapper.unit, mapper.options.timezone
     if kind in ("text", "cell"):
         column = skeleton.texts(text, starts, ends)
-        moments, wrong, later = times.from_texts(column, unit, mapper.options.timezone)
+        moments, wrong, later = times.from_texts(column, unit, zone)
         return moments, wrong | _matches(column, r"^\s*[-+.0-9eE]*\s*$") if kind == "cell" else wrong, later
     whole, other = skeleton.integers(text, starts, ends)
-    moments, wrong = times.from_integers(whole, unit)
+    moments, wrong, later = times.from_integers(whole, unit, zone)
     wrong |= other
     if kind == "number" and other.any():
         # A whole number that is none of int64 must not come back as a rounded one.
         rows = np.flatnonzero(other)
         rows = rows[~skeleton.is_integer(text, starts[rows], ends[rows])]
         values, bad = skeleton.numbers(text, starts[rows], ends[rows], {})
-        moments[rows], late = times.from_floats(values, unit)
+        moments[rows], late, twice = times.from_floats(values, unit, zone)
         wrong[rows] = bad | late
-    return moments, wrong, None
+        if twice is not None:
+            later = np.zeros(len(moments), np.int64) if later is None else later
+            later[rows] = twice
+    return moments, wrong, later
 
 
 def _matches(column: Any, pattern: str) -> Flags:
@@ -469,4 +479,12 @@ def text_of(line: bytes) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        raise MessageFault("encoding", f"byte {error.start} is not UTF-8") from None
+        raise MessageFault("encoding", no_text(line) or f"byte {error.start} is not UTF-8") from None
+
+
+def no_text(line: bytes) -> str:
+    """What a line is the beginning of, or a part, that is no text in UTF-8; nothing where that cannot be told."""
+    for magic, said in _MAGICS.items():
+        if line.startswith(magic):
+            return said
+    return "it has bytes of 0, as UTF-16 has; UTF-8 is read" if b"\x00" in line[:64] else ""

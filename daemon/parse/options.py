@@ -28,8 +28,9 @@ class Options(options.Options):
     time: a message without the column is malformed; a template, of CSV and JSON, puts it together from several. None:
         `time`, `timestamp` or `ts`, also in capitals, whichever comes first, or else the time of arrival.
     timezone: of texts, and of timestamps of Arrow, that name none; None: UTC.
-    time_unit: "auto" tells seconds, milli-, micro- or nanoseconds since 1970 apart by magnitude. Texts are ISO 8601 in
-        any case, or such numbers of 9 digits and more. Of line protocol the default is "ns".
+    time_unit: "auto" tells seconds, milli-, micro- or nanoseconds since 1970 apart by magnitude, and takes none from
+        before 1973: small numbers are as well days of spreadsheets, or counts. Texts are ISO 8601 in any case, or such
+        numbers of 9 digits and more. Of line protocol the default is "ns".
     stream: `{topic}`, `{topic[0]}` (its levels, between `/`, or `.` where it has none), `{source}` and, of line
         protocol, `{measurement}` stand for what is not in a column. None: the topic or the file's name, if the source
         gives one, else the source's name; of line protocol measurement and tags as in `cpu,host=a,rack=1`.
@@ -42,8 +43,11 @@ class Options(options.Options):
     time: str | None = field(
         default=None, metadata=about("the column with the time, or a template such as {Date} {Time} of CSV and JSON")
     )
-    time_unit: Literal["auto", "s", "ms", "us", "ns"] | None = field(
-        default=None, metadata=about("of times that are numbers; told by their magnitude by default")
+    time_unit: Literal["auto", "s", "ms", "us", "ns", "days"] | None = field(
+        default=None,
+        metadata=about(
+            "of times that are numbers, days being those of spreadsheets; told by their magnitude by default"
+        ),
     )
     timezone: str | None = field(
         default=None, metadata=about("of times that name no zone, such as Europe/Berlin; UTC by default")

@@ -374,6 +374,11 @@ class Monitor:
         """How many `rows` came in and how many messages were `refused`, since the start."""
         return {"rows": self.worker.rows, "refused": self.worker.refused}
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal told it to end."""
+        return self._ends_asked > 0
+
     def stop(self) -> None:
         """As SIGTERM."""
         self._stop.set()

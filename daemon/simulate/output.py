@@ -60,6 +60,8 @@ def open_output(output: str, kind: str, *, append: bool = False, force: bool = F
             yield Target(kind, write, each=True, header="always")
     elif "://" in output:
         raise InvalidArgument(f"the simulator writes to files, http:// and mqtt://, not to {output}")
+    elif output.lower().endswith((".gz", ".parquet", ".arrow")):
+        raise InvalidArgument(f"the simulator writes JSON Lines, CSV and line protocol as text, not {output}")
     else:
         if Path(output).is_file() and not append and not force:
             raise OutputError(f"{output} exists; give --force to replace it, or --append to add to it")
@@ -136,6 +138,7 @@ def _write_to(file: Any) -> Callable[[str, bytes], None]:
 
 def _http(address: str, kind: str) -> Callable[[str, bytes], None]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    _check_address(address)
 
     def write(stream: str, data: bytes) -> None:  # noqa: ARG001
         request = urllib.request.Request(address, data=data, headers={"Content-Type": _CONTENT[kind]}, method="POST")
@@ -156,33 +159,55 @@ def _http(address: str, kind: str) -> Callable[[str, bytes], None]:
     return write
 
 
+def _check_address(address: str) -> None:
+    """Raise InvalidArgument for one whose host or port cannot be."""
+    try:
+        place = urllib.parse.urlsplit(address)
+        good = bool(place.hostname) and place.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise InvalidArgument(f"{address} has no host, or a port that cannot be")
+
+
 @contextmanager
 def _mqtt(address: str) -> Iterator[Callable[[str, bytes], None]]:
     import paho.mqtt.client as mqtt
     from paho.mqtt.enums import CallbackAPIVersion
 
+    _check_address(address)
     place = urllib.parse.urlsplit(address)
     topic = urllib.parse.unquote(place.path.lstrip("/"))
-    if not place.hostname or not topic:
-        raise InvalidArgument(f"an MQTT output is mqtt://HOST:PORT/TOPIC, not {address}")
+    if not topic or "+" in topic or {"#", "?"} & set(address):
+        raise InvalidArgument(f"an MQTT output is mqtt://HOST:PORT/TOPIC, a topic without wildcards, not {address}")
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.max_inflight_messages_set(1000)
     if place.username:
         client.username_pw_set(place.username, place.password)
+    broker, refused = f"{place.hostname}:{place.port or 1883}", [""]
+
+    def answered(_client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        refused[0] = str(reason) if reason.is_failure else ""
+
+    client.on_connect = answered
     try:
-        client.connect(place.hostname, place.port or 1883)
+        client.connect(place.hostname or "", place.port or 1883)
     except OSError as error:
-        raise OutputError(f"{place.hostname}:{place.port or 1883} cannot be reached: {error}") from error
+        raise OutputError(f"{broker} cannot be reached: {error}") from error
     client.loop_start()
     last: list[Any] = []
 
     def write(stream: str, data: bytes) -> None:
+        if refused[0]:
+            raise OutputError(f"{broker} refuses: {refused[0]}")
         last[:] = [client.publish(topic.replace("{stream}", stream), data, qos=1)]
 
     try:
         yield write
         for message in last:
             message.wait_for_publish(30)
+            if not message.is_published():
+                raise OutputError(f"{broker} did not take all of it: {refused[0] or 'it gave no answer within 30 s'}")
     finally:
         client.disconnect()
         client.loop_stop()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aez.codec.common.table_head import are_units, is_preamble
+from aez.codec.common.table_head import RESULT_NAMES, are_units, is_preamble
 from aez.daemon.common.records import TIME_COLUMNS, first
 
 __all__ = ["CsvLines", "LineCutter", "Part", "tell_columns"]
@@ -76,6 +76,8 @@ class CsvLines:
     def _next(self, lines: bytes, start: int, header: str, gone: tuple[str, ...]) -> tuple[int, int]:
         """Where the next line of names begins and ends; -1 where there is none."""
         names = self._names(header)
+        if _is_result(names):
+            return self._beginning(lines, start, (self._separator.join(RESULT_NAMES) + self._separator).encode())
         if len(names) < 2 or not names[0] or _is_number(names[0]):
             return -1, -1
         raw = header.removeprefix("\ufeff").partition(self._separator)[0]  # as it stands, with blanks and quotes
@@ -95,7 +97,8 @@ class CsvLines:
                 continue
             end = lines.find(b"\n", at) + 1 or len(lines)
             cells = lines[at:end].decode("utf-8", "replace").strip("\r\n").split(self._separator)
-            if not any(map(_is_number, cells)) and all(cell.strip() for cell in cells):
+            named = cells[1:] if beginning.startswith(self._separator.encode()) else cells
+            if not any(map(_is_number, named)) and all(cell.strip() for cell in named):
                 return line, end
 
     def _all_new(self, lines: bytes, start: int, names: Sequence[str]) -> tuple[int, int]:
@@ -131,6 +134,8 @@ class CsvLines:
 def tell_columns(source: str, where: str, reader: CsvLines, parts: Sequence[Part]) -> None:
     """Say in the log where names of columns changed within an input."""
     for before, part in pairwise(parts):
+        if _is_result((part.header or "").split(",")):  # one table after another is what such files are
+            continue
         new, gone = reader.changes(before.header or "", part.header or "")
         said = [f"{len(new)} new ({first(new)})"] if new else []
         said += [f"{len(gone)} gone, which are missing from there on ({first(gone)})"] if gone else []
@@ -141,6 +146,10 @@ def tell_columns(source: str, where: str, reader: CsvLines, parts: Sequence[Part
 
 def _text(line: bytes) -> str:
     return line.removeprefix(_BOM).decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _is_result(names: Sequence[str]) -> bool:
+    return tuple(names[: len(RESULT_NAMES)]) == RESULT_NAMES
 
 
 def _may_be_name(cell: str) -> bool:

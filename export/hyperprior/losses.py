@@ -21,7 +21,7 @@ _POINT_FACTOR, _POINT_POWER = 0.218, 0.566
 #: Shares of the visual distortion. Each measure of the eye has its blind spots, and fools whoever trains on it alone.
 _SSIMULACRA2_SHARE, _MS_SSIM_SHARE, _MSE_SHARE = 0.55, 0.45, 0.12
 #: Worth of a squared CIELAB unit of wrong hue in smooth areas, in units of MSE x 255^2.
-HUE_SHARE = 6.0
+HUE_SHARE = 10.0
 
 #: (decoded image, original image) [B, 3, H, W] in 0..1 -> distortion [B], in units that lambda is stated in.
 Distortion = Callable[[Tensor, Tensor], Tensor]

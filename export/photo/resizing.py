@@ -1,4 +1,4 @@
-"""Starting a photo network of other sizes from a trained one."""
+"""Starting a photo network of other sizes, or with other quantization steps, from a trained one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import torch
 from torch import Tensor
 
 from aez.codec.entropy.quality import KNOTS, LEVEL_MAX
+from aez.export.hyperprior.integer import SIGMA_STEP
 from aez.export.hyperprior.layers import interpolate
-from aez.export.photo.network import PhotoConfig, PhotoNetwork, kept_coefficients
+from aez.export.photo.network import COEFFICIENTS, PhotoConfig, PhotoNetwork, kept_coefficients
+
+#: Knots of the low qualities, up to 38: from 50 on hues are right.
+_LOW_KNOTS = KNOTS // 2
 
 #: Ends of the names of what has one row for each knot of the levels.
 _LEVELLED = (
@@ -44,6 +48,18 @@ def resized(network: PhotoNetwork, config: PhotoConfig) -> PhotoNetwork:
         after[name] = interpolate(found, levels) if name.endswith(_LEVELLED) else found
     fresh.load_state_dict(after)
     return fresh
+
+
+@torch.no_grad()
+def set_finer_colours(network: PhotoNetwork, factor: float) -> None:
+    """Multiply the quantization steps of both colours' lowest frequencies by `factor` at low qualities, in place.
+
+    Scales follow, so that the same symbols become likely. Smooth areas keep their hue better, for some bytes.
+    """
+    lowest = torch.tensor([COEFFICIENTS, 2 * COEFFICIENTS])
+    colours = torch.isin(kept_coefficients(network.config), lowest).nonzero().flatten()
+    network.log_gain.values[:_LOW_KNOTS, colours] -= math.log(factor)
+    network.scale.offset[:_LOW_KNOTS, colours] -= math.log(factor) / SIGMA_STEP
 
 
 def _levels_of_equal_lambda(before: PhotoConfig, after: PhotoConfig) -> Tensor:

@@ -24,6 +24,8 @@ from aez.daemon.state.database import StoreFull
 from aez.daemon.state.dead_letters import DeadLetters
 from tests.kit.waiting import until
 
+YEAR = 400 * 86_400  # seconds
+
 
 def chunk(data: bytes = b"1\n", number: int = 0, source: str = "s") -> Chunk:
     return Chunk(source, data, "json", {"n": number}, time.monotonic())
@@ -52,6 +54,7 @@ class Sums:
 
     def __init__(self) -> None:
         self.total, self.changed, self.flushed = 0.0, False, 0
+        self.away: list[int] = []
         self.under_way: list[EventRecord] = []
 
     def take_letters(self) -> list[Malformed]:
@@ -71,6 +74,9 @@ class Sums:
 
     def tick(self, _now_ns: int) -> list[EventRecord]:
         return []
+
+    def absent(self, since_ns: int, until_ns: int) -> None:
+        self.away.append((until_ns - since_ns) // 10**9)
 
     def flush(self, _now_ns: int) -> list[EventRecord]:
         self.flushed += 1
@@ -144,6 +150,23 @@ def test_an_idle_worker_commits_at_once_and_an_event_does_not_wait() -> None:
         until(lambda: rig.store.events == ["101"])
         rig.intake.put(chunk(b"1\n", 1))
         until(lambda: rig.store.positions == {"s": {"n": 1}})
+
+
+def test_a_clock_that_is_set_in_the_first_round_is_time_in_which_nobody_was_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right, rig = time.time_ns, Rig()
+    process = rig.engine.process
+
+    def processed(samples: list[Samples], *, ahead: bool = False) -> list[EventRecord]:
+        monkeypatch.setattr(time, "time_ns", lambda: right() + YEAR * 10**9)
+        return process(samples, ahead=ahead)
+
+    monkeypatch.setattr(rig.engine, "process", processed)
+    rig.intake.put(chunk(b"1\n"))
+    with rig:
+        until(lambda: rig.engine.away)
+    assert 0 <= rig.engine.away[0] - YEAR < 60
 
 
 class Filling(Sums):

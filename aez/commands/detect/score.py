@@ -76,6 +76,7 @@ def score(
     report: str | None,
     stream: str | None,
     time_column: str | None,
+    time_unit: str | None,
     array: str | None,
     resample: float | None,
     causal: bool,
@@ -97,7 +98,7 @@ def score(
     given = {name: value for name in RULE_OPTIONS if (value := rule[name]) is not None}
     if bundle.task == PICTURES:
         series_only = {"events": events, "time_column": time_column, "array": array, "resample": resample, **given}
-        series_only |= {"stream": stream, "causal": causal or None}
+        series_only |= {"time_unit": time_unit, "stream": stream, "causal": causal or None}
         if unfit := next((name for name, asked in series_only.items() if asked is not None), None):
             raise InvalidArgument(f"--{unfit.replace('_', '-')} is for series, and {bundle.name} scores pictures")
         sys.exit(score_pictures(bundle, data, PictureOutputs(output, plot, report, force), device, as_json))
@@ -107,7 +108,7 @@ def score(
     from aez.codec.detect.score_series import Reading
 
     detector = Detector(bundle, device)
-    reading = Reading(time_column=time_column, array=array, resample=resample, stream=stream)
+    reading = Reading(time_column, time_unit, array=array, resample=resample, stream=stream)
     done: list[ScoredSeries] = []
     show = _show_json if as_json else _show_short if outputs.named else _show
     how = {"rule": replace(detector.event_rule, **given), "reading": reading, "causal": causal}

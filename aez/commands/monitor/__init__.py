@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -109,7 +110,7 @@ def run(config: Path, once: bool) -> None:
 @click.option("--source", metavar="NAME", help="Read them as this source of the configuration would; the first one.")
 @click.option(
     "--speed",
-    type=click.FloatRange(0, min_open=True),
+    type=options.Finite(0, min_open=True),
     metavar="X",
     help="Seconds of the data's own time in a second, 1 for real time; by default as fast as it goes.",
 )
@@ -121,8 +122,12 @@ def replay(config: Path, files: tuple[Path, ...], source: str | None, speed: flo
     """
     found = load_config(config)
     for path in files:
+        if path.is_dir():
+            raise UnsupportedInput(f"{path} is a folder; name the files in it")
         if not path.is_file():
-            raise UnsupportedInput(f"there is no file {path}")
+            pipe = path.exists() or str(path) == "-"
+            what = "is a pipe or device, and a replay reads files" if pipe else "does not exist"
+            raise UnsupportedInput(f"{path} {what}")
     with needs_monitor():
         from aez.daemon.common.memory import keep_freed_memory
         from aez.daemon.config.reader import SinkConfig
@@ -136,12 +141,20 @@ def replay(config: Path, files: tuple[Path, ...], source: str | None, speed: flo
         with tempfile.TemporaryDirectory(prefix="aez-replay-") as folder:
             started = time.perf_counter()
             steps = SinkConfig("console", "console", ConsoleOptions(format="json" if as_json else "text"))
-            figures = play(found, files, source, Path(folder), speed=speed, sinks=() if speed is None else (steps,))
+            done = play(found, files, source, Path(folder), speed=speed, sinks=() if speed is None else (steps,))
             seconds = time.perf_counter() - started
             with Store(Path(folder) / "monitor.db") as store:
                 events = list(all_events(store))
     for event in reversed(events) if speed is None else ():
         messages.result(json.dumps(event.as_dict()) if as_json else event_line(event))
-    rows, refused = figures["rows"], figures["refused"]
-    said = f"{rows:,} rows in {seconds:.1f} s ({rows / max(seconds, 1e-9):,.0f} a second), {len(events)} events"
-    messages.summary(said + (f", {refused:,} messages could not be used" if refused else ""))
+    said = (
+        f"{done.rows:,} rows in {seconds:.1f} s ({done.rows / max(seconds, 1e-9):,.0f} a second), {len(events)} events"
+    )
+    messages.summary(said + (f", {done.refused:,} messages could not be used" if done.refused else ""))
+    if done.interrupted:
+        messages.error("interrupted before the end of the files; these are the events until there")
+        sys.exit(128 + signal.SIGINT)
+    if done.unread or (done.refused and not done.rows):
+        raise UnsupportedInput(done.unread or "nothing of what was read can be used, as said above")
+    if not done.rows:
+        messages.warning("there is no row in what was read")

@@ -79,7 +79,7 @@ def compare(config: Path, as_json: bool) -> None:
 @click.command()
 @config_argument
 @model_argument
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="As long the trainer may take at most.")
+@click.option("--minutes", type=options.Finite(0, min_open=True), help="As long the trainer may take at most.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="MODEL.aezm", help="Keep the bundle, too.")
 def retrain(config: Path, model: str, minutes: float | None, output: Path | None) -> None:
     """Train a successor of MODEL on the rows that [scores] kept, and let it score as MODEL's candidate.

@@ -107,7 +107,8 @@ class _Seen:
     def __init__(self, stream: str | None, malformed_only: bool, as_json: bool) -> None:
         self.shown = 0
         self._pattern, self._malformed_only, self._as_json = stream, malformed_only, as_json
-        self._rows = 0
+        self._rows = self._other_rows = 0
+        self._other = ""
         self._streams: set[str] = set()
         self._columns: set[str] = set()
         self._reasons: Counter[str] = Counter()
@@ -121,6 +122,8 @@ class _Seen:
             _remember(self._columns, batch.columns)
             for row in range(len(batch)):
                 if not wanted[batch.stream[row]]:
+                    self._other_rows += 1
+                    self._other = self._other or batch.streams[batch.stream[row]]
                     continue
                 self._rows += 1
                 _remember(self._streams, (batch.streams[batch.stream[row]],))
@@ -136,6 +139,8 @@ class _Seen:
         """One line: rows, streams, columns, and what could not be used by reason."""
         refused = ", ".join(f"{count:,} {reason}" for reason, count in self._reasons.most_common())
         said = f"{self._rows:,} rows of {len(self._streams):,} streams, {len(self._columns):,} columns"
+        if self._other_rows:
+            said += f", {self._other_rows:,} rows of others, such as {plain(self._other)}"
         return f"{said}; malformed: {refused or 'none'}"
 
     def _sample(self, source: str, batch: Samples, row: int) -> str:

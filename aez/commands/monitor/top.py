@@ -31,7 +31,7 @@ _SAID = 6  # of what is wrong, above the streams
 
 @click.command()
 @config_argument
-@click.option("--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="Seconds between.")
+@click.option("--interval", type=options.Finite(0.2, 3600), default=2.0, show_default=True, help="Seconds between.")
 @click.option("--once", is_flag=True, help="Look once, and list all streams.")
 @click.option("--sort", type=click.Choice(["score", "stream", "age"]), default="score", show_default=True)
 @click.option("--url", metavar="URL", help="Where the monitor's page is; by default as the configuration says.")

@@ -38,6 +38,14 @@ from aez.commands.train import options as train_options
     help="Keep the encoder of --from as it is, and train what decodes on rounded latents; for the end of a training.",
 )
 @click.option(
+    "--colour-steps",
+    type=click.FloatRange(0.25, 1),
+    default=1,
+    show_default=True,
+    help="Begin with quantization steps of colour in smooth areas so much finer than those of --from, at low "
+    "qualities: hues are nearer, for some bytes.",
+)
+@click.option(
     "--frozen-latent",
     is_flag=True,
     help="Give the model of --from a new entropy model: trained alone, on latents that are made once, several times "
@@ -59,6 +67,7 @@ def photo(
     lr: float,
     size: str | None,
     decoder_only: bool,
+    colour_steps: float,
     frozen_latent: bool,
     seed: int,
     name: str | None,
@@ -72,8 +81,11 @@ def photo(
     train_options.check(output, minutes, steps, resume, start, force)
     if decoder_only and start is None and not resume:
         raise InvalidArgument("--decoder-only needs a trained encoder; give --from")
+    if colour_steps < 1 and start is None and not resume:
+        raise InvalidArgument("--colour-steps changes a trained model; give --from")
     if frozen_latent:
-        _check_frozen(start, resume, {f"--loss {loss}": loss != "mse", "--size": size, "--decoder-only": decoder_only})
+        others = {"--size": size, "--decoder-only": decoder_only, "--colour-steps": colour_steps < 1}
+        _check_frozen(start, resume, {f"--loss {loss}": loss != "mse", **others})
     train_options.check_crop(crop, loss != "mse")
     from aez.codec.bundle.library import find_bundle
 
@@ -95,7 +107,8 @@ def photo(
         if not frozen_latent:
             config = {"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size]
             rounded_from = 0.0 if decoder_only else ROUNDED_FROM
-            main = partial(train.main, distortion=loss, config=config, rounded_from=rounded_from)
+            changes = {"rounded_from": rounded_from, "colour_steps": colour_steps}
+            main = partial(train.main, distortion=loss, config=config, **changes)
         bundle = main(folder, output, **given)
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)

@@ -124,6 +124,7 @@ def series(
     stream: str | None,
     per_stream_scale: bool,
     time_column: str | None,
+    time_unit: str | None,
     array: str | None,
     resample: float | None,
     seed: int,
@@ -151,7 +152,7 @@ def series(
         config = DetectorConfig(family, window, score=options_of_score, limit=LimitOptions(**limit))
         config = replace(config, per_stream_scale=per_stream_scale, rows=rows or None, **_found_options(**found))
         columns = {"channels": _names(channels) or None, "ignore": _names(ignore)}
-        known = {"time_column": time_column, "array": array, **columns}
+        known = {"time_column": time_column, "time_unit": time_unit, "array": array, **columns}
         if rows and (stream is not None or resample is not None):
             raise InvalidArgument(f"--rows have no order, and {'--stream' if stream else '--resample'} asks for one")
         read = _read_all(data, resample, stream, rows, known)

@@ -42,8 +42,8 @@ await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
 const address = `http://127.0.0.1:${server.address().port}/`;
 
 async function run() {
-  const { evaluate, renderers, end } = await open(address, "a picture");
-  const spent = async () => (await renderers()).reduce((sum, { cpuTime }) => sum + cpuTime, 0);
+  const { evaluate, renderer, end } = await open(address, "a picture");
+  const spent = async () => (await renderer()).cpuTime;
   const start = await spent();
   await evaluate(DRAW);
   const cold = await spent();

@@ -1,13 +1,27 @@
 // What callers see: inputs, options, errors, parts. That symbols and pixels are aez's is held by tests/codec/js.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { deflateRawSync } from "node:zlib";
 import { parseJson } from "../src/bundle/json.js";
-import { CorruptFile, decode, InvalidArgument, info, ModelError, type Tile, UnsupportedInput } from "../src/index.js";
+import {
+  CorruptFile,
+  decode,
+  InvalidArgument,
+  info,
+  ModelError,
+  type PackedModel,
+  type Tile,
+  toBitmap,
+  UnsupportedInput,
+} from "../src/index.js";
 
 const golden = join(import.meta.dirname ?? ".", "..", "..", "..", "..", "tests", "codec", "golden");
+const scripts = join(import.meta.dirname ?? ".", "..", "..", "scripts");
 const read = (name: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(join(golden, name)));
 const tiles = read("learned_tiles.aez");
 const model = read("golden.aezm");
@@ -90,9 +104,29 @@ test("a model comes by its id, from a package or whoever has it, and an embedded
   await assert.rejects(decode(tiles, { model: { ...packed, size: 5 } }), ModelError);
 });
 
+test("aez-model makes a package of a model, and says what is none", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "aez-model-"));
+  const made = (file: string, name: string) =>
+    spawnSync(process.execPath, [join(scripts, "model.mjs"), join(golden, file), join(folder, name)], {
+      encoding: "utf8",
+    });
+  assert.equal(made("golden.aezm", "golden.mjs").status, 0);
+  const { default: packed } = (await import(pathToFileURL(join(folder, "golden.mjs")).href)) as {
+    default: PackedModel;
+  };
+  assert.deepEqual((await decode(tiles, { model: [packed] })).data, (await decode(tiles, { model })).data);
+  assert.match(readFileSync(join(folder, "golden.d.mts"), "utf8"), /PackedModel/);
+  const { status, stderr } = made("learned_tiles.aez", "none.js");
+  assert.equal(status, 4);
+  assert.match(stderr, /^aez-model: [^\n]+\n$/);
+  assert.deepEqual(readdirSync(folder).sort(), ["golden.d.mts", "golden.mjs"]);
+  rmSync(folder, { recursive: true });
+});
+
 test("what is asked for wrongly, or too much, is refused", async () => {
   await assert.rejects(decode(tiles, { model, region: [0, 0, 62, 1] }), InvalidArgument);
   await assert.rejects(decode(tiles, { model, scale: 3 }), InvalidArgument);
+  await assert.rejects(toBitmap(await decode(tiles, { model })), UnsupportedInput); // here is no browser
   await assert.rejects(decode(tiles, { model, maxPixels: 61 * 83 - 1 }), UnsupportedInput);
   await assert.rejects(decode("learned_tiles.aez" as unknown as Blob), InvalidArgument);
   await assert.rejects(decode(new Response("gone", { status: 404 })), InvalidArgument);

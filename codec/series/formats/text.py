@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from aez.codec.common.table_head import is_preamble, unnamed
+from aez.codec.common.table_head import RESULT_NAMES, is_long_result, is_preamble, unnamed
 from aez.codec.errors import UnsupportedInput
 from aez.codec.series.columns import MISSING, Column, arrow, from_arrow
 from aez.codec.series.score_files import STREAM, values_of_line
@@ -133,7 +133,10 @@ def open_csv(path: Path, first: Lines, rest: Iterator[Lines], separator: str | N
     pa = arrow("pyarrow.csv")
     dialect = _dialect(path, first, separator)
     lines = (Lines(part.text, part.number, dialect.heads) for part in chain(first, rest))
-    return Table(_csv_blocks(pa, path, lines, dialect), unnamed=dialect.unnamed)
+    given = tuple("" if name in dialect.unnamed else name for name in dialect.names[: len(RESULT_NAMES)])
+    of_result = dialect.names[: len(RESULT_NAMES)] if given == RESULT_NAMES else ()
+    dropped = dict.fromkeys(of_result, "of InfluxDB's result")
+    return Table(_csv_blocks(pa, path, lines, dialect), unnamed=dialect.unnamed, dropped=dropped)
 
 
 def _dialect(path: Path, first: Lines, separator: str | None) -> _Dialect:
@@ -149,6 +152,11 @@ def _dialect(path: Path, first: Lines, separator: str | None) -> _Dialect:
     width = len(given) or statistics.mode(len(row) for row in rows)
     given += [""] * (width - len(given))
     names = unnamed(given)
+    if is_long_result(names):
+        raise UnsupportedInput(
+            f"{path} is a result of InfluxDB with the value of one field a row; pivot it before it is exported: "
+            '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
+        )
     refuse_repeated(path, names)
     nameless = frozenset(name for name, said in zip(names, given, strict=True) if not said)
     heads = lines[: above + (1 + _units_below(rows) if header else 0)]

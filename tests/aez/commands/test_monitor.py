@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -178,6 +180,36 @@ def test_replay_at_a_speed_prints_steps_when_they_happen() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_replay_that_is_interrupted_or_reads_nothing_is_none_that_went_well() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "aez",
+        "monitor",
+        "replay",
+        "monitor.toml",
+        "data.jsonl",
+        "--speed",
+        "60",
+        "--json",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["action"] == "open"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "interrupted before the end of the files" in errors) == (130, True), errors
+    Path("bad.jsonl").write_text("this is no JSON\n")
+    refused = aez("replay", "monitor.toml", "bad.jsonl")
+    assert (refused.returncode, "nothing of what was read can be used" in refused.stderr) == (5, True), refused.stderr
+    packed = gzip.compress(Path("data.jsonl").read_bytes())
+    Path("cut.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    cut = aez("replay", "monitor.toml", "cut.jsonl.gz")
+    assert (cut.returncode, "cut.jsonl.gz to its end: it is cut short" in cut.stderr) == (5, True), cut.stderr
+    assert 300 < int(cut.stderr.partition(" rows in ")[0].rpartition(" ")[2]) < 400
+
+
+@pytest.mark.usefixtures("here")
 def test_what_is_not_there_is_a_sentence() -> None:
     assert "has the monitor run?" in aez("events", "list", "monitor.toml").stderr
     aez("run", "monitor.toml", "--once")
@@ -207,6 +239,19 @@ def test_replay_gives_the_same_events_and_leaves_the_state_alone(here: Path) -> 
     assert [(one["id"], one["event"]) for one in found] == [(one["id"], one["event"]) for one in expected]
     assert "700 rows in" in result.stderr
     assert {path.name: path.read_bytes() for path in here.glob("monitor.db")} == before
+    (here / "data.csv").write_text("time,stream,a\n")
+    (here / "folder").mkdir()
+    refused = aez("replay", "monitor.toml", "data.jsonl", "data.csv")
+    assert (refused.returncode, "replay files of one format at a time" in refused.stderr) == (2, True), refused.stderr
+    for files, code, said in (
+        (["folder"], 5, "folder is a folder; name the files in it"),
+        (["-"], 5, "a replay reads files"),
+        (["/dev/null"], 5, "a replay reads files"),
+    ):
+        at_once = run("replay", "monitor.toml", *files)
+        assert (at_once.exit_code, said in at_once.stderr) == (code, True), at_once.stderr
+    swapped = run("replay", "data.jsonl", "monitor.toml")
+    assert (swapped.exit_code, "the configuration comes first" in swapped.stderr) == (2, True), swapped.stderr
 
 
 @pytest.mark.slow
@@ -227,10 +272,10 @@ def test_simulate_writes_files_that_repeat(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     options = ("simulate", "--rows", 30, "--streams", 2, "--faults", 20, "--first-fault", 5, "--fault-length", 4)
     for name in ("a.csv", "b.csv"):
-        assert run(*options, "-o", name, "--labels", "labels.jsonl").exit_code == 0
+        assert run(*options, "-o", name, "--labels", f"{name}.jsonl").exit_code == 0
     assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes()
     assert len(Path("a.csv").read_text().splitlines()) == 61
-    assert [json.loads(line)["start"] for line in Path("labels.jsonl").read_text().splitlines()][:1] == [5]
+    assert [json.loads(line)["start"] for line in Path("a.csv.jsonl").read_text().splitlines()][:1] == [5]
     run("simulate", "--rows", 10, "-o", "c.csv")
     run("simulate", "--rows", 20, "--skip", 10, "-o", "c.csv", "--append")
     run("simulate", "--rows", 30, "-o", "d.csv")
@@ -250,6 +295,31 @@ def test_simulate_replaces_no_file_unasked(tmp_path: Path, monkeypatch: pytest.M
     assert len(Path("a.jsonl").read_text().splitlines()) == 6
     assert run("simulate", "--rows", 5, "-o", "a.jsonl", "--force").exit_code == 0
     assert len(Path("a.jsonl").read_text().splitlines()) == 5
+    refused = run("simulate", "--rows", 5, "-o", "b.jsonl", "--labels", "a.jsonl")
+    assert (refused.exit_code, "a.jsonl exists" in refused.stderr, Path("b.jsonl").exists()) == (6, True, False)
+    refused = run("simulate", "--rows", 5, "-o", "a.jsonl", "--labels", "c.jsonl")
+    assert (refused.exit_code, Path("c.jsonl").exists()) == (6, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--rate", "nan"), "nan is no finite number"),
+        (("--period", "inf"), "inf is no finite number"),
+        (("-o", "x.jsonl", "--labels", "x.jsonl"), "--labels and --output are both x.jsonl"),
+        (("-o", "x.csv.gz"), "as text, not x.csv.gz"),
+        (("-o", "mqtt://localhost/sat/#"), "a topic without wildcards"),
+        (("-o", "mqtt://localhost:99999/sat"), "a port that cannot be"),
+        (("-o", "http://localhost:many/write"), "a port that cannot be"),
+    ],
+)
+def test_simulate_refuses_before_it_writes(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("simulate", "--rows", 3, *arguments)
+    assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_simulate_keeps_to_a_rate_and_to_standard_output() -> None:

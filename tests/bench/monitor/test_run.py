@@ -20,7 +20,7 @@ from aez.cli import main
 from aez.codec.detect.detector import load_detector
 from aez.daemon.config.reader import load
 from aez.daemon.simulate.satellites import CHANNELS
-from aez.daemon.tools.replay import replay
+from aez.daemon.tools.replay import Replayed, replay
 
 ROWS = Rows(30_000, streams=20, every=500)
 
@@ -62,7 +62,7 @@ def test_replay_takes_recorded_files_of_every_format(tmp_path: Path, kind: str) 
     config.write_text(throughput.CONFIG.format(port=0, model=throughput.MODEL, source=source))
     work = tmp_path / "work"
     work.mkdir()
-    assert replay(load(config), [path], None, work) == {"rows": 2000, "refused": 0}
+    assert replay(load(config), [path], None, work) == Replayed(2000, 0, "", interrupted=False)
 
 
 @pytest.mark.slow

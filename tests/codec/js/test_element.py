@@ -193,9 +193,43 @@ def test_a_model_that_is_not_there_and_a_size_that_no_page_shows(browser: Browse
     server.put("/huge.aez", SIGNATURE + framed("H", header.pack()))
     for path in [path for path in server.files if path.startswith("/models/")]:
         del server.files[path]
-    opened(browser, server, image("one", "learned_grey.aez") + image("two", "huge.aez"))
+    pictures = image("one", "learned_grey.aez") + image("two", "huge.aez") + image("three", "http://%%/none.aez")
+    opened(browser, server, pictures)
     assert told(browser, "error")["code"] == 4
     assert told(browser, "error", "two")["code"] == 5
+    assert told(browser, "error", "three")["code"] == 2  # no address at all
+    assert browser.run("return document.getElementById('three').src") == "http://%%/none.aez"
+
+
+def test_many_pictures_begin_in_turns_and_workers_lie_where_the_page_says(browser: Browser, server: PageServer) -> None:  # noqa: F811
+    opened(browser, server, "")
+    # Requests of 3 ms each: what waits for its turn on the page gets it before all of forty have begun.
+    found = browser.run("""
+      const real = fetch;
+      let begun = 0;
+      globalThis.fetch = (...asked) => {
+        begun++;
+        for (const until = performance.now() + 3; performance.now() < until;);
+        return real(...asked);
+      };
+      return import("/dist/element.js").then(async ({ workers }) => {
+        workers({ workerUrl: "/elsewhere/thread.js" });
+        for (let i = 0; i < 40; i++) {
+          const image = document.createElement("aez-img");
+          image.src = `exact_grey.aez?${i}`;
+          image.id = i ? `i${i}` : "one";
+          document.body.append(image);
+        }
+        await new Promise((resolve) => queueMicrotask(resolve));
+        await new Promise((resolve) => setTimeout(resolve));
+        return begun;
+      });
+    """)
+    assert 0 < found < 40
+    told(browser, "load", "i39")
+    assert server.fetched("/exact_grey.aez") == 40
+    assert [path for path, _ in server.asked].count("/elsewhere/thread.js") >= 1
+    assert browser.run("return told.filter(({ type }) => type === 'error').length") == 0
 
 
 def test_another_origin_that_does_not_allow_it_is_an_error(browser: Browser, server: PageServer) -> None:  # noqa: F811

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aez.codec.bundle.bundle import Bundle
 from aez.codec.bundle.library import find_bundle
 from aez.codec.image.api import encode_picture
-from aez.codec.image.decoding import decode_picture
+from aez.codec.image.decoding import decode_picture, describe
 from tests.codec.js.test_decoder import phases_of, saved
 from tests.kit.golden_traces import trace_file
 from tests.kit.javascript import EncodeJob, Job, Written, decode_files, encode_files
@@ -44,13 +44,13 @@ def check(bundle: Bundle, sizes: tuple[tuple[int, int], ...], qualities: tuple[i
     """As many bytes as aez writes to 0.5 %, as near the picture to 0.05 dB; and both decoders read one thing."""
     cases = [(photo(*size), quality) for size in sizes for quality in qualities]
     model = half(bundle, folder)
-    jobs = [EncodeJob(rgba(pixels), model, {"quality": quality, "tile": 64}) for pixels, quality in cases]
+    options: dict[str, Any] = {"content": "photo", "tile": 64}
+    jobs = [EncodeJob(rgba(pixels), model, {"quality": quality, **options}) for pixels, quality in cases]
     written = encode_files(jobs, folder)
     read = decode_files([Job(one.data, saved(bundle, folder)) for one in written], folder / "read")
     for (pixels, quality), one, outcome in zip(cases, written, read, strict=True):
         what = f"{bundle.name} {pixels.shape} {quality}: {one.says}{outcome.says}"
-        options: dict[str, Any] = {"content": "photo", "tile": 64, "threads": 1, "device": "cpu"}
-        expected = encode_picture(pixels, quality, bundle, **options).data
+        expected = encode_picture(pixels, quality, bundle, threads=1, device="cpu", **options).data
         assert abs(len(one.data) - len(expected)) <= max(8, 0.005 * len(expected)), what
         found, theirs = (
             decode_picture(data, model=bundle, device="cpu", threads=1).values for data in (one.data, expected)
@@ -98,10 +98,36 @@ def test_what_nobody_sees_costs_as_little_as_in_aez(tmp_path: Path) -> None:
     rows, columns = np.mgrid[:100, :129]
     alpha = np.where(np.hypot(rows - 50, columns - 60) < 40, 255, 0).astype(np.uint8)
     pixels[alpha == 0] = 0  # as canvases have it
-    (one,) = encoded(rgba(pixels, alpha), tmp_path, {"quality": 50, "tile": 64})
+    (one,) = encoded(rgba(pixels, alpha), tmp_path, {"quality": 50, "tile": 64, "content": "photo"})
     options: dict[str, Any] = {"content": "photo", "tile": 64, "device": "cpu"}
     expected = encode_picture(rgba(pixels, alpha), 50, lively(), **options).data
     assert len(one.data) <= 1.05 * len(expected) + 64
+
+
+def test_drawings_are_kept_without_loss_in_fewer_bytes(tmp_path: Path) -> None:
+    """Lists of colours of every packing, one colour alone, colours under alpha 0, and a photograph beside."""
+    rng = np.random.default_rng(1)
+    stripes = np.add.outer(np.arange(65), np.arange(101)) // 5
+    for count in (1, 2, 3, 4, 5, 16, 17, 256):
+        colours = rng.integers(0, 256, (count, 3), dtype=np.uint8)
+        pixels = colours[stripes % count] if count < 256 else colours[np.arange(65 * 101).reshape(65, 101) // 8 % 256]
+        auto, model = encoded(rgba(pixels), tmp_path, {}, {"content": "photo"})
+        assert auto.says == model.says == ""
+        assert len(auto.data) < len(model.data) / 2, count
+        found = decode_picture(auto.data, device="cpu", threads=1)
+        assert (found.values == pixels).all(), count
+    alpha = np.where(stripes % 3, 255, 0).astype(np.uint8)
+    (one,) = encoded(rgba(pixels, alpha), tmp_path, {})
+    values = decode_picture(one.data, device="cpu", threads=1).values
+    assert (values[alpha > 0] == rgba(pixels, alpha)[alpha > 0]).all()
+    assert (values[:, :, 3] == alpha).all()
+    drawn = colours[stripes[:64, :64] % 3]
+    both = np.hstack([photo(64, 64), drawn])
+    (mixed,) = encoded(rgba(both), tmp_path, {"tile": 64, "quality": 100})
+    assert describe(mixed.data)["model"]["id"] == lively().id[:16]
+    (outcome,) = decode_files([Job(mixed.data, saved(lively(), tmp_path))], tmp_path / "read")
+    assert outcome.values is not None, outcome.says
+    assert (outcome.values[:, 64:] == drawn).all()
 
 
 def test_alpha_is_kept(tmp_path: Path) -> None:
@@ -111,6 +137,9 @@ def test_alpha_is_kept(tmp_path: Path) -> None:
         found = decode_picture(one.data, model=lively(), device="cpu", threads=1).values
         assert found.shape == (50, 70, 4)
         assert (found[:, :, 3] == alpha).all()
+    alpha = np.add.outer(np.arange(70), np.arange(150)).astype(np.uint8)  # each tile has its own
+    (one,) = encoded(rgba(photo(70, 150), alpha), tmp_path, {"tile": 64})
+    assert (decode_picture(one.data, model=lively(), device="cpu", threads=1).values[:, :, 3] == alpha).all()
 
 
 def test_what_is_asked_for_wrongly_is_refused(tmp_path: Path) -> None:
@@ -122,6 +151,7 @@ def test_what_is_asked_for_wrongly_is_refused(tmp_path: Path) -> None:
         {"bpp": 1e-3},
         {"tile": 65},
         {"tile": 4096},
+        {"content": "graphics"},
     ]
     for asked, one in zip(options, encoded(rgba(photo(40, 40)), tmp_path, *options), strict=True):
         assert (one.error, one.code) == ("InvalidArgument", 2), asked

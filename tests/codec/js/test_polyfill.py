@@ -84,7 +84,12 @@ def test_the_browser_chooses_among_candidates_and_only_that_one_is_fetched(
 
 def test_a_file_that_cannot_be_shown_leaves_the_words(browser: Browser, server: PageServer) -> None:  # noqa: F811
     server.put("/bad.aez", (server.files["/exact_rgb.aez"].data)[:100])
-    opened(browser, server, '<img id="one" src="bad.aez" alt="a bridge"><img id="two" src="exact_rgb.aez" alt="">')
+    opened(
+        browser,
+        server,
+        '<img id="one" src="bad.aez" alt="a bridge"><img src="http://%%/no.aez">'
+        '<img id="two" src="exact_rgb.aez" alt="">',
+    )
     assert shown(browser, "two") == [61, 83]
     told = browser.until("return told.find(([kind]) => kind === 'aez-error')", "no error came")
     assert told == ["aez-error", "one", 3]

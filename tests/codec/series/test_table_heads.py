@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aez.codec.errors import UnsupportedInput
+from aez.codec.errors import InvalidArgument, UnsupportedInput
 from aez.codec.series.reader import read_series
 
 START = np.datetime64("2026-03-02T00:00:00", "ns").astype(np.int64)
@@ -64,3 +64,32 @@ def test_one_object_of_json_with_all_rows_in_it_says_what_is_wanted(tmp_path: Pa
     (tmp_path / "data.json").write_text('{"status":"success","data":{"result":[{"values":[[1,"2"],[2,"3"]]}]}}')
     with pytest.raises(UnsupportedInput, match=r"one row, .*nested in it is not read: write an object a row"):
         read_series(tmp_path / "data.json")
+
+
+def test_influxs_result_is_read_where_it_was_pivoted(tmp_path: Path) -> None:
+    heads = "#group,false,false,false,false\n#datatype,string,long,dateTime:RFC3339,double\n#default,_result,,,\n"
+    rows = ",,0,2026-03-02T00:00:00Z,1\n,,0,2026-03-02T00:00:10Z,2\n"
+    assert read(tmp_path, f"{heads},result,table,_time,load\n{rows}") == ([0, 10], {"load": [1.0, 2.0]})
+    with pytest.raises(UnsupportedInput, match=r"the value of one field a row; pivot it .*\|> pivot\(rowKey"):
+        read(tmp_path, f"{heads},result,table,_time,_value,_field\n,,0,2026-03-02T00:00:00Z,1,load\n")
+
+
+@pytest.mark.parametrize("name", ["Date", "Time", "timestamp"])
+def test_days_of_spreadsheets_have_to_be_called_so(tmp_path: Path, name: str) -> None:
+    text = f"{name},load\n46083,1\n46083.0001157407,2\n46083.0002314815,3\n"
+    message = (
+        f"column '{name}': 46083 is 2026-03-02 00:00:00 in the days of spreadsheets, or counts seconds from a start"
+    )
+    with pytest.raises(UnsupportedInput, match=message):
+        read(tmp_path, text)
+    series, _ = read_series(tmp_path / "data.csv", time_unit="days")
+    assert series.time is not None
+    assert (series.timezone, (series.time - START).tolist()) == (None, [0, 10 * 10**9, 20 * 10**9])
+    series, _ = read_series(tmp_path / "data.csv", time_unit="s")
+    assert series.time is not None
+    assert series.time[0] == 46083 * 10**9
+    with pytest.raises(InvalidArgument, match="time_unit is one of s, ms, us, ns, days, not 'h'"):
+        read_series(tmp_path / "data.csv", time_unit="h")
+    (tmp_path / "data.csv").write_text(text.replace(name, "seconds"))  # which says what it is
+    series, _ = read_series(tmp_path / "data.csv")
+    assert series.period == pytest.approx(0.0001157407, rel=1e-4)

@@ -1,5 +1,6 @@
 """Worked examples of what is particular to each format, read alone and among many."""
 
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -368,8 +369,12 @@ def test_a_header_of_another_separator_or_code_is_refused_with_what_to_do() -> N
         (b"time\ta\n2026-01-01\t1\n", ",", "syntax", "'\\t' in it; set separator"),
         (b"time,a\n2026-01-01,1\n", ";", "syntax", "',' in it; set separator"),
         ("time,a\n2026-01-01,1\n".encode("utf-16-le"), ",", "encoding", "UTF-16"),
+        (gzip.compress(b"time,a\n2026-01-01,1\n"), ",", "encoding", "packed with gzip"),
+        (b"PK\x03\x04\x14\x00\n", ",", "encoding", "a workbook or a zip archive; save it as CSV"),
     ):
         samples, malformed = parser("csv", {"separator": separator}).parse(chunk(data, "csv"))
         assert samples == []
         assert malformed[0].reason == reason
         assert said in malformed[0].detail
+    _, malformed = parser("json", {}).parse(chunk('{"a": 1}\n'.encode("utf-16-le"), "json"))
+    assert (malformed[0].reason, "UTF-16" in malformed[0].detail) == ("encoding", True)

@@ -71,3 +71,46 @@ def test_a_day_and_a_time_beside_it_are_put_together() -> None:
 
 def test_a_text_with_a_unit_behind_a_number_is_no_row_of_units() -> None:
     assert read("time,a\n2023-11-14T22:13:20Z,20 kW\n") == ([], {"no_values": 1})
+
+
+RESULT = """#group,false,false,true,true,false,false,true,true,true
+#datatype,string,long,dateTime:RFC3339,dateTime:RFC3339,dateTime:RFC3339,double,string,string,string
+#default,_result,,,,,,,,
+,result,table,_start,_stop,_time,_value,_field,_measurement,host
+,,0,2023-11-14T00:00:00Z,2023-11-15T00:00:00Z,2023-11-14T22:13:20Z,1.5,temp,plant,a
+,,0,2023-11-14T00:00:00Z,2023-11-15T00:00:00Z,2023-11-14T22:13:21Z,1.6,temp,plant,a
+
+#group,false,false,true,true,false,false,true,true,true,true
+#datatype,string,long,dateTime:RFC3339,dateTime:RFC3339,dateTime:RFC3339,double,string,string,string,string
+#default,_result,,,,,,,,,
+,result,table,_start,_stop,_time,_value,line,_field,_measurement,host
+,,1,2023-11-14T00:00:00Z,2023-11-15T00:00:00Z,2023-11-14T22:13:20Z,7,x,flow,plant,a
+"""
+
+
+def test_influxs_annotated_tables_are_long_format() -> None:
+    cutter = LineCutter(10_000, with_header=True)
+    lines, _ = cutter.feed(RESULT.encode())
+    parts = CsvLines().cut(lines, cutter.header)
+    assert [len(part.header or "") for part in parts] == [64, 69]
+    options = {"channel": "_field", "columns": ["_value"], "stream": "{_measurement}/{host}"}
+    made = parser("csv", options)
+    found, bad = [], []
+    for part in parts:
+        samples, malformed = made.parse(chunk(part.lines, "csv", header=part.header, gone=part.gone))
+        found += rows(samples)
+        bad += malformed
+    assert not bad
+    assert [(time, stream, values) for time, stream, values in found if time is not None] == [
+        (START, "plant/a", {"temp": 1.5}),
+        (START + 10**9, "plant/a", {"temp": 1.6}),
+        (START, "plant/a", {"flow": 7.0}),
+    ]
+    _, malformed = parser("csv").parse(chunk(RESULT.partition("\n\n")[0].encode(), "csv"))
+    assert 'set channel = "_field", columns = ["_value"]' in malformed[0].detail
+
+
+def test_a_pivoted_result_of_influx_is_a_table() -> None:
+    text = "#group,false,false,false,false\n#default,_result,,,\n,result,table,_time,a\n,,0,2023-11-14T22:13:20Z,1\n"
+    found, bad = read(text, columns=["a"])
+    assert (found, bad) == ([(START, "plant", {"a": 1.0})], {})

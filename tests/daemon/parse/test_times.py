@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +15,8 @@ import pytest
 
 from aez.codec.errors import InvalidArgument
 from aez.codec.series.zones import from_local, settled
+from aez.daemon.common.limits import Limits
+from aez.daemon.parse.by_source import SourceParsers
 from aez.daemon.parse.formats import parser
 from aez.daemon.parse.options import Options
 from tests.kit.parse_helpers import START, chunk, rows
@@ -202,3 +205,90 @@ def test_dates_with_dots_have_the_day_first_as_plants_export_them(many: int) -> 
         samples, malformed = parser("json").parse(chunk(f'{{"time":"{wrong}","v":1}}\n'.encode() * many, "json"))
         assert samples == []
         assert {one.reason for one in malformed} == {"bad_time"}
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "arrow"])
+def test_days_of_spreadsheets_are_times_where_they_are_called_so(form: str) -> None:
+    """Excel's numbers, whole and broken, beside one another: local times, to the millisecond."""
+    texts, wanted = local(datetime(2026, 10, 24, 23, 30, tzinfo=UTC), 3 * 3600, 20)
+    zero = datetime(1899, 12, 30, tzinfo=UTC)
+    days = [(datetime.fromisoformat(text).replace(tzinfo=UTC) - zero) / timedelta(days=1) for text in texts]
+    made = parser(form, {"time": "time", "time_unit": "days", "timezone": "Europe/Berlin"})
+    if form == "arrow":
+        sink = io.BytesIO()
+        table = pa.table({"time": days, "a": [1.0] * len(days)})
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        data = sink.getvalue()
+    else:
+        cells = [f"{day:.10f}".rstrip("0").rstrip(".") for day in days]
+        lines = (
+            [f'{{"time":{cell},"a":1}}' for cell in cells] if form == "json" else ["time,a", *(f"{c},1" for c in cells)]
+        )
+        data = "\n".join(lines).encode()
+    samples, malformed = made.parse(chunk(data, form))
+    assert not malformed
+    assert [moment for moment, _, _ in rows(samples)] == wanted
+    if form == "csv":
+        comma = parser(form, {"time_unit": "days", "separator": ";"})
+        (found,), _ = comma.parse(chunk(b"time;a\n45627,5;1\n45627;2\n", form))
+        assert found.time.tolist() == [ns(datetime(2024, 12, 1, hour, tzinfo=UTC)) for hour in (12, 0)]
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "arrow"])
+@pytest.mark.parametrize("cell", [45627.5, 45627, 12])
+def test_numbers_that_are_no_time_since_1970_are_refused_with_what_to_set(form: str, cell: float) -> None:
+    if form == "arrow":
+        sink = io.BytesIO()
+        table = pa.table({"time": [cell], "a": [1.0]})
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        data = sink.getvalue()
+    else:
+        data = (json_lines([cell])[0] if form == "json" else f"time,a\n{cell},1\n").encode()
+    samples, (letter,) = parser(form).parse(chunk(data, form))
+    assert (samples, letter.reason) == ([], "bad_time")
+    says = (
+        "too small to be a time since 1970" if cell == 12 else "is 2024-12-01 .* in the days of spreadsheets, or counts"
+    )
+    assert re.search(rf'{cell} {says}.*; set time_unit = "days" or "s"|{says}', letter.detail)
+    (found,), malformed = parser(form, {"time_unit": "s"}).parse(chunk(data, form))
+    assert (found.time.tolist(), malformed) == ([int(cell * NS)], [])
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "arrow"])
+@pytest.mark.parametrize(
+    ("name", "values", "told"),
+    [
+        ("Zeitpunkt", ["2026-03-02 10:00:00", "2026-03-02 10:00:01"], True),
+        ("made", ["2026-03-02 10:00:00", "2026-03-02 10:00:00"], False),  # it stands still
+        ("measured_at_time", [1_772_445_600, 1_772_445_601], True),
+        ("bytes", [1_772_445_600, 1_772_445_601], False),
+        ("response_time", [0.5, 0.7], False),
+    ],
+)
+def test_a_column_that_seems_to_hold_the_time_is_named_once(
+    form: str, name: str, values: list[Any], told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    if form == "arrow":
+        sink = io.BytesIO()
+        typed = pa.array(values).cast(pa.timestamp("ns")) if told and isinstance(values[0], str) else pa.array(values)
+        table = pa.table({name: typed, "a": [1.0, 2.0]})
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        data = sink.getvalue()
+    elif form == "json":
+        data = "\n".join(json.dumps({name: value, "a": 1.0}) for value in values).encode()
+    else:
+        data = "\n".join([f"{name},a", *(f"{value},1" for value in values)]).encode()
+    parsers = SourceParsers({"plant": Options()}, Limits())
+    for _ in range(2):
+        parsers.parse_many([chunk(data, form)])
+    said = [record.getMessage() for record in caplog.records]
+    wanted = (
+        f"source plant: its messages get the time of their arrival, and {name!r} seems to hold it; set time = {name!r}"
+    )
+    assert said == ([wanted] if told else [])
+    caplog.clear()
+    SourceParsers({"plant": Options(time=name)}, Limits()).parse_many([chunk(data, form)])
+    assert not caplog.records

@@ -190,7 +190,7 @@ def test_a_disk_that_is_full_is_told_at_once_and_changes_nothing(
         assert result.stderr.endswith("kept its old configuration: no room; the old configuration goes on\n")
         patch.setattr(Store, "commit", full)
         with (folder / "data.jsonl").open("a") as file:
-            file.write('{"stream": "a", "time": 1, "bus_current": 1}\n')
+            file.write('{"stream": "a", "time": 1700000000, "bus_current": 1}\n')
         until(lambda: running.worker.stuck)
         result = CliRunner().invoke(main, ["monitor", "reload", str(folder / "monitor.toml")])
         assert "the state cannot be written: no room; the old configuration goes on" in result.stderr
@@ -236,7 +236,7 @@ def test_a_state_that_is_gone_is_told_and_nothing_is_acknowledged(
     assert running.metrics.state_writable._value.get() == 0
     before = running.store.positions()
     with (folder / "data.jsonl").open("a") as file:
-        file.write('{"stream": "a", "time": 1, "bus_current": 1}\n')
+        file.write('{"stream": "a", "time": 1700000000, "bus_current": 1}\n')
     until(lambda: running.worker.stuck)
     assert running.store.positions() == before
     (folder / "away.db").rename(state)

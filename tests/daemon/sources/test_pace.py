@@ -102,9 +102,9 @@ def test_nothing_comes_before_it_is_due() -> None:
 
 
 def test_times_that_go_back_and_messages_without_are_not_waited_for() -> None:
-    data = b'{"time": 1000, "stream": "a", "x": 1}\n{"time": 10, "stream": "a", "x": 1}\n{bad\n'
+    data = b'{"time": 1700001000, "stream": "a", "x": 1}\n{"time": 1700000010, "stream": "a", "x": 1}\n{bad\n'
     taken = Taken()
-    paced(taken.put, times, 1e-6, threading.Event())(chunk(data[38:], "json"))
+    paced(taken.put, times, 1e-6, threading.Event())(chunk(data[len(data) // 2 :], "json"))
     hold = paced(taken.put, times, 1.0, threading.Event())
     for line in data.splitlines(keepends=True):
         hold(chunk(line, "json"))
@@ -113,7 +113,7 @@ def test_times_that_go_back_and_messages_without_are_not_waited_for() -> None:
 
 def test_a_stop_ends_the_wait() -> None:
     stop, taken = threading.Event(), Taken()
-    data = b'{"time": 1, "stream": "a", "x": 1}\n{"time": 100000, "stream": "a", "x": 1}\n'
+    data = b'{"time": 1700000001, "stream": "a", "x": 1}\n{"time": 1700100000, "stream": "a", "x": 1}\n'
     thread = threading.Thread(target=paced(taken.put, times, 1.0, stop), args=(chunk(data, "json"),))
     thread.start()
     stop.set()

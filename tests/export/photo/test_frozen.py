@@ -282,6 +282,7 @@ def test_the_hyper_latent_is_cheap_at_first_and_priced_in_full_from_a_quarter_on
         ("--from photo --size fast", "leave out --size"),
         ("--from photo --decoder-only", "leave out --decoder-only"),
         ("--from photo --size usual --decoder-only", "leave out --size, --decoder-only"),
+        ("--from photo --colour-steps 0.8", "leave out --colour-steps"),
         ("--resume --size fast", "leave out --size"),
     ],
 )

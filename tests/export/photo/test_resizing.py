@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from aez.export.hyperprior.integer import index_to_sigma
 from aez.export.photo.network import PhotoConfig, PhotoNetwork, kept_coefficients
-from aez.export.photo.resizing import resized
+from aez.export.photo.resizing import resized, set_finer_colours
 from tests.kit.small_photo import FORMER, SMALL, make_network, make_pictures
 
 
@@ -78,3 +79,23 @@ def test_a_network_of_the_former_design_becomes_one_of_the_present() -> None:
     assert all(torch.equal(after[name], new.state_dict()[name]) for name in after if name.endswith("enter_size.weight"))
     residual, _, z = found.symbols(make_pictures(2), torch.tensor([100.0, 1500.0]))
     assert (residual.shape, z.shape) == ((2, 96, 8, 8), (2, 4, 2, 2))
+
+
+@torch.no_grad()
+def test_finer_colours_change_the_steps_of_smooth_colours_at_low_qualities_and_their_scales_with_them() -> None:
+    before, after = make_network(), make_network()
+    set_finer_colours(after, 0.8)
+    colours = [64, 64 + SMALL.chroma_coefficients]
+    others = [channel for channel in range(SMALL.channels) if channel not in colours]
+    for level in (0.0, 700.0, 1100.0):
+        at = torch.tensor([level])
+        ratio = (after.gain(at) / before.gain(at)).flatten()
+        scales = (index_to_sigma(after.scale.offset) / index_to_sigma(before.scale.offset))[int(level) // 256]
+        finer = 1.25 if level < 768 else 1.0
+        for found in (ratio, scales):
+            torch.testing.assert_close(found[colours], torch.full((2,), finer))
+            torch.testing.assert_close(found[others], torch.ones(len(others)))
+    image = make_pictures(1)
+    low, high = torch.tensor([100.0]), torch.tensor([1500.0])
+    assert not torch.equal(before.symbols(image, low)[0], after.symbols(image, low)[0])
+    assert torch.equal(before.symbols(image, high)[0], after.symbols(image, high)[0])

@@ -98,14 +98,17 @@ function showMap() {
   stale = true;
 }
 
-/** The code has changed. */
+/** The code has changed: it is shown with the next frame, however often it changes before. */
 function moved() {
+  stale = true;
+  restrip();
+}
+
+function showNumbers() {
   for (const input of part("sliders").querySelectorAll("input")) {
     input.value = code[input.dataset.at];
     input.nextElementSibling.textContent = code[input.dataset.at].toFixed(2);
   }
-  stale = true;
-  restrip();
 }
 
 /** The strip is to be drawn anew, once the code rests. */
@@ -128,6 +131,7 @@ function swept(share) {
 function frame() {
   if (model && stale) {
     stale = false;
+    showNumbers();
     const start = performance.now();
     drawItems(part("picture"), model, [model.decode(code)]);
     times = [...times.slice(-29), performance.now() - start];

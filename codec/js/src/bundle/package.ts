@@ -1,4 +1,4 @@
-// A model as callers hand it over: bytes, or a package that scripts/model.mjs makes of a bundle.
+// A model as callers hand it over: bytes, or a package that `aez-model` makes of a bundle.
 import { bytesOf, type Input, openSource } from "../container/source.js";
 import { ModelError } from "../errors.js";
 import { inflated } from "../network/kernels.js";

@@ -1,6 +1,6 @@
 // The element: a box as soon as the size is known, tiles as they arrive, words where no picture comes.
 import type { Header, Tile } from "../index.js";
-import { decodeSeen, fetchPicture, scaleOf, shownSize } from "../page/index.js";
+import { absolute, decodeSeen, fetchPicture, scaleOf, shownSize } from "../page/index.js";
 
 /** How far below the window a picture with loading="lazy" begins to load. */
 const NEAR = "400px";
@@ -56,9 +56,10 @@ export class AezImage extends Base {
     this.internals.role = "img";
   }
 
+  /** Absolute; one that is no address stays as it is given, as with `<img>`. */
   get src(): string {
-    const given = this.getAttribute("src");
-    return given ? new URL(given, document.baseURI).href : "";
+    const given = this.getAttribute("src") ?? "";
+    return given && absolute(given);
   }
   set src(address: string) {
     this.setAttribute("src", address);

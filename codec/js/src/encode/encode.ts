@@ -5,6 +5,7 @@ import type { ImageModel } from "../image/model.js";
 import { InvalidArgument, internals, type Model, ModelError, UnsupportedInput } from "../index.js";
 import type { Kernels } from "../network/kernels.js";
 import { encodeAlpha, isTransparent } from "./alpha.js";
+import { encodeDrawing } from "./drawing.js";
 import { FileWriter } from "./file.js";
 import { withoutHidden } from "./hidden.js";
 import { LEVEL_MAX, withinBytes } from "./targets.js";
@@ -18,12 +19,17 @@ export interface Pixels {
 }
 
 export interface EncodeOptions {
-  /** The half of a model that encodes, or a whole one: its bytes, or a package of scripts/model.mjs. */
+  /** The half of a model that encodes, or a whole one: its bytes, or a package of `aez-model`. */
   model: Model;
   /** 1..100; 50 where neither is given. */
   quality?: number;
   /** Bits per pixel of the whole file, not exceeded, in place of a quality. */
   bpp?: number;
+  /**
+   * `auto` keeps tiles of at most 256 colours as they are, without loss, where that takes no more bytes than the model
+   * does; `photo` leaves all to the model.
+   */
+  content?: "auto" | "photo";
   /** Side of a tile in pixels, a multiple of the model's alignment of 64..2048; 1024. */
   tile?: number;
   /** Ends the work with the reason of the signal. */
@@ -35,6 +41,7 @@ export interface EncodeOptions {
 const QUALITY = 50;
 const [QUALITY_MIN, QUALITY_MAX] = [1, 100];
 const [TILE, TILE_MIN, TILE_MAX] = [1024, 64, 2048];
+const CONTENTS: readonly unknown[] = [undefined, "auto", "photo"];
 const PIXELS_MAX = 2 ** 30;
 const BPP_MAX = 1e6;
 /** Milliseconds after which others get their turn between tiles. */
@@ -67,6 +74,7 @@ class Encoding {
   private readonly colours: Colours;
   /** That of each tile, which is the same at every level. */
   private readonly alphas = new Map<number, Uint8Array>();
+  private readonly drawings = new Map<number, Uint8Array | null>();
   private turn = performance.now();
 
   constructor(
@@ -77,6 +85,8 @@ class Encoding {
     this.tile = options.tile ?? TILE;
     this.transparent = isTransparent(pixels);
     this.colours = this.transparent ? withoutHidden(pixels) : pixels;
+    if (!CONTENTS.includes(options.content))
+      throw new InvalidArgument(`content ${options.content} is none of auto, photo`);
     const unit = encoder.model.geometry.alignment;
     if (!Number.isInteger(this.tile) || this.tile < TILE_MIN || this.tile > TILE_MAX || this.tile % unit) {
       throw new InvalidArgument(`tile size ${this.tile} is not a multiple of ${unit} in ${TILE_MIN}..${TILE_MAX}`);
@@ -93,8 +103,12 @@ class Encoding {
       for (let left = 0; left < width; left += tile) {
         await this.pause();
         const box = { left, top, right: Math.min(left + tile, width), bottom: Math.min(top + tile, height) };
-        writer.tile(encoder.encode(this.colours, box, level), this.transparent ? this.alpha(done, box) : null);
-        this.options.onProgress?.(++done, tiles);
+        const learned = encoder.encode(this.colours, box, level);
+        const drawing = this.drawing(done, box);
+        const content = drawing && drawing.length <= learned.length ? drawing : learned;
+        writer.tile(content, this.transparent ? this.alpha(done, box) : null);
+        done++;
+        this.options.onProgress?.(done, tiles);
       }
     }
     return writer.finish();
@@ -104,6 +118,12 @@ class Encoding {
     const found = this.alphas.get(number) ?? encodeAlpha(this.pixels, box);
     this.alphas.set(number, found);
     return found;
+  }
+
+  private drawing(number: number, box: Box): Uint8Array | null {
+    const { drawings, options, pixels } = this;
+    if (!drawings.has(number)) drawings.set(number, options.content === "photo" ? null : encodeDrawing(pixels, box));
+    return drawings.get(number) ?? null;
   }
 
   private async pause(): Promise<void> {

@@ -8,33 +8,53 @@ const [RGB, RGBA] = [2, 3];
 
 /** Pieces of a file, in order. */
 export class FileWriter {
-  private readonly pieces: Uint8Array[] = [Uint8Array.from(SIGNATURE)];
+  private readonly pieces: Uint8Array[] = [];
   private readonly index: number[] = [];
   private nextTile = 0;
+  /** Whether a tile is of the model: what needs none names none. */
+  private learned = false;
 
   /** `model`: hex digits of an id. */
-  constructor(width: number, height: number, alpha: boolean, level: number, model: string, tile: number) {
-    const { varintBytes } = internals;
-    const id = Array.from({ length: 8 }, (_, at) => Number.parseInt(model.slice(2 * at, 2 * at + 2), 16));
-    this.frame("H", [
-      [(alpha ? RGBA : RGB) << 4, 0, ...varintBytes(width), ...varintBytes(height), level & 255, level >> 8, ...id],
-      varintBytes(tile / TILE_UNIT),
-    ]);
-  }
+  constructor(
+    private readonly width: number,
+    private readonly height: number,
+    private readonly alpha: boolean,
+    private readonly level: number,
+    private readonly model: string,
+    private readonly side: number,
+  ) {}
 
   /** `alpha`: that of a tile, in a picture that has it. */
   tile(content: Uint8Array, alpha: Uint8Array | null): void {
     const { varintBytes } = internals;
+    this.learned ||= content[0] === 0;
     const before = alpha ? [varintBytes(alpha.length), alpha] : [];
     this.chunk("T", [varintBytes(this.nextTile++), content.subarray(0, 1), ...before, content.subarray(1)]);
   }
 
   /** All bytes; nothing is added after. */
   finish(): Uint8Array<ArrayBuffer> {
+    const tiles = this.pieces.splice(0);
+    this.header();
+    const head = this.pieces.splice(0);
     const end = new Uint8Array(8);
     new DataView(end.buffer).setUint32(0, this.frame("E", [this.index]) + end.length, true);
     end.set(END_MARK, 4);
-    return joined([...this.pieces, end]);
+    return joined([SIGNATURE, ...head, ...tiles, ...this.pieces, end]);
+  }
+
+  private header(): void {
+    const { varintBytes } = internals;
+    const { width, height, model, learned } = this;
+    const level = learned ? this.level : 0;
+    const id = Array.from({ length: 8 }, (_, at) =>
+      learned ? Number.parseInt(model.slice(2 * at, 2 * at + 2), 16) : 0,
+    );
+    const mode = (this.alpha ? RGBA : RGB) << 4;
+    this.frame("H", [
+      [mode, 0, ...varintBytes(width), ...varintBytes(height), level & 255, level >> 8, ...id],
+      varintBytes(this.side / TILE_UNIT),
+    ]);
   }
 
   private chunk(letter: string, contents: ArrayLike<number>[]): void {

@@ -1,4 +1,5 @@
-// A plane of bytes as a VP8L bit stream (RFC 9649): one prediction for all, matches, and prefix codes.
+// A plane of bytes, or a picture of few colours, as a VP8L bit stream (RFC 9649): one prediction for all or a list of
+// colours, matches, and prefix codes.
 
 const SIGNATURE = 0x2f;
 /** How a pixel is predicted: the mode's number, and the prediction from the pixels to the left, above and between. */
@@ -41,6 +42,51 @@ export function encodePlane(width: number, height: number, plane: Uint8Array): U
     stream(width, height, mode, matched(width, residual(width, plane, predict))),
   );
   return tried.reduce((one, other) => (other.length < one.length ? other : one));
+}
+
+/** The bit stream of a picture [height][width] of places in a list of 1..256 colours, 0xrrggbb each. */
+export function encodeColours(
+  width: number,
+  height: number,
+  colours: readonly number[],
+  places: Uint8Array,
+): Uint8Array {
+  const bits = begun(width, height);
+  bits.put(3, 0b111); // a list of colours
+  bits.put(8, colours.length - 1);
+  bits.put(1, 0);
+  writeList(bits, colours);
+  bits.put(1, 0); // no more transforms
+  bits.put(2, 0); // no cache of colours, and one group of codes
+  const packing = colours.length > 16 ? 0 : colours.length > 4 ? 1 : colours.length > 2 ? 2 : 3;
+  const across = Math.ceil(width / 2 ** packing);
+  writeSymbols(bits, matched(across, packing ? packed(width, height, across, packing, places) : places));
+  return bits.done();
+}
+
+/** Colours as their differences from the ones before. */
+function writeList(bits: Bits, colours: readonly number[]): void {
+  const parts = [8, 16, 0].map((shift) =>
+    colours.map((colour, at) => ((colour >> shift) - ((at ? (colours[at - 1] as number) : 0) >> shift)) & 255),
+  );
+  parts.push(colours.map((_, at) => (at ? 0 : 255))); // opaque
+  const codes = parts.map((numbers, channel) => writeCode(bits, numbers, channel ? LITERALS : SYMBOLS));
+  single(bits, 0);
+  for (const at of colours.keys()) {
+    for (const [channel, code] of codes.entries()) code.put(bits, parts[channel]?.[at] as number);
+  }
+}
+
+/** Several small places in a byte, the first in its lowest bits. */
+function packed(width: number, height: number, across: number, packing: number, places: Uint8Array): Uint8Array {
+  const out = new Uint8Array(across * height);
+  const each = 8 >> packing;
+  for (let at = 0; at < places.length; at++) {
+    const column = at % width;
+    const to = Math.floor(at / width) * across + (column >> packing);
+    out[to] = (out[to] as number) | ((places[at] as number) << (each * (column & ((1 << packing) - 1))));
+  }
+  return out;
 }
 
 function residual(width: number, plane: Uint8Array, predict: (typeof PREDICTORS)[0][1]): Uint8Array {
@@ -121,12 +167,17 @@ class Finder {
   }
 }
 
-function stream(width: number, height: number, mode: number, symbols: Matched): Uint8Array {
+function begun(width: number, height: number): Bits {
   const bits = new Bits();
   bits.put(8, SIGNATURE);
   bits.put(14, width - 1);
   bits.put(14, height - 1);
   bits.put(4, 0);
+  return bits;
+}
+
+function stream(width: number, height: number, mode: number, symbols: Matched): Uint8Array {
+  const bits = begun(width, height);
   bits.put(3, 0b101); // red and blue are green
   bits.put(3, 0b001); // a prediction, of which the mode is green in a picture of its own
   bits.put(3, SQUARE_BITS - 2);
@@ -135,6 +186,12 @@ function stream(width: number, height: number, mode: number, symbols: Matched): 
   for (let code = 0; code < 4; code++) single(bits, 0);
   bits.put(1, 0); // no more transforms
   bits.put(2, 0); // no cache of colours, and one group of codes
+  writeSymbols(bits, symbols);
+  return bits.done();
+}
+
+/** Symbols in green, with their codes; red, blue and alpha are of one value. */
+function writeSymbols(bits: Bits, symbols: Matched): void {
   const code = writeCode(bits, symbols.numbers, SYMBOLS);
   for (let other = 0; other < 3; other++) single(bits, 0);
   const places = [...symbols.distances.values()].map(({ number }) => number);
@@ -147,7 +204,6 @@ function stream(width: number, height: number, mode: number, symbols: Matched): 
     far.put(bits, distance.number);
     bits.put(...distance.extra);
   });
-  return bits.done();
 }
 
 /** A code of one symbol below 256, which takes no bits. */

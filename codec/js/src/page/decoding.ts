@@ -1,6 +1,6 @@
 // Decoding for what is seen: in the workers of one pool, and only while the page is shown.
 import type { DecodeOptions, Header, Tile } from "../index.js";
-import { Pool } from "../worker/index.js";
+import { Pool, type PoolOptions } from "../worker/index.js";
 import { type ModelSource, modelOf } from "./models.js";
 
 export interface Wanted extends Pick<DecodeOptions, "region" | "scale" | "stored" | "signal"> {
@@ -12,12 +12,18 @@ export interface Wanted extends Pick<DecodeOptions, "region" | "scale" | "stored
 /** Milliseconds for which an idle worker is kept, with its memory and models. */
 const IDLE = 4000;
 let pool: Pool | null = null;
+let wished: PoolOptions = {};
+
+/** How the workers of the page begin, as options of `Pool`, for bundlers that do not find their script; before the first picture. */
+export function workers(options: PoolOptions): void {
+  wished = options;
+}
 
 /** Hands over each tile once the page is seen. Its errors are AezError, or the signal's reason. */
 export async function decodeSeen(input: Blob | ReadableStream<Uint8Array>, wanted: Wanted): Promise<void> {
   const { models, ...options } = wanted;
   await whenSeen(wanted.signal);
-  pool ??= new Pool({ idle: IDLE });
+  pool ??= new Pool({ idle: IDLE, ...wished });
   await pool.decode(input, { ...options, model: (id) => modelOf(id, models) });
 }
 

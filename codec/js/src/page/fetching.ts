@@ -1,5 +1,6 @@
 // A file from the network: its header as soon as that is there, its bytes when they are wanted.
 import { type Header, InvalidArgument, info, TruncatedFile, UnsupportedInput } from "../index.js";
+import { turn } from "./turns.js";
 
 /** Bytes that arrive before somebody reads them, at most. */
 const AHEAD = 2 ** 22;
@@ -14,6 +15,11 @@ export interface Arriving {
   stream: ReadableStream<Uint8Array>;
 }
 
+/** An address as the page reads it; what is none stays as it is. */
+export function absolute(address: string): string {
+  return URL.canParse(address, document.baseURI) ? new URL(address, document.baseURI).href : address;
+}
+
 /** A file of which the header has arrived; `asked` where the browser has just asked for it itself. Throws InvalidArgument where it cannot be fetched, CorruptFile, VersionError. */
 export async function fetchPicture(
   address: string,
@@ -21,6 +27,8 @@ export async function fetchPicture(
   credentials: RequestCredentials = "same-origin",
   asked = false,
 ): Promise<Arriving> {
+  await turn();
+  signal.throwIfAborted();
   const cache = asked ? "force-cache" : "default";
   const response = await fetch(address, { signal, credentials, cache }).catch((error: unknown) => {
     signal.throwIfAborted();

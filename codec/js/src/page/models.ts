@@ -1,5 +1,6 @@
 // The models of a page: packages that it brings, and addresses where halves that decode lie.
 import { type Model, ModelError, type PackedModel } from "../index.js";
+import { absolute } from "./fetching.js";
 
 /**
  * A package of a decoding half, the address of one with `{id}` for the first 16 hex digits of its id (an `.aezm`, or a
@@ -38,7 +39,7 @@ function isPacked(model: Model): model is PackedModel {
 async function ask(source: ModelSource, id: string): Promise<Model | undefined> {
   if (typeof source === "function") return await source(id);
   if (typeof source !== "string") return source;
-  const address = new URL(source.replaceAll("{id}", id), document.baseURI).href;
+  const address = absolute(source.replaceAll("{id}", id));
   const known = fetched.get(address);
   if (known) return await known;
   const found = load(address, id);

@@ -2,6 +2,7 @@
 
 /** Whether an address names a picture of this kind, by its end. */
 export function isAez(address: string): boolean {
+  if (!URL.canParse(address, document.baseURI)) return false;
   return /^[^?#]*\.aez(?:[?#]|$)/i.test(address) && !/^(?:data|blob):/i.test(address);
 }
 

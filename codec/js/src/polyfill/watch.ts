@@ -2,6 +2,8 @@
 //
 // The browser goes on choosing among the candidates of srcset and <picture>: a transparent picture stands for each, and
 // the one that it chose is fetched. What was there before it is never asked for again.
+
+import { absolute } from "../page/index.js";
 import { isAez, replacedSrcset } from "./addresses.js";
 import { Shared } from "./pictures.js";
 
@@ -99,7 +101,7 @@ class Watch {
   }
 
   private picture(given: string, holder: Holder): Shared {
-    const address = new URL(given, document.baseURI).href;
+    const address = absolute(given);
     let picture = this.pictures.get(address);
     if (!picture) {
       picture = new Shared(address, isAsked(holder, address));
@@ -178,7 +180,7 @@ function addressesOf(words: ReadonlyMap<Name, Taken> | undefined): string[] {
   const found: string[] = [];
   for (const [name, { before }] of words ?? []) {
     replaced(name, before, (address) => {
-      found.push(new URL(address, document.baseURI).href);
+      found.push(absolute(address));
       return address;
     });
   }

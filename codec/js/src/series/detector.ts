@@ -95,7 +95,7 @@ export class Detector {
     this.checkProbe(about, says("probe_score"), says("probe_shape"));
   }
 
-  /** As the constructor, of what has to be fetched or inflated: a `Response`, a `Blob`, or a package of scripts/model.mjs. */
+  /** As the constructor, of what has to be fetched or inflated: a `Response`, a `Blob`, or a package of `aez-model`. */
   static async open(model: Input | PackedModel): Promise<Detector> {
     return new Detector(await modelBytes(model));
   }

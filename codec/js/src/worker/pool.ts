@@ -296,6 +296,7 @@ export class Pool {
   }
 
   private giveUp(reason: string): void {
+    if (!this.without) console.warn(`aez: no worker begins here (${reason}); pictures are decoded without`);
     this.without = true;
     for (const task of this.queue.splice(0)) task.fail(reason);
   }
