@@ -90,9 +90,17 @@ class Contestant(Protocol):
 
 
 class Int8Detector(SeriesDetector):
-    """Scores by the graph of `aez models export --int8`, window by window as on a small device."""
+    """Scores by the graph of `aez models export --int8`, window by window as on a small device.
+
+    While `learning`, which no device does, by the network itself, in batches: a window by itself takes ten times as
+    long.
+    """
+
+    learning = False
 
     def _run(self, windows: Windows, scale: Beside | None) -> tuple[Windows, Windows]:
+        if self.learning:
+            return super()._run(windows, scale)
         if scale is not None:
             raise UnsupportedInput("int8 is measured on models that take windows alone")
         if not hasattr(self, "_session"):
@@ -118,8 +126,9 @@ class Own:
         start = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            made = Int8Detector if self.int8 else SeriesDetector
-            detector = made(self.family, period=case.period_seconds, **self.settings).fit(case.train)
+            detector = self._made(case, task).fit(case.train)
+        if isinstance(detector, Int8Detector):
+            detector.learning = False
         fitted = time.perf_counter()
         before = min(detector.window_ - 1, len(case.train)) if task.follows else 0
         rows = np.concatenate([case.train[len(case.train) - before :], case.test])
@@ -144,6 +153,14 @@ class Own:
         score, blame = look_ahead(*found, detector.window_, detector.covering_threshold_)
         ahead = replace(verdict, ranking=score, score=score, channel_score=blame if blamed else None, held_out=None)
         return replace(verdict, covering=ahead)
+
+    def _made(self, case: Case, task: Task) -> SeriesDetector:
+        settings = {"period": case.period_seconds, **self.settings}
+        if not self.int8:
+            return SeriesDetector(self.family, **settings)
+        detector = Int8Detector(self.family, **settings)
+        detector.learning = not task.drifting  # there a score is held against those of the training rows
+        return detector
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -24,12 +25,16 @@ from aez.codec.detect.thresholds import (
     percentile,
 )
 from aez.codec.errors import InvalidArgument
+from aez.export.series.data.sufficiency import margin_of
+from aez.export.series.train import MARGIN
 
 __all__ = ["ORACLE", "WAYS", "LimitFigures", "Trial", "compare_limits"]
 
 Floats = npt.NDArray[np.float64]
 
 ALARMS_PER_DAY, RISK = 1.0, 1e-4
+#: Budgets that are promised, beside each other.
+BUDGETS = (0.1, 1.0, 10.0)
 _DAY, _ROWS_PER_DAY = 86_400.0, 1440.0
 _LEAST = 1e-12
 
@@ -50,6 +55,12 @@ class Trial:
     @property
     def rows_per_day(self) -> float:
         return _DAY / self.period_seconds if self.period_seconds else _ROWS_PER_DAY
+
+
+def _budget(alarms: float, trial: Trial) -> float:
+    """The limit of so many alarms a day, as `aez train series --alarms` sets it."""
+    rows = trial.rows_per_day
+    return margin_of(alarms, trial.held_out.size / rows, MARGIN) * alarm_budget(trial.held_out, alarms, rows)
 
 
 def _streaming(trial: Trial) -> Floats:
@@ -73,6 +84,7 @@ WAYS: dict[str, Callable[[Trial], float | Floats]] = {
     f"budget, {ALARMS_PER_DAY:g} alarm a day, no margin": lambda t: alarm_budget(
         t.held_out, ALARMS_PER_DAY, t.rows_per_day
     ),
+    **{f"budget, --alarms {alarms:g}": partial(_budget, alarms) for alarms in BUDGETS},
     "percentile 95": lambda t: percentile(t.held_out, 95),
     "percentile 99": lambda t: percentile(t.held_out, 99),
     "percentile 99.9": lambda t: percentile(t.held_out, 99.9),
@@ -87,13 +99,14 @@ class LimitFigures:
     """One way on one case, or (added with `+`) on several.
 
     events: at the limit, by the default rule. limits: one for each case, the mean where it moves; 1 is the shipped one.
-    normal: unlabelled rows; above: those of them above the limit.
+    normal: unlabelled rows; above: those of them above the limit. worst: false alarms a day of the case with most.
     """
 
     events: EventMetrics
     limits: tuple[float, ...]
     normal: int
     above: int
+    worst: float = math.nan
 
     def __add__(self, other: LimitFigures) -> LimitFigures:
         return LimitFigures(
@@ -101,6 +114,7 @@ class LimitFigures:
             self.limits + other.limits,
             self.normal + other.normal,
             self.above + other.above,
+            float(np.fmax(self.worst, other.worst)),
         )
 
     def as_dict(self) -> dict[str, float]:
@@ -116,6 +130,7 @@ class LimitFigures:
             "false_alarms": float(events.false_alarms),
             "event_precision": events.precision,
             "false_alarms_per_day": events.false_alarms_per_day,
+            "worst_false_alarms_per_day": self.worst,
             "median_delay_rows": events.median_delay,
         }
 
@@ -130,10 +145,12 @@ def compare_limits(trial: Trial) -> dict[str, LimitFigures]:
             continue
         scores = trial.test / limit
         normal = trial.labels == 0
+        events = event_metrics(trial.labels, find_events(scores), period_seconds=trial.period_seconds)
         found[name] = LimitFigures(
-            events=event_metrics(trial.labels, find_events(scores), period_seconds=trial.period_seconds),
+            events=events,
             limits=(float(np.mean(limit)),),
             normal=int(np.count_nonzero(normal)),
             above=int(np.count_nonzero(scores[normal] > 1)),
+            worst=events.false_alarms_per_day,
         )
     return found

@@ -43,6 +43,7 @@ def run(
     quick: bool = False,
     thresholds: bool = False,
     int8: bool = False,
+    only: Sequence[str] = (),
     jobs: int | None = None,
     progress: bool = False,
 ) -> DetectReport:
@@ -53,22 +54,22 @@ def run(
         families: ours, each with the same settings for all cases.
         settings: parameters of `SeriesDetector`, as from `parse_settings`.
         peers: names of those to set beside ours, upper and lower case alike; None takes all.
-        quick: every third case, and no VUS-PR.
+        quick: no VUS-PR, and every third case unless `only` says which.
         thresholds: compare ways of choosing our detectors' limit too, on SMD and folders.
         int8: each of ours also as `aez models export --int8` writes it.
+        only: names of the cases to measure; none for all.
         jobs: processes at a time, one for each core by default; each then computes with one thread.
         progress: a bar on standard error.
 
     Raises InvalidArgument for names that do not exist and for thresholds elsewhere, UnsupportedInput for a folder that
     is no benchmark, AezError where a peer's library is missing or none of our detectors could learn from any case.
     """
-    kind = benchmark_kind(folder)
-    protocol = PROTOCOLS[kind]
+    protocol = PROTOCOLS[kind := benchmark_kind(folder)]
     if thresholds and kind not in WITH_THRESHOLDS:
         raise InvalidArgument("ways of choosing a threshold are compared on SMD and on folders, not here")
     own = _own(families, dict(settings or {}), (False, True) if int8 else (False,))
     contestants = _contestants(protocol, own, peers)
-    cases = list(LOADERS[kind](folder))[:: QUICK_STEP if quick else 1]
+    cases = _chosen_cases(list(LOADERS[kind](folder)), only, QUICK_STEP if quick and not only else 1)
     jobs = jobs or available_cores()
     pairs = [(contestant, case) for case in cases for contestant in contestants]
     outcomes = _examined(pairs, _Examiner(protocol, quick, thresholds), jobs, progress)
@@ -92,6 +93,14 @@ def run(
         traces=_traces(results, names, protocol.task),
         thresholds={name: found for name in names if (found := _limits(results, name))},
     )
+
+
+def _chosen_cases(cases: list[Case], only: Sequence[str], step: int) -> list[Case]:
+    names = [case.name for case in cases]
+    for name in only:
+        if name not in names:
+            raise InvalidArgument(f"case {name!r} is not there; use {', '.join(names)}")
+    return [case for case in cases if not only or case.name in only][::step]
 
 
 def _own(families: Sequence[str], settings: dict[str, Any], ways: Sequence[bool]) -> list[Own]:

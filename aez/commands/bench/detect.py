@@ -30,7 +30,8 @@ _MODULES = ("torch", "sklearn", "lightning_fabric", "onnx", "onnxscript", "jobli
     help="A setting of our detectors, the same for all cases, such as window=60; repeatable.",
 )
 @click.option("--peers", metavar="NAME,NAME", help="Which detectors of others to set beside; all by default, or none.")
-@click.option("--quick", is_flag=True, help="Every third case, and no VUS-PR.")
+@click.option("--case", "only", multiple=True, metavar="NAME", help="Only this case, such as machine-1-2; repeatable.")
+@click.option("--quick", is_flag=True, help="No VUS-PR, and every third case where no --case is given.")
 @click.option("--int8", is_flag=True, help="Each of ours also as `aez models export --int8` writes it.")
 @click.option("--thresholds", is_flag=True, help="Compare ways of choosing our threshold as well, on SMD and folders.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes at a time; by default one for each core.")
@@ -43,6 +44,7 @@ def detect(
     families: tuple[str, ...],
     settings: tuple[str, ...],
     peers: str | None,
+    only: tuple[str, ...],
     quick: bool,
     int8: bool,
     thresholds: bool,
@@ -72,6 +74,7 @@ def detect(
             quick=quick,
             thresholds=thresholds,
             int8=int8,
+            only=only,
             jobs=jobs,
             progress=sys.stderr.isatty(),
         )

@@ -27,6 +27,8 @@ __all__ = ["find_suspects", "told"]
 #: A window is suspected whose score lies so many spreads of the logarithm above the median, and with it those beside it
 #: that lie so many above. The spread is that of the lower half, which contamination hardly moves.
 SPREADS, BESIDE = 6.0, 3.0
+#: So many where rows were suspected already: much of a contamination is learned, and what is left of it lies nearer.
+FURTHER = 4.0
 #: Where the scores of the lower half scatter by more than this (in logarithms), bursts are how such data are, and the
 #: limit grows with the scatter: normal bursts of SMD's servers reach 13 spreads of 0.3 to 0.8, noise 5 of 0.05 to 0.2.
 NARROW = 0.33
@@ -57,7 +59,7 @@ def find_suspects(series: Sequence[Rows], window: int, left_out: Sequence[Spans]
     total = sum(map(len, series))
     for _ in range(_ROUNDS):
         spans = [[*out, *own] for out, own in zip(left_out, found, strict=True)]
-        more = _stand_out(series, window, left_out, spans)
+        more = _stand_out(series, window, left_out, spans, FURTHER if any(found) else SPREADS)
         if more is None:
             break
         joined = [_joined([*own, *new]) for own, new in zip(found, more, strict=True)]
@@ -70,9 +72,9 @@ def find_suspects(series: Sequence[Rows], window: int, left_out: Sequence[Spans]
 
 
 def _stand_out(
-    series: Sequence[Rows], window: int, left_out: Sequence[Spans], spans: Sequence[Spans]
+    series: Sequence[Rows], window: int, left_out: Sequence[Spans], spans: Sequence[Spans], spreads: float
 ) -> list[list[tuple[int, int]]] | None:
-    """Spans of the windows that stand out from what is learned without `spans`; None where there is too little."""
+    """Spans of the windows `spreads` above what is learned without `spans`; None where there is too little."""
     runs: list[Rows] = [rows[a:b] for rows, out in zip(series, spans, strict=True) for a, b in _between(len(rows), out)]
     usual = Windows(runs, window)
     if len(usual) < 8 * window or not usual.runs:
@@ -94,7 +96,7 @@ def _stand_out(
     found: list[list[tuple[int, int]]] = [[] for _ in series]
     ends = np.cumsum([len(place.first) for place in places])[:-1]
     for place, own in zip(places, np.split(away, ends), strict=True):
-        found[place.series] += [(int(first), int(first) + window) for first in place.first[_grown(own)]]
+        found[place.series] += [(int(first), int(first) + window) for first in place.first[_grown(own, spreads)]]
     return [_joined(own) for own in found]
 
 
@@ -116,12 +118,12 @@ def _away(errors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((logs - middle) / (spread * max(1.0, spread / NARROW)))
 
 
-def _grown(away: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """The windows beyond `SPREADS`, and those beside them beyond `BESIDE`."""
+def _grown(away: NDArray[np.float64], spreads: float) -> NDArray[np.bool_]:
+    """The windows beyond `spreads`, and those beside them beyond `BESIDE`."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], away > BESIDE, [0]])))
     flags = np.zeros(len(away), bool)
     for start, end in edges.reshape(-1, 2):
-        flags[start:end] = away[start:end].max() > SPREADS
+        flags[start:end] = away[start:end].max() > spreads
     return flags
 
 

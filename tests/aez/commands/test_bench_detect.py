@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from tests.kit.commands import run
 pytest.importorskip("pyarrow")
 pytest.importorskip("sklearn")
 pytest.importorskip("torch")
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 QUICKLY = ("--model-family", "pca", "--detector", "window=20", "--peers", "PCA,all ones", "--jobs", "1")
 
@@ -42,14 +46,36 @@ def test_detect_prints_a_table_and_writes_files(machines: Path, tmp_path: Path) 
     assert (tmp_path / "out" / "detect.txt").read_text().rstrip("\n") == done.stdout.rstrip("\n")
 
 
-def test_detect_as_json(machines: Path) -> None:
-    done = run("bench", "detect", machines, *QUICKLY, "--quick", "--json")
+def test_detect_as_json_of_the_cases_asked_for(machines: Path) -> None:
+    (machines / "machine-1-2.npz").write_bytes((machines / "machine-1-1.npz").read_bytes())
+    done = run("bench", "detect", machines, *QUICKLY, "--quick", "--case", "machine-1-2", "--json")
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     assert report["benchmark"] == "smd"
     assert report["quick"] is True
     assert list(report["summary"]) == ["aez pca", "aez pca, covering", "PCA", "all ones"]
     assert report["settings"] == {"window": 20}
+    assert report["cases"] == ["machine-1-2"]
+
+
+def test_int8_is_measured_window_by_window_and_only_on_test_rows(
+    machines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aez.codec.bundle.session import Session
+
+    sizes = []
+
+    def counted(self: Session, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        sizes.append(len(inputs["window"]))
+        return ran(self, inputs)
+
+    ran = Session.run
+    monkeypatch.setattr(Session, "run", counted)
+    done = run("bench", "detect", machines, *QUICKLY[:4], "--peers", "none", "--jobs", "1", "--int8", "--json")
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout)["summary"]
+    assert summary["aez pca int8"]["auc_pr"] == pytest.approx(summary["aez pca"]["auc_pr"], abs=0.05)
+    assert 600 <= sizes.count(1) < 900  # the windows of the test rows, in whole batches, and a few checks
 
 
 def test_ways_of_choosing_a_threshold_are_compared_when_asked_for(machines: Path) -> None:
@@ -58,6 +84,10 @@ def test_ways_of_choosing_a_threshold_are_compared_when_asked_for(machines: Path
     _, _, compared = done.stdout.partition("aez pca, threshold by")
     for way in ("as shipped", "budget, 1 alarm a day", "percentile 99.9", "best F1 (sees the labels)"):
         assert way in compared
+    shown = {line.split("  ")[0]: line.split()[-8:] for line in compared.splitlines()}
+    assert shown["budget, --alarms 1"] == shown["as shipped"]
+    limits = [float(shown[f"budget, --alarms {alarms}"][0]) for alarms in ("0.1", "1", "10")]
+    assert limits[0] > limits[1] >= limits[2]
 
 
 def test_peers_can_be_left_out(machines: Path) -> None:
@@ -76,6 +106,7 @@ def test_peers_can_be_left_out(machines: Path) -> None:
         (("{machines}", "--model-family", "gru"), 2, "family 'gru' is unknown"),
         (("{machines}", "--detector", "depth=3"), 2, "'depth=3' is no setting"),
         (("{machines}", "--peers", "svm"), 2, "peer 'svm' is unknown"),
+        (("{machines}", "--case", "machine-9"), 2, "case 'machine-9' is not there; use machine-1-1"),
     ],
 )
 def test_what_cannot_be_measured_is_one_sentence(

@@ -345,6 +345,7 @@ def test_figures_of_several_cases_add_up() -> None:
     assert (both["cases"], both["events"], both["events_found"]) == (2, 2, 2)
     assert both["normal_above"] == pytest.approx((one.above + two.above) / 760)
     assert both["limit"] == one.limits[0] == two.limits[0]
+    assert both["worst_false_alarms_per_day"] == max(one.worst, two.worst) >= both["false_alarms_per_day"]
 
 
 def test_skab_is_pooled_over_its_files(tmp_path: Path) -> None:
