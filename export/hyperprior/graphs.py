@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from aez.codec.bundle.session import open_session
+from aez.codec.common.progress import progress_bar
 from aez.codec.entropy.quality import LEVEL_MAX
 from aez.export.common.to_onnx import LARGE, STORED, serialize, store_compactly, tidy, to_onnx
 from aez.export.hyperprior.integer import (
@@ -147,7 +148,8 @@ def export_graphs(network: HyperpriorNetwork) -> dict[str, bytes]:
     """
     network = network.eval().to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     parts = graph_parts(network)
-    graphs = {name: _export(name, part, network.config) for name, part in parts.items()}
+    with progress_bar(iterable=parts.items(), desc="writing the model", unit="graph") as bar:
+        graphs = {name: _export(name, part, network.config) for name, part in bar}
     for name, part in parts.items():
         check_graph(name, part, graphs[name], network.config)
     return graphs
