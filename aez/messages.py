@@ -45,9 +45,11 @@ def note(text: str) -> None:
     _say(f"aez: note: {text}")
 
 
-def summary(text: str) -> None:
-    """Say what was done."""
+def summary(text: str, *below: str) -> None:
+    """Say what was done, with more lines below."""
     _say(f"aez: {text}")
+    for line in below:
+        _say(f"  {line}")
 
 
 def _say(line: str) -> None:

@@ -41,7 +41,7 @@ RULES: dict[str, str] = {
     "export.common": "codec.bundle codec.common",
     "export.families": "export.common",
     "export.autoencoders": ("codec.bundle codec.entropy codec.vectors export.common export.families"),
-    "export.hyperprior": "codec.bundle codec.entropy codec.image export.common",
+    "export.hyperprior": "codec.bundle codec.common codec.entropy codec.image export.common",
     "export.photo": "codec.bundle codec.common codec.entropy export.common export.hyperprior",
     "export.latent": "codec.bundle codec.entropy codec.latent export.common export.hyperprior",
     "export.channels": "codec.common codec.series",

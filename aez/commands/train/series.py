@@ -253,7 +253,7 @@ def _read(path: Path, period: float | None, stream: str | None, rows: bool, **kn
             )
             read = read_sampled(path, mixed, categories=True, **known)
     about, found = read.summary, read.streams
-    messages.summary("\n  ".join([f"{label}:", *about.lines()]))
+    messages.summary(f"{label}:", *about.lines())
     if read.stretches.step > 1:
         messages.warning(
             f"{label}: {read.rows:,} rows of {len(about.channels)} channels are more than are learned from; one of "

@@ -53,7 +53,7 @@ def test_idx_files_are_read_to_the_byte(tmp_path: Path, compress: bool) -> None:
     ("name", "data", "message"),
     [
         ("t10k-images-idx3-ubyte.gz", None, "has no t10k-images-idx3-ubyte.gz"),
-        ("t10k-images-idx3-ubyte.gz", b"no gzip", "cannot be read"),
+        ("t10k-images-idx3-ubyte.gz", b"no gzip", "is no IDX file"),
         ("train-images-idx3-ubyte.gz", packed(b""), "is no IDX file"),
         ("train-images-idx3-ubyte.gz", packed(idx(np.zeros(40))), "is no IDX file of bytes with 3 dimensions"),
         ("train-images-idx3-ubyte.gz", packed(idx(PICTURES["train"])[:-1]), "is cut off or damaged"),

@@ -85,7 +85,7 @@ def test_where_lines_are_cut_changes_nothing(rows: list[str], data: st.DataObjec
 
 @pytest.mark.parametrize("count", [2, 50])
 def test_columns_that_are_gone_are_missing_values(count: int) -> None:
-    reader = parser("csv", {"stream": "machine"})
+    reader = parser("csv", {"stream": "machine", "time_unit": "s"})
     body = "".join(f"{at},m,5,6\n" for at in range(1, count + 1)).encode()
     gone = ("time", "machine", "a", "b")
     chunk = Chunk("plant", body, "csv", {}, 0.0, header="ts,machine,x,b", gone=gone)
@@ -94,7 +94,7 @@ def test_columns_that_are_gone_are_missing_values(count: int) -> None:
     assert samples.columns == ("b", "x", "a")
     assert samples.values[0].tolist()[:2] == [6.0, 5.0]
     assert all(value != value for value in samples.values[:, 2].tolist())
-    wanted = parser("csv", {"stream": "machine", "columns": ["a", "b"]})
+    wanted = parser("csv", {"stream": "machine", "time_unit": "s", "columns": ["a", "b"]})
     (samples,), malformed = wanted.parse_many([Chunk("p", body, "csv", {}, 0.0, header="ts,machine,x,y", gone=gone)])
     assert not malformed
     assert samples.columns == ("a", "b")
