@@ -287,7 +287,6 @@ def test_format_that_takes_no_metadata_is_a_note(here: Path) -> None:
     assert "aez: note: a.aez: BMP does not take xmp\n" in decode.stderr
 
 
-@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -301,6 +300,7 @@ def test_fewer_colours_or_pixels_are_a_note(here: Path, name: str, said: str) ->
     assert (result.exit_code, f"aez: note: a.aez: {said}\n" in result.stderr) == (0, True), result.stderr
 
 
+@pytest.mark.usefixtures("here")
 def test_what_encoding_loses_is_a_note() -> None:
     Image.fromarray(np.full((20, 30), 1_001, np.uint16)).save("a.png")
     encode = run("encode", "a.png", "-o", "a.aez", "--json")
