@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +17,7 @@ from aez.daemon.sinks.nats import NatsSink, NatsSinkOptions
 from tests.kit.brokers import Broker, mosquitto, start_mosquitto, start_nats
 from tests.kit.event_steps import step, steps
 from tests.kit.sink_receivers import MqttReceiver, NatsReceiver
-from tests.kit.waiting import until
+from tests.kit.waiting import standing_still
 
 __all__ = ["mosquitto"]
 
@@ -36,19 +34,6 @@ def mqtt_receiver(tmp_path: Path) -> Iterator[MqttReceiver]:
     receiver = MqttReceiver(tmp_path / "mqtt")
     yield receiver
     receiver.stop()
-
-
-def pause(broker: Broker, stopped: bool) -> None:
-    process: subprocess.Popen[bytes] | None = broker._process
-    assert process is not None
-    process.send_signal(signal.SIGSTOP if stopped else signal.SIGCONT)
-    # Signals take effect a moment later; all its threads have to stand still.
-    tasks = Path(f"/proc/{process.pid}/task")
-    until(lambda: not (stopped and tasks.exists()) or all(state(task) == "T" for task in tasks.iterdir()))
-
-
-def state(task: Path) -> str:
-    return (task / "stat").read_text().rpartition(") ")[2][0]
 
 
 def test_a_record_published_again_is_dropped_by_the_stream(nats_receiver: NatsReceiver) -> None:
@@ -101,15 +86,13 @@ def test_a_broker_that_hangs_is_given_up_in_time_and_everything_comes_once_it_go
     sink = receiver.sink()
     sink._timeout = 0.5
     sink.deliver(steps(1, "before"))
-    pause(receiver.broker, stopped=True)
-    try:
+    assert receiver.broker._process is not None
+    with standing_still(receiver.broker._process.pid):
         for _ in range(2):
             begun = time.monotonic()
             with pytest.raises(SinkError):
                 sink.deliver(steps(3, "hung"))
             assert time.monotonic() - begun < 20
-    finally:
-        pause(receiver.broker, stopped=False)
     sink._timeout = 10
     sink.deliver(steps(3, "hung"))
     sink.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import threading
 import time
@@ -21,6 +19,7 @@ from aez.daemon.sinks.whole import within
 from tests.kit.certificates import Authority
 from tests.kit.event_steps import steps
 from tests.kit.sink_receivers import MqttReceiver, NatsReceiver, PostgresReceiver, Receiver
+from tests.kit.waiting import standing_still
 
 Drips = Callable[[bytes], int]
 _SECONDS = 0.3
@@ -114,13 +113,8 @@ def test_a_server_that_stands_still_holds_nobody_and_gets_all_once_it_goes_on(
         sink.deliver(steps(1, "a"))
         for name in ("timeout_seconds", "_timeout"):
             setattr(sink, name, 1.0)
-        process = _process(receiver)
-        os.kill(process, signal.SIGSTOP)
-        try:
-            with pytest.raises(SinkError, match="did not a"):
-                sink.deliver(steps(1, "b"))
-        finally:
-            os.kill(process, signal.SIGCONT)
+        with standing_still(_process(receiver)), pytest.raises(SinkError, match="did not a"):
+            sink.deliver(steps(1, "b"))
         for name in ("timeout_seconds", "_timeout"):
             setattr(sink, name, 20.0)
         sink.deliver(steps(1, "b"))
