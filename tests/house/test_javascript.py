@@ -33,6 +33,7 @@ ARROWS = {
     "interpret": {"network"},
     "series": {"bundle", "container", "interpret", "network"},
     "latent": {"bundle", "container", "interpret"},
+    "onnxruntime": {"bundle", "image", "index.js", "network"},
     "viewer": {"encode", "index.js", "page"},
 }
 

@@ -21,6 +21,11 @@ PACKAGE = ROOT / "codec" / "js"
 DECODER = PACKAGE / "dist" / "aez.js"
 #: The encoder, which finds the decoder beside it.
 ENCODER = PACKAGE / "dist" / "encode.js"
+#: What lets ONNX Runtime run graphs, and that itself, which `make js` installs.
+RUNTIME = (
+    PACKAGE / "dist" / "onnxruntime.js",
+    PACKAGE / "node_modules" / "onnxruntime-web" / "dist" / "ort.node.min.mjs",
+)
 _TYPES = {"Uint8Array": np.uint8, "Uint16Array": np.uint16, "Float32Array": np.float32}
 
 
@@ -44,8 +49,10 @@ class Outcome:
     says: str = ""
 
 
-def decode_files(jobs: Iterable[Job], folder: Path, runtime: Literal["node", "deno"] = "node") -> list[Outcome]:
-    """The outcomes of the jobs, whose files are put into a folder."""
+def decode_files(
+    jobs: Iterable[Job], folder: Path, runtime: Literal["node", "deno"] = "node", *, onnxruntime: bool = False
+) -> list[Outcome]:
+    """The outcomes of the jobs, whose files are put into a folder; ONNX Runtime may run the graphs of real numbers."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = []
     for number, job in enumerate(jobs):
@@ -55,7 +62,7 @@ def decode_files(jobs: Iterable[Job], folder: Path, runtime: Literal["node", "de
         listed.append({"file": str(file), "model": model, "out": f"{file}.raw", "options": dict(job.options)})
     (folder / "jobs.json").write_text(json.dumps(listed))
     arguments = [str(PACKAGE / "tests" / "decode_files.mjs"), str(DECODER), str(folder / "jobs.json")]
-    found = _answers(arguments, runtime)
+    found = answers([*arguments, *map(str, RUNTIME)] if onnxruntime else arguments, runtime)
     return [_outcome(one, Path(entry["out"])) for one, entry in zip(found, listed, strict=True)]
 
 
@@ -90,14 +97,14 @@ def encode_files(jobs: Iterable[EncodeJob], folder: Path) -> list[Written]:
         listed.append({**places, "width": width, "height": height, "options": dict(job.options)})
     (folder / "encode.json").write_text(json.dumps(listed))
     arguments = [str(PACKAGE / "tests" / "encode_files.mjs"), str(ENCODER), str(folder / "encode.json")]
-    found = _answers(arguments, "node")
+    found = answers(arguments, "node")
     return [
         Written(**one) if "error" in one else Written(Path(entry["out"]).read_bytes())
         for one, entry in zip(found, listed, strict=True)
     ]
 
 
-def _answers(arguments: list[str], runtime: Literal["node", "deno"]) -> list[dict[str, Any]]:
+def answers(arguments: list[str], runtime: Literal["node", "deno"]) -> list[dict[str, Any]]:
     """What a script prints: a line of JSON for each job."""
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     if runtime == "deno":

@@ -20,6 +20,7 @@ const entries = {
   element: "element/index.ts",
   polyfill: "polyfill/index.ts",
   page: "page/index.ts",
+  onnxruntime: "onnxruntime/index.ts",
 };
 
 /** Bytes of the main entry, compressed by gzip -9. */

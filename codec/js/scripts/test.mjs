@@ -14,6 +14,7 @@ await build({
   bundle: true,
   format: "esm",
   platform: "node",
+  external: ["onnxruntime-web"],
 });
 const built = tests.map((name) => join(outdir, name.replace(/\.ts$/, ".js")));
 process.exit(spawnSync(process.execPath, ["--test", ...built], { stdio: "inherit" }).status ?? 1);

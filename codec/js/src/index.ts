@@ -13,6 +13,7 @@ export {
   VersionError,
 } from "./errors.js";
 export { type DecodeOptions, decode, info, type Tile } from "./image/decode.js";
+export type { Runtime } from "./image/model.js";
 export type { Model, Models } from "./image/models.js";
 export { type Metadata, Picture, toBitmap } from "./image/picture.js";
 export { contents } from "./image/rest.js";

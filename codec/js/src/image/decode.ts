@@ -5,7 +5,7 @@ import { bytesOf, type Input, openSource } from "../container/source.js";
 import { CorruptFile, InvalidArgument, TruncatedFile, UnsupportedInput } from "../errors.js";
 import { Kernels } from "../network/kernels.js";
 import { type Box, grown, heightOf, widthOf, within } from "./boxes.js";
-import type { ImageModel } from "./model.js";
+import type { ImageModel, Runtime } from "./model.js";
 import { findModel, type Models } from "./models.js";
 import { colorSpaceOf, type Metadata, type Picture, pictureOf } from "./picture.js";
 import { needsModel, RegionDecoder, type Shown } from "./region.js";
@@ -46,6 +46,8 @@ export interface DecodeOptions {
    * file is before those to choose from; bytes given as the one model are before it.
    */
   model?: Models;
+  /** What runs the model's graphs of real numbers in place of the kernels. */
+  runtime?: Runtime;
   /** Pixels of the largest picture that is decoded. */
   maxPixels?: number;
   /** Whether pixels stay as they are stored instead of being turned as they are shown. */
@@ -194,7 +196,7 @@ class Decoding {
     const needed = this.doneTiles === 0 && [...this.contents.values()].some(needsModel);
     // Of a stream it is not known what tiles will come: the header's zeros say that none needs a model.
     if (needed || (this.contents.size < header.tiles && /[1-9a-f]/.test(header.model))) {
-      this.model = await findModel(this.kernels, header.model, this.extras.get("M"), this.options.model);
+      this.model = await findModel(this.kernels, header.model, this.extras.get("M"), this.options);
     }
     return new RegionDecoder(this.kernels, header, this.model, this.contents, this.scale, this.options.onPhase);
   }

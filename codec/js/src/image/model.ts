@@ -14,9 +14,22 @@ export interface Plane {
   data: Float32Array;
 }
 
-interface Part {
+/** Numbers in the kernels' memory. */
+export interface Part {
   at: Pointer;
   shape: readonly number[];
+}
+
+/** What a tile holds: z, and the residuals of all phases, one behind the other, each of so many cells. */
+export interface Coded {
+  z: Part;
+  residuals: Pointer;
+  cells: readonly [number, number];
+}
+
+/** Who runs the graphs of real numbers in place of the kernels: `OnnxRuntime` of `aez-codec/onnxruntime`. */
+export interface Runtime {
+  open(kernels: Kernels, bundle: Bundle): ImageModel;
 }
 
 const WORD = 4;
@@ -25,6 +38,8 @@ const WORD = 4;
 export class ImageModel {
   readonly geometry: Geometry;
   readonly tables: TileTables;
+  /** What runs its graphs of real numbers, where the kernels do not. */
+  declare readonly runtime?: Runtime;
   readonly #networks = new Map<string, Network>();
 
   /** Throws ModelError. */
@@ -54,65 +69,72 @@ export class ImageModel {
     width: number,
     level: number,
     onPhase: (checksum: number) => void,
-  ): Plane {
-    return this.kernels.within(() => this.#decode(symbols, height, width, level, onPhase));
+  ): Plane | Promise<Plane> {
+    const { kernels, geometry: g } = this;
+    return kernels.within(() => {
+      const decoder = new TileDecoder(kernels, this.tables, symbols);
+      const shape = [g.hyper_channels, height / g.hyper_stride, width / g.hyper_stride] as const;
+      const count = shape[0] * shape[1] * shape[2];
+      const numbers = decoder.hyper(...shape, level);
+      onPhase(decoder.checksum);
+      const z = { at: kernels.take(WORD * count), shape };
+      kernels.run.to_floats(z.at, numbers, count);
+      const cells = [height / g.state_stride, width / g.state_stride] as const;
+      const residuals = kernels.take(WORD * g.channels * cells[0] * cells[1] * g.cells * g.cells);
+      const coded = { z, residuals, cells };
+      this.#phases(coded, "scale", "index", level, (at, from, count) => {
+        const [index, symbols] = [kernels.take(count), kernels.take(WORD * count)];
+        if (!kernels.run.to_indices(index, at, count)) throw new ModelError("the scale graph gives no indices 0..255");
+        decoder.residual(index, count, symbols);
+        kernels.run.to_floats(from, symbols, count);
+        onPhase(decoder.checksum);
+      });
+      decoder.finish();
+      // Table numbers come of whole numbers alone, so that means may be added afterwards.
+      return this.withMeans(coded, level);
+    });
   }
 
-  #decode(
-    symbols: Uint8Array,
-    height: number,
-    width: number,
-    level: number,
-    onPhase: (checksum: number) => void,
-  ): Plane {
-    const { kernels, geometry: g } = this;
-    const decoder = new TileDecoder(kernels, this.tables, symbols);
-    const zShape = [g.hyper_channels, height / g.hyper_stride, width / g.hyper_stride] as const;
-    const zCount = zShape[0] * zShape[1] * zShape[2];
-    const z = decoder.hyper(...zShape, level);
-    onPhase(decoder.checksum);
-    const zFloats = kernels.take(WORD * zCount);
-    kernels.run.to_floats(zFloats, z, zCount);
-
-    const cells = [height / g.state_stride, width / g.state_stride] as const;
-    const plane = g.channels * cells[0] * cells[1];
-    const y: Plane = {
-      rows: height / g.latent_stride,
-      columns: width / g.latent_stride,
-      data: new Float32Array(plane * g.cells * g.cells),
-    };
-    // The residuals of all phases, one behind the other, and each phase's index, symbols and mean.
-    const residuals = kernels.take(WORD * plane * g.cells * g.cells);
-    const state = { scale: this.states(cells), mean: this.states(cells) };
-    let coded = 0; // positions of earlier phases
-    for (const [phase, positions] of g.phases.entries()) {
-      const count = positions.length * plane;
-      const shape = [positions.length * g.channels, ...cells];
-      const known = { at: residuals, shape: [coded * g.channels, ...cells] };
-      const found = kernels.within(() => {
-        const run = (name: "scale" | "mean", output: string, at: Pointer) => {
-          const [now, next] = state[name];
-          const inputs = phase ? { state: now, residual: known } : { z: { at: zFloats, shape: zShape } };
-          this.network(`${name}${phase}`).run(inputs, level, { [output]: { at, shape }, next_state: next });
-          state[name] = [next, now];
-        };
-        const [numbers, index, symbols] = [kernels.take(WORD * count), kernels.take(count), kernels.take(WORD * count)];
-        run("scale", "index", numbers);
-        if (!kernels.run.to_indices(index, numbers, count))
-          throw new ModelError("the scale graph gives no indices 0..255");
-        decoder.residual(index, count, symbols);
-        const here = residuals + WORD * coded * plane;
-        kernels.run.to_floats(here, symbols, count);
-        onPhase(decoder.checksum);
-        run("mean", "mean", numbers);
-        const [means, steps] = [kernels.floats(numbers, count), kernels.floats(here, count)];
-        return means.map((mean, at) => mean + (steps[at] as number));
-      });
-      this.#put(y, found, positions, cells);
-      coded += positions.length;
-    }
-    decoder.finish();
+  /** y from what was coded of it and its means. */
+  withMeans(coded: Coded, level: number): Plane | Promise<Plane> {
+    const y = this.plane(coded.cells);
+    this.#phases(coded, "mean", "mean", level, (at, from, count, phase) => {
+      this.put(y, this.kernels.floats(at, count), this.kernels.floats(from, count), phase, coded.cells);
+    });
     return y;
+  }
+
+  /** Runs one graph of each phase: `use` gets what it gives, and where the residuals of the phase lie. */
+  #phases(
+    { z, residuals, cells }: Coded,
+    name: "scale" | "mean",
+    output: string,
+    level: number,
+    use: (at: Pointer, residuals: Pointer, count: number, phase: number) => void,
+  ): void {
+    const { kernels, geometry: g } = this;
+    kernels.within(() => {
+      let [now, next] = this.states(cells);
+      let coded = 0; // channels of earlier phases
+      for (const [phase, positions] of g.phases.entries()) {
+        const shape = [positions.length * g.channels, ...cells] as const;
+        const count = shape[0] * cells[0] * cells[1];
+        const known = { at: residuals, shape: [coded, ...cells] };
+        kernels.within(() => {
+          const at = kernels.take(WORD * count);
+          const inputs = phase ? { state: now, residual: known } : { z };
+          this.network(name + phase).run(inputs, level, { [output]: { at, shape }, next_state: next });
+          use(at, residuals + WORD * coded * cells[0] * cells[1], count, phase);
+        });
+        [now, next] = [next, now];
+        coded += shape[0];
+      }
+    });
+  }
+
+  plane([height, width]: Coded["cells"]): Plane {
+    const { channels, cells: n } = this.geometry;
+    return { rows: n * height, columns: n * width, data: new Float32Array(channels * n * n * height * width) };
   }
 
   /** Two rooms for a state, of which one is read while the other is written. */
@@ -125,16 +147,15 @@ export class ImageModel {
     ];
   }
 
-  /** The latents of one phase, position after position, to their places in y. */
-  #put(y: Plane, part: Float32Array, positions: Geometry["phases"][number], cells: readonly [number, number]): void {
-    const { cells: n, channels } = this.geometry;
-    const [height, width] = cells;
+  /** The sums of means and residuals of one phase, position after position, to their places in y. */
+  put(y: Plane, means: Float32Array, residuals: Float32Array, phase: number, [height, width]: Coded["cells"]): void {
+    const { cells: n, channels, phases } = this.geometry;
     let from = 0;
-    for (const [row, column] of positions) {
+    for (const [row, column] of phases[phase] ?? []) {
       for (let channel = 0; channel < channels; channel++) {
         for (let i = 0; i < height; i++) {
           let to = (channel * y.rows + n * i + row) * y.columns + column;
-          for (let j = 0; j < width; j++, to += n) y.data[to] = part[from++] as number;
+          for (let j = 0; j < width; j++, to += n) y.data[to] = (means[from] as number) + (residuals[from++] as number);
         }
       }
     }
@@ -144,7 +165,12 @@ export class ImageModel {
    * What `use` makes of the picture [3][rows][columns] of latents, which lies where it is told; `small`: of their own
    * size, from the graph for thumbnails. Throws ModelError.
    */
-  withImage<T>(y: Plane, level: number, small: boolean, use: (image: Pointer, rows: number, columns: number) => T): T {
+  withImage<T>(
+    y: Plane,
+    level: number,
+    small: boolean,
+    use: (image: Pointer, rows: number, columns: number) => T,
+  ): T | Promise<T> {
     const { kernels, geometry: g } = this;
     return kernels.within(() => {
       const stride = small ? 1 : g.latent_stride;

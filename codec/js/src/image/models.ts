@@ -4,7 +4,7 @@ import { unpackModel } from "../bundle/package.js";
 import { bytesOf } from "../container/source.js";
 import { ModelError } from "../errors.js";
 import type { Kernels } from "../network/kernels.js";
-import { ImageModel } from "./model.js";
+import { ImageModel, type Runtime } from "./model.js";
 
 /** A bundle or its decoding half: its bytes, or a package of one. */
 export type Model = ArrayBuffer | ArrayBufferView | PackedModel;
@@ -25,7 +25,7 @@ export async function findModel(
   kernels: Kernels,
   id: string,
   embedded: Uint8Array | undefined,
-  models: Models | undefined,
+  { model: models, runtime }: { model?: Models; runtime?: Runtime },
 ): Promise<ImageModel> {
   const warm = open.get(kernels) ?? [];
   const alone = models instanceof ArrayBuffer || ArrayBuffer.isView(models);
@@ -35,7 +35,9 @@ export async function findModel(
   if (!bundle.id.startsWith(id)) {
     throw new ModelError(`the file needs model ${id}, and ${bundle.name} is model ${bundle.id.slice(0, 16)}`);
   }
-  const found = warm.find((model) => model.id === bundle.id) ?? new ImageModel(kernels, bundle);
+  const found =
+    warm.find((model) => model.id === bundle.id && model.runtime === runtime) ??
+    (runtime ? runtime.open(kernels, bundle) : new ImageModel(kernels, bundle));
   opened.set(given, found);
   open.set(kernels, [found, ...warm.filter((model) => model !== found)].slice(0, OPEN_MAX));
   return found;

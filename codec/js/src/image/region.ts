@@ -54,7 +54,7 @@ export class RegionDecoder {
   /** The part of a tile that is `shown`, to scale. Throws CorruptFile, VersionError. */
   async tile(number: number, shown: Box): Promise<Shown> {
     const parts = this.#parts(number);
-    const learned = parts.symbols && this.#learned(number, shown);
+    const learned = parts.symbols && (await this.#learned(number, shown));
     const small = this.model !== null && this.#isSmall(this.model);
     const fits = small || this.scale === 1;
     if (learned && fits && !parts.exact && !parts.alpha) return { colours: learned, alpha: null };
@@ -104,15 +104,15 @@ export class RegionDecoder {
   }
 
   /** What is shown of the learned tile: to scale where the model has thumbnails of it, else as it is. */
-  #learned(number: number, shown: Box): Samples<Uint16Array> {
+  async #learned(number: number, shown: Box): Promise<Samples<Uint16Array>> {
     const { model, header } = this;
     if (!model) throw new CorruptFile(`tile ${number} needs a model, and the header names none`, "header");
     const seen = this.seen(shown, model);
-    const y = this.#assembled(model, number, seen);
+    const y = await this.#assembled(model, number, seen);
     const small = this.#isSmall(model);
     const part = within(shown, seen, small ? this.scale : 1);
     const [width, height] = [widthOf(part), heightOf(part)];
-    return model.withImage(y, header.level, small, (image, rows, columns) => {
+    return await model.withImage(y, header.level, small, (image, rows, columns) => {
       const out = this.#kernels.take(6 * width * height);
       const white = 2 ** header.bits - 1;
       const { run } = this.#kernels;
@@ -124,16 +124,16 @@ export class RegionDecoder {
   }
 
   /** Latents of `seen` from all tiles that touch it; where those have none, a tile's own ones with edges repeated. */
-  #assembled(model: ImageModel, number: number, seen: Box): Plane {
+  async #assembled(model: ImageModel, number: number, seen: Box): Promise<Plane> {
     const { alignment: unit, latent_stride: stride, channels } = model.geometry;
     const box = aligned(tileBox(this.header, number), unit);
-    const own = this.#latent(model, number) as Plane;
+    const own = (await this.#latent(model, number)) as Plane;
     if (sameBox(seen, box)) return own;
     const [rows, columns] = [heightOf(seen) / stride, widthOf(seen) / stride];
     const y: Plane = { rows, columns, data: new Float32Array(channels * rows * columns) };
     copyPlane(y, within(seen, seen, stride), own, within(seen, box, stride), channels);
     for (const other of this.touched(seen)) {
-      const part = other === number ? null : this.#latent(model, other);
+      const part = other === number ? null : await this.#latent(model, other);
       if (!part) continue;
       const otherBox = aligned(tileBox(this.header, other), unit);
       const shared = grown(otherBox, 0, seen);
@@ -159,13 +159,13 @@ export class RegionDecoder {
   }
 
   /** y of a tile, or null of one without. */
-  #latent(model: ImageModel, number: number): Plane | null {
+  async #latent(model: ImageModel, number: number): Promise<Plane | null> {
     const kept = this.#latents.get(number);
     if (kept !== undefined) return kept;
     const { symbols } = this.#parts(number);
     const box = aligned(tileBox(this.header, number), model.geometry.alignment);
     const seen = (checksum: number) => this.onPhase(number, checksum);
-    const found = symbols && model.latents(symbols, heightOf(box), widthOf(box), this.header.level, seen);
+    const found = symbols && (await model.latents(symbols, heightOf(box), widthOf(box), this.header.level, seen));
     this.#latents.set(number, found);
     return found;
   }

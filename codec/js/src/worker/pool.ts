@@ -70,13 +70,13 @@ export class Pool {
   }
 
   /**
-   * The picture of a file, as `decode` gives it, made in workers. Where workers are not allowed it is made here. Bytes
-   * stay as they are; the pixels come without a copy. Its errors are AezError, or the signal's reason.
+   * The picture of a file, as `decode` gives it, made in workers. Where workers are not allowed, or with a `runtime`, it
+   * is made here. Bytes stay as they are; the pixels come without a copy. Its errors are AezError, or the signal's reason.
    */
   async decode(input: Input, options: DecodeOptions = {}): Promise<Picture> {
     options.signal?.throwIfAborted();
     if (this.closed) throw new InvalidArgument("the pool is closed");
-    if (this.without) return await decode(input, options);
+    if (this.without || options.runtime) return await decode(input, options);
     const file = await arriving(input, options.signal, options.onTile !== undefined);
     const header = headOf(file.start);
     const region = header && regionOf(header, options);
