@@ -130,6 +130,50 @@ def test_drawings_are_kept_without_loss_in_fewer_bytes(tmp_path: Path) -> None:
     assert (outcome.values[:, 64:] == drawn).all()
 
 
+def screen(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Windows with a shaded bar and lines of marks on a ground that changes its colour: more than 256 colours."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    pixels = np.stack([40 + 60 * rows // height, 70 + 80 * rows // height, 120 + 90 * columns // width], axis=2)
+    pixels[height // 8 : -height // 8, width // 8 : -width // 8] = 250
+    pixels[height // 8 : height // 8 + 12, width // 8 : -width // 8] -= (6 * np.arange(12))[:, None, None]
+    for top in range(height // 8 + 20, height - height // 8 - 10, 12):
+        marks = rng.random((8, width - width // 4)) < 0.4
+        part = pixels[top : top + 8, width // 8 : width // 8 + marks.shape[1]]
+        part[marks[:, : part.shape[1]]] = rng.integers(0, 200, 3)
+    return pixels.astype(np.uint8)
+
+
+def test_graphics_of_many_colours_are_kept_as_aez_keeps_them(tmp_path: Path) -> None:
+    """To two levels, in far fewer bytes than the model takes; of all shapes of tiles, and with alpha."""
+    sizes = ((160, 240), (90, 301), (300, 48), (150, 129))
+    pictures = [rgba(screen(*size, seed)) for seed, size in enumerate(sizes)]
+    pictures[-1][:20, :, 3] = np.arange(129) // 2
+    assert all(len(np.unique(one[:, :, :3].reshape(-1, 3), axis=0)) > 256 for one in pictures)
+    model = half(lively(), tmp_path)
+    kinds: tuple[dict[str, Any], ...] = (
+        {"tile": 128},
+        {"tile": 128, "quality": 100},
+        {"tile": 128, "content": "photo"},
+    )
+    jobs = [EncodeJob(pixels, model, options) for pixels in pictures for options in kinds]
+    written = iter(encode_files(jobs, tmp_path))
+    for pixels in pictures:
+        auto, exact, learned = (next(written) for _ in kinds)
+        assert auto.says == exact.says == ""
+        expected = encode_picture(pixels, 50, lively(), device="cpu", threads=1).data
+        assert len(auto.data) < 0.8 * len(learned.data), pixels.shape
+        assert len(auto.data) < 1.8 * len(expected), pixels.shape
+        shown = pixels[:, :, 3] > 0
+        for one, most in ((auto, 2), (exact, 0)):
+            found = decode_picture(one.data, model=lively(), device="cpu", threads=1).values
+            colours = pixels if found.shape[2] == 4 else pixels[:, :, :3]
+            away = np.abs(found.astype(int) - colours)[shown]
+            assert away.max() <= most, pixels.shape
+    twice = encoded(rgba(photo(100, 129)), tmp_path, {}, {"content": "photo"})
+    assert twice[0].data == twice[1].data
+
+
 def test_alpha_is_kept(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for alpha in (rng.integers(0, 256, (50, 70)), np.tile(np.arange(70), (50, 1)), np.tile(np.arange(50)[:, None], 70)):

@@ -5,7 +5,7 @@ import type { ImageModel } from "../image/model.js";
 import { InvalidArgument, internals, type Model, ModelError, UnsupportedInput } from "../index.js";
 import type { Kernels } from "../network/kernels.js";
 import { encodeAlpha, isTransparent } from "./alpha.js";
-import { encodeDrawing } from "./drawing.js";
+import { Graphics } from "./choice.js";
 import { FileWriter } from "./file.js";
 import { withoutHidden } from "./hidden.js";
 import { LEVEL_MAX, withinBytes } from "./targets.js";
@@ -27,7 +27,7 @@ export interface EncodeOptions {
   bpp?: number;
   /**
    * `auto` keeps tiles of at most 256 colours as they are, without loss, where that takes no more bytes than the model
-   * does; `photo` leaves all to the model.
+   * does, and graphics of more without loss or to two levels, where that is cheaper; `photo` leaves all to the model.
    */
   content?: "auto" | "photo";
   /** Side of a tile in pixels, a multiple of the model's alignment of 64..2048; 1024. */
@@ -74,7 +74,7 @@ class Encoding {
   private readonly colours: Colours;
   /** That of each tile, which is the same at every level. */
   private readonly alphas = new Map<number, Uint8Array>();
-  private readonly drawings = new Map<number, Uint8Array | null>();
+  private readonly graphics: Graphics | null;
   private turn = performance.now();
 
   constructor(
@@ -83,6 +83,7 @@ class Encoding {
     private readonly options: EncodeOptions,
   ) {
     this.tile = options.tile ?? TILE;
+    this.graphics = options.content === "photo" ? null : new Graphics(pixels);
     this.transparent = isTransparent(pixels);
     this.colours = this.transparent ? withoutHidden(pixels) : pixels;
     if (!CONTENTS.includes(options.content))
@@ -104,8 +105,7 @@ class Encoding {
         await this.pause();
         const box = { left, top, right: Math.min(left + tile, width), bottom: Math.min(top + tile, height) };
         const learned = encoder.encode(this.colours, box, level);
-        const drawing = this.drawing(done, box);
-        const content = drawing && drawing.length <= learned.length ? drawing : learned;
+        const content = this.graphics?.content(done, box, level, learned) ?? learned;
         writer.tile(content, this.transparent ? this.alpha(done, box) : null);
         done++;
         this.options.onProgress?.(done, tiles);
@@ -118,12 +118,6 @@ class Encoding {
     const found = this.alphas.get(number) ?? encodeAlpha(this.pixels, box);
     this.alphas.set(number, found);
     return found;
-  }
-
-  private drawing(number: number, box: Box): Uint8Array | null {
-    const { drawings, options, pixels } = this;
-    if (!drawings.has(number)) drawings.set(number, options.content === "photo" ? null : encodeDrawing(pixels, box));
-    return drawings.get(number) ?? null;
   }
 
   private async pause(): Promise<void> {

@@ -1,5 +1,5 @@
 // A plane of bytes, or a picture of few colours, as a VP8L bit stream (RFC 9649): one prediction for all or a list of
-// colours, matches, and prefix codes.
+// colours, matches, and prefix codes. What pictures of many colours need of it is in true-colour.ts.
 
 const SIGNATURE = 0x2f;
 /** How a pixel is predicted: the mode's number, and the prediction from the pixels to the left, above and between. */
@@ -8,12 +8,13 @@ const PREDICTORS: readonly (readonly [number, (left: number, above: number, corn
   [2, (_, above) => above],
   [12, (left, above, corner) => Math.min(Math.max(left + above - corner, 0), 255)],
 ];
-const LITERALS = 256;
-const SYMBOLS = LITERALS + 24;
-const DISTANCES = 40;
-const [MATCH_MIN, MATCH_MAX] = [4, 4096];
+export const LITERALS = 256;
+export const SYMBOLS = LITERALS + 24;
+export const DISTANCES = 40;
+export const MATCH_MIN = 4;
+const MATCH_MAX = 4096;
 /** Places that are looked at for the longest match, and bits of what they are found by. */
-const [PLACES_MAX, HASH_BITS] = [64, 15];
+const [PLACES_MAX, HASH_BITS] = [64, 16];
 /** Numbers of distances up to this name places near a pixel; the largest of all. */
 const [FAR, FARTHEST] = [120, 2 ** 20];
 const LENGTH_MAX = 15;
@@ -23,7 +24,7 @@ const ORDER_LENGTH_MAX = 7;
 /** Prediction modes are given for squares of this many pixels. */
 const SQUARE_BITS = 9;
 
-type Extra = readonly [count: number, bits: number];
+export type Extra = readonly [count: number, bits: number];
 
 interface Symbols {
   numbers: number[];
@@ -109,7 +110,7 @@ function matched(width: number, values: Uint8Array): Matched {
       found.extra.push([0, 0]);
     } else {
       const [number, extra] = prefixed(length);
-      const [place, rest] = prefixed(distance === 1 ? 2 : distance === width ? 1 : distance + FAR);
+      const [place, rest] = prefixed(nearOf(distance, width));
       found.distances.set(found.numbers.length, { number: place, extra: rest });
       found.numbers.push(LITERALS + number);
       found.extra.push(extra);
@@ -120,8 +121,13 @@ function matched(width: number, values: Uint8Array): Matched {
   return found;
 }
 
+/** The number of a distance: those of pixels beside and above have numbers of their own. */
+export function nearOf(distance: number, width: number): number {
+  return 1 + [width, 1, width + 1, width - 1, 2 * width, 2].indexOf(distance) || distance + FAR;
+}
+
 /** A number from 1 on as a symbol and bits behind it. */
-function prefixed(number: number): [number, Extra] {
+export function prefixed(number: number): [number, Extra] {
   const less = number - 1;
   if (less < 4) return [less, [0, 0]];
   const high = 31 - Math.clz32(less);
@@ -130,11 +136,11 @@ function prefixed(number: number): [number, Extra] {
 }
 
 /** Finds matches among places whose next bytes have the same hash, the last ones first. */
-class Finder {
+export class Finder {
   private readonly heads = new Int32Array(1 << HASH_BITS).fill(-1);
   private readonly before: Int32Array;
 
-  constructor(private readonly values: Uint8Array) {
+  constructor(private readonly values: Uint8Array | Uint32Array) {
     this.before = new Int32Array(values.length);
   }
 
@@ -162,12 +168,12 @@ class Finder {
   private hash(at: number): number {
     const { values } = this;
     let word = 0;
-    for (let i = 0; i < MATCH_MIN; i++) word = (word << 8) | (values[at + i] ?? 0);
-    return Math.imul(word, 0x9e3779b1) >>> (32 - HASH_BITS);
+    for (let i = 0; i < MATCH_MIN; i++) word = Math.imul(word ^ (values[at + i] ?? 0), 0x9e3779b1);
+    return (word ^ (word >>> 15)) >>> (32 - HASH_BITS);
   }
 }
 
-function begun(width: number, height: number): Bits {
+export function begun(width: number, height: number): Bits {
   const bits = new Bits();
   bits.put(8, SIGNATURE);
   bits.put(14, width - 1);
@@ -207,14 +213,14 @@ function writeSymbols(bits: Bits, symbols: Matched): void {
 }
 
 /** A code of one symbol below 256, which takes no bits. */
-function single(bits: Bits, symbol: number): void {
+export function single(bits: Bits, symbol: number): void {
   bits.put(2, 0b01);
   bits.put(1, +(symbol > 1));
   bits.put(symbol > 1 ? 8 : 1, symbol);
 }
 
 /** Chooses and writes a prefix code for symbols. */
-function writeCode(bits: Bits, numbers: readonly number[], count: number): Code {
+export function writeCode(bits: Bits, numbers: readonly number[], count: number): Code {
   const code = new Code(numbers, count, LENGTH_MAX);
   const [only] = numbers;
   if (only !== undefined && numbers.every((number) => number === only)) {
@@ -299,7 +305,7 @@ function mirrored(word: number, length: number): number {
 }
 
 /** Bits, of each number the lowest first. */
-class Bits {
+export class Bits {
   private readonly bytes: number[] = [];
   private value = 0;
   private held = 0;
