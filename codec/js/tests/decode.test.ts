@@ -171,3 +171,19 @@ test("manifests have one spelling", () => {
     assert.throws(() => spelled(wrong), ModelError, wrong);
   }
 });
+
+test("what is handed over wrongly is said in one sentence", async () => {
+  const taken = new Response(tiles);
+  await taken.arrayBuffer();
+  const held = new Response(tiles);
+  held.body?.getReader();
+  for (const input of [taken, held]) {
+    await assert.rejects(decode(input, { model }), new InvalidArgument("the file has been read already"));
+  }
+  const wrong = (options: object) => decode(tiles, { model, ...options } as Parameters<typeof decode>[1]);
+  await assert.rejects(wrong({ region: { x: 0, y: 0 } }), { name: "InvalidArgument", code: 2 });
+  await assert.rejects(wrong({ maxPixels: Number.NaN }), { name: "UnsupportedInput", code: 5 });
+  for (const given of ["photo.mjs", null, [null], [7], () => "x"]) {
+    await assert.rejects(wrong({ model: given }), { name: "ModelError", code: 4 });
+  }
+});

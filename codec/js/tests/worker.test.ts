@@ -83,6 +83,13 @@ test("errors keep their kind, code and words", async () => {
   await assert.rejects(pool.decode(file, { model }), InvalidArgument);
 });
 
+test("a model that is none is said in one sentence", async () => {
+  const pool = new Pool({ size: 1, workerUrl });
+  const given = "photo.mjs" as unknown as ArrayBuffer;
+  await assert.rejects(pool.decode(read("learned_tiles.aez"), { model: given }), { name: "ModelError", code: 4 });
+  pool.close();
+});
+
 test("a signal ends a job, in the queue too", async () => {
   const pool = new Pool({ size: 1, workerUrl });
   const file = read("learned_tiles.aez");

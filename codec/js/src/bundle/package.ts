@@ -6,6 +6,11 @@ import type { PackedModel } from "./bundle.js";
 
 const MODEL_MAX = 64 * 2 ** 20;
 
+/** Whether that is a package, whatever it is. */
+export function isPacked(model: unknown): model is PackedModel {
+  return "packed" in Object(model);
+}
+
 /** The bytes of a package. Throws ModelError. */
 export async function unpackModel({ id, size, packed }: PackedModel): Promise<Uint8Array> {
   let cause: unknown;
@@ -20,7 +25,7 @@ export async function unpackModel({ id, size, packed }: PackedModel): Promise<Ui
 
 /** The bytes of a model, which are fetched or inflated. Throws ModelError, InvalidArgument. */
 export async function modelBytes(model: Input | PackedModel): Promise<Uint8Array> {
-  if ("packed" in model) return await unpackModel(model);
+  if (isPacked(model)) return await unpackModel(model);
   if (ArrayBuffer.isView(model) || model instanceof ArrayBuffer) return bytesOf(model);
   const source = await openSource(model);
   try {

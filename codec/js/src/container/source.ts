@@ -23,12 +23,15 @@ export async function openSource(input: Input): Promise<Source> {
   if (input instanceof Response) {
     if (!input.ok)
       throw new InvalidArgument(`the file could not be fetched: ${input.status} ${input.statusText}`.trim());
-    if (input.body) return new StreamSource(input.body);
+  }
+  const stream = input instanceof Response ? input.body : input;
+  if (stream instanceof ReadableStream) {
+    if (stream.locked) throw new InvalidArgument("the file has been read already");
+    return new StreamSource(stream);
   }
   if (input instanceof Response || input instanceof Blob) return new MemorySource(await input.arrayBuffer());
-  if (input instanceof ReadableStream) return new StreamSource(input);
   if (ArrayBuffer.isView(input) || Object.prototype.toString.call(input) === "[object ArrayBuffer]") {
-    return new MemorySource(input);
+    return new MemorySource(input as ArrayBuffer);
   }
   throw new InvalidArgument("a file is handed over as bytes, a Blob, a Response or a ReadableStream");
 }

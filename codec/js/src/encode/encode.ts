@@ -51,6 +51,7 @@ const open = new WeakMap<Kernels, { given: Model; encoder: TileEncoder }[]>();
 
 /** The file of a picture. Its errors are AezError, or the signal's reason. */
 export async function encode(pixels: Pixels, options: EncodeOptions): Promise<Uint8Array<ArrayBuffer>> {
+  if (!options || !pixels) throw new InvalidArgument("encode takes pixels and options, a model among them");
   options.signal?.throwIfAborted();
   checkPixels(pixels);
   const level = levelOf(options);

@@ -257,7 +257,7 @@ function put(to: Samples, part: Samples, place: Box): void {
 
 function checkPlausible(header: Header, size: number | null, maxPixels: number): void {
   const { width, height, tiles } = header;
-  if (width * height > maxPixels) {
+  if (!(width * height <= maxPixels)) {
     throw new UnsupportedInput(`a picture of ${width}x${height} pixels is above the limit of ${maxPixels} pixels`);
   }
   if (size !== null && tiles > size) {
@@ -267,7 +267,7 @@ function checkPlausible(header: Header, size: number | null, maxPixels: number):
 
 function regionBox(header: Header, region: DecodeOptions["region"]): Box {
   if (!region) return { left: 0, top: 0, right: header.width, bottom: header.height };
-  const [x, y, width, height] = region;
+  const [x, y, width, height] = Array.from(region) as [number, number, number, number];
   const whole = region.length === 4 && region.every(Number.isInteger);
   if (!whole || x < 0 || y < 0 || width < 1 || height < 1 || x + width > header.width || y + height > header.height) {
     throw new InvalidArgument(`region ${region} is not inside the ${header.width}x${header.height} picture`);

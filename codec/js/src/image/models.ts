@@ -1,6 +1,6 @@
 // Where the model of a file comes from: the file itself, or whoever calls.
 import { Bundle, type PackedModel } from "../bundle/bundle.js";
-import { unpackModel } from "../bundle/package.js";
+import { isPacked, unpackModel } from "../bundle/package.js";
 import { bytesOf } from "../container/source.js";
 import { ModelError } from "../errors.js";
 import type { Kernels } from "../network/kernels.js";
@@ -31,7 +31,7 @@ export async function findModel(
   const alone = models instanceof ArrayBuffer || ArrayBuffer.isView(models);
   const given = (alone ? undefined : embedded) ?? (await chosen(kernels, id, models));
   const known = warm.find((model) => model === opened.get(given));
-  const bundle = known?.bundle ?? new Bundle(kernels, "packed" in given ? await unpackModel(given) : bytesOf(given));
+  const bundle = known?.bundle ?? new Bundle(kernels, isPacked(given) ? await unpackModel(given) : bytesOf(given));
   if (!bundle.id.startsWith(id)) {
     throw new ModelError(`the file needs model ${id}, and ${bundle.name} is model ${bundle.id.slice(0, 16)}`);
   }
@@ -47,10 +47,10 @@ export async function findModel(
 async function chosen(kernels: Kernels, id: string, models: Models | undefined): Promise<Model> {
   const given = typeof models === "function" ? await models(id) : models;
   const listed = given === undefined ? [] : Array.isArray(given) ? (given as Model[]) : [given as Model];
-  const packages = listed.filter((one): one is PackedModel => "packed" in one);
+  const packages = listed.filter((one): one is PackedModel => isPacked(one));
   const wanted = packages.find((one) => one.id.startsWith(id));
   if (wanted) return wanted;
-  const plain = listed.filter((one): one is ArrayBuffer | ArrayBufferView => !("packed" in one));
+  const plain = listed.filter((one): one is ArrayBuffer | ArrayBufferView => !isPacked(one));
   for (const one of plain) if (plain.length === 1 || new Bundle(kernels, bytesOf(one)).id.startsWith(id)) return one;
   const had = packages.length ? `, only ${packages.map((one) => one.id.slice(0, 16)).join(", ")}` : "";
   throw new ModelError(`there is no model ${id}${had}: give the package of its decoding half, or its .aezm file`);

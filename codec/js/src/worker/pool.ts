@@ -263,6 +263,7 @@ export class Pool {
   private numbered(models: readonly Model[]): Map<number, Model> {
     return new Map(
       models.map((model) => {
+        if (Object(model) !== model) throw new ModelError("a model is its bytes or a package");
         const number = this.numbers.get(model) ?? this.models++;
         this.numbers.set(model, number);
         return [number, model];
@@ -323,16 +324,16 @@ function headOf(bytes: Uint8Array): Header | null {
 
 /** The region that is asked for, or all; null where it is none, which the worker says. */
 function regionOf({ width, height }: Header, { region, maxPixels = 2 ** 30 }: DecodeOptions): Region | null {
-  if (width * height > maxPixels) return null;
+  if (!(width * height <= maxPixels)) return null;
   if (!region) return [0, 0, width, height];
-  const [x, y, wide, high] = region;
-  const inside = region.every(Number.isInteger) && x >= 0 && y >= 0 && wide > 0 && high > 0;
+  const [x, y, wide, high] = Array.from(region) as [number, number, number, number];
+  const inside = Array.isArray(region) && region.every(Number.isInteger) && x >= 0 && y >= 0 && wide > 0 && high > 0;
   return inside && x + wide <= width && y + high <= height ? region : null;
 }
 
 /** Of a package of another model the name alone goes to the worker. */
 function named(model: Model, header: Header | null): Model {
-  const other = header && "packed" in model && !model.id.startsWith(header.model);
+  const other = header && Object(model) === model && "packed" in model && !model.id.startsWith(header.model);
   return other ? { id: model.id, size: 0, packed: "" } : model;
 }
 
