@@ -185,7 +185,7 @@ def _blurred(masks: Tensor) -> Tensor:
 
 def _power(values: Tensor, power: Tensor | float) -> Tensor:
     """values^power for values >= 0, with a finite slope at 0."""
-    return (values + TINY) ** power - TINY**power
+    return torch.pow(values + TINY, power) - torch.pow(values.new_tensor(TINY), power)
 
 
 def _norm(values: Tensor, power: float, dim: int, mean: bool = False) -> Tensor:
