@@ -185,7 +185,8 @@ def _blurred(masks: Tensor) -> Tensor:
 
 def _power(values: Tensor, power: Tensor | float) -> Tensor:
     """values^power for values >= 0, with a finite slope at 0."""
-    return torch.pow(values + TINY, power) - torch.pow(values.new_tensor(TINY), power)
+    raised: Tensor = (values + TINY) ** power - TINY**power
+    return raised
 
 
 def _norm(values: Tensor, power: float, dim: int, mean: bool = False) -> Tensor:
