@@ -180,13 +180,12 @@ def _blurred(masks: Tensor) -> Tensor:
     window = window / window.sum()
     padded = functional.pad(masks, [BLUR // 2] * 4, mode="reflect").flatten(0, 1)[:, None]
     rows = functional.conv2d(padded, window[None, None, :, None])
-    return functional.conv2d(rows, window[None, None, None, :])[:, 0].unflatten(0, masks.shape[:2])
+    return functional.conv2d(rows, window[None, None, None, :]).reshape(masks.shape)
 
 
 def _power(values: Tensor, power: Tensor | float) -> Tensor:
     """values^power for values >= 0, with a finite slope at 0."""
-    raised: Tensor = (values + TINY) ** power - TINY**power
-    return raised
+    return torch.pow(values + TINY, power) - TINY**power
 
 
 def _norm(values: Tensor, power: float, dim: int, mean: bool = False) -> Tensor:
