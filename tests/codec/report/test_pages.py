@@ -14,6 +14,7 @@ from tests.kit.places import ROOT
 BODY = """{% extends "base.html" %}{% from "parts.html" import facts, figure %}
 {% block sub %}{{ kind }}{% endblock %}
 {% block body %}{{ facts([(name, 1234 | thousands)]) }}{{ figure(one) }}{% endblock %}
+{% block meaning %}One is much.{% endblock %}
 """
 
 
@@ -30,7 +31,7 @@ def test_a_page_of_another_folder_stands_in_the_frame_and_escapes_every_text(tmp
     assert "<td>1,234</td>" in text
     assert '<figure class="plot" style="--own: 900px"><img alt=' in text
     assert 'src="data:image/png;base64,UE5H"' in text
-    assert "Made by aez. This file" in text
+    assert "One is much. Made by aez. This file" in text
     with pytest.raises(UndefinedError, match="'kind' is undefined"):
         html_page("own.html", tmp_path, title="", name="", one=values["one"], version="")
 
