@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Learn, match, and say how many errors each way of storing leaves."""
     options = read_options(str(__doc__), arguments)
     persons = 60 if options.quick else 400
-    known = templates(500 if options.quick else 8000, 1).reshape(-1, NUMBERS)
+    known = templates(100 if options.quick else 8000, 1).reshape(-1, NUMBERS)
     asked = templates(persons, 2).reshape(-1, NUMBERS)
     ways = {"512 numbers": (4 * NUMBERS, asked)}
     for name, family, own in (
