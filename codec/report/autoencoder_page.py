@@ -1,16 +1,11 @@
-"""One HTML file about an autoencoder at work on items: how it learned, what comes back, and what its code holds.
-
-Every text from files or models is escaped.
-"""
+"""One HTML file about an autoencoder at work on items: how it learned, what comes back, and what its code holds."""
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from statistics import NormalDist
 from typing import Any
 
@@ -21,8 +16,8 @@ from aez.codec.errors import InvalidArgument
 from aez.codec.latent.drawing import animation_bytes, contact_sheet
 from aez.codec.latent.paths import path
 from aez.codec.report.code_plots import histograms_png, losses_png, points_png, variances_png
-from aez.codec.report.html_page import facts_table, html_page
 from aez.codec.report.item_tiles import ItemTiles, sheet_png
+from aez.codec.report.pages import Figure, html_page
 from aez.codec.vectors.drawing import interleaved
 from aez.codec.vectors.items import Items
 from aez.codec.vectors.model import Autoencoder, Codes
@@ -44,14 +39,6 @@ _PRINCIPAL = 2000
 _ACTIVE = 0.01
 #: The family that does not learn step by step.
 _CLOSED = "pca"
-_STYLE = """
-figure { margin: 0 0 1rem; } figure img { width: auto; max-width: 100%; image-rendering: auto; }
-figcaption { color: #5c6673; font-size: .9rem; max-width: 60rem; margin: .3rem 0 0; }
-@media (max-width: 48rem) {
-  .plot { overflow-x: auto; } .plot img { max-width: none; width: calc(var(--own) * .7); }
-}
-.beside { display: flex; flex-wrap: wrap; gap: 2.5rem; } .beside figure { flex: 1 1 24rem; }
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,17 +152,24 @@ def autoencoder_page(look: AutoencoderLook, axes: int = 2, version: str = "") ->
     if axes not in (2, 3):
         raise InvalidArgument(f"points with {axes} axes cannot be drawn; give 2 or 3")
     model, tiles = look.model, ItemTiles(look.model, look.values)
-    title = f"{model.bundle.name}: {model.family} autoencoder, {model.dimensions:,} numbers an item"
-    body = [f"<h1>{escape(title)}</h1>", f'<p class="sub">Seen on {len(look.values):,} {model.kind}</p>']
-    body.append(f'<p class="verdict" style="border-color: #1f4e79">{escape(_verdict(look))}</p>')
-    for part in (_losses(look), _reconstructions(look, tiles), _points(look, axes), _manifold(look, tiles)):
-        body += part
-    for part in (_interpolations(look, tiles), _features(look, tiles), _units(look)):
-        body += part
-    body += ["<h2>Model</h2>", facts_table(_facts(model))]
-    made = f"Made by aez{f' {version}' if version else ''}."
-    body.append(f"<footer>{escape(made)} This file holds everything it shows and loads nothing.</footer>")
-    return html_page(title, body, _STYLE)
+    return html_page(
+        "autoencoder.html",
+        title=f"{model.bundle.name}: {model.family} autoencoder, {model.dimensions:,} numbers an item",
+        count=len(look.values),
+        kind=model.kind,
+        said=_verdict(look),
+        closed=model.family == _CLOSED,
+        losses=_losses(look),
+        reconstructions=_reconstructions(look, tiles),
+        points=_points(look, axes),
+        manifold=_manifold(look, tiles),
+        interpolations=_interpolations(look, tiles),
+        features=_features(look, tiles),
+        units=_units(look),
+        histograms=_histograms(look),
+        model_facts=list(_facts(model)),
+        version=version,
+    )
 
 
 def _verdict(look: AutoencoderLook) -> str:
@@ -190,33 +184,26 @@ def _verdict(look: AutoencoderLook) -> str:
     return f"{said}; {look.active:,} of {look.model.dimensions:,} numbers of the code are active."
 
 
-def _losses(look: AutoencoderLook) -> Iterator[str]:
-    yield "<h2>How it learned</h2>"
-    if look.model.family == _CLOSED:
-        yield "<p>Its components have a closed form: no steps were needed.</p>"
-        return
-    if not look.log:
-        yield "<p>The log of its run, MODEL.run/metrics.jsonl, does not lie beside the model.</p>"
-        return
-    yield _plot(losses_png(look.log), "The run's log: the loss, and what it is made of, each on its own.")
+def _losses(look: AutoencoderLook) -> Figure | None:
+    """None without a log, or without steps that one could have."""
+    if not look.log or look.model.family == _CLOSED:
+        return None
+    return _plot(losses_png(look.log), "The run's log: the loss, and what it is made of, each on its own.")
 
 
-def _reconstructions(look: AutoencoderLook, tiles: ItemTiles) -> Iterator[str]:
+def _reconstructions(look: AutoencoderLook, tiles: ItemTiles) -> Figure:
     some = np.unique(np.linspace(0, len(look.values) - 1, min(_SHOWN, len(look.values))).astype(int))
-    yield "<h2>Originals and what comes back</h2>"
     if look.model.range is None:
         columns = ", ".join(look.model.columns[:12]) or f"{look.model.shape[0]} numbers"
         shown = tiles.of(look.values[some], look.made[some])
         text = f"Each item blue, what comes back orange, in deviations from the mean; from left to right: {columns}."
-        yield _figure(sheet_png(shown, _COLUMNS), text)
-        return
+        return Figure(sheet_png(shown, _COLUMNS), text)
     rows = [tiles.of(look.values[some]), tiles.of(look.made[some])]
-    yield _figure(sheet_png(interleaved(rows, _COLUMNS), _COLUMNS), "Originals above, what comes back below.")
+    return Figure(sheet_png(interleaved(rows, _COLUMNS), _COLUMNS), "Originals above, what comes back below.")
 
 
-def _points(look: AutoencoderLook, axes: int) -> Iterator[str]:
+def _points(look: AutoencoderLook, axes: int) -> Figure:
     codes = look.codes.mean
-    yield "<h2>Where the items lie</h2>"
     if codes.shape[1] <= axes:
         names = [f"number {number}" for number in range(codes.shape[1])]
         points, text = codes, "Each point is an item, at its code."
@@ -231,55 +218,56 @@ def _points(look: AutoencoderLook, axes: int) -> Iterator[str]:
     if points.shape[1] < 2:
         points, names = np.concatenate([points, np.zeros_like(points)], 1)[:, :2], [*names, ""]
     text += " Coloured by label." if look.items.labels is not None else " Give --label or --labels for colours."
-    yield _plot(points_png(points, look.items.labels, names), text)
+    return _plot(points_png(points, look.items.labels, names), text)
 
 
-def _manifold(look: AutoencoderLook, tiles: ItemTiles) -> Iterator[str]:
+def _manifold(look: AutoencoderLook, tiles: ItemTiles) -> Figure:
     codes, plane = look.manifold()
-    yield "<h2>What the code draws</h2>"
     text = f"Decoded points of {plane}. Clean shapes between the items' places say that the code is smooth there."
-    yield _figure(sheet_png(tiles.of(look.model.decode(codes)), _GRID, gap=1), text)
+    return Figure(sheet_png(tiles.of(look.model.decode(codes)), _GRID, gap=1), text)
 
 
-def _interpolations(look: AutoencoderLook, tiles: ItemTiles) -> Iterator[str]:
+def _interpolations(look: AutoencoderLook, tiles: ItemTiles) -> list[Figure]:
     codes = look.codes.mean
     rows, frames = [], []
     for a, b in look.pairs():
         rows += tiles.of(look.model.decode(np.stack(list(path(codes[a], codes[b], _STEPS)))))
         frames.append(tiles.of(look.model.decode(np.stack(list(path(codes[a], codes[b], _FRAMES))))))
     moving = [np.asarray(contact_sheet(list(each), len(frames))) for each in zip(*frames, strict=True)]
-    yield "<h2>From one item to another</h2>"
-    yield _figure(sheet_png(rows, _STEPS), "Each row goes evenly from the code of one item to that of another.")
-    yield _figure(animation_bytes(moving, "WEBP", 12), "The same ways, moving.", "webp")
+    return [
+        Figure(sheet_png(rows, _STEPS), "Each row goes evenly from the code of one item to that of another."),
+        Figure(animation_bytes(moving, "WEBP", 12), "The same ways, moving.", "webp"),
+    ]
 
 
-def _features(look: AutoencoderLook, tiles: ItemTiles) -> Iterator[str]:
+def _features(look: AutoencoderLook, tiles: ItemTiles) -> list[Figure]:
+    """The decoder's, and principal components beside them."""
     order, effects = look.unit_effects()
     principal = look.item_axes.components[: len(order)].reshape(-1, *look.model.shape)
-    yield "<h2>What each number of the code stands for</h2>"
     columns = 6
     numbers = ", ".join(map(str, order))
-    yield '<div class="beside">'
-    yield _figure(
-        sheet_png(tiles.signed(effects), columns),
+    changes = (
         f"What the decoder changes when a number of the mean code goes from two deviations below to two above: "
-        f"red more, blue less. Numbers {numbers}, those that vary most.",
+        f"red more, blue less. Numbers {numbers}, those that vary most."
     )
-    yield _figure(sheet_png(tiles.signed(principal), columns), "Beside them the first principal components.")
-    yield "</div>"
+    return [
+        Figure(sheet_png(tiles.signed(effects), columns), changes),
+        Figure(sheet_png(tiles.signed(principal), columns), "Beside them the first principal components."),
+    ]
 
 
-def _units(look: AutoencoderLook) -> Iterator[str]:
+def _units(look: AutoencoderLook) -> Figure:
     what = "the variance of its mean exceeds 0.01" if look.model.has_prior else "it has 1% of the largest variance"
-    yield "<h2>Active units</h2>"
-    yield _plot(
+    return _plot(
         variances_png(look.variances, look.divergences, look.active_from),
         f"{look.active:,} of {look.model.dimensions:,} numbers are active: of such a one {what}.",
     )
-    yield "<h2>Histograms of the codes</h2>"
+
+
+def _histograms(look: AutoencoderLook) -> Figure:
     prior = " Red: the prior, which all codes together should follow." if look.model.has_prior else ""
     png = histograms_png(look.codes.mean, look.variances, look.model.has_prior)
-    yield _plot(png, f"The means of the numbers that vary most.{prior}")
+    return _plot(png, f"The means of the numbers that vary most.{prior}")
 
 
 def _facts(model: Autoencoder) -> Iterator[tuple[str, str]]:
@@ -296,15 +284,6 @@ def _facts(model: Autoencoder) -> Iterator[tuple[str, str]]:
         yield "learned from", str(data)
 
 
-def _plot(png: bytes, text: str) -> str:
-    """A figure with axes, which narrow screens scroll: shrunk to them its numbers could not be read."""
-    width = int.from_bytes(png[16:20], "big")  # where a PNG states it
-    return _figure(png, text).replace("<figure>", f'<figure class="plot" style="--own: {width}px">', 1)
-
-
-def _figure(data: bytes, text: str, kind: str = "png") -> str:
-    encoded = base64.b64encode(data).decode()
-    said = escape(text)
-    return (
-        f'<figure><img alt="{said}" src="data:image/{kind};base64,{encoded}"><figcaption>{said}</figcaption></figure>'
-    )
+def _plot(png: bytes, text: str) -> Figure:
+    """A figure with axes, as wide as its PNG states."""
+    return Figure(png, text, width=int.from_bytes(png[16:20], "big"))

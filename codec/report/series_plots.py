@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["SEVERITY_COLOURS", "draw_plot", "plot_png"]
+__all__ = ["NORMAL_COLOUR", "SEVERITY_COLOURS", "draw_plot", "plot_png"]
 
+NORMAL_COLOUR = "#2e7d4f"
 SEVERITY_COLOURS = {"warning": "#d99a00", "serious": "#dd6b10", "critical": "#c4212f"}
 _INK, _QUIET, _LIMIT = "#1f4e79", "#8a8f98", "#c4212f"
 _HEAT_CHANNELS, _SERIES_CHANNELS, _NUMBERED = 24, 5, 20

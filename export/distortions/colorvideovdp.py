@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -89,6 +91,13 @@ def colorvideovdp(decoded: Tensor, image: Tensor) -> Tensor:
     last = bands.new_tensor(LAST_BAND_WEIGHTS)
     bands = torch.cat([bands[..., :-1], bands[..., -1:] * last[:, None]], dim=-1)
     return _jod(PICTURE_FACTOR * _norm(_norm(bands, BAND_NORM, -1), BAND_NORM, -1))
+
+
+def jod(decoded: NDArray[np.uint8], image: NDArray[np.uint8]) -> float:
+    """The JOD of one picture [H, W, 3] of 8 bits beside its original."""
+    with torch.inference_mode():
+        pair = [torch.tensor(picture).permute(2, 0, 1)[None].float() / 255 for picture in (decoded, image)]
+        return float(colorvideovdp(*pair))
 
 
 def _opponent(picture: Tensor) -> Tensor:

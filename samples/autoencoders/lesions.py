@@ -32,8 +32,9 @@ def heat_maps(model: Autoencoder, usual: Float, asked: Float) -> Float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Learn healthy heads, plant spots in others, and say how well they are found."""
     options = read_options(str(__doc__), arguments)
-    learned, usual = heads(200 if options.quick else 1500, 1)[0], heads(100, 2)[0]
-    healthy, brains = heads(100, 3)
+    count = 20 if options.quick else 100
+    learned, usual = heads(60 if options.quick else 1500, 1)[0], heads(count, 2)[0]
+    healthy, brains = heads(count, 3)
     asked, masks = planted(healthy, brains, 4)
     inside = brains > 0.9
     rows: list[list[object]] = [["", "AUROC of pixels", "average precision", "AUROC of pictures"]]

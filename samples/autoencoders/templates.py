@@ -31,11 +31,11 @@ def templates(persons: int, seed: int, moved: float = 0.6, noise: float = 0.5) -
     return (made / np.linalg.norm(made, axis=2, keepdims=True)).astype(np.float32)
 
 
-def quantised(known: Float, asked: Float, parts: int) -> Float:
+def quantised(known: Float, asked: Float, parts: int, count: int = 256) -> Float:
     """Product quantisation (Jégou, Douze, Schmid 2011): each part by the nearest of 256 centres, a byte for each."""
     found = np.empty_like(asked)
     for columns in np.split(np.arange(known.shape[1]), parts):
-        centres = KMeans(256, n_init=1, max_iter=20, random_state=0).fit(known[:8000, columns])
+        centres = KMeans(count, n_init=1, max_iter=20, random_state=0).fit(known[:8000, columns])
         found[:, columns] = centres.cluster_centers_[centres.predict(asked[:, columns])]
     return found
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Learn, match, and say how many errors each way of storing leaves."""
     options = read_options(str(__doc__), arguments)
     persons = 60 if options.quick else 400
-    known = templates(500 if options.quick else 8000, 1).reshape(-1, NUMBERS)
+    known = templates(100 if options.quick else 8000, 1).reshape(-1, NUMBERS)
     asked = templates(persons, 2).reshape(-1, NUMBERS)
     ways = {"512 numbers": (4 * NUMBERS, asked)}
     for name, family, own in (
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ways[f"{name}, 8 bits"] = round(len(coded) / len(codes)), coder.decode(coded, len(codes)) - centre
         ways[name] = 4 * CODE, codes - centre
     for parts in (CODE,) if options.quick else (CODE, 4 * CODE):
-        ways[f"product quantisation, {parts}"] = parts, quantised(known, asked, parts)
+        ways[f"product quantisation, {parts}"] = parts, quantised(known, asked, parts, 32 if options.quick else 256)
     rows: list[list[object]] = [["", "bytes", "EER", "refused at 1 in 1,000", "at 1 in 10,000"]]
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     axes = figure.subplots()

@@ -23,6 +23,8 @@ DATA = (
     "web/page/*.*",
     "web/page/vendor/*",
     "examples/*",
+    "report/templates/*.html",
+    "commands/collection/*.html",
 )
 
 pytestmark = pytest.mark.slow  # they build

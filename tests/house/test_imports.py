@@ -105,7 +105,7 @@ RULES: dict[str, str] = {
 #: Libraries that only training needs.
 TRAINING = {"lightning_fabric", "onnx", "torch", "torchmetrics"}
 #: What the base install brings, by import name.
-BASE_INSTALL = {"PIL", "aez", "click", "constriction", "numpy", "onnxruntime", "platformdirs", "tqdm"}
+BASE_INSTALL = {"PIL", "aez", "click", "constriction", "jinja2", "numpy", "onnxruntime", "platformdirs", "tqdm"}
 
 DOCUMENT = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- the table: printed by tests/house/test_imports.py -->", "<!-- end of the table -->"

@@ -11,6 +11,7 @@ from aez.bench.machine import describe_detection
 from aez.codec.report.autoencoder_page import AutoencoderLook
 from aez.codec.report.item_tiles import ItemTiles, sheet_png
 from aez.codec.vectors.items import Items
+from aez.export.autoencoders.networks.variational import LIKELIHOODS
 
 __all__ = ["BETAS", "run"]
 
@@ -24,16 +25,18 @@ def run(
     test: Items | None = None,
     betas: Sequence[float] = BETAS,
     latent: int | None = None,
+    likelihood: str | None = None,
     budget: Budget = BUDGET,
 ) -> SweepReport:
-    """A beta-variational network for each beta, with the same seed.
+    """A beta-variational network for each beta, with the same seed; `likelihood` is gaussian or bernoulli.
 
     Raises AezError subclasses.
     """
     learned, measured = parted(items, test, budget.seed)
     betas = sorted(set(betas))
     points, manifolds = [], {}
-    options = {} if latent is None else {"latent": latent}
+    asked = {"latent": latent, "likelihood": likelihood}
+    options = {name: value for name, value in asked.items() if value is not None}
     with sweeping(budget, len(betas)) as sweep:
         for beta in betas:
             label = f"beta {beta:g}"
@@ -55,7 +58,7 @@ def run(
         tested=len(measured),
         family="beta",
         points=tuple(points),
-        facts={"latent": model.dimensions},
+        facts={"latent": model.dimensions, "likelihood": likelihood or LIKELIHOODS[0]},
         notes=_notes(points, model.dimensions),
         environment=describe_detection(),
         pictures=manifolds,

@@ -31,13 +31,9 @@ def colorvideovdp(reference: Picture, decoded: Picture) -> float | None:
     """
     if importlib.util.find_spec("torch") is None or min(reference.shape[:2]) < JOD_SIDE:
         return None
-    import torch
+    from aez.export.distortions.colorvideovdp import jod
 
-    from aez.export.distortions.colorvideovdp import colorvideovdp as jods
-
-    with torch.inference_mode():
-        pair = [torch.tensor(picture).permute(2, 0, 1)[None].float() / 255 for picture in (decoded, reference)]
-        return float(jods(*pair))
+    return jod(decoded, reference)
 
 
 def hue_error(reference: Picture, decoded: Picture) -> float | None:

@@ -62,18 +62,25 @@ class LosslessReport:
         own, other = (sum(sizes[side] or 0 for sizes in both) for side in (0, 1))
         return own / other if other else None
 
+    def total(self, name: str) -> int | None:
+        """Bytes of all pictures in a format; None where one of them has none."""
+        sizes = [one.bytes[name] for one in self.pictures]
+        return None if None in sizes else sum(size or 0 for size in sizes)
+
     def to_json(self) -> str:
         """Everything as one JSON object."""
-        times = {rival: self.times(rival) for rival in _RIVALS}
-        return json.dumps({**dataclasses.asdict(self), "times": times}, indent=1, ensure_ascii=False) + "\n"
+        totals = {name: self.total(name) for name in ("aez", *_RIVALS)}
+        summed = {"totals": totals, "times": {rival: self.times(rival) for rival in _RIVALS}}
+        return json.dumps({**dataclasses.asdict(self), **summed}, indent=1, ensure_ascii=False) + "\n"
 
     def table(self) -> str:
         """The report as text."""
         names = ["aez", *_RIVALS]
         rows = [["bytes without loss", "bits", *names]]
-        for one in self.pictures:
-            sizes = [one.bytes[name] for name in names]
-            rows.append([one.picture, str(one.bits), *("-" if size is None else f"{size:,}" for size in sizes)])
+        lines = [(one.picture, str(one.bits), [one.bytes[name] for name in names]) for one in self.pictures]
+        if len(lines) > 1:
+            lines.append(("all", "", [self.total(name) for name in names]))
+        rows += [[name, bits, *("-" if size is None else f"{size:,}" for size in sizes)] for name, bits, sizes in lines]
         quotients = [self.times(rival) for rival in _RIVALS]
         rows.append(["aez over it", "", "", *("-" if one is None else f"{one:.3f}" for one in quotients)])
         missing = [f"{name} is not measured: it needs {reason}" for name, reason in self.unavailable.items()]

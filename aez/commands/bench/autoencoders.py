@@ -91,6 +91,7 @@ def _sweep(name: str, data: str, test: str | None, output: Path | None, as_json:
 @_common
 @click.option("--betas", callback=_numbers(float), metavar="A,B", help="By default 0.5,1,2,4,10.")
 @click.option("--latent", type=click.IntRange(1, 4096), metavar="N", help="Numbers of the code.")
+@click.option("--likelihood", type=click.Choice(["gaussian", "bernoulli"]), help="Of pixels; by default gaussian.")
 def beta(data: str, test: str | None, output: Path | None, as_json: bool, **given: Any) -> None:
     """Sweep the price of the divergence of `aez train beta`: error, KL, active units, manifold.
 

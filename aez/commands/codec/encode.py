@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from aez.commands.codec.encode_job import HOW, AfterEncoding, EncodeJob
 from aez.commands.codec.picture_files import judge_picture
 from aez.file_report import FileReport
 from aez.files import Job, plan, refuse_two_results
-from aez.inputs import STDIO, Inputs, find_inputs
+from aez.inputs import STDIO, Inputs, LeftOut, find_inputs
 
 SUFFIX = ".aez"
 LOSSLESS_ALPHA = 100
@@ -73,8 +73,8 @@ TARGETS = ("quality", "bpp", "psnr", "ssimulacra2", "max_bytes")
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose results exist.")
 @click.option("--keep-times", is_flag=True, help="Give results the modification times of their sources.")
 @click.option("--delete-source", is_flag=True, help="Delete each source once its result has been decoded whole.")
-@click.option("--report", metavar="OUT.csv", help="Write what became of each file, with its PSNR.")
-@click.option("--dry-run", is_flag=True, help="Write nothing; estimate bytes and time from a few of the pictures.")
+@click.option("--report", metavar="OUT.csv", help="Write what became of each file, or of a dry run what would.")
+@click.option("--dry-run", is_flag=True, help="Write no picture; estimate bytes and time from a few of them.")
 @options.running
 def encode(
     inputs: tuple[str, ...],
@@ -110,15 +110,15 @@ def encode(
         **(_opened(given, parallel.threads) if exact is None else _exact_settings(given, exact, parallel.threads)),
         **how,
     }
-    if given["dry_run"]:
-        _tell_estimate(jobs, settings, given["max_pixels"], parallel.workers, as_json)
-        return
     with contextlib.ExitStack() as stack:
         lines = None if report is None else stack.enter_context(FileReport(report, force))
         if lines is not None:
             lines.add_untouched(found, existing)
-        work = EncodeJob(settings, force, given["max_pixels"], after)
         each = None if lines is None else lines.add
+        if given["dry_run"]:
+            _estimate(jobs, found.failed, settings, given["max_pixels"], parallel.workers, as_json, each)
+            return
+        work = EncodeJob(settings, force, given["max_pixels"], after)
         sys.exit(run_batch(jobs, work, "encoded", parallel.workers, as_json, found.failed, each))
 
 
@@ -146,18 +146,33 @@ def _check_after(after: AfterEncoding, jobs: list[Job], report: str | None) -> N
         raise InvalidArgument(f"{report} is the result of a picture; give the report another name")
 
 
-def _tell_estimate(
-    jobs: list[Job], settings: dict[str, Any], max_pixels: int | None, workers: int, as_json: bool
+def _estimate(
+    jobs: list[Job],
+    failed: Sequence[LeftOut],
+    settings: dict[str, Any],
+    max_pixels: int | None,
+    workers: int,
+    as_json: bool,
+    each: Callable[[dict[str, Any]], None] | None,
 ) -> None:
+    """Tell what the batch would come to; what would fail is named, and is no failure of the estimate."""
     from aez.commands.codec.estimate import estimate
 
-    found = estimate(jobs, settings, max_pixels, workers)
+    def told(record: dict[str, Any]) -> None:
+        if "error" in record:
+            messages.warning(f"{record['input']}: {record['error']}")
+        if each is not None:
+            each(record)
+
+    for one in failed:
+        told({"input": one.path, "error": one.reason})
+    found = estimate(jobs, settings, max_pixels, workers, each=told)
     if as_json:
         messages.result(json.dumps(found))
         return
     messages.result(
         f"would encode {found['files']:,} files, {found['bytes_in']:,} bytes, to about {found['bytes_out']:,} in about "
-        f"{format_duration(found['seconds'])}; from {found['tried']} that were tried. Nothing was written."
+        f"{format_duration(found['seconds'])}; from {found['tried']} that were tried. No picture was written."
     )
 
 

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping
-from html import escape
+from pathlib import Path
 from typing import Any
 
 from aez.codec.common.files import write_whole
 from aez.codec.common.words import format_duration
 from aez.codec.errors import OutputError
-from aez.codec.report.html_page import facts_table, html_page
+from aez.codec.report.pages import Figure, html_page
 from aez.commands.collection.measuring import CURVES, FIGURES, MEASURED, SHEET, saving, share
 from aez.commands.collection.state import Collection
 
 PAGE = "collection.html"
 _FAILURES_SHOWN = 100
 _WON, _NOT_WON = "#2e7d4f", "#d99a00"
-_STYLE = """
-.bytes td, .bytes th { border-bottom: 1px solid #e3e6ea; } .bytes .number { text-align: right; }
-.bytes tr.ours td { font-weight: 600; } .curves img { max-width: 60rem; }
-"""
 
 
 def write(collection: Collection, figures: Mapping[str, Any] | None) -> None:
     """Write the page and the contact sheet into OUT; `figures` are totals, once all is encoded. Raises OutputError."""
     write_whole(collection.out / SHEET, _drawing(collection, SHEET), force=True)
-    write_whole(collection.out / PAGE, _html(collection, figures).encode("utf-8", "replace"), force=True)
+    write_whole(collection.out / PAGE, _html(collection, figures).encode(), force=True)
 
 
 def verdict(collection: Collection) -> Iterator[str]:
@@ -75,64 +70,37 @@ def _drawing(collection: Collection, name: str) -> bytes:
 
 def _html(collection: Collection, figures: Mapping[str, Any] | None) -> str:
     measured = collection.measured or {}
-    title = f"{collection.folder.name}: {'encoded' if figures else 'what encoding would come to'}"
     sentences = [outcome(collection, figures)] if figures else []
     sentences += verdict(collection)
-    colour = _WON if measured["trained_wins"] else _NOT_WON
-    said = "".join(f"<div>{escape(one[:1].upper() + one[1:])}.</div>" for one in sentences)
-    curves = _image("Curves of the models and the other formats", _drawing(collection, CURVES))
-    sheet = _image("Crops as each format gives them back", _drawing(collection, SHEET))
-    measured_on = (
-        f"<p>Measured on {measured['pictures']} pictures that were kept out of training, on the middle of large ones; "
-        "bytes of all are projected from these.</p>"
+    failed = figures["failed"] if figures else []
+    return html_page(
+        "page.html",
+        Path(__file__).parent,
+        title=f"{collection.folder.name}: {'encoded' if figures else 'what encoding would come to'}",
+        folder_name=str(collection.folder),
+        said=[one[:1].upper() + one[1:] for one in sentences],
+        colour=_WON if measured["trained_wins"] else _NOT_WON,
+        rows=list(_rows(collection)),
+        measured_on=measured["pictures"],
+        curves=Figure(_drawing(collection, CURVES), "Curves of the models and the other formats"),
+        sheet=Figure(_drawing(collection, SHEET), "Crops as each format gives them back"),
+        sheet_name=SHEET,
+        failed=failed[:_FAILURES_SHOWN],
+        failures=len(failed),
+        facts_of_all=list(_facts(collection, figures)),
     )
-    body = [
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="sub">{escape(str(collection.folder))}</p>',
-        f'<div class="verdict" style="border-color: {colour}">{said}</div>',
-        "<h2>Bytes at equal quality</h2>",
-        _bytes_table(collection),
-        measured_on,
-        "<h2>Rate and distortion</h2>",
-        f'<div class="curves">{curves}</div>',
-        "<h2>To look at</h2>",
-        f"<p>Crops of pictures kept out of training, every format at most at the same bytes; {SHEET} is larger.</p>",
-        f'<div class="sheet">{sheet}</div>',
-    ]
-    if figures and figures["failed"]:
-        shown = figures["failed"][:_FAILURES_SHOWN]
-        body += [f"<h2>Failed: {len(figures['failed']):,}</h2>", facts_table(shown)]
-    body += ["<h2>How it was made</h2>", facts_table(_facts(collection, figures))]
-    body.append(
-        "<footer>Files decode with `aez decode`: the model is looked for beside a file and in the folders above it. "
-        "Each result was decoded once after it was written; manifest.csv has its PSNR.</footer>"
-    )
-    return html_page(title, body, _STYLE)
 
 
-def _bytes_table(collection: Collection) -> str:
+def _rows(collection: Collection) -> Iterator[tuple[str, ...]]:
+    """Name, bytes, share of the sources and what `aez` takes of it, the model that encodes first."""
     measured, projected = collection.measured or {}, collection.projected or {}
-    whole = projected["bytes_in"]
-    head = "".join(
-        f'<th class="number">{name}</th>'
-        for name in ("bytes of all", "of the sources", "aez at equal PSNR", "aez at equal SSIMULACRA 2")
-    )
-    out = projected["bytes_out"]
-    rows = [f'<tr class="ours">{_cells(measured["model"], f"{out:,}", share(out, whole), "", "")}</tr>']
+    whole, out = projected["bytes_in"], projected["bytes_out"]
+    yield measured["model"], f"{out:,}", share(out, whole), "", ""
     for name, of in projected["peers"].items():
         size = of[measured["figure"]]
         ratios = [saving(measured["peers"][name][figure]) for figure in FIGURES]
-        rows.append(f"<tr>{_cells(name, '-' if size is None else f'{size:,}', share(size, whole), *ratios)}</tr>")
-    rows.append(f"<tr>{_cells('the sources', f'{whole:,}', '', '', '')}</tr>")
-    return f'<div class="scroll"><table class="bytes"><tr><th></th>{head}</tr>\n' + "\n".join(rows) + "</table></div>"
-
-
-def _cells(name: str, *numbers: str) -> str:
-    return f"<td>{escape(name)}</td>" + "".join(f'<td class="number">{escape(text)}</td>' for text in numbers)
-
-
-def _image(about: str, png: bytes) -> str:
-    return f'<img alt="{about}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        yield name, "-" if size is None else f"{size:,}", share(size, whole), *ratios
+    yield "the sources", f"{whole:,}", "", "", ""
 
 
 def _facts(collection: Collection, figures: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,33 @@ def test_a_dry_run_writes_nothing(archive: Path) -> None:
     assert 0 < told["bytes_out"] < told["bytes_in"]
     assert tree(archive) == before
     assert not (archive / "out").exists()
+
+
+def test_the_report_of_a_dry_run_says_of_each_file_what_would_become_of_it(archive: Path) -> None:
+    for number in range(10):
+        noisy(number).save(archive / "in" / f"more{number}.png")
+    (archive / "in" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (archive / "out").mkdir()
+    (archive / "out" / "a.aez").touch()
+    common = ("encode", "in", "-o", "out", "-q", "10", "--recursive", "--skip-existing")
+    found = run(*common, "--dry-run", "--report", "report.csv")
+    assert found.exit_code == 0, found.stderr
+    assert "warning: in/cut.png: " in found.stderr
+    with (archive / "report.csv").open(newline="") as file:
+        rows = {row["input"]: row for row in csv.DictReader(file)}
+    statuses = Counter(row["status"] for row in rows.values())
+    assert statuses == {"tried": 8, "planned": 6, "left out": 2, "exists": 1, "failed": 1}
+    assert (rows["in/a.png"]["status"], rows["in/cut.png"]["status"]) == ("exists", "failed")
+    assert tree(archive / "out") == {"a.aez"}
+
+    assert run(*common, "--report", "done.csv").exit_code == 1
+    with (archive / "done.csv").open(newline="") as file:
+        done = {row["input"]: row for row in csv.DictReader(file)}
+    tried = {name: row for name, row in rows.items() if row["status"] == "tried"}
+    for name, row in tried.items():
+        for column in ("output", "bytes_in", "bytes_out", "bpp", "quality", "width"):
+            assert row[column] == done[name][column]
+    assert set(done) == set(rows)
 
 
 def test_a_score_of_the_eye_is_a_target(archive: Path) -> None:

@@ -57,7 +57,8 @@ def test_an_elbow_is_where_gains_end() -> None:
 
 def test_beta_measures_each_price_and_goes_on_with_what_lies_there(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    found = sweep("beta", pictures, "--betas", "4,0.5", "--latent", 3, "-o", out)
+    found = sweep("beta", pictures, "--betas", "4,0.5", "--latent", 3, "--likelihood", "bernoulli", "-o", out)
+    assert found["facts"] == {"latent": 3, "likelihood": "bernoulli"}
     assert [point["settings"]["beta"] for point in found["points"]] == [0.5, 4]
     for point in found["points"]:
         assert {"mse", "psnr", "kl", "active_units"} <= set(point["figures"])
@@ -66,7 +67,7 @@ def test_beta_measures_each_price_and_goes_on_with_what_lies_there(pictures: Pat
     assert {"beta.json", "beta.txt", "beta.png", "manifold-0.5.png", "manifold-4.png"} <= names
     before = {path: path.stat().st_mtime_ns for path in (out / "networks").glob("*.aezm")}
     assert sorted(path.name[: -len("012345678901.aezm")] for path in before) == ["beta-0.5-", "beta-4-"]
-    again = sweep("beta", pictures, "--betas", "0.5,4", "--latent", 3, "-o", out)
+    again = sweep("beta", pictures, "--betas", "0.5,4", "--latent", 3, "--likelihood", "bernoulli", "-o", out)
     assert {path: path.stat().st_mtime_ns for path in (out / "networks").glob("*.aezm")} == before
     assert again["points"] == found["points"]
 

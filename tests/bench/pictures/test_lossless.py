@@ -29,7 +29,19 @@ def test_every_format_is_measured_that_can_be(tmp_path: Path, monkeypatch: pytes
     assert report.times("WebP") == eight.bytes["aez"] / eight.bytes["WebP"]  # type: ignore[operator]
     assert report.times("JPEG XL") is None
     assert "JPEG XL is not measured: it needs pip install pillow-jxl-plugin" in report.table()
-    assert json.loads(report.to_json())["times"]["JPEG XL"] is None
+    totals = {**dict.fromkeys(("PNG", "WebP", "JPEG XL")), "aez": eight.bytes["aez"] + sixteen.bytes["aez"]}  # type: ignore[operator]
+    totals["PNG"] = eight.bytes["PNG"] + sixteen.bytes["PNG"]  # type: ignore[operator]
+    told = json.loads(report.to_json())
+    assert (told["times"]["JPEG XL"], told["totals"]) == (None, totals)
+    lines = {line.split()[0]: line.split()[1:] for line in report.table().splitlines()}
+    assert lines["eight"] == [
+        "8",
+        f"{eight.bytes['aez']:,}",
+        f"{eight.bytes['PNG']:,}",
+        f"{eight.bytes['WebP']:,}",
+        "-",
+    ]
+    assert lines["all"] == [f"{totals['aez']:,}", f"{totals['PNG']:,}", "-", "-"]
     with pytest.raises(InvalidArgument, match="name one picture"):
         measure_lossless([])
 
