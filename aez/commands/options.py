@@ -11,14 +11,20 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Finite(click.FloatRange):
-    """A number in a range that is one: click takes nan for any, and infinity where there is no upper bound."""
-
+class _Finite(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         found = super().convert(value, param, ctx)
         if not math.isfinite(found):
             self.fail(f"{value} is no finite number", param, ctx)
         return found
+
+
+class Number(_Finite, click.types.FloatParamType):
+    """A number that is one: click takes nan and infinity, too."""
+
+
+class Finite(_Finite, click.FloatRange):
+    """The same in a range: click takes nan for any, and infinity where there is no upper bound."""
 
 
 def in_order(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
