@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 __all__ = ["folder_fault", "folder_faults", "no_file"]
@@ -15,7 +15,7 @@ def folder_faults(patterns: Iterable[str]) -> list[str]:
     return [fault for pattern in patterns if (fault := folder_fault(pattern))]
 
 
-def no_file(patterns: Sequence[str], read: Container[str]) -> str:
+def no_file(patterns: Sequence[str], read: Collection[str]) -> str:
     """One sentence for those of which a reading to the end found nothing; read: the paths that it has read.
 
     A pattern with wildcards may find nothing where another of them does.
