@@ -139,10 +139,15 @@ class JsonLines(LineParser):
         values = {}
         plain, beside = mapper.plain_names, mapper.beside
         for name, value in item.items():
-            if type(value) is float and name in plain and name != time_name and name not in beside:
-                if -magnitude <= value <= magnitude:  # nearly all are such
-                    values[name] = value
-                    continue
+            if (
+                type(value) is float  # as nearly all are
+                and name in plain
+                and name != time_name
+                and name not in beside
+                and -magnitude <= value <= magnitude
+            ):
+                values[name] = value
+                continue
             if name == time_name or name in mapper.beside or not mapper.takes(name):
                 continue
             transformed = bool(mapper.transforms.of(name)) and not isinstance(value, list)
