@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aez.export.hyperprior.losses import Distortion, ms_ssim_distortion, mse_distortion
+from aez.export.distortions.distortion import Distortion, ms_ssim_distortion, mse_distortion
 
 #: MSE x 255^2 at 26.6 dB, divided by the mean absolute error (in 0..1) that pictures have there.
 _ABSOLUTE_UNIT = 4500.0

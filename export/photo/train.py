@@ -15,7 +15,8 @@ from aez.codec.errors import InvalidArgument
 from aez.export.common.provenance import describe_run
 from aez.export.common.run_files import run_folder
 from aez.export.common.trainer import Result, Trainer, TrainOptions
-from aez.export.hyperprior.losses import DISTORTIONS, distortion, rate_distortion
+from aez.export.distortions.distortion import DISTORTIONS, distortion
+from aez.export.hyperprior.losses import rate_distortion
 from aez.export.hyperprior.pictures import SCALES, RandomCrops
 from aez.export.hyperprior.training import (
     HYPER_RATES,

@@ -41,9 +41,10 @@ RULES: dict[str, str] = {
     "export.common": "codec.bundle codec.common",
     "export.families": "export.common",
     "export.autoencoders": ("codec.bundle codec.entropy codec.vectors export.common export.families"),
+    "export.distortions": "",
     "export.hyperprior": "codec.bundle codec.common codec.entropy codec.image export.common",
-    "export.photo": "codec.bundle codec.common codec.entropy export.common export.hyperprior",
-    "export.latent": "codec.bundle codec.entropy codec.latent export.common export.hyperprior",
+    "export.photo": ("codec.bundle codec.common codec.entropy export.common export.distortions export.hyperprior"),
+    "export.latent": ("codec.bundle codec.entropy codec.latent export.common export.distortions export.hyperprior"),
     "export.channels": "codec.common codec.series",
     "export.series": (
         "codec.bundle codec.common codec.detect codec.series export.channels export.common export.families"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 import importlib.util
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +13,8 @@ __all__ = ["colorvideovdp", "hue_error"]
 
 Lab = npt.NDArray[np.float64]
 
+#: The least side that ColorVideoVDP says anything of.
+JOD_SIDE = 16
 BLOCK = 16
 #: The standard deviation in CIELAB up to which a block is smooth.
 SMOOTH = 4.0
@@ -28,17 +27,17 @@ _WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
 def colorvideovdp(reference: Picture, decoded: Picture) -> float | None:
     """The quality in JOD, 10 for an equal picture, on a full-HD screen at the usual distance (Mantiuk et al. 2024).
 
-    None where the package `cvvdp`, which pulls in gigabytes, is not installed.
+    None where torch is not installed, and for pictures with a side below 16 pixels.
     """
-    if importlib.util.find_spec("pycvvdp") is None:
+    if importlib.util.find_spec("torch") is None or min(reference.shape[:2]) < JOD_SIDE:
         return None
-    return float(_colorvideovdp().predict(decoded, reference, dim_order="HWC")[0])
+    import torch
 
+    from aez.export.distortions.colorvideovdp import colorvideovdp as jods
 
-@functools.cache
-def _colorvideovdp() -> Any:
-    package, torch = (importlib.import_module(name) for name in ("pycvvdp", "torch"))
-    return package.cvvdp(display_name="standard_fhd", device=torch.device("cpu"))
+    with torch.inference_mode():
+        pair = [torch.tensor(picture).permute(2, 0, 1)[None].float() / 255 for picture in (decoded, reference)]
+        return float(jods(*pair))
 
 
 def hue_error(reference: Picture, decoded: Picture) -> float | None:

@@ -64,8 +64,8 @@ def run(
         sheet: measure sheets of all pictures of a size as well.
         name: what the files in `out_dir` are called.
         up_to_bpp: up to this rate of a peer's, a BD-rate of its own is taken.
-        eye: measure SSIMULACRA 2 as well, which takes a second or so for each file, and ColorVideoVDP where the
-            package `cvvdp` is installed.
+        eye: measure SSIMULACRA 2 as well, which takes a second or so for each file, and ColorVideoVDP where
+            torch is installed.
 
     Raises:
         UnsupportedInput: the folder holds no such picture.

@@ -53,7 +53,7 @@ class Measurement:
     encode_ms: float
     decode_ms: float
     ssimulacra2: float | None = None  # at most 100; None where it was not asked for, or the picture is too small for it
-    cvvdp: float | None = None  # ColorVideoVDP in JOD, at most 10; None where it was not asked for or is not installed
+    cvvdp: float | None = None  # ColorVideoVDP in JOD, at most 10; None where it was not asked for, or without torch
     hue: float | None = None  # in CIELAB; None where nothing is smooth
 
 

@@ -30,7 +30,7 @@ from aez.commands.bench import shared
 @click.option(
     "--eye",
     is_flag=True,
-    help="Measure SSIMULACRA 2 as well, a second or so for each file, and ColorVideoVDP where cvvdp is installed.",
+    help="Measure SSIMULACRA 2 as well, a second or so for each file, and ColorVideoVDP where torch is installed.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Write JSON, table and plots there."

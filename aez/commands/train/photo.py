@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     type=click.Choice(["mse", "ms-ssim", "visual"]),
     default="mse",
     show_default=True,
-    help="The distortion that training minimises; visual is made of SSIMULACRA 2, MS-SSIM and a share of mse.",
+    help="The distortion that training minimises; visual is made of SSIMULACRA 2, "
+    "ColorVideoVDP, MS-SSIM and a share of mse.",
 )
 @train_options.data
 @click.option(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import importlib.util
 import math
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -61,31 +59,16 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pyte
         ssimulacra2(waves(), waves())
 
 
-def test_colorvideovdp_is_measured_where_its_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = list[object]()
-
-    class Measure:
-        def __init__(self, display_name: str, device: object) -> None:
-            asked.append((display_name, str(device)))
-
-        def predict(self, test: Picture, reference: Picture, dim_order: str) -> tuple[float, None]:
-            asked.append((int(test.max()), int(reference.max()), dim_order))
-            return 9.25, None
-
-    package = types.ModuleType("pycvvdp")
-    package.__spec__ = importlib.machinery.ModuleSpec("pycvvdp", None)
-    package.cvvdp = Measure  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pycvvdp", package)
-    eye._colorvideovdp.cache_clear()
-    try:
-        assert eye.colorvideovdp(plain((9, 9, 9)), plain((7, 7, 7))) == 9.25
-        assert eye.colorvideovdp(plain((9, 9, 9)), plain((8, 8, 8))) == 9.25
-    finally:
-        eye._colorvideovdp.cache_clear()
-    assert asked == [("standard_fhd", "cpu"), (7, 9, "HWC"), (8, 9, "HWC")]  # made once
+def test_colorvideovdp_falls_with_what_people_see() -> None:
+    picture = waves(64, 96)
+    weak, strong = (np.clip(picture.astype(int) + size, 0, 255).astype(np.uint8) for size in (2, 40))
+    jods = [eye.colorvideovdp(picture, one) for one in (picture, weak, strong)]
+    assert jods[0] == pytest.approx(10, abs=1e-3)
+    assert jods == sorted(jods, key=lambda jod: -(jod or 0))
+    assert eye.colorvideovdp(picture[:15], weak[:15]) is None
 
 
-def test_without_its_package_there_is_no_colorvideovdp(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_there_is_no_colorvideovdp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert eye.colorvideovdp(plain((9, 9, 9)), plain((7, 7, 7))) is None
 

@@ -11,9 +11,9 @@ from scipy import stats
 from torch import Tensor, nn
 
 from aez.codec.entropy.quality import KNOTS, LEVEL_MAX
+from aez.export.distortions.distortion import mse_distortion
 from aez.export.hyperprior.integer import SCALES, TRAINING_INDEX_MIN, index_to_sigma
 from aez.export.hyperprior.layers import Knots, round_ste
-from aez.export.hyperprior.losses import mse_distortion
 from aez.export.hyperprior.network import (
     PHASES,
     Context,

@@ -22,9 +22,9 @@ from aez.codec.entropy.quality import LEVEL_MAX
 from aez.codec.errors import InvalidArgument, OutputError, UnsupportedInput
 from aez.export.common.run_files import check_output, run_folder
 from aez.export.common.trainer import TrainOptions
+from aez.export.distortions.distortion import mse_distortion
 from aez.export.hyperprior import bundle as writing
 from aez.export.hyperprior.graphs import signatures
-from aez.export.hyperprior.losses import mse_distortion
 from aez.export.hyperprior.pictures import is_validation
 from aez.export.hyperprior.training import PSNR_MAX, CodecRun, random_levels
 from aez.export.photo import train as train_photo

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from aez.export.hyperprior.ssimulacra2 import linear
+from aez.export.distortions.ssimulacra2 import linear
 
 BLOCK = 16
 #: A block's standard deviation in CIELAB, above which it does not count as smooth.

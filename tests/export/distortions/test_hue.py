@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aez.bench.pictures import eye
-from aez.export.hyperprior.hue import BLOCK, SMOOTH, hue_error
+from aez.export.distortions.hue import BLOCK, SMOOTH, hue_error
 
 Picture = npt.NDArray[np.uint8]
 

@@ -13,7 +13,7 @@ from ssimulacra2 import compute_ssimulacra2
 from ssimulacra2 import ssimulacra2 as package
 from torch import Tensor
 
-from aez.export.hyperprior.ssimulacra2 import LEAST_SIDE, SCALES, WEIGHTS, ssimulacra2
+from aez.export.distortions.ssimulacra2 import LEAST_SIDE, SCALES, WEIGHTS, ssimulacra2
 from tests.kit.small_photo import make_pictures
 from tests.kit.tiny_pictures import photo
 from tests.kit.toy_codecs import waves

@@ -1,0 +1,1 @@
+"""Differentiable measures of how far a decoded picture is from its original."""
