@@ -407,8 +407,8 @@ class Aligner(StreamColumns):
         fronts = [None] * len(streams) if self.fronts is None else self.fronts.states(streams)
         plain = zip(*(one[streams].tolist() for one in numbers), strict=True)
         return [
-            AlignerState(anchor, newest, closed, slot, row, started, *rows, top, front)
-            for (anchor, newest, closed, slot, row, started, top), rows, front in zip(
+            AlignerState(anchor, newest, closed, slot, row, started, slots, bases, values, top, front)
+            for (anchor, newest, closed, slot, row, started, top), (slots, bases, values), front in zip(
                 plain, waiting, fronts, strict=True
             )
         ]
