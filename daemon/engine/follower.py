@@ -94,7 +94,7 @@ class _Rows:
         self._scores, self._blame, self.seen = scores, blame, seen
         if len(self.rows) == 1:
             self.loud = [0] if self.heights[0] > 1 else []
-            self._shares = tracker.shares(blame) if self.loud else blame
+            self._shares = tracker.shares(blame[: len(self.loud)])
         else:
             loud = np.flatnonzero(scores > 1)
             self.loud, self._shares = loud.tolist(), tracker.shares(blame[loud])
@@ -418,7 +418,8 @@ class Follower:
 
     def state(self) -> dict[str, Any]:
         """Everything it knows, as plain data for JSON."""
-        return json.loads(self.text())
+        known: dict[str, Any] = json.loads(self.text())
+        return known
 
     def text(self) -> JsonText:
         """The same as JSON; what stood in it before is not written again."""
