@@ -11,14 +11,24 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Finite(click.FloatRange):
-    """A number in a range that is one: click takes nan for any, and infinity where there is no upper bound."""
+def _finite(found: float, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    if not math.isfinite(found):
+        raise click.BadParameter(f"{value} is no finite number", ctx, param)
+    return found
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        found = super().convert(value, param, ctx)
-        if not math.isfinite(found):
-            self.fail(f"{value} is no finite number", param, ctx)
-        return found
+
+class Number(click.types.FloatParamType):
+    """A number that is one: click takes nan and infinity, too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return _finite(super().convert(value, param, ctx), value, param, ctx)
+
+
+class Finite(click.FloatRange):
+    """The same in a range: click takes nan for any, and infinity where there is no upper bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return _finite(super().convert(value, param, ctx), value, param, ctx)
 
 
 def in_order(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

@@ -6,6 +6,7 @@ first rows wait.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from aez.codec.common.extras import library
 
-__all__ = ["from_numpy", "from_text", "to_numpy"]
+__all__ = ["from_numpy", "text_array", "to_numpy"]
 
 
 def to_numpy(array: Any, missing: float = 0) -> NDArray[Any]:
@@ -41,10 +42,11 @@ def from_numpy(array: NDArray[Any]) -> Any:
     return pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(array), [None, pa.py_buffer(data)])
 
 
-def from_text(text: str) -> Any:
-    """A pyarrow array of the one text. Raises UnicodeEncodeError for half of a surrogate pair."""
-    pa, data = library("pyarrow", "monitor"), text.encode()
-    return pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, len(data)], np.int32)), pa.py_buffer(data))
+def text_array(texts: Sequence[str]) -> Any:
+    """A pyarrow array of texts. Raises UnicodeEncodeError for half of a surrogate pair."""
+    pa, data = library("pyarrow", "monitor"), [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, data)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(data), pa.py_buffer(ends), pa.py_buffer(b"".join(data)))
 
 
 def _bits(buffer: Any, offset: int, count: int) -> NDArray[np.bool_]:

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["plain"]
+__all__ = ["JsonText", "json_text", "plain"]
 
 
 _AS_IT_IS = frozenset((str, int, bool, type(None)))
+_JSON = json.JSONEncoder(separators=(",", ":"))
+
+
+class JsonText(str):
+    """JSON that is written already."""
+
+    __slots__ = ()
+
+
+def json_text(value: Any) -> JsonText:
+    """Plain data as JSON; of a dict with short names the values may be `JsonText`, which is taken as it is."""
+    if type(value) is not dict:
+        return JsonText(_JSON.encode(value))
+    parts, rest = [], {}
+    for name, one in value.items():
+        if type(one) is JsonText:
+            parts.append(f'"{name}":{one}')
+        else:
+            rest[name] = one
+    if rest:
+        parts.append(_JSON.encode(rest)[1:-1])
+    return JsonText(f"{{{','.join(parts)}}}")
 
 
 def plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.common.plain import JsonText
 from aez.codec.errors import InvalidArgument
 
 __all__ = ["CHANNELS", "POINTS", "Curve", "short", "shortened"]
@@ -36,6 +37,7 @@ class Curve:
         self._stride = 1
         #: Row, time in ns, score or None, and the channels' values or None.
         self._points: list[list[Any]] = []
+        self._written: list[str] = []  # the first of them as JSON
 
     def begin(self, row: int, time: int, window: Float, period: int | None) -> None:
         """Take the rows before `row`, whose window float32 [rows, channels] is; without a period they have no time."""
@@ -50,6 +52,7 @@ class Curve:
         if self._points and row // self._stride == self._points[-1][0] // self._stride:
             if _height(point) > _height(self._points[-1]):
                 self._points[-1] = point
+                del self._written[len(self._points) - 1 :]
             return
         self._points.append(point)
         while len(self._points) > POINTS:
@@ -68,6 +71,13 @@ class Curve:
     def state(self) -> dict[str, Any]:
         """Everything it knows, as plain data for JSON."""
         return {"channels": list(self.channels), "stride": self._stride, "points": self._points}
+
+    def text(self) -> JsonText:
+        """The same as JSON; points that were written before are not written again."""
+        if fresh := self._points[len(self._written) :]:
+            self._written += [f"[{','.join('null' if one is None else repr(one) for one in point)}]" for point in fresh]
+        points, channels = ",".join(self._written), ",".join(map(str, self.channels))
+        return JsonText(f'{{"channels":[{channels}],"stride":{self._stride},"points":[{points}]}}')
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Curve:
@@ -90,7 +100,7 @@ class Curve:
                     kept[-1] = point
             else:
                 kept.append(point)
-        self._points = kept
+        self._points, self._written = kept, []
 
 
 def short(value: float) -> float | None:

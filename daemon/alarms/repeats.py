@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aez.codec.common.plain import JsonText, json_text
 from aez.codec.detect.events import Event
 from aez.codec.errors import InvalidArgument
 
@@ -33,6 +34,7 @@ class Repeats:
 
     def __init__(self) -> None:
         self._begun: list[tuple[int, Known]] = []  # (start, ns; channels)
+        self._written: JsonText | None = None
 
     def begin(self, event: Event) -> int:
         """A new event; returns how many of its cause began within a day up to it, itself among them.
@@ -43,6 +45,7 @@ class Repeats:
         start = event.start_time or 0
         self._begun = [one for one in self._begun if start - one[0] < DAY][1 - _MOST :]
         self._begun.append((start, known_by(event)))
+        self._written = None
         return len(self._kin())
 
     def same_cause(self, event: Event) -> bool:
@@ -62,10 +65,17 @@ class Repeats:
         """The latest event has ended, and its channels are known in full."""
         if self._begun:
             self._begun[-1] = (self._begun[-1][0], known_by(event))
+            self._written = None
 
     def state(self) -> list[list[Any]]:
         """Everything it knows, as plain data for JSON."""
         return [[start, *channels] for start, channels in self._begun]
+
+    def text(self) -> JsonText:
+        """The same as JSON, written once for as long as it stands."""
+        if self._written is None:
+            self._written = json_text(self.state())
+        return self._written
 
     @classmethod
     def from_state(cls, state: Any) -> Repeats:

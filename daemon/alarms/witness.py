@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.common.plain import JsonText, json_text
 from aez.codec.detect.rhythm.seasons import Beside, stacked
 from aez.daemon.alarms.curve import shortened
 
@@ -50,11 +51,18 @@ class Worst:
     scale: Beside | None = None
     measured: list[float | None] = field(default_factory=list)
     expected: list[float | None] = field(default_factory=list)
+    _written: JsonText | None = None
 
     def state(self) -> dict[str, Any]:
         """As plain data for JSON; only once it is explained."""
         names = ("score", "places", "measured", "expected")
         return {name: getattr(self, name) for name in names}
+
+    def text(self) -> JsonText:
+        """The same as JSON, which is written once."""
+        if self._written is None:
+            self._written = json_text(self.state())
+        return self._written
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Worst:

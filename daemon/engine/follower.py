@@ -5,17 +5,20 @@ Guarantees: the same rows give the same records, ids and sequence numbers, howev
 
 from __future__ import annotations
 
+import json
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
+from aez.codec.common.plain import JsonText, json_text
 from aez.codec.detect.events import CRITICAL, SERIOUS, Event, EventRule, EventTracker, Severity, Shares
 from aez.codec.detect.rhythm.seasons import Beside
 from aez.codec.errors import InvalidArgument
-from aez.daemon.alarms.curve import Curve, shortened
+from aez.daemon.alarms.curve import Curve, short, shortened
 from aez.daemon.alarms.habits import PLAIN, Habits
 from aez.daemon.alarms.lasting import Lasting
 from aez.daemon.alarms.repeats import DAY, Repeats
@@ -57,6 +60,12 @@ class Seen(NamedTuple):
         window = self.of(at)
         return window if self.shift is None else window + self.shift
 
+    def measured_row(self, at: int, channels: Sequence[int]) -> list[float]:
+        """The same of one row, as plain numbers."""
+        chosen: Float = self.joined[int(self.starts[at]) + self.window - 1].take(channels)
+        found: list[float] = (chosen if self.shift is None else chosen + self.shift[list(channels)]).tolist()
+        return found
+
     def measured(self, part: slice, channels: Sequence[int]) -> Float:
         """Some of the rows, which are of one stream, in the sensors' own values, of some channels."""
         rows: Float = self.joined[self.starts[part] + self.window - 1]
@@ -81,11 +90,15 @@ class _Rows:
     def __init__(
         self, tracker: EventTracker, rows: Ints, scores: Float, blame: Float, times: Ints, seen: Seen | None
     ) -> None:
-        self.loud = np.flatnonzero(scores > 1)
         self.rows, self.times, self.heights = rows.tolist(), times.tolist(), scores.tolist()
         self._scores, self._blame, self.seen = scores, blame, seen
-        self._shares = tracker.shares(blame[self.loud])
-        self._of_loud = {at: place for place, at in enumerate(self.loud.tolist())}
+        if len(self.rows) == 1:
+            self.loud = [0] if self.heights[0] > 1 else []
+            self._shares = tracker.shares(blame[: len(self.loud)])
+        else:
+            loud = np.flatnonzero(scores > 1)
+            self.loud, self._shares = loud.tolist(), tracker.shares(blame[loud])
+        self._of_loud = {at: place for place, at in enumerate(self.loud)}
         self._drawn: tuple[Curve, int, list[list[float | None]]] | None = None
 
     def __len__(self) -> int:
@@ -93,8 +106,8 @@ class _Rows:
 
     def coming(self, at: int) -> int:
         """The first loud row from a place on; beyond all where there is none."""
-        following = int(np.searchsorted(self.loud, at))
-        return int(self.loud[following]) if following < self.loud.size else len(self)
+        following = bisect_left(self.loud, at)
+        return self.loud[following] if following < len(self.loud) else len(self)
 
     def shares(self, at: int, count: int = 1) -> Shares:
         """Of some rows, all of them loud, [count, channels]."""
@@ -106,6 +119,10 @@ class _Rows:
 
     def draw(self, curve: Curve, seen: Seen, at: int) -> None:
         """Give a row to a curve."""
+        if len(self) == 1:
+            values = seen.measured_row(at, curve.channels)
+            curve.add(self.rows[at], self.times[at], [short(self.heights[at]), *map(short, values)])
+            return
         if self._drawn is None or self._drawn[0] is not curve or at - self._drawn[1] >= _DRAWN:
             # For most of what is loud is so for some time.
             part = slice(at, min(len(self), at + _DRAWN))
@@ -401,10 +418,15 @@ class Follower:
 
     def state(self) -> dict[str, Any]:
         """Everything it knows, as plain data for JSON."""
+        known: dict[str, Any] = json.loads(self.text())
+        return known
+
+    def text(self) -> JsonText:
+        """The same as JSON; what stood in it before is not written again."""
         if self.witness is not None and self._worst is not None and self._worst.window is not None:
             self.ask()
             self.witness.settle()
-        return {
+        known = {
             "tracker": self.tracker.state(),
             "open": self.open,
             "sequence": self.sequence,
@@ -418,9 +440,10 @@ class Follower:
             "often": self._often,
             "lasting": None if self._lasting is None else self._lasting.state(),
             "changed": self._changed,
-            "worst": None if self._worst is None else self._worst.state(),
-            "curve": None if self._curve is None else self._curve.state(),
+            "worst": None if self._worst is None else self._worst.text(),
+            "curve": None if self._curve is None else self._curve.text(),
         }
+        return json_text(known)
 
     @classmethod
     def from_state(

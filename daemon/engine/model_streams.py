@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from aez.codec.common.plain import json_text
 from aez.codec.detect.events import EventTracker
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.learned_limit import LearnedLimit
@@ -29,7 +30,7 @@ from aez.daemon.engine.stream_table import Lost, StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.builder import Built, RowBuilder
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, behind, column, entries
 from aez.daemon.rows.fronts import NEVER
 from aez.daemon.signals.events import Signals
 from aez.daemon.signals.rules import SignalRules
@@ -61,6 +62,7 @@ class ModelStreams(StreamColumns):
         super().__init__()
         detector = watched.detector
         self.watched, self.model_id = watched, detector.bundle.id
+        self._written_name = json_text(watched.name)
         self.rule = watched.rule or detector.event_rule
         self.columns = Columns(detector.channels, dict(watched.columns))
         self.scorer = Scorer(detector, sizes, workers)
@@ -177,7 +179,7 @@ class ModelStreams(StreamColumns):
             score, blame = ending()
             np.minimum(score, _LARGEST, out=score)
             heads = rows.stream[first]
-            self.last[heads] = score[np.append(first[1:], len(rows)) - 1]
+            self.last[heads] = score[behind(first, len(rows)) - 1]
             limit = self.limit[rows.stream]
             cold = before < self.scorer.window - 1 + max(self.watched.warm_up, self.watched.learn)
             self._seen = Seen(joined, starts, self.scorer.window, None, self.period, scale)
@@ -211,7 +213,7 @@ class ModelStreams(StreamColumns):
         limit: Float,
     ) -> list[EventRecord]:
         """What opens, grows and closes; `limit` is set to what applied, where limits are learned."""
-        ends = np.append(first[1:], len(rows))
+        ends = behind(first, len(rows))
         records: list[EventRecord] = []
         if self.watched.learn:
             for number, start, end in zip(heads.tolist(), first.tolist(), ends.tolist(), strict=True):
@@ -306,35 +308,34 @@ class ModelStreams(StreamColumns):
         self._ask_witness(number for number in numbers.tolist() if number in self.followers)
         lost = np.asarray(self.rows.losses.count[numbers].any(axis=1))
         signals = [None] * len(numbers) if self.signals is None else self.signals.states(numbers)
-        aligners = self.rows.aligner.states(numbers)
-        for place, (number, aligner) in enumerate(zip(numbers.tolist(), aligners, strict=True)):
-            count, ring = self.rings.state(number)
+        silent, since = self.silence.silent[numbers].tolist(), self.silence.since[numbers].tolist()
+        aligners, rings = self.rows.aligner.states(numbers), self.rings.states(numbers)
+        for place, number in enumerate(numbers.tolist()):
             details: dict[str, Any] = {}
             if number in self.followers:
-                details["events"] = self.followers[number].state()
-                details["model"] = self.watched.name
+                details["events"] = self.followers[number].text()
+                details["model"] = self._written_name
             if number in self.repeats:
-                details["repeats"] = self.repeats[number].state()
+                details["repeats"] = self.repeats[number].text()
             if shift := self.levels.state(number):
                 details["shift"] = shift
-            if self.silence.silent[number]:
-                details["silence"] = self.watched.name
+            if silent[place]:
+                details["silence"] = self._written_name
             if number in self.limits:
                 details["limit"] = self.limits[number].state()
             details |= self.rows.details(number, lost=bool(lost[place]))
             if (stopped := signals[place]) is not None:
                 details |= stopped
-                details["model"] = self.watched.name
+                details["model"] = self._written_name
             if self.scales is not None:
                 details["scale"] = self.scales.state(number)
             state = StreamState(
                 self.model_id,
                 self.period or 0,
                 self.scorer.window,
-                aligner,
-                count,
-                ring,
-                int(self.silence.since[number]) if self.silence.silent[number] else None,
+                aligners[place],
+                *rings[place],
+                since[place] if silent[place] else None,
                 details,
             )
             found.append((self.names[number], pack(state)))

@@ -13,7 +13,7 @@ from aez.daemon.engine.beside.table import BesideTable
 from aez.daemon.engine.rows import UnderWay
 from aez.daemon.engine.scorer import Scorer, Scores, rows_view
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, runs
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, behind, column, runs
 from aez.daemon.signals.events import Signals
 
 __all__ = ["Rings", "RowScoring", "leave_out"]
@@ -44,7 +44,7 @@ class Rings(StreamColumns):
         """
         past = self.window - 1
         heads = rows.stream[first]
-        counts = np.diff(np.append(first, len(rows)))
+        counts = behind(first, len(rows)) - first
         number = np.repeat(np.arange(len(first)), counts)
         starts = np.arange(len(rows)) + number * past
         joined = np.empty((len(rows) + len(first) * past, self.channels), np.float32)
@@ -65,6 +65,12 @@ class Rings(StreamColumns):
         """Rows in all, and the last ones of them, at most window - 1."""
         count = int(self.count[stream])
         return count, self.rows[stream, max(0, self.window - 1 - count) :]
+
+    def states(self, streams: Ints) -> list[tuple[int, Float]]:
+        """As `state`, of some streams, as copies."""
+        past = self.window - 1
+        each = zip(self.count[streams].tolist(), self.rows[streams], strict=True)
+        return [(count, rows if count >= past else rows[past - count :]) for count, rows in each]
 
     def restore(self, stream: int, count: int, rows: Float) -> None:
         """Go on from what `state` gave."""
@@ -102,7 +108,7 @@ class RowScoring:
         """Begin to score rows, without the channels that are `out` of the windows that end with each, [n, channels]."""
         first = runs(rows.stream)
         # Streams at a time such that rows and what came before them stay within bounds.
-        ends = np.append(first[1:], len(rows))
+        ends = behind(first, len(rows))
         load = np.cumsum(ends - first + self.scorer.window) * self.scorer.channels // _JOINED
         cuts = np.flatnonzero(np.diff(load)) + 1
         under_way: list[UnderWay] = []
@@ -120,7 +126,7 @@ class RowScoring:
         joined, starts, before = self.rings.extend(rows, first)
         if out is not None and out.any():
             seen = replace(rows, values=np.where(out, np.float32(np.nan), rows.values))
-            leave_out(joined, out[first], np.diff(np.append(first, len(rows))) + self.scorer.window - 1)
+            leave_out(joined, out[first], behind(first, len(rows)) - first + self.scorer.window - 1)
         self.levels.apply(joined, starts, seen, first)
         valid = before >= self.scorer.window - 1
         scale, unscaled = (None, ~valid) if self.scales is None else self.scales.take(seen, first)

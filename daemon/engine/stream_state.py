@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aez.codec.common.plain import json_text
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligner import AlignerState
 from aez.daemon.rows.fronts import NEVER, FrontState
@@ -32,7 +33,6 @@ _HEAD, _HEAD_2 = struct.Struct("<4s32s10q5IB"), struct.Struct("<4s32s8q5IB")
 _MAGIC, _MAGIC_2 = b"AZS3", b"AZS2"
 _STARTED, _SILENT, _FRONTS, _SCATTERED, _WHOLE = 1, 2, 4, 8, 16
 _CRC = struct.Struct("<I")
-_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class StreamState:
 
     model: the id, 64 hexadecimal digits. period: ns, 0 without a clock. count: rows in all; ring float32 [at most
     window - 1, channels], the last of them. silent: since when nothing came, ns, or None. details: plain data, of the
-    events under "events", of the limit under "limit" and of the scale under "scale"; any may lack.
+    events under "events", of the limit under "limit" and of the scale under "scale"; any may lack. What is to be packed
+    may be JSON already.
     """
 
     model: str
@@ -58,7 +59,7 @@ def pack(state: StreamState) -> bytes:
     """The bytes of a state."""
     aligner, ring = state.aligner, state.ring
     fronts = aligner.fronts
-    details = _JSON.encode(state.details).encode() if state.details else b""
+    details = json_text(dict(state.details)).encode() if state.details else b""
     flags = _STARTED * aligner.started | _SILENT * (state.silent is not None) | _FRONTS * (fronts is not None)
     if fronts is not None:
         flags |= _SCATTERED * fronts.scattered | _WHOLE * fronts.whole
@@ -70,14 +71,9 @@ def pack(state: StreamState) -> bytes:
         *(state.window, ring.shape[1], len(ring), len(aligner.slots), len(details)),
         flags,
     )
-    body = b"".join(
-        (
-            head,
-            *(() if fronts is None else (fronts.slot.tobytes(), fronts.given.tobytes())),
-            *(ring.tobytes(), aligner.slots.tobytes(), aligner.bases.tobytes(), aligner.values.tobytes()),
-            details,
-        )
-    )
+    waiting = (aligner.slots, aligner.bases, aligner.values) if len(aligner.slots) else ()
+    parts = (*(() if fronts is None else (fronts.slot, fronts.given)), ring, *waiting)
+    body = b"".join((head, *(part.tobytes() for part in parts), details))
     return body + _CRC.pack(zlib.crc32(body))
 
 

@@ -20,7 +20,7 @@ from aez.daemon.common.limits import Limits
 from aez.daemon.common.records import Chunk, Position
 from aez.daemon.files.followed import FileOptions
 from aez.daemon.sources.base import Put, Source
-from aez.daemon.sources.folders import folder_faults
+from aez.daemon.sources.folders import folder_faults, no_file
 
 _ROWS = 16_384  # of one chunk
 
@@ -52,8 +52,8 @@ class ArrowFiles(Source):
     def _read(self) -> None:
         found = {path for pattern in self._patterns for path in glob.iglob(pattern, recursive=True)}  # noqa: PTH207
         troubles = folder_faults(self._patterns)[:3]
-        if not (found or troubles):
-            troubles = [f"no file matches {', '.join(self._patterns)}."]
+        if not troubles and (lacking := no_file(self._patterns, found)):
+            troubles = [lacking]
         for path in sorted(found):
             try:
                 self._read_file(path)

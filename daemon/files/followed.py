@@ -40,7 +40,7 @@ from aez.daemon.files.packed import PackedFiles
 from aez.daemon.files.rotation import Past, begins_as, inode_of, is_rotated, lineage, matches
 from aez.daemon.files.tail import KNOWN_BYTES, Tail
 from aez.daemon.sources.base import Put, Source, SourceOptions
-from aez.daemon.sources.folders import folder_faults
+from aez.daemon.sources.folders import folder_faults, no_file
 from aez.daemon.sources.lines import LineCutter, tell_columns
 
 _STILL = 500_000_000  # ns without a change after which a last line without its end is taken for whole
@@ -174,8 +174,8 @@ class Files(Source):
             except OSError as error:
                 trouble = f"cannot read {path}: {error.strerror or error}."
         trouble = trouble or self._packed.trouble or " ".join(folder_faults(self._patterns)[:3])
-        if not self._tails and not self._packed.states and not trouble and not self._follow:
-            trouble = f"no file matches {', '.join(self._patterns)}."
+        if not trouble and not self._follow:
+            trouble = no_file(self._patterns, {*self._tails, *self._packed.states})
         self._first_scan = False
         self._set_trouble(trouble)
 

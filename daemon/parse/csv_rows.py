@@ -49,6 +49,8 @@ _FORBIDDEN_KEY = r'"|^$|^\s|\s$'
 class CsvRows(LineParser):
     """A parser of CSV. A chunk without a header brings it in its first line, unless the options name the columns."""
 
+    short = 16
+
     def __init__(self, options: Options, limits: Limits, admit: Admit | None = None) -> None:
         super().__init__(options, limits, admit)
         self.delimiters = options.separator.encode()

@@ -36,6 +36,7 @@ class JsonLines(LineParser):
     """A parser of JSON Lines."""
 
     delimiters = _DELIMITERS
+    short = 24
     words = {  # noqa: RUF012
         **dict.fromkeys(("null", "NaN", "Infinity", "-Infinity"), math.nan),
         "true": 1.0,
@@ -64,7 +65,7 @@ class JsonLines(LineParser):
 
     def _inside(self, item: dict[str, Any]) -> list[Any] | None:
         """What the list of an envelope holds, with what stands beside it; None where the object is no envelope."""
-        lists = [name for name, value in item.items() if _has_objects(value)]
+        lists = [name for name, value in item.items() if type(value) is list and _has_objects(value)]
         if len(lists) != 1:
             return None
         mapper = self.mapper
@@ -136,7 +137,17 @@ class JsonLines(LineParser):
         if isinstance(moment, bool) or not isinstance(moment, int | float | str | None):
             raise MessageFault("bad_time", f"{time_name!r} is neither a number nor a text")
         values = {}
+        plain, beside = mapper.plain_names, mapper.beside
         for name, value in item.items():
+            if (
+                type(value) is float  # as nearly all are
+                and name in plain
+                and name != time_name
+                and name not in beside
+                and -magnitude <= value <= magnitude
+            ):
+                values[name] = value
+                continue
             if name == time_name or name in mapper.beside or not mapper.takes(name):
                 continue
             transformed = bool(mapper.transforms.of(name)) and not isinstance(value, list)

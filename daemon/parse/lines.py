@@ -78,6 +78,7 @@ class LineParser(ABC):
     words: Mapping[str, float]  #: what may stand for a number
     unit = "auto"
     series = False
+    short = _FEW  #: fewer lines that came at once are read one by one: the fast way begins with a millisecond
 
     def __init__(self, options: Options, limits: Limits, admit: Admit | None = None) -> None:
         self.options = options
@@ -142,8 +143,8 @@ class _Work:
 
     def run(self) -> None:
         data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
-        if not _has_lines(data, _FEW):
-            self._arrival = self.parser.clock.arrivals(_FEW, self.received)
+        if not _has_lines(data, self.parser.short):
+            self._arrival = self.parser.clock.arrivals(self.parser.short, self.received)
             index = 0
             for origin, piece in enumerate(self.pieces):
                 for line in piece.split(b"\n")[:-1]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -153,6 +153,8 @@ class Mapper:
         self.beside = self.tags.union(self.time_parts)
         self._names: set[str] = set()
         self.transforms = Transforms(options.transforms)
+        #: Names of columns that are sound and mean what they say, as far as is known; empty where they may not.
+        self.plain_names: Set[str] = frozenset() if self.transforms or self.wanted else self._names
         self.order = {self.renamed(name): i for i, name in enumerate(options.columns)}
 
     def takes(self, name: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aez.codec.common.arrow import from_text, to_numpy
+from aez.codec.common.arrow import text_array, to_numpy
 from aez.codec.common.epochs import DAYS, days_or_count, from_days, told_units
 from aez.codec.common.extras import library
 from aez.codec.series.zones import from_local
@@ -249,7 +249,7 @@ def _together(texts: Sequence[str], unit: str, zone: str | None) -> Read | None:
     if any(text.strip()[:9].isdigit() for text in texts):  # whole ones and others, side by side, would lose digits
         return None
     try:
-        return _alike(library("pyarrow", "monitor").array(texts, "string"), unit, zone)
+        return _alike(text_array(texts), unit, zone)
     except UnicodeEncodeError:
         return None
 
@@ -257,7 +257,7 @@ def _together(texts: Sequence[str], unit: str, zone: str | None) -> Read | None:
 def _one(text: str, unit: str, zone: str | None) -> tuple[int, int] | None:
     """The time of one text, and how much later it may be."""
     try:
-        texts = from_text(text)
+        texts = text_array([text])
     except UnicodeEncodeError:  # half of a surrogate pair
         return None
     found = _alike(texts, unit, zone)

@@ -23,7 +23,7 @@ import numpy as np
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, by_stream, column, entries, runs
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, behind, by_stream, column, entries, runs
 from aez.daemon.rows.fronts import NEVER, Fronts, FrontState, highest_before
 
 __all__ = ["Aligner", "AlignerState"]
@@ -207,7 +207,7 @@ class Aligner(StreamColumns):
         beside = 4 * np.abs(time - base - slot * self.period) >= self.period
         if self.clocked and beside.any():
             beside &= (time >= before) & (slot > highest_before(slot, self.top[stream[first]], first))
-            ends = np.append(first[1:], len(time))
+            ends = behind(first, len(time))
             for place in np.flatnonzero(np.logical_or.reduceat(beside, first)).tolist():
                 moved.append(slice(int(first[place]), int(ends[place])))
                 self._follow_clock(int(stream[first[place]]), time, before, slot, base, moved[-1])
@@ -307,7 +307,7 @@ class Aligner(StreamColumns):
         merged = values[first]
         useful = np.zeros(len(stream), bool)
         useful[first] = True
-        sizes = np.diff(np.append(first, len(stream)))
+        sizes = behind(first, len(stream)) - first
         if sizes.max() <= self.channels + 1:
             for rank in range(1, int(sizes.max())):
                 groups = np.flatnonzero(sizes > rank)
@@ -388,7 +388,7 @@ class Aligner(StreamColumns):
         steps = np.cumsum(step)
         number = np.cumsum(head) - 1
         row = (self._row[heads] - 1 - steps[first] + step[first])[number] + steps
-        last = np.append(first[1:], len(stream)) - 1
+        last = behind(first, len(stream)) - 1
         self._slot[heads], self._row[heads], self._started[heads] = slot[last], row[last] + 1, True
         self.went, made_up = stream, None
         if (step > 1).any():
@@ -401,25 +401,17 @@ class Aligner(StreamColumns):
     def states(self, streams: Ints) -> list[AlignerState]:
         """What is known of these streams."""
         none = self._nothing()
-        found = []
-        for stream in streams.tolist():
-            slots, bases, values = self._waiting.get(stream, (none.row, none.row, none.values))
-            found.append(
-                AlignerState(
-                    anchor=int(self._anchor[stream]),
-                    newest=int(self.newest[stream]),
-                    closed=int(self._closed[stream]),
-                    slot=int(self._slot[stream]),
-                    row=int(self._row[stream]),
-                    started=bool(self._started[stream]),
-                    slots=slots,
-                    bases=bases,
-                    values=values,
-                    top=int(self.top[stream]),
-                    fronts=None if self.fronts is None else self.fronts.state(stream),
-                )
+        nothing = none.row, none.row, none.values
+        waiting = [self._waiting.get(stream, nothing) for stream in streams.tolist()]
+        numbers = (self._anchor, self.newest, self._closed, self._slot, self._row, self._started, self.top)
+        fronts = [None] * len(streams) if self.fronts is None else self.fronts.states(streams)
+        plain = zip(*(one[streams].tolist() for one in numbers), strict=True)
+        return [
+            AlignerState(anchor, newest, closed, slot, row, started, slots, bases, values, top, front)
+            for (anchor, newest, closed, slot, row, started, top), (slots, bases, values), front in zip(
+                plain, waiting, fronts, strict=True
             )
-        return found
+        ]
 
     def restore(self, stream: int, state: AlignerState, now: int = 0) -> None:
         """Go on from what `states` gave, for a stream that had no sample yet; `now` as for `push`."""

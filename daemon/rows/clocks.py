@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aez.daemon.rows.clock_words import FURTHEST, Apart, Side, likely, machine_apart, senders_apart, western
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, column, entries, runs
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, behind, column, entries, runs
 from aez.daemon.rows.fronts import NEVER
 
 __all__ = ["KINDS", "Clocks"]
@@ -113,7 +113,7 @@ class Clocks(StreamColumns):
         if not len(stream):
             return
         first = runs(stream)
-        heads, last = stream[first], np.append(first[1:], len(stream)) - 1
+        heads, last = stream[first], behind(first, len(stream)) - 1
         before = np.empty_like(time)
         before[1:], before[first] = time[:-1], self._last[heads]
         new = before[first] == NEVER
@@ -138,7 +138,7 @@ class Clocks(StreamColumns):
         if len(starts):
             self._since[number] = time[starts[-1]]
         starts = (starts if len(starts) and starts[0] == 0 else np.append(0, starts))[-_RUNS:]
-        ends = np.append(starts[1:], len(time)) - 1
+        ends = behind(starts, len(time)) - 1
         present = np.logical_or.reduceat(~np.isnan(values[starts[0] :]), starts - starts[0], axis=0)
         for start, end, channels in zip(time[starts].tolist(), time[ends].tolist(), present, strict=True):
             self._run(suspect, start, end, channels, now)

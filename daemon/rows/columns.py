@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Flags", "Float", "Ints", "StreamColumns", "any_of", "by_stream", "column", "entries", "runs"]
+__all__ = ["Flags", "Float", "Ints", "StreamColumns", "any_of", "behind", "by_stream", "column", "entries", "runs"]
 
 Float = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -102,7 +102,16 @@ def by_stream(stream: Ints, time: Ints, values: Float) -> tuple[Ints, Ints, Floa
 
 def runs(stream: Ints) -> Ints:
     """Where the rows of each stream begin, of rows sorted by stream: int64 [streams among them]."""
-    return np.flatnonzero(np.append(True, stream[1:] != stream[:-1])) if len(stream) else np.empty(0, np.int64)
+    begins = np.ones(len(stream), bool)
+    np.not_equal(stream[1:], stream[:-1], out=begins[1:])
+    return begins.nonzero()[0]
+
+
+def behind(first: Ints, count: int) -> Ints:
+    """Where each run ends, behind its last place: `first` as `runs` gives it, of so many places."""
+    found = np.empty_like(first)
+    found[:-1], found[-1:] = first[1:], count
+    return found
 
 
 def any_of(flags: Flags, first: Ints) -> Flags:

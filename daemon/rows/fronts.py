@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, any_of, column
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, any_of, behind, column
 
 __all__ = ["NEVER", "PATIENCE", "Closing", "FrontState", "Fronts", "highest_before"]
 
@@ -80,7 +80,7 @@ class Fronts(StreamColumns):
         new = top == NEVER
         if new.any():
             self.begun[heads[new]] = slot[first[new]]
-        last = np.append(first[1:], len(slot)) - 1
+        last = behind(first, len(slot)) - 1
         level = ~waits & (new | (self.slot[heads] == top[:, None]).all(axis=1))
         if np.isnan(values.min()):
             level &= ~any_of(np.isnan(values), first)
@@ -92,7 +92,7 @@ class Fronts(StreamColumns):
         if level.any():
             self._take_level(heads[level], closing.due[level], top[level])
         uneven = np.flatnonzero(~level)
-        mine = np.repeat(~level, np.diff(np.append(first, len(slot))))
+        mine = np.repeat(~level, behind(first, len(slot)) - first)
         starts = np.cumsum(np.append(0, (last - first + 1)[uneven]))[:-1]
         found = self._take_uneven(heads[uneven], starts, slot[mine], values[mine], top[uneven], shut[uneven])
         closing.shut[mine], closing.top[mine], closing.due[uneven] = found
@@ -105,7 +105,7 @@ class Fronts(StreamColumns):
 
     def _take_uneven(self, heads: Ints, first: Ints, slot: Ints, values: Float, top: Ints, shut: Ints) -> Closing:
         count = len(slot)
-        ends = np.append(first[1:], count)
+        ends = behind(first, count)
         number = np.repeat(np.arange(len(heads)), ends - first)
         present = ~np.isnan(values)
         before = np.empty((count, values.shape[1]), np.int64)
@@ -124,8 +124,8 @@ class Fronts(StreamColumns):
         full = fresh & present.any(axis=1) & (present | given).all(axis=1)
         whole = _begun(full, self.whole[heads], first, number)
         front = np.where(given, highest[:, None], after).min(axis=1)
-        behind = np.where(given.any(axis=1), np.minimum(front, highest - 1), front)
-        front = np.where(whole & ~scattered, np.maximum(front, highest - 1), behind)
+        held_back = np.where(given.any(axis=1), np.minimum(front, highest - 1), front)
+        front = np.where(whole & ~scattered, np.maximum(front, highest - 1), held_back)
         last = ends - 1
         self.slot[heads], self.given[heads] = after[last], given[last]
         self.scattered[heads], self.whole[heads] = scattered[last], whole[last]
@@ -152,14 +152,9 @@ class Fronts(StreamColumns):
             self.whole[due] = True  # each sample has a time of its own, as it seems
         return due
 
-    def state(self, stream: int) -> FrontState:
-        return FrontState(
-            self.slot[stream].copy(),
-            self.given[stream].copy(),
-            int(self.begun[stream]),
-            bool(self.scattered[stream]),
-            bool(self.whole[stream]),
-        )
+    def states(self, streams: Ints) -> list[FrontState]:
+        begun, scattered, whole = (one[streams].tolist() for one in (self.begun, self.scattered, self.whole))
+        return list(map(FrontState, self.slot[streams], self.given[streams], begun, scattered, whole))
 
     def restore(self, stream: int, state: FrontState, newest: int, now: int) -> None:
         """Go on from what `state` gave."""
@@ -176,7 +171,7 @@ def highest_before(values: Ints, start: Ints, first: Ints) -> Ints:
     fell = values < before
     if fell.any():
         # A running maximum, only in the streams that are out of order.
-        ends = np.append(first[1:], len(values))
+        ends = behind(first, len(values))
         for place in np.flatnonzero(np.logical_or.reduceat(fell, first)).tolist():
             part = slice(first[place], ends[place])
             before[part] = np.maximum.accumulate(before[part])

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aez.codec.errors import InvalidArgument
-from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, by_stream, column, entries, runs
+from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, behind, by_stream, column, entries, runs
 from aez.daemon.rows.fronts import highest_before
 
 __all__ = ["AGAINST", "CONFIRM", "Jumps", "Sifted"]
@@ -122,7 +122,7 @@ class Jumps(StreamColumns):
         return odd
 
     def _sift_odd(self, stream: Ints, time: Ints, values: Float, first: Ints, odd: Flags) -> Iterator[Sifted]:
-        ends = np.append(first[1:], len(stream))
+        ends = behind(first, len(stream))
         moments = time.tolist()
         #: Places of what is taken, one list for each beginning of a clock; what had been put aside has places behind.
         chosen: list[list[int]] = [[]]

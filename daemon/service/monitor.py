@@ -42,7 +42,7 @@ from aez.daemon.service import shadowing
 from aez.daemon.service.exchange import reload
 from aez.daemon.service.lost import LostInRun
 from aez.daemon.service.retraining import Retraining
-from aez.daemon.service.running import RetentionClocks, Running, RunningSources, source, worker_settings
+from aez.daemon.service.running import RetentionClocks, Running, RunningSources, source, unread, worker_settings
 from aez.daemon.service.view import MonitorView
 from aez.daemon.shadow.folder import ShadowFolder
 from aez.daemon.shadow.shadows import Shadows
@@ -298,6 +298,7 @@ class Monitor:
             if self.once and _ended(running):
                 running.worker.flush()
                 self._lost.tell(running.worker)
+                self._exit_code = unread(running)
                 return
             now = time.monotonic()
             if now - looked > _LOOK_SECONDS:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aez.codec.errors import UnsupportedInput
 from aez.daemon.build import parts as build
 from aez.daemon.build.models import LoadedModel
 from aez.daemon.common.intake import Intake
@@ -28,7 +29,7 @@ from aez.daemon.state.slow_clock import SlowClock
 from aez.daemon.state.store import Store
 from aez.daemon.web.live import Live
 
-__all__ = ["Running", "RunningSources", "source", "worker_settings"]
+__all__ = ["Running", "RunningSources", "source", "unread", "worker_settings"]
 
 _log = logging.getLogger("aez.daemon.service")
 
@@ -153,3 +154,13 @@ class Running:
         self.metrics.model.clear()
         for one in self.models:
             self.metrics.model.labels(one.name, one.id[:16], one.device).set(1)
+
+
+def unread(running: Running) -> int:
+    """The exit code of a run whose data have ended: 0, or another where not all could be read, which the log says."""
+    config, statuses = running.config, running.sources.statuses()
+    for entry in config.sources:
+        if trouble := statuses.get(entry.name):
+            said = Fault(config.label, entry.line, f"source {entry.name}, paths", trouble)
+            _log.error("not all was read: %s", str(said).rstrip("."))
+    return UnsupportedInput.exit_code if any(statuses.values()) else 0

@@ -14,7 +14,7 @@ import numpy as np
 from aez.codec.errors import InvalidArgument
 from aez.daemon.common.records import EventRecord
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, Ints, StreamColumns, entries, runs
+from aez.daemon.rows.columns import Flags, Ints, StreamColumns, behind, entries, runs
 from aez.daemon.signals.damping import Damping, OpenSignals
 from aez.daemon.signals.hold import Hold
 from aez.daemon.signals.notes import Note, Step, StoppedSignal, signal_id
@@ -105,7 +105,7 @@ class Signals(StreamColumns):
             return
         before = np.cumsum(cuts)
         first = runs(rows.stream)
-        sizes = np.diff(np.append(first, len(rows)))
+        sizes = behind(first, len(rows)) - first
         turn = before - np.repeat(before[first] - cuts[first], sizes)
         for number in range(int(turn.max()) + 1):
             mine = np.flatnonzero(turn == number)
@@ -116,7 +116,7 @@ class Signals(StreamColumns):
     def _steps(self, rows: Aligned, notes: Mapping[int, list[Note]], names: Sequence[str]) -> dict[int, list[Step]]:
         """The steps of events that follow from what changes, by the place of the row before which they come."""
         first = runs(rows.stream)
-        ends = np.append(first[1:], len(rows))
+        ends = behind(first, len(rows))
         wanted = rows.time[ends - 1] >= self._damping.next[rows.stream[first]]
         changes: dict[int, dict[int, list[Note]]] = {}
         for at, place in zip(notes, (np.searchsorted(first, list(notes), "right") - 1).tolist(), strict=True):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aez.daemon.rows.columns import Flags, Float, Ints
+from aez.daemon.rows.columns import Flags, Float, Ints, behind
 
 __all__ = ["NEVER", "Past", "Runs", "ends_of", "follow", "may_exceed"]
 
@@ -83,7 +83,7 @@ def follow(values: Float, came: Flags, time: Ints, first: Ints, past: Past) -> R
 
 def _sizes(first: Ints, count: int) -> Ints:
     """Rows of each stream."""
-    return np.diff(np.append(first, count))
+    return behind(first, count) - first
 
 
 def _follow(values: Float, came: Flags, time: Ints, first: Ints, past: Past) -> Runs:
@@ -142,7 +142,7 @@ def may_exceed(same: Flags, first: Ints, still: Ints, bounds: Ints) -> Flags:
         length *= 2
     near = same[first][:, moving] & (still[:, moving] > (bounds - steps)[moving]) & ~found[:, None]
     head, place = np.nonzero(near)
-    channel, ends = moving[place], np.append(first[1:], len(same))
+    channel, ends = moving[place], behind(first, len(same))
     total, row = still[head, channel] + 1, first[head] + 1
     for _ in range(_LONGEST_STEP):
         found[head[total > bounds[channel]]] = True
@@ -157,7 +157,7 @@ def may_exceed(same: Flags, first: Ints, still: Ints, bounds: Ints) -> Flags:
 
 def ends_of(same: Flags, time: Ints, first: Ints, past: Past) -> tuple[Ints, Ints]:
     """(still, since) behind the last row of each stream, as `follow` has them, where nothing is missing."""
-    ends = np.append(first[1:], len(same))
+    ends = behind(first, len(same))
     sizes = (ends - first)[:, None]
     trail, more = np.zeros((len(first), same.shape[1]), np.int64), same[ends - 1]
     for back in range(1, _FEW_STEPS + 1):

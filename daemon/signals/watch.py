@@ -6,6 +6,7 @@ Guarantee: what is found depends on a stream's rows alone, not on how they were 
 from __future__ import annotations
 
 import base64
+import binascii
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from aez.codec.errors import InvalidArgument
 from aez.daemon.rows.aligned import Aligned
-from aez.daemon.rows.columns import Flags, Ints, StreamColumns, any_of, column
+from aez.daemon.rows.columns import Flags, Ints, StreamColumns, any_of, behind, column
 from aez.daemon.rows.columns import runs as runs_of
 from aez.daemon.signals.notes import Kind, Note
 from aez.daemon.signals.rules import SignalRules, absence_bound, is_sentinel, rest_bound
@@ -92,7 +93,7 @@ class SignalWatch(StreamColumns):
         found = Found(rows, {}, None)
         if not affected.any():
             return found
-        places = np.flatnonzero(np.repeat(affected, np.diff(np.append(first, len(rows)))))
+        places = np.flatnonzero(np.repeat(affected, behind(first, len(rows)) - first))
         out = np.zeros(rows.values.shape, bool)
         for at in range(0, len(places), _BLOCK):
             self._follow_all(rows, places[at : at + _BLOCK], unread, found.notes, out)
@@ -105,7 +106,7 @@ class SignalWatch(StreamColumns):
         stream, came = rows.stream[places], rows.came[places]
         starts = runs_of(stream)
         runs = follow(rows.values[places], came, rows.time[places], starts, self._past(stream[starts]))
-        ends = np.append(starts[1:], len(stream))
+        ends = behind(starts, len(stream))
         calm = self._take_calm(stream, starts, ends, came, runs, places, out)
         for start, stop in zip(starts[~calm].tolist(), ends[~calm].tolist(), strict=True):
             part = slice(int(places[start]), int(places[stop - 1]) + 1)  # a stream's rows lie side by side
@@ -168,7 +169,7 @@ class SignalWatch(StreamColumns):
 
     def _affected(self, rows: Aligned, first: Ints, heads: Ints) -> Flags:
         """The streams that need a closer look, [streams]; the others are brought up to date."""
-        values, last = rows.values, np.append(first[1:], len(rows)) - 1
+        values, last = rows.values, behind(first, len(rows)) - 1
         affected = self._busy[heads]
         if np.isnan(values.min()):
             affected = affected | any_of(np.isnan(values), first)
@@ -180,20 +181,22 @@ class SignalWatch(StreamColumns):
         learns = self._learned[heads] < self._learn
         if same.any():
             bounds = self._whole
-            if self._learn:
-                mine = self._bounds(heads)[0].min(axis=0)
+            if self._learn and not learns.all():
+                mine = self._bounds(heads[~learns])[0].min(axis=0)
                 bounds = np.where(np.isfinite(mine), mine, NEVER).astype(np.int64)
-                affected = affected | (learns & any_of(same, first))
+            if learns.any() and len(first) < len(rows):  # what one row shows stands behind it
+                affected = affected | (learns & (last > first) & any_of(same, first))
             affected = affected | may_exceed(same, first, self._still[heads], bounds)
         quiet = heads[~affected]
-        if len(quiet):
-            still, since = ends_of(same, rows.time, first, self._past(heads))
-            self._still[quiet], self._since[quiet] = still[~affected], since[~affected]
-            self._value[quiet] = values[last[~affected]]
+        if not len(quiet):
+            return affected
+        still, since = ends_of(same, rows.time, first, self._past(heads))
+        self._still[quiet], self._since[quiet] = still[~affected], since[~affected]
+        self._value[quiet] = values[last[~affected]]
         taught = learns & ~affected
-        if taught.any():  # all of their channels move with every row
-            mine, more = heads[taught], np.diff(np.append(first, len(rows)))[taught]
-            self.longest[mine] = np.maximum(self.longest[mine], 1)
+        if taught.any():  # all of their channels move with every row, or there is one row
+            mine, more = heads[taught], (last - first + 1)[taught]
+            self.longest[mine] = np.maximum(self.longest[mine], still[taught])
             self._learned[mine] = np.minimum(self._learn, self._learned[mine] + more)
         return affected
 
@@ -290,7 +293,7 @@ class SignalWatch(StreamColumns):
         more = np.stack([self._learned[numbers], self.frozen[numbers], self._frozen_since[numbers]], axis=1)
         parts = [more, *(getattr(self, name)[numbers] for name in (*_COUNTS, *_FLAGS, "_value"))]
         data = np.concatenate([np.ascontiguousarray(part).view(np.uint8) for part in parts], axis=1)
-        return [base64.b64encode(row).decode() for row in data]
+        return [binascii.b2a_base64(row, newline=False).decode() for row in data]
 
     def restore(self, number: int, state: Any, left: Any = ()) -> None:
         """Go on from what `state` gave, and `left` [channels] where it is known. InvalidArgument for another state."""

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["folder_fault", "folder_faults"]
+__all__ = ["folder_fault", "folder_faults", "no_file"]
 
 
 def folder_faults(patterns: Iterable[str]) -> list[str]:
     """One sentence for each absolute pattern that cannot be followed to its files."""
     return [fault for pattern in patterns if (fault := folder_fault(pattern))]
+
+
+def no_file(patterns: Sequence[str], read: Collection[str]) -> str:
+    """One sentence for those of which a reading to the end found nothing; read: the paths that it has read.
+
+    A pattern with wildcards may find nothing where another of them does.
+    """
+    lacking = [one for one in patterns if not (glob.has_magic(one) or one in read or os.path.lexists(one))]
+    if not (lacking or read or any(glob.glob(one, recursive=True) for one in patterns)):  # noqa: PTH207 - as above
+        lacking = list(patterns)
+    return f"no file matches {', '.join(lacking)}." if lacking else ""
 
 
 def folder_fault(pattern: str) -> str:

@@ -31,7 +31,7 @@ from aez.daemon.common.limits import Limits
 from aez.daemon.common.options import about
 from aez.daemon.common.records import Chunk, Position
 from aez.daemon.sources.base import Put, Source, SourceOptions
-from aez.daemon.sources.folders import folder_faults
+from aez.daemon.sources.folders import folder_faults, no_file
 
 __all__ = ["FrameOptions", "Frames"]
 
@@ -120,8 +120,8 @@ class Frames(Source):
                     troubles.append(f"cannot read {file.path}: {error.strerror or error}.")
             unread = len(troubles)
             troubles += folder_faults(self._patterns)
-            if not self._follow and not self._seen and not troubles:
-                troubles.append(f"no file matches {', '.join(self._patterns)}.")
+            if not self._follow and not troubles and (lacking := no_file(self._patterns, self._seen)):
+                troubles.append(lacking)
             self._set_trouble(" ".join(troubles[:3]))
             if not self._follow:
                 break

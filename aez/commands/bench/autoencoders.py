@@ -24,7 +24,7 @@ _common = options.in_order(
     click.option("--test", metavar="DATA", help="Items to measure on; by default 15% of DATA, not learned from."),
     click.option(
         "--minutes",
-        type=click.FloatRange(0, min_open=True),
+        type=options.Finite(0, min_open=True),
         default=_MINUTES,
         show_default=True,
         help="Train for so long, all networks together.",
@@ -122,7 +122,7 @@ def bottleneck(data: str, test: str | None, output: Path | None, as_json: bool, 
 @click.option("--levels", callback=_numbers(float), metavar="A,B", help="By default 0.05,0.1,0.2,0.4,0.6.")
 @click.option(
     "--learned-level",
-    type=click.FloatRange(0, 0.95, min_open=True),
+    type=options.Finite(0, 0.95, min_open=True),
     default=0.2,
     show_default=True,
     help="The level that the networks learn to remove.",

@@ -15,7 +15,7 @@ from aez.commands import options
 from aez.commands.bench import shared
 
 pictures = click.argument("pictures", nargs=-1, type=click.Path(path_type=Path), metavar="PICTURE...")
-quality = click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50, show_default=True)
+quality = click.option("-q", "--quality", type=options.Finite(1, 100), default=50, show_default=True)
 
 
 @click.command()
@@ -78,7 +78,7 @@ def tiles(pictures: tuple[Path, ...], model: str | None, quality: float, tile: i
     "--quality",
     "qualities",
     multiple=True,
-    type=click.FloatRange(1, 100),
+    type=options.Finite(1, 100),
     default=(10, 30, 50),
     show_default=True,
 )

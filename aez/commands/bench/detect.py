@@ -87,7 +87,7 @@ def detect(
 @click.command("detect-speed")
 @click.argument("model", metavar="MODEL")
 @click.option(
-    "--seconds", type=click.FloatRange(0.01, 600), default=3.0, show_default=True, help="Time for each of the figures."
+    "--seconds", type=options.Finite(0.01, 600), default=3.0, show_default=True, help="Time for each of the figures."
 )
 @click.option("--int8", is_flag=True, help="Measure what `aez models export --int8` writes as well.")
 @options.as_json

@@ -9,6 +9,7 @@ import click
 
 from aez import messages
 from aez.codec.errors import InvalidArgument
+from aez.commands import options
 from aez.commands.bench import shared
 
 
@@ -22,7 +23,7 @@ from aez.commands.bench import shared
     "--bpp",
     "bpps",
     multiple=True,
-    type=click.FloatRange(0, 24, min_open=True, max_open=True),
+    type=options.Finite(0, 24, min_open=True, max_open=True),
     help="Bits per pixel at which to compare files; may be repeated. By default 0.1, 0.15, 0.25 and 0.4.",
 )
 @click.option(

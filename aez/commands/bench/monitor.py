@@ -9,6 +9,7 @@ import click
 from aez import messages
 from aez.codec.common.extras import needs
 from aez.codec.errors import AezError
+from aez.commands import options
 from aez.commands.bench import shared
 
 _NAMES = ("throughput", "latency", "scale", "loss", "soak", "year", "peers")
@@ -18,7 +19,7 @@ _MODULES = ("aiohttp", "matplotlib", "nats", "paho", "prometheus_client", "psuti
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(_NAMES), metavar=f"[{'|'.join(_NAMES)}]...")
-@click.option("--minutes", type=click.FloatRange(0.5, 10_000), default=30.0, show_default=True, help="Of the soak.")
+@click.option("--minutes", type=options.Finite(0.5, 10_000), default=30.0, show_default=True, help="Of the soak.")
 @click.option(
     "--weeks", type=click.IntRange(9, 52), default=52, show_default=True, help="Of the year, of which eight train."
 )

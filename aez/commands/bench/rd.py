@@ -10,20 +10,19 @@ import click
 
 from aez import messages
 from aez.codec.errors import InvalidArgument
+from aez.commands import options
 from aez.commands.bench import shared
 
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="DIR")
 @shared.models
-@click.option(
-    "-q", "--quality", "qualities", multiple=True, type=click.FloatRange(1, 100), help="A point of the curves."
-)
+@click.option("-q", "--quality", "qualities", multiple=True, type=options.Finite(1, 100), help="A point of the curves.")
 @click.option("--quick", is_flag=True, help="At most three pictures and five points a curve.")
 @click.option("--sheet", is_flag=True, help="Measure all pictures of a size in one file as well: no headers to pay.")
 @click.option(
     "--up-to-bpp",
-    type=click.FloatRange(0, min_open=True),
+    type=options.Finite(0, min_open=True),
     default=0.3,
     show_default=True,
     help="Up to this rate of the other format's, a BD-rate of low rates is taken.",

@@ -17,9 +17,9 @@ from aez.commands.bench import shared
 @click.option("--tile", type=click.IntRange(64, 2048), default=512, show_default=True, help="Side of its tiles.")
 @click.option("--region", type=click.IntRange(16), default=512, show_default=True, help="Side of the regions.")
 @click.option("--count", type=click.IntRange(1), default=100, show_default=True, help="Regions at random places.")
-@click.option("--delay", type=click.FloatRange(0), default=0, help="Milliseconds before each answer of the server.")
+@click.option("--delay", type=options.Finite(0), default=0, help="Milliseconds before each answer of the server.")
 @options.model
-@click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50, show_default=True, help="Of the picture.")
+@click.option("-q", "--quality", type=options.Finite(1, 100), default=50, show_default=True, help="Of the picture.")
 @options.as_json
 def remote(
     file: Path | None,

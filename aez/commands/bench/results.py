@@ -10,6 +10,7 @@ import click
 
 from aez import messages
 from aez.codec.errors import InvalidArgument
+from aez.commands import options
 from aez.commands.bench import shared
 
 
@@ -53,7 +54,9 @@ def page(pictures: tuple[Path, ...], models: tuple[str, ...], as_json: bool) -> 
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @shared.models
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="OUT.png", help="The sheet.")
-@click.option("--bpp", "bpps", multiple=True, type=float, help="A rate in bits per pixel; by default 0.15 and 0.3.")
+@click.option(
+    "--bpp", "bpps", multiple=True, type=options.Number(), help="A rate in bits per pixel; by default 0.15 and 0.3."
+)
 @click.option("--count", type=click.IntRange(1, 24), default=3, show_default=True, help="Pictures, spread over DIR.")
 @click.option("-f", "--force", is_flag=True, help="Replace a file that exists.")
 def sheet(

@@ -31,10 +31,10 @@ TARGETS = ("quality", "bpp", "psnr", "ssimulacra2", "max_bytes")
 @options.inputs
 @options.output_or_beside
 @options.walking
-@click.option("-q", "--quality", type=click.FloatRange(1, 100), help="From 1 (small) to 100 (fine); by default 50.")
-@click.option("--bpp", type=click.FloatRange(0, min_open=True), help="Largest size in bits per pixel of the file.")
-@click.option("--psnr", type=float, help="Least PSNR in dB over RGB; by photo.")
-@click.option("--ssimulacra2", type=float, help="Least score of SSIMULACRA 2; needs aez[bench].")
+@click.option("-q", "--quality", type=options.Finite(1, 100), help="From 1 (small) to 100 (fine); by default 50.")
+@click.option("--bpp", type=options.Finite(0, min_open=True), help="Largest size in bits per pixel of the file.")
+@click.option("--psnr", type=options.Number(), help="Least PSNR in dB over RGB; by photo.")
+@click.option("--ssimulacra2", type=options.Number(), help="Least score of SSIMULACRA 2; needs aez[bench].")
 @click.option("--max-bytes", type=click.IntRange(1), help="Largest size in bytes.")
 @click.option("--lossless", is_flag=True, help="Keep every sample as it is.")
 @click.option("--max-error", type=int, metavar="N", help="Keep every sample within N levels of what it is.")

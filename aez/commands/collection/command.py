@@ -33,12 +33,12 @@ _TAKES = ("auto", "trained", "shipped")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="FOLDER")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @click.option(
-    "--minutes", type=click.FloatRange(0, min_open=True), help=f"Train for so long, by default {DEFAULTS['minutes']:g}."
+    "--minutes", type=options.Finite(0, min_open=True), help=f"Train for so long, by default {DEFAULTS['minutes']:g}."
 )
-@click.option("-q", "--quality", type=click.FloatRange(1, 100), help="From 1 (small) to 100 (fine); by default 50.")
-@click.option("--bpp", type=click.FloatRange(0, min_open=True), help="Largest size in bits per pixel of each file.")
-@click.option("--psnr", type=float, help="Least PSNR in dB over RGB.")
-@click.option("--ssimulacra2", type=float, help="Least score of SSIMULACRA 2; needs aez[bench].")
+@click.option("-q", "--quality", type=options.Finite(1, 100), help="From 1 (small) to 100 (fine); by default 50.")
+@click.option("--bpp", type=options.Finite(0, min_open=True), help="Largest size in bits per pixel of each file.")
+@click.option("--psnr", type=options.Number(), help="Least PSNR in dB over RGB.")
+@click.option("--ssimulacra2", type=options.Number(), help="Least score of SSIMULACRA 2; needs aez[bench].")
 @click.option(
     "--loss",
     type=click.Choice(["mse", "visual"]),

@@ -9,6 +9,7 @@ import click
 
 from aez import messages
 from aez.codec.errors import AezError, InvalidArgument
+from aez.commands import options
 from aez.commands.codec.picture_files import picture_bytes
 from aez.commands.latent import shared as latent_shared
 from aez.commands.vectors.interpolate import interpolate_items
@@ -47,7 +48,7 @@ _PIXELS_MAX = 1 << 26
     show_default=True,
     help="Longest side in pixels; larger pictures are scaled down first.",
 )
-@click.option("--fps", type=click.FloatRange(1, 50), help="Pictures a second of an animation; by default 12.")
+@click.option("--fps", type=options.Finite(1, 50), help="Pictures a second of an animation; by default 12.")
 @latent_shared.model
 @latent_shared.running
 def interpolate(

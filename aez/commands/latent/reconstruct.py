@@ -133,7 +133,7 @@ class _Reconstructing:
 @click.option(
     "-q",
     "--quality",
-    type=click.FloatRange(1, 100),
+    type=options.Finite(1, 100),
     help="Code the picture; by default a latent stays unquantized, and models without one take 50.",
 )
 @click.option(

@@ -11,6 +11,7 @@ import click
 
 from aez import messages
 from aez.codec.errors import InvalidArgument
+from aez.commands import options
 from aez.commands.codec.picture_files import picture_bytes
 from aez.commands.latent import shared as latent_shared
 from aez.commands.vectors.opened import is_autoencoder, refuse_given
@@ -48,7 +49,7 @@ def _parse_size(context: click.Context, option: click.Parameter, text: str) -> t
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Equal seeds draw equal latents.")
 @click.option(
     "--temperature",
-    type=click.FloatRange(0, 100),
+    type=options.Finite(0, 100),
     default=1.0,
     show_default=True,
     help="Below 1 tamer, above 1 wilder; 0 is the likeliest latent.",

@@ -76,7 +76,7 @@ _variational = (
 def _warm(share: float) -> Callable[[Function], Function]:
     return click.option(
         "--warm",
-        type=click.FloatRange(0, 1),
+        type=options.Finite(0, 1),
         default=share,
         show_default=True,
         metavar="SHARE",
@@ -112,7 +112,7 @@ _FAMILIES: dict[str, tuple[str, tuple[Callable[[Function], Function], ...]]] = {
             ),
             click.option(
                 "--level",
-                type=float,
+                type=options.Number(),
                 default=0.4,
                 show_default=True,
                 help="Deviation, or share of the numbers; of pictures in 0..1, of vectors in deviations.",
@@ -124,17 +124,17 @@ _FAMILIES: dict[str, tuple[str, tuple[Callable[[Function], Function], ...]]] = {
         (
             _layers,
             click.option("--penalty", type=click.Choice(["l1", "kl"]), default="l1", show_default=True),
-            click.option("--weight", type=click.FloatRange(0, 1000), help="Price of activity."),
-            click.option("--target", type=float, default=0.05, show_default=True, help="Mean activity, for kl."),
+            click.option("--weight", type=options.Finite(0, 1000), help="Price of activity."),
+            click.option(
+                "--target", type=options.Number(), default=0.05, show_default=True, help="Mean activity, for kl."
+            ),
         ),
     ),
     "contractive": (
         "A code that hardly moves when the item does.",
         (
             _layers,
-            click.option(
-                "--weight", type=click.FloatRange(0, 1000), default=1e-3, show_default=True, help="Its price."
-            ),
+            click.option("--weight", type=options.Finite(0, 1000), default=1e-3, show_default=True, help="Its price."),
         ),
     ),
     "variational": ("A Gaussian code that items are drawn from.", (*_variational, _warm(0.1))),
@@ -143,11 +143,11 @@ _FAMILIES: dict[str, tuple[str, tuple[Callable[[Function], Function], ...]]] = {
         (
             *_variational,
             _warm(0.3),
-            click.option("--beta", type=click.FloatRange(0, 1000), default=4.0, show_default=True, help="The price."),
+            click.option("--beta", type=options.Finite(0, 1000), default=4.0, show_default=True, help="The price."),
             click.option(
                 "--free-bits",
                 "free",
-                type=click.FloatRange(0, 100),
+                type=options.Finite(0, 100),
                 default=0.0,
                 show_default=True,
                 metavar="NATS",
@@ -158,11 +158,11 @@ _FAMILIES: dict[str, tuple[str, tuple[Callable[[Function], Function], ...]]] = {
     "pca": ("Principal components, in closed form.", ()),
 }
 _RUN = (
-    click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Train for so many passes; by default 20."),
-    click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for so long."),
+    click.option("--epochs", type=options.Finite(0, min_open=True), help="Train for so many passes; by default 20."),
+    click.option("--minutes", type=options.Finite(0, min_open=True), help="Train for so long."),
     click.option("--steps", type=click.IntRange(1), help="Train for so many steps."),
     click.option("--batch", type=click.IntRange(1, 65536), help="Items in a step."),
-    click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate."),
+    click.option("--lr", type=options.Finite(0, min_open=True), help="Learning rate."),
     click.option("--resume", is_flag=True, help="Go on with the run that was stopped."),
 )
 

@@ -10,6 +10,7 @@ import click
 
 from aez import messages
 from aez.codec.common.extras import needs
+from aez.commands import options
 from aez.commands.train import options as train_options
 from aez.export.families.registry import PICTURES
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @train_options.detector_run
 @click.option(
     "--flagged",
-    type=click.FloatRange(0, 50),
+    type=options.Finite(0, 50),
     default=1.0,
     show_default=True,
     metavar="PERCENT",

@@ -12,6 +12,7 @@ import click
 from aez import messages
 from aez.codec.common.extras import needs
 from aez.codec.errors import InvalidArgument
+from aez.commands import options
 from aez.commands.train import options as train_options
 
 
@@ -31,12 +32,12 @@ from aez.commands.train import options as train_options
     show_default=True,
     help="Reconstruction loss.",
 )
-@click.option("--ms-ssim", type=click.FloatRange(0), default=0.0, help="Weight of 1 - MS-SSIM beside it.")
-@click.option("--kl", type=click.FloatRange(0), default=0.1, show_default=True, help="Weight of the KL divergence.")
-@click.option("--adversarial", type=click.FloatRange(0), default=0.0, help="Weight of a discriminator of patches.")
+@click.option("--ms-ssim", type=options.Finite(0), default=0.0, help="Weight of 1 - MS-SSIM beside it.")
+@click.option("--kl", type=options.Finite(0), default=0.1, show_default=True, help="Weight of the KL divergence.")
+@click.option("--adversarial", type=options.Finite(0), default=0.0, help="Weight of a discriminator of patches.")
 @click.option(
     "--adversarial-from",
-    type=click.FloatRange(0, 1),
+    type=options.Finite(0, 1),
     default=0.5,
     show_default=True,
     help="The share of the run from which the discriminator counts.",
@@ -46,7 +47,7 @@ from aez.commands.train import options as train_options
     metavar="MODULE:FUNCTION",
     help="A perceptual distance of yours, (decoded, original) in 0..1 -> [batch]; aez brings none.",
 )
-@click.option("--perceptual-weight", type=click.FloatRange(0), default=100.0, show_default=True, help="Its weight.")
+@click.option("--perceptual-weight", type=options.Finite(0), default=100.0, show_default=True, help="Its weight.")
 @train_options.data
 @train_options.result
 def kl_f8(

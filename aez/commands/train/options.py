@@ -22,7 +22,7 @@ EXIT_STOPPED = 130
 output = click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="MODEL.aezm", help="The model."
 )
-_minutes = click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Train for so long.")
+_minutes = click.option("--minutes", type=options.Finite(0, min_open=True), help="Train for so long.")
 _resume = click.option("--resume", is_flag=True, help="Go on with the run that was stopped.")
 _seed = click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn at random."
@@ -54,16 +54,14 @@ data = options.in_order(
     click.option(
         "--scales",
         nargs=2,
-        type=click.FloatRange(0.1, 4),
+        type=options.Finite(0.1, 4),
         default=(0.75, 1.6),
         show_default=True,
         metavar="LOW HIGH",
         callback=_in_order,
         help="Pictures are scaled at random, by factors between these; 1 1 takes pixels as they are.",
     ),
-    click.option(
-        "--lr", type=click.FloatRange(0, min_open=True), default=2e-3, show_default=True, help="Learning rate."
-    ),
+    click.option("--lr", type=options.Finite(0, min_open=True), default=2e-3, show_default=True, help="Learning rate."),
 )
 result = options.in_order(
     _seed,

@@ -12,6 +12,7 @@ import click
 from aez import messages
 from aez.codec.common.extras import needs
 from aez.codec.errors import InvalidArgument
+from aez.commands import options
 from aez.commands.train import options as train_options
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--colour-steps",
-    type=click.FloatRange(0.25, 1),
+    type=options.Finite(0.25, 1),
     default=1,
     show_default=True,
     help="Begin with quantization steps of colour in smooth areas so much finer than those of --from, at low "

@@ -42,10 +42,16 @@ DAY = 86_400.0
     help="How the threshold is chosen: a budget of alarms, a percentile of held-out scores, or peaks over threshold.  "
     "[default: budget]",
 )
-@click.option("--alarms", type=float, metavar="N", help="Budget: false alarms a day (in 1440 rows without a clock), 1.")
-@click.option("--margin", type=float, metavar="M", help="Budget: its limit is M times what held-out rows say, 1.5.")
-@click.option("--percentile", type=float, metavar="P", help="Percentile of the held-out scores, 99.9.")
-@click.option("--risk", type=float, metavar="R", help="Probability that a normal row exceeds the threshold, 1e-4.")
+@click.option(
+    "--alarms", type=options.Number(), metavar="N", help="Budget: false alarms a day (in 1440 rows without a clock), 1."
+)
+@click.option(
+    "--margin", type=options.Number(), metavar="M", help="Budget: its limit is M times what held-out rows say, 1.5."
+)
+@click.option("--percentile", type=options.Number(), metavar="P", help="Percentile of the held-out scores, 99.9.")
+@click.option(
+    "--risk", type=options.Number(), metavar="R", help="Probability that a normal row exceeds the threshold, 1e-4."
+)
 @click.option(
     "--score",
     "kind",

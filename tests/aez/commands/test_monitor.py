@@ -114,6 +114,18 @@ def test_a_damaged_model_is_found_before_anything_starts(here: Path, content: by
     assert not (here / "monitor.db").exists()
 
 
+def test_run_once_says_by_its_code_that_a_file_is_not_there(here: Path) -> None:
+    gone = '[[sources]]\nname = "gone"\nkind = "file"\npaths = ["none.jsonl"]\nfollow = false\n'
+    (here / "monitor.toml").write_text(CONFIG + gone)
+    line = (CONFIG + gone).splitlines().index('name = "gone"')
+    result = aez("run", "monitor.toml", "--once")
+    assert result.returncode == 5
+    said = [one for one in result.stderr.splitlines() if "not all was read" in one]
+    where = f"monitor.toml:{line}: source gone, paths: no file matches {here / 'none.jsonl'}"
+    assert [one.endswith(where) for one in said] == [True]
+    assert len([one for one in result.stdout.splitlines() if "  open  " in one]) == 3  # the rest is scored
+
+
 @pytest.mark.usefixtures("here")
 def test_run_once_prints_events_that_the_list_then_has() -> None:
     result = aez("run", "monitor.toml", "--once")

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from aez.codec.common.arrow import from_numpy, from_text, to_numpy
+from aez.codec.common.arrow import from_numpy, text_array, to_numpy
 
 KINDS = [pa.int8(), pa.int32(), pa.int64(), pa.uint64(), pa.float32(), pa.float64(), pa.bool_()]
 
@@ -33,9 +33,9 @@ def test_nulls_become_what_is_asked_for(start, end):
 
 @pytest.mark.parametrize("text", ["", "a", "21.5 °C"])
 def test_one_text(text):
-    assert from_text(text).equals(pa.array([text]))
+    assert text_array([text]).equals(pa.array([text]))
 
 
 def test_half_a_character_is_no_text():
     with pytest.raises(UnicodeEncodeError):
-        from_text("\ud800")
+        text_array(["\ud800"])

@@ -166,7 +166,9 @@ def test_fast_and_careful_way_agree(form: str, choice: int, data: st.DataObject)
     alone, faults = parse_alone(make, lines, form, **more)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aez.daemon.parse.lines._FEW", 2)  # the fast way for as many lines as can be
-        samples, malformed = make().parse(chunk(b"\n".join(lines), form, **more))
+        made = make()
+        made.short = 2
+        samples, malformed = made.parse(chunk(b"\n".join(lines), form, **more))
     assert comparable(rows(samples)) == comparable(alone)
     assert counts(malformed) == faults
 

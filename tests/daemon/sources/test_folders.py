@@ -17,7 +17,7 @@ from aez.daemon.files.followed import FileOptions, Files
 from aez.daemon.service.monitor import Monitor
 from aez.daemon.sources import folders
 from aez.daemon.sources.base import Source
-from aez.daemon.sources.folders import folder_fault
+from aez.daemon.sources.folders import folder_fault, no_file
 from aez.daemon.sources.frames import FrameOptions, Frames
 from tests.kit.commands import run
 from tests.kit.satellite_model import save_satellite_model
@@ -63,6 +63,15 @@ def test_what_a_pattern_cannot_be_followed_to_is_a_sentence(tmp_path: Path, lock
     said = f"the folder {tmp_path / 'here' / 'cam1'} cannot be read: Permission denied."
     for pattern in ("here/cam1/a.png", "here/cam1/*.png", "here/*/*.png"):
         assert folder_fault(str(tmp_path / pattern)) == said, pattern
+
+
+def test_what_a_reading_to_the_end_did_not_find_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    here, gone, none = (str(tmp_path / name) for name in ("a.jsonl", "b.jsonl", "*.gz"))
+    assert no_file([here, none], ()) == ""
+    assert no_file([gone, none], {gone}) == ""  # it was renamed, and read under its new name
+    for patterns, lacking in (([here, gone], [gone]), ([gone, none], [gone]), ([none], [none])):
+        assert no_file(patterns, ()) == f"no file matches {', '.join(lacking)}.", patterns
 
 
 @pytest.mark.parametrize(
