@@ -1,4 +1,4 @@
-"""Starting a photo network of other sizes, or with other quantization steps, from a trained one."""
+"""Starting a photo network from trained ones: of other sizes, with other quantization steps, from means of two."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from aez.codec.entropy.quality import KNOTS, LEVEL_MAX
+from aez.codec.errors import InvalidArgument
 from aez.export.hyperprior.integer import SIGMA_STEP
 from aez.export.hyperprior.layers import interpolate
 from aez.export.photo.network import COEFFICIENTS, PhotoConfig, PhotoNetwork, kept_coefficients
@@ -48,6 +49,21 @@ def resized(network: PhotoNetwork, config: PhotoConfig) -> PhotoNetwork:
         after[name] = interpolate(found, levels) if name.endswith(_LEVELLED) else found
     fresh.load_state_dict(after)
     return fresh
+
+
+@torch.no_grad()
+def mix(network: PhotoNetwork, other: PhotoNetwork, share: float) -> None:
+    """Replace the weights by means of both networks', `share` of them the other's, in place.
+
+    It makes sense for networks that were trained on from the same one: between them the loss has no hill. Raises
+    InvalidArgument for a network of other sizes.
+    """
+    if network.config != other.config:
+        raise InvalidArgument("a mean of models needs two of the same sizes and lambdas")
+    weights = other.state_dict()
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(weights[name], share)
 
 
 @torch.no_grad()

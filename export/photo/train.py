@@ -33,7 +33,7 @@ from aez.export.hyperprior.training import (
 )
 from aez.export.photo.bundle import export_photo, network_from_bundle
 from aez.export.photo.network import ENCODING, PhotoConfig, PhotoNetwork
-from aez.export.photo.resizing import resized, set_finer_colours
+from aez.export.photo.resizing import mix, resized, set_finer_colours
 
 TABLE_CROP = 256
 #: Between absolute and relative gains, of rates and of pictures; see `rate_distortion`.
@@ -140,13 +140,14 @@ def main(
     rounded_from: float = ROUNDED_FROM,
     scales: tuple[float, float] = SCALES,
     colour_steps: float = 1.0,
+    mean_with: tuple[Bundle, float] | None = None,
 ) -> Bundle | None:
     """Train on the pictures in `folder` and write the bundle `output`; None when a signal stopped the run early.
 
     Checkpoint, metrics and loss curve lie in `<output>.run/`. `start` goes on from a bundle's weights (with a `config`,
-    from those that fit it; with `colour_steps` below 1, with so much finer colours of smooth areas), `resume` from the
-    checkpoint and the `start` that the run began with. Raises AezError subclasses. With several devices, only the main
-    process returns.
+    from those that fit it; with `mean_with`, from means with another bundle's, of which that is the share; with
+    `colour_steps` below 1, with so much finer colours of smooth areas), `resume` from the checkpoint and the `start`
+    that the run began with. Raises AezError subclasses. With several devices, only the main process returns.
     """
     start = begin(output, resume, start)
     network = network_from_bundle(start) if start is not None else None
@@ -154,6 +155,8 @@ def main(
         torch.manual_seed(options.seed)
         network = resized(network, config)
     if network is not None:
+        if mean_with is not None:
+            mix(network, network_from_bundle(mean_with[0]), mean_with[1])
         set_finer_colours(network, colour_steps)
     run = prepare(folder, run_folder(output), options, config, distortion, crop, network, rounded_from, scales)
     result = train_to_end(run.trainer, output, resume, start)
@@ -165,6 +168,8 @@ def main(
         "scales": list(scales),
         "colour_steps": colour_steps,
     }
+    if mean_with is not None:
+        provenance["mean_with"] = {"id": mean_with[0].id, "share": mean_with[1]}
     return finish(run, result, output, name or output.stem, provenance)
 
 

@@ -661,7 +661,7 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     (here / "in").mkdir()
     asked = (
         "--minutes 2 --from photo --device cpu --loss ms-ssim --batch 4 --crop 192 --lr 0.01 --seed 7 --name mine "
-        "--scales 1 1.5 --size fast --colour-steps 0.8"
+        "--scales 1 1.5 --size fast --colour-steps 0.8 --mean-with photo-fast 0.25"
     )
     first = run("train", "photo", "in", "-o", "x.aezm", *asked.split())
     assert (first.exit_code, "wrote x.aezm: model tiny" in first.stderr) == (0, True)
@@ -670,6 +670,8 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     assert (folder, output) == (Path("in"), Path("x.aezm"))
     assert options.pop("start").id == aez.load(TINY).id
     assert options.pop("config") == PhotoConfig.fast()
+    mean, share = options.pop("mean_with")
+    assert (mean.id, share) == (aez.load("photo-fast").id, 0.25)
     passed = {"name": "mine", "resume": False, "distortion": "ms-ssim", "crop": 192, "rounded_from": 0.85}
     assert options == passed | {"scales": (1.0, 1.5), "colour_steps": 0.8}
     assert (training.minutes, training.steps, training.device) == (2, None, "cpu")
@@ -677,8 +679,8 @@ def test_train_photo_passes_everything_on(here: Path, monkeypatch: pytest.Monkey
     stopped = run("train", "photo", "in", "-o", "x.aezm", "--steps", "5", "--resume")
     assert stopped.exit_code == 130
     assert (calls[1][2]["resume"], calls[1][2]["options"].steps) == (True, 5)
-    for needs_a_model in ("--decoder-only", "--colour-steps=0.8"):
-        refused = run("train", "photo", "in", "-o", "y.aezm", "--steps", "5", needs_a_model)
+    for needs_a_model in ("--decoder-only", "--colour-steps=0.8", "--mean-with photo 0.5"):
+        refused = run("train", "photo", "in", "-o", "y.aezm", "--steps", "5", *needs_a_model.split())
         assert (refused.exit_code, "give --from" in refused.stderr) == (2, True)
     run("train", "photo", "in", "-o", "y.aezm", "--steps", "5", "--decoder-only", "--from", "photo")
     assert calls[2][2]["rounded_from"] == 0.0

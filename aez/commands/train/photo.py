@@ -50,6 +50,13 @@ if TYPE_CHECKING:
     "qualities: hues are nearer, for some bytes.",
 )
 @click.option(
+    "--mean-with",
+    type=(str, options.Finite(0, 1)),
+    metavar="NAME|PATH SHARE",
+    help="Begin with means of the weights of --from and of this model, so much of them its own; for two models that "
+    "were trained on from the same one.",
+)
+@click.option(
     "--frozen-latent",
     is_flag=True,
     help="Give the model of --from a new entropy model: trained alone, on latents that are made once, several times "
@@ -72,6 +79,7 @@ def photo(
     size: str | None,
     decoder_only: bool,
     colour_steps: float,
+    mean_with: tuple[str, float] | None,
     frozen_latent: bool,
     seed: int,
     name: str | None,
@@ -83,7 +91,7 @@ def photo(
     on from there.
     """
     train_options.check(output, minutes, steps, resume, start, force)
-    changed = {"--decoder-only": decoder_only, "--colour-steps": colour_steps < 1}
+    changed = {"--decoder-only": decoder_only, "--colour-steps": colour_steps < 1, "--mean-with": mean_with}
     if start is None and not resume:
         _check_anew({**changed, "--frozen-latent": frozen_latent})
     if frozen_latent:
@@ -111,6 +119,8 @@ def photo(
             config = {"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size]
             rounded_from = 0.0 if decoder_only else ROUNDED_FROM
             given |= {"distortion": loss, "config": config, "rounded_from": rounded_from, "colour_steps": colour_steps}
+            if mean_with is not None:
+                given["mean_with"] = find_bundle(mean_with[0]), mean_with[1]
         bundle = main(folder, output, **given)
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)

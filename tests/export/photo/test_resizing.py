@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from aez.codec.errors import InvalidArgument
 from aez.export.hyperprior.integer import index_to_sigma
 from aez.export.photo.network import PhotoConfig, PhotoNetwork, kept_coefficients
-from aez.export.photo.resizing import resized, set_finer_colours
+from aez.export.photo.resizing import mix, resized, set_finer_colours
 from tests.kit.small_photo import FORMER, SMALL, make_network, make_pictures
 
 
@@ -26,6 +27,19 @@ def test_a_network_of_other_sizes_takes_the_weights_that_fit() -> None:
     larger = resized(usual, replace(SMALL, coarse_width=16)).state_dict()
     assert larger["analysis.coarse.down.weight"].shape[0] == 16
     assert not torch.equal(larger["analysis.coarse.down.weight"][:8], before["analysis.coarse.down.weight"])
+
+
+def test_a_mean_of_two_networks_lies_between_them() -> None:
+    one, other, changed = make_network(), make_network(), make_network()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter += 1
+    mix(changed, other, 0.25)
+    for name, value in changed.state_dict().items():
+        before, after = one.state_dict()[name], other.state_dict()[name]
+        assert torch.allclose(value, (before + 0.25 * (after - before)).to(value.dtype), atol=1e-6), name
+    with pytest.raises(InvalidArgument, match="of the same sizes"):
+        mix(one, make_network(replace(SMALL, hyper_width=8)), 0.5)
 
 
 @torch.no_grad()
