@@ -444,7 +444,7 @@ def test_hardly_anything_left(here: Path, cut: int, command: list[str]) -> None:
         ("encode", 2, "missing argument 'IN...'; see aez encode --help"),
         ("nothing", 2, "no such command 'nothing'; see aez --help"),
         ("encode a.png -o b.aez -q 0.5", 2, "0.5 is not in the range 1<=x<=100"),
-        ("encode a.png -o b.aez -q nan", 2, "quality nan is outside 1..100"),
+        ("encode a.png -o b.aez -q nan", 2, "nan is no finite number"),
         ("encode a.png -o b.aez --bpp 1 --psnr 30", 2, "give only one of --bpp and --psnr"),
         ("encode a.png -o b.aez --bpp 0.001", 2, "a.png: even quality 1 needs"),
         ("encode a.png -o b.aez --psnr 99 --content photo", 2, "a.png: quality 100 gives"),
