@@ -92,10 +92,8 @@ def photo(
     """
     train_options.check(output, minutes, steps, resume, start, force)
     changed = {"--decoder-only": decoder_only, "--colour-steps": colour_steps < 1, "--mean-with": mean_with}
-    if start is None and not resume:
-        _check_anew({**changed, "--frozen-latent": frozen_latent})
-    if frozen_latent:
-        _check_frozen({f"--loss {loss}": loss != "mse", "--size": size, **changed})
+    _check_anew({**changed, "--frozen-latent": frozen_latent} if start is None and not resume else {})
+    _check_frozen({f"--loss {loss}": loss != "mse", "--size": size, **changed} if frozen_latent else {})
     train_options.check_crop(crop, loss != "mse")
     from aez.codec.bundle.library import find_bundle
 
@@ -119,8 +117,7 @@ def photo(
             config = {"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size]
             rounded_from = 0.0 if decoder_only else ROUNDED_FROM
             given |= {"distortion": loss, "config": config, "rounded_from": rounded_from, "colour_steps": colour_steps}
-            if mean_with is not None:
-                given["mean_with"] = find_bundle(mean_with[0]), mean_with[1]
+            given |= {} if mean_with is None else {"mean_with": (find_bundle(mean_with[0]), mean_with[1])}
         bundle = main(folder, output, **given)
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)
