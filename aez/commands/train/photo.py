@@ -117,7 +117,7 @@ def photo(
             config = {"usual": PhotoConfig(), "fast": PhotoConfig.fast(), None: None}[size]
             rounded_from = 0.0 if decoder_only else ROUNDED_FROM
             given |= {"distortion": loss, "config": config, "rounded_from": rounded_from, "colour_steps": colour_steps}
-            given |= {} if mean_with is None else {"mean_with": (find_bundle(mean_with[0]), mean_with[1])}
+            given["mean_with"] = mean_with and (find_bundle(mean_with[0]), mean_with[1])
         bundle = main(folder, output, **given)
     if bundle is None:
         sys.exit(train_options.EXIT_STOPPED)
