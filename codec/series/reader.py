@@ -335,8 +335,11 @@ class SeriesReader(Iterator[Series]):
         for name, column in blocks[0].columns.items():
             if name in used or name in self.dropped or (asked is not None and name not in asked):
                 continue
-            text = not isinstance(column, np.ndarray) and (_no_channel(column, False, False) or "").startswith("text")
-            if text and is_category([block.columns[name] for block in blocks if name in block.columns]):
+            reason = _no_channel(column, False, False) or ""
+            # "21,5" between commas is no word, and a thousand or a part of one: who wrote it has to say.
+            text = reason.startswith("text") and not _DECIMAL_COMMA.search(reason)
+            parts = [block.columns[name] for block in blocks if name in block.columns]
+            if text and not isinstance(column, np.ndarray) and is_category(parts):
                 self._book.gather(name)
 
     @contextlib.contextmanager

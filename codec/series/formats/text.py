@@ -11,13 +11,15 @@ import json
 import re
 import statistics
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
+import numpy as np
+
 from aez.codec.common.table_head import RESULT_NAMES, is_long_result, is_preamble, unnamed
 from aez.codec.errors import UnsupportedInput
-from aez.codec.series.columns import MISSING, Column, arrow, from_arrow
+from aez.codec.series.columns import MISSING, Column, arrow, excerpt, from_arrow
 from aez.codec.series.score_files import STREAM, values_of_line
 from aez.codec.series.table import Table, TableBlock, explained, refuse_repeated
 
@@ -29,6 +31,9 @@ _SEPARATORS = ("\t", ";", "|", ",", " ")
 _BOM, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 #: Lines without content: blank ones and comments.
 _IDLE = re.compile(rb"(?m)^(?:[ \t]*#[^\n]*|[ \r]*)(?:\n|\Z)")
+#: A number with a decimal comma perhaps: what may be a number in a file that separates by something else.
+_COMMA_NUMBER = r"^\s*[+-]?(\d+|\d*,\d+)([eE][+-]?\d+)?\s*$"
+_WITH_COMMA = re.compile(r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$", re.ASCII)
 _TIME_LIKE = re.compile(r"\d{4}[-/]?\d\d[-/]?\d\d([T ].*)?|\d\d:\d\d(:\d\d([.,]\d+)?)?")
 
 
@@ -223,7 +228,7 @@ def _is_header(rows: Sequence[Sequence[str]]) -> bool:
 
 def _is_value(text: str) -> bool:
     text = text.strip()
-    if text.lower() in MISSING or _TIME_LIKE.fullmatch(text):
+    if text.lower() in MISSING or _TIME_LIKE.fullmatch(text) or _WITH_COMMA.fullmatch(text):
         return True
     try:
         float(text)
@@ -233,12 +238,43 @@ def _is_value(text: str) -> bool:
 
 
 def _csv_blocks(pa: Any, path: Path, lines: Iterator[Lines], dialect: _Dialect) -> Iterator[TableBlock]:
+    commas: set[str] = set()
     for part in lines:
         text = part.rows
         if dialect.separator == " ":
             text = re.sub(rb"(?m)^ | (?=\r?$)", b"", re.sub(rb"[ \t]+", b" ", text))
         if text:
-            yield _csv_block(pa, path, part, text, dialect)
+            block = _csv_block(pa, path, part, text, dialect)
+            yield block if dialect.separator == "," else _with_points(path, block, commas)
+
+
+def _with_points(path: Path, block: TableBlock, commas: set[str]) -> TableBlock:
+    """The block with points for decimal commas, in the columns of `commas` and those that are found to belong there.
+
+    Such a column holds numbers with a comma, and no more texts of another kind than numbers. A point in it may mean
+    anything, and is refused.
+    """
+    compute = arrow("pyarrow.compute")
+    columns = dict(block.columns)
+    for name, column in columns.items():
+        if column is None or isinstance(column, np.ndarray):
+            continue
+        if not compute.any(compute.match_substring_regex(column, _WITH_COMMA.pattern)).as_py():
+            continue
+        if name not in commas:
+            number = compute.sum(compute.match_substring_regex(column, _COMMA_NUMBER)).as_py()
+            if 2 * number < len(column) - column.null_count:
+                continue
+            commas.add(name)
+        columns[name] = compute.replace_substring_regex(column, _WITH_COMMA.pattern, r"\1.\2")
+    for name in commas:
+        pointed = compute.match_substring_regex(block.columns[name], r"^\s*[+-]?[\d,]*\.[\d.,]+\s*$")
+        if row := compute.index(pointed, value=True).as_py() + 1:
+            raise UnsupportedInput(
+                f"{path}, {block.place(row - 1)}: {excerpt(block.columns[name], row - 1)} in column {name!r}, whose "
+                "numbers have decimal commas; write all of them in one way, without marks between thousands"
+            )
+    return replace(block, columns=columns)
 
 
 def _csv_block(pa: Any, path: Path, part: Lines, text: bytes, dialect: _Dialect) -> TableBlock:

@@ -236,9 +236,30 @@ def test_names_and_rows_are_told_apart(tmp_path: Path, text: str, channels: tupl
 
 
 def test_commas_in_numbers_are_no_separators(tmp_path: Path) -> None:
-    message = refusal(lambda: read(tmp_path, "a;b\n1,5;2,5\n3,5;4,5\n"))
+    series, _ = read(tmp_path, "a;b;c\n1,5;-2;x\n3;,45e1;y\n;NA;z\n")
+    assert series.channels == ("a", "b")
+    np.testing.assert_array_equal(series.values, [[1.5, -2], [3, 4.5], [np.nan, np.nan]])
+    nameless, _ = read(tmp_path, "1,5;2,5\n3,5;4,5\n")
+    np.testing.assert_array_equal(nameless.values, [[1.5, 2.5], [3.5, 4.5]])
+    message = refusal(lambda: read(tmp_path, "a;b\n1,5;2\n1.234,5;2\n3,5;4\n"))
+    assert "line 3: '1.234,5' in column 'a', whose numbers have decimal commas" in message
+    message = refusal(lambda: read(tmp_path, 'a,b\n"1,5","2,5"\n"3,5","4,5"\n'))
     assert "a: text, such as '1,5'" in message
     assert "decimal point" in message
+
+
+def test_numbers_of_a_late_block_keep_their_decimal_commas(tmp_path: Path) -> None:
+    rows = ["10;1,5"] * 400_000 + ["10,5;2"] * 3
+    series, _ = read(tmp_path, "a;b\n" + "\n".join(rows))
+    np.testing.assert_array_equal(series.values[-1], [10.5, 2])
+    np.testing.assert_array_equal(series.values[0], [10, 1.5])
+
+
+def test_few_quoted_commas_are_no_words(tmp_path: Path) -> None:
+    text = "a,b\n" + "".join(f'{row},"2{row % 2},5"\n' for row in range(100))
+    series, summary = read(tmp_path, text, categories=True)
+    assert series.channels == ("a",)
+    assert summary.dropped["b"].startswith("text, such as '20,5'")
 
 
 def test_a_named_separator_is_used(tmp_path: Path) -> None:
