@@ -6,8 +6,7 @@ export function checkOptions(options: object): void {
   if (Object(options) !== options) throw new InvalidArgument("options are an object");
   for (const [name, value] of Object.entries(options)) {
     const method = name === "signal" ? "throwIfAborted" : name === "runtime" ? "open" : /^on/.test(name) && "call";
-    if (method && value != null && !value[method])
-      throw new InvalidArgument(`${name} is of the wrong kind`);
+    if (method && value != null && !value[method]) throw new InvalidArgument(`${name} is of the wrong kind`);
   }
   (options as { signal?: AbortSignal }).signal?.throwIfAborted();
 }
