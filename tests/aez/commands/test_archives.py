@@ -302,3 +302,30 @@ def test_names_do_not_steer_the_terminal(archive: Path) -> None:
     (archive / name).write_bytes(b"")
     found = run("encode", name, "-o", "x.aez")
     assert found.stderr == "aez: error: two\\nlines\\x1b[31m.png: it is empty\n"
+
+
+def test_folders_are_verified_and_shown_as_they_are_decoded(archive: Path) -> None:
+    assert run("encode", "in", "-o", "out", "-r").exit_code == 0
+    coded = sorted(f"out/{name}" for name in tree(archive / "out"))
+    (archive / "out" / "notes.txt").write_text("no file of aez")
+    whole = run("verify", "out", "-r")
+    assert (whole.exit_code, sorted(line.split(":")[0] for line in whole.stdout.splitlines())) == (0, coded)
+    assert "all 5 files are sound" in whole.stderr
+    assert "left out, no .aez files: out/notes.txt" in whole.stderr
+    shown = run("info", "out", "--json")
+    assert [json.loads(line)["file"] for line in shown.stdout.splitlines()] == ["out/a.aez", "out/b.aez"]
+    assert "folders (--recursive): out/2019/" in shown.stderr
+
+    damaged = archive / "out" / "2019" / "c.aez"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    for command in ("verify", "info", "decode"):
+        result = run(command, "out", "-r", *(["-o", "back"] if command == "decode" else []))
+        assert result.exit_code == 1
+        assert "out/2019/c.aez: the file ends in " in result.stderr
+        assert result.stderr.endswith("aez: error: 1 of 5 files failed\n")
+        (archive / "empty").mkdir(exist_ok=True)
+        none = run(command, "empty")
+        assert (none.exit_code, none.stdout) == (5, "")
+        assert none.stderr == (
+            "aez: error: the folder empty holds no file for this command (folders in it are searched with --recursive)\n"
+        )
