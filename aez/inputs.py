@@ -126,6 +126,8 @@ def _below(folder: Path, recursive: bool, follow_links: bool) -> Iterator[tuple[
                     inner.append(path)
                 else:
                     yield path, LeftOut(f"{path}{os.sep}", "folders (--recursive)")
+            elif not path.exists():
+                yield path, LeftOut(str(path), "the link leads nowhere", failed=True)
             elif not path.is_file():
                 yield path, LeftOut(str(path), "no regular files")
             else:
