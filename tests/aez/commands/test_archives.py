@@ -328,7 +328,8 @@ def test_folders_are_verified_and_shown_as_they_are_decoded(archive: Path) -> No
         none = run(command, "empty")
         assert (none.exit_code, none.stdout) == (5, "")
         assert none.stderr == (
-            "aez: error: the folder empty holds no file for this command (folders in it are searched with --recursive)\n"
+            "aez: error: the folder empty holds no file for this command"
+            " (folders in it are searched with --recursive)\n"
         )
 
 

@@ -18,6 +18,6 @@ def test_a_file_system_that_is_read_only_is_one_sentence(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(Path, "touch", refuse)
     monkeypatch.setattr(Path, "unlink", refuse)  # of what is not there, too
-    with pytest.raises(OutputError, match="a cannot be written: Read-only file system$"):
+    with pytest.raises(OutputError, match=r"a cannot be written: Read-only file system$"):
         write_whole(tmp_path / "a", b"content")
     assert not list(tmp_path.iterdir())
