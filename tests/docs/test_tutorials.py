@@ -20,13 +20,27 @@ import pytest
 
 from aez.bench.remote.server import Answer, RangeServer, serving
 from tests.kit.browser import Browser, browser, window  # noqa: F401 - fixtures
-from tests.kit.places import ROOT
+from tests.kit.made_once import MadeOnce
+from tests.kit.places import ROOT, TINY
 from tests.kit.tiny_pictures import photo
 
 FOLDER = ROOT / "docs" / "tutorials"
 TUTORIALS = sorted(path.stem for path in FOLDER.glob("*.md"))
 BLOCK = re.compile(r"(?:<!-- (in tests|file): (.*?) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECONDS = 900
+
+#: `aez` as installed, but that networks are traced for their graphs once in a run of the tests.
+AEZ = """#!{python}
+import sys
+if sys.argv[1] in ("train", "collection"):
+    from pathlib import Path
+    from pytest import MonkeyPatch
+    from tests.kit.made_once import MadeOnce
+    from tests.kit.traced_once import trace_once
+    trace_once(MonkeyPatch(), MadeOnce(Path("{common}")))
+from aez.cli import main
+main(prog_name="aez")
+"""
 
 
 @dataclass(frozen=True)
@@ -61,15 +75,22 @@ class _Site(RangeServer):
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A folder as a reader has it, who is in a checkout, and the environment."""
+def place(tmp_path: Path, made_once: MadeOnce) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder as a reader has it, who is in a checkout, and the environment; `photo` is a network in miniature."""
     for name in ("samples", "codec"):
         (tmp_path / name).symlink_to(ROOT / name)
+    programs, models = tmp_path / "programs", tmp_path / "models"
+    programs.mkdir()
+    models.mkdir()
+    (programs / "aez").write_text(AEZ.format(python=sys.executable, common=made_once.common), encoding="utf-8")
+    (programs / "aez").chmod(0o755)
+    (models / "photo.aezm").write_bytes(Path(TINY).read_bytes())
     site = _Site({})
     site.folder = tmp_path
     with serving(site):
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        yield tmp_path, {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "SERVER": site.address}
+        path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+        changed = {"PATH": path, "PYTHONPATH": str(ROOT), "AEZ_MODELS": str(models), "SERVER": site.address}
+        yield tmp_path, {**os.environ, **changed}
 
 
 def perform(block: Block, folder: Path, environment: dict[str, str]) -> str:
