@@ -58,6 +58,18 @@ class Inputs:
             messages.note(f"left out, {reason}: {', '.join(paths[:_NAMED])}{more}")
 
 
+def judge_coded(path: Path) -> LeftOut | None:
+    """None for a file that is called `.aez`; whether it is one, its reader says."""
+    return None if path.suffix.lower() == ".aez" else LeftOut(str(path), "no .aez files")
+
+
+def find_coded(given: Sequence[str], *, recursive: bool, follow_links: bool) -> Inputs:
+    """As `find_inputs`, of `.aez` files; what is left out is told."""
+    found = find_inputs(given, judge_coded, recursive=recursive, follow_links=follow_links)
+    found.tell()
+    return found
+
+
 def find_inputs(given: Sequence[str], judge: Judge, *, recursive: bool = False, follow_links: bool = False) -> Inputs:
     """The files, and in place of each folder what lies in it, or with `recursive` below it.
 
@@ -114,6 +126,8 @@ def _below(folder: Path, recursive: bool, follow_links: bool) -> Iterator[tuple[
                     inner.append(path)
                 else:
                     yield path, LeftOut(f"{path}{os.sep}", "folders (--recursive)")
+            elif not path.exists():
+                yield path, LeftOut(str(path), "the link leads nowhere", failed=True)
             elif not path.is_file():
                 yield path, LeftOut(str(path), "no regular files")
             else:

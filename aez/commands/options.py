@@ -54,6 +54,10 @@ walking = in_order(
     click.option("-r", "--recursive", is_flag=True, help="Folders inside folders too; the tree is kept below DIR."),
     click.option("--follow-links", is_flag=True, help="Follow symbolic links in folders."),
 )
+looking = in_order(
+    click.option("-r", "--recursive", is_flag=True, help="Folders inside folders too."),
+    click.option("--follow-links", is_flag=True, help="Follow symbolic links in folders."),
+)
 model = click.option(
     "-m", "--model", metavar="NAME|PATH", help="Model by name, by id or as an .aezm file, in place of the usual one."
 )

@@ -42,7 +42,8 @@ def whole_file(path: str | os.PathLike[str], force: bool = False) -> Iterator[Pa
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial.exists():  # a file system that is read-only refuses to unlink even what is not there
+            partial.unlink(missing_ok=True)
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes, force: bool = False) -> None:

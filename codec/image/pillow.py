@@ -160,6 +160,8 @@ def _pillow_errors(name: str, source: IO[bytes] | str | None = None) -> Iterator
     except OSError as error:
         raise UnsupportedInput(f"{name} cannot be read: {error}") from error
     except Exception as error:  # ValueError, SyntaxError, struct.error and a dozen more for damaged files
+        if "MAX_TEXT" in str(error):  # what Pillow's reader of PNG guards against
+            raise UnsupportedInput(f"{name} has more words beside its pixels than Pillow reads: {error}") from error
         raise UnsupportedInput(f"{name} is damaged: {error}") from error
 
 

@@ -16,7 +16,7 @@ from aez.codec.remote.address import file_name, is_url
 from aez.commands import options
 from aez.commands.codec.picture_files import Background, decoded_bytes, find_format
 from aez.files import Job, check_target, plan, read_input, refuse_two_results, write_output
-from aez.inputs import STDIO, Found, Inputs, LeftOut, find_inputs
+from aez.inputs import STDIO, Found, Inputs, find_coded
 
 if TYPE_CHECKING:
     from aez.codec.image.decoded import Decoded
@@ -174,8 +174,7 @@ def decode(
     if suffix is not None:
         suffix = f".{suffix.lower().lstrip('.')}"
         find_format(suffix)
-    found = find_inputs(inputs, _coded, recursive=recursive, follow_links=follow_links)
-    found.tell()
+    found = find_coded(inputs, recursive=recursive, follow_links=follow_links)
     _name_urls(found, output)
     jobs = plan(found, output, suffix or ".png")
     parallel = Parallel.choose(len(jobs), workers, threads)
@@ -199,10 +198,6 @@ def _name_urls(found: Inputs, output: str | None) -> None:
             if output is None:
                 raise InvalidArgument("nothing is written beside a URL: name a file or a folder with -o")
             found.files[number] = Found(one.path, Path(file_name(one.path)))
-
-
-def _coded(path: Path) -> LeftOut | None:
-    return None if path.suffix.lower() == ".aez" else LeftOut(str(path), "no .aez files")
 
 
 def _summed(damage: tuple[CorruptFile, ...]) -> CorruptFile | None:

@@ -12,16 +12,18 @@ from aez import messages
 from aez.batch import run_each
 from aez.commands import options
 from aez.files import read_input
-from aez.inputs import STDIO
+from aez.inputs import STDIO, find_coded
 
 
 @click.command()
 @options.files
+@options.looking
 @options.as_json
-def info(files: tuple[str, ...], as_json: bool) -> None:
+def info(files: tuple[str, ...], recursive: bool, follow_links: bool, as_json: bool) -> None:
     """Show size, quality, model and chunks of .aez files; every chunk's checksum is checked.
 
-    FILE may be a URL, of which only the two ends are read (needs aez[remote]); - is standard input.
+    FILE may be a folder, for the .aez files in it, or a URL, of which only the two ends are read (needs aez[remote]);
+    - is standard input.
     """
     from aez.codec.container.chunks import SIGNATURE
     from aez.codec.image.decoding import describe, describe_ends
@@ -35,7 +37,8 @@ def info(files: tuple[str, ...], as_json: bool) -> None:
             found = describe(read_input(name, SIGNATURE[:-1]), None if name == STDIO else name)
         messages.result(json.dumps({"file": name, **found}) if as_json else _text(name, found))
 
-    sys.exit(run_each(files, show))
+    found = find_coded(files, recursive=recursive, follow_links=follow_links)
+    sys.exit(run_each([one.path for one in found.files], show, found.failed))
 
 
 def _more(found: dict[str, Any]) -> list[str]:

@@ -83,6 +83,8 @@ def decoded_bytes(
         )
     if picture_format not in TAKE_METADATA:
         image = ImageOps.exif_transpose(image)
+        if not image.getexif():
+            image.info.pop("exif", None)  # it said the orientation alone
         lost = [key for key in METADATA if image.info.get(key)]
         notices += [f"{picture_format} does not take {', '.join(lost)}"] if lost else []
     return _written(image, picture_format, _png_colour(decoded), notices), tuple(notices)
@@ -246,8 +248,9 @@ def judge_picture(path: Path) -> LeftOut | None:
     except OSError as error:
         if error.errno is not None:
             return LeftOut(str(path), f"it cannot be read: {error.strerror}", failed=True)
-    except Exception:  # noqa: BLE001 - whatever a reader stumbles over, it is judged by its suffix below
-        pass
+    except Exception as error:  # noqa: BLE001 - whatever a reader stumbles over, it is judged by its suffix below
+        if "MAX_TEXT" in str(error):
+            return None  # a picture with many words, which its reader names
     with path.open("rb") as file:
         wanted = unread_format(file.read(16))
     if wanted:

@@ -12,14 +12,18 @@ from aez.batch import run_each
 from aez.codec.errors import CorruptFile
 from aez.commands import options
 from aez.files import read_input
-from aez.inputs import STDIO
+from aez.inputs import STDIO, find_coded
 
 
 @click.command()
 @options.files
+@options.looking
 @options.model
-def verify(files: tuple[str, ...], model: str | None) -> None:
-    """Check .aez files in full: every chunk's checksum, symbols, samples and alpha of every tile."""
+def verify(files: tuple[str, ...], recursive: bool, follow_links: bool, model: str | None) -> None:
+    """Check .aez files in full: every chunk's checksum, symbols, samples and alpha of every tile.
+
+    FILE may be a folder, for the .aez files in it; - is standard input.
+    """
     from aez.codec.container.chunks import SIGNATURE
 
     def check(name: str) -> None:
@@ -27,7 +31,11 @@ def verify(files: tuple[str, ...], model: str | None) -> None:
         found = f"{tiles} tile{'s' if tiles > 1 else ''}, {f'model {used}' if used else 'no model'}"
         messages.result(f"{click.format_filename(name)}: sound ({found})")
 
-    sys.exit(run_each(files, check))
+    found = find_coded(files, recursive=recursive, follow_links=follow_links)
+    code = run_each([one.path for one in found.files], check, found.failed)
+    if found.in_folder and code == 0:
+        messages.note(f"all {len(found.files):,} files are sound" if len(found.files) > 1 else "the one file is sound")
+    sys.exit(code)
 
 
 def check_file(data: bytes, model: str | None = None, beside: str | None = None) -> tuple[int, str]:

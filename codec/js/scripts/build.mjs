@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
+import { deflateSync, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { minify } from "terser";
 
@@ -31,9 +31,9 @@ const viewer = process.argv[3] ?? join(home, "viewer");
 execFileSync(join(home, "scripts", "kernels.sh"), { stdio: "inherit" });
 // Text survives every bundler, every server's content types and every policy on fetching.
 for (const name of ["learned", "exact"]) {
-  const wasm = gzipSync(readFileSync(join(home, "build", `${name}.wasm`)), { level: 9 });
-  writeFileSync(join(home, "build", `${name}.gz.js`), `export default "${wasm.toString("base64")}";\n`);
-  writeFileSync(join(home, "build", `${name}.gz.d.ts`), "declare const wasm: string;\nexport default wasm;\n");
+  const wasm = deflateSync(readFileSync(join(home, "build", `${name}.wasm`)), { level: 9 });
+  writeFileSync(join(home, "build", `${name}.packed.js`), `export default "${wasm.toString("base64")}";\n`);
+  writeFileSync(join(home, "build", `${name}.packed.d.ts`), "declare const wasm: string;\nexport default wasm;\n");
 }
 
 const sources = pathsOf(entries);
@@ -94,7 +94,8 @@ async function bundle(entryPoints, folder, others, define = {}) {
   });
   mkdirSync(folder, { recursive: true });
   const unsafe = { unsafe: true, unsafe_arrows: true, unsafe_methods: true, unsafe_proto: true }; // none of numbers
-  const compress = { passes: 3, keep_fargs: false, pure_getters: true, ...unsafe };
+  const order = { hoist_funs: true, inline: 1, lhs_constants: false }; // what compresses best
+  const compress = { passes: 3, keep_fargs: false, pure_getters: true, ...order, ...unsafe };
   const format = { comments: /webpackIgnore|@vite-ignore/ };
   for (const { path, text } of built.outputFiles) {
     const { code } = await minify(text, { module: true, ecma: 2020, compress, format });

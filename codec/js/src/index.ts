@@ -20,7 +20,7 @@ export { contents } from "./image/rest.js";
 export * as internals from "./internals.js";
 export type { ChunkInfo } from "./rest/contents.js";
 
-import packed from "../build/learned.gz.js";
+import packed from "../build/learned.packed.js";
 import { provideKernels } from "./image/decode.js";
 
 provideKernels(packed);

@@ -186,4 +186,18 @@ test("what is handed over wrongly is said in one sentence", async () => {
   for (const given of ["photo.mjs", null, [null], [7], () => "x"]) {
     await assert.rejects(wrong({ model: given }), { name: "ModelError", code: 4 });
   }
+  for (const options of [null, 5, "region"]) {
+    await assert.rejects(decode(tiles, options as never), /^InvalidArgument: options are an object/);
+  }
+  for (const name of ["onTile", "onHeader", "signal", "runtime"]) {
+    await assert.rejects(wrong({ [name]: "text" }), new RegExp(`^InvalidArgument: ${name} is of the wrong kind`));
+  }
+  assert.ok(await wrong({ onTile: undefined, signal: null }));
+  await assert.rejects(wrong({ region: "1234" }), { name: "InvalidArgument" });
+  for (const given of ["text", null, 5]) {
+    assert.throws(() => info(given as never), /^InvalidArgument: a file is handed over as bytes/);
+    await assert.rejects(toBitmap(given as never), /^InvalidArgument: toBitmap takes what decode gave/);
+    const stream = new ReadableStream({ start: (controller) => controller.enqueue(given) });
+    await assert.rejects(decode(stream as never), /^InvalidArgument: a file is handed over as bytes/);
+  }
 });

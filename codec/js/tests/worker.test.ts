@@ -86,7 +86,29 @@ test("errors keep their kind, code and words", async () => {
 test("a model that is none is said in one sentence", async () => {
   const pool = new Pool({ size: 1, workerUrl });
   const given = "photo.mjs" as unknown as ArrayBuffer;
-  await assert.rejects(pool.decode(read("learned_tiles.aez"), { model: given }), { name: "ModelError", code: 4 });
+  const file = read("learned_tiles.aez");
+  await assert.rejects(pool.decode(file, { model: given }), { name: "ModelError", code: 4 });
+  assert.ok(await pool.decode(file, { model })); // the worker is free again
+  pool.close();
+});
+
+test("options of the wrong kind, and streams that break, leave the workers free", async () => {
+  const pool = new Pool({ size: 1, workerUrl });
+  const file = read("learned_tiles.aez");
+  const wrong = (options: object) => pool.decode(file, { model, ...options });
+  await assert.rejects(pool.decode(file, null as never), { name: "InvalidArgument" });
+  for (const options of [{ onTile: 5 }, { signal: "stop" }, { region: () => 1 }, { scale: Symbol("x") }]) {
+    await assert.rejects(wrong(options), { name: "InvalidArgument", code: 2 });
+  }
+  const gone = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(file.subarray(0, 200)),
+    pull: (controller) => controller.error(new Error("the line is gone")),
+  });
+  await assert.rejects(pool.decode(gone, { model, onTile: () => undefined }), /the line is gone/);
+  const held = new Response(file);
+  held.body?.getReader();
+  await assert.rejects(pool.decode(held, { model }), /^InvalidArgument: the file has been read already/);
+  assert.deepEqual((await pool.decode(file, { model })).data, whole.data);
   pool.close();
 });
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 import aez
 from aez.codec.image.distortion import psnr
@@ -302,3 +303,73 @@ def test_names_do_not_steer_the_terminal(archive: Path) -> None:
     (archive / name).write_bytes(b"")
     found = run("encode", name, "-o", "x.aez")
     assert found.stderr == "aez: error: two\\nlines\\x1b[31m.png: it is empty\n"
+
+
+def test_folders_are_verified_and_shown_as_they_are_decoded(archive: Path) -> None:
+    assert run("encode", "in", "-o", "out", "-r").exit_code == 0
+    coded = sorted(f"out/{name}" for name in tree(archive / "out"))
+    (archive / "out" / "notes.txt").write_text("no file of aez")
+    whole = run("verify", "out", "-r")
+    assert (whole.exit_code, sorted(line.split(":")[0] for line in whole.stdout.splitlines())) == (0, coded)
+    assert "all 5 files are sound" in whole.stderr
+    assert "left out, no .aez files: out/notes.txt" in whole.stderr
+    shown = run("info", "out", "--json")
+    assert [json.loads(line)["file"] for line in shown.stdout.splitlines()] == ["out/a.aez", "out/b.aez"]
+    assert "folders (--recursive): out/2019/" in shown.stderr
+
+    damaged = archive / "out" / "2019" / "c.aez"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    for command in ("verify", "info", "decode"):
+        result = run(command, "out", "-r", *(["-o", "back"] if command == "decode" else []))
+        assert result.exit_code == 1
+        assert "out/2019/c.aez: the file ends in " in result.stderr
+        assert result.stderr.endswith("aez: error: 1 of 5 files failed\n")
+        (archive / "empty").mkdir(exist_ok=True)
+        none = run(command, "empty")
+        assert (none.exit_code, none.stdout) == (5, "")
+        assert none.stderr == (
+            "aez: error: the folder empty holds no file for this command"
+            " (folders in it are searched with --recursive)\n"
+        )
+
+
+def test_odd_files_of_a_folder_are_encoded_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    names = ["nl\nname.png", os.fsdecode(b"bad\xff.png"), "sub/p.png"]
+    for name in names:
+        Image.fromarray(photo(40, 30)).save(folder / name)
+    (folder / "sub" / "loop").symlink_to("..")
+    (folder / "gone.png").symlink_to("nowhere")
+    words = PngInfo()
+    words.add_text("Comment", "x" * 2_000_000, zip=True)
+    Image.fromarray(photo(40, 30)).save(folder / "words.png", pnginfo=words)
+    result = run("encode", "in", "-o", "out", "-r", "--follow-links", "--report", "in/report.csv")
+    assert result.exit_code == 1
+    assert "in/gone.png: the link leads nowhere" in result.stderr
+    assert "in/words.png: it has more words beside its pixels than Pillow reads: " in result.stderr
+    assert result.stderr.endswith("aez: error: 2 of 5 files failed\n")
+    assert tree(tmp_path / "out") == {name.replace(".png", ".aez") for name in names}
+    assert run("verify", "out", "-r").exit_code == 0
+    with (folder / "report.csv").open(errors="surrogateescape", newline="") as report:
+        assert len(list(csv.reader(report))) == 6
+
+
+@pytest.mark.parametrize("orientation", [5, 8])
+def test_what_was_on_its_side_is_upright_in_every_format(
+    orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exif = Image.Exif()
+    exif[274] = orientation
+    source = Image.fromarray(photo(60, 40))
+    source.save("a.jpg", exif=exif, quality=95)
+    assert run("encode", "a.jpg", "-o", "a.aez", "--quality", "90").exit_code == 0
+    expected = np.asarray(ImageOps.exif_transpose(Image.open("a.jpg")).convert("RGB"))
+    for suffix in ("png", "jpg", "bmp"):
+        done = run("decode", "a.aez", "-o", f"b.{suffix}")
+        assert (done.exit_code, "does not take" in done.stderr) == (0, False)
+        shown = np.asarray(ImageOps.exif_transpose(Image.open(f"b.{suffix}")).convert("RGB"))
+        assert shown.shape == expected.shape
+        assert psnr(shown, expected) > 25

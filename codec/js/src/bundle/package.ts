@@ -6,9 +6,9 @@ import type { PackedModel } from "./bundle.js";
 
 const MODEL_MAX = 64 * 2 ** 20;
 
-/** Whether that is a package, whatever it is. */
+/** Whether that is called a package, whatever it is. */
 export function isPacked(model: unknown): model is PackedModel {
-  return "packed" in Object(model);
+  return typeof Object(model).id === "string";
 }
 
 /** The bytes of a package. Throws ModelError. */

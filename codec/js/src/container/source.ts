@@ -13,10 +13,16 @@ export interface Source {
   close(): Promise<void>;
 }
 
-/** The bytes of what lies in memory, without a copy. */
+/** Whether that lies in memory, whatever it is; buffers of other windows do, too. */
+export function isBytes(data: unknown): data is ArrayBuffer | ArrayBufferView {
+  return ArrayBuffer.isView(data) || Object.prototype.toString.call(data) === "[object ArrayBuffer]";
+}
+
+/** The bytes of what lies in memory, without a copy. Throws InvalidArgument for what is neither a buffer nor a view. */
 export function bytesOf(data: ArrayBuffer | ArrayBufferView): Uint8Array {
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return new Uint8Array(data);
+  if (isBytes(data)) return new Uint8Array(data);
+  throw new InvalidArgument("a file is handed over as bytes, a Blob, a Response or a ReadableStream");
 }
 
 export async function openSource(input: Input): Promise<Source> {
@@ -29,11 +35,9 @@ export async function openSource(input: Input): Promise<Source> {
     if (stream.locked) throw new InvalidArgument("the file has been read already");
     return new StreamSource(stream);
   }
-  if (input instanceof Response || input instanceof Blob) return new MemorySource(await input.arrayBuffer());
-  if (ArrayBuffer.isView(input) || Object.prototype.toString.call(input) === "[object ArrayBuffer]") {
-    return new MemorySource(input as ArrayBuffer);
-  }
-  throw new InvalidArgument("a file is handed over as bytes, a Blob, a Response or a ReadableStream");
+  return new MemorySource(
+    input instanceof Response || input instanceof Blob ? await input.arrayBuffer() : (input as ArrayBuffer),
+  );
 }
 
 class MemorySource implements Source {
@@ -69,8 +73,9 @@ class StreamSource implements Source {
     while (this.#held < count) {
       const { value, done } = await this.#reader.read();
       if (done) break;
-      this.#pieces.push(value);
-      this.#held += value.length;
+      const piece = bytesOf(value);
+      this.#pieces.push(piece);
+      this.#held += piece.length;
     }
     return this.#take(Math.min(count, this.#held));
   }

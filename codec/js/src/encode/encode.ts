@@ -52,7 +52,7 @@ const open = new WeakMap<Kernels, { given: Model; encoder: TileEncoder }[]>();
 /** The file of a picture. Its errors are AezError, or the signal's reason. */
 export async function encode(pixels: Pixels, options: EncodeOptions): Promise<Uint8Array<ArrayBuffer>> {
   if (!options || !pixels) throw new InvalidArgument("encode takes pixels and options, a model among them");
-  options.signal?.throwIfAborted();
+  internals.checkOptions(options);
   checkPixels(pixels);
   const level = levelOf(options);
   const { bpp } = options;
@@ -165,15 +165,10 @@ async function openEncoder(kernels: Kernels, given: Model): Promise<TileEncoder>
 }
 
 async function opened(kernels: Kernels, given: Model): Promise<ImageModel> {
-  const bytes = "packed" in given ? await internals.unpackModel(given) : bytesOf(given);
+  const bytes = internals.isPacked(given) ? await internals.unpackModel(given) : internals.bytesOf(given);
   const bundle = new internals.Bundle(kernels, bytes, undefined, true);
   if (!bundle.has(`${"latent" in bundle.coding ? "latent_" : ""}analysis.onnx`)) {
     throw new ModelError(`this is the decoding half of model ${bundle.name}: encoding needs its encoding half`);
   }
   return new internals.ImageModel(kernels, bundle);
-}
-
-function bytesOf(data: ArrayBuffer | ArrayBufferView): Uint8Array {
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return new Uint8Array(data);
 }

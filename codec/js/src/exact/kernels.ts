@@ -1,5 +1,5 @@
 // The compiled kernels of exact samples, and the memory that they work on.
-import wasm from "../../build/exact.gz.js";
+import wasm from "../../build/exact.packed.js";
 import { internals } from "../index.js";
 import type { Kernels, Pointer } from "../network/kernels.js";
 

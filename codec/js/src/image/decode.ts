@@ -7,11 +7,12 @@ import { Kernels } from "../network/kernels.js";
 import { type Box, grown, heightOf, widthOf, within } from "./boxes.js";
 import type { ImageModel, Runtime } from "./model.js";
 import { findModel, type Models } from "./models.js";
+import { checkOptions } from "./options.js";
 import { colorSpaceOf, type Metadata, type Picture, pictureOf } from "./picture.js";
 import { needsModel, RegionDecoder, type Shown } from "./region.js";
 import { loadRest, restOf } from "./rest.js";
 import type { Numbers, Samples } from "./samples.js";
-import { levelsOf, ofPicture, toRgba } from "./values.js";
+import { blankPlane, levelsOf, ofPicture, toRgba } from "./values.js";
 
 const METADATA_MAX = 2 ** 24;
 const PIXELS_MAX = 2 ** 30;
@@ -75,7 +76,7 @@ export function info(data: ArrayBuffer | ArrayBufferView): Header {
 
 /** The picture of a file. Its errors are AezError, or the signal's reason. */
 export async function decode(input: Input, options: DecodeOptions = {}): Promise<Picture> {
-  options.signal?.throwIfAborted();
+  checkOptions(options);
   return await withKernels(async (starting) => {
     const source = await openSource(input);
     try {
@@ -123,6 +124,7 @@ class Decoding {
   private alpha: Samples<Uint8Array | Uint16Array> | null = null;
   private out: Samples<Uint8Array | Uint16Array> | null = null;
   private turn = performance.now();
+  private readonly scale: number;
 
   constructor(
     private readonly kernels: Kernels,
@@ -131,6 +133,7 @@ class Decoding {
     private readonly size: number | null,
   ) {
     const scale = options.scale ?? 1;
+    this.scale = scale;
     checkPlausible(header, size, options.maxPixels ?? PIXELS_MAX);
     if (!SCALES.includes(scale)) throw new InvalidArgument(`a scale of ${scale} is none of ${SCALES.join(", ")}`);
     this.box = regionBox(header, options.region);
@@ -139,10 +142,6 @@ class Decoding {
     this.orientation = options.stored ? 1 : header.orientation;
     this.shown = new RegionDecoder(kernels, header, null, this.contents, scale).touched(this.box);
     options.onHeader?.(header);
-  }
-
-  private get scale(): number {
-    return this.options.scale ?? 1;
   }
 
   async run(reader: Reader): Promise<Picture> {
@@ -241,11 +240,6 @@ class Decoding {
   }
 }
 
-function blankPlane(width: number, height: number, channels: number, bits: number): Samples<Uint8Array | Uint16Array> {
-  const count = width * height * channels;
-  return { width, height, channels, data: bits === 8 ? new Uint8Array(count) : new Uint16Array(count) };
-}
-
 /** Copies a part of a picture to its place. */
 function put(to: Samples, part: Samples, place: Box): void {
   const inRow = part.width * part.channels;
@@ -267,8 +261,9 @@ function checkPlausible(header: Header, size: number | null, maxPixels: number):
 
 function regionBox(header: Header, region: DecodeOptions["region"]): Box {
   if (!region) return { left: 0, top: 0, right: header.width, bottom: header.height };
-  const [x, y, width, height] = Array.from(region) as [number, number, number, number];
-  const whole = region.length === 4 && region.every(Number.isInteger);
+  const numbers = Array.from(region);
+  const [x, y, width, height] = numbers as [number, number, number, number];
+  const whole = numbers.length === 4 && numbers.every(Number.isInteger);
   if (!whole || x < 0 || y < 0 || width < 1 || height < 1 || x + width > header.width || y + height > header.height) {
     throw new InvalidArgument(`region ${region} is not inside the ${header.width}x${header.height} picture`);
   }

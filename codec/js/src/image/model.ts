@@ -3,6 +3,7 @@ import type { Bundle } from "../bundle/bundle.js";
 import { TileTables } from "../entropy/tables.js";
 import { TileDecoder } from "../entropy/tile.js";
 import { CorruptFile, ModelError } from "../errors.js";
+import { size } from "../network/fold.js";
 import type { Kernels, Pointer } from "../network/kernels.js";
 import { Network } from "../network/network.js";
 import { type Geometry, geometryOf } from "./geometry.js";
@@ -74,7 +75,7 @@ export class ImageModel {
     return kernels.within(() => {
       const decoder = new TileDecoder(kernels, this.tables, symbols);
       const shape = [g.hyper_channels, height / g.hyper_stride, width / g.hyper_stride] as const;
-      const count = shape[0] * shape[1] * shape[2];
+      const count = size(shape);
       const numbers = decoder.hyper(...shape, level);
       onPhase(decoder.checksum);
       const z = { at: kernels.take(WORD * count), shape };
@@ -140,7 +141,7 @@ export class ImageModel {
   /** Two rooms for a state, of which one is read while the other is written. */
   states(cells: readonly number[]): [Part, Part] {
     const shape = [this.geometry.state_channels, ...cells];
-    const bytes = WORD * shape.reduce((product, length) => product * length, 1);
+    const bytes = WORD * size(shape);
     return [
       { at: this.kernels.take(bytes), shape },
       { at: this.kernels.take(bytes), shape },
@@ -176,7 +177,7 @@ export class ImageModel {
       const stride = small ? 1 : g.latent_stride;
       const shape = [3, y.rows * stride, y.columns * stride] as const;
       const input = { at: kernels.put(y.data), shape: [g.channels, y.rows, y.columns] };
-      const image = { at: kernels.take(WORD * shape[0] * shape[1] * shape[2]), shape };
+      const image = { at: kernels.take(WORD * size(shape)), shape };
       if (small) {
         this.network("thumbnail").run({ y: input }, level, { image });
       } else if ("latent" in this.bundle.coding) {

@@ -1,7 +1,7 @@
 // Where the model of a file comes from: the file itself, or whoever calls.
 import { Bundle, type PackedModel } from "../bundle/bundle.js";
 import { isPacked, unpackModel } from "../bundle/package.js";
-import { bytesOf } from "../container/source.js";
+import { bytesOf, isBytes } from "../container/source.js";
 import { ModelError } from "../errors.js";
 import type { Kernels } from "../network/kernels.js";
 import { ImageModel, type Runtime } from "./model.js";
@@ -28,7 +28,7 @@ export async function findModel(
   { model: models, runtime }: { model?: Models; runtime?: Runtime },
 ): Promise<ImageModel> {
   const warm = open.get(kernels) ?? [];
-  const alone = models instanceof ArrayBuffer || ArrayBuffer.isView(models);
+  const alone = isBytes(models);
   const given = (alone ? undefined : embedded) ?? (await chosen(kernels, id, models));
   const known = warm.find((model) => model === opened.get(given));
   const bundle = known?.bundle ?? new Bundle(kernels, isPacked(given) ? await unpackModel(given) : bytesOf(given));
@@ -50,7 +50,7 @@ async function chosen(kernels: Kernels, id: string, models: Models | undefined):
   const packages = listed.filter((one): one is PackedModel => isPacked(one));
   const wanted = packages.find((one) => one.id.startsWith(id));
   if (wanted) return wanted;
-  const plain = listed.filter((one): one is ArrayBuffer | ArrayBufferView => !isPacked(one));
+  const plain = listed.filter(isBytes);
   for (const one of plain) if (plain.length === 1 || new Bundle(kernels, bytesOf(one)).id.startsWith(id)) return one;
   const had = packages.length ? `, only ${packages.map((one) => one.id.slice(0, 16)).join(", ")}` : "";
   throw new ModelError(`there is no model ${id}${had}: give the package of its decoding half, or its .aezm file`);

@@ -1,6 +1,6 @@
 // A decoded picture.
 import type { Header } from "../container/header.js";
-import { UnsupportedInput } from "../errors.js";
+import { InvalidArgument, UnsupportedInput } from "../errors.js";
 import { loadRest } from "./rest.js";
 import type { Numbers } from "./samples.js";
 import { isPlain, levelsOf, type Stored, toRgba, valued } from "./values.js";
@@ -72,6 +72,7 @@ export function colorSpaceOf({ cicp }: Header, icc: Uint8Array | null): Predefin
 
 /** The picture as an ImageBitmap, to be drawn on a canvas. Throws UnsupportedInput outside of browsers. */
 export async function toBitmap(picture: Picture): Promise<ImageBitmap> {
+  if (!picture?.rgba) throw new InvalidArgument("toBitmap takes what decode gave");
   if (!globalThis.createImageBitmap) throw new UnsupportedInput("bitmaps are for browsers alone: take rgba()");
   const { width, height, colorSpace } = picture;
   const image = new ImageData(picture.rgba(), width, height, { colorSpace });

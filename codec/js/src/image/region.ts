@@ -37,17 +37,14 @@ export function needsModel(content: Uint8Array): boolean {
 /** Decodes tiles of a file, of which those that a tile touches have to be there. */
 export class RegionDecoder {
   readonly #latents = new Map<number, Plane | null>();
-  readonly #kernels: Kernels;
-
   constructor(
-    kernels: Kernels,
+    private readonly kernels: Kernels,
     private readonly header: Header,
     private readonly model: ImageModel | null,
     private readonly contents: ReadonlyMap<number, Uint8Array>,
     private readonly scale: number,
     private readonly onPhase: (tile: number, checksum: number) => void = () => undefined,
   ) {
-    this.#kernels = kernels;
     if (model) checkHeader(header.level, header.tile, model.geometry);
   }
 
@@ -58,7 +55,7 @@ export class RegionDecoder {
     const small = this.model !== null && this.#isSmall(this.model);
     const fits = small || this.scale === 1;
     if (learned && fits && !parts.exact && !parts.alpha) return { colours: learned, alpha: null };
-    const rest = await restOf(this.#kernels);
+    const rest = await restOf(this.kernels);
     return rest.completed(this.header, number, parts, learned, shown, this.scale, small);
   }
 
@@ -113,13 +110,13 @@ export class RegionDecoder {
     const part = within(shown, seen, small ? this.scale : 1);
     const [width, height] = [widthOf(part), heightOf(part)];
     return await model.withImage(y, header.level, small, (image, rows, columns) => {
-      const out = this.#kernels.take(6 * width * height);
+      const out = this.kernels.take(6 * width * height);
       const white = 2 ** header.bits - 1;
-      const { run } = this.#kernels;
+      const { run } = this.kernels;
       if (!run.to_samples(out, image, rows, columns, part.top, part.left, height, width, white)) {
         throw new ModelError("the model gives pixels that are not numbers for this latent");
       }
-      return { width, height, channels: 3, data: this.#kernels.shorts(out, 3 * width * height).slice() };
+      return { width, height, channels: 3, data: this.kernels.shorts(out, 3 * width * height).slice() };
     });
   }
 

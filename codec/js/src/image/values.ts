@@ -28,20 +28,30 @@ export function isGrey(header: Header): boolean {
   return header.mode === "L" || header.mode === "LA";
 }
 
+/** Zeros of so many bits. */
+export function blankPlane(
+  width: number,
+  height: number,
+  channels: number,
+  bits: number,
+): Samples<Uint8Array | Uint16Array> {
+  const count = width * height * channels;
+  return { width, height, channels, data: bits === 8 ? new Uint8Array(count) : new Uint16Array(count) };
+}
+
 /** Samples of three channels as those of a picture: of one channel where it is grey, in bytes where they fit. */
 export function ofPicture(samples: Samples<Uint16Array>, header: Header): Stored {
   const { width, height } = samples;
   const grey = isGrey(header);
-  const channels = grey ? 1 : 3;
-  const count = width * height * channels;
-  const data = header.bits === 8 ? new Uint8Array(count) : new Uint16Array(count);
+  const found = blankPlane(width, height, grey ? 1 : 3, header.bits);
+  const { data } = found;
   if (!grey) data.set(samples.data);
-  for (let i = 0, from = 0; grey && i < count; i++, from += 3) {
+  for (let i = 0, from = 0; grey && i < data.length; i++, from += 3) {
     const sum =
       (samples.data[from] as number) + (samples.data[from + 1] as number) + (samples.data[from + 2] as number);
     data[i] = Math.floor((sum + 1) / 3); // the three are nearly equal
   }
-  return { width, height, channels, data };
+  return found;
 }
 
 /** What the samples of a picture stand for, and alpha behind each pixel's. */

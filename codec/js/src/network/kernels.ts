@@ -63,10 +63,10 @@ export class Kernels<Run extends Compiled = Exports> {
     this.#free = [{ start, end: exports.memory.buffer.byteLength }];
   }
 
-  /** Compiled kernels, packed by gzip and base64. Throws UnsupportedInput. */
+  /** Compiled kernels, packed by zlib and base64. Throws UnsupportedInput. */
   static async start<Run extends Compiled = Exports>(packed: string): Promise<Kernels<Run>> {
     try {
-      const bytes = await inflated(packed, "gzip");
+      const bytes = await inflated(packed, "deflate");
       const { instance } = await WebAssembly.instantiate(bytes, {});
       return new Kernels(instance.exports as unknown as Run);
     } catch (error) {
@@ -102,28 +102,21 @@ export class Kernels<Run extends Compiled = Exports> {
     }
   }
 
-  /** What `work` gives; memory that it took is given back. */
-  within<T>(work: () => T): T {
+  /** What `work` gives; memory that it took is given back, unless nothing is to note it. */
+  within<T>(work: () => T, taken: Pointer[] | null = []): T {
     const outer = this.#scope;
-    const taken: Pointer[] = [];
     this.#scope = taken;
     try {
       return work();
     } finally {
       this.#scope = outer;
-      for (const start of taken) this.release(start);
+      for (const start of taken ?? []) this.release(start);
     }
   }
 
   /** What `work` gives; memory that it took stays, whatever `within` is around it. */
   keeping<T>(work: () => T): T {
-    const outer = this.#scope;
-    this.#scope = null;
-    try {
-      return work();
-    } finally {
-      this.#scope = outer;
-    }
+    return this.within(work, null);
   }
 
   /** A copy of bytes or numbers in this memory. */

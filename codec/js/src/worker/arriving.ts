@@ -1,7 +1,7 @@
 // A file on its way to a worker: all of its bytes, or its first ones and those that come.
-import { bytesOf } from "../container/source.js";
-import { type Input, InvalidArgument } from "../index.js";
+import { type Input, InvalidArgument, internals } from "../index.js";
 
+const { bytesOf } = internals;
 const HEAD_BYTES = 78;
 
 export interface Arriving {
@@ -23,12 +23,9 @@ export async function arriving(input: Input, signal: AbortSignal | undefined, ea
   }
   if (input instanceof Blob) return whole(new Uint8Array(await input.arrayBuffer()));
   if (input instanceof ReadableStream) return await ofStream(input, signal, early);
-  if (ArrayBuffer.isView(input) || Object.prototype.toString.call(input) === "[object ArrayBuffer]") {
-    const bytes = bytesOf(input);
-    // A view is sent with all of the buffer that it lies in.
-    return whole(bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice());
-  }
-  throw new InvalidArgument("a file is handed over as bytes, a Blob, a Response or a ReadableStream");
+  const bytes = bytesOf(input);
+  // A view is sent with all of the buffer that it lies in.
+  return whole(bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice());
 }
 
 function whole(start: Uint8Array): Arriving {
@@ -41,6 +38,7 @@ async function ofStream(
   signal: AbortSignal | undefined,
   early: boolean,
 ): Promise<Arriving> {
+  if (stream.locked) throw new InvalidArgument("the file has been read already");
   const reader = stream.getReader();
   const close = () => void reader.cancel(signal?.reason).catch(() => undefined);
   signal?.addEventListener("abort", close);
@@ -51,9 +49,10 @@ async function ofStream(
     const { value, done } = await reader.read();
     signal?.throwIfAborted();
     ended = done;
-    if (value) {
-      pieces.push(value);
-      size += value.length;
+    if (!ended) {
+      const piece = bytesOf(value as Uint8Array);
+      pieces.push(piece);
+      size += piece.length;
     }
   }
   const start = new Uint8Array(size);
@@ -68,7 +67,7 @@ async function ofStream(
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      yield value;
+      yield bytesOf(value);
     }
   }
   const rest = (): ReadableStream<Uint8Array> => {

@@ -59,7 +59,9 @@ export class Pool {
   private without = false;
 
   /** Throws InvalidArgument. */
-  constructor({ size, idle = IDLE, workerUrl }: PoolOptions = {}) {
+  constructor(options: PoolOptions = {}) {
+    internals.checkOptions(options);
+    const { size, idle = IDLE, workerUrl } = options;
     const cores = (globalThis.navigator as Navigator | undefined)?.hardwareConcurrency ?? SIZE_MAX;
     this.size = size ?? Math.max(1, Math.min(cores, SIZE_MAX));
     if (!Number.isInteger(this.size) || this.size < 1 || !(idle >= 0)) {
@@ -74,7 +76,7 @@ export class Pool {
    * is made here. Bytes stay as they are; the pixels come without a copy. Its errors are AezError, or the signal's reason.
    */
   async decode(input: Input, options: DecodeOptions = {}): Promise<Picture> {
-    options.signal?.throwIfAborted();
+    internals.checkOptions(options);
     if (this.closed) throw new InvalidArgument("the pool is closed");
     if (this.without || options.runtime) return await decode(input, options);
     const file = await arriving(input, options.signal, options.onTile !== undefined);
@@ -155,7 +157,9 @@ export class Pool {
         member?.tell({ type: "abort", job });
         file.close();
       };
+      let ended = false;
       const over = () => {
+        ended = true;
         signal?.removeEventListener("abort", abort);
         if (member) this.rest(member);
       };
@@ -176,7 +180,14 @@ export class Pool {
               else task.fail(reason);
             },
           });
-          this.send(found, job, file, options, header, region).catch(reject);
+          this.send(found, job, file, options, header, region).catch((error) => {
+            reject(sendError(error));
+            if (ended) return;
+            // Whatever the worker has of this is over, and others get their turn.
+            found.tell({ type: "abort", job });
+            found.tell({ type: "chunk", job, bytes: null });
+            over();
+          });
         },
         fail: (reason) => {
           signal?.removeEventListener("abort", abort);
@@ -312,6 +323,12 @@ export class Pool {
     if (at >= 0) this.members.splice(at, 1);
     member.end();
   }
+}
+
+/** Options that cannot be sent end in a DataCloneError. */
+function sendError(error: unknown): unknown {
+  if ((error as Error | undefined)?.name !== "DataCloneError") return error;
+  return new InvalidArgument("an option is of a kind that no worker can be sent", { cause: error });
 }
 
 function headOf(bytes: Uint8Array): Header | null {
