@@ -32,7 +32,7 @@ from aez.daemon.engine.scorer import BATCHES
 from aez.daemon.engine.stream_state import StreamState, unpack
 from aez.daemon.engine.stream_table import StreamTable
 from aez.daemon.engine.watched import SECOND, Watched
-from aez.daemon.rows.columns import Flags
+from aez.daemon.rows.columns import Flags, Ints
 from aez.daemon.rows.fronts import NEVER
 from aez.daemon.rows.losses import REASONS
 from aez.daemon.signals.events import closed
@@ -76,7 +76,7 @@ class Engine:
         self.streams, self.listener = streams, listener
         self._future, self._clock, self._sizes = int(future * SECOND), clock, sizes
         self._workers, self._steady = workers, steady
-        self._counts: dict[str, float] = defaultdict(int)
+        self._counts: dict[str, float] = defaultdict(int, {"dropped.no_model": 0, "dropped.too_many_streams": 0})
         self._waiting_records: list[EventRecord] = []
         self._under_way: deque[Callable[[], list[EventRecord]]] = deque()
         self._without_model: dict[str, int] = {}  # how many samples came of each
@@ -174,12 +174,8 @@ class Engine:
         if bad.any():
             self._counts["dropped.future"] += int(np.count_nonzero(bad))
             model = np.where(bad, -3, model)
-        for code, reason in ((-1, "no_model"), (-2, "too_many_streams")):
-            self._counts[f"dropped.{reason}"] += int(np.count_nonzero(model == code))
-        orphans = np.bincount(numbers[model == -1], minlength=len(one.streams))
-        for number in np.flatnonzero(orphans).tolist():
-            if one.streams[number] in self._without_model:  # which holds so many names and no more
-                self._without_model[one.streams[number]] += int(orphans[number])
+        if places[there, 0].min(initial=0) < 0:
+            self._count_dropped(one, numbers, model)
         for place, group in enumerate(self._groups):
             mine = model == place
             if not mine.any():
@@ -197,6 +193,15 @@ class Engine:
             if bare.any():
                 self._counts["dropped.no_channel"] += int(np.count_nonzero(bare))
             gathered[place].append(chosen._replace(values=taken, bare=bare if bare.any() else None))
+
+    def _count_dropped(self, one: Samples, numbers: Ints, model: Ints) -> None:
+        """Count the samples that no model takes; model: the place of each sample's, or why there is none."""
+        for code, reason in ((-1, "no_model"), (-2, "too_many_streams")):
+            self._counts[f"dropped.{reason}"] += int(np.count_nonzero(model == code))
+        orphans = np.bincount(numbers[model == -1], minlength=len(one.streams))
+        for number in np.flatnonzero(orphans).tolist():
+            if one.streams[number] in self._without_model:  # which holds so many names and no more
+                self._without_model[one.streams[number]] += int(orphans[number])
 
     def _place(self, name: str) -> tuple[int, int]:
         """(Model, number there) of a stream; the first is negative where it is not taken."""

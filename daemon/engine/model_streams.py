@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aez.codec.common.plain import json_text
+from aez.codec.common.plain import JsonText, json_text
 from aez.codec.detect.events import EventTracker
 from aez.codec.errors import InvalidArgument
 from aez.daemon.alarms.learned_limit import LearnedLimit
@@ -306,7 +306,7 @@ class ModelStreams(StreamColumns):
         """(Name, bytes) of these streams."""
         found = []
         self._ask_witness(number for number in numbers.tolist() if number in self.followers)
-        lost = np.asarray(self.rows.losses.count[numbers].any(axis=1))
+        built = self.rows.details(numbers)
         signals = [None] * len(numbers) if self.signals is None else self.signals.states(numbers)
         silent, since = self.silence.silent[numbers].tolist(), self.silence.since[numbers].tolist()
         aligners, rings = self.rows.aligner.states(numbers), self.rings.states(numbers)
@@ -323,9 +323,10 @@ class ModelStreams(StreamColumns):
                 details["silence"] = self._written_name
             if number in self.limits:
                 details["limit"] = self.limits[number].state()
-            details |= self.rows.details(number, lost=bool(lost[place]))
+            details |= built[place]
             if (stopped := signals[place]) is not None:
                 details |= stopped
+                details["signals"] = JsonText(f'"{stopped["signals"]}"')  # base64, as it is within JSON
                 details["model"] = self._written_name
             if self.scales is not None:
                 details["scale"] = self.scales.state(number)

@@ -11,7 +11,7 @@ import numpy as np
 from aez.daemon.alarms.levels import Shifts
 from aez.daemon.engine.beside.table import BesideTable
 from aez.daemon.engine.rows import UnderWay
-from aez.daemon.engine.scorer import Scorer, Scores, rows_view
+from aez.daemon.engine.scorer import Scorer, Scores
 from aez.daemon.rows.aligned import Aligned
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, behind, column, runs
 from aez.daemon.signals.events import Signals
@@ -57,7 +57,7 @@ class Rings(StreamColumns):
                 self.rows[heads[0]] = joined[len(rows) :]
             else:
                 joined[begins[:, None] + np.arange(past)] = self.rows[heads]
-                self.rows[heads] = rows_view(joined, past)[begins + counts].reshape(len(first), past, self.channels)
+                self.rows[heads] = joined[(begins + counts)[:, None] + np.arange(past)]
         self.count[heads] += counts
         return joined, starts, before
 
@@ -109,6 +109,8 @@ class RowScoring:
         first = runs(rows.stream)
         # Streams at a time such that rows and what came before them stay within bounds.
         ends = behind(first, len(rows))
+        if (len(rows) + len(first) * self.scorer.window) * self.scorer.channels < _JOINED:
+            return [self._begin_part(rows, out, first)]
         load = np.cumsum(ends - first + self.scorer.window) * self.scorer.channels // _JOINED
         cuts = np.flatnonzero(np.diff(load)) + 1
         under_way: list[UnderWay] = []

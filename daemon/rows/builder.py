@@ -12,6 +12,7 @@ from aez.daemon.rows.aligner import LETTERS, Aligner
 from aez.daemon.rows.bare import Bare
 from aez.daemon.rows.clocks import Clocks
 from aez.daemon.rows.columns import Flags, Float, Ints, StreamColumns, by_stream, column
+from aez.daemon.rows.fronts import NEVER
 from aez.daemon.rows.jumps import Jumps, Sifted
 from aez.daemon.rows.losses import Losses
 
@@ -150,8 +151,15 @@ class RowBuilder(StreamColumns):
         none = rows.stream[:0]
         yield Built(rows.stream, [], none, [], rows)
 
-    def details(self, number: int, *, lost: bool) -> dict[str, Any]:
-        """What is known of a stream beside its rows, as plain data for JSON; lost: whether it ever lost samples."""
+    def details(self, numbers: Ints) -> list[dict[str, Any]]:
+        """What is known of streams beside their rows, as plain data for JSON; nothing of most of them."""
+        lost = np.asarray(self.losses.count[numbers].any(axis=1))
+        some = lost | ~self.jumps.settled(numbers) | (self.bare.other[numbers] > NEVER)
+        each = zip(numbers.tolist(), some.tolist(), lost.tolist(), strict=True)
+        return [self._details(number, lost=loses) if known else {} for number, known, loses in each]
+
+    def _details(self, number: int, *, lost: bool) -> dict[str, Any]:
+        """Of one stream; lost: whether it ever lost samples."""
         found = {
             "jumps": None if self.jumps.bound is None else self.jumps.state(number),
             "bare": self.bare.state(number),

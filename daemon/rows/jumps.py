@@ -183,6 +183,11 @@ class Jumps(StreamColumns):
         self.clear(stream)
         return gone
 
+    def settled(self, streams: Ints) -> Flags:
+        """Of which streams `state` has nothing to tell, [streams]."""
+        found = np.asarray(self.rows[streams] >= CONFIRM)
+        return found & [number not in self._aside for number in streams.tolist()] if self._aside else found
+
     def state(self, stream: int) -> dict[str, Any] | None:
         """What was put aside, as plain data; None where nothing was and the stream has its first rows."""
         aside = self._aside.get(stream)

@@ -96,6 +96,9 @@ class Signals(StreamColumns):
         steps = self._steps(rows, found.notes, names)
         if self._hold is not None:
             rows = self._hold.fill(rows)
+        if not steps and out is None:  # as nearly always
+            yield Part(rows, None, [])
+            return
         cuts = np.zeros(len(rows), np.int64)
         cuts[list(steps)] = 1
         if out is not None:
@@ -118,6 +121,8 @@ class Signals(StreamColumns):
         first = runs(rows.stream)
         ends = behind(first, len(rows))
         wanted = rows.time[ends - 1] >= self._damping.next[rows.stream[first]]
+        if not (notes or wanted.any()):
+            return {}
         changes: dict[int, dict[int, list[Note]]] = {}
         for at, place in zip(notes, (np.searchsorted(first, list(notes), "right") - 1).tolist(), strict=True):
             changes.setdefault(place, {})[at - int(first[place])] = notes[at]

@@ -127,6 +127,8 @@ def may_exceed(same: Flags, first: Ints, still: Ints, bounds: Ints) -> Flags:
     same: whether a row's value is that of the row before, [rows, channels]. still: rows that each channel has stood
     still before, [streams, channels]. bounds: whole numbers from 1, [channels]; `NEVER` for channels that may rest.
     """
+    if len(first) == len(same):  # a row each
+        return np.asarray((same & (still + 1 > bounds)).any(axis=1))
     found = np.zeros(len(first), bool)
     longer = np.flatnonzero(same.any(axis=0) & (bounds < NEVER))
     # A run beyond its bound has `bound` such rows: either `steps` of them lie here in a row, or the others before.
