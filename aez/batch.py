@@ -171,7 +171,7 @@ def _attempt(name: str, action: Callable[[], T]) -> T | FileFailure:
     """The action's result, or the error as a failure of the file `name`."""
     try:
         return action()
-    except (BrokenPipeError, _Cancelled):
+    except (BrokenPipeError, _Cancelled, messages.NoOutput):
         raise
     except AezError as error:
         return FileFailure(name, str(error), error.exit_code)

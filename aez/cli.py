@@ -86,9 +86,20 @@ def _exit_code(run: Callable[[], Any]) -> int:
         messages.error(str(error))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends in one sentence
+        if (ended := _broken_into(error)) is not None:
+            return ended
         messages.error(messages.unexpected(error))
         return messages.EXIT_DEFECT
     return returned if isinstance(returned, int) else 0
+
+
+def _broken_into(error: BaseException | None) -> int | None:
+    """The exit code of a signal in whose unwinding this error came up, as of worker processes that it ended too."""
+    while error is not None:
+        if isinstance(error, SystemExit) and isinstance(error.code, int):
+            return error.code
+        error = error.__context__
+    return None
 
 
 def _sentence(text: str) -> str:

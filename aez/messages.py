@@ -18,16 +18,20 @@ DEBUG = "AEZ_DEBUG"
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+class NoOutput(OutputError):
+    """Standard output takes nothing more, so that no further file can succeed."""
+
+
 def result(text: str) -> None:
-    """Print a line on standard output. Raises OutputError when it does not take it, BrokenPipeError from a pipe."""
+    """Print a line on standard output. Raises NoOutput when it does not take it, BrokenPipeError from a pipe."""
     try:
         if sys.stdout is None:
-            raise OutputError("standard output is closed")
+            raise NoOutput("standard output is closed")
         click.echo(text)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"standard output cannot be written: {error.strerror or error}") from error
+        raise NoOutput(f"standard output cannot be written: {error.strerror or error}") from error
 
 
 def error(text: str) -> None:

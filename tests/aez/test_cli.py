@@ -530,11 +530,11 @@ def test_training_without_torch_says_what_to_install() -> None:
 def test_full_disk_behind_standard_output(here: Path) -> None:
     encoded_file(here / "a.aez")
     with Path("/dev/full").open("wb") as full:
-        for arguments in (["decode", "a.aez", "-o", "-"], ["info", "a.aez"]):
+        for arguments in (["decode", "a.aez", "-o", "-"], ["info", "a.aez", "a.aez"], ["verify", "a.aez", "a.aez"]):
             command = [sys.executable, "-c", "from aez.cli import main; main()", *arguments]
             done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
             assert done.returncode == 6
-            assert "standard output cannot be written: No space left on device\n" in done.stderr
+            assert done.stderr.count("standard output cannot be written: No space left on device\n") == 1
 
 
 def test_closed_pipe_is_quiet(here: Path) -> None:
@@ -548,6 +548,26 @@ def test_closed_pipe_is_quiet(here: Path) -> None:
 
 
 # -- interruption -----------------------------------------------------------------------------------------------------
+
+
+def test_what_breaks_while_a_signal_ends_a_command_is_no_defect() -> None:
+    script = """
+import os, signal
+from aez import cli
+
+@cli.main.command()
+def train_for_long():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    finally:
+        raise RuntimeError("DataLoader worker is killed by signal")
+
+cli.main()
+"""
+    command = [sys.executable, "-c", script, "train-for-long"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
