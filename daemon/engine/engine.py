@@ -175,7 +175,7 @@ class Engine:
             self._counts["dropped.future"] += int(np.count_nonzero(bad))
             model = np.where(bad, -3, model)
         if places[there, 0].min(initial=0) < 0:
-            self._count_dropped(one, numbers, model)
+            self._count_dropped(one, part, model)
         for place, group in enumerate(self._groups):
             mine = model == place
             if not mine.any():
@@ -194,11 +194,11 @@ class Engine:
                 self._counts["dropped.no_channel"] += int(np.count_nonzero(bare))
             gathered[place].append(chosen._replace(values=taken, bare=bare if bare.any() else None))
 
-    def _count_dropped(self, one: Samples, numbers: Ints, model: Ints) -> None:
-        """Count the samples that no model takes; model: the place of each sample's, or why there is none."""
+    def _count_dropped(self, one: Samples, part: slice, model: Ints) -> None:
+        """Count the samples of a part that no model takes; model: the place of each sample's, or why there is none."""
         for code, reason in ((-1, "no_model"), (-2, "too_many_streams")):
             self._counts[f"dropped.{reason}"] += int(np.count_nonzero(model == code))
-        orphans = np.bincount(numbers[model == -1], minlength=len(one.streams))
+        orphans = np.bincount(one.stream[part][model == -1], minlength=len(one.streams))
         for number in np.flatnonzero(orphans).tolist():
             if one.streams[number] in self._without_model:  # which holds so many names and no more
                 self._without_model[one.streams[number]] += int(orphans[number])
