@@ -92,6 +92,7 @@ def find_inputs(given: Sequence[str], judge: Judge, *, recursive: bool = False, 
             else:
                 inputs.left_out.append(out)
         if before == (len(inputs.files), len(inputs.failed)):
+            inputs.tell()
             inside = "" if recursive else " (folders in it are searched with --recursive)"
             raise UnsupportedInput(f"the folder {name} holds no file for this command{inside}")
     return inputs

@@ -354,6 +354,11 @@ def test_odd_files_of_a_folder_are_encoded_or_named(tmp_path: Path, monkeypatch:
     assert run("verify", "out", "-r").exit_code == 0
     with (folder / "report.csv").open(errors="surrogateescape", newline="") as report:
         assert len(list(csv.reader(report))) == 6
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "p.png").symlink_to(folder / "sub" / "p.png")
+    nothing = run("encode", "links", "-o", "none")
+    assert nothing.stderr.startswith("aez: note: left out, links (--follow-links): links/p.png\n")
+    assert "the folder links holds no file for this command" in nothing.stderr
 
 
 @pytest.mark.parametrize("orientation", [5, 8])
